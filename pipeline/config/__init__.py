@@ -1,0 +1,1 @@
+"""The language of plan files: one module per section, all frozen, every unknown key an error."""

@@ -1,0 +1,42 @@
+"""The evaluation section: which checkpoints are scored on which benchmarks."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from pipeline.config.base import Config
+
+
+class BenchmarkFamily(StrEnum):
+    """Benchmarks that this project can score; each has one file in ``evaluation/benchmarks``."""
+
+    MVBENCH = "mvbench"
+    VIDEOREFER_BENCH_Q = "videorefer_bench_q"
+    MEVIS = "mevis"
+    CHARADES_STA = "charades_sta"
+    UFVIDEO_BENCH = "ufvideo_bench"
+
+
+class BenchmarkConfig(Config):
+    """One benchmark: a prepared source and the family that says how to ask and how to score."""
+
+    source: str = Field(description="Name of a source with use: benchmark.")
+    family: BenchmarkFamily
+    limit: int | None = Field(default=None, ge=1, description="Score only this many samples, chosen by name; recorded.")
+
+
+class EvaluationConfig(Config):
+    """Scores ``checkpoints`` on ``benchmarks``."""
+
+    checkpoints: tuple[str, ...] = Field(min_length=1, description="init, stage names, or paths of checkpoint artifacts.")
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
+    max_new_tokens: int = Field(default=2048, ge=1)
+    report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
+    # Where it runs; not fingerprinted.
+    actors: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=1, ge=1)
+    use_gpu: bool = True
+    cpus_per_actor: float = Field(default=4, gt=0)
+    torch_threads: int | None = Field(default=None, ge=1)

@@ -1,0 +1,89 @@
+"""The whole plan file."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Config
+from pipeline.config.data import PrepConfig, Use
+from pipeline.config.demo import DemoConfig
+from pipeline.config.evaluation import EvaluationConfig
+from pipeline.config.model import ModelConfig, model_config
+from pipeline.config.runtime import RayConfig, StorageConfig, TrackingConfig
+from pipeline.config.training import StageConfig
+
+
+class TokenizerConfig(Config):
+    """Where the text tokenizer comes from. The 102 added tokens are added to either."""
+
+    path: str | None = Field(default=None, description="Folder with a Hugging Face tokenizer; None: train a small BPE.")
+    vocab_size: int = Field(default=600, ge=300, description="Size of a BPE trained here on the prepared training text.")
+
+
+class WeightsConfig(Config):
+    """Published weights to start from; a part without a path starts at random, from the plan's seed."""
+
+    whole: str | None = Field(default=None, description="A checkpoint in UFVideo's published layout.")
+    language: str | None = Field(default=None, description="Folder of a Qwen2 (or VideoRefer) checkpoint.")
+    vision: str | None = Field(default=None, description="Folder of a SigLIP checkpoint.")
+    sam2: str | None = Field(default=None, description="Folder or .safetensors file of a SAM 2 checkpoint.")
+
+
+class ModelSection(Config):
+    """The model's size, its tokenizer and the weights that it starts from."""
+
+    preset: str = Field(default="7b", pattern="^(toy|7b)$")
+    overrides: dict[str, Any] = Field(default={}, description="Single values of the preset, nested as in ModelConfig.")
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    weights: WeightsConfig = WeightsConfig()
+
+    @property
+    def resolved(self) -> ModelConfig:
+        """The full model configuration."""
+        return model_config(self.preset, self.overrides)
+
+    @model_validator(mode="after")
+    def _overrides_are_known(self) -> Self:
+        _ = self.resolved
+        return self
+
+
+class Plan(Config):
+    """A whole run as data."""
+
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    seed: int = 42
+    storage: StorageConfig
+    ray: RayConfig = RayConfig()
+    tracking: TrackingConfig = TrackingConfig()
+    demo: DemoConfig | None = Field(default=None, description="Write demo corpora first; sources name them ${corpora}.")
+    data: PrepConfig
+    model: ModelSection
+    stages: tuple[StageConfig, ...] = ()
+    evaluation: EvaluationConfig | None = None
+
+    @model_validator(mode="after")
+    def _names_fit_together(self) -> Self:
+        sources = {s.name: s for s in self.data.sources}
+        made = ["init"]
+        for stage in self.stages:
+            if stage.name in (*made, "before"):
+                raise ValueError(f"stage name {stage.name} is taken")
+            if "/" not in stage.start_from and stage.start_from not in made:
+                raise ValueError(f"stage {stage.name} starts from {stage.start_from}, which is none of {', '.join(made)}")
+            for name in stage.mixture:
+                if name not in sources or sources[name].use is not Use.TRAIN:
+                    raise ValueError(f"stage {stage.name} mixes in {name}, which is no training source of this plan")
+            made.append(stage.name)
+        if not self.demo and any("${corpora}" in text for s in self.data.sources for text in (s.annotations, *s.media)):
+            raise ValueError("a source lies in ${corpora}, but the plan has no demo section that would write it")
+        if self.evaluation:
+            for bench in self.evaluation.benchmarks:
+                if bench.source not in sources or sources[bench.source].use is not Use.BENCHMARK:
+                    raise ValueError(f"benchmark {bench.source} is no source with use: benchmark")
+            for checkpoint in self.evaluation.checkpoints:
+                if "/" not in checkpoint and checkpoint not in made:
+                    raise ValueError(f"evaluation scores {checkpoint}, which is none of {', '.join(made)}")
+        return self

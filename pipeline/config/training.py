@@ -1,0 +1,118 @@
+"""The stages section: how a checkpoint is trained from shards."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.config.base import Config
+
+
+class Part(StrEnum):
+    """Parts of the model that can be trained or frozen."""
+
+    VISION = "vision"
+    CONNECTOR = "connector"
+    REGIONS = "regions"
+    LANGUAGE = "language"
+    SEG_HEAD = "seg_head"
+    SAM_ENCODER = "sam_encoder"
+    MASK_DECODER = "mask_decoder"
+
+
+PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.MASK_DECODER)
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward; optimizer state is always fp32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class MixtureEntry(Config):
+    """How one prepared source enters a stage."""
+
+    repeat: float = Field(default=1.0, gt=0, description="Epochs of this source per epoch of the stage.")
+    cap: int | None = Field(default=None, ge=1, description="At most this many of its samples, chosen by name.")
+
+
+class OptimizerConfig(Config):
+    """AdamW with linear warm-up and cosine decay, the schedule that the released script really ran."""
+
+    lr: float = Field(default=2e-5, gt=0)
+    part_lr: dict[Part, float] = Field(default={}, description="Learning rate of single parts, where it differs.")
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    final_share: float = Field(default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak.")
+    clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
+
+
+class LayoutConfig(Config):
+    """On what a stage runs. Only ``global_batch`` of the stage bears identity, not how it is cut up."""
+
+    workers: int = Field(ge=1)
+    micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
+    use_gpu: bool = True
+    cpus_per_worker: float = Field(default=8, gt=0)
+    loader_threads: int = Field(default=4, ge=1)
+    precision: Precision = Precision.BF16
+    zero_stage: int = Field(default=2, ge=0, le=2)
+    gradient_checkpointing: bool = True
+    torch_threads: int | None = Field(default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice.")
+    frame_cache_mb: int = Field(default=2048, ge=0, description="Decoded frames that one worker keeps in memory.")
+    save_every: int = Field(default=100, ge=1, description="Optimizer steps between checkpoints.")
+    keep: int = Field(default=4, ge=1)
+    max_failures: int = Field(default=3, ge=0)
+
+
+def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:
+    """Every (micro_batch, accumulation) that gives ``global_batch`` on ``workers`` exactly."""
+    if global_batch % workers:
+        return []
+    per_worker = global_batch // workers
+    return [(m, per_worker // m) for m in range(1, per_worker + 1) if per_worker % m == 0]
+
+
+class StageConfig(Config):
+    """One training stage."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    start_from: str = Field(default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact.")
+    mixture: dict[str, MixtureEntry] = Field(default={}, description="By source name; empty: every training source once.")
+    global_batch: int = Field(ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
+    train: tuple[Part, ...] = PUBLISHED_TRAINED
+    optimizer: OptimizerConfig = OptimizerConfig()
+    max_text_tokens: int = Field(default=2048, ge=16)
+    layout: LayoutConfig
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of one worker per optimizer step."""
+        return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+
+    @model_validator(mode="after")
+    def _batch_is_exact(self) -> Self:
+        layout = self.layout
+        if self.global_batch % (layout.workers * layout.micro_batch):
+            works = layouts(self.global_batch, layout.workers)
+            near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
+            if near:
+                fix = "with these workers, micro_batch x accumulation can be " + ", ".join(f"{m} x {a}" for m, a in near)
+            else:
+                counts = [w for w in range(1, min(self.global_batch, 4 * layout.workers) + 1) if self.global_batch % w == 0]
+                best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
+                fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
+            raise ValueError(
+                f"global_batch {self.global_batch} is not workers {layout.workers} x micro_batch "
+                f"{layout.micro_batch} x a whole accumulation; {fix}"
+            )
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self
