@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.base import Config
 
@@ -19,12 +20,32 @@ class BenchmarkFamily(StrEnum):
     UFVIDEO_BENCH = "ufvideo_bench"
 
 
+class PromptStyle(StrEnum):
+    """How a benchmark's question is worded; what counts as an answer is the same in all of them."""
+
+    PUBLISHED = "published"  # the benchmark's own wording, as UFVideo asks it
+    LLAVA_VIDEO = "llava_video"  # options written as LLaVA-Video-178K writes them; for choice families
+    PREPARED = "prepared"  # the question as the prepared sample holds it; for the other families
+
+
+CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
+
+
 class BenchmarkConfig(Config):
     """One benchmark: a prepared source and the family that says how to ask and how to score."""
 
     source: str = Field(description="Name of a source with use: benchmark.")
     family: BenchmarkFamily
     limit: int | None = Field(default=None, ge=1, description="Score only this many samples, chosen by name; recorded.")
+    style: PromptStyle = PromptStyle.PUBLISHED
+
+    @model_validator(mode="after")
+    def _style_fits(self) -> Self:
+        unfit = PromptStyle.PREPARED if self.family in CHOICE_FAMILIES else PromptStyle.LLAVA_VIDEO
+        if self.style is unfit:
+            fit = ", ".join(style for style in PromptStyle if style is not unfit)
+            raise ValueError(f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}")
+        return self
 
 
 class EvaluationConfig(Config):

@@ -1,0 +1,149 @@
+"""MVBench: ``json/<task>.json`` for seven of its twenty tasks, videos in the folders of its table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from datasets_prep.demo.corpus import Corpus
+from datasets_prep.demo.encode import FrameFolder
+from datasets_prep.demo.phrases import sentence
+from datasets_prep.demo.questions import Kind, Question, ask, dealt, existence
+from datasets_prep.demo.rng import Deck, digest, stream
+from datasets_prep.demo.scene import Scene
+from datasets_prep.demo.staging import find_scene
+from pipeline.config.demo import DemoConfig
+
+_FOLDER_FPS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """``weight`` is the task's part of all items; easy tasks have more."""
+
+    name: str
+    folder: str
+    kinds: tuple[Kind, ...]
+    weight: int
+    bounded: bool = False
+    frames: bool = False
+
+
+_STAR = "star/Charades_v1_480"
+_CLEVRER = "clevrer/video_validation"
+_COLOURS = (Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST)
+TASKS = (
+    Task(name="object_existence", folder=_CLEVRER, kinds=(Kind.EXISTENCE,), weight=8),
+    Task(name="moving_attribute", folder=_CLEVRER, kinds=(Kind.COLOUR_OF_MOVING,), weight=4),
+    Task(name="action_count", folder="perception/videos", kinds=(Kind.COUNT,), weight=3),
+    Task(name="object_interaction", folder=_STAR, kinds=_COLOURS, weight=3, bounded=True),
+    Task(name="moving_direction", folder=_CLEVRER, kinds=(Kind.DIRECTION,), weight=2),
+    Task(name="action_sequence", folder=_STAR, kinds=(Kind.LAST,), weight=2, bounded=True),
+    Task(
+        name="episodic_reasoning",
+        folder="tvqa/frames_fps3_hq",
+        kinds=_COLOURS,
+        weight=2,
+        bounded=True,
+        frames=True,
+    ),
+)
+
+
+def build(config: DemoConfig) -> Corpus:
+    """Every item has a scene of its own, searched for the answer that keeps the task's answers even."""
+    corpus = Corpus(name="mvbench")
+    deck = Deck(config.seed, "mvbench")
+    for task, count in zip(TASKS, _counts(config.mvbench_items), strict=True):
+        rows = [_item(config, corpus, task, number, deck) for number in range(count)]
+        corpus.add_list(f"json/{task.name}.json", rows)
+    return corpus
+
+
+def _counts(total: int) -> list[int]:
+    """Items per task: at least one each, the rest by weight, largest remainders first."""
+    weights = [task.weight for task in TASKS]
+    spare = total - len(TASKS)
+    exact = [spare * (w - 1) / (sum(weights) - len(TASKS)) for w in weights]
+    counts = [int(part) for part in exact]
+    order = sorted(range(len(TASKS)), key=lambda k: counts[k] - exact[k])
+    for k in order[: spare - sum(counts)]:
+        counts[k] += 1
+    return [1 + n for n in counts]
+
+
+def _answers(config: DemoConfig, kind: Kind) -> tuple[str, ...] | None:
+    """All answers of a kind where each can be had at will; None where the scene decides."""
+    if kind is Kind.COUNT:
+        return tuple(str(n + 1) for n in range(config.max_objects))
+    if kind is Kind.DIRECTION:
+        return ("to the left", "to the right", "up", "down")
+    return None
+
+
+def _item(config: DemoConfig, corpus: Corpus, task: Task, number: int, deck: Deck) -> dict[str, Any]:
+    kind = task.kinds[number % len(task.kinds)]
+    question_of = _wanted(config, task, kind, deck)
+    scene = find_scene(config, f"mvbench-{task.name}-{number:04d}", lambda s: question_of(s) is not None)
+    question = question_of(scene)
+    assert question is not None
+    options, place = dealt(question, deck)
+    code = digest("mvbench", scene.seed, scene.name)[:8]
+    video = f"clip_{code}" if task.frames else f"{code.upper()}.mp4"
+    if task.frames:
+        corpus.folders.append((scene, _stills(scene, f"video/{task.folder}/{video}")))
+    else:
+        corpus.videos.append((scene, f"video/{task.folder}/{video}"))
+    row: dict[str, Any] = {
+        "video": video,
+        "question": question.text,
+        "candidates": [sentence(option) for option in options],
+        "answer": sentence(options[place]),
+    }
+    if task.bounded:
+        start, end = _bounds(scene, kind)
+        row |= {"start": start, "end": end}
+    return row
+
+
+def _wanted(config: DemoConfig, task: Task, kind: Kind, deck: Deck) -> Callable[[Scene], Question | None]:
+    if kind is Kind.EXISTENCE:
+        return partial(existence, present=bool(deck.deal(2, task.name)))
+    answers = _answers(config, kind)
+    colours = kind in (Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST, Kind.COLOUR_OF_MOVING)
+    target = answers[deck.deal(len(answers), task.name)] if answers else None
+    rank = deck.deal(config.colours, task.name) if colours else None
+
+    def question_of(scene: Scene) -> Question | None:
+        question = ask(scene, kind)
+        if question is None or (target is not None and question.answer != target):
+            return None
+        if rank is not None and question.answer != scene.palette[rank]:
+            return None
+        return question
+
+    return question_of
+
+
+def _bounds(scene: Scene, kind: Kind) -> tuple[float, float]:
+    """Seconds of a window in which the answer is the same as in the whole video.
+
+    It takes in all appearances but the very start, so every shape of the scene is seen in it for a while.
+    """
+    rng = stream(scene.seed, "bounds", scene.name, kind)
+    first_end = min(item.end_frame for item in scene.objects)
+    later = [item.first_frame for item in scene.objects if item.first_frame > 0]
+    first = int(min([first_end, *later]) * 0.5 * rng.random())
+    last_start = max(item.first_frame for item in scene.objects)
+    shown = min(item.end_frame for item in scene.objects if item.first_frame == last_start)
+    end = shown + int((scene.frames - shown) * rng.random())
+    return round(scene.seconds(first), 1), min(round(scene.seconds(end), 1), int(scene.duration * 10) / 10)
+
+
+def _stills(scene: Scene, path: str) -> FrameFolder:
+    """Three frames a second, numbered from 00001."""
+    count = int(scene.duration * _FOLDER_FPS)
+    indexes = tuple(min(scene.frames - 1, int(k * scene.fps / _FOLDER_FPS)) for k in range(count))
+    return FrameFolder(path=path, indexes=indexes, names=tuple(f"{k + 1:05d}.jpg" for k in range(count)))

@@ -1,0 +1,162 @@
+"""Questions about a scene with true answers and a few options; training and benchmarks ask the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from datasets_prep.demo.phrases import direction, sentence, the
+from datasets_prep.demo.rng import Deck, pick, shuffled, stream
+from datasets_prep.demo.scene import Scene, SceneObject, Shape
+
+_DIRECTIONS = ("to the left", "to the right", "up", "down")
+_HARD_NO = 0.3  # share of "no" answers in which the colour is there, in another shape
+_OPTIONS = 4
+
+
+class Kind(StrEnum):
+    EXISTENCE = "existence"
+    COLOUR_OF_SHAPE = "colour_of_shape"
+    SHAPE_OF_COLOUR = "shape_of_colour"
+    COLOUR_OF_MOVING = "colour_of_moving"
+    COLOUR_OF_LARGEST = "colour_of_largest"
+    COUNT = "count"
+    LAST = "last"
+    DIRECTION = "direction"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """``answer`` is one of ``options``; ``statement`` says it in a sentence that names the object."""
+
+    kind: Kind
+    text: str
+    answer: str
+    options: tuple[str, ...]
+    statement: str
+
+
+def existence(scene: Scene, present: bool) -> Question:
+    """Half of the asked shapes should be present; the caller balances that."""
+    rng = stream(scene.seed, "question", Kind.EXISTENCE, present, scene.name)
+    if present:
+        name = pick(rng, scene.objects).name
+        statement = f"Yes, there is a {name} in the video."
+    else:
+        if rng.random() < _HARD_NO:
+            item = pick(rng, scene.objects)
+            name = f"{item.colour} {pick(rng, [s for s in Shape if s is not item.shape])}"
+        else:
+            absent = [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
+            name = f"{pick(rng, absent)} {pick(rng, tuple(Shape))}"
+        statement = f"No, there is no {name} in the video."
+    return Question(
+        kind=Kind.EXISTENCE,
+        text=f"Is there a {name} in the video?",
+        answer="yes" if present else "no",
+        options=("yes", "no"),
+        statement=statement,
+    )
+
+
+def ask(scene: Scene, kind: Kind) -> Question | None:
+    """The question of that kind, or None where the scene does not have exactly one answer to it."""
+    rng = stream(scene.seed, "question", kind, scene.name)
+    objects = scene.objects
+    if kind is Kind.COLOUR_OF_SHAPE:
+        single = [o for o in objects if sum(p.shape is o.shape for p in objects) == 1]
+        if not single:
+            return None
+        item = pick(rng, single)
+        subject = f"the {item.shape}"
+        return _colour(scene, kind, f"What colour is {subject}?", item, subject)
+    if kind is Kind.COLOUR_OF_MOVING:
+        if len(scene.movers) != 1 or len(objects) < 2:
+            return None
+        return _colour(scene, kind, "What colour is the moving shape?", scene.movers[0], "the moving shape")
+    if kind is Kind.COLOUR_OF_LARGEST:
+        if scene.largest is None:
+            return None
+        return _colour(scene, kind, "What colour is the largest shape?", scene.largest, "the largest shape")
+    if kind is Kind.SHAPE_OF_COLOUR:
+        item = pick(rng, objects)
+        return Question(
+            kind=kind,
+            text=f"What is the {item.colour} shape?",
+            answer=f"a {item.shape}",
+            options=tuple(f"a {shape}" for shape in Shape),
+            statement=f"The {item.colour} shape is a {item.shape}.",
+        )
+    if kind is Kind.COUNT:
+        many = len(objects)
+        counted = f"is {many} shape" if many == 1 else f"are {many} shapes"
+        return Question(
+            kind=kind,
+            text="How many shapes are there in the video?",
+            answer=str(many),
+            options=("1", "2", "3"),
+            statement=f"There {counted} in the video.",
+        )
+    if kind is Kind.LAST:
+        return _last(scene)
+    if kind is Kind.DIRECTION:
+        if not scene.movers:
+            return None
+        item = pick(rng, scene.movers)
+        return Question(
+            kind=kind,
+            text=f"In which direction does {the(item)} move?",
+            answer=direction(item),
+            options=_DIRECTIONS,
+            statement=sentence(f"{the(item)} moves {direction(item)}"),
+        )
+    assert kind is not Kind.EXISTENCE, "existence() takes the wanted answer"
+    raise AssertionError(kind)
+
+
+def _colour(scene: Scene, kind: Kind, text: str, item: SceneObject, subject: str) -> Question:
+    """Options: the answer and other colours of the palette, seen in the scene or not."""
+    rng = stream(scene.seed, "options", kind, scene.name)
+    others = shuffled(rng, [c for c in scene.palette if c is not item.colour])[: _OPTIONS - 1]
+    return Question(
+        kind=kind,
+        text=text,
+        answer=str(item.colour),
+        options=(str(item.colour), *map(str, others)),
+        statement=sentence(f"{subject} is {item.colour}"),
+    )
+
+
+def _last(scene: Scene) -> Question | None:
+    """Which shape appears last; three options, the scene's own shapes before invented ones."""
+    ranked = sorted(scene.objects, key=lambda item: item.first_frame)
+    if len(ranked) < 2 or ranked[-1].first_frame - ranked[-2].first_frame < scene.frames // 10:
+        return None
+    rng = stream(scene.seed, "options", Kind.LAST, scene.name)
+    names = [the(item) for item in reversed(ranked)]
+    absent = [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
+    while len(names) < 3:
+        names.append(f"the {pick(rng, absent)} {pick(rng, tuple(Shape))}")
+    return Question(
+        kind=Kind.LAST,
+        text="Which shape appears last?",
+        answer=names[0],
+        options=tuple(names),
+        statement=sentence(f"{names[0]} appears last"),
+    )
+
+
+def dealt(question: Question, deck: Deck) -> tuple[list[str], int]:
+    """Options in their final order and the answer's place, each place equally often for each answer."""
+    place = deck.deal(len(question.options), f"{question.kind}/{question.answer}")
+    rng = stream(0, "order", question.text, place, *question.options)
+    order = shuffled(rng, [option for option in question.options if option != question.answer])
+    order.insert(place, question.answer)
+    return order, place
+
+
+def scene_questions(scene: Scene, deck: Deck) -> list[Question]:
+    """Existence and then every other question that the scene answers, in an order of its own."""
+    kinds = shuffled(stream(scene.seed, "kinds", scene.name), [k for k in Kind if k is not Kind.EXISTENCE])
+    asked = [ask(scene, kind) for kind in kinds]
+    return [existence(scene, bool(deck.deal(2, "existence"))), *(q for q in asked if q is not None)]

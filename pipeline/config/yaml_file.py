@@ -1,0 +1,76 @@
+"""YAML with the line of every key, and with a key that stands twice refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from pipeline.errors import UserError
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a doubled key instead of keeping the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: dict[Any, int] = {}
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            line = key_node.start_mark.line + 1
+            if key in seen:
+                raise UserError(
+                    f"{node.start_mark.name}, line {line}",
+                    f"the key {key} stands here and on line {seen[key]}.",
+                    "Keep one of them.",
+                )
+            seen[key] = line
+        return super().construct_mapping(node, deep)
+
+
+def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
+    """The data of a YAML text, and its node tree for ``line_of``. Raises UserError with the line."""
+    loader = _Loader(text)
+    loader.name = name
+    try:
+        node = loader.get_single_node()
+        return (loader.construct_document(node) if node else None), node
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise UserError(
+            where,
+            f"is not valid YAML: {error.problem or error.context}.",
+            "Check indentation, colons and quotes.",
+        ) from None
+    except yaml.YAMLError as error:
+        raise UserError(
+            name, f"is not valid YAML: {error}.", "Check that it is a text file in UTF-8."
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def value(text: str) -> Any:
+    """One value of ``--set``, typed as YAML types it (the plan's own types then decide, so 2e-5 is a number)."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set …={text}", "is no YAML value.", "Quote it.") from None
+
+
+def line_of(node: yaml.Node | None, path: tuple[Any, ...]) -> int | None:
+    """Line of the key or list item at a path; of its nearest parent that stands in the file."""
+    line = None
+    for part in path:
+        child = None
+        if isinstance(node, yaml.MappingNode):
+            for key_node, value_node in node.value:
+                if key_node.value == str(part):
+                    line, child = key_node.start_mark.line + 1, value_node
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            child = node.value[part]
+            line = child.start_mark.line + 1
+        if child is None:
+            break
+        node = child
+    return line

@@ -1,0 +1,86 @@
+"""The model against stored numbers of the public reference."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipeline.config.model import Attention
+from training.losses import compute_losses
+from training.model import parity
+from training.model.connector import LayerNorm2d
+from training.model.golden import GoldenCase, golden_batch, golden_model
+from training.model.ufvideo import UFVideo
+
+OUTPUTS = {
+    *("vision_features", "video_tokens", "region_tokens", "region_token_counts"),
+    *("expanded_labels", "attention_mask", "last_hidden", "logits", "mask_logits"),
+    *("loss", "ce_loss", "mask_bce_loss", "mask_dice_loss"),
+}
+
+
+def test_every_output_and_loss_agrees_with_the_reference(golden_case: GoldenCase, reference: UFVideo):
+    rows = parity.compare(golden_case, reference, compute_losses)
+    assert {row.name for row in rows} == OUTPUTS
+    assert [row for row in rows if not row.ok] == []
+
+
+def test_fast_attention_agrees_too(golden_case: GoldenCase):
+    rows = parity.compare(golden_case, golden_model(golden_case, Attention.SDPA), compute_losses)
+    assert [row for row in rows if not row.ok] == []
+
+
+def test_a_wrong_constant_is_seen(golden_case: GoldenCase):
+    model = golden_model(golden_case)
+    for module in model.connector.modules():
+        if isinstance(module, LayerNorm2d):
+            module.eps = 1e-6
+    assert "video_tokens" in {r.name for r in parity.compare(golden_case, model, compute_losses) if not r.ok}
+
+
+def test_train_mode_keeps_the_best_candidate_mask(golden_case: GoldenCase, reference: UFVideo):
+    batch = golden_batch(golden_case)
+    with torch.no_grad():
+        calm = reference(batch).mask_logits
+        trained = reference.train()(batch).mask_logits
+    reference.eval()
+    assert torch.equal(calm[1], trained[1])
+
+
+def test_frame_by_frame_masks_would_give_another_loss(golden_case: GoldenCase, reference: UFVideo):
+    """The reference stacks its truth object by object and its predictions frame by frame."""
+    batch = golden_batch(golden_case)
+    with torch.no_grad():
+        output = reference(batch)
+    right = compute_losses(output, batch.gt_masks, reference.config.loss)
+    mixed = [
+        None if t is None else t.transpose(0, 1).flatten(0, 1).unflatten(0, t.shape[:2])
+        for t in batch.gt_masks
+    ]
+    wrong = compute_losses(output, mixed, reference.config.loss)
+    assert abs(right["dice"] - wrong["dice"]) > 1e-3
+
+
+@pytest.mark.parametrize("missing", ["case.json", "io.npz", "parameters.tsv"])
+def test_a_missing_file_is_one_paragraph_and_exit_2(tmp_path, capsys, missing: str):
+    for name in {"case.json", "io.npz", "parameters.tsv"} - {missing}:
+        (tmp_path / name).write_text("")
+    assert parity.main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert missing in error
+    assert str(tmp_path) in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_exit_code_1_past_tolerance(golden, golden_case, tmp_path, capsys, monkeypatch):
+    import json
+    import shutil
+
+    for file in (golden / "ufvideo-tiny").iterdir():
+        shutil.copyfile(file, tmp_path / file.name)
+    case = json.loads((tmp_path / "case.json").read_text())
+    case["losses"]["ce_loss"] *= 1.001
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    assert parity.main([str(tmp_path)]) == 1
+    printed = capsys.readouterr().out
+    assert next(line for line in printed.splitlines() if "PAST" in line).startswith("ce_loss")

@@ -1,0 +1,218 @@
+"""The assembled model: order of masks, generation, and gradients of micro-batches that lack something."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from pipeline.config.model import LossWeights, ModelConfig
+from pipeline.config.training import PUBLISHED_TRAINED, Part
+from training.losses import compute_losses
+from training.model.batch import Batch
+from training.model.build import build_model
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+
+VIDEO, REGION, SEG = -201, 50, 51
+
+
+def _with_masks(batch: Batch, config: ModelConfig, objects: list[int], frames: int = 4) -> Batch:
+    """Adds SAM frames and random truth to the samples that have objects."""
+    side = config.sam2.image_size
+    generator = torch.Generator().manual_seed(3)
+    sam = [torch.randn(frames, 3, side, side, generator=generator) if n else None for n in objects]
+    truth = [(torch.rand(n, frames, 40, 56, generator=generator) > 0.5) if n else None for n in objects]
+    return dataclasses.replace(batch, sam_frames=sam, gt_masks=truth)
+
+
+def _with_regions(batch: Batch, config: ModelConfig, indices: list[list[list[int]]]) -> Batch:
+    side = config.vision.image_size
+    counts = [1 + max((f for region in sample for f in region), default=-1) for sample in indices]
+    pairs = [sum(map(len, sample)) for sample in indices]
+    generator = torch.Generator().manual_seed(4)
+    return dataclasses.replace(
+        batch,
+        region_frames=[torch.randn(k, 3, side, side, generator=generator) for k in counts],
+        region_masks=[torch.rand(n, 30, 30, generator=generator) > 0.7 for n in pairs],
+        region_frame_indices=indices,
+    )
+
+
+def test_masks_are_object_major_for_three_objects_on_four_frames(toy: UFVideo, toy_config, text_batch):
+    batch = text_batch([[5, VIDEO, 7], [6, VIDEO, 8]], [[9, SEG, 4, SEG, 3, SEG, 2], [SEG, 2]])
+    batch = _with_masks(batch, toy_config, [3, 1])
+    with torch.no_grad():
+        output = toy(dataclasses.replace(batch, gt_masks=[]))
+        segs = toy.seg_embeddings(output.last_hidden, output.labels)
+    for masks, seg, frames in zip(output.mask_logits, segs, batch.sam_frames, strict=True):
+        assert masks.shape[:2] == (len(seg), 4)
+        for o in range(len(seg)):
+            for f in range(4):
+                alone = toy.decode_masks(frames[f : f + 1], seg[o : o + 1])[0, 0]
+                torch.testing.assert_close(masks[o, f], alone, atol=1e-4, rtol=1e-4)
+    three = output.mask_logits[0]
+    assert (three - three.transpose(0, 1).flatten(0, 1).unflatten(0, (3, 4))).abs().max() > 0.1
+
+
+def test_masks_of_many_frames_do_not_depend_on_the_chunk(toy: UFVideo, toy_config):
+    side = toy_config.sam2.image_size
+    frames, seg = torch.randn(5, 3, side, side), torch.randn(2, 256)
+    whole = toy.decode_masks(frames, seg, chunk_frames=8, size=(20, 30))
+    assert whole.shape == (2, 5, 20, 30)
+    torch.testing.assert_close(toy.decode_masks(frames, seg, chunk_frames=2, size=(20, 30)), whole)
+    assert toy.decode_masks(frames, seg[:0], size=(20, 30)).shape == (0, 5, 20, 30)
+
+
+@pytest.fixture(scope="module")
+def free(toy: UFVideo, text_batch) -> tuple[Batch, list[torch.Tensor]]:
+    """Prompts of three lengths and what the random model answers to them."""
+    batch = text_batch([[5, VIDEO, 7, 8, 9, 10], [6, VIDEO], [11, 12, VIDEO, 13]], [[], [], []])
+    tokens = toy.generate(batch, max_new_tokens=6).tokens
+    assert all(len(t) for t in tokens)
+    return batch, tokens
+
+
+def _calling(toy: UFVideo, *, seg: int, eos: int = 59) -> UFVideo:
+    """The same weights under another name for [SEG], so that the random model does say it."""
+    model = build_model(toy.config, TokenIds(region=REGION, seg=seg, eos=(eos,), pad=0), seed=5).eval()
+    model.load_state_dict(toy.state_dict())
+    return model
+
+
+@pytest.mark.parametrize("position", [0, 1, 4])
+def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, text_batch, position: int):
+    batch, tokens = free
+    seg = int(tokens[0][position])
+    model = _calling(toy, seg=seg)
+    made = model.generate(batch, max_new_tokens=6)
+    assert torch.equal(made.tokens[0], tokens[0])
+    prompts = [row[keep].tolist() for row, keep in zip(batch.input_ids, batch.attention_mask, strict=True)]
+    forced = text_batch(prompts, [t.tolist() for t in made.tokens])
+    with torch.no_grad():
+        embeds = model.rows(dataclasses.replace(forced, video=batch.video))
+        for i, row in enumerate(embeds):
+            hidden = model.language.hidden(
+                row.embeds[None], torch.ones(1, len(row.labels), dtype=torch.bool)
+            )[0]
+            before = [p - 1 for p in range(len(row.labels)) if row.labels[p] == seg]
+            expected = model.segmentation.head(hidden[before])
+            torch.testing.assert_close(made.seg_embeddings[i], expected, atol=1e-4, rtol=1e-4)
+    assert len(made.seg_embeddings[0]) == int((tokens[0] == seg).sum()) > 0
+
+
+def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
+    batch, tokens = free
+    model = _calling(toy, seg=int(tokens[1][0]))
+    together = model.generate(batch, max_new_tokens=6)
+    for i in range(batch.size):
+        keep = slice(i, i + 1)
+        single = Batch(
+            input_ids=batch.input_ids[keep],
+            attention_mask=batch.attention_mask[keep],
+            video=batch.video[keep],
+        )
+        alone = model.generate(single, max_new_tokens=6)
+        assert torch.equal(alone.tokens[0], together.tokens[i])
+        torch.testing.assert_close(alone.seg_embeddings[0], together.seg_embeddings[i], atol=1e-4, rtol=1e-4)
+
+
+def test_left_padded_input_is_the_same_prompt(toy: UFVideo, free):
+    batch, tokens = free
+    ids, mask = batch.input_ids.clone(), batch.attention_mask.clone()
+    for i, keep in enumerate(batch.attention_mask):
+        ids[i], mask[i] = 0, False
+        ids[i, len(keep) - int(keep.sum()) :] = batch.input_ids[i][keep]
+        mask[i, len(keep) - int(keep.sum()) :] = True
+    moved = toy.generate(dataclasses.replace(batch, input_ids=ids, attention_mask=mask, labels=None), 6)
+    assert all(torch.equal(a, b) for a, b in zip(moved.tokens, tokens, strict=True))
+
+
+def test_generation_stops_at_the_end_token(toy: UFVideo, free):
+    batch, tokens = free
+    end = int(tokens[2][2])
+    first = tokens[2].tolist().index(end)
+    made = _calling(toy, seg=SEG, eos=end).generate(batch, max_new_tokens=6)
+    assert made.tokens[2].tolist() == tokens[2][: first + 1].tolist()
+
+
+@pytest.mark.parametrize("parts", [PUBLISHED_TRAINED, tuple(Part)], ids=["published", "all"])
+def test_a_micro_batch_without_masks_and_regions_reduces_the_same_gradients(
+    toy_config: ModelConfig, tokens, text_batch, parts: tuple[Part, ...]
+):
+    model = build_model(toy_config, tokens, seed=5).train()
+    model.set_trainable(parts)
+    plain = text_batch([[5, VIDEO, 7], [6, VIDEO]], [[9, 2], [10, 11, 2]])
+    full = text_batch([[5, VIDEO, REGION], [6, VIDEO]], [[9, 2], [10, SEG, 2]])
+    full = _with_regions(_with_masks(full, toy_config, [0, 1]), toy_config, [[[0, 1, 2, 3, 4, 5]], []])
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+
+    def gradients(batch: Batch) -> dict[str, torch.Tensor]:
+        model.zero_grad(set_to_none=True)
+        compute_losses(model(batch), batch.gt_masks, LossWeights())["total"].backward()
+        return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+    with_all, without = gradients(full), gradients(plain)
+    assert with_all.keys() == without.keys() == trained
+    unused = [n for n in trained if n.startswith(("regions.", "segmentation."))]
+    assert unused
+    assert all(without[n].abs().max() == 0 for n in unused)
+    assert sum(with_all[n].abs().max() > 0 for n in unused) > 0.8 * len(unused)
+    assert without["language.lm.lm_head.weight"].abs().max() > 0
+
+
+def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
+    batch = text_batch([[5, VIDEO, 7]], [[9, 2]])
+    output = toy(batch)
+    made = compute_losses(output, [], LossWeights())
+    assert output.zero.item() == 0
+    assert made["bce"].item() == made["dice"].item() == 0
+    assert made["total"].item() == made["ce"].item() > 0
+
+
+def test_losses_follow_their_formulas(toy: UFVideo):
+    from training.losses import mask_losses
+
+    logits, truth = torch.randn(3, 4, 6, 7), (torch.rand(3, 4, 6, 7) > 0.5).float()
+    bce, dice = mask_losses([logits, None, logits[:1]], [truth, None, truth[:1]])
+    p = torch.cat([logits, logits[:1]]).sigmoid().flatten(0, 1).flatten(1)
+    g = torch.cat([truth, truth[:1]]).flatten(0, 1).flatten(1)
+    expected = -(g * p.log() + (1 - g) * (1 - p).log()).mean()
+    torch.testing.assert_close(bce, expected)
+    overlap = (2 * (p * g).sum(1) + 1e-3) / (p.sum(1) + g.sum(1) + 1e-3)
+    torch.testing.assert_close(dice, (1 - overlap).mean())
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer", "objects", "told"),
+    [
+        ([5, 7], [2], 0, "0 video placeholders"),
+        ([VIDEO, VIDEO], [2], 0, "2 video placeholders"),
+        ([VIDEO, REGION], [2], 0, "0 regions and 1 region tokens"),
+        ([VIDEO], [SEG, 2], 0, "no SAM frames"),
+        ([VIDEO], [SEG, 2], 2, "answer has 1 \\[SEG\\]"),
+    ],
+)
+def test_what_does_not_fit_is_refused(toy: UFVideo, toy_config, text_batch, prompt, answer, objects, told):
+    with pytest.raises(ValueError, match=told):
+        toy(_with_masks(text_batch([prompt], [answer]), toy_config, [objects]))
+
+
+def test_a_seg_in_the_question_is_no_target(toy: UFVideo, text_batch):
+    output = toy(text_batch([[5, VIDEO, SEG]], [[9, 2]]))
+    assert output.mask_logits == [None]
+
+
+def test_the_seed_fixes_the_weights(toy: UFVideo, toy_config, tokens):
+    before = torch.random.get_rng_state()
+    again = build_model(toy_config, tokens, seed=5)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), toy.parameters(), strict=True))
+    other = build_model(toy_config, tokens, seed=6)
+    assert not torch.equal(other.connector.readout[0].weight, toy.connector.readout[0].weight)
+
+
+def test_a_token_outside_the_vocabulary_is_refused(toy_config):
+    with pytest.raises(ValueError, match="set it to at least 1000"):
+        build_model(toy_config, TokenIds(region=50, seg=999, eos=(2,), pad=0), seed=0)

@@ -1,0 +1,67 @@
+"""What one micro-batch is made of, as the model takes it."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """B samples. Masks are object-major everywhere: the first axis counts objects, the second frames.
+
+    ``input_ids`` and ``labels`` hold the placeholder and the region tokens; the model splices the visual
+    tokens in. Padding may stand on either side, wherever ``attention_mask`` is False.
+    """
+
+    input_ids: Tensor
+    """[B, L] int64; each row has one video placeholder (-201), and one region token per region after it."""
+    attention_mask: Tensor
+    """[B, L] bool."""
+    video: Tensor
+    """[B, T, 3, H, W] float, normalised for the vision tower."""
+    labels: Tensor | None = None
+    """[B, L] int64, -100 where no loss is taken; None in generation."""
+    region_frames: list[Tensor] = field(default_factory=list)
+    """Per sample [K, 3, H, W], normalised as ``video``; K may be 0. An empty list: no sample has regions."""
+    region_masks: list[Tensor] = field(default_factory=list)
+    """Per sample [pairs, h, w]; one row per (region, frame) in the order of ``region_frame_indices``."""
+    region_frame_indices: list[list[list[int]]] = field(default_factory=list)
+    """Per sample, per region: which of the sample's ``region_frames`` show it."""
+    sam_frames: list[Tensor | None] = field(default_factory=list)
+    """Per sample [F, 3, S, S], normalised for SAM 2, or None where nothing is to be segmented."""
+    gt_masks: list[Tensor | None] = field(default_factory=list)
+    """Per sample [O, F, h, w] of 0 and 1, objects in the order of their [SEG]; or None."""
+
+    def __post_init__(self) -> None:
+        for name in ("region_frames", "region_masks", "region_frame_indices", "sam_frames", "gt_masks"):
+            value = getattr(self, name)
+            if value and len(value) != self.size:
+                raise ValueError(f"batch of {self.size} samples with {len(value)} entries in {name}")
+        if not len(self.region_frames) == len(self.region_masks) == len(self.region_frame_indices):
+            raise ValueError("region_frames, region_masks and region_frame_indices must be given together")
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return self.input_ids.shape[0]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> Batch:
+        """A copy on another device; ``dtype`` is applied to pixels only, never to masks."""
+        pixels = {"video", "region_frames", "sam_frames"}
+
+        def move(name: str, value: object) -> object:
+            if isinstance(value, Tensor):
+                return value.to(device, dtype if name in pixels else None, non_blocking=True)
+            if isinstance(value, list) and name != "region_frame_indices":
+                return [move(name, item) for item in value]
+            return value
+
+        fields: dict[str, Any] = {
+            f.name: move(f.name, getattr(self, f.name)) for f in dataclasses.fields(self)
+        }
+        return Batch(**fields)

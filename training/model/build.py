@@ -1,0 +1,71 @@
+"""Builds the model and fills it with random numbers from a seed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from pipeline.config.model import InitConfig, ModelConfig
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+
+_DENSE = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
+
+
+def build_model(config: ModelConfig, tokens: TokenIds, *, seed: int) -> UFVideo:
+    """A new model; the same config and seed give the same weights. The global generator is left as it was.
+
+    Raises ValueError if a token id lies outside the vocabulary.
+    """
+    largest = max(tokens.region, tokens.seg, tokens.pad, *tokens.eos)
+    if largest >= config.language.vocab_size:
+        raise ValueError(
+            f"language.vocab_size {config.language.vocab_size} has no row for token id {largest};"
+            f" set it to at least {largest + 1}"
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = UFVideo(config, tokens)
+        initialise(model, config.init)
+    return model
+
+
+@torch.no_grad()
+def initialise(model: UFVideo, init: InitConfig) -> None:
+    """Applies ``InitConfig`` with torch's global generator; what it leaves out keeps the defaults."""
+    sam = model.segmentation.sam
+    if init.linear_gain is not None:
+        for module in model.modules():
+            if isinstance(module, _DENSE):
+                nn.init.normal_(module.weight, std=init.linear_gain / math.sqrt(_fan_in(module)))
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        # Zero by default, which would leave the image encoder blind to positions.
+        backbone = sam.vision_encoder.backbone
+        for positions in (backbone.pos_embed, backbone.pos_embed_window):
+            nn.init.normal_(positions, std=init.embedding_std)
+    embeddings = (model.language.lm.get_input_embeddings(), model.vision.tower.embeddings.position_embedding)
+    for table in embeddings:
+        nn.init.normal_(table.weight, std=init.embedding_std)
+    decoder, prompts = sam.mask_decoder, sam.prompt_encoder
+    for table in (
+        decoder.iou_token,
+        decoder.mask_tokens,
+        decoder.obj_score_token,
+        prompts.no_mask_embed,
+        prompts.not_a_point_embed,
+        prompts.point_embed,
+    ):
+        nn.init.normal_(table.weight, std=init.mask_token_std)
+    last = model.segmentation.head[-1]
+    assert isinstance(last, nn.Linear)
+    last.weight.mul_(init.seg_head_gain)
+
+
+def _fan_in(module: nn.Module) -> int:
+    weight = module.weight
+    assert isinstance(weight, nn.Parameter)
+    # A transposed convolution with stride = kernel sums over its input channels alone.
+    return weight.shape[0] if isinstance(module, nn.ConvTranspose2d) else weight[0].numel()

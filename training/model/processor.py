@@ -1,0 +1,253 @@
+"""Sample + decoded frames -> tensors. The same code prepares training, generation and scoring.
+
+Pixels follow the published model: every picture is stretched to a square (aspect not kept), bicubic with
+mean and deviation 0.5 for SigLIP, bilinear with ImageNet's for SAM 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pipeline import video as videos
+from pipeline.config.model import ModelConfig
+from pipeline.schema import masks
+from pipeline.schema.sample import MaskTrack, Sample, Turn, VideoRef
+from training.model.prompt import PromptCodec
+from training.model.sam_frames import choose_frames, common_frames
+
+MAX_REGION_FRAMES: Final = 150
+"""Distinct annotated frames of one sample; the published trainer refuses more as well."""
+
+_SIGLIP = (np.float32(127.5), np.float32(127.5))  # mean and deviation 0.5 of values 0-1, here of 0-255
+_SAM_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
+_SAM_STD = np.array([58.395, 57.12, 57.375], np.float32)
+
+
+class View(StrEnum):
+    """The two sizes in which the model looks at a frame."""
+
+    VISION = "vision"
+    SAM = "sam"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FramesNeeded:
+    """Frame indices of one sample, by purpose. ``video`` and ``sam`` may repeat one, ``regions`` rises."""
+
+    video: tuple[int, ...]
+    regions: tuple[int, ...]
+    sam: tuple[int, ...]
+
+    @property
+    def by_view(self) -> dict[View, tuple[int, ...]]:
+        """Distinct indices to decode for each view, rising."""
+        views = {
+            View.VISION: tuple(sorted({*self.video, *self.regions})),
+            View.SAM: tuple(sorted(set(self.sam))),
+        }
+        return {view: indices for view, indices in views.items() if indices}
+
+
+class FrameProvider(Protocol):
+    """Who decodes: training keeps a cache, evaluation asks once."""
+
+    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+        """Resized frames [side, side, 3] uint8 by view and index. Raises VideoError."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One sample as the model takes it; ``collate`` makes a Batch of several."""
+
+    key: str
+    input_ids: list[int]
+    labels: list[int] | None
+    video: Tensor  # [T, 3, H, W]
+    region_frames: Tensor  # [K, 3, H, W]
+    region_masks: Tensor  # [pairs, h, w] uint8
+    region_frame_indices: list[list[int]] = field(default_factory=list)
+    sam_frames: Tensor | None = None  # [F, 3, S, S]
+    gt_masks: Tensor | None = None  # [O, F, h, w] uint8
+    sam_indices: tuple[int, ...] = ()
+    truncated: int = 0
+
+
+class Processor:
+    """What a model size, a tokenizer and a seed make of a sample."""
+
+    def __init__(
+        self, config: ModelConfig, codec: PromptCodec, *, seed: int, max_text_tokens: int = 2048
+    ) -> None:
+        self.config, self.codec, self.seed, self.max_text_tokens = config, codec, seed, max_text_tokens
+
+    def frames_needed(self, sample: Sample, *, epoch: int = 0, with_targets: bool = True) -> FramesNeeded:
+        """Which frames one visit of a sample looks at: all that has to be decoded, in one place.
+
+        The SAM frames depend on (seed, key, epoch) alone. Raises ValueError if the targets share no
+        annotated frame, or the regions more than MAX_REGION_FRAMES.
+        """
+        ref = sample.video
+        first, last = 0, ref.num_frames - 1
+        if sample.clip is not None:
+            first, last = videos.frame_range(
+                ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
+            )
+        regions = sorted({f for track in sample.regions for f, _ in shown(track)})
+        if len(regions) > MAX_REGION_FRAMES:
+            raise ValueError(f"{sample.key}: regions on {len(regions)} frames, at most {MAX_REGION_FRAMES}")
+        sam: tuple[int, ...] = ()
+        if with_targets and sample.targets:
+            sam = choose_frames(
+                common_frames(sample), self.config.num_sam_frames, names=(self.seed, sample.key, epoch)
+            )
+        return FramesNeeded(
+            video=tuple(videos.sample_indices(ref.num_frames, self.config.num_frames, first, last)),
+            regions=tuple(regions),
+            sam=sam,
+        )
+
+    def training(self, sample: Sample, frames: FrameProvider, *, epoch: int) -> Example:
+        """A sample with its answers and the truth of its masks.
+
+        Raises RefusedSample (text), ValueError (annotation) or VideoError (pixels); nothing in silence.
+        """
+        text = self.codec.encode_training(
+            sample.turns,
+            max_text_tokens=self.max_text_tokens,
+            regions=len(sample.regions),
+            masks=len(sample.targets),
+        )
+        needed = self.frames_needed(sample, epoch=epoch)
+        pixels = frames.get(sample, needed.by_view)
+        sam = truth = None
+        if needed.sam:
+            sam = self.sam_pixels([pixels[View.SAM][i] for i in needed.sam])
+            truth = self.truth(sample.targets, needed.sam)
+        return Example(
+            key=sample.key,
+            input_ids=text.input_ids,
+            labels=text.labels,
+            sam_frames=sam,
+            gt_masks=truth,
+            sam_indices=needed.sam,
+            truncated=text.truncated,
+            **self._looks(sample, needed, pixels),
+        )
+
+    def inference(
+        self, sample: Sample, frames: FrameProvider, *, turns: Sequence[Turn] | None = None
+    ) -> Example:
+        """A prompt to be answered. ``turns`` replaces the sample's own; answers at their end are left out.
+
+        Raises RefusedSample, ValueError or VideoError.
+        """
+        asked = list(sample.turns if turns is None else turns)
+        while asked and asked[-1].role == "assistant":
+            asked.pop()
+        needed = self.frames_needed(sample, with_targets=False)
+        pixels = frames.get(sample, needed.by_view)
+        return Example(
+            key=sample.key,
+            input_ids=self.codec.encode_prompt(asked, regions=len(sample.regions)),
+            labels=None,
+            **self._looks(sample, needed, pixels),
+        )
+
+    def truth(self, targets: Sequence[MaskTrack], indices: Sequence[int]) -> Tensor:
+        """Masks [O, F, h, w] uint8 of the targets on frames that all of them annotate.
+
+        Sides longer than SAM 2's input are reduced to it: a pixel is inside if half of its area is.
+        """
+        made = []
+        for track in targets:
+            at = {f: i for i, f in enumerate(track.frames)}
+            made.append(masks.decode_many([track.counts[at[i]] for i in indices], track.height, track.width))
+        full = torch.from_numpy(np.ascontiguousarray(np.stack(made)))
+        side = self.config.sam2.image_size
+        height, width = (min(n, side) for n in full.shape[-2:])
+        if (height, width) == tuple(full.shape[-2:]):
+            return full
+        return (F.adaptive_avg_pool2d(full.float(), (height, width)) >= 0.5).to(torch.uint8)
+
+    def vision_pixels(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """[N, 3, H, W] float32 for the vision tower."""
+        side = self.config.vision.image_size
+        if not len(frames):
+            return torch.zeros(0, 3, side, side)
+        mean, std = _SIGLIP
+        return _chw((np.stack(frames).astype(np.float32) - mean) / std)
+
+    def sam_pixels(self, frames: Sequence[np.ndarray]) -> Tensor:
+        """[N, 3, S, S] float32 for SAM 2."""
+        return _chw((np.stack(frames).astype(np.float32) - _SAM_MEAN) / _SAM_STD)
+
+    def side(self, view: View) -> int:
+        """Pixels along one side of a view's square."""
+        return self.config.vision.image_size if view is View.VISION else self.config.sam2.image_size
+
+    def _looks(
+        self, sample: Sample, needed: FramesNeeded, pixels: dict[View, dict[int, np.ndarray]]
+    ) -> dict[str, Any]:
+        """What the language model sees: the video, and each region's own frames with its masks."""
+        place = {frame: i for i, frame in enumerate(needed.regions)}
+        rows: list[np.ndarray] = []
+        indices: list[list[int]] = []
+        for track in sample.regions:
+            here = shown(track)
+            indices.append([place[frame] for frame, _ in here])
+            rows += [masks.decode(counts, track.height, track.width) for _, counts in here]
+        vision = pixels[View.VISION]
+        return {
+            "video": self.vision_pixels([vision[i] for i in needed.video]),
+            "region_frames": self.vision_pixels([vision[i] for i in needed.regions]),
+            "region_masks": torch.from_numpy(np.stack(rows))
+            if rows
+            else torch.zeros(0, 1, 1, dtype=torch.uint8),
+            "region_frame_indices": indices,
+        }
+
+
+def shown(track: MaskTrack) -> list[tuple[int, str]]:
+    """Frames and masks that point at an object: those in which it is visible.
+
+    A frame without the object has no features to give. One that is visible nowhere keeps its first frame.
+    """
+    pairs = list(zip(track.frames, track.counts, strict=True))
+    seen = [(f, c) for f, c in pairs if masks.area(c, track.height, track.width)]
+    return seen or pairs[:1]
+
+
+def decode_views(
+    path: Path, video: VideoRef, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
+) -> dict[View, dict[int, np.ndarray]]:
+    """Frames of one video, decoded once and resized to each view that asks for them.
+
+    Raises VideoError (unreadable) or IndexError (no such frame).
+    """
+    union = sorted({i for indices in wanted.values() for i in indices})
+    pictures = videos.decode(path, union, frames=video.frames, num_frames=video.num_frames or None)
+    at = dict(zip(union, pictures, strict=True))
+    return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in wanted.items()}
+
+
+def resize(picture_HW3: np.ndarray, side: int, view: View) -> np.ndarray:
+    """Stretch one RGB picture to [side, side, 3] uint8 with the view's filter (both anti-aliased)."""
+    from PIL import Image
+
+    if picture_HW3.shape[:2] == (side, side):
+        return picture_HW3.copy()
+    filter_ = Image.Resampling.BICUBIC if view is View.VISION else Image.Resampling.BILINEAR
+    return np.asarray(Image.fromarray(picture_HW3).resize((side, side), filter_))
+
+
+def _chw(pixels_NHW3: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(pixels_NHW3, -1, 1), dtype=np.float32))

@@ -1,0 +1,147 @@
+"""From [SEG] states to masks: the [SEG] head and SAM 2's image encoder and mask decoder.
+
+SAM 2 (arXiv:2408.00714) prompted as in Sa2VA (arXiv:2501.04001). Masks are made frame by frame, without
+memory, in training and inference alike. All masks are object-major.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pipeline.config.model import Sam2Config
+from training.model import config as configs
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameFeatures:
+    """SAM 2's features of F frames, at strides 4, 8 and 16, before anything that the mask decoder owns."""
+
+    fine_F: Tensor
+    middle_F: Tensor
+    coarse_F: Tensor
+
+    def __len__(self) -> int:
+        return len(self.coarse_F)
+
+    def __getitem__(self, frames: slice) -> FrameFeatures:
+        return FrameFeatures(
+            fine_F=self.fine_F[frames], middle_F=self.middle_F[frames], coarse_F=self.coarse_F[frames]
+        )
+
+
+class Segmentation(nn.Module):
+    """[SEG] head, and SAM 2 with all its parts; the memory parts are carried but never run."""
+
+    def __init__(self, width: int, config: Sam2Config, attention: str) -> None:
+        super().__init__()
+        self.config = config
+        self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.hidden_dim))
+        # Hiera's windows and the decoder's few tokens are too small for flash attention to pay.
+        plain = "eager" if attention == "eager" else "sdpa"
+        self.sam = transformers.Sam2VideoModel._from_config(configs.sam2(config), attn_implementation=plain)
+        # One buffer under two names in transformers; sharing it leaves nothing to go out of step.
+        self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
+
+    def decoder_parameters(self) -> list[nn.Parameter]:
+        """The mask decoder without the two heads that only choose: no loss reaches them."""
+        idle = {
+            id(p)
+            for head in (self.sam.mask_decoder.iou_prediction_head, self.sam.mask_decoder.pred_obj_score_head)
+            for p in head.parameters()
+        }
+        return [p for p in self.sam.mask_decoder.parameters() if id(p) not in idle]
+
+    def encode(self, frames_F3SS: Tensor) -> FrameFeatures:
+        """Features of normalised square frames; without a graph where the encoder is frozen."""
+        frozen = not self.sam.vision_encoder.backbone.pos_embed.requires_grad
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
+            fine, middle, coarse = self._pyramid(frames_F3SS)
+        # SAM 2 marks the features of a frame that has no memory.
+        return FrameFeatures(
+            fine_F=fine, middle_F=middle, coarse_F=coarse + self.sam.no_memory_embedding.reshape(1, -1, 1, 1)
+        )
+
+    def _pyramid(self, frames_F3SS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """SAM 2's feature pyramid, top-down from stride 32 to 16 alone, as in its published configurations.
+
+        transformers' own neck also makes position maps for every level and frame, which nothing here reads
+        and which cost a sixth of a training step.
+        """
+        encoder = self.sam.vision_encoder
+        stages = encoder.backbone(frames_F3SS).intermediate_hidden_states
+        deep, coarse, middle, fine = (
+            conv(stage.permute(0, 3, 1, 2))
+            for conv, stage in zip(encoder.neck.convs, reversed(stages), strict=True)
+        )
+        return fine, middle, coarse + F.interpolate(deep, scale_factor=2.0, mode="nearest")
+
+    def decode_pairs(self, features: FrameFeatures, frame_P: Tensor, seg_PD: Tensor) -> Tensor:
+        """Mask logits [P, S, S] of (frame, embedding) pairs, at SAM 2's input size.
+
+        Of three candidates the one with the highest predicted IoU is kept; SAM 2's own verdict whether the
+        object is present is not asked.
+        """
+        sam, side = self.sam, self.config.image_size
+        decoder, prompts = sam.mask_decoder, sam.prompt_encoder
+        dtype = features.coarse_F.dtype
+        # What SAM 2 itself makes of an empty prompt: one absent point, and one more as padding.
+        absent = prompts.not_a_point_embed.weight.expand(len(seg_PD), 2, -1)
+        sparse = torch.cat([absent, seg_PD[:, None].to(absent.dtype)], 1)[:, None]
+        dense = prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        positions = sam.get_image_wide_positional_embeddings().to(dtype)
+        fine, middle = decoder.conv_s0(features.fine_F), decoder.conv_s1(features.middle_F)
+        masks, iou, _, _ = decoder(
+            image_embeddings=features.coarse_F[frame_P],
+            image_positional_embeddings=positions.expand(len(frame_P), -1, -1, -1),
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=True,
+            high_resolution_features=[fine[frame_P], middle[frame_P]],
+        )
+        best = iou[:, 0].argmax(-1)
+        chosen = masks[torch.arange(len(best), device=best.device), 0, best]
+        return F.interpolate(chosen[:, None].float(), (side, side), mode="bilinear", align_corners=False)[
+            :, 0
+        ]
+
+    def decode(self, features: FrameFeatures, seg_OD: Tensor) -> Tensor:
+        """Mask logits [O, F, S, S] of every embedding on every frame."""
+        objects, frames = len(seg_OD), len(features)
+        if not objects or not frames:
+            return features.coarse_F.new_zeros(
+                objects, frames, *[self.config.image_size] * 2, dtype=torch.float32
+            )
+        frame_P = torch.arange(frames, device=seg_OD.device).repeat(objects)
+        return self.decode_pairs(features, frame_P, seg_OD.repeat_interleave(frames, 0)).unflatten(
+            0, (objects, frames)
+        )
+
+    def touch(self) -> Tensor:
+        """Zero, with [SEG] head, mask decoder and, where trained, image encoder in its graph."""
+        first = self.head[0]
+        assert isinstance(first, nn.Linear)
+        weight = first.weight
+        side, width = self.config.image_size, self.config.hidden_dim
+        if self.sam.vision_encoder.backbone.pos_embed.requires_grad:
+            features = self.encode(weight.new_zeros(1, 3, side, side))
+        else:
+            sizes = [weight.new_zeros(1, width, side // s, side // s) for s in (4, 8, 16)]
+            features = FrameFeatures(fine_F=sizes[0], middle_F=sizes[1], coarse_F=sizes[2])
+        seg = self.head(weight.new_zeros(1, weight.shape[1]))
+        return self.decode(features, seg).sum() * 0.0
+
+
+def to_size(logits_OFSS: Tensor, height: int, width: int) -> Tensor:
+    """Mask logits at another size in pixels, bilinear."""
+    if logits_OFSS.shape[-2:] == (height, width) or not logits_OFSS.numel():
+        return (
+            logits_OFSS
+            if logits_OFSS.numel()
+            else logits_OFSS.new_zeros(*logits_OFSS.shape[:2], height, width)
+        )
+    return F.interpolate(logits_OFSS, (height, width), mode="bilinear", align_corners=False)

@@ -1,0 +1,113 @@
+"""The text tokenizer of a checkpoint: trained here on the prepared text, or a Hugging Face folder.
+
+Either way the 102 tokens of UFVideo come behind it, in the published order, and the chat template of Qwen2
+is stored with it, so a checkpoint can be used without this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from pipeline.errors import UserError
+from training.model.tokens import ADDED_TOKENS, TokenIds
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+IM_START: Final = "<|im_start|>"
+IM_END: Final = "<|im_end|>"
+END_OF_TEXT: Final = "<|endoftext|>"
+CONTROL_TOKENS: Final = (END_OF_TEXT, IM_START, IM_END)
+
+SYSTEM: Final = "You are a helpful assistant."
+"""Qwen2's default system text; UFVideo trains and infers with it."""
+
+CHAT_TEMPLATE: Final = (
+    "{% for message in messages %}"
+    "{% if loop.first and messages[0]['role'] != 'system' %}"
+    "{{ '<|im_start|>system\n" + SYSTEM + "<|im_end|>\n' }}"
+    "{% endif %}"
+    "{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+"""The chat template that Qwen2-Instruct ships with (ChatML), as jinja."""
+
+
+def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrainedTokenizerBase:
+    """A byte-level BPE of ``vocab_size`` ids (control tokens and bytes included), then the 102 added tokens.
+
+    The same texts in the same order give the same tokenizer: pairs are counted, nothing is drawn.
+    Time tokens, ``<region>`` and ``[SEG]`` are taken out first, so that no merge is spent on their spelling.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=list(CONTROL_TOKENS),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(_without_added(texts), trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=IM_END, pad_token=END_OF_TEXT)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return add_tokens(tokenizer)
+
+
+def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder, with the 102 tokens added where they are missing.
+
+    Raises UserError if the folder holds no tokenizer, or one without Qwen2's chat tokens.
+    """
+    from transformers import AutoTokenizer
+
+    if not Path(folder).is_dir():
+        raise UserError(
+            str(folder), "is no folder, so no tokenizer can be read from it.", "Set model.tokenizer.path."
+        )
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            str(folder), f"holds no tokenizer that can be read: {error}", "Set model.tokenizer.path."
+        ) from error
+    missing = [
+        t for t in CONTROL_TOKENS if tokenizer.convert_tokens_to_ids(t) in (None, tokenizer.unk_token_id)
+    ]
+    if missing:
+        raise UserError(
+            str(folder),
+            f"its tokenizer has no {missing[0]}, which Qwen2's chat format needs.",
+            "Use a Qwen2 tokenizer.",
+        )
+    tokenizer.eos_token = IM_END
+    tokenizer.pad_token = tokenizer.pad_token or END_OF_TEXT
+    tokenizer.chat_template = tokenizer.chat_template or CHAT_TEMPLATE
+    return add_tokens(tokenizer)
+
+
+def add_tokens(tokenizer: Any) -> PreTrainedTokenizerBase:
+    """Add UFVideo's tokens, in their published order, where they are missing."""
+    from tokenizers import AddedToken
+
+    tokenizer.add_tokens(
+        [AddedToken(t, special=True, normalized=False) for t in ADDED_TOKENS], special_tokens=True
+    )
+    TokenIds.of(tokenizer)  # refuses a tokenizer that would cut one of them
+    return tokenizer
+
+
+def _without_added(texts: Iterable[str]) -> Iterable[str]:
+    for text in texts:
+        for token in ADDED_TOKENS:
+            if token in text:
+                text = text.replace(token, "\n")
+        yield text
+    # The frame of every prompt, as often as a merge needs to be worth it.
+    yield from ["system\n" + SYSTEM, "user\n\n", "assistant\n"] * 64

@@ -1,0 +1,247 @@
+"""UFVideo (arXiv:2512.11336): one model that talks about videos, their objects, times and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.config.model import ModelConfig
+from pipeline.config.training import PUBLISHED_TRAINED, Part
+from training.model import config as configs
+from training.model.batch import Batch
+from training.model.connector import Connector
+from training.model.language import Language, Row, pad_rows, splice
+from training.model.regions import RegionEncoder
+from training.model.segmentation import Segmentation, to_size
+from training.model.tokens import IGNORE, TokenIds
+from training.model.vision import VisionTower
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelOutput:
+    """What the losses need. Sequences are those after splicing: L counts visual tokens too."""
+
+    labels: Tensor
+    """[B, L]"""
+    attention_mask: Tensor
+    """[B, L] bool"""
+    last_hidden: Tensor
+    """[B, L, D]"""
+    answer_logits: Tensor
+    """[A, V]: predictions of the A tokens that bear a loss"""
+    answer_targets: Tensor
+    """[A]"""
+    logits: Tensor | None
+    """[B, L, V], only on request"""
+    mask_logits: list[Tensor | None]
+    """per sample [O, F, h, w] at the truth's size, or SAM 2's without truth; None without SAM frames"""
+    zero: Tensor
+    """Zero, to be added to the loss: ties parts that this micro-batch did not use into the graph."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generation:
+    """Greedy answers."""
+
+    tokens: list[Tensor]
+    """per sample [n] new token ids, the end-of-sequence token included where it came"""
+    seg_embeddings: list[Tensor]
+    """per sample [O, 256], one for each generated [SEG]"""
+
+
+class UFVideo(nn.Module):
+    """The whole model. Build it with ``training.model.build``, which also initialises it."""
+
+    def __init__(self, config: ModelConfig, tokens: TokenIds) -> None:
+        super().__init__()
+        self.config, self.tokens = config, tokens
+        attention = configs.attention_name(config.attention)
+        width = config.language.hidden_size
+        self.vision = VisionTower(config.vision, attention)
+        self.connector = Connector(config.vision.hidden_size, width, config.connector)
+        self.regions = RegionEncoder(config.vision.hidden_size, width, config.region.tokens_per_region)
+        self.language = Language(config.language, attention)
+        self.segmentation = Segmentation(width, config.sam2, attention)
+        self.set_trainable(PUBLISHED_TRAINED)
+
+    def part_parameters(self, part: Part) -> list[nn.Parameter]:
+        """The parameters that training a part changes; parts share none."""
+        return {
+            Part.VISION: self.vision.trained_parameters,
+            Part.CONNECTOR: lambda: list(self.connector.parameters()),
+            Part.REGIONS: lambda: list(self.regions.parameters()),
+            Part.LANGUAGE: lambda: list(self.language.parameters()),
+            Part.SEG_HEAD: lambda: list(self.segmentation.head.parameters()),
+            Part.SAM_ENCODER: lambda: list(self.segmentation.sam.vision_encoder.parameters()),
+            Part.MASK_DECODER: self.segmentation.decoder_parameters,
+        }[part]()
+
+    def set_trainable(self, parts: Collection[Part | str]) -> None:
+        """Trains these parts and freezes all else. Raises ValueError for an unknown part."""
+        self.requires_grad_(False)
+        for part in parts:
+            for parameter in self.part_parameters(Part(part)):
+                parameter.requires_grad_(True)
+
+    def gradient_checkpointing(self, on: bool) -> None:
+        """Trades a second forward pass of the language model for its activations' memory."""
+        if on:
+            self.language.lm.gradient_checkpointing_enable({"use_reentrant": False})
+        else:
+            self.language.lm.gradient_checkpointing_disable()
+
+    def visual_tokens(self, batch: Batch) -> tuple[Tensor, list[list[Tensor]]]:
+        """Video tokens [B, V, D], and per sample and region its tokens [m, D]."""
+        size, times = batch.video.shape[:2]
+        counts = [len(frames) for frames in batch.region_frames]
+        used = [frames for frames in batch.region_frames if len(frames)]
+        patches = self.vision(torch.cat([batch.video.flatten(0, 1), *used]))
+        video, rest = patches[: size * times], patches[size * times :]
+        video_BVD = self.connector(video.unflatten(0, (size, times)))
+        if not used:
+            return video_BVD, [[] for _ in range(size)]
+        return video_BVD, self.regions(rest.split(counts), batch.region_masks, batch.region_frame_indices)
+
+    def rows(self, batch: Batch) -> list[Row]:
+        """Every sample's sequence with its visual tokens spliced in and its padding left out."""
+        video_BVD, regions = self.visual_tokens(batch)
+        labels = torch.full_like(batch.input_ids, IGNORE) if batch.labels is None else batch.labels
+        embeds = self.language.embed(batch.input_ids)
+        real = batch.attention_mask.bool()
+        return [
+            splice(ids[keep], embed[keep], label[keep], video, region, self.tokens.region)
+            for ids, embed, label, keep, video, region in zip(
+                batch.input_ids, embeds, labels, real, video_BVD, regions, strict=True
+            )
+        ]
+
+    def forward(self, batch: Batch, all_logits: bool = False) -> ModelOutput:
+        """Teacher-forced pass.
+
+        Raises ValueError if placeholders, regions, [SEG] labels and masks of a sample do not fit together.
+        """
+        embeds, labels, mask = pad_rows(self.rows(batch))
+        hidden = self.language.hidden(embeds, mask)
+        bears_loss = labels[:, 1:] != IGNORE
+        answer_logits = self.language.logits(hidden[:, :-1][bears_loss])
+        zero = hidden.new_zeros((), dtype=torch.float32)
+        if torch.is_grad_enabled() and not any(len(r) for r in batch.region_frame_indices):
+            zero = zero + self.regions.touch()
+        mask_logits, decoded = self._masks(batch, self.seg_embeddings(hidden, labels))
+        if torch.is_grad_enabled() and not decoded:
+            zero = zero + self.segmentation.touch()
+        return ModelOutput(
+            labels=labels,
+            attention_mask=mask,
+            last_hidden=hidden,
+            answer_logits=answer_logits,
+            answer_targets=labels[:, 1:][bears_loss],
+            logits=self.language.logits(hidden) if all_logits else None,
+            mask_logits=mask_logits,
+            zero=zero,
+        )
+
+    def seg_embeddings(self, hidden_BLD: Tensor, labels_BL: Tensor) -> list[Tensor]:
+        """Per sample [O, 256]: the head's view of the states that PREDICT a [SEG], one position before it."""
+        before = labels_BL[:, 1:] == self.tokens.seg
+        embeddings = self.segmentation.head(hidden_BLD[:, :-1][before])
+        return list(embeddings.split(before.sum(1).tolist()))
+
+    def _masks(self, batch: Batch, segs: list[Tensor]) -> tuple[list[Tensor | None], bool]:
+        frames = batch.sam_frames or [None] * batch.size
+        truths = batch.gt_masks or [None] * batch.size
+        wanted = list(_pairs(frames, truths, segs))
+        if not wanted:
+            side = self.config.sam2.image_size
+            return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames], False
+        # One encoder pass and one decoder pass for the whole micro-batch, over its (object, frame) pairs.
+        shown = [frames[i] for i in wanted]
+        features = self.segmentation.encode(torch.cat([f for f in shown if f is not None]))
+        frame_P, seg_PD, shapes, start = [], [], [], 0
+        for sample, sam in zip(wanted, shown, strict=True):
+            assert sam is not None
+            objects, count = len(segs[sample]), len(sam)
+            frame_P.append(torch.arange(start, start + count, device=sam.device).repeat(objects))
+            seg_PD.append(segs[sample].repeat_interleave(count, 0))
+            shapes.append((objects, count))
+            start += count
+        flat = self.segmentation.decode_pairs(features, torch.cat(frame_P), torch.cat(seg_PD))
+        split = flat.split([objects * count for objects, count in shapes])
+        masks = {i: m.unflatten(0, shape) for i, m, shape in zip(wanted, split, shapes, strict=True)}
+        out: list[Tensor | None] = []
+        for i, (sam, truth) in enumerate(zip(frames, truths, strict=True)):
+            made = masks.get(i)
+            if made is None:
+                side = self.config.sam2.image_size
+                made = None if sam is None else flat.new_zeros(0, len(sam), side, side)
+            elif truth is not None:
+                made = to_size(made, *truth.shape[-2:])
+            out.append(made)
+        return out, True
+
+    @torch.no_grad()
+    def generate(self, batch: Batch, max_new_tokens: int = 2048) -> Generation:
+        """Greedy answers to the batch's prompts, and the [SEG] embeddings of what was generated.
+
+        The embeddings come from one more pass over prompt and answer, exactly as in training, for samples
+        that have a [SEG]. ``batch.labels`` and the mask fields are not read.
+        """
+        prompts = self.rows(batch)
+        embeds, _, mask = pad_rows(prompts, left=True)
+        tokens = self.language.greedy(embeds, mask, self.tokens.eos, max_new_tokens)
+        with_seg = [i for i, new in enumerate(tokens) if bool((new == self.tokens.seg).any())]
+        none = embeds.new_zeros(0, self.config.sam2.hidden_dim)
+        found = [none for _ in tokens]
+        if with_seg:
+            rows = [
+                Row(
+                    embeds=torch.cat([prompts[i].embeds, self.language.embed(tokens[i])]),
+                    labels=torch.cat([torch.full_like(prompts[i].labels, IGNORE), tokens[i]]),
+                )
+                for i in with_seg
+            ]
+            embeds, labels, mask = pad_rows(rows)
+            segs = self.seg_embeddings(self.language.hidden(embeds, mask), labels)
+            for i, seg in zip(with_seg, segs, strict=True):
+                found[i] = seg
+        return Generation(tokens=tokens, seg_embeddings=found)
+
+    @torch.no_grad()
+    def decode_masks(
+        self,
+        frames_F3SS: Tensor,
+        seg_OD: Tensor,
+        chunk_frames: int = 8,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Mask logits [O, F, h, w] on any number of frames, each encoded once for all objects.
+
+        ``size`` is (height, width) in pixels; None keeps SAM 2's input size. Positive means object.
+        """
+        height, width = size or (self.config.sam2.image_size,) * 2
+        chunks = [
+            to_size(self.segmentation.decode(self.segmentation.encode(part), seg_OD), height, width)
+            for part in frames_F3SS.split(chunk_frames)
+        ]
+        return torch.cat(chunks, 1) if chunks else frames_F3SS.new_zeros(len(seg_OD), 0, height, width)
+
+
+def _pairs(frames: list[Tensor | None], truths: list[Tensor | None], segs: list[Tensor]) -> Iterator[int]:
+    """Samples that have something to decode, once it is sure that frames, truth and [SEG]s fit together."""
+    for i, (sam, truth, seg) in enumerate(zip(frames, truths, segs, strict=True)):
+        if sam is None and (len(seg) or truth is not None):
+            raise ValueError(
+                f"sample {i} of the batch: {len(seg)} [SEG] in its answer but no SAM frames to segment; give"
+                f" sam_frames and gt_masks for it, or take [SEG] out of the answer"
+            )
+        if truth is not None and sam is not None and truth.shape[:2] != (len(seg), len(sam)):
+            raise ValueError(
+                f"sample {i} of the batch: masks for (objects, frames) = {tuple(truth.shape[:2])}, but its"
+                f" answer has {len(seg)} [SEG] and {len(sam)} SAM frames; masks are [O, F, h, w], one object"
+                f" per [SEG]"
+            )
+        if len(seg):
+            yield i
