@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,4 +32,80 @@ def realdata() -> Path:
     path = shared_dir() / "realdata"
     if not path.is_dir():
         pytest.skip(f"no real data at {path}; set UFVIDEO_SHARED to the folder that holds realdata/")
+    return path
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """Endpoint of a real S3 server on loopback, with the AWS_* environment set to it."""
+    server_module = pytest.importorskip("moto.server")
+    server = server_module.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    values = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    old = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    yield values["AWS_ENDPOINT_URL"]
+    server.stop()
+    for name, value in old.items():
+        os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+@pytest.fixture
+def s3_bucket(s3_server: str) -> str:
+    """URI of a fresh bucket on that server."""
+    import boto3
+
+    name = f"bucket-{uuid.uuid4().hex[:12]}"
+    boto3.client("s3", endpoint_url=s3_server).create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+# A small plan for the tests of the spine, whose steps are trivial there.
+PLAN = """\
+name: tiny
+storage:
+  root: {root}
+ray: {{num_cpus: 2, object_store_mb: 200}}
+demo:
+  train_videos: 4
+data:
+  sources:
+    - name: talk
+      format: llava_video
+      annotations: ${{corpora}}/talk.json
+      media: ["${{corpora}}/videos"]
+    - name: choice
+      format: mvbench
+      use: benchmark
+      annotations: ${{corpora}}/mvbench
+      media: ["${{corpora}}/videos"]
+model: {{preset: toy}}
+stages:
+  - name: stage1
+    global_batch: 8
+    steps: 4
+    layout: {{workers: 2, micro_batch: 2}}
+  - name: stage2
+    start_from: stage1
+    global_batch: 8
+    steps: 4
+    layout: {{workers: 2, micro_batch: 2}}
+evaluation:
+  checkpoints: [init, stage2]
+  benchmarks:
+    - {{source: choice, family: mvbench}}
+"""
+
+
+@pytest.fixture
+def plan_file(tmp_path: Path) -> Path:
+    """A plan with demo, two stages and evaluation, stored below the test's folder."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(PLAN.format(root=tmp_path / "store"))
     return path

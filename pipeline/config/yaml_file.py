@@ -51,7 +51,7 @@ def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
 
 
 def value(text: str) -> Any:
-    """One value of ``--set``, typed as YAML types it (the plan's own types then decide, so 2e-5 is a number)."""
+    """One value of ``--set``, typed as YAML types it; the plan's own types then decide: 2e-5 is a number."""
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:

@@ -83,7 +83,11 @@ class MaskTrack:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimeSpan:
-    """A span in seconds from the start of the video, and as bins 0-99 of its duration."""
+    """A span in seconds from the start of the video, and as bins 0-99 of what the model is shown.
+
+    That is the sample's clip where it has one, else the whole video. (The bins of a clip itself count the
+    whole video.)
+    """
 
     start_s: float
     end_s: float

@@ -37,9 +37,13 @@ def initialise(model: UFVideo, init: InitConfig) -> None:
     """Applies ``InitConfig`` with torch's global generator; what it leaves out keeps the defaults."""
     sam = model.segmentation.sam
     if init.linear_gain is not None:
+        language = set(model.language.modules())
         for module in model.modules():
             if isinstance(module, _DENSE):
-                nn.init.normal_(module.weight, std=init.linear_gain / math.sqrt(_fan_in(module)))
+                # Flat attention averages a hundred tokens: what one word of the question says is then a
+                # hundredth of the state that predicts [SEG], too little for the mask decoder to follow.
+                gain = init.linear_gain * (init.language_gain if module in language else 1.0)
+                nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
         # Zero by default, which would leave the image encoder blind to positions.

@@ -1,0 +1,125 @@
+"""What readers yield: samples whose times and masks are still as the source wrote them.
+
+Seconds, fractions and frame numbers can only be told apart from nonsense once the video was probed, so a
+reader hands on a ``Draft`` and ``stages/finish.py`` makes the ``Sample``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from pipeline.schema.sample import Role, Task
+
+
+class Reason(StrEnum):
+    """Why a record or a draft did not become a sample. Counted in the manifest, listed in rejects.parquet."""
+
+    BROKEN_JSON = "broken_json"  # a line of a JSON-lines file that does not parse
+    MALFORMED = "malformed"  # a field that the format needs is missing or of another type
+    PLACEHOLDERS = "placeholders"  # time placeholders in the text and listed values differ in number
+    SPATIAL = "spatial_placeholder"  # boxes in text, which no part of this model reads or writes
+    TURNS = "turns"  # not user, assistant, user, assistant ...
+    REGION_COUNT = "region_count"  # <region> in user text and annotated objects differ in number
+    TARGET_COUNT = "target_count"  # [SEG] in assistant text and target objects differ in number
+    SPAN_COUNT = "span_count"  # spans written in assistant text and spans of the sample differ in number
+    EMPTY_REGION = "empty_region"  # a pointed-at object without a pixel in any annotated frame
+    BAD_CHOICE = "bad_choice"  # the answer is none of the options
+    DUPLICATE_KEY = "duplicate_key"
+    MEDIA_MISSING = "media_missing"
+    MEDIA_UNREADABLE = "media_unreadable"
+    TOO_FEW_FRAMES = "too_few_frames"
+    FRAME_OUTSIDE = "frame_outside"  # a mask on a frame that the video does not have
+    MASK_SIZE = "mask_size"  # a mask of another size than its frame
+    BAD_MASK = "bad_mask"
+    MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not hold
+    SPAN_OUTSIDE = "span_outside"
+    BAD_SPAN = "bad_span"  # reversed, without length, or not a number
+
+
+class RejectError(ValueError):
+    """Raised by readers and checks: this record cannot become a sample, and here is why."""
+
+    def __init__(self, reason: Reason, detail: str) -> None:
+        self.reason, self.detail = reason, detail
+        super().__init__(f"{reason}: {detail}")
+
+
+class Unit(StrEnum):
+    """Units of time in which sources write."""
+
+    SECONDS = "seconds"
+    FRACTION = "fraction"  # 0-1 of the clip, or of the whole video where there is none
+    FRAMES = "frames"  # first and last frame, both included
+    BINS = "bins"  # 0-99, already quantised
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftSpan:
+    """A span, or with ``end`` None an instant, as the source wrote it."""
+
+    start: float
+    end: float | None
+    unit: Unit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftTrack:
+    """Masks of one object as the source wrote them: (frame index, forms to be united) in any order."""
+
+    masks: tuple[tuple[int, tuple[Any, ...]], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Media:
+    """Where a video may lie below a media root.
+
+    ``candidates`` are relative paths tried in order below each root in order. ``frames`` names the still
+    images when the source lists them, with or without their suffix.
+    """
+
+    candidates: tuple[str, ...]
+    frames: tuple[str, ...] = ()
+    folder_fps: float = 0.0  # rate if it is a folder of stills; 0: the default rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftTurn:
+    """A turn whose times are ``time_mark(i)``, the i-th of ``Draft.times``."""
+
+    role: Role
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A sample before probing. Field meanings are those of ``Sample``."""
+
+    key: str
+    task: Task
+    media: Media
+    turns: tuple[DraftTurn, ...]
+    times: tuple[DraftSpan, ...] = ()
+    regions: tuple[DraftTrack, ...] = ()
+    targets: tuple[DraftTrack, ...] = ()
+    one_region_frame: bool = False  # keep one annotated frame of each region, chosen by the sample's name,
+    region_frame: int | None = None  # or this one, where the region has a pixel in it
+    frame_size: tuple[int, int] | None = None  # height and width that the source claims
+    clip: DraftSpan | None = None
+    expression: str = ""
+    choices: tuple[str, ...] = ()
+    answer_index: int = -1
+    category: str = ""
+    type: str = ""  # the source's own record type, for ``keep_types``
+
+
+_OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters, so that no source's text can hold a mark
+
+
+def time_mark(index: int) -> str:
+    """Stands in draft text for the written form of ``Draft.times[index]``."""
+    return f"{_OPEN}{index}{_CLOSE}"
+
+
+TIME_MARK = rf"{_OPEN}(\d+){_CLOSE}"

@@ -1,0 +1,136 @@
+"""What every reader is: one file per annotation format, pure but for reading that file."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from datasets_prep.draft import Draft, Media, Reason, RejectError
+from pipeline.config.data import SourceConfig
+
+_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """One unit of reading, on the local disk.
+
+    ``name`` is what tells this file from others of its source: empty for the only one, else the relative
+    path without its suffix. It becomes a part of every key.
+    """
+
+    annotations: Path
+    masks: Path | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One raw record and the key that its sample will have."""
+
+    key: str
+    raw: Any
+
+
+class Reader(Protocol):
+    """A format. Both methods are generators or functions of their arguments alone."""
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        """Endings of the names of this format's files in a folder of annotations."""
+        ...
+
+    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
+        """Stream the records. Raises UserError if the file as a whole cannot be read."""
+        ...
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """Drafts of one record; more than one have keys ``<record key>/<part>``. Raises RejectError."""
+        ...
+
+
+def record_key(source: SourceConfig, files: Files, *parts: object) -> str:
+    """``<source>[/<file>]/<part>[/<part>]``: the same in every rebuild, and findable in the file."""
+    return "/".join([source.name, *([files.name] if files.name else []), *map(str, parts)])
+
+
+def mapping(raw: Any) -> Mapping[str, Any]:
+    """The record as a mapping. Raises RejectError for anything else."""
+    from datasets_prep.sources.json_stream import Unparsed
+
+    if isinstance(raw, Unparsed):
+        raise RejectError(Reason.BROKEN_JSON, raw.problem)
+    if not isinstance(raw, Mapping):
+        raise RejectError(Reason.MALFORMED, f"a record is an object, not {type(raw).__name__}")
+    return raw
+
+
+def text_field(raw: Mapping[str, Any], name: str) -> str:
+    """A field that must be text. Raises RejectError."""
+    value = raw.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
+    return value
+
+
+def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
+    """Where a record's ``video`` may lie: as written, then below each of ``folders``.
+
+    A list of paths is a list of still images of one folder. An absolute path names a place on its author's
+    machine, so its endings are tried, longest first. Raises RejectError for anything else, and for ``..``.
+    """
+    if isinstance(video, list):
+        return _still_images(video, folder_fps)
+    if not isinstance(video, str) or not video.strip():
+        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    parts = [p for p in video.split("/") if p not in ("", ".")]
+    if ".." in parts or "\\" in video or "\0" in video or not parts:
+        raise RejectError(Reason.MALFORMED, f"`video` {video!r} is no path below a media folder")
+    if video.startswith("/"):
+        paths = ["/".join(parts[at:]) for at in range(len(parts))]
+    else:
+        paths = ["/".join(parts)]
+    extra = [posixpath.join(f, p) for f in folders if f for p in paths]
+    return Media(candidates=tuple(dict.fromkeys([*paths, *extra])), folder_fps=folder_fps)
+
+
+def with_suffix(video: str) -> list[str]:
+    """File names that a bare id may have; a name that ends in a video suffix is taken as it is."""
+    return [video] if video.lower().endswith(_SUFFIXES) else [f"{video}.mp4", video]
+
+
+def _still_images(paths: list[Any], folder_fps: float) -> Media:
+    if not paths or not all(isinstance(p, str) and p for p in paths):
+        raise RejectError(Reason.MALFORMED, "`video` is an empty list, or holds something else than paths")
+    folders = {posixpath.dirname(p) for p in paths}
+    if len(folders) != 1:
+        raise RejectError(Reason.MALFORMED, f"`video` lists images of {len(folders)} folders")
+    media = media_of(folders.pop() or ".")
+    return Media(
+        candidates=media.candidates, frames=tuple(posixpath.basename(p) for p in paths), folder_fps=folder_fps
+    )
+
+
+def whole(value: Any, name: str) -> int:
+    """A number that must be whole, also when written as text. Raises RejectError."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number") from None
+    if isinstance(value, bool) or (isinstance(value, float) and value != number):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number")
+    return number
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number, also when written as text. Raises RejectError."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number") from None
+    if isinstance(value, bool) or result != result or abs(result) == float("inf"):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number")
+    return result

@@ -1,0 +1,110 @@
+"""Rules that the conversation formats share: who speaks, which markers go, where times stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from datasets_prep.draft import DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
+from pipeline.schema.sample import Role
+
+_MARKER = re.compile(r"[ \t]*\n?[ \t]*<(?:video|image)>[ \t]*\n?[ \t]*")
+_ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
+_WRITTEN_SPAN = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}")
+_OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\)?\s*(.*?)\s*$")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Times:
+    """Turns whose times are marks, and what the marks stand for."""
+
+    turns: tuple[DraftTurn, ...]
+    times: tuple[DraftSpan, ...]
+
+
+def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
+    """Turns of a ``conversations`` list of {"from", "value"}, with the video markers taken out.
+
+    The prompt codec puts the video in front of the first user turn, wherever the source wrote ``<video>`` or
+    ``<image>`` (LLaVA-Video-178K's word for the video). Raises RejectError unless users and assistants take
+    turns, the user first.
+    """
+    if not isinstance(conversations, Sequence) or isinstance(conversations, str) or not conversations:
+        raise RejectError(Reason.MALFORMED, "`conversations` is no list of turns")
+    turns = []
+    for number, turn in enumerate(conversations):
+        if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
+            raise RejectError(Reason.MALFORMED, f"turn {number} has no text in `value`")
+        role = _ROLES.get(str(turn.get("from")))
+        if role is not (Role.USER, Role.ASSISTANT)[number % 2]:
+            raise RejectError(Reason.TURNS, f"turn {number} is by {turn.get('from')!r}")
+        turns.append(DraftTurn(role=role, text=without_markers(turn["value"])))
+    if len(turns) % 2:
+        raise RejectError(Reason.TURNS, "the last turn has no answer")
+    return tuple(turns)
+
+
+def without_markers(text: str) -> str:
+    """Text without ``<video>`` and ``<image>`` and the line break beside them."""
+
+    def gap(found: re.Match[str]) -> str:
+        inside = found.start() > 0 and found.end() < len(text)
+        return ("\n" if "\n" in found.group() else " ") if inside else ""
+
+    return _MARKER.sub(gap, text).strip()
+
+
+def read_written_spans(turns: Sequence[DraftTurn]) -> Times:
+    """Spans that a source has written already as ``{<TEMP-012><TEMP-047>}`` become marks in bins."""
+    times: list[DraftSpan] = []
+
+    def mark(found: re.Match[str]) -> str:
+        times.append(DraftSpan(start=int(found[1]), end=int(found[2]), unit=Unit.BINS))
+        return time_mark(len(times) - 1)
+
+    changed = tuple(DraftTurn(role=t.role, text=_WRITTEN_SPAN.sub(mark, t.text)) for t in turns)
+    return Times(turns=changed, times=tuple(times))
+
+
+def options_in(question: str) -> tuple[str, ...]:
+    """Texts of the options A, B, C ... that stand on lines of their own in a question; () if there are none.
+
+    Both ``A. text`` and ``(A) text`` are options. They must run from A without a gap, and be at least two.
+    """
+    found: list[str] = []
+    for line in question.splitlines():
+        option = _OPTION.match(line)
+        if option and option[1] == chr(ord("A") + len(found)):
+            found.append(option[2])
+    return tuple(found) if len(found) >= 2 else ()
+
+
+def option_text(option: str) -> str:
+    """An option without its letter: ``(B) a red hat`` -> ``a red hat``."""
+    found = _OPTION.match(option)
+    return found[2] if found else option.strip()
+
+
+def answer_index(answer: str, choices: Sequence[str]) -> int:
+    """Which option an answer names: by its letter, else by its whole text (letter case and end stop aside).
+
+    Raises RejectError if it is none of them, or if letter and text name different options.
+    """
+    found = re.match(r"^\s*\(?([A-Z])(?:[.):]|\s*$)\)?\s*(.*?)\s*$", answer, re.DOTALL)
+    texts = [_folded(c) for c in choices]
+    if found and (index := ord(found[1]) - ord("A")) < len(choices):
+        said = _folded(found[2])
+        if said and said in texts and texts[index] != said:
+            raise RejectError(
+                Reason.BAD_CHOICE, f"answer {answer!r} names one option by letter and another by text"
+            )
+        return index
+    if _folded(answer) in texts:
+        return texts.index(_folded(answer))
+    raise RejectError(Reason.BAD_CHOICE, f"answer {answer!r} is none of the {len(choices)} options")
+
+
+def _folded(text: str) -> str:
+    return text.strip().rstrip(".").strip().casefold()

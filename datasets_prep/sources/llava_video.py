@@ -1,0 +1,48 @@
+"""LLaVA-Video-178K: JSON lists of conversations, open-ended (many turns) or multiple choice.
+
+Format: https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K. ``<image>`` marks the video; ids repeat, so
+the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from datasets_prep.draft import Draft
+from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key
+from datasets_prep.sources.conversation import answer_index, options_in, read_written_spans, turns_of
+from datasets_prep.sources.json_stream import records
+from pipeline.config.data import SourceConfig
+from pipeline.schema.sample import Task
+
+
+class LlavaVideo:
+    """One draft per row."""
+
+    suffixes = (".json", ".jsonl")
+
+    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
+        """Rows of one list."""
+        for index, raw in enumerate(records(files.annotations)):
+            yield Record(key=record_key(source, files, index), raw=raw)
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """A row with options in its only question is a multiple choice, one with spans a temporal task."""
+        raw = mapping(record.raw)
+        origin = str(raw.get("data_source", ""))
+        spoken = read_written_spans(turns_of(raw.get("conversations")))
+        choices = options_in(spoken.turns[0].text) if len(spoken.turns) == 2 else ()
+        task = Task.CHOICE if choices else Task.TEMPORAL if spoken.times else Task.QA
+        return [
+            Draft(
+                key=record.key,
+                task=task,
+                media=media_of(raw.get("video"), origin),
+                turns=spoken.turns,
+                times=spoken.times,
+                choices=choices,
+                answer_index=answer_index(spoken.turns[1].text, choices) if choices else -1,
+                category=origin,
+                type=origin,
+            )
+        ]

@@ -1,0 +1,98 @@
+"""ST-Align (LLaVA-ST): numberless placeholders in the text, filled left to right from ``variables``.
+
+Format: https://huggingface.co/datasets/appletea2333/ST-Align-Dataset. Values are fractions of the frame range
+``meta.split`` (first and last frame, both included) where there is one, else of the whole video.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
+from datasets_prep.sources.base import Files, Record, mapping, media_of, number, record_key, whole
+from datasets_prep.sources.conversation import answer_index, options_in, turns_of
+from datasets_prep.sources.json_stream import records
+from pipeline.config.data import SourceConfig
+from pipeline.schema.sample import Task
+
+_ONE = r"<TEMP-(INPUT|OUTPUT)>"
+_PAIR_OR_ONE = re.compile(r"\{\s*" + _ONE + r"\s*,?\s*" + _ONE + r"\s*\}|" + _ONE)
+_SPATIAL = re.compile(r"<(?:WIDTH|HEIGHT)-(?:INPUT|OUTPUT)>")
+_LISTS = {"INPUT": "temporal_input_locations", "OUTPUT": "temporal_output_locations"}
+
+
+class StAlign:
+    """One draft per row."""
+
+    suffixes = (".json", ".jsonl")
+
+    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
+        """Rows of one list."""
+        for index, raw in enumerate(records(files.annotations)):
+            yield Record(key=record_key(source, files, index), raw=raw)
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """A pair of placeholders in braces is a span; a lone one ("Starts in ...") becomes one time token."""
+        raw = mapping(record.raw)
+        turns = turns_of(raw.get("conversations"))
+        if any(_SPATIAL.search(t.text) for t in turns):
+            raise RejectError(Reason.SPATIAL, "the text holds boxes (WIDTH/HEIGHT placeholders)")
+        filled, times = _fill(turns, raw.get("variables") or {})
+        choices = options_in(filled[0].text) if len(filled) == 2 and not times else ()
+        kind = str(raw.get("type", ""))
+        return [
+            Draft(
+                key=record.key,
+                task=Task.TEMPORAL if times else Task.CHOICE if choices else Task.QA,
+                media=media_of(raw.get("video")),
+                turns=filled,
+                times=times,
+                clip=_split(raw.get("meta")),
+                choices=choices,
+                answer_index=answer_index(filled[1].text, choices) if choices else -1,
+                category=kind,
+                type=kind,
+            )
+        ]
+
+
+def _fill(
+    turns: tuple[DraftTurn, ...], variables: Any
+) -> tuple[tuple[DraftTurn, ...], tuple[DraftSpan, ...]]:
+    if not isinstance(variables, Mapping):
+        raise RejectError(Reason.MALFORMED, "`variables` is no object")
+    values = {}
+    for word, name in _LISTS.items():
+        listed = variables.get(name) or []
+        if not isinstance(listed, list):
+            raise RejectError(Reason.MALFORMED, f"`variables.{name}` is no list")
+        placed = sum(t.text.count(f"<TEMP-{word}>") for t in turns)
+        if placed != len(listed):
+            raise RejectError(
+                Reason.PLACEHOLDERS,
+                f"{placed} <TEMP-{word}> in the text, `variables.{name}` has {len(listed)} values",
+            )
+        values[word] = iter([number(v, name) for v in listed])
+    times: list[DraftSpan] = []
+
+    def fill(found: re.Match[str]) -> str:
+        first, second, lone = found.groups()
+        start = next(values[lone or first])
+        end = None if lone else next(values[second])
+        times.append(DraftSpan(start=start, end=end, unit=Unit.FRACTION))
+        return time_mark(len(times) - 1)
+
+    changed = tuple(DraftTurn(role=t.role, text=_PAIR_OR_ONE.sub(fill, t.text)) for t in turns)
+    return changed, tuple(times)
+
+
+def _split(meta: Any) -> DraftSpan | None:
+    if not isinstance(meta, Mapping) or meta.get("split") is None:
+        return None
+    split = meta["split"]
+    if not isinstance(split, list) or len(split) != 2:
+        raise RejectError(Reason.MALFORMED, "`meta.split` is no pair of frames")
+    first, last = (whole(v, "meta.split") for v in split)
+    return DraftSpan(start=first, end=last, unit=Unit.FRAMES)

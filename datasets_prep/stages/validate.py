@@ -1,0 +1,79 @@
+"""Pure checks on a finished sample. The first one that fails gives the reason."""
+
+from __future__ import annotations
+
+from datasets_prep.draft import Reason, RejectError
+from pipeline.config.data import Use
+from pipeline.schema import masks, temporal
+from pipeline.schema.sample import REGION, SEG, MaskTrack, Role, Sample, Task
+
+_LEFT_OVER = ("<video>", "<image>", "<TIME_STAMP>", "<TEMP-INPUT>", "<TEMP-OUTPUT>", "-OUTPUT>", "-INPUT>")
+
+
+def check(sample: Sample, use: Use, min_frames: int) -> None:
+    """Raise RejectError unless the sample keeps every promise of its schema."""
+    _video(sample, min_frames)
+    _turns(sample, use)
+    _counts(sample)
+    _tracks(sample)
+    if sample.task is Task.CHOICE and not 0 <= sample.answer_index < len(sample.choices):
+        raise RejectError(Reason.BAD_CHOICE, f"answer {sample.answer_index} of {len(sample.choices)} options")
+
+
+def _video(sample: Sample, min_frames: int) -> None:
+    if sample.video.num_frames < min_frames:
+        raise RejectError(
+            Reason.TOO_FEW_FRAMES, f"{sample.video.num_frames} frames, the plan asks for {min_frames}"
+        )
+
+
+def _turns(sample: Sample, use: Use) -> None:
+    """A benchmark may hold a question without its answer; training needs both."""
+    for number, turn in enumerate(sample.turns):
+        if turn.role is not (Role.USER, Role.ASSISTANT)[number % 2]:
+            raise RejectError(Reason.TURNS, f"turn {number} is by {turn.role}")
+        if not turn.text.strip():
+            raise RejectError(Reason.TURNS, f"turn {number} is empty")
+        left = next((word for word in _LEFT_OVER if word in turn.text), None)
+        if left:
+            raise RejectError(Reason.PLACEHOLDERS, f"turn {number} still holds {left}")
+    if not sample.turns or (use is Use.TRAIN and len(sample.turns) % 2):
+        raise RejectError(Reason.TURNS, f"{len(sample.turns)} turns: a question without an answer")
+
+
+def _counts(sample: Sample) -> None:
+    said = {role: "\n".join(t.text for t in sample.turns if t.role is role) for role in Role}
+    asked, answered = said[Role.USER], said[Role.ASSISTANT]
+    if asked.count(REGION) != len(sample.regions):
+        raise RejectError(
+            Reason.REGION_COUNT, f"{asked.count(REGION)} {REGION} in questions, {len(sample.regions)} objects"
+        )
+    if REGION in answered:
+        raise RejectError(Reason.REGION_COUNT, f"an answer holds {REGION}; only questions point at objects")
+    if answered.count(SEG) != len(sample.targets):
+        raise RejectError(
+            Reason.TARGET_COUNT, f"{answered.count(SEG)} {SEG} in answers, {len(sample.targets)} objects"
+        )
+    answers = [t.text for t in sample.turns if t.role is Role.ASSISTANT]
+    written = [span for text in answers for span in temporal.read(text)]
+    if written != [(s.start_bin, s.end_bin) for s in sample.spans]:
+        raise RejectError(Reason.SPAN_COUNT, f"answers hold spans {written}, the sample {len(sample.spans)}")
+
+
+def _tracks(sample: Sample) -> None:
+    for track in (*sample.regions, *sample.targets):
+        if not track.frames:
+            raise RejectError(Reason.BAD_MASK, "an object has no annotated frame")
+        if track.frames[0] < 0 or track.frames[-1] >= sample.video.num_frames:
+            outside = track.frames[-1] if track.frames[0] >= 0 else track.frames[0]
+            raise RejectError(
+                Reason.FRAME_OUTSIDE,
+                f"mask on frame {outside} of a video of {sample.video.num_frames} frames",
+            )
+    for number, region in enumerate(sample.regions):
+        if not _visible(region):
+            raise RejectError(Reason.EMPTY_REGION, f"region {number} has no pixel in any of its frames")
+
+
+def _visible(track: MaskTrack) -> bool:
+    return any(masks.area(counts, track.height, track.width) for counts in track.counts)

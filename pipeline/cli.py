@@ -1,0 +1,202 @@
+"""The ``ufvideo`` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.config.plan import Plan
+    from pipeline.config.runtime import RayConfig
+
+_PLAN_HELP = "the plan file (YAML)"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Act on the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    options = _parser().parse_args(argv)
+    from pipeline.errors import UserError
+
+    try:
+        return options.act(options)
+    except UserError as error:
+        from pipeline.step import print_user_error
+
+        print_user_error(error)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            f"\nStopped. What is finished is kept; go on with: ufvideo {' '.join(argv or sys.argv[1:])}",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # `ufvideo … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ufvideo",
+        description="From annotated video to scored checkpoints: prepare, train, evaluate, as one plan says.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, act: Callable[[argparse.Namespace], int], help_: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=help_, description=help_)
+        command.set_defaults(act=act)
+        return command
+
+    def plan_arguments(command: argparse.ArgumentParser) -> None:
+        command.add_argument("plan", metavar="PLAN", help=_PLAN_HELP)
+        command.add_argument(
+            "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
+        )
+
+    run = add("run", _run, "Make every step of a plan that is not made yet, and print the result.")
+    plan_arguments(run)
+    run.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    run.add_argument("--until", metavar="STEP", help="make this step and what it needs, no more")
+    run.add_argument(
+        "--force-step",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="make this step again even if it is there",
+    )
+    plan_arguments(add("check", _check, "Validate a plan and say what would be done."))
+    plan_arguments(
+        add("submit", _submit, "Send a whole run to the plan's cluster as one Ray job, and return.")
+    )
+    status = add("status", _status, "Say where a plan stands, or how a submitted job is doing.")
+    status.add_argument(
+        "job", nargs="?", metavar="JOB_ID", help="a job's id; without it: the steps of the plan"
+    )
+    plan_arguments(status)
+    logs = add("logs", _logs, "Print what a submitted job, or a step of `ufvideo run`, has printed.")
+    logs.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
+    plan_arguments(logs)
+    logs.add_argument("--follow", action="store_true", help="go on until the job ends")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.check:
+        return _check(options)
+    from pipeline.config.load import load_plan
+    from pipeline.runner import run
+
+    return run(load_plan(options.plan, options.set), options.plan, options.until, options.force_step)
+
+
+def _check(options: argparse.Namespace) -> int:
+    from pipeline.board import survey
+    from pipeline.config.load import load_plan
+    from pipeline.plan import State
+
+    plan = load_plan(options.plan, options.set)
+    board = survey(plan)
+    decisions = board.decide(frozenset(getattr(options, "force_step", ())))
+    for decision in decisions:
+        place = board.folder(decision.spec.name).uri
+        print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
+    todo = sum(d.state is State.TODO for d in decisions)
+    print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")
+    return 0
+
+
+def _submit(options: argparse.Namespace) -> int:
+    from pipeline import jobs
+    from pipeline.board import survey
+    from pipeline.config.load import load_plan
+    from pipeline.errors import UserError
+    from pipeline.runner import refuse_unreachable, write_plan
+
+    plan = load_plan(options.plan, options.set)
+    board = survey(plan)
+    if plan.ray.address is None and plan.ray.dashboard is None:
+        raise UserError(
+            f"{options.plan}, ray",
+            "names no cluster to submit to.",
+            "Set ray.dashboard to its job server (http://host:8265), or use ufvideo run.",
+        )
+    refuse_unreachable(plan)
+    plan_file = write_plan(plan, board.root)
+    with jobs.job_server(plan.ray) as server:
+        command = jobs.module_command("pipeline", ["run", plan_file.uri], embedded=False)
+        job = jobs.submit(server, command, {}, {"plan": plan.name})
+    print(job)
+    print(f"Follow it with: ufvideo logs {job} {options.plan} --follow", file=sys.stderr)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from pipeline.board import survey
+    from pipeline.config.load import load_plan
+
+    plan = load_plan(options.plan, options.set)
+    if options.job:
+        from pipeline import jobs
+
+        with jobs.job_server(_cluster_of(plan)) as server:
+            info = jobs.info(server, options.job)
+        print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
+        return 0
+    board = survey(plan)
+    for decision in board.decide():
+        made = board.found[decision.spec.name]
+        counts = (
+            "  ".join(f"{k} {v}" for k, v in made.record.summary.items() if isinstance(v, int | float | str))
+            if made
+            else ""
+        )
+        took = f"{made.record.seconds:.0f} s" if made else ""
+        line = f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<26} {took:>7}  {counts[:100]}"
+        print(line.rstrip())
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from pipeline.board import survey
+    from pipeline.config.load import load_plan
+    from pipeline.errors import UserError
+    from pipeline.runner import log_path
+
+    plan = load_plan(options.plan, options.set)
+    board = survey(plan)
+    if any(s.name == options.job for s in board.specs):
+        path = log_path(plan, board, options.job)
+        if not path.exists():
+            raise UserError(
+                f"step {options.job}",
+                f"has no log here ({path}).",
+                "Only steps that `ufvideo run` started have one.",
+            )
+        print(path.read_text(encoding="utf-8"), end="")
+        return 0
+    from pipeline import jobs, progress
+
+    with jobs.job_server(_cluster_of(plan)) as server:
+        jobs.info(server, options.job)
+        lines: Iterable[str] = jobs.printed(server, options.job)
+        if options.follow:
+            lines = jobs.follow(server, options.job, stops=False)
+        for line in lines:
+            if progress.parse(line) is None:
+                print(line, flush=True)
+    return 0
+
+
+def _cluster_of(plan: Plan) -> RayConfig:
+    from pipeline.errors import UserError
+
+    if plan.ray.address is None and plan.ray.dashboard is None:
+        raise UserError(
+            "ray",
+            "the plan names no cluster, so there are no submitted jobs.",
+            "Give a step's name, or set ray.dashboard.",
+        )
+    return plan.ray

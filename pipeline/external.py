@@ -1,0 +1,67 @@
+"""Inputs that a plan does not make: annotation files, tokenizers, weights, checkpoints of other plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline import artifact
+from pipeline.artifact import InputRef, without_credentials
+from pipeline.config.plan import Plan
+from pipeline.errors import UserError
+from pipeline.fingerprint import digest, file_sha256, hash_cache
+from pipeline.plan import Kind, StepSpec, outside_paths
+from pipeline.storage import Location
+
+ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt")
+MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
+
+
+def storage_root(plan: Plan) -> Location:
+    """The storage root as a location."""
+    return Location.parse(plan.storage.root, plan.storage.cache)
+
+
+def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
+    """Every outside input of a step with its digest, by the key that names it in the plan.
+
+    Raises UserError for a path that is not there.
+    """
+    out: dict[str, InputRef] = {}
+    if spec.kind is Kind.PREPARE:
+        for source in plan.data.sources:
+            for key, path in outside_paths(source).items():
+                where = f"data.sources[{source.name}].{key}"
+                out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES)
+    if spec.kind is Kind.INIT:
+        paths = {"model.tokenizer.path": plan.model.tokenizer.path}
+        paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.model_dump().items()}
+        for where, text in paths.items():
+            if text:
+                out[where] = _content(plan, where, text, MODEL_SUFFIXES)
+    if spec.external_checkpoint:
+        made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))
+        if made is None:
+            raise UserError(
+                f"{spec.name}: {spec.external_checkpoint}",
+                "is no finished checkpoint artifact.",
+                "Give the folder that holds its record.json (relative to where you run the command).",
+            )
+        out["checkpoint"] = made.ref
+    return out
+
+
+def _content(plan: Plan, where: str, path: str, suffixes: Sequence[str]) -> InputRef:
+    place = Location.parse(path, plan.storage.cache)
+    if not place.exists():
+        raise UserError(where, f"{path} does not exist.", "Correct the path, or put the file there.")
+    remembered = hash_cache(storage_root(plan))
+    if not place.is_dir():
+        return InputRef(
+            uri=without_credentials(place.uri), fingerprint="", digest=file_sha256(place, remembered)
+        )
+    files = place.list(recursive=True)
+    # A folder counts by its listing and by the content of the files that are read for their text or
+    # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
+    listing = [f.uri[len(place.uri) + 1 :] for f in files]
+    contents = [file_sha256(f, remembered) if f.uri.endswith(tuple(suffixes)) else None for f in files]
+    return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=digest([listing, contents]))

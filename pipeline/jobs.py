@@ -1,0 +1,227 @@
+"""Ray jobs: submit, wait for, tail, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import cluster
+from pipeline.config.runtime import RayConfig
+from pipeline.errors import UserError
+from pipeline.fingerprint import COMMIT_ENV, code_version
+from pipeline.orphan import OWNER, owner_token
+from pipeline.progress import ENV as PROGRESS_ENV
+
+HOME = Path(__file__).resolve().parents[1]  # the folder that holds the four packages
+UPLOAD_EXCLUDES = (
+    ".git",
+    ".venv",
+    "/runs",
+    "/mlruns",
+    "/tests",
+    "/build",
+    "/dist",
+    "*.egg-info",
+    "__pycache__",
+    ".*_cache",
+)
+_TAIL_TRIES = 5
+_STOP_WAIT_S = 10.0
+_AGENT_WAIT_S = 90.0
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class JobServer:
+    """Where jobs go: a client, and whether the cluster lives inside this process."""
+
+    client: Any
+    embedded: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    ok: bool
+    status: str
+    exit_code: int | None
+    message: str
+
+
+@contextmanager
+def job_server(config: RayConfig) -> Iterator[JobServer]:
+    """A job server: that of the plan's cluster, else of one that is started for the ``with`` block."""
+    if config.dashboard and not cluster.in_job():
+        cluster.prepare_environment(embedded=False)
+        yield JobServer(_client(config.dashboard), embedded=False)
+        return
+    with cluster.connect(config, jobs=True) as connection:
+        if connection.jobs_url is None:
+            raise UserError(
+                "ray.dashboard",
+                "the cluster does not say where its job server is.",
+                "Set ray.dashboard to http://host:8265.",
+            )
+        yield JobServer(_client(connection.jobs_url), connection.embedded)
+
+
+def module_command(module: str, arguments: Sequence[str], *, embedded: bool) -> str:
+    """Shell line that runs ``python -m module``: here with this very Python, on a cluster with its own."""
+    command = shlex.join([sys.executable if embedded else "python", "-m", module, *arguments])
+    return f"cd {shlex.quote(os.getcwd())} && exec {command}" if embedded else command
+
+
+def submit(
+    server: JobServer,
+    entrypoint: str,
+    env: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Start a job and return its id.
+
+    On an embedded cluster the job sees this machine's files, so nothing is uploaded, and it dies with this
+    process. On another cluster the project's folder goes along; credentials do not.
+    """
+    variables = {
+        PROGRESS_ENV: "json",
+        cluster.IN_JOB: "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        **(env or {}),
+    }
+    runtime: dict[str, Any] = {"env_vars": variables}
+    if server.embedded:
+        paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables |= {"PYTHONPATH": os.pathsep.join(paths), OWNER: owner_token()}
+    elif (HOME / "pyproject.toml").is_file():
+        code = code_version()
+        runtime |= {"working_dir": str(HOME), "excludes": list(UPLOAD_EXCLUDES)}
+        if code.commit:
+            variables[COMMIT_ENV] = code.commit + ("+" if code.dirty else "")
+    deadline = time.monotonic() + _AGENT_WAIT_S
+    while True:
+        try:
+            return server.client.submit_job(
+                entrypoint=entrypoint, runtime_env=runtime, metadata=dict(metadata or {})
+            )
+        except RuntimeError as error:
+            # A cluster that has just come up may not have its job agent yet; nothing was submitted then.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+
+
+def info(server: JobServer, job_id: str) -> Any:
+    """Ray's JobDetails. Raises UserError for an id that the cluster does not know."""
+    try:
+        return server.client.get_job_info(job_id)
+    except RuntimeError as error:
+        raise UserError(
+            f"job {job_id}", f"the cluster does not know it ({str(error)[:200]}).", "Check the id."
+        ) from None
+
+
+def printed(server: JobServer, job_id: str) -> list[str]:
+    """The lines that a job has printed so far."""
+    return server.client.get_job_logs(job_id).splitlines()
+
+
+def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
+    """The lines that a job prints, as they come, until it ends.
+
+    A lost connection is taken up again without repeating lines. With ``stops``, Ctrl-C or closing the
+    iterator early stops the job.
+    """
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=_tail, args=(server, job_id, lines), name="job-tail", daemon=True).start()
+    try:
+        while True:
+            try:
+                line = lines.get(timeout=_POLL_S)  # wakes up often, so that Ctrl-C is heard
+            except queue.Empty:
+                continue
+            if line is None:
+                return
+            yield line
+    except (KeyboardInterrupt, GeneratorExit):
+        if stops:
+            stop(server, job_id)
+        raise
+
+
+def wait(server: JobServer, job_id: str) -> Outcome:
+    """Wait for a job's end."""
+    while True:
+        now = server.client.get_job_info(job_id)
+        if now.status.is_terminal():
+            status = str(now.status.value)
+            return Outcome(status == "SUCCEEDED", status, now.driver_exit_code, now.message or "")
+        time.sleep(_POLL_S)
+
+
+def stop(server: JobServer, job_id: str) -> None:
+    """Stop a job and wait a moment until it is gone."""
+    with suppress(RuntimeError, OSError):
+        server.client.stop_job(job_id)
+        deadline = time.monotonic() + _STOP_WAIT_S
+        while time.monotonic() < deadline and not server.client.get_job_status(job_id).is_terminal():
+            time.sleep(_POLL_S)
+
+
+def _client(url: str) -> Any:
+    from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.ERROR)
+    try:
+        return JobSubmissionClient(url)
+    except (ConnectionError, RuntimeError) as error:
+        raise UserError(
+            f"ray job server {url}",
+            f"does not answer ({error}).",
+            "Check ray.dashboard, and that the cluster runs.",
+        ) from None
+
+
+def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) -> None:
+    given = 0
+
+    async def read() -> None:
+        nonlocal given
+        rest, seen = "", 0
+        async for chunk in server.client.tail_job_logs(job_id):
+            *whole, rest = (rest + chunk).split("\n")
+            for line in whole:
+                seen += 1
+                if seen > given:  # after a reconnection the log begins again
+                    given = seen
+                    lines.put(line)
+        if rest:
+            lines.put(rest)
+
+    try:
+        for _ in range(_TAIL_TRIES):
+            with suppress(Exception):
+                asyncio.run(read())
+            if _ended(server, job_id):
+                break
+            time.sleep(1.0)
+    finally:
+        lines.put(None)
+
+
+def _ended(server: JobServer, job_id: str) -> bool:
+    try:
+        return server.client.get_job_status(job_id).is_terminal()
+    except (RuntimeError, OSError):
+        return True

@@ -1,0 +1,150 @@
+"""How far a long part is: a bar in a terminal, marked lines in a Ray job, a line now and then in a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+ENV = "UFVIDEO_PROGRESS"  # "json": print marked lines that `ufvideo run` draws as bars
+MARK = "@@progress "
+JSON_EVERY_S = 0.25
+PLAIN_EVERY_S = 10.0
+
+
+class _Out(Protocol):
+    every_s: float
+
+    def show(self, track: Track, *, last: bool) -> None: ...
+
+
+class Track:
+    """One long part: ``done`` of ``total`` (None: unknown), and a few named values such as the loss."""
+
+    def __init__(self, title: str, total: int | None, out: _Out) -> None:
+        self.title, self.total, self.done = title, total, 0
+        self.fields: dict[str, Any] = {}
+        self.started = time.monotonic()
+        self._out, self._shown = out, -1e9
+
+    def advance(self, n: int = 1, **fields: Any) -> None:
+        """``n`` more are done."""
+        self.update(self.done + n, **fields)
+
+    def update(self, done: int, **fields: Any) -> None:
+        """``done`` of them are done in all."""
+        self.done = done
+        self.fields.update(fields)
+        now = time.monotonic()
+        if now - self._shown >= self._out.every_s:
+            self._shown = now
+            self._out.show(self, last=False)
+
+    def text(self) -> str:
+        """The named values: ``loss 1.234  lr 0.0001``."""
+        return field_text(self.fields)
+
+
+def field_text(fields: dict[str, Any]) -> str:
+    """Named values on one line, numbers to four digits."""
+    return "  ".join(f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in fields.items())
+
+
+@contextmanager
+def track(title: str, total: int | None = None) -> Iterator[Track]:
+    """Show the progress of what runs inside. Cheap: shown a few times a second at most."""
+    out = _choose()
+    part = Track(title, total, out)
+    out.show(part, last=False)
+    ended = False
+    try:
+        yield part
+        ended = True
+    finally:
+        if ended and total is None:
+            part.total = part.done
+        out.show(part, last=True)
+
+
+def announce(step: str, state: str, digest: str = "") -> None:
+    """In a Ray job, tell ``ufvideo run`` that a step starts or is done; one job may make several."""
+    if os.environ.get(ENV) == "json":
+        sys.stdout.write(f"{MARK}{json.dumps({'step': step, 'state': state, 'digest': digest})}\n")
+        sys.stdout.flush()
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    """The message of a marked line: (title, done, total, fields, end) or (step, state, digest); else None."""
+    at = line.find(MARK)
+    if at < 0:
+        return None
+    try:
+        message = json.loads(line[at + len(MARK) :])
+    except ValueError:
+        return None
+    return message if isinstance(message, dict) and ("title" in message or "step" in message) else None
+
+
+def _choose() -> _Out:
+    if os.environ.get(ENV) == "json":
+        return _JsonOut()
+    if sys.stdout.isatty():
+        return _BarOut()
+    return _PlainOut()
+
+
+class _JsonOut:
+    every_s = JSON_EVERY_S
+
+    def show(self, track: Track, *, last: bool) -> None:
+        message = {
+            "title": track.title,
+            "done": track.done,
+            "total": track.total,
+            "fields": track.fields,
+            "end": last,
+        }
+        # One write: workers share the pipe, and a torn line would be no message.
+        sys.stdout.write(f"{MARK}{json.dumps(message, default=str)}\n")
+        sys.stdout.flush()
+
+
+class _PlainOut:
+    every_s = PLAIN_EVERY_S
+
+    def show(self, track: Track, *, last: bool) -> None:
+        if not last and not track.done:
+            return
+        total = "" if track.total is None else f"/{track.total}"
+        took = f"{time.monotonic() - track.started:.0f} s"
+        print(f"{track.title}: {track.done}{total}  {took}  {track.text()}".rstrip(), flush=True)
+
+
+class _BarOut:
+    every_s = 0.1
+
+    def __init__(self) -> None:
+        self._bars: Any = None
+        self._task: Any = None
+
+    def show(self, track: Track, *, last: bool) -> None:
+        if self._bars is None:
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=30),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("{task.fields[values]}"),
+                refresh_per_second=5,
+            )
+            self._task = self._bars.add_task(track.title, total=track.total, values="")
+            self._bars.start()
+        self._bars.update(self._task, completed=track.done, total=track.total, values=track.text())
+        if last:
+            self._bars.stop()

@@ -1,0 +1,228 @@
+"""Run a plan: every step that is not made yet as a Ray job, one after the other."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import deque
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from pipeline import display as shows
+from pipeline import progress
+from pipeline.board import Board, survey
+from pipeline.cluster import in_job
+from pipeline.config.plan import Plan
+from pipeline.errors import UserError
+from pipeline.fingerprint import code_version, digest, plain
+from pipeline.plan import Decision, State
+from pipeline.storage import Location
+from pipeline.tracking import tracking_uri
+
+if TYPE_CHECKING:
+    from pipeline.jobs import JobServer
+
+TAIL_LINES = 25
+_ERROR = "error: "
+_RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
+
+
+def run(plan: Plan, plan_path: str, until: str | None = None, forced: Iterable[str] = ()) -> int:
+    """Make everything of a plan that is not there yet, then print the result. Returns the exit code."""
+    board = survey(plan)
+    tracking_uri(plan)  # refuses what cannot be used, before anything starts
+    again = frozenset(forced)
+    for name in (*again, *([until] if until else [])):
+        board.spec(name)
+    decisions = _up_to(board.decide(again), until)
+    todo = [d for d in decisions if d.state is State.TODO]
+    _note_other_code(board, decisions)
+    if not todo:
+        print(f"{plan.name}: all {len(decisions)} steps are done, nothing to do.")
+        print_result(board, plan_path)
+        return 0
+    refuse_unreachable(plan)
+    plan_file = write_plan(plan, board.root)
+    from pipeline import jobs
+
+    print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
+    states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
+    with jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
+        while group := _next_group(_up_to(board.decide(again), until), again):
+            job = _Job(plan, board, group, plan_file, display, force=group[0].spec.name in again)
+            if code := job.run(server):
+                return code
+            again -= {d.spec.name for d in group}
+            board = survey(plan)  # a step that was made again may have made something else
+    print_result(board, plan_path)
+    return 0
+
+
+def write_plan(plan: Plan, root: Location) -> Location:
+    """The plan with every default and ``--set`` written out, in the storage root, under its own digest."""
+    place = root / f"plans/{digest(plan)[:16]}.yaml"
+    if not place.exists():
+        place.write_text(yaml.safe_dump(plain(plan), sort_keys=False, allow_unicode=True))
+    return place
+
+
+def log_path(plan: Plan, board: Board, step: str) -> Path:
+    """The local file that keeps what a step's job prints."""
+    home = board.root.local_path if board.root.is_local else Path.cwd() / "runs" / plan.name
+    return home / "logs" / f"{step}-{board.prints[step][:12]}.log"
+
+
+def print_result(board: Board, plan_path: str) -> None:
+    """Where the page is, what to do next, and last the table of the report."""
+    report = board.found.get("report")
+    if report is None:
+        for spec in board.specs:
+            if made := board.found[spec.name]:
+                print(f"  {spec.name:<20} {made.location.uri}")
+        return
+    pages = report.location.list(".html")
+    if pages:
+        print(f"Page:    {pages[0].uri}")
+    print(f"Status:  ufvideo status {plan_path}")
+    table = report.location / "table.txt"
+    if table.exists():
+        print(f"\n{table.read_text().rstrip()}", flush=True)
+
+
+class _Job:
+    """One Ray job that makes a few steps of one module, with a log file for each."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        board: Board,
+        group: Sequence[Decision],
+        plan_file: Location,
+        display: shows.Display,
+        *,
+        force: bool,
+    ) -> None:
+        self.plan, self.board, self.display = plan, board, display
+        self.module, self.names = group[0].spec.module, [d.spec.name for d in group]
+        self.arguments = [
+            "--plan",
+            plan_file.uri,
+            *(a for n in self.names for a in ("--step", n)),
+            *(["--force"] if force else []),
+        ]
+        self.step = self.names[0]
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def run(self, server: JobServer) -> int:
+        """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
+        from pipeline import jobs
+
+        self.display.start(self.step)
+        command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
+        job = jobs.submit(server, command, {}, {"steps": " ".join(self.names)})
+        self._log(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
+        with closing(jobs.follow(server, job)) as lines:
+            for line in lines:
+                self._take(line)
+        outcome = jobs.wait(server, job)
+        if outcome.ok:
+            found = survey(self.plan).found
+            missing = [n for n in self.names if found.get(n) is None]
+            if not missing:
+                return 0
+            self.tail.append(
+                f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
+            )
+        self.display.finish(self.step, "failed")
+        self.display.__exit__(None, None, None)
+        mistakes = [line for line in self.tail if line.startswith(_ERROR)]
+        if outcome.exit_code == 2 and mistakes:
+            where, _, rest = mistakes[-1].removeprefix(_ERROR).partition(": ")
+            raise UserError(where, rest)
+        print(
+            f"\n{self.step} failed. The last lines of {log_path(self.plan, self.board, self.step)}:",
+            file=sys.stderr,
+        )
+        for line in self.tail or [outcome.message]:
+            print(f"  {line}", file=sys.stderr)
+        print("Run the same command again to go on from here.", file=sys.stderr)
+        return 1
+
+    def _take(self, line: str) -> None:
+        message = progress.parse(line)
+        if message is None:
+            self._log(line)
+            if line.strip() and not _RAY_NEWS.search(line):
+                self.tail.append(line)
+        elif "title" in message:
+            self.display.progress(self.step, message)
+        elif message["state"] == "done":
+            self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")
+        elif message["step"] != self.step:
+            self.step = message["step"]
+            self.tail.clear()
+            self.display.start(self.step)
+
+    def _log(self, line: str) -> None:
+        path = log_path(self.plan, self.board, self.step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+
+def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:
+    """The next steps to make that can share a job: neighbours of one module pay its imports once."""
+    group: list[Decision] = []
+    for decision in decisions:
+        if decision.state is State.DONE:
+            continue
+        if group and (
+            decision.spec.module != group[0].spec.module
+            or (decision.spec.name in forced) != (group[0].spec.name in forced)
+        ):
+            break
+        group.append(decision)
+    return group
+
+
+def _up_to(decisions: tuple[Decision, ...], until: str | None) -> tuple[Decision, ...]:
+    if until is None:
+        return decisions
+    by_name = {d.spec.name: d for d in decisions}
+    wanted, queue = set(), [until]
+    while queue:
+        name = queue.pop()
+        wanted.add(name)
+        queue += by_name[name].spec.needs
+    return tuple(d for d in decisions if d.spec.name in wanted)
+
+
+def _note_other_code(board: Board, decisions: tuple[Decision, ...]) -> None:
+    present = code_version()
+    other = [
+        d.spec.name
+        for d in decisions
+        if d.state is State.DONE
+        and (made := board.found[d.spec.name])
+        and made.record.code.source_digest != present.source_digest
+    ]
+    if other:
+        were = "was" if len(other) == 1 else "were"
+        print(f"Note: {', '.join(other)} {were} made by another version of the code and kept; ", end="")
+        print("--force-step NAME makes one again.")
+
+
+def refuse_unreachable(plan: Plan) -> None:
+    """A cluster elsewhere cannot write into this machine's relative folder."""
+    remote = plan.ray.address is not None or plan.ray.dashboard is not None
+    if remote and not in_job() and "://" not in plan.storage.root and not os.path.isabs(plan.storage.root):
+        raise UserError(
+            f"storage.root: {plan.storage.root}",
+            "is relative to this machine's working folder, but the plan runs on a cluster.",
+            "Use s3://bucket/prefix, or the absolute path of a folder that all its machines share.",
+        )

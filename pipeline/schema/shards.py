@@ -1,0 +1,284 @@
+"""Writes and reads a prepared dataset: Parquet shards, a rejects table, and a manifest that is written last.
+
+``docs/data-format.md`` describes the files.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import threading
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.config.data import Use
+from pipeline.errors import UserError
+from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row
+from pipeline.schema.sample import Sample
+from pipeline.storage import Location
+
+MANIFEST = "manifest.json"
+REJECTS = "rejects.parquet"
+ROW_GROUP = (
+    64  # rows; one is read and unpacked at a time, so small enough for random access to mask-heavy rows
+)
+_CACHED_GROUPS = 64
+_OPEN_FILES = 32
+
+REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "reason", "detail", "file")])
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ShardEntry(_Frozen):
+    """One Parquet file."""
+
+    name: str
+    source: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class SourceEntry(_Frozen):
+    """What became of a source: ``read`` = ``kept`` + ``rejected`` + ``not_selected``, always."""
+
+    name: str
+    use: Use
+    read: int
+    kept: int
+    rejected: int
+    not_selected: int  # valid, but left out by ``select`` or ``keep_types`` of the plan
+    clamped: int  # kept samples with a time that was clamped to its video, as the plan allowed
+    rejects: dict[str, int]  # by reason
+    media: tuple[str, ...]  # media roots in the order in which they are tried; a place, so not in the digest
+
+
+class Manifest(_Frozen):
+    """What a dataset consists of. Present means complete."""
+
+    schema_version: int
+    digest: str
+    rows_per_shard: int
+    sources: tuple[SourceEntry, ...]
+    shards: tuple[ShardEntry, ...]
+
+    def source(self, name: str) -> SourceEntry:
+        """The entry of one source. Raises UserError for another name."""
+        for entry in self.sources:
+            if entry.name == name:
+                return entry
+        raise UserError(
+            name, "is no source of this dataset.", f"It has {', '.join(s.name for s in self.sources)}."
+        )
+
+
+def make_manifest(
+    shards: Sequence[ShardEntry], sources: Sequence[SourceEntry], rows_per_shard: int
+) -> Manifest:
+    """The manifest with the dataset's digest: over schema version, shards and counts, not over places."""
+    counts = [s.model_dump(mode="json", exclude={"media"}) for s in sources]
+    identity = [SCHEMA_VERSION, [[s.name, s.sha256] for s in shards], counts]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        digest=digest,
+        rows_per_shard=rows_per_shard,
+        sources=tuple(sources),
+        shards=tuple(shards),
+    )
+
+
+def shard_name(source: str, number: int) -> str:
+    """``a/b``, 3 -> ``a__b-00003.parquet``."""
+    return f"{source.replace('/', '__')}-{number:05d}.parquet"
+
+
+def write_shard(out: Location, source: str, number: int, table: pa.Table) -> ShardEntry:
+    """Write rows of SAMPLE_SCHEMA as one shard in one atomic act. The same rows give the same bytes."""
+    assert table.schema.equals(SAMPLE_SCHEMA), "a shard holds rows of the sample schema"
+    name = shard_name(source, number)
+    content = parquet_bytes(table.replace_schema_metadata(SAMPLE_SCHEMA.metadata))
+    (out / name).write_bytes(content)
+    return ShardEntry(
+        name=name,
+        source=source,
+        rows=table.num_rows,
+        bytes=len(content),
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Parquet of a table with every setting that could vary pinned."""
+    # The chunks of a table show in the pages of the file, so they must not depend on how it came to be.
+    table = table.combine_chunks()
+    buffer = io.BytesIO()
+    pq.write_table(
+        table,
+        buffer,
+        row_group_size=ROW_GROUP,
+        compression="zstd",
+        compression_level=3,
+        version="2.6",
+        data_page_version="1.0",
+        use_dictionary=["dataset", "task", "category"] if "dataset" in table.column_names else False,
+    )
+    return buffer.getvalue()
+
+
+def write_manifest(out: Location, manifest: Manifest) -> None:
+    """Make the dataset present: remove files of an earlier attempt that are not in it, then write it."""
+    keep = {shard.name for shard in manifest.shards} | {REJECTS}
+    for place in out.list(suffix=".parquet"):
+        if place.name not in keep:
+            place.delete()
+    (out / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
+
+
+def read_manifest(location: Location) -> Manifest:
+    """Open a dataset. Raises UserError when there is none, or it is of another schema version."""
+    place = location / MANIFEST
+    try:
+        data = json.loads(place.read_bytes())
+        version = data["schema_version"]
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(
+            place.uri, "does not exist.", "Prepare the dataset first: `ufvideo run PLAN`."
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(place.uri, f"is no manifest ({error}).", "Prepare the dataset again.") from None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            place.uri,
+            f"is of schema version {version}, this code reads version {SCHEMA_VERSION}.",
+            "Prepare the dataset again with this version: `ufvideo run PLAN` makes it under a new name.",
+        )
+    try:
+        return Manifest.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(
+            place.uri, f"has a bad field {where}: {first['msg']}.", "Prepare the dataset again."
+        ) from None
+
+
+class ShardReader:
+    """Random access to the samples of a dataset by (source, row), local or on S3.
+
+    Rows of a source count from 0 through its shards, in the order of its annotation files. Safe to share
+    between threads; it pickles as its location, so each process opens its own files. Remote shards are
+    fetched whole into the local cache when first touched.
+    """
+
+    def __init__(self, location: Location) -> None:
+        self.location = location
+        self.manifest = read_manifest(location)
+        self._shards: dict[str, list[ShardEntry]] = {s.name: [] for s in self.manifest.sources}
+        for shard in self.manifest.shards:
+            self._shards[shard.source].append(shard)
+        self._ends = {name: list(accumulate(s.rows for s in shards)) for name, shards in self._shards.items()}
+        self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+        self._lock = threading.RLock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.location,)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources, in the order of the plan."""
+        return tuple(self._shards)
+
+    def count(self, source: str) -> int:
+        """Number of samples of a source."""
+        self.manifest.source(source)
+        return self._ends[source][-1] if self._ends[source] else 0
+
+    def sample(self, source: str, row: int) -> Sample:
+        """One sample. Raises IndexError for a row that is not there."""
+        if not 0 <= row < self.count(source):
+            raise IndexError(f"row {row} of {source}, which has {self.count(source)}")
+        at = bisect_right(self._ends[source], row)
+        shard = self._shards[source][at]
+        inside = row - (self._ends[source][at] - shard.rows)
+        table = self._group(shard.name, inside // ROW_GROUP)
+        return from_row(table.slice(inside % ROW_GROUP, 1).to_pylist()[0])
+
+    def keys(self, source: str) -> list[str]:
+        """Keys of all samples of a source, in row order."""
+        return self.columns(source, ["key"])["key"].to_pylist()
+
+    def columns(self, source: str, names: Sequence[str]) -> pa.Table:
+        """Some columns of all samples of a source, in row order; nothing else is read."""
+        self.manifest.source(source)
+        schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in names])
+        with self._lock:
+            parts = [self._file(s.name).read(columns=list(names)).select(names) for s in self._shards[source]]
+        return pa.concat_tables([p.cast(schema) for p in parts]) if parts else schema.empty_table()
+
+    def media(self, sample: Sample) -> Location:
+        """Where a sample's video, or its folder of frames, lies now. Raises UserError if it is gone."""
+        roots = [
+            Location.parse(uri, self.location.cache) for uri in self.manifest.source(sample.dataset).media
+        ]
+        places = [root.join(sample.video.path) for root in roots]
+        if len(places) == 1:
+            return places[0]
+        for place in places:
+            if place.exists():
+                return place
+        raise UserError(
+            sample.video.path,
+            f"lies in none of {', '.join(r.uri for r in roots)}.",
+            "Put the media back, or prepare again.",
+        )
+
+    def rejects(self) -> pa.Table:
+        """The rejects table, REJECT_SCHEMA."""
+        return pq.read_table((self.location / REJECTS).fetch())
+
+    def verify(self) -> None:
+        """Hash every shard. Raises UserError for the first one whose bytes are not the manifest's."""
+        for shard in self.manifest.shards:
+            place = self.location / shard.name
+            if not place.exists() or hashlib.sha256(place.read_bytes()).hexdigest() != shard.sha256:
+                raise UserError(place.uri, "is missing or altered.", "Prepare the dataset again.")
+
+    def _group(self, name: str, number: int) -> pa.Table:
+        with self._lock:
+            table = self._groups.get((name, number))
+            if table is None:
+                table = self._file(name).read_row_group(number)
+                self._groups[name, number] = table
+                if len(self._groups) > _CACHED_GROUPS:
+                    self._groups.popitem(last=False)
+            self._groups.move_to_end((name, number))
+            return table
+
+    def _file(self, name: str) -> pq.ParquetFile:
+        file = self._files.get(name)
+        if file is None:
+            place = self.location / name
+            if not place.exists():
+                raise UserError(
+                    place.uri, "is named by the manifest but missing.", "Prepare the dataset again."
+                )
+            file = pq.ParquetFile(place.fetch(), pre_buffer=False)
+            check_schema(file.schema_arrow, place.uri)
+            self._files[name] = file
+            if len(self._files) > _OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(name)
+        return file

@@ -1,0 +1,327 @@
+"""Probe and decode video: files in any codec that FFmpeg reads, and folders of still frames.
+
+A frame index counts decoded frames from 0, as every ``Sample`` does. Headers are not believed: their frame
+count can be wrong, and their duration may be that of the sound track.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
+_CHUNK = 8  # frames decoded at a time, so that full-size pixels of a long request never lie in memory at once
+
+
+class VideoError(ValueError):
+    """A video that cannot be read: missing, corrupt, or without a frame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VideoInfo:
+    """What probing said. ``height`` and ``width`` are as displayed, that is after ``rotation`` degrees."""
+
+    num_frames: int
+    fps: float  # frames per second on average: num_frames / duration_s
+    duration_s: float  # from the first frame's start to the last frame's end
+    duration_source: str  # "stream": packets of the video stream; "frames/fps": an assumed or header rate
+    height: int
+    width: int
+    rotation: int = 0
+
+
+# ---------------------------------------------------------------------------------------------- probing
+
+
+def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_FPS) -> VideoInfo:
+    """Count frames and measure time without decoding more than the first frame.
+
+    Packets are read, not the header: exact for variable frame rates, edit lists and lying headers. With
+    ``frames`` (or when ``path`` is a folder) the names are still images of one rate, ``folder_fps``.
+
+    Raises VideoError when the file is missing, is no video, or has no decodable first frame.
+    """
+    if frames or path.is_dir():
+        return _probe_folder(path, tuple(frames) or list_frames(path), folder_fps)
+    packets = _scan(path)
+    first = _first_frame(path)
+    rotation = first.rotation % 360
+    height, width = (first.width, first.height) if rotation % 180 else (first.height, first.width)
+    starts_s, end_s, source = packets
+    duration_s = end_s - starts_s[0]
+    return VideoInfo(
+        num_frames=len(starts_s),
+        fps=len(starts_s) / duration_s,
+        duration_s=duration_s,
+        duration_source=source,
+        height=height,
+        width=width,
+        rotation=rotation,
+    )
+
+
+def timestamps(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_FPS) -> np.ndarray:
+    """Start of every frame in seconds since the first one, float64 [num_frames]; right for variable rates."""
+    if frames or path.is_dir():
+        return np.arange(len(frames) or len(list_frames(path))) / folder_fps
+    starts_s, _, _ = _scan(path)
+    return np.asarray(starts_s, np.float64) - starts_s[0]
+
+
+def list_frames(folder: Path) -> tuple[str, ...]:
+    """Names of the still images in a folder, in order; other files are no frames."""
+    if not folder.is_dir():
+        raise VideoError(f"{folder}: no such folder")
+    names = sorted(n for n in os.listdir(folder) if n.lower().endswith((".jpg", ".jpeg", ".png", ".webp")))
+    if not names:
+        raise VideoError(f"{folder}: holds no jpg, png or webp frames")
+    return tuple(n for n in names if not n.startswith("."))
+
+
+def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
+    with _image(folder / names[0]) as image:
+        width, height = image.size
+    return VideoInfo(
+        num_frames=len(names),
+        fps=fps,
+        duration_s=len(names) / fps,
+        duration_source="frames/fps",
+        height=height,
+        width=width,
+    )
+
+
+def _scan(path: Path) -> tuple[list[float], float, str]:
+    """Start of each shown frame and end of the last one, in seconds; and where the end is from."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        unit = float(stream.time_base)
+        shown: list[tuple[int, int]] = []
+        try:
+            for packet in container.demux(stream):
+                when = packet.pts if packet.pts is not None else packet.dts
+                if packet.size and not packet.is_discard and when is not None:
+                    shown.append((when, packet.duration or 0))
+        except _av().FFmpegError as error:
+            raise VideoError(f"{path}: packets are damaged ({_plain(error)})") from error
+        rate = float(stream.average_rate or stream.guessed_rate or 0)
+    if not shown:
+        raise VideoError(f"{path}: holds no video frame")
+    shown.sort()
+    starts = [when * unit for when, _ in shown]
+    last = shown[-1][1] * unit
+    if last <= 0:  # some containers do not say how long a frame lasts
+        last = 1 / rate if rate else (starts[-1] - starts[0]) / max(len(starts) - 1, 1)
+        source = "frames/fps"
+    else:
+        source = "stream"
+    if starts[-1] + last <= starts[0]:
+        raise VideoError(f"{path}: its frames carry no time")
+    return starts, starts[-1] + last, source
+
+
+def _first_frame(path: Path) -> Any:
+    with _open(path) as container:
+        try:
+            frame = next(container.decode(container.streams.video[0]), None)
+        except _av().FFmpegError as error:
+            raise VideoError(f"{path}: the first frame does not decode ({_plain(error)})") from error
+    if frame is None:
+        raise VideoError(f"{path}: no frame decodes")
+    return frame
+
+
+# ---------------------------------------------------------------------------------------------- choosing
+
+
+def sample_indices(
+    num_frames: int, count: int, start: int | None = None, end: int | None = None
+) -> list[int]:
+    """``count`` frame indices spread over a video, or over its frames ``start`` to ``end`` (both included).
+
+    UFVideo's rule: the way from the first to the last frame is cut into ``count`` equal parts and the middle
+    of each is rounded to the nearest index, halves to even after adding 1e-6. Indices rise but may repeat:
+    a video of fewer than ``count`` frames shows some of them several times, and no black frame is added.
+    """
+    first, last = 0 if start is None else start, num_frames - 1 if end is None else end
+    if count < 1 or not 0 <= first <= last < num_frames:
+        raise ValueError(f"cannot take {count} frames from {first} to {last} of a video of {num_frames}")
+    part = (last - first) / count
+    middles = first + part * (np.arange(count) + 0.5)
+    return [int(i) for i in np.round(middles + 1e-6)]
+
+
+def frame_range(num_frames: int, duration_s: float, start_s: float, end_s: float) -> tuple[int, int]:
+    """First and last frame (both included) shown within a span of seconds; never empty.
+
+    Frames are taken as evenly spaced: frame i shows from i * duration / num_frames on.
+    """
+    per_s = num_frames / duration_s
+    first = min(max(int(np.floor(start_s * per_s + 1e-6)), 0), num_frames - 1)
+    last = min(max(int(np.ceil(end_s * per_s - 1e-6)) - 1, first), num_frames - 1)
+    return first, last
+
+
+# ---------------------------------------------------------------------------------------------- decoding
+
+
+def decode(
+    path: Path,
+    indices: Sequence[int],
+    size: tuple[int, int] | None = None,
+    *,
+    frames: Sequence[str] = (),
+    num_frames: int | None = None,
+) -> np.ndarray:
+    """Frames at ``indices`` (any order, repeats allowed) as RGB uint8 [N, H, W, 3].
+
+    ``size`` = (height, width) resizes each frame (bicubic, anti-aliased, aspect not kept), the same way
+    whichever decoder is used. ``num_frames``, when known from a probe, saves counting packets again.
+    decord decodes where it can; PyAV takes over for codecs that it lacks (AV1), for files whose packets are
+    not all shown, and on platforms without it. Thread-safe: nothing is shared between calls.
+
+    Raises VideoError for an unreadable file, IndexError for an index that is not in the video.
+    """
+    wanted = sorted(set(indices))
+    if not wanted:
+        raise ValueError("no frame index given")
+    if frames or path.is_dir():
+        names = tuple(frames) or list_frames(path)
+        _check_range(path, wanted, len(names))
+        pictures: Iterator[tuple[int, np.ndarray]] = ((i, _read_image(path / names[i])) for i in wanted)
+    else:
+        total = num_frames or len(_scan(path)[0])
+        _check_range(path, wanted, total)
+        pictures = _decode_file(path, wanted, total)
+    place: dict[int, list[int]] = {}
+    for position, index in enumerate(indices):
+        place.setdefault(index, []).append(position)
+    out: np.ndarray | None = None
+    done = 0
+    for index, picture in pictures:
+        picture = picture if size is None else _resize(picture, size)
+        if out is None:
+            out = np.empty((len(indices), *picture.shape), np.uint8)
+        if picture.shape != out.shape[1:]:
+            raise VideoError(f"{path}: frame {index} is {picture.shape[:2]}, others are {out.shape[1:3]}")
+        out[place[index]] = picture
+        done += 1
+    if out is None or done != len(wanted):
+        raise VideoError(f"{path}: only {done} of {len(wanted)} wanted frames decode; the file is damaged")
+    return out
+
+
+def _decode_file(path: Path, wanted: list[int], total: int) -> Iterator[tuple[int, np.ndarray]]:
+    reader = _decord_reader(path, total)
+    if reader is None:
+        yield from _decode_av(path, wanted)
+        return
+    for at in range(0, len(wanted), _CHUNK):
+        part = wanted[at : at + _CHUNK]
+        try:
+            pixels = reader.get_batch(part).asnumpy()
+        except Exception as error:  # decord has one error class for everything, and it derives from Exception
+            raise VideoError(
+                f"{path}: frames {part[0]}-{part[-1]} do not decode ({_plain(error)})"
+            ) from error
+        yield from zip(part, pixels, strict=True)
+
+
+def _decord_reader(path: Path, total: int) -> Any | None:
+    """A reader, or None where PyAV has to do the work."""
+    decord = _decord()
+    if decord is None:
+        return None
+    try:
+        reader = decord.VideoReader(str(path), num_threads=1)
+    except Exception:  # any codec or container that it lacks; PyAV tells real damage from that
+        return None
+    return reader if len(reader) == total else None
+
+
+def _decode_av(path: Path, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Sequentially from the start to the last wanted frame: exact whatever the file's index says."""
+    left, last = set(wanted), wanted[-1]
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_count = 1
+        try:
+            for index, frame in enumerate(container.decode(stream)):
+                if index in left:
+                    turned = np.rot90(frame.to_ndarray(format="rgb24"), k=(frame.rotation % 360) // 90)
+                    yield index, np.ascontiguousarray(turned)
+                if index >= last:
+                    return
+        except _av().FFmpegError as error:
+            raise VideoError(f"{path}: does not decode ({_plain(error)})") from error
+
+
+def _check_range(path: Path, wanted: list[int], total: int) -> None:
+    if wanted[0] < 0 or wanted[-1] >= total:
+        raise IndexError(f"{path}: frames {wanted[0]}-{wanted[-1]} of a video of {total} frames")
+
+
+def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    if picture.shape[:2] == size:
+        return picture
+    return np.asarray(Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BICUBIC))
+
+
+def _read_image(path: Path) -> np.ndarray:
+    with _image(path) as image:
+        try:
+            return np.asarray(image.convert("RGB"))
+        except (OSError, SyntaxError) as error:
+            raise VideoError(f"{path}: damaged image ({_plain(error)})") from error
+
+
+def _image(path: Path) -> Any:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        return Image.open(path)
+    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+        raise VideoError(f"{path}: no readable image ({_plain(error)})") from error
+
+
+def _open(path: Path) -> Any:
+    av = _av()
+    try:
+        container = av.open(str(path), metadata_errors="ignore")
+    except (av.FFmpegError, OSError) as error:
+        raise VideoError(f"{path}: no readable video ({_plain(error)})") from error
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{path}: holds no video stream")
+    return container
+
+
+@cache
+def _av() -> Any:
+    import av
+
+    av.logging.set_level(av.logging.PANIC)
+    return av
+
+
+@cache
+def _decord() -> Any | None:
+    try:
+        import decord
+    except (ImportError, OSError):  # no wheel for this platform
+        return None
+    decord.logging.set_level(decord.logging.QUIET)
+    return decord
+
+
+def _plain(error: Exception) -> str:
+    said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
+    return " ".join(said.split())[:160] or type(error).__name__

@@ -1,0 +1,120 @@
+"""Probing and decoding, on clips written here and on real ones."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import video
+from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
+
+
+def test_sampling_rule_is_the_published_one(golden: Path) -> None:
+    cases = json.loads((golden / "metrics" / "frame_sampling.json").read_text())
+    assert len(cases) > 5
+    for frames, indices in cases.items():
+        assert video.sample_indices(int(frames), 32) == indices
+
+
+def test_sampling_a_part_stays_in_it() -> None:
+    assert video.sample_indices(100, 4, 50, 58) == [51, 53, 55, 57]
+    assert video.sample_indices(100, 3, 7, 7) == [7, 7, 7]
+    with pytest.raises(ValueError, match="cannot take"):
+        video.sample_indices(10, 4, 5, 10)
+
+
+def test_frame_range() -> None:
+    assert video.frame_range(20, 2.0, 0.5, 1.0) == (5, 9)
+    assert video.frame_range(20, 2.0, 0.0, 2.0) == (0, 19)
+    assert video.frame_range(20, 2.0, 1.01, 1.02) == (10, 10)
+
+
+def test_probe_and_decode(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a:b @.mp4", frames=20, fps=10)
+    info = video.probe(clip)
+    assert (info.num_frames, info.height, info.width, info.duration_source) == (20, HEIGHT, WIDTH, "stream")
+    assert info.duration_s == pytest.approx(2.0)
+    assert info.fps == pytest.approx(10)
+    pixels = video.decode(clip, [19, 3, 3])
+    assert pixels.shape == (3, HEIGHT, WIDTH, 3)
+    for got, index in zip(pixels, (19, 3, 3), strict=True):
+        assert abs(int(got.mean()) - int(picture(index).mean())) <= 3
+    assert video.decode(clip, [0], size=(24, 24)).shape == (1, 24, 24, 3)
+    with pytest.raises(IndexError):
+        video.decode(clip, [20])
+
+
+def test_both_decoders_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    first = video.decode(clip, [0, 7, 19])
+    monkeypatch.setattr(video, "_decord", lambda: None)
+    assert np.array_equal(first, video.decode(clip, [0, 7, 19]))
+
+
+def test_av1_falls_back(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4", frames=8, codec="libsvtav1")
+    pixels = video.decode(clip, [7])
+    assert abs(int(pixels.mean()) - int(picture(7).mean())) <= 6
+
+
+def test_variable_frame_rate(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "vfr.mkv", frames=6, pts=[0, 10, 20, 100, 110, 200])
+    info = video.probe(clip)
+    assert info.num_frames == 6
+    assert info.duration_s >= 2.0
+    assert video.timestamps(clip) == pytest.approx([0, 0.1, 0.2, 1.0, 1.1, 2.0], abs=0.002)
+
+
+def test_folder_of_frames(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "v", frames=6)
+    (folder / ".ipynb_checkpoints").mkdir()
+    info = video.probe(folder)
+    assert (info.num_frames, info.fps, info.duration_source) == (6, 3.0, "frames/fps")
+    some = video.decode(folder, [1], frames=("00000.jpg", "00004.jpg"))
+    assert abs(int(some.mean()) - int(picture(4).mean())) <= 3
+
+
+@pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
+def test_corrupt_file(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    with pytest.raises(video.VideoError, match=r"bad\.mp4"):
+        video.probe(path)
+
+
+def test_truncated_file(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(video.VideoError):
+        video.probe(tmp_path / "cut.mp4")
+
+
+def test_damaged_frames_are_not_filled_in(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    count = video.probe(clip).num_frames
+    with pytest.raises((video.VideoError, IndexError)):
+        video.decode(clip, [count + 3], num_frames=count + 10)  # a probe that promises more than there is
+
+
+def test_threads(tmp_path: Path) -> None:
+    clip = write_clip(tmp_path / "a.mp4")
+    want = video.decode(clip, [4, 9])
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(lambda _: video.decode(clip, [4, 9]), range(16)):
+            assert np.array_equal(got, want)
+
+
+def test_header_that_lies(realdata: Path) -> None:
+    path = realdata / "videorefer_demo_videos" / "2.mp4"
+    assert video.probe(path).num_frames == 503  # its header says 522
+    assert video.decode(path, [502], size=(36, 64)).shape == (1, 36, 64, 3)
+
+
+def test_duration_is_that_of_the_pictures(realdata: Path) -> None:
+    path = realdata / "llava_st_demo" / "tvg" / "0F7LW.mp4"
+    assert video.timestamps(path)[-1] == pytest.approx(30.467, abs=0.002)  # the sound ends at 30.65
+    assert video.probe(path).num_frames == 187

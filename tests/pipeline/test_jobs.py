@@ -1,0 +1,207 @@
+"""Ray jobs on a real embedded cluster: follow, judge, stop; a whole run; what a killed run leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline import jobs, runner
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.config.runtime import RayConfig
+from pipeline.errors import UserError
+
+REPO = Path(__file__).resolve().parents[2]
+WAIT_S = 240.0  # a bound for a busy machine, not a time that anything needs
+
+# Modules that stand where the real steps would: the working folder comes first for `python -m`. They are
+# trivial, but go through run_step. A file called `do` tells one step to fail or to take its time.
+STEPS = """\
+import hashlib, sys, time
+from pathlib import Path
+from pipeline.errors import UserError
+from pipeline.progress import track
+from pipeline.step import StepResult, run_step
+
+def make(context):
+    (context.out / "data.txt").write_text(context.spec.name)
+    if context.spec.name == "report":
+        (context.out / "table.txt").write_text("| the table |\\n")
+        (context.out / "index.html").write_text("<p>page</p>")
+    print("hello from", context.spec.name, flush=True)
+    step, _, what = (Path("do").read_text() if Path("do").exists() else "").partition(" ")
+    with track("work", 3) as part:
+        for i in range(3):
+            part.advance(loss=1.0)
+            if step == context.spec.name and what == "crash":
+                raise RuntimeError("broken on purpose")
+            if step == context.spec.name and what == "mistake":
+                raise UserError("file.json", "is wrong: broken on purpose.", "Mend it.")
+            while step == context.spec.name and what == "wait":
+                time.sleep(0.1)
+    made = [a.record.digest for a in context.inputs.values()]
+    return StepResult(hashlib.sha256(repr([context.spec.name, made]).encode()).hexdigest(), {"n": 3})
+
+KINDS = ("corpora", "prepare", "init", "stage", "evaluate", "report")
+if __name__ == "__main__":
+    sys.exit(run_step(Path(__file__).stem, dict.fromkeys(KINDS, make)))
+"""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[jobs.JobServer]:
+    with jobs.job_server(RayConfig(num_cpus=2, object_store_mb=200)) as found:
+        yield found
+
+
+@pytest.fixture
+def home(tmp_path: Path, plan_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the plan and the trivial steps."""
+    for module in ("datasets_prep", "training", "evaluation"):
+        (tmp_path / f"{module}.py").write_text(STEPS)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_lines_and_exit_codes(server: jobs.JobServer):
+    job = jobs.submit(server, "echo one; sleep 0.5; echo two; echo mode $UFVIDEO_PROGRESS; exit 3")
+    lines = list(jobs.follow(server, job))
+    assert [line for line in lines if line in ("one", "two", "mode json")] == ["one", "two", "mode json"]
+    outcome = jobs.wait(server, job)
+    assert (outcome.ok, outcome.exit_code) == (False, 3)
+    assert "two" in jobs.printed(server, job)
+    with pytest.raises(UserError, match="does not know it"):
+        jobs.info(server, "raysubmit_none")
+
+
+def test_closing_the_iterator_stops_the_job(server: jobs.JobServer):
+    job = jobs.submit(server, "echo begun; sleep 600")
+    lines = jobs.follow(server, job)
+    assert any(line == "begun" for line in lines)
+    lines.close()
+    assert jobs.wait(server, job).status == "STOPPED"
+
+
+def test_a_whole_run(server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]):
+    plan = load_plan(str(plan_file))
+
+    (home / "do").write_text("stage2 mistake")
+    with pytest.raises(UserError) as error:
+        runner.run(plan, "tiny.yaml")
+    assert str(error.value) == "file.json: is wrong: broken on purpose. Mend it."
+    found = survey(plan).found
+    assert [n for n, a in found.items() if a] == ["corpora", "prepare", "init", "stage1"]
+    capsys.readouterr()
+
+    (home / "do").write_text("stage2 crash")
+    assert runner.run(plan, "tiny.yaml") == 1
+    text = capsys.readouterr()
+    assert "RuntimeError: broken on purpose" in text.err
+    log = runner.log_path(plan, survey(plan), "stage2")
+    assert str(log) in text.err
+    assert "RuntimeError: broken on purpose" in log.read_text()
+    assert "@@progress" not in log.read_text()
+    assert "stage1: started" not in text.out
+
+    (home / "do").unlink()
+    assert runner.run(plan, "tiny.yaml") == 0
+    text = capsys.readouterr()
+    assert "4 of 8 steps to make" in text.out
+    assert "work: 3/3  loss 1" in text.out
+    assert text.out.endswith("| the table |\n")
+    assert f"Page:    {survey(plan).folder('report').uri}/index.html" in text.out
+    assert "hello from report" in runner.log_path(plan, survey(plan), "report").read_text()
+    assert survey(plan).found["stage1"] == found["stage1"], "what was there is kept"
+
+    assert runner.run(plan, "tiny.yaml", forced=["init"]) == 0
+    assert "1 of 8 steps to make" in capsys.readouterr().out, (
+        "init came out the same, so nothing after it is redone"
+    )
+
+
+def test_running_again_starts_nothing(home: Path, plan_file: Path):
+    """Needs no cluster, and must not even import Ray or MLflow."""
+    for module in ("datasets_prep", "training", "evaluation"):
+        command = [sys.executable, "-m", module, "--plan", str(plan_file)]
+        subprocess.run(
+            command, check=True, cwd=home, env=os.environ | {"PYTHONPATH": str(REPO)}, capture_output=True
+        )
+    code = (
+        "import sys; from pipeline.cli import main; code = main(['run', 'tiny.yaml']);"
+        "assert not {'ray', 'mlflow', 'torch'} & set(sys.modules); sys.exit(code)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=home,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "all 8 steps are done" in done.stdout
+    assert done.stdout.endswith("| the table |\n")
+
+
+def carriers(mark: str) -> list[int]:
+    """Processes that have the mark in their environment: the command, Ray's own, the job and its workers."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark.encode() in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def until(condition) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def start(home: Path, mark: str) -> subprocess.Popen[bytes]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    environment |= {"PYTHONPATH": str(REPO), "UFVIDEO_TEST_MARK": mark}
+    command = [sys.executable, "-m", "pipeline", "run", "tiny.yaml"]
+    with open(home / "out", "wb") as out:
+        return subprocess.Popen(command, cwd=home, env=environment, stdout=out, stderr=out)
+
+
+def reached(home: Path, process: subprocess.Popen[bytes], step: str) -> bool:
+    assert process.poll() is None, (home / "out").read_text()
+    return bool(list(home.glob(f"store/{step}/*/data.txt")))
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_nothing_outlives_a_killed_run(home: Path):
+    mark = uuid.uuid4().hex
+    (home / "do").write_text("stage1 wait")
+    first = start(home, mark)
+    until(lambda: reached(home, first, "stage1"))
+    assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    until(lambda: not carriers(mark))
+    assert not list(home.glob("store/stage1/*/record.json"))
+
+    (home / "do").write_text("stage2 wait")
+    second = start(home, mark)
+    until(lambda: reached(home, second, "stage2"))
+    second.send_signal(signal.SIGINT)
+    assert second.wait(timeout=WAIT_S) == 130
+    text = (home / "out").read_text()
+    assert "6 of 8 steps to make" in text, "corpora and prepare were kept"
+    assert "Stopped. What is finished is kept; go on with: ufvideo run tiny.yaml" in text
+    assert list(home.glob("store/stage1/*/record.json"))
+    until(lambda: not carriers(mark))

@@ -1,0 +1,212 @@
+"""Which steps a plan has, what bears identity, what is decided: pure functions."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifact import ArtifactRecord, InputRef
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.config.plan import Plan
+from pipeline.errors import UserError
+from pipeline.fingerprint import CodeVersion, canonical, digest, file_sha256
+from pipeline.plan import MODULES, Kind, State, decide, evaluate_name, fingerprints, steps
+from pipeline.storage import Location
+
+
+def prints(plan: Plan) -> dict[str, str]:
+    return fingerprints(steps(plan), {})
+
+
+def changed(plan_file: Path, *sets: str) -> set[str]:
+    """Names of the steps whose fingerprint differs when values are set."""
+    before, after = prints(load_plan(str(plan_file))), prints(load_plan(str(plan_file), sets))
+    return {name for name in after if before.get(name) != after[name]}
+
+
+def test_steps_in_order(plan_file: Path):
+    specs = steps(load_plan(str(plan_file)))
+    assert [s.name for s in specs] == [
+        "corpora", "prepare", "init", "stage1", "stage2", "evaluate-init", "evaluate-stage2", "report"
+    ]  # fmt: skip
+    needs = {s.name: s.needs for s in specs}
+    assert needs["stage1"] == ("prepare", "init")
+    assert needs["stage2"] == ("prepare", "stage1")
+    assert needs["evaluate-stage2"] == ("prepare", "stage2")
+    assert needs["report"] == ("prepare", "stage1", "stage2", "evaluate-init", "evaluate-stage2")
+    assert all(s.module == MODULES[s.kind] for s in specs)
+    seen: set[str] = set()
+    for spec in specs:
+        assert set(spec.needs) <= seen
+        seen.add(spec.name)
+
+
+def test_a_plan_without_parts_has_fewer_steps(plan_file: Path):
+    plan = load_plan(str(plan_file), ["stages=[]", "evaluation=null"])
+    assert [s.name for s in steps(plan)] == ["corpora", "prepare"]
+    plan = load_plan(str(plan_file), ["stages=[]", "evaluation.checkpoints=[runs/a/stage2/0123]"])
+    assert [s.kind for s in steps(plan)] == [Kind.CORPORA, Kind.PREPARE, Kind.EVALUATE, Kind.REPORT]
+    spec = steps(plan)[2]
+    assert spec.external_checkpoint == "runs/a/stage2/0123"
+    assert spec.needs == ("prepare",)
+    assert spec.name == evaluate_name("runs/a/stage2/0123")
+    assert spec.name.startswith("evaluate-0123-")
+
+
+def test_a_stage_cannot_take_the_name_of_a_step(plan_file: Path):
+    with pytest.raises(UserError, match="called prepare"):
+        steps(load_plan(str(plan_file), ["stages.0.name=prepare", "stages.1.start_from=prepare"]))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "storage.root=/elsewhere",
+        "ray.num_cpus=1",
+        "tracking.uri=http://host:5000",
+        "stages.0.layout.workers=1",
+        "stages.0.layout.micro_batch=1",
+        "stages.0.layout.zero_stage=1",
+        "evaluation.actors=3",
+        "evaluation.use_gpu=false",
+        "evaluation.torch_threads=1",
+    ],
+)
+def test_where_it_runs_bears_no_identity(plan_file: Path, setting: str):
+    assert changed(plan_file, setting) == set()
+
+
+@pytest.mark.parametrize(
+    ("setting", "first", "kept"),
+    [
+        ("seed=1", "prepare", {"corpora"}),
+        ("demo.train_videos=5", "corpora", set()),
+        ("data.min_frames=3", "prepare", {"corpora"}),
+        ("data.sources.0.annotations=${corpora}/other.json", "prepare", {"corpora"}),
+        ("stages.0.steps=5", "stage1", {"corpora", "prepare", "init", "evaluate-init"}),
+        ("stages.0.layout.precision=fp32", "stage1", {"corpora", "prepare", "init", "evaluate-init"}),
+        ("stages.1.optimizer.lr=1", "stage2", {"corpora", "prepare", "init", "stage1", "evaluate-init"}),
+        ("model.tokenizer.vocab_size=700", "init", {"corpora", "prepare"}),
+        ("evaluation.max_new_tokens=9", "evaluate-init", {"corpora", "prepare", "init", "stage1", "stage2"}),
+        ("evaluation.report_samples=9", "report", None),
+    ],
+)
+def test_what_is_made_bears_identity(plan_file: Path, setting: str, first: str, kept: set[str] | None):
+    every = set(prints(load_plan(str(plan_file))))
+    expected = {"report"} if kept is None else every - kept
+    found = changed(plan_file, setting)
+    assert found == expected
+    assert first in found
+
+
+def test_fingerprints_are_pinned_to_content(plan_file: Path):
+    specs = steps(load_plan(str(plan_file)))
+    plain, other = fingerprints(specs, {}), fingerprints(specs, {"prepare": {"annotations": "abc"}})
+    assert plain["corpora"] == other["corpora"]
+    assert all(plain[n] != other[n] for n in ("prepare", "init", "stage1", "report"))
+
+
+CODE = CodeVersion(package="0", source_digest="0" * 64)
+
+
+def record(name: str, print_: str, made: str, inputs: dict[str, str]) -> ArtifactRecord:
+    refs = {n: InputRef(uri="", fingerprint="", digest=d) for n, d in inputs.items()}
+    return ArtifactRecord(
+        step=name, kind="x", fingerprint=print_, digest=made, schema_version=1, code=CODE, inputs=refs,
+        config={}, summary={}, created="2026-01-01T00:00:00Z", seconds=1,
+    )  # fmt: skip
+
+
+def test_decisions(plan_file: Path):
+    specs = steps(load_plan(str(plan_file)))
+    names = fingerprints(specs, {})
+    found = {
+        s.name: record(s.name, names[s.name], f"d-{s.name}", {n: f"d-{n}" for n in s.needs}) for s in specs
+    }
+
+    def todo(found: Mapping[str, ArtifactRecord | None], **more: frozenset[str]) -> dict[str, str]:
+        return {d.spec.name: d.reason for d in decide(specs, names, found, **more) if d.state is State.TODO}
+
+    assert todo({}) == dict.fromkeys(names, "not made yet")
+    assert todo(found) == {}
+    assert todo({**found, "stage1": None}) == {"stage1": "not made yet"}
+    assert todo(found, forced=frozenset({"init"})) == {"init": "asked for again"}
+    rebuilt = {**found, "init": record("init", names["init"], "different", {"prepare": "d-prepare"})}
+    assert todo(rebuilt) == {
+        "stage1": "made from another build of init",
+        "evaluate-init": "made from another build of init",
+    }
+    wrong = {**found, "report": record("report", "another fingerprint", "x", {})}
+    assert todo(wrong) == {"report": "its folder holds something else"}
+
+
+def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: Path):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "a.json").write_text("[1]")
+    (notes / "clip.mp4").write_bytes(b"video")
+    sets = [f"data.sources.0.annotations={notes}"]
+
+    def prepare() -> str:
+        return survey(load_plan(str(plan_file), sets)).prints["prepare"]
+
+    first = prepare()
+    assert prepare() == first
+    (notes / "clip.mp4").write_bytes(b"another video, which its own shard row names")
+    assert prepare() == first
+    (notes / "a.json").write_text("[2]")
+    assert prepare() != first
+    os.rename(notes, tmp_path / "moved")
+    with pytest.raises(UserError, match=r"data.sources\[talk\].annotations.*does not exist"):
+        prepare()
+    (tmp_path / "moved/a.json").write_text("[1]")
+    sets = [f"data.sources.0.annotations={tmp_path / 'moved'}"]
+    assert prepare() == first, "the place of an input is no part of its identity"
+
+
+def test_a_checkpoint_outside_must_be_an_artifact(plan_file: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="no finished checkpoint artifact"):
+        survey(load_plan(str(plan_file), [f"stages.0.start_from={tmp_path}/nothing"]))
+
+
+def test_canonical_form():
+    assert canonical({"b": 1.5, "a": [Kind.INIT, (1, None)]}) == b'{"a":["init",[1,null]],"b":1.5}'
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest(1.0) != digest(1)
+    assert digest({3, 1, 2}) == digest({2, 3, 1})
+    with pytest.raises(ValueError, match="Out of range"):
+        canonical(float("nan"))
+    with pytest.raises(TypeError):
+        canonical(object())
+
+
+def test_file_digests_are_remembered_by_stat_key(tmp_path: Path):
+    place = Location.parse(tmp_path / "x")
+    place.write_text("one")
+    old = 1_700_000_000
+    os.utime(place.local_path, (old, old))
+    cache = tmp_path / "cache"
+    first = file_sha256(place, cache)
+    assert first == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
+    place.local_path.write_text("two")
+    os.utime(place.local_path, (old, old))
+    assert file_sha256(place, cache) == first, "same size and time: the remembered digest is used"
+    os.utime(place.local_path, (old, old + 1))
+    assert file_sha256(place, cache) != first
+
+
+def test_a_file_written_just_now_is_not_remembered(tmp_path: Path):
+    place = Location.parse(tmp_path / "x")
+    place.write_text("one")
+    file_sha256(place, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*")) or not (tmp_path / "cache").exists()
+
+
+def test_identity_is_plain_json(plan_file: Path):
+    for spec in steps(load_plan(str(plan_file))):
+        json.dumps(spec.identity)

@@ -1,0 +1,190 @@
+"""run_step, contexts and records, with builders that are trivial but real."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipeline import artifact, progress
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.errors import UserError
+from pipeline.fingerprint import code_version
+from pipeline.step import StepContext, StepResult, build, make_context, run_step
+from pipeline.storage import Location
+
+
+def write(context: StepContext) -> StepResult:
+    (context.out / "data.txt").write_text(context.spec.name)
+    (context.scratch / "temp").write_text("")
+    return StepResult(context.spec.name, {"files": 1})
+
+
+def run(plan: Path, *arguments: str, module: str = "datasets_prep", builder=write) -> int:
+    builders = dict.fromkeys(("corpora", "prepare", "init", "stage", "evaluate", "report"), builder)
+    return run_step(module, builders, ["--plan", str(plan), *arguments])
+
+
+def test_it_makes_what_is_to_do_and_no_more(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(plan_file) == 0
+    board = survey(load_plan(str(plan_file)))
+    made = board.found["prepare"]
+    assert made is not None
+    assert made.location.uri == f"{board.root.uri}/prepare/{board.prints['prepare'][:12]}"
+    assert made.record.digest == "prepare"
+    assert made.record.summary == {"files": 1}
+    assert made.record.inputs["corpora"].digest == "corpora"
+    assert made.record.code == code_version()
+    assert made.record.config["seed"] == 42
+    assert "prepare: made in" in capsys.readouterr().out
+    before = (made.location / "record.json").stat_key()
+    assert run(plan_file) == 0
+    assert "prepare: done" in capsys.readouterr().out
+    assert (made.location / "record.json").stat_key() == before
+    assert run(plan_file, "--step", "prepare", "--force") == 0
+    assert (made.location / "record.json").stat_key() != before
+
+
+def test_check_does_nothing(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(plan_file, "--check") == 0
+    assert "corpora: todo (not made yet)" in capsys.readouterr().out
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_missing_input_names_the_command(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(plan_file, "--step", "prepare") == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: prepare: needs corpora")
+    assert "python -m datasets_prep --plan PLAN --step corpora" in text
+    assert text.count("\n") == 1
+
+
+def test_wrong_steps(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(plan_file, "--step", "stage1") == 2
+    assert "Run python -m training instead" in capsys.readouterr().err
+    assert run(plan_file, "--step", "stage9") == 2
+    assert "It has corpora, prepare, init" in capsys.readouterr().err
+
+
+def test_a_failed_builder_leaves_no_record_and_no_scratch(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    seen: list[StepContext] = []
+
+    def fail(context: StepContext) -> StepResult:
+        seen.append(context)
+        write(context)
+        raise RuntimeError("broken on purpose")
+
+    def mistake(context: StepContext) -> StepResult:
+        try:
+            raise UserError("file.json", "is wrong.", "Mend it.")
+        except UserError as error:
+            raise RuntimeError("as Ray wraps it") from error
+
+    assert run(plan_file, "--step", "corpora", builder=fail) == 1
+    assert "Traceback" in capsys.readouterr().err
+    assert not seen[0].scratch.exists()
+    assert (seen[0].out / "data.txt").exists()
+    assert artifact.load(seen[0].out) is None
+    assert run(plan_file, "--step", "corpora", builder=mistake) == 2
+    assert capsys.readouterr().err == "error: file.json: is wrong. Mend it.\n"
+    assert run(plan_file, "--step", "corpora") == 0
+
+
+def test_forcing_takes_the_old_record_away_first(plan_file: Path):
+    def fail(context: StepContext) -> StepResult:
+        raise RuntimeError("broken on purpose")
+
+    assert run(plan_file, "--step", "corpora") == 0
+    assert run(plan_file, "--step", "corpora", "--force", builder=fail) == 1
+    assert survey(load_plan(str(plan_file))).found["corpora"] is None
+
+
+def test_a_context_without_command_line(plan_file: Path, tmp_path: Path):
+    plan = load_plan(str(plan_file))
+    build(make_context(plan, "corpora"), write)
+    context = make_context(plan, "prepare")
+    assert context.corpora == context.inputs["corpora"].location
+    assert context.resolve("${corpora}/a/b.json") == context.corpora / "a/b.json"
+    assert context.resolve("x/y").uri == str(Path.cwd() / "x/y")
+    assert context.resolve("$HOME/x").uri == str(Path.cwd() / "$HOME/x")
+    with pytest.raises(UserError, match="leaves this folder"):
+        context.resolve("${corpora}/../x")
+    build(context, write)
+    build(make_context(plan, "init"), write)
+    assert make_context(plan, "stage1").checkpoint == make_context(plan, "stage1").inputs["init"]
+
+
+def test_a_checkpoint_of_another_plan(plan_file: Path):
+    plan = load_plan(str(plan_file))
+    for name in ("corpora", "prepare", "init"):
+        build(make_context(plan, name), write)
+    place = survey(plan).folder("init").uri
+    other = load_plan(str(plan_file), [f"stages.0.start_from={place}", "storage.root=" + plan.storage.root])
+    context = make_context(other, "stage1")
+    assert "init" not in context.inputs
+    assert context.checkpoint is not None
+    assert context.checkpoint.record.step == "init"
+    assert build(context, write).record.inputs["checkpoint"].digest == "init"
+
+
+def test_artifacts_on_s3(plan_file: Path, s3_bucket: str):
+    plan = load_plan(str(plan_file), [f"storage.root={s3_bucket}/runs"])
+    for name in ("corpora", "prepare"):
+        build(make_context(plan, name), write)
+    assert run(plan_file, "--set", f"storage.root={s3_bucket}/runs", "--check") == 0
+    found = survey(plan).found["prepare"]
+    assert found is not None
+    assert found.location.uri.startswith(s3_bucket)
+
+
+def test_records_that_cannot_be_read(tmp_path: Path):
+    place = Location.parse(tmp_path)
+    assert artifact.load(place) is None
+    (tmp_path / "record.json").write_text("{")
+    with pytest.raises(UserError, match="no artifact record"):
+        artifact.load(place)
+    (tmp_path / "record.json").write_text(json.dumps({"format": 99}))
+    with pytest.raises(UserError, match="format 99, this code reads format 1"):
+        artifact.load(place)
+    (tmp_path / "record.json").write_text(json.dumps({"format": 1, "step": "x"}))
+    with pytest.raises(UserError, match="has a bad field"):
+        artifact.load(place)
+
+
+def test_no_credentials_in_uris():
+    assert artifact.without_credentials("https://me:hush@host/x?X-Amz-Signature=1") == "https://host/x"
+    assert artifact.without_credentials("/data/what?.json") == "/data/what?.json"
+
+
+def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setenv(progress.ENV, "json")
+    with progress.track("train", 1000) as part:
+        for _ in range(1000):
+            part.advance(loss=0.5)
+    progress.announce("stage1", "done", "abc")
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 5, "rate-limited"
+    messages = [progress.parse(line) for line in lines]
+    assert messages[-2] == {
+        "title": "train",
+        "done": 1000,
+        "total": 1000,
+        "fields": {"loss": 0.5},
+        "end": True,
+    }
+    assert messages[-1] == {"step": "stage1", "state": "done", "digest": "abc"}
+    assert progress.parse("(Worker pid=3) " + lines[0]) == messages[0], "Ray's prefix does no harm"
+    assert progress.parse("@@progress {broken") is None
+    assert progress.parse("just text") is None
+
+
+def test_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.delenv(progress.ENV, raising=False)
+    with progress.track("read", None) as part:
+        for _ in range(500):
+            part.advance()
+    assert len(capsys.readouterr().out.splitlines()) <= 2

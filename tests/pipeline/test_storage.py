@@ -1,0 +1,162 @@
+"""One storage code on a local disk and on a real S3 server."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+
+from pipeline.errors import UserError
+from pipeline.storage import Location
+
+
+@pytest.fixture(params=["local", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
+    if request.param == "local":
+        return Location.parse(tmp_path / "store")
+    return Location.parse(request.getfixturevalue("s3_bucket") + "/some/prefix", tmp_path / "cache")
+
+
+def test_write_read_list_delete(root: Location):
+    assert not root.exists()
+    assert root.list() == []
+    (root / "b.txt").write_text("zwei")
+    (root / "a.bin").write_bytes(b"\x00\x01")
+    (root / "sub/c.txt").write_text("drei")
+    assert root.exists()
+    assert root.is_dir()
+    assert not (root / "b.txt").is_dir()
+    assert (root / "b.txt").read_text() == "zwei"
+    assert (root / "a.bin").size() == 2
+    assert [e.name for e in root.list()] == ["a.bin", "b.txt", "sub"]
+    assert [e.name for e in root.list(".txt")] == ["b.txt"]
+    assert root.list(recursive=True) == [root / "a.bin", root / "b.txt", root / "sub/c.txt"]
+    (root / "b.txt").delete()
+    assert not (root / "b.txt").exists()
+    root.delete()
+    assert not root.exists()
+    root.delete()  # nothing there is no error
+
+
+def test_a_missing_file_is_file_not_found(root: Location):
+    with pytest.raises(FileNotFoundError):
+        (root / "none").read_bytes()
+
+
+def test_overwriting_replaces_and_changes_the_stat_key(root: Location):
+    place = root / "x"
+    place.write_bytes(b"one")
+    before = place.stat_key()
+    assert place.stat_key() == before
+    place.write_bytes(b"three")
+    assert place.read_bytes() == b"three"
+    assert place.stat_key() != before
+
+
+def test_open_read_seeks(root: Location):
+    (root / "x").write_bytes(bytes(range(200)))
+    with (root / "x").open_read() as file:
+        file.seek(100)
+        assert file.read(3) == bytes([100, 101, 102])
+
+
+def test_put_and_fetch(root: Location, tmp_path: Path):
+    source = tmp_path / "source"
+    (source / "deep").mkdir(parents=True)
+    (source / "one.txt").write_text("1")
+    (source / "deep/two.txt").write_text("2")
+    (root / "dir/old.txt").write_text("gone after put_dir")
+    (root / "dir").put_dir(source)
+    assert [f.uri.removeprefix(root.uri) for f in root.list(recursive=True)] == [
+        "/dir/deep/two.txt",
+        "/dir/one.txt",
+    ]
+    (root / "single").put_file(source / "one.txt")
+    assert (root / "single").fetch().read_text() == "1"
+    fetched = (root / "dir").fetch_dir()
+    assert (fetched / "deep/two.txt").read_text() == "2"
+    if not root.is_local:
+        again = (root / "dir").fetch_dir()
+        assert again == fetched
+        (root / "dir/one.txt").write_text("changed")
+        assert (root / "dir").fetch_dir() != fetched
+        assert ((root / "dir").fetch_dir() / "one.txt").read_text() == "changed"
+        assert not list((tmp_path / "cache").rglob(".tmp-*"))
+
+
+def test_a_remote_file_is_fetched_once(s3_bucket: str, tmp_path: Path):
+    place = Location.parse(s3_bucket + "/x", tmp_path / "cache")
+    place.write_text("content")
+    copy = place.fetch()
+    copy.write_text("touched by the test")
+    assert place.fetch().read_text() == "touched by the test"
+    with pytest.raises(UserError, match="remote"):
+        _ = place.local_path
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path: Path):
+    place = Location.parse(tmp_path / "x")
+    place.write_text("old")
+    with pytest.raises(FileNotFoundError):
+        place.put_file(tmp_path / "not there")
+    assert place.read_text() == "old"
+    assert os.listdir(tmp_path) == ["x"]
+
+
+def test_temporary_files_are_not_listed(tmp_path: Path):
+    (tmp_path / ".tmp-abc").write_text("half")
+    (tmp_path / "x").write_text("")
+    assert [e.name for e in Location.parse(tmp_path).list()] == ["x"]
+    assert [e.name for e in Location.parse(tmp_path).list(recursive=True)] == ["x"]
+
+
+@pytest.mark.parametrize("rel", ["../x", "a/../../x", "/etc/passwd", "s3://other/x", "a\\b", "a\0b"])
+def test_no_path_leaves_its_root(root: Location, rel: str):
+    with pytest.raises(UserError, match="leaves this folder"):
+        root.join(rel)
+    with pytest.raises(UserError, match="leaves this folder"):
+        _ = root / rel
+
+
+def test_no_link_leaves_its_root(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "secret").write_text("")
+    (tmp_path / "in/out").symlink_to(tmp_path / "secret")
+    (tmp_path / "in/real").write_text("")
+    (tmp_path / "in/within").symlink_to(tmp_path / "in/real")
+    root = Location.parse(tmp_path / "in")
+    assert root.join("within").exists()
+    with pytest.raises(UserError, match="link"):
+        root.join("out")
+
+
+def test_parse_refuses_what_it_cannot_use():
+    for text in ("http://host/x", "s3://", "gs://bucket/x", "s3://bucket/a/../b"):
+        with pytest.raises(UserError):
+            Location.parse(text)
+    with pytest.raises(UserError, match="credentials") as error:
+        Location.parse("s3://key:hush@bucket/x")
+    assert "hush" not in str(error.value)
+
+
+def test_a_location_hashes_pickles_and_is_normal():
+    place = Location.parse("s3://bucket//a/./b/")
+    assert place.uri == "s3://bucket/a/b"
+    assert pickle.loads(pickle.dumps(place)) == place
+    assert len({place, Location.parse("s3://bucket/a/b")}) == 1
+    assert Location.parse("x").uri == str(Path.cwd() / "x")
+
+
+def test_a_missing_bucket_is_a_users_mistake(s3_server: str):
+    with pytest.raises(UserError, match="bucket"):
+        Location.parse("s3://no-such-bucket-here/x").write_text("x")
+
+
+def test_an_s3_server_that_is_away_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
+    with pytest.raises(UserError, match="does not answer"):
+        Location.parse("s3://bucket/x").read_bytes()

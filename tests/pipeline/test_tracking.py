@@ -1,0 +1,178 @@
+"""MLflow against an SQLite file, and against a real server process."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.config.load import load_plan
+from pipeline.config.plan import Plan
+from pipeline.errors import UserError
+from pipeline.tracking import Run, flatten, history, plan_text, start_run, tracking_uri
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+@pytest.fixture
+def plan(plan_file: Path) -> Plan:
+    return load_plan(str(plan_file))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real MLflow server on loopback."""
+    home = tmp_path_factory.mktemp("mlflow")
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
+    command += [
+        "--backend-store-uri",
+        f"sqlite:///{home}/server.db",
+        "--artifacts-destination",
+        str(home / "files"),
+    ]
+    environment = os.environ | {
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    }
+    log = open(home / "log", "w")  # noqa: SIM115
+    process = subprocess.Popen(
+        command, cwd=home, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(480):
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=2)
+            break
+        except OSError:
+            assert process.poll() is None, (home / "log").read_text()
+            time.sleep(0.5)
+    yield url
+    os.killpg(process.pid, 9)
+    process.wait()
+
+
+def use(run: Run, plan: Plan, file: Path) -> None:
+    file.write_text("content")
+    with run:
+        run.log_params({"model": {"width": 4, "depth": 2}, "password": "hush", "text": "x" * 9000})
+        for step in range(50):
+            run.log_metrics({"loss": 1 / (step + 1), "lr": 0.1}, step)
+        run.log_dataset("talk", "d" * 64, "s3://me:hush@bucket/shards")
+        run.log_artifact(file)
+
+
+def check(plan: Plan, run: Run) -> None:
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri(plan))
+    found = client.get_run(run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.data.params["model.width"] == "4"
+    assert len(found.data.params["text"]) == 6000
+    assert found.data.tags["ufvideo.fingerprint"] == "f" * 64
+    assert found.data.tags["dataset.talk"] == "d" * 64
+    assert {"ufvideo.code", "ufvideo.source_digest"} <= set(found.data.tags)
+    assert found.inputs is not None
+    data = found.inputs.dataset_inputs[0].dataset
+    assert (data.name, data.digest) == ("talk", "d" * 36)
+    assert sorted(f.path for f in client.list_artifacts(run.run_id)) == ["note.txt", "plan.yaml"]
+    assert "hush" not in repr(found.to_dictionary())
+    assert history(plan, "f" * 64)["loss"] == [(s, 1 / (s + 1)) for s in range(50)]
+    assert history(plan, "e" * 64) == {}
+
+
+def test_sqlite(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri(plan) == f"sqlite:///{tmp_path}/store/mlflow.db"
+    assert history(plan, "f" * 64) == {}
+    run = start_run(plan, "stage1", "f" * 64)
+    use(run, plan, tmp_path / "note.txt")
+    check(plan, run)
+    assert not (tmp_path / "mlruns").exists(), "nothing is written beside the storage root"
+
+    again = start_run(plan, "stage1", "f" * 64)
+    with again:
+        again.log_params({"model": {"width": 5}})
+        again.log_metrics({"loss": 9.0}, 49)
+        again.log_metrics({"loss": 8.0}, 50)
+    assert again.run_id == run.run_id, "the same fingerprint goes on in the same run"
+    assert history(plan, "f" * 64)["loss"][-2:] == [(49, 9.0), (50, 8.0)]
+    with start_run(plan, "stage1", "f" * 64, resume=False) as fresh:
+        assert fresh.run_id != run.run_id
+
+
+def test_a_real_server(plan_file: Path, tmp_path: Path, server: str):
+    plan = load_plan(str(plan_file), [f"tracking.uri={server}", "tracking.experiment=mine"])
+    run = start_run(plan, "stage1", "f" * 64)
+    use(run, plan, tmp_path / "note.txt")
+    check(plan, run)
+    assert not (tmp_path / "store/mlflow.db").exists()
+
+
+def test_training_does_not_wait(plan: Plan):
+    with start_run(plan, "stage1", "a" * 64) as run:
+        begun = time.thread_time()
+        for step in range(2000):
+            run.log_metrics({"loss": 1.0}, step)
+        assert time.thread_time() - begun < 1.0
+        run.flush()
+        assert len(history(plan, "a" * 64)["loss"]) == 2000
+
+
+def test_a_failed_write_is_not_lost(plan: Plan):
+    run = start_run(plan, "stage1", "b" * 64)
+    with pytest.raises(Exception, match=r"[Nn]ame"), run:
+        run.log_metrics({"bad\nname;": 1.0}, 0)
+
+
+def test_an_error_ends_the_run_as_failed(plan: Plan):
+    from mlflow.tracking import MlflowClient
+
+    run = start_run(plan, "stage1", "c" * 64)
+    with pytest.raises(ZeroDivisionError), run:
+        _ = 1 / 0
+    assert MlflowClient(tracking_uri=tracking_uri(plan)).get_run(run.run_id).info.status == "FAILED"
+
+
+def test_an_unstarted_run_pickles(plan: Plan):
+    copy = pickle.loads(pickle.dumps(start_run(plan, "stage1", "d" * 64)))
+    assert (copy.step, copy.fingerprint, copy.plan) == ("stage1", "d" * 64, plan)
+
+
+def test_a_server_that_is_away_is_a_users_mistake(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    plan = load_plan(str(plan_file), ["tracking.uri=http://127.0.0.1:9"])
+    with pytest.raises(UserError, match=r"tracking.uri: MLflow at http://127.0.0.1:9 refuses"):
+        start_run(plan, "stage1", "f" * 64).log_metrics({"loss": 1}, 0)
+
+
+def test_flat_and_without_secrets(plan: Plan):
+    flat = flatten(plan.model_dump())
+    assert flat["stages.0.optimizer.lr"] == 2e-5
+    assert "max_text_tokens: 2048" in plan_text(plan)
+    assert "vocab_size" in plan_text(plan)
