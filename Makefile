@@ -8,6 +8,8 @@ EXTRAS  ?= dev
 STAMP   := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
 # One thread per library call: the work is spread over processes, and more threads would fight for the same cores.
 export OMP_NUM_THREADS ?= 1
+# Every process of a run imports torch; without cached bytecode each compiles it anew, for half a minute.
+unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: demo test test-slow check format install install-gpu clean

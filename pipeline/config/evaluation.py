@@ -36,7 +36,9 @@ class BenchmarkConfig(Config):
 
     source: str = Field(description="Name of a source with use: benchmark.")
     family: BenchmarkFamily
-    limit: int | None = Field(default=None, ge=1, description="Score only this many samples, chosen by name; recorded.")
+    limit: int | None = Field(
+        default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
+    )
     style: PromptStyle = PromptStyle.PUBLISHED
 
     @model_validator(mode="after")
@@ -44,14 +46,18 @@ class BenchmarkConfig(Config):
         unfit = PromptStyle.PREPARED if self.family in CHOICE_FAMILIES else PromptStyle.LLAVA_VIDEO
         if self.style is unfit:
             fit = ", ".join(style for style in PromptStyle if style is not unfit)
-            raise ValueError(f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}")
+            raise ValueError(
+                f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}"
+            )
         return self
 
 
 class EvaluationConfig(Config):
     """Scores ``checkpoints`` on ``benchmarks``."""
 
-    checkpoints: tuple[str, ...] = Field(min_length=1, description="init, stage names, or paths of checkpoint artifacts.")
+    checkpoints: tuple[str, ...] = Field(
+        min_length=1, description="init, stage names, or paths of checkpoint artifacts."
+    )
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
     max_new_tokens: int = Field(default=2048, ge=1)
     report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")

@@ -138,7 +138,8 @@ class InitConfig(Config):
 
     A model without pretrained towers learns nothing from the library's defaults (standard deviation 0.02
     everywhere): signals die out on their way to the mask decoder. ``linear_gain`` replaces that by
-    gain / sqrt(fan in) in every linear and convolution layer; None keeps the library's defaults.
+    gain / sqrt(fan in) in every linear and convolution layer outside SAM 2's image encoder; None keeps the
+    library's defaults.
     """
 
     linear_gain: float | None = None
@@ -146,7 +147,6 @@ class InitConfig(Config):
         default=1.0, gt=0, description="multiplies linear_gain in the language model: attention starts out sharper"
     )
     embedding_std: float = Field(default=0.02, gt=0, description="words, and the vision tower's positions")
-    mask_token_std: float = Field(default=0.02, gt=0, description="SAM 2's learned prompt and output tokens")
     seg_head_gain: float = Field(default=1.0, gt=0, description="multiplies the [SEG] head's last layer")
 
 
@@ -242,7 +242,7 @@ def toy() -> ModelConfig:
         ),
         num_frames=8,
         num_sam_frames=4,
-        init=InitConfig(linear_gain=1.0, embedding_std=1.0, mask_token_std=1.0),
+        init=InitConfig(linear_gain=1.0, language_gain=2.0, embedding_std=1.0),
     )
 
 

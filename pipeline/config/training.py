@@ -61,7 +61,7 @@ class LayoutConfig(Config):
     cpus_per_worker: float = Field(default=8, gt=0)
     loader_threads: int = Field(default=4, ge=1)
     precision: Precision = Precision.BF16
-    zero_stage: int = Field(default=2, ge=0, le=2)
+    zero_stage: int = Field(default=2, ge=1, le=2)
     gradient_checkpointing: bool = True
     torch_threads: int | None = Field(default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice.")
     frame_cache_mb: int = Field(default=2048, ge=0, description="Decoded frames that one worker keeps in memory.")

@@ -201,7 +201,7 @@ def test_nothing_outlives_a_killed_run(home: Path):
     second.send_signal(signal.SIGINT)
     assert second.wait(timeout=WAIT_S) == 130
     text = (home / "out").read_text()
-    assert "6 of 8 steps to make" in text, "corpora and prepare were kept"
+    assert "5 of 8 steps to make" in text, "corpora, prepare and init were kept"
     assert "Stopped. What is finished is kept; go on with: ufvideo run tiny.yaml" in text
     assert list(home.glob("store/stage1/*/record.json"))
     until(lambda: not carriers(mark))

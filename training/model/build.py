@@ -34,35 +34,23 @@ def build_model(config: ModelConfig, tokens: TokenIds, *, seed: int) -> UFVideo:
 
 @torch.no_grad()
 def initialise(model: UFVideo, init: InitConfig) -> None:
-    """Applies ``InitConfig`` with torch's global generator; what it leaves out keeps the defaults."""
+    """Applies ``InitConfig`` with torch's global generator; what it leaves out keeps the library's defaults."""
     sam = model.segmentation.sam
     if init.linear_gain is not None:
         language = set(model.language.modules())
+        # SAM 2's image encoder trains best from its own defaults (measured: docs/learning.md).
+        own = set(sam.vision_encoder.modules())
         for module in model.modules():
-            if isinstance(module, _DENSE):
+            if isinstance(module, _DENSE) and module not in own:
                 # Flat attention averages a hundred tokens: what one word of the question says is then a
                 # hundredth of the state that predicts [SEG], too little for the mask decoder to follow.
                 gain = init.linear_gain * (init.language_gain if module in language else 1.0)
                 nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-        # Zero by default, which would leave the image encoder blind to positions.
-        backbone = sam.vision_encoder.backbone
-        for positions in (backbone.pos_embed, backbone.pos_embed_window):
-            nn.init.normal_(positions, std=init.embedding_std)
     embeddings = (model.language.lm.get_input_embeddings(), model.vision.tower.embeddings.position_embedding)
     for table in embeddings:
         nn.init.normal_(table.weight, std=init.embedding_std)
-    decoder, prompts = sam.mask_decoder, sam.prompt_encoder
-    for table in (
-        decoder.iou_token,
-        decoder.mask_tokens,
-        decoder.obj_score_token,
-        prompts.no_mask_embed,
-        prompts.not_a_point_embed,
-        prompts.point_embed,
-    ):
-        nn.init.normal_(table.weight, std=init.mask_token_std)
     last = model.segmentation.head[-1]
     assert isinstance(last, nn.Linear)
     last.weight.mul_(init.seg_head_gain)

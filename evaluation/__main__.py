@@ -1,0 +1,11 @@
+"""``python -m evaluation --plan PLAN [--step evaluate-NAME | --step report]``."""
+
+from __future__ import annotations
+
+import sys
+
+from evaluation.run import evaluate, report
+from pipeline.step import run_step
+
+if __name__ == "__main__":
+    sys.exit(run_step("evaluation", {"evaluate": evaluate, "report": report}))

@@ -1,0 +1,23 @@
+"""What a benchmark is: how it asks, how it judges one answer, and which means it reports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from evaluation.metrics.aggregate import Metric, Score
+from evaluation.prediction import Prediction
+from pipeline.config.evaluation import BenchmarkFamily, PromptStyle
+from pipeline.schema.sample import Sample, Turn
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says."""
+
+    family: BenchmarkFamily
+    prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
+    score: Callable[[Sample, Prediction], Score]
+    metrics: tuple[Metric, ...]
+    footnote: str = ""
+    tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table

@@ -1,0 +1,120 @@
+"""What the families share: a prediction against a sample, as measures in 0-1.
+
+A failure never leaves a sample out. It earns what a useless answer earns: no right option, an IoU of 0, and
+empty masks, which are right only on frames where the object is absent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
+
+from evaluation.metrics import choice, masks, temporal
+from evaluation.prediction import Prediction
+from pipeline.errors import UserError
+from pipeline.schema import masks as codec
+from pipeline.schema.sample import MaskTrack, Sample
+
+OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """Measures of one answer, and the first thing that went wrong."""
+
+    values: dict[str, float]
+    weights: dict[str, float]
+    failure: str | None
+
+
+def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judged:
+    """Accuracy by this project's rule, by MVBench's first word, and by the family's published rule."""
+    chosen = None if prediction.failure else choice.strict(prediction.text, sample.choices)
+    values = {
+        "accuracy": float(chosen == sample.answer_index),
+        "accuracy published": float(not prediction.failure and published == sample.answer_index),
+        "accuracy first word": float(
+            not prediction.failure and choice.first_token(prediction.text, sample.answer_index)
+        ),
+    }
+    failure = prediction.failure or (None if chosen is not None else "no option in the answer")
+    return Judged(values=values, weights={}, failure=failure)
+
+
+def judge_span(sample: Sample, prediction: Prediction) -> Judged:
+    """tIoU of the first span in the answer, and whether it lies above 0.3, 0.5 and 0.7 (as published)."""
+    if len(sample.spans) != 1:
+        raise UserError(
+            sample.key,
+            f"is scored against one true span and has {len(sample.spans)}.",
+            "Leave this benchmark out of the plan, or check the source's format.",
+        )
+    spans = () if prediction.failure else prediction.spans
+    iou = temporal.span_iou(spans[0] if spans else None, sample.spans[0])
+    values = {"tIoU": iou}
+    for threshold in (0.3, 0.5, 0.7):
+        values[f"R@{threshold}"] = temporal.found(iou, threshold)
+        values[f"R@{threshold} or equal"] = temporal.found(iou, threshold, strict=False)
+    return Judged(values=values, weights={}, failure=prediction.failure or temporal.span_failure(spans))
+
+
+def judge_masks(sample: Sample, prediction: Prediction) -> Judged:
+    """J, F and J&F of the k-th predicted mask against the k-th target, over every (target, frame) pair.
+
+    "J" and its like: mean over all annotated frames, empty ones too, then one number per sample (the
+    benchmarks' rule). "J shown": frames where the target shows, weighted by their number, so that a mean by
+    weight pools the frames of all samples (UFVideo's rule).
+    """
+    if not sample.targets:
+        raise UserError(
+            sample.key,
+            "its masks cannot be scored: the source has no truth.",
+            "Leave this benchmark out of the plan.",
+        )
+    predicted = () if prediction.failure else prediction.masks
+    failure = prediction.failure
+    if failure is None and len(predicted) != len(sample.targets):
+        wanted = f"{len(sample.targets)} target{'s' if len(sample.targets) > 1 else ''}"
+        failure = f"{len(predicted)} masks for {wanted}" if predicted else "no [SEG] in the answer"
+    every: list[masks.JF] = []
+    shown: list[masks.JF] = []
+    for truth, track in zip_longest(sample.targets, predicted[: len(sample.targets)]):
+        frames, problem = _frames(truth, track)
+        failure = failure or problem
+        every += [jf for jf, _ in frames]
+        shown += [jf for jf, is_shown in frames if is_shown]
+    values, weights = _means(every, OF_ALL_FRAMES)
+    values_shown, weights_shown = _means(shown, OF_SHOWN_FRAMES)
+    weights |= dict.fromkeys(weights_shown, float(len(shown)))
+    return Judged(values=values | values_shown, weights=weights, failure=failure)
+
+
+def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks.JF, bool]], str | None]:
+    """J and F on every annotated frame, each with whether the target shows there; and what was wrong."""
+    height, width = truth.height, truth.width
+    problem = None
+    if track is not None and (track.height, track.width) != (height, width):
+        problem = f"masks of {track.height}x{track.width} for frames of {height}x{width}"
+        track = None
+    made = dict(zip(track.frames, track.counts, strict=True)) if track else {}
+    missing = [f for f in truth.frames if f not in made]
+    if track is not None and missing:
+        problem = f"no mask on {len(missing)} of {len(truth.frames)} frames"
+    nothing = codec.empty(height, width)
+    scored = []
+    for frame, counts in zip(
+        truth.frames, truth.counts, strict=True
+    ):  # one at a time: full-size masks are large
+        true = codec.decode(counts, height, width)
+        ours = codec.decode(made.get(frame, nothing), height, width)
+        scored.append((masks.j_and_f(ours, true), bool(true.any())))
+    return scored, problem
+
+
+def _means(frames: list[masks.JF], suffix: str) -> tuple[dict[str, float], dict[str, float]]:
+    if not frames:
+        return {}, {}
+    j = sum(jf.j for jf in frames) / len(frames)
+    f = sum(jf.f for jf in frames) / len(frames)
+    values = {f"J{suffix}": j, f"F{suffix}": f, f"J&F{suffix}": (j + f) / 2}
+    return values, dict.fromkeys(values, 1.0)

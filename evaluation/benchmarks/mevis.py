@@ -1,0 +1,42 @@
+"""MeViS valid_u: masks of what an expression names (https://github.com/henghuiding/MeViS).
+
+The model is asked and answers freely; masks come from the [SEG] that it writes. UFVideo's published number
+puts the answer into the prompt and looks only at frames in which the truth is not empty.
+"""
+
+from __future__ import annotations
+
+from evaluation.benchmarks import prompts
+from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.judging import judge_masks
+from evaluation.metrics.aggregate import Metric, Over, Score
+from evaluation.prediction import Prediction
+from pipeline.config.evaluation import BenchmarkFamily
+from pipeline.schema.sample import Sample
+
+
+def score(sample: Sample, prediction: Prediction) -> Score:
+    """One expression: mean over its frames."""
+    judged = judge_masks(sample, prediction)
+    return Score(
+        key=sample.key,
+        category=sample.category,
+        values=judged.values,
+        weights=judged.weights,
+        failure=judged.failure,
+    )
+
+
+MEVIS = Benchmark(
+    family=BenchmarkFamily.MEVIS,
+    prompt=prompts.mevis,
+    score=score,
+    metrics=(
+        Metric(name="J", of="J"),
+        Metric(name="F", of="F"),
+        Metric(name="J&F", of="J&F"),
+        Metric(name="J&F, UFVideo's averaging", of="J&F shown", over=Over.WEIGHTS, main=False),
+    ),
+    footnote="J, F: mean over all frames of an expression, then over expressions. UFVideo's averaging: only "
+    "frames where the object shows, all of them in one mean.",
+)

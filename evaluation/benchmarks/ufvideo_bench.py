@@ -1,0 +1,41 @@
+"""UFVideo-Bench: PixRQA, PixHQA and PixTRQA, told apart by category (https://huggingface.co/datasets/Hevven/UFVideo-Bench)."""
+
+from __future__ import annotations
+
+from evaluation.benchmarks import prompts
+from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.judging import judge_masks, judge_span
+from evaluation.metrics.aggregate import Metric, Over, Score
+from evaluation.prediction import Prediction
+from pipeline.config.evaluation import BenchmarkFamily
+from pipeline.schema.sample import Sample
+
+
+def score(sample: Sample, prediction: Prediction) -> Score:
+    """Masks of every sample; the span too where the true answer holds one (PixTRQA)."""
+    masks = judge_masks(sample, prediction)
+    if not sample.spans:
+        values, failure = masks.values, masks.failure
+    else:
+        span = judge_span(sample, prediction)
+        values, failure = masks.values | span.values, masks.failure or span.failure
+    return Score(
+        key=sample.key, category=sample.category, values=values, weights=masks.weights, failure=failure
+    )
+
+
+UFVIDEO_BENCH = Benchmark(
+    family=BenchmarkFamily.UFVIDEO_BENCH,
+    prompt=prompts.as_prepared,
+    score=score,
+    metrics=(
+        Metric(name="J", of="J"),
+        Metric(name="F", of="F"),
+        Metric(name="J&F", of="J&F"),
+        Metric(name="tIoU", of="tIoU"),
+        Metric(name="R@0.5", of="R@0.5"),
+        Metric(name="J&F, UFVideo's averaging", of="J&F shown", over=Over.WEIGHTS, main=False),
+    ),
+    footnote="UFVideo-Bench also grades the text (SAvg) with a language model as judge; not done here.",
+    tasks=True,
+)

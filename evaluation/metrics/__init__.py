@@ -1,0 +1,1 @@
+"""Pure scoring functions: numpy in, numbers out. No torch, no files."""

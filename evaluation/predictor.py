@@ -1,0 +1,192 @@
+"""A checkpoint that answers: samples in, predictions out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from evaluation.prediction import Prediction
+from pipeline.schema import masks as codec
+from pipeline.schema import temporal
+from pipeline.schema.sample import MaskTrack, Sample, Task, TimeSpan, Turn
+from training.model.batch import Batch
+from training.model.processor import Example, Processor, View, decode_views
+from training.model.prompt import PromptCodec
+from training.model.tokenizer import load_tokenizer
+from training.model.weights import load_model
+
+MODEL, TOKENIZER = "model", "tokenizer"  # folders of a checkpoint artifact
+_MASK_FRAMES = 8  # frames whose masks are decoded at a time: at full size they are large
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A sample and what it is asked. The predictor reads no answer, target mask or span of the sample."""
+
+    sample: Sample
+    turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A FrameProvider for one video. It decodes on demand and keeps nothing: each is looked at once."""
+
+    path: Path
+    sides: Mapping[View, int]
+
+    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+        """Resized frames by view and index. Raises VideoError or IndexError."""
+        return decode_views(self.path, sample.video, wanted, self.sides)
+
+
+class Predictor:
+    """One loaded checkpoint on one device.
+
+    ``locate`` gives the local path of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
+    as in training; on a CPU it is float32.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Path,
+        *,
+        digest: str,
+        locate: Callable[[Sample], Path],
+        max_new_tokens: int,
+        seed: int,
+        use_gpu: bool,
+    ) -> None:
+        self.device = torch.device("cuda" if use_gpu else "cpu")
+        self.digest, self.max_new_tokens = digest, max_new_tokens
+        self.model = load_model(checkpoint / MODEL).eval().to(self.device)
+        self.codec = PromptCodec(load_tokenizer(checkpoint / TOKENIZER))
+        self.processor = Processor(self.model.config, self.codec, seed=seed)
+        self._locate = locate
+        self._sides = {view: self.processor.side(view) for view in View}
+
+    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
+        """One prediction per request, in order. A sample that cannot be read gets one with its failure."""
+        begun = time.monotonic()
+        frames: dict[int, Frames] = {}
+        examples: dict[int, Example] = {}
+        failures: dict[int, str] = {}
+        for i, request in enumerate(requests):
+            try:
+                frames[i] = Frames(self._locate(request.sample), self._sides)
+                examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
+            except (ValueError, IndexError, OSError) as error:
+                failures[i] = _reason(request.sample, frames.get(i), error)
+        texts: dict[int, str] = {}
+        segs: dict[int, Tensor] = {}
+        if examples:
+            with torch.inference_mode(), self._arithmetic():
+                batch = _batch(list(examples.values()), self.model.tokens.pad).to(self.device)
+                made = self.model.generate(batch, self.max_new_tokens)
+            for i, tokens, seg in zip(examples, made.tokens, made.seg_embeddings, strict=True):
+                texts[i], segs[i] = self.codec.decode(tokens.tolist()), seg
+        predictions = []
+        for i, request in enumerate(requests):
+            tracks: tuple[MaskTrack, ...] = ()
+            if i in segs and len(segs[i]):
+                try:
+                    tracks = self._masks(request.sample, frames[i], segs[i])
+                except (ValueError, IndexError, OSError) as error:
+                    failures[i] = _reason(request.sample, frames[i], error)
+            predictions.append(
+                Prediction(
+                    key=request.sample.key,
+                    source=request.sample.dataset,
+                    checkpoint=self.digest,
+                    text=texts.get(i, ""),
+                    spans=spans_in(texts.get(i, ""), request.sample),
+                    masks=tracks,
+                    failure=failures.get(i),
+                )
+            )
+        share = (time.monotonic() - begun) / max(len(requests), 1)
+        return [replace(p, seconds=share) for p in predictions]
+
+    def _masks(self, sample: Sample, frames: Frames, seg_OD: Tensor) -> tuple[MaskTrack, ...]:
+        """One track per [SEG], at the video's size, on every frame that is to be scored."""
+        indices, height, width = frames_to_segment(sample)
+        if not indices:
+            return ()
+        counts: list[list[str]] = [[] for _ in range(len(seg_OD))]
+        pixels = frames.get(sample, {View.SAM: indices})[View.SAM]
+        for at in range(0, len(indices), _MASK_FRAMES):
+            part = self.processor.sam_pixels([pixels[i] for i in indices[at : at + _MASK_FRAMES]]).to(
+                self.device
+            )
+            with torch.inference_mode(), self._arithmetic():
+                logits_OFHW = self.model.decode_masks(part, seg_OD, size=(height, width))
+            inside = (logits_OFHW > 0).cpu().numpy()
+            for track, masks_FHW in zip(counts, inside, strict=True):
+                track += codec.encode_many(masks_FHW)
+        return tuple(MaskTrack(height=height, width=width, frames=indices, counts=tuple(t)) for t in counts)
+
+    def _arithmetic(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+
+def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
+    """Frame indices, height and width of the masks to be made.
+
+    The frames are those that the sample's targets list: where its benchmark will look, not where the object
+    is. A segmentation sample whose truth is hidden is segmented on every frame; other samples on none.
+    """
+    if sample.targets:
+        first = sample.targets[0]
+        return tuple(sorted({f for t in sample.targets for f in t.frames})), first.height, first.width
+    frames = range(sample.video.num_frames) if sample.task is Task.SEGMENT else ()
+    return tuple(frames), sample.video.height, sample.video.width
+
+
+def spans_in(text: str, sample: Sample) -> tuple[TimeSpan, ...]:
+    """Every span written in an answer, reversed ones included.
+
+    Bins count the sample's clip where it has one, since that is all the model sees; seconds count the video.
+    """
+    start_s, length_s = 0.0, sample.video.duration_s
+    if sample.clip is not None:
+        start_s, length_s = sample.clip.start_s, sample.clip.end_s - sample.clip.start_s
+    return tuple(
+        TimeSpan(
+            start_s=start_s + temporal.to_seconds(start, length_s),
+            end_s=start_s + temporal.to_seconds(end, length_s),
+            start_bin=start,
+            end_bin=end,
+        )
+        for start, end in temporal.read(text)
+    )
+
+
+def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
+    """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
+    if frames is None:
+        return f"{sample.video.path} is missing"
+    text = " ".join(str(error).replace(str(frames.path), sample.video.path).split())
+    return f"not readable: {text[:300]}"
+
+
+def _batch(examples: Sequence[Example], pad_id: int) -> Batch:
+    """Prompts of one batch, padded on the right (generation moves the padding to the left itself)."""
+    longest = max(len(e.input_ids) for e in examples)
+    ids = torch.full((len(examples), longest), pad_id, dtype=torch.int64)
+    mask = torch.zeros_like(ids, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        ids[row, : len(example.input_ids)] = torch.tensor(example.input_ids)
+        mask[row, : len(example.input_ids)] = True
+    return Batch(
+        input_ids=ids,
+        attention_mask=mask,
+        video=torch.stack([e.video for e in examples]),
+        region_frames=[e.region_frames for e in examples],
+        region_masks=[e.region_masks for e in examples],
+        region_frame_indices=[e.region_frame_indices for e in examples],
+    )

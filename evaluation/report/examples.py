@@ -1,0 +1,212 @@
+"""A few samples of each kind with their pictures, spans and answers, ready for the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import numpy as np
+
+from evaluation.benchmarks import BENCHMARKS
+from evaluation.metrics.aggregate import Score
+from evaluation.metrics.choice import letter
+from evaluation.prediction import Prediction
+from evaluation.report import charts
+from evaluation.report.pictures import picture
+from evaluation.report.table import percent
+from evaluation.work import choose
+from evaluation.worker import local_video
+from pipeline import video as videos
+from pipeline.config.evaluation import BenchmarkConfig
+from pipeline.schema import masks as codec
+from pipeline.schema.sample import MaskTrack, Role, Sample
+from pipeline.schema.shards import ShardReader
+
+MASK_FRAMES = 4
+STRIP_FRAMES = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """An image and what it shows, in words."""
+
+    uri: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What one checkpoint made of a sample."""
+
+    label: str
+    text: str
+    verdict: str
+    good: bool
+    failure: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """One sample of the page. ``spans`` is SVG, everything else plain text."""
+
+    key: str
+    category: str
+    question: str
+    truth: str
+    pictures: tuple[Picture, ...]
+    spans: str
+    answers: tuple[Answer, ...]
+    problem: str = ""
+
+
+def pick(keys: Sequence[str], categories: Sequence[str], count: int, seed: int, *, each: bool) -> list[int]:
+    """Indices of the samples to draw: ``count`` in all, in turn over the categories, or ``each`` of them."""
+    kinds = sorted(set(categories))
+    queues = {}
+    for kind in kinds:
+        own = [i for i, c in enumerate(categories) if c == kind]
+        order = [choose([keys[i] for i in own], n, seed, "report") for n in range(1, len(own) + 1)]
+        seen: list[int] = []
+        for chosen in order:  # sets grow by one, so the newcomer is the next in rank
+            seen += [own[i] for i in chosen if own[i] not in seen]
+            if len(seen) >= count:
+                break
+        queues[kind] = seen
+    turns = [i for round_ in zip_longest(*queues.values()) for i in round_ if i is not None]
+    return turns[: count * len(kinds) if each else count]
+
+
+def example(
+    reader: ShardReader,
+    benchmark: BenchmarkConfig,
+    sample: Sample,
+    answers: Mapping[str, Prediction],
+) -> Example:
+    """One sample with the answers of each checkpoint, by label. Unreadable media leave the pictures out."""
+    family = BENCHMARKS[benchmark.family]
+    problem = ""
+    try:
+        frames = _frames(reader, sample)
+    except (ValueError, IndexError, OSError) as error:
+        frames, problem = {}, f"no pictures: {error}"
+    shown = []
+    for label, prediction in answers.items():
+        score = family.score(sample, prediction)
+        verdict, good = _verdict(score)
+        shown.append(
+            Answer(
+                label=label,
+                text=prediction.text,
+                verdict=verdict,
+                good=good,
+                failure=score.failure or "",
+                pictures=_mask_pictures(sample, prediction, frames, label) if sample.targets else (),
+            )
+        )
+    return Example(
+        key=sample.key,
+        category=sample.category,
+        question=family.prompt(sample, benchmark.style)[0].text,
+        truth=_truth(sample),
+        pictures=() if sample.targets and not sample.regions else _plain_pictures(sample, frames),
+        spans=_spans(sample, answers),
+        answers=tuple(shown),
+        problem=problem,
+    )
+
+
+def mask_frames(sample: Sample) -> list[int]:
+    """A few annotated frames, spread evenly over those in which a target shows, else over all."""
+    seen = sorted({f for t in sample.targets for f, c in _pairs(t) if codec.area(c, t.height, t.width)})
+    frames = seen or sorted({f for t in sample.targets for f in t.frames})
+    if len(frames) <= MASK_FRAMES:
+        return frames
+    return [frames[round(i * (len(frames) - 1) / (MASK_FRAMES - 1))] for i in range(MASK_FRAMES)]
+
+
+def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
+    wanted = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
+    wanted = sorted(set(wanted))
+    path = local_video(reader, sample)
+    pixels = videos.decode(
+        path, wanted, frames=sample.video.frames, num_frames=sample.video.num_frames or None
+    )
+    return dict(zip(wanted, pixels, strict=True))
+
+
+def _strip(sample: Sample) -> list[int]:
+    """Frames that stand for the whole video or clip; for pointed-at objects, frames that show where."""
+    if sample.regions:
+        return sorted({t.frames[len(t.frames) // 2] for t in sample.regions})
+    if sample.targets:
+        return []
+    ref, first, last = sample.video, 0, sample.video.num_frames - 1
+    if sample.clip is not None:
+        first, last = videos.frame_range(
+            ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
+        )
+    return sorted(set(videos.sample_indices(ref.num_frames, STRIP_FRAMES, first, last)))
+
+
+def _plain_pictures(sample: Sample, frames: Mapping[int, np.ndarray]) -> tuple[Picture, ...]:
+    made = []
+    for index in _strip(sample):
+        if index in frames:
+            regions = [m for t in sample.regions if (m := _mask(t, index)) is not None]
+            what = f"frame {index}" + (", marked objects outlined in blue" if regions else "")
+            made.append(Picture(uri=picture(frames[index], regions=regions), alt=what))
+    return tuple(made)
+
+
+def _mask_pictures(
+    sample: Sample, prediction: Prediction, frames: Mapping[int, np.ndarray], label: str
+) -> tuple[Picture, ...]:
+    made = []
+    for index in mask_frames(sample):
+        if index not in frames:
+            continue
+        true = [m for t in sample.targets if (m := _mask(t, index)) is not None]
+        ours = [m for t in prediction.masks if (m := _mask(t, index)) is not None]
+        ours = [m for m in ours if m.shape == frames[index].shape[:2]]
+        masks_said = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
+        alt = f"frame {index}, {label}: true outline and {masks_said}"
+        made.append(Picture(uri=picture(frames[index], true=true, made=ours), alt=alt))
+    return tuple(made)
+
+
+def _spans(sample: Sample, answers: Mapping[str, Prediction]) -> str:
+    if not sample.spans:
+        return ""
+    bars = [charts.Bar(name="truth", span=(sample.spans[0].start_s, sample.spans[0].end_s), kind="true")]
+    for label, prediction in answers.items():
+        first = prediction.spans[0] if prediction.spans else None
+        bars.append(charts.Bar(name=label, span=(first.start_s, first.end_s) if first else None, kind="made"))
+    return charts.spans(bars, sample.video.duration_s)
+
+
+def _verdict(score: Score) -> tuple[str, bool]:
+    """One line on a score, and whether to call it good."""
+    values = score.values
+    if "accuracy" in values:
+        return ("right" if values["accuracy"] else "wrong"), bool(values["accuracy"])
+    parts = [(name, values[name]) for name in ("J&F", "tIoU") if name in values]
+    return "  ".join(f"{name} {percent(value)}" for name, value in parts), all(v >= 0.5 for _, v in parts)
+
+
+def _truth(sample: Sample) -> str:
+    if sample.answer_index >= 0:
+        return f"({letter(sample.answer_index)}) {sample.choices[sample.answer_index]}"
+    return next((t.text for t in sample.turns if t.role is Role.ASSISTANT), "")
+
+
+def _mask(track: MaskTrack, frame: int) -> np.ndarray | None:
+    for at, counts in _pairs(track):
+        if at == frame:
+            return codec.decode(counts, track.height, track.width)
+    return None
+
+
+def _pairs(track: MaskTrack) -> list[tuple[int, str]]:
+    return list(zip(track.frames, track.counts, strict=True))

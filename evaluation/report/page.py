@@ -1,0 +1,100 @@
+"""The page: one HTML file with everything inside it, so that it can be mailed and looked at offline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from evaluation.report import charts
+from evaluation.report.examples import Example
+from evaluation.report.style import CSS
+from evaluation.report.table import Line, Table, failures_text, percent
+from evaluation.report.template import TEMPLATE
+
+History = Mapping[str, Sequence[tuple[int, float]]]
+
+CURVES = {
+    "loss/text": "Text loss",
+    "loss/bce": "Mask loss, cross-entropy",
+    "loss/dice": "Mask loss, Dice",
+    "lr": "Learning rate",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stage:
+    """One training stage and what its run logged."""
+
+    name: str
+    label: str
+    history: History
+
+    @property
+    def curves(self) -> list[tuple[str, str]]:
+        """Title and SVG of every curve that was logged."""
+        drawn = [
+            (title, charts.curve(f"{self.label}, {title}", self.history.get(name, ())))
+            for name, title in CURVES.items()
+        ]
+        return [(title, svg) for title, svg in drawn if svg]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """Examples of one benchmark."""
+
+    name: str
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """Everything that the page shows."""
+
+    title: str
+    table: Table
+    stages: tuple[Stage, ...]
+    sections: tuple[Section, ...]
+    provenance: tuple[tuple[str, str], ...]
+    plan: str
+
+
+def render(page: Page) -> str:
+    """The page as HTML. All text is escaped; it refers to nothing outside itself."""
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"percent": percent, "failures": failures_text, "markup": Markup}
+    environment.globals |= {"change": change, "groups": groups, "highlights": highlights, "css": Markup(CSS)}
+    return environment.from_string(TEMPLATE).render(page=page, table=page.table)
+
+
+def change(line: Line) -> tuple[str, str]:
+    """Difference of the last and the first column in points, and whether it is up, down or flat."""
+    first, last = line.values[0], line.values[-1]
+    if first is None or last is None or len(line.values) < 2:
+        return "", "flat"
+    points = 100 * (last - first)
+    return f"{points:+.1f}", "up" if points >= 0.05 else "down" if points <= -0.05 else "flat"
+
+
+def groups(lines: Sequence[Line]) -> list[dict[str, Any]]:
+    """Lines that belong together: one benchmark, or one task of it."""
+    found: dict[tuple[str, str], list[Line]] = {}
+    for line in lines:
+        found.setdefault((line.benchmark, line.category), []).append(line)
+    return [{"benchmark": b, "category": c, "lines": group} for (b, c), group in found.items()]
+
+
+def highlights(table: Table) -> list[Line]:
+    """The one number of each benchmark or task that the top of the page shows."""
+    wanted = ("accuracy", "tIoU", "J&F")
+    out = []
+    for group in groups(table.headlines):
+        best = [line for name in wanted for line in group["lines"] if line.metric == name]
+        out += best[:1]
+    return out

@@ -1,0 +1,164 @@
+"""The table: benchmark, metric, one column per checkpoint, samples, failures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from evaluation.benchmarks import BENCHMARKS
+from evaluation.metrics.aggregate import Row
+from pipeline.config.evaluation import BenchmarkConfig, PromptStyle
+
+WIDTH = 118  # characters of the plain-text table
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One metric under every checkpoint. Values are in 0-1, None where the metric does not apply."""
+
+    benchmark: str
+    category: str
+    metric: str
+    values: tuple[float | None, ...]
+    failures: tuple[int, ...]
+    samples: int
+    main: bool  # a headline metric, not another rule for the same thing
+    headline: bool  # belongs to the main table, not to the breakdown by category
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """``columns`` are checkpoints as the plan names them, ``labels`` what readers are told."""
+
+    columns: tuple[str, ...]
+    labels: tuple[str, ...]
+    lines: tuple[Line, ...]
+    footnotes: tuple[str, ...]
+
+    @property
+    def headlines(self) -> tuple[Line, ...]:
+        """Lines of the main table."""
+        return tuple(line for line in self.lines if line.headline)
+
+    def content(self) -> dict[str, Any]:
+        """The table as plain data, for ``table.json``."""
+        return {
+            "columns": list(self.columns),
+            "labels": list(self.labels),
+            "lines": [asdict(line) for line in self.lines],
+            "footnotes": list(self.footnotes),
+        }
+
+
+def label(checkpoint: str) -> str:
+    """What a checkpoint is called: ``init`` -> before training, ``stage2`` -> after stage 2."""
+    if checkpoint == "init":
+        return "before training"
+    if "/" in checkpoint:
+        return checkpoint.rstrip("/").rpartition("/")[2]
+    return "after " + re.sub(r"^stage[_-]?(\d+)$", r"stage \1", checkpoint)
+
+
+def make(
+    checkpoints: Sequence[str],
+    found: Mapping[str, Sequence[Row]],
+    benchmarks: Sequence[BenchmarkConfig],
+    counts: Mapping[str, Mapping[str, Any]],
+) -> Table:
+    """Rows of every checkpoint side by side. A row that a checkpoint lacks has no value there.
+
+    ``counts`` is the summary by benchmark of any one of the evaluations (they share it but for failures).
+    """
+    tasks = {b.source: BENCHMARKS[b.family].tasks for b in benchmarks}
+    by_name = {cp: {(r.benchmark, r.category, r.metric): r for r in found[cp]} for cp in checkpoints}
+    names = list(dict.fromkeys(name for cp in checkpoints for name in by_name[cp]))
+    lines = []
+    for name in names:
+        rows = [by_name[cp].get(name) for cp in checkpoints]
+        one = next(row for row in rows if row is not None)
+        if not one.samples:  # a measure that no sample of this category has
+            continue
+        lines.append(
+            Line(
+                benchmark=one.benchmark,
+                category=one.category,
+                metric=one.metric,
+                values=tuple(row.value if row else None for row in rows),
+                failures=tuple(row.failures if row else 0 for row in rows),
+                samples=one.samples,
+                main=one.main,
+                headline=bool(one.category) == tasks.get(one.benchmark, False),
+            )
+        )
+    return Table(
+        columns=tuple(checkpoints),
+        labels=tuple(label(cp) for cp in checkpoints),
+        lines=tuple(lines),
+        footnotes=_footnotes(benchmarks, counts),
+    )
+
+
+def percent(value: float | None) -> str:
+    """A value in 0-1 as percent with one decimal, or a dash."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def failures_text(line: Line) -> str:
+    """Failures under each checkpoint: ``3 / 1 / 0``; one number where they are all alike."""
+    return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
+
+
+def text(table: Table) -> str:
+    """The main table and its footnotes as plain text."""
+    import io
+
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table as RichTable
+
+    drawn = RichTable(box=SIMPLE_HEAD, title="Scores in percent", title_justify="left", pad_edge=False)
+    drawn.add_column("benchmark", overflow="fold")
+    drawn.add_column("metric", overflow="fold")
+    for name in table.labels:
+        drawn.add_column(name, justify="right")
+    drawn.add_column("samples", justify="right")
+    drawn.add_column("failures", justify="right", no_wrap=True)
+    last = ""
+    for line in table.headlines:
+        group = f"{line.benchmark} {line.category}".strip()
+        if last and group != last:
+            drawn.add_section()
+        cells = [percent(v) for v in line.values]
+        drawn.add_row(
+            "" if group == last else group, line.metric, *cells, str(line.samples), failures_text(line)
+        )
+        last = group
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    console.print(drawn, markup=False)
+    for note in table.footnotes:
+        console.print(f"* {note}", markup=False, highlight=False)
+    return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
+
+
+def _footnotes(
+    benchmarks: Sequence[BenchmarkConfig], counts: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, ...]:
+    notes = [
+        "A failure is an answer that cannot be used (no option, no span, no or too few masks, an unreadable "
+        "video). It stays in every mean with what it earns; several numbers are one per checkpoint."
+    ]
+    notes += dict.fromkeys(note for b in benchmarks if (note := BENCHMARKS[b.family].footnote))
+    for b in benchmarks:
+        entry = counts.get(b.source, {})
+        if entry and entry["samples"] < entry["available"]:
+            notes.append(
+                f"{b.source}: {entry['samples']} of its {entry['available']} samples, chosen by name."
+            )
+    for style in (PromptStyle.LLAVA_VIDEO, PromptStyle.PREPARED):
+        asked = [b.source for b in benchmarks if b.style is style]
+        if asked:
+            notes.append(f"Not asked in the benchmark's own words but in style {style}: {', '.join(asked)}.")
+    return tuple(notes)

@@ -1,0 +1,134 @@
+"""The page's template (jinja2). Only ``markup`` lets text through unescaped: the charts drawn beside it."""
+
+TEMPLATE = """
+{%- macro rows(lines) %}
+{% for group in groups(lines) %}
+<tbody class="group">
+{% for line in group.lines %}
+<tr{% if not line.main %} class="other"{% endif %}>
+{% if loop.first %}
+<th scope="rowgroup" rowspan="{{ group.lines | length }}">{{ group.benchmark }}{% if group.category %}<br>
+<span class="chip">{{ group.category }}</span>{% endif %}</th>
+{% endif %}
+<td>{{ line.metric }}</td>
+{% for value in line.values %}
+<td class="n{% if loop.last %} last{% endif %}">{{ value | percent }}</td>
+{% endfor %}
+{% if table.labels | length > 1 %}
+{% set points, way = change(line) %}
+<td class="n {{ way }}">{{ points }}</td>
+{% endif %}
+<td class="n">{{ line.samples }}</td><td class="n">{{ line | failures }}</td>
+</tr>
+{% endfor %}
+</tbody>
+{% endfor %}
+{% endmacro %}
+{%- macro head() %}
+<thead><tr><th scope="col">benchmark</th><th scope="col">metric</th>
+{% for label in table.labels %}<th scope="col" class="n">{{ label }}</th>{% endfor %}
+{% if table.labels | length > 1 %}<th scope="col" class="n">change</th>{% endif %}
+<th scope="col" class="n">samples</th><th scope="col" class="n">failures</th></tr></thead>
+{% endmacro %}
+{%- macro strip(pictures) %}
+{% if pictures %}
+<div class="strip">
+{% for p in pictures %}<img src="{{ p.uri }}" alt="{{ p.alt }}" loading="lazy">{% endfor %}
+</div>
+{% endif %}
+{% endmacro -%}
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ page.title }}: scores</title>
+<style>{{ css }}</style>
+</head>
+<body>
+<main>
+<h1>{{ page.title }}</h1>
+<p class="lead">A video language model that answers, points, tells time and segments: what it could do at each
+point of its training, on {{ page.sections | length }} benchmarks.
+All numbers are in percent; more is better.</p>
+<nav aria-label="Sections"><a href="#scores">Scores</a>
+{% if page.stages %}<a href="#training">Training</a>{% endif %}
+{% for section in page.sections if section.examples %}
+<a href="#s{{ loop.index }}">{{ section.name }}</a>
+{% endfor %}
+<a href="#provenance">Provenance</a></nav>
+
+<div class="tiles">
+{% for line in highlights(table) %}
+{% set points, way = change(line) %}
+<div class="card tile">
+<div class="what">{{ line.benchmark }}{% if line.category %} · {{ line.category }}{% endif %}
+
+· {{ line.metric }}</div>
+<div class="value">{{ line.values[-1] | percent }}</div>
+{% if points %}
+<div class="from">from {{ line.values[0] | percent }} <span class="{{ way }}">{{ points }}</span></div>
+{% endif %}
+</div>
+{% endfor %}
+</div>
+
+<h2 id="scores">Scores</h2>
+<div class="card scroll"><table>{{ head() }}{{ rows(table.headlines) }}</table></div>
+<ul class="notes">{% for note in table.footnotes %}<li>{{ note }}</li>{% endfor %}</ul>
+{% set rest = table.lines | rejectattr("headline") | list %}
+{% if rest %}
+<details><summary>Every type of question</summary>
+<div class="card scroll"><table>{{ head() }}{{ rows(rest) }}</table></div></details>
+{% endif %}
+
+{% if page.stages %}
+<h2 id="training">Training</h2>
+{% for stage in page.stages %}
+<h3>{{ stage.label }}</h3>
+{% if stage.curves %}
+<div class="card curves">{% for title, svg in stage.curves %}
+<figure>{{ svg | markup }}<figcaption>{{ title }}</figcaption></figure>{% endfor %}</div>
+{% else %}
+<p class="legend">Its run holds no curves.</p>
+{% endif %}
+{% endfor %}
+{% endif %}
+
+{% for section in page.sections if section.examples %}
+<h2 id="s{{ loop.index }}">{{ section.name }}</h2>
+<p class="legend"><span class="swatch" style="background:var(--true)"></span>truth
+<span class="swatch" style="background:var(--made)"></span>prediction
+<span class="swatch" style="background:#2196f3"></span>object that the question points at</p>
+{% for e in section.examples %}
+<article class="card example">
+<header>{% if e.category %}<span class="chip">{{ e.category }}</span>{% endif %}
+
+<span class="key">{{ e.key }}</span></header>
+<div class="q text">{{ e.question }}</div>
+<div class="text"><strong>Truth:</strong> {{ e.truth or "see the green outline" }}</div>
+{{ strip(e.pictures) }}
+{% if e.problem %}<div class="failure">{{ e.problem }}</div>{% endif %}
+{{ e.spans | markup }}
+<div class="answers">
+{% for a in e.answers %}
+<div class="answer"><div class="who">{{ a.label }}</div>
+<div><span class="text">{{ a.text or "(no text)" }}</span>
+<span class="verdict {{ 'up' if a.good else 'down' }}">{{ a.verdict }}</span>
+{% if a.failure %}<div class="failure">failure: {{ a.failure }}</div>{% endif %}
+{{ strip(a.pictures) }}</div></div>
+{% endfor %}
+</div>
+</article>
+{% endfor %}
+{% endfor %}
+
+<h2 id="provenance">Provenance</h2>
+<div class="card"><dl>
+{% for name, value in page.provenance %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
+</dl>
+<details><summary>The whole plan</summary><pre>{{ page.plan }}</pre></details></div>
+</main>
+</body>
+</html>
+"""

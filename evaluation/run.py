@@ -1,0 +1,149 @@
+"""The two steps of evaluation, top to bottom: score one checkpoint, and report on all of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from evaluation.metrics.aggregate import Row, Score
+from evaluation.prediction import PredictionStore, content_digest
+from evaluation.scores import metric_rows, summary, write_metrics, write_scores
+from evaluation.work import Chunk, chunks, work_off
+from evaluation.worker import Evaluated, Setup, Worker
+from pipeline import cluster, progress
+from pipeline.config.evaluation import EvaluationConfig
+from pipeline.errors import UserError
+from pipeline.fingerprint import digest, plain
+from pipeline.schema.shards import ShardReader
+from pipeline.step import StepContext, StepResult
+
+PREDICTIONS = "predictions"
+
+
+def evaluate(context: StepContext) -> StepResult:
+    """Chunk by chunk: predictions into the store first, then scores from the store.
+
+    Parts that an interrupted attempt left are kept; they name the checkpoint and the dataset that they were
+    made from, so parts of others are made again.
+    """
+    config, checkpoint, data = context.plan.evaluation, context.checkpoint, context.inputs["prepare"]
+    assert config is not None, "the plan has an evaluate step only if it has an evaluation section"
+    if checkpoint is None:
+        raise UserError(
+            context.spec.subject, "holds no checkpoint.", "Name a checkpoint artifact, a stage, or init."
+        )
+    made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
+    stamp = PredictionStore.stamp_of(**made_from, fingerprint=context.fingerprint)
+    store = PredictionStore(context.out / PREDICTIONS, stamp)
+    setup = Setup(
+        config=config,
+        checkpoint=checkpoint.location,
+        checkpoint_digest=checkpoint.record.digest,
+        dataset=data.location,
+        store=store,
+        seed=context.seed,
+    )
+    reader = ShardReader(data.location)
+    available = {b.source: reader.count(b.source) for b in config.benchmarks}
+    _refuse_empty(available)
+    parts = [
+        c for b in config.benchmarks for c in chunks(b.source, reader.keys(b.source), b.limit, context.seed)
+    ]
+    for source in available:
+        store.prune(source, sum(c.source == source for c in parts))
+
+    with cluster.connect(context.plan.ray):
+        scores = _scores(setup, parts, f"evaluate {context.spec.subject}")
+
+    found = metric_rows(config.benchmarks, scores)
+    counts = summary(config.benchmarks, scores, available)
+    write_scores(context.out, scores)
+    write_metrics(context.out, found, counts, made_from)
+    with context.tracker as run:
+        run.log_dataset("prepare", data.record.digest, data.location.uri, context="evaluation")
+        run.set_tag("checkpoint", checkpoint.location.uri)
+        run.set_tag("checkpoint.digest", checkpoint.record.digest)
+        run.log_params({"evaluation": plain(config)})
+        run.log_metrics({metric_name(row): row.value for row in found if row.value is not None}, step=0)
+    predicted = content_digest(p for c in parts for p in store.read(c.source, c.number))
+    identity = digest({"predictions": predicted, "metrics": found, "benchmarks": counts})
+    failed = sum(s.failure is not None for group in scores.values() for s in group)
+    return StepResult(
+        identity, {"samples": sum(len(c.rows) for c in parts), "failures": failed, "benchmarks": counts}
+    )
+
+
+def report(context: StepContext) -> StepResult:
+    """Table and page over every evaluated checkpoint."""
+    from evaluation.report.build import build
+
+    return build(context)
+
+
+def metric_name(row: Row) -> str:
+    """A row's name in MLflow, which allows letters, digits and ``_-. /`` only: ``mevis/J_F``."""
+    name = "/".join(part for part in (row.benchmark, row.category, row.metric) if part)
+    return re.sub(r"[^\w\-. /]", "_", name)
+
+
+def _scores(setup: Setup, parts: Sequence[Chunk], title: str) -> dict[str, list[Score]]:
+    """Scores by source, in the order of the samples. A GPU is asked for only if there is work for it."""
+    gpu = setup.config.use_gpu and not all(setup.store.has(c.source, c.number, c.keys) for c in parts)
+    found: dict[Chunk, tuple[Score, ...]] = {}
+    failures = kept = 0
+    with progress.track(title, sum(len(c.rows) for c in parts)) as bar:
+
+        def done(chunk: Chunk, result: Evaluated) -> None:
+            nonlocal failures, kept
+            found[chunk] = result.scores
+            failures += sum(s.failure is not None for s in result.scores)
+            kept += len(result.scores) * result.kept
+            bar.advance(len(result.scores), failures=failures, **({"from_store": kept} if kept else {}))
+
+        work_off(
+            parts,
+            count=_actors(setup.config, gpu),
+            spawn=lambda: _spawn(setup, gpu=gpu),
+            submit=lambda actor, chunk: actor.evaluate.remote(chunk),
+            done=done,
+        )
+    scores: dict[str, list[Score]] = {}
+    for chunk in parts:
+        scores.setdefault(chunk.source, []).extend(found[chunk])
+    return scores
+
+
+def _spawn(setup: Setup, *, gpu: bool) -> Any:
+    import ray
+
+    actor = ray.remote(Worker).options(num_cpus=setup.config.cpus_per_actor, num_gpus=1 if gpu else 0)
+    return actor.remote(setup)
+
+
+def _actors(config: EvaluationConfig, gpu: bool) -> int:
+    """How many actors fit the cluster, at most as many as asked for. Raises UserError if none does."""
+    import ray
+
+    have = ray.cluster_resources()
+    fit = int(have.get("CPU", 0) // config.cpus_per_actor)
+    if gpu:
+        fit = min(fit, int(have.get("GPU", 0)))
+    if fit < 1:
+        raise UserError(
+            "evaluation",
+            f"an actor needs {config.cpus_per_actor:g} CPUs{' and a GPU' if gpu else ''}, the cluster has "
+            f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs.",
+            "Lower evaluation.cpus_per_actor, set evaluation.use_gpu: false, or use another cluster.",
+        )
+    return min(config.actors, fit)
+
+
+def _refuse_empty(available: dict[str, int]) -> None:
+    empty = [source for source, count in available.items() if not count]
+    if empty:
+        raise UserError(
+            f"benchmark {empty[0]}",
+            "has no samples in the prepared dataset.",
+            "Look at the source's rejects, or leave the benchmark out of the plan.",
+        )

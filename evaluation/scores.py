@@ -1,0 +1,108 @@
+"""The files that scoring writes: a long table of every sample's measures, and metrics with their counts."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from evaluation.benchmarks import BENCHMARKS
+from evaluation.metrics.aggregate import Row, Score, rows
+from pipeline.config.evaluation import BenchmarkConfig
+from pipeline.errors import UserError
+from pipeline.storage import Location
+
+SCORES, METRICS = "scores.parquet", "metrics.json"
+
+SCORE_SCHEMA = pa.schema(
+    [
+        ("benchmark", pa.string()),
+        ("key", pa.string()),
+        ("category", pa.string()),
+        ("measure", pa.string()),
+        ("value", pa.float64()),
+        ("weight", pa.float64()),
+        ("failure", pa.string()),
+    ]
+)
+
+
+def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
+    """One row per sample and measure."""
+    table = pa.Table.from_pylist(
+        [
+            {
+                "benchmark": source,
+                "key": score.key,
+                "category": score.category,
+                "measure": measure,
+                "value": value,
+                "weight": score.weights.get(measure, 1.0),
+                "failure": score.failure,
+            }
+            for source, found in scores.items()
+            for score in found
+            for measure, value in score.values.items()
+        ],
+        schema=SCORE_SCHEMA,
+    )
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, compression="zstd")
+    (out / SCORES).write_bytes(buffer.getvalue())
+
+
+def metric_rows(benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]]) -> list[Row]:
+    """Every metric of every benchmark, over everything and by category."""
+    return [
+        row
+        for b in benchmarks
+        for row in rows(b.source, BENCHMARKS[b.family].metrics, scores.get(b.source, ()))
+    ]
+
+
+def summary(
+    benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]], available: Mapping[str, int]
+) -> dict[str, Any]:
+    """By benchmark: how it was asked, how many of its samples were scored, and why some failed."""
+    return {
+        b.source: {
+            "family": str(b.family),
+            "style": str(b.style),
+            "samples": len(scores.get(b.source, ())),
+            "available": available[b.source],
+            "failures": dict(
+                sorted(Counter(s.failure for s in scores.get(b.source, ()) if s.failure).items())
+            ),
+        }
+        for b in benchmarks
+    }
+
+
+def write_metrics(
+    out: Location, found: Sequence[Row], counts: Mapping[str, Any], made_from: Mapping[str, str]
+) -> None:
+    """``metrics.json``; values are in 0-1."""
+    content = {
+        "made_from": dict(made_from),
+        "benchmarks": dict(counts),
+        "metrics": [asdict(row) for row in found],
+    }
+    (out / METRICS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_metrics(location: Location) -> tuple[list[Row], dict[str, Any]]:
+    """Rows and the counts by benchmark of ``metrics.json``. Raises UserError if it is missing or damaged."""
+    place = location / METRICS
+    try:
+        content = json.loads(place.read_bytes())
+        return [Row(**row) for row in content["metrics"]], content["benchmarks"]
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            place.uri, f"holds no metrics ({error}).", "Evaluate this checkpoint again."
+        ) from error

@@ -1,0 +1,110 @@
+"""The Ray actor: predicts chunks with one checkpoint, and scores chunks from the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluation.benchmarks import BENCHMARKS
+from evaluation.metrics.aggregate import Score
+from evaluation.prediction import PredictionStore
+from evaluation.work import Chunk
+from pipeline.config.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.errors import UserError
+from pipeline.schema.sample import Sample
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+
+if TYPE_CHECKING:
+    from evaluation.predictor import Predictor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What an actor needs to know; plain values, so that it travels."""
+
+    config: EvaluationConfig
+    checkpoint: Location
+    checkpoint_digest: str
+    dataset: Location
+    store: PredictionStore
+    seed: int
+
+    @property
+    def benchmarks(self) -> Mapping[str, BenchmarkConfig]:
+        """Benchmarks by their source."""
+        return {b.source: b for b in self.config.benchmarks}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Evaluated:
+    """What became of a chunk. ``kept``: its predictions were in the store already."""
+
+    scores: tuple[Score, ...]
+    kept: bool
+
+
+class Worker:
+    """Loads the checkpoint at its first prediction: where all is in the store, scoring stays light."""
+
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.reader = ShardReader(setup.dataset)
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The loaded checkpoint."""
+        import torch
+
+        from evaluation.predictor import Predictor
+
+        config = self.setup.config
+        if config.torch_threads:
+            torch.set_num_threads(config.torch_threads)
+        return Predictor(
+            self.setup.checkpoint.fetch_dir(),
+            digest=self.setup.checkpoint_digest,
+            locate=lambda sample: local_video(self.reader, sample),
+            max_new_tokens=config.max_new_tokens,
+            seed=self.setup.seed,
+            use_gpu=config.use_gpu,
+        )
+
+    def evaluate(self, chunk: Chunk) -> Evaluated:
+        """Predict a chunk unless the store has it, then score it from the store."""
+        kept = self.setup.store.has(chunk.source, chunk.number, chunk.keys)
+        if not kept:
+            self.predict(chunk)
+        return Evaluated(scores=tuple(self.score(chunk)), kept=kept)
+
+    def predict(self, chunk: Chunk) -> None:
+        """Predict a chunk and store it as one part."""
+        from evaluation.predictor import Request
+
+        benchmark = self.setup.benchmarks[chunk.source]
+        prompt = BENCHMARKS[benchmark.family].prompt
+        samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
+        requests = [Request(sample=s, turns=prompt(s, benchmark.style)) for s in samples]
+        size = self.setup.config.batch_size
+        predictions = []
+        for at in range(0, len(requests), size):
+            predictions += self.predictor.predict(requests[at : at + size])
+        self.setup.store.write(chunk.source, chunk.number, predictions)
+
+    def score(self, chunk: Chunk) -> list[Score]:
+        """Score a chunk from the store and the dataset; nothing else is read."""
+        judge = BENCHMARKS[self.setup.benchmarks[chunk.source].family].score
+        predictions = {p.key: p for p in self.setup.store.read(chunk.source, chunk.number)}
+        samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
+        return [judge(sample, predictions[sample.key]) for sample in samples]
+
+
+def local_video(reader: ShardReader, sample: Sample) -> Path:
+    """A local path of the sample's video file or folder of frames. Raises UserError or FileNotFoundError."""
+    place = reader.media(sample)
+    if not place.exists():
+        raise UserError(place.uri, "is missing.", "Put the video back, or prepare the dataset again.")
+    return place.fetch_dir() if sample.video.frames else place.fetch()

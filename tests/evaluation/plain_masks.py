@@ -1,0 +1,32 @@
+"""J and F written the plain way, on the whole frame with a dilation: what the fast code is held against."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy import ndimage
+
+
+def plain_j_and_f(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """As the definition reads; some tens of milliseconds for a frame of 854x480."""
+    p, t = prediction != 0, truth != 0
+    union = (p | t).sum()
+    j = float((p & t).sum() / union) if union else 1.0
+    radius = math.ceil(0.008 * np.linalg.norm(t.shape))
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    disk = x * x + y * y <= radius * radius
+    p_edge, t_edge = _edge(p), _edge(t)
+    if not p_edge.any() and not t_edge.any():
+        return j, 1.0
+    if not p_edge.any() or not t_edge.any():
+        return j, 0.0
+    precision = (p_edge & ndimage.binary_dilation(t_edge, disk)).sum() / p_edge.sum()
+    recall = (t_edge & ndimage.binary_dilation(p_edge, disk)).sum() / t_edge.sum()
+    return j, float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
+
+
+def _edge(mask: np.ndarray) -> np.ndarray:
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    right, below, diagonal = padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    return (mask != right) | (mask != below) | (mask != diagonal)

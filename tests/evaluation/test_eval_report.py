@@ -1,0 +1,223 @@
+"""Table and page from made-up results: everything shown, everything escaped, nothing outside."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from evaluation.metrics.aggregate import Row
+from evaluation.report import charts, table
+from evaluation.report.examples import Answer, Example, Picture, pick
+from evaluation.report.page import Page, Section, Stage, change, render
+from evaluation.report.pictures import TRUE_COLOUR, picture
+from pipeline.config.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
+
+BENCHMARKS = (
+    BenchmarkConfig(source="mv", family=BenchmarkFamily.MVBENCH, style=PromptStyle.LLAVA_VIDEO),
+    BenchmarkConfig(source="uf", family=BenchmarkFamily.UFVIDEO_BENCH),
+)
+
+
+def row(
+    benchmark: str, category: str, metric: str, value: float | None, failures: int = 0, samples: int = 20
+) -> Row:
+    return Row(
+        benchmark=benchmark, category=category, metric=metric, value=value, samples=samples, failures=failures
+    )
+
+
+def made() -> table.Table:
+    found = {
+        cp: [
+            row("mv", "", "accuracy", 0.25 + 0.3 * i, 5 - 2 * i),
+            row("mv", "Counting", "accuracy", 0.5, samples=4),
+            row("uf", "", "J&F", 0.1 * i),
+            row("uf", "PixRQA", "J&F", 0.2 * i),
+            row("uf", "PixRQA", "tIoU", None, samples=0),
+        ]
+        for i, cp in enumerate(("init", "stage1", "stage2"))
+    }
+    counts = {"mv": {"samples": 20, "available": 50}, "uf": {"samples": 20, "available": 20}}
+    return table.make(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
+
+
+def test_labels() -> None:
+    names = ["init", "stage1", "stage_2", "tuned", "s3://bucket/runs/other"]
+    assert [table.label(n) for n in names] == [
+        "before training",
+        "after stage 1",
+        "after stage 2",
+        "after tuned",
+        "other",
+    ]
+
+
+def test_text_of_the_table() -> None:
+    text = table.text(made())
+    header = next(line for line in text.splitlines() if "benchmark" in line)
+    for name in ("metric", "before training", "after stage 1", "after stage 2", "samples", "failures"):
+        assert name in header
+    [accuracy] = [line.split() for line in text.splitlines() if line.strip().startswith("mv ")]
+    assert accuracy == ["mv", "accuracy", "25.0", "55.0", "85.0", "20", "5", "/", "3", "/", "1"]
+    assert "uf PixRQA" in text  # tasks of their own stand in the main table
+    assert "Counting" not in text  # types of questions do not
+    assert "tIoU" not in text  # a metric without samples is no line
+    assert "20 of its 50 samples" in text
+    assert "llava_video" in text
+    assert "SAvg" in text
+    assert max(map(len, text.splitlines())) <= table.WIDTH
+
+
+def test_json_holds_every_line() -> None:
+    content = made().content()
+    assert content["columns"] == ["init", "stage1", "stage2"]
+    assert [(line["benchmark"], line["category"], line["headline"]) for line in content["lines"]] == [
+        ("mv", "", True), ("mv", "Counting", False), ("uf", "", False), ("uf", "PixRQA", True),
+    ]  # fmt: skip
+
+
+def test_change_compares_first_and_last() -> None:
+    line = made().lines[0]
+    assert change(line) == ("+60.0", "up")
+
+
+class Reader(HTMLParser):
+    """Collects what a browser would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "img", "line", "rect", "polyline", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes something else"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.text += data
+
+
+NASTY = '<script>alert("x")</script> & <region>'
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    frame = np.full((60, 80, 3), 128, np.uint8)
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:30, 10:40] = 1
+    shown = (Picture(uri=picture(frame, true=[mask], made=[mask]), alt="frame 3"),)
+    spans = charts.spans(
+        [charts.Bar(name=NASTY, span=(1, 2), kind="true"), charts.Bar(name="b", span=None, kind="made")], 4
+    )
+    answers = tuple(
+        Answer(label=name, text=NASTY, verdict="J&F 12.0", good=False, failure="no [SEG]", pictures=shown)
+        for name in ("before training", "after stage 2")
+    )
+    example = Example(
+        key="k/1",
+        category="PixRQA",
+        question=NASTY,
+        truth="It is [SEG].",
+        pictures=shown,
+        spans=spans,
+        answers=answers,
+    )
+    history = {
+        "loss/text": [(s, 3 / (s + 1)) for s in range(900)],
+        "lr": [(0, 1e-3)],
+        "loss/bce": [(0, float("nan"))],
+    }
+    return render(
+        Page(
+            title="tiny",
+            table=made(),
+            stages=(Stage(name="stage1", label="stage 1", history=history),),
+            sections=(Section(name="uf", examples=(example,)), Section(name="empty", examples=())),
+            provenance=(("code", "0.1.0 <abc>"),),
+            plan="name: tiny\nnote: <b>",
+        )
+    )
+
+
+def test_page_is_whole_html_with_nothing_outside(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.open == []
+    assert "http" not in page.replace("http-equiv", "")
+    for tag, attrs in reader.tags:
+        assert tag not in ("script", "link", "iframe", "b")
+        for name in ("src", "href"):
+            if attrs.get(name) is not None:
+                assert str(attrs[name]).startswith(("data:image/jpeg;base64,", "#"))
+    assert not any(tag == "use" for tag, _ in reader.tags)
+
+
+def test_page_escapes_and_shows_everything(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    assert reader.text.count(NASTY) >= 4  # question, two answers, a bar's name
+    assert "0.1.0 <abc>" in reader.text
+    assert "note: <b>" in reader.text
+    for text in (
+        "before training",
+        "after stage 1",
+        "after stage 2",
+        "85.0",
+        "+60.0",
+        "5 / 3 / 1",
+        "Counting",
+        "no [SEG]",
+    ):
+        assert text in reader.text
+    images = [attrs for tag, attrs in reader.tags if tag == "img"]
+    assert len(images) == 3
+    assert all(attrs["alt"] for attrs in images)
+    drawn = [attrs for tag, attrs in reader.tags if tag == "svg"]
+    assert len(drawn) == 3  # text loss, learning rate, spans; a curve of NaN is left out
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawn)
+    ids = [attrs["id"] for _, attrs in reader.tags if attrs.get("id")]
+    links = [str(attrs["href"])[1:] for tag, attrs in reader.tags if tag == "a"]
+    assert len(ids) == len(set(ids))
+    assert set(links) <= set(ids)
+
+
+def test_curves_are_thinned() -> None:
+    svg = charts.curve("loss", [(s, 1.0) for s in range(5000)])
+    assert svg.count(",") < 1000
+    assert "from 1 at step 0 to 1 at step 4999" in svg
+    assert charts.curve("loss", []) == ""
+
+
+def test_picture_outlines_the_truth() -> None:
+    import base64
+    import io
+
+    from PIL import Image
+
+    mask = np.zeros((120, 160), np.uint8)
+    mask[30:90, 40:120] = 1
+    uri = picture(np.zeros((120, 160, 3), np.uint8), true=[mask])
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))).astype(int)
+    assert abs(pixels[30, 80] - TRUE_COLOUR).max() < 60
+    assert pixels[60, 80].max() < 40
+    assert pixels[5, 5].max() < 40
+
+
+def test_examples_come_from_every_category() -> None:
+    keys = [f"k{i}" for i in range(12)]
+    kinds = ["a"] * 9 + ["b"] * 2 + ["c"]
+    assert {kinds[i] for i in pick(keys, kinds, 3, 1, each=False)} == {"a", "b", "c"}
+    every = pick(keys, kinds, 2, 1, each=True)
+    assert sorted(kinds[i] for i in every) == ["a", "a", "b", "b", "c"]
+    assert pick(keys, kinds, 0, 1, each=True) == []

@@ -1,0 +1,56 @@
+"""The tiny corpus, prepared once, and the toy model's first checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tiny_corpus import write_dataset
+
+from pipeline.config.model import model_config
+from pipeline.storage import Location
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Location:
+    """The prepared dataset."""
+    return write_dataset(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture(scope="session")
+def start(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
+    """The toy model's first checkpoint."""
+    from training.checkpoint import write_checkpoint
+    from training.data.dataset import Dataset
+    from training.model.build import build_model
+    from training.model.tokenizer import train_tokenizer
+    from training.model.tokens import TokenIds
+    from training.start import sized
+
+    dataset = Dataset.open(prepared)
+    texts = [
+        t.text
+        for s in dataset.reader.sources
+        for r in range(dataset.size(s))
+        for t in dataset.sample(s, r).turns
+    ]
+    tokenizer = train_tokenizer(texts, vocab_size=400)
+    config = sized(model_config("toy"), len(tokenizer))
+    out = Location.parse(tmp_path_factory.mktemp("start"))
+    write_checkpoint(
+        build_model(config, TokenIds.of(tokenizer), seed=1),
+        tokenizer,
+        out,
+        tmp_path_factory.mktemp("scratch"),
+    )
+    return out
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One Ray of two CPUs for all tests that need it."""
+    from pipeline import cluster
+    from pipeline.config.runtime import RayConfig
+
+    with cluster.connect(RayConfig(num_cpus=2, object_store_mb=100)):
+        yield

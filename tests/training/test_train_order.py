@@ -1,0 +1,101 @@
+"""Which sample stands where must not depend on how the work is cut up."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config.training import MixtureEntry, layouts
+from training.data.mixture import Mixture, SourceRows
+from training.data.order import Cut, Order, Place
+
+
+def mixture(sizes: dict[str, int], entries: dict[str, MixtureEntry] | None = None, seed: int = 3) -> Mixture:
+    rows = [SourceRows.of(name, [f"{name}/{i}" for i in range(n)]) for name, n in sizes.items()]
+    return Mixture.of(rows, entries or {}, seed)
+
+
+def global_batches(order: Order, cut: Cut, start: int, stop: int) -> list[list[Place]]:
+    """Every worker's micro-batches, put together by slot."""
+    workers = [
+        list(order.micro_batches(cut, w, start_step=start, stop_step=stop)) for w in range(cut.workers)
+    ]
+    out = []
+    for step in range(stop - start):
+        passes = range(step * cut.accumulation, (step + 1) * cut.accumulation)
+        out.append([place for a in passes for w in workers for place in w[a]])
+    return out
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, 24),
+    st.integers(1, 4),
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 17), min_size=1),
+    st.floats(0.2, 3.5),
+    st.integers(0, 5),
+)
+def test_order_is_the_same_for_every_layout_and_from_every_step(
+    batch: int, workers: int, sizes: dict[str, int], repeat: float, start: int
+) -> None:
+    order = Order(
+        mixture({**sizes, "z": 5}, {"z": MixtureEntry(), **{s: MixtureEntry(repeat=repeat) for s in sizes}}),
+        global_batch=batch,
+    )
+    truth = [order.batch(step) for step in range(7)]
+    for micro, _ in layouts(batch, workers):
+        cut = Cut(global_batch=batch, workers=workers, micro_batch=micro)
+        assert global_batches(order, cut, start, 7) == truth[start:]
+
+
+def test_an_epoch_visits_every_sample_as_often_as_its_repeat_says() -> None:
+    order = Order(
+        mixture({"a": 10, "b": 7}, {"a": MixtureEntry(repeat=2.5), "b": MixtureEntry(cap=4)}), global_batch=1
+    )
+    assert order.epoch_size == 25 + 4
+    for epoch in range(3):
+        seen = Counter((p.source, p.row) for p in (order.place(epoch * 29 + i) for i in range(29)))
+        assert sorted(n for (s, _), n in seen.items() if s == 0) == [2] * 5 + [3] * 5
+        assert len([1 for s, _ in seen if s == 1]) == 4
+
+
+def test_epochs_differ_in_order_but_a_cap_keeps_the_same_samples() -> None:
+    order = Order(mixture({"a": 40}, {"a": MixtureEntry(cap=12)}), global_batch=1)
+    first, second = ([order.place(e * 12 + i).row for i in range(12)] for e in range(2))
+    assert first != second
+    assert set(first) == set(second)
+
+
+def test_order_follows_names_not_positions() -> None:
+    keys = [f"k{i}" for i in range(30)]
+    one = Order(Mixture.of([SourceRows.of("a", keys)], {}, 5), global_batch=1)
+    turned = Order(Mixture.of([SourceRows.of("a", keys[::-1])], {}, 5), global_batch=1)
+    assert [keys[one.place(i).row] for i in range(60)] == [keys[::-1][turned.place(i).row] for i in range(60)]
+
+
+def test_stage_length_rounds_up_so_that_nothing_is_left_out() -> None:
+    order = Order(mixture({"a": 10}), global_batch=4)
+    assert order.steps(epochs=1, steps=None) == 3
+    assert order.steps(epochs=2, steps=None) == 5
+    assert order.steps(epochs=None, steps=7) == 7
+    visited = Counter(p.row for step in range(3) for p in order.batch(step) if p.epoch == 0)
+    assert sorted(visited) == list(range(10))
+
+
+def test_planned_and_realised_counts() -> None:
+    counts = {
+        c.source: c
+        for c in mixture(
+            {"a": 10, "b": 7}, {"a": MixtureEntry(repeat=0.25), "b": MixtureEntry(cap=4, repeat=3)}
+        ).counts(1)
+    }
+    assert (counts["a"].planned, counts["a"].realised) == (2.5, 3)
+    assert (counts["b"].available, counts["b"].used, counts["b"].realised) == (7, 4, 12)
+
+
+def test_unknown_source_is_refused() -> None:
+    with pytest.raises(ValueError, match="names c"):
+        mixture({"a": 3}, {"c": MixtureEntry()})

@@ -1,0 +1,67 @@
+"""The prepared dataset as training reads it: samples by source and row, videos by path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.config.data import Use
+from pipeline.config.training import StageConfig
+from pipeline.errors import UserError
+from pipeline.schema.sample import Sample
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from pipeline.video import VideoError
+from training.data.mixture import Mixture, SourceRows
+from training.data.order import Order
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset. Safe to share between threads."""
+
+    reader: ShardReader
+
+    @classmethod
+    def open(cls, location: Location) -> Dataset:
+        """Raises UserError if there is none, or one of another schema version."""
+        return cls(ShardReader(location))
+
+    def order(self, stage: StageConfig, seed: int) -> Order:
+        """The stage's stream of samples. Benchmarks never get into it.
+
+        Raises UserError if the mixture names a source that is not there, or holds no sample.
+        """
+        training = [n for n in self.reader.sources if self.reader.manifest.source(n).use is Use.TRAIN]
+        chosen = [n for n in training if not stage.mixture or n in stage.mixture]
+        unknown = sorted(set(stage.mixture) - set(chosen))
+        if unknown:
+            raise UserError(
+                f"stage {stage.name}: mixture",
+                f"names {unknown[0]}, which is no training source of {self.reader.location.uri}.",
+                f"It has {', '.join(training)}.",
+            )
+        rows = [SourceRows.of(name, self.reader.keys(name)) for name in chosen]
+        return Order(Mixture.of(rows, stage.mixture, seed), global_batch=stage.global_batch)
+
+    def size(self, source: str) -> int:
+        """Number of samples of a source."""
+        return self.reader.count(source)
+
+    def sample(self, source: str, row: int) -> Sample:
+        """The sample of a row."""
+        return self.reader.sample(source, row)
+
+    def locate(self, sample: Sample) -> Path:
+        """Local path of a sample's video, or of its folder of frames; a remote one is fetched first.
+
+        Raises VideoError if it is gone.
+        """
+        place = self.reader.media(sample)
+        try:
+            path = place.fetch_dir() if sample.video.frames else place.fetch()
+        except FileNotFoundError as error:
+            raise VideoError(str(error)) from error
+        if not path.exists():
+            raise VideoError(f"{path} is gone since the data was prepared")
+        return path

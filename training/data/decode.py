@@ -1,0 +1,79 @@
+"""Decoded frames with a memory: decoding dominates, so what is kept are the small, resized pictures."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.schema.sample import Sample
+from training.model.processor import View, decode_views
+
+_Slot = tuple[str, View, int]
+
+
+@dataclass(slots=True)
+class CacheCounts:
+    """What the cache has seen since it was made."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+class CachedFrames:
+    """A FrameProvider with a least-recently-used cache of uint8 frames, for the threads of one process.
+
+    ``locate(sample)`` gives the local path of its video. Two threads that want the same missing frames may
+    both decode them: that costs time once and changes nothing.
+    """
+
+    def __init__(
+        self, locate: Callable[[Sample], Path], sides: Mapping[View, int], *, capacity_mb: int
+    ) -> None:
+        self._locate, self._sides, self._capacity = locate, dict(sides), capacity_mb * 2**20
+        self._frames: OrderedDict[_Slot, np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+        self.counts = CacheCounts()
+
+    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+        """Resized frames by view and index; only those that are not in memory are decoded, in one go.
+
+        Raises VideoError or IndexError.
+        """
+        name = f"{sample.dataset}\x1f{sample.video.path}"
+        found: dict[View, dict[int, np.ndarray]] = {view: {} for view in wanted}
+        missing: dict[View, list[int]] = {}
+        with self._lock:
+            for view, indices in wanted.items():
+                for index in indices:
+                    slot = (name, view, index)
+                    if slot in self._frames:
+                        self._frames.move_to_end(slot)
+                        found[view][index] = self._frames[slot]
+                        self.counts.hits += 1
+                    else:
+                        missing.setdefault(view, []).append(index)
+                        self.counts.misses += 1
+        if missing:
+            for view, frames in decode_views(
+                self._locate(sample), sample.video, missing, self._sides
+            ).items():
+                found[view].update(frames)
+                self._keep(name, view, frames)
+        return found
+
+    def _keep(self, name: str, view: View, frames: Mapping[int, np.ndarray]) -> None:
+        with self._lock:
+            for index, frame in frames.items():
+                slot = (name, view, index)
+                if slot not in self._frames:
+                    self._frames[slot] = frame
+                    self._bytes += frame.nbytes
+            while self._bytes > self._capacity and self._frames:
+                _, dropped = self._frames.popitem(last=False)
+                self._bytes -= dropped.nbytes

@@ -1,0 +1,159 @@
+"""One worker's micro-batches, prepared ahead by threads and handed out in the order that ``Order`` fixes."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from typing import Any, Final, Protocol
+
+from pipeline.errors import UserError
+from pipeline.schema.sample import Sample, Task
+from pipeline.video import VideoError
+from training.data.collate import collate
+from training.data.mixture import name_hash
+from training.data.order import Cut, Order, Place
+from training.model.batch import Batch
+from training.model.processor import Example, FrameProvider, Processor
+from training.model.prompt import RefusedSample
+
+MAX_SUBSTITUTES: Final = 8
+"""How many other samples are tried for one that cannot be read."""
+FREE_FAILURES: Final = 16
+MAX_FAILURE_SHARE: Final = 0.02
+"""A stage stops when a worker had more than FREE_FAILURES failures and more than this share of its visits."""
+
+
+class SampleReader(Protocol):
+    """What the loader needs of the shards; it is called from several threads."""
+
+    def sample(self, source: str, row: int) -> Sample:
+        """The sample of a row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quarantined:
+    """A visit whose sample could not be used, and what stood in for it."""
+
+    source: str
+    key: str
+    epoch: int
+    reason: str
+    substitute: str
+
+    def row(self) -> dict[str, Any]:
+        """As a row of the quarantine table."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """One forward pass's worth of samples."""
+
+    batch: Batch
+    keys: tuple[str, ...]
+    tasks: Counter[Task]
+    truncated: int  # samples that lost the end of their last answers
+    quarantined: tuple[Quarantined, ...]
+
+
+_Prepared = tuple[Sample, Example, tuple[Quarantined, ...]]
+
+
+class Loader:
+    """Iterates over the micro-batches of one worker from ``start_step`` to ``stop_step``.
+
+    A sample that cannot be used (its video does not decode, its text is refused) is replaced by another of
+    the same source, chosen by a hash of (seed, key, epoch, attempt): the same one on every machine and after
+    every restart. Each replacement is reported in ``MicroBatch.quarantined``.
+    """
+
+    def __init__(
+        self,
+        *,
+        order: Order,
+        cut: Cut,
+        worker: int,
+        reader: SampleReader,
+        processor: Processor,
+        frames: FrameProvider,
+        threads: int,
+        start_step: int,
+        stop_step: int,
+    ) -> None:
+        self._order, self._cut, self._worker = order, cut, worker
+        self._reader, self._processor, self._frames = reader, processor, frames
+        self._threads, self._start, self._stop = threads, start_step, stop_step
+        self._visits = self._failures = 0
+
+    def __iter__(self) -> Iterator[MicroBatch]:
+        micro = self._order.micro_batches(
+            self._cut, self._worker, start_step=self._start, stop_step=self._stop
+        )
+        # Enough ahead to hide one slow video, little enough to bound memory.
+        depth = max(2, -(-2 * self._threads // self._cut.micro_batch))
+        pending: deque[list[Future[_Prepared]]] = deque()
+        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
+        try:
+            for places in micro:
+                pending.append([pool.submit(self._prepare, place) for place in places])
+                if len(pending) > depth:
+                    yield self._collect(pending.popleft())
+            while pending:
+                yield self._collect(pending.popleft())
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _collect(
+        self, futures: Sequence[Future[tuple[Sample, Example, tuple[Quarantined, ...]]]]
+    ) -> MicroBatch:
+        done = [f.result() for f in futures]
+        bad = tuple(q for _, _, quarantined in done for q in quarantined)
+        self._visits += len(done)
+        self._failures += len(bad)
+        if self._failures > max(FREE_FAILURES, MAX_FAILURE_SHARE * self._visits):
+            last = bad[-1] if bad else None
+            raise UserError(
+                f"training data, worker {self._worker}",
+                f"{self._failures} of {self._visits} samples could not be used, the last one "
+                f"{last.key if last else '?'}: {last.reason if last else '?'}.",
+                "Prepare the data again: its videos have changed, or max_text_tokens is too small.",
+            )
+        return MicroBatch(
+            batch=collate([example for _, example, _ in done], pad_id=self._processor.codec.ids.pad),
+            keys=tuple(example.key for _, example, _ in done),
+            tasks=Counter(sample.task for sample, _, _ in done),
+            truncated=sum(example.truncated > 0 for _, example, _ in done),
+            quarantined=bad,
+        )
+
+    def _prepare(self, place: Place) -> _Prepared:
+        source = self._order.mixture.sources[place.source]
+        first = self._reader.sample(source.name, place.row)
+        sample, failed = first, list[tuple[str, str]]()
+        for attempt in range(1, MAX_SUBSTITUTES + 2):
+            try:
+                example = self._processor.training(sample, self._frames, epoch=place.epoch)
+                quarantined = tuple(
+                    Quarantined(
+                        source=source.name, key=key, epoch=place.epoch, reason=reason, substitute=sample.key
+                    )
+                    for key, reason in failed
+                )
+                return sample, example, quarantined
+            except (
+                VideoError,
+                RefusedSample,
+                ValueError,
+                IndexError,
+                OSError,
+            ) as error:  # UserError: media gone
+                failed.append((sample.key, f"{type(error).__name__}: {error}"))
+            row = name_hash(self._order.mixture.seed, first.key, place.epoch, attempt) % len(source.hashes)
+            sample = self._reader.sample(source.name, row)
+        raise UserError(
+            f"source {source.name}",
+            f"{len(failed)} samples in a row could not be used, the first {failed[0][0]}: {failed[0][1]}.",
+            "Check that its media are where they were when the data was prepared.",
+        )

@@ -1,0 +1,121 @@
+"""How often each sample of each source comes in one epoch of a stage. Pure, and by names only."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.training import MixtureEntry
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def name_hash(*names: object) -> int:
+    """64 bits that depend on names alone, the same on every machine."""
+    text = "\x1f".join(str(n) for n in names)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def key_hashes(keys: Sequence[str]) -> np.ndarray:
+    """[N] uint64, one per sample key."""
+    return np.fromiter((name_hash(k) for k in keys), np.uint64, len(keys))
+
+
+def salted(hashes: np.ndarray, *names: object) -> np.ndarray:
+    """Hashes [N] mixed with names: the same as hashing (key, names), but in a few vector operations.
+
+    The mixer is splitmix64's finaliser (Steele et al. 2014).
+    """
+    with np.errstate(over="ignore"):
+        x = hashes ^ np.uint64(name_hash(*names))
+        x = x + _GOLDEN
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return x ^ (x >> np.uint64(31))
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRows:
+    """The samples of one source: their count, and one hash per sample key."""
+
+    name: str
+    hashes: np.ndarray  # [N] uint64
+
+    @classmethod
+    def of(cls, name: str, keys: Sequence[str]) -> SourceRows:
+        """From the sample keys, in row order."""
+        return cls(name=name, hashes=key_hashes(keys))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceCount:
+    """What the plan asked of one source in one epoch, and what came of it."""
+
+    source: str
+    available: int
+    used: int  # distinct samples after the cap
+    planned: float  # used x repeat
+    realised: int  # visits in this epoch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """The sources of a stage and how much of each an epoch holds."""
+
+    sources: tuple[SourceRows, ...]
+    entries: tuple[MixtureEntry, ...]
+    seed: int
+
+    @classmethod
+    def of(cls, sources: Sequence[SourceRows], entries: Mapping[str, MixtureEntry], seed: int) -> Mixture:
+        """``entries`` by source name; an empty mapping takes every source once."""
+        chosen = sorted((s for s in sources if not entries or s.name in entries), key=lambda s: s.name)
+        missing = set(entries) - {s.name for s in chosen}
+        if missing:
+            raise ValueError(f"the mixture names {sorted(missing)[0]}, which the data does not have")
+        return cls(
+            sources=tuple(chosen),
+            entries=tuple(entries.get(s.name, MixtureEntry()) for s in chosen),
+            seed=seed,
+        )
+
+    def rows(self, index: int, epoch: int) -> np.ndarray:
+        """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
+
+        A cap keeps the rows with the smallest hash of (seed, key): the same ones in every epoch. A repeat of
+        2.5 visits each twice, and half of them, by a hash of (seed, key, epoch), a third time.
+        """
+        source, entry = self.sources[index], self.entries[index]
+        rows = np.arange(len(source.hashes))
+        if entry.cap is not None and entry.cap < len(rows):
+            rows = np.sort(_smallest(salted(source.hashes, self.seed, "cap"), rows, entry.cap))
+        whole, extra = divmod(entry.repeat, 1)
+        part = _smallest(
+            salted(source.hashes[rows], self.seed, epoch, "repeat"), rows, math.floor(extra * len(rows) + 0.5)
+        )
+        return np.concatenate([*[rows] * int(whole), np.sort(part)])
+
+    def counts(self, epoch: int) -> tuple[SourceCount, ...]:
+        """Planned and realised visits of every source in an epoch."""
+        made = []
+        for index, (source, entry) in enumerate(zip(self.sources, self.entries, strict=True)):
+            used = min(len(source.hashes), entry.cap or len(source.hashes))
+            made.append(
+                SourceCount(
+                    source=source.name,
+                    available=len(source.hashes),
+                    used=used,
+                    planned=used * entry.repeat,
+                    realised=len(self.rows(index, epoch)),
+                )
+            )
+        return tuple(made)
+
+
+def _smallest(hashes: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
+    order = np.lexsort((rows, hashes))
+    return rows[order[:count]]

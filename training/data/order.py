@@ -1,0 +1,128 @@
+"""Which sample stands where: a pure function of (seed, epoch, mixture), never of how the work is cut up.
+
+The epochs' permutations are strung together to one endless stream; global batch ``b`` is the stream's
+positions ``b * global_batch`` up to ``(b + 1) * global_batch``, so a batch may hold the end of one epoch and
+the start of the next. A stage of E epochs takes as many whole batches as are needed to visit all of its
+samples: the last batch is filled up from the epoch that would follow, and nothing is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from pipeline.errors import UserError
+from training.data.mixture import Mixture, salted
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One visit of one sample."""
+
+    source: int  # index in the mixture's sources
+    row: int
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cut:
+    """How a global batch is cut into workers and forward passes."""
+
+    global_batch: int
+    workers: int
+    micro_batch: int
+
+    def __post_init__(self) -> None:
+        if self.global_batch % (self.workers * self.micro_batch):
+            raise ValueError(
+                f"{self.global_batch} is not {self.workers} x {self.micro_batch} x a whole accumulation"
+            )
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of one worker per optimizer step."""
+        return self.global_batch // (self.workers * self.micro_batch)
+
+    def slots(self, worker: int) -> list[list[int]]:
+        """Slots of the global batch for one worker: [accumulation][micro_batch].
+
+        Pass ``a`` of all workers together takes one run of consecutive slots.
+        """
+        pass_size = self.workers * self.micro_batch
+        return [
+            [a * pass_size + worker * self.micro_batch + m for m in range(self.micro_batch)]
+            for a in range(self.accumulation)
+        ]
+
+
+class Order:
+    """The stream of a stage."""
+
+    def __init__(self, mixture: Mixture, *, global_batch: int) -> None:
+        self.mixture, self.global_batch = mixture, global_batch
+        # Rounding of a fractional repeat depends on the count alone, so every epoch is equally long.
+        self.epoch_size = sum(c.realised for c in mixture.counts(0))
+        if not self.epoch_size:
+            raise UserError(
+                "stage mixture", "holds no samples.", "Raise repeat or cap, or check the data's rejects."
+            )
+        self._epoch = lru_cache(maxsize=2)(self._permutation)
+
+    def steps(self, *, epochs: float | None, steps: int | None) -> int:
+        """Optimizer steps of the stage."""
+        if steps is not None:
+            return steps
+        assert epochs is not None
+        visits = math.floor(epochs * self.epoch_size + 0.5)
+        return max(1, math.ceil(visits / self.global_batch))
+
+    def place(self, position: int) -> Place:
+        """The sample at a position of the stream."""
+        epoch, index = divmod(position, self.epoch_size)
+        sources, rows = self._epoch(epoch)
+        return Place(int(sources[index]), int(rows[index]), epoch)
+
+    def batch(self, step: int) -> list[Place]:
+        """Global batch of optimizer step ``step``, in slot order."""
+        return [self.place(step * self.global_batch + slot) for slot in range(self.global_batch)]
+
+    def micro_batches(
+        self, cut: Cut, worker: int, *, start_step: int, stop_step: int
+    ) -> Iterator[list[Place]]:
+        """One worker's micro-batches from a step on, in order."""
+        assert cut.global_batch == self.global_batch
+        slots = cut.slots(worker)
+        for step in range(start_step, stop_step):
+            for micro in slots:
+                yield [self.place(step * self.global_batch + slot) for slot in micro]
+
+    def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sources [n] and rows [n] of an epoch, sorted by a hash of (key, source, seed, epoch, visit)."""
+        sources, rows, ranks = [], [], []
+        for index, source in enumerate(self.mixture.sources):
+            chosen = self.mixture.rows(index, epoch)
+            visit = _visits(chosen)
+            for v in range(int(visit.max(initial=-1)) + 1):
+                these = chosen[visit == v]
+                sources.append(np.full(len(these), index, np.int32))
+                rows.append(these)
+                ranks.append(salted(source.hashes[these], self.mixture.seed, source.name, epoch, v, "order"))
+        source_all, row_all, rank_all = np.concatenate(sources), np.concatenate(rows), np.concatenate(ranks)
+        order = np.lexsort((row_all, source_all, rank_all))
+        return source_all[order], row_all[order]
+
+
+def _visits(rows: np.ndarray) -> np.ndarray:
+    """How many times each entry's row has come before, [n]."""
+    order = np.argsort(rows, kind="stable")
+    ordered = rows[order]
+    new = np.r_[True, ordered[1:] != ordered[:-1]]
+    starts = np.flatnonzero(new)
+    before = np.arange(len(rows)) - np.repeat(starts, np.diff(np.r_[starts, len(rows)]))
+    visits = np.empty(len(rows), np.int64)
+    visits[order] = before
+    return visits

@@ -1,0 +1,175 @@
+"""DeepSpeed: ZeRO over the workers, on GPUs or on plain CPUs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pipeline.config.training import Precision, StageConfig
+from pipeline.errors import UserError
+from training.model.ufvideo import UFVideo
+from training.optim import lr_share, parameter_groups, set_lr
+
+_TAG = "state"
+_LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
+
+
+def prepare_process(*, use_gpu: bool, threads: int | None) -> None:
+    """Settings that must stand before DeepSpeed is imported; silences what a user cannot act on."""
+    if not use_gpu:
+        os.environ["DS_ACCELERATOR"] = "cpu"
+        if threads:
+            torch.set_num_threads(threads)
+    else:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    for name in ("DeepSpeed", "deepspeed", "transformers", "torch.distributed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def join_group(*, use_gpu: bool) -> None:
+    """Adopt the process group that Ray Train made, or make one of a single process."""
+    import deepspeed
+    import deepspeed.ops
+    from torch import distributed
+
+    for name in ("DeepSpeed", "deepspeed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    if not use_gpu:
+        # Shared-memory collectives would be compiled at the first start of every machine; gloo does without.
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
+    backend = "nccl" if use_gpu else "gloo"
+    if not distributed.is_initialized():
+        distributed.init_process_group(backend, store=distributed.HashStore(), rank=0, world_size=1)
+        os.environ.setdefault("LOCAL_RANK", "0")  # DeepSpeed insists, launcher or not
+    deepspeed.init_distributed(dist_backend=backend, verbose=False)
+
+
+class Engine:
+    """A model under ZeRO, one optimizer step at a time.
+
+    Gradients of a step's forward passes stay local and are reduced once, in the order of the parameters.
+    ZeRO-2's usual way, reducing each one when autograd delivers it, assumes that all workers deliver in one
+    order; here one worker's passes may hold regions or masks and another's none, which changes the order, and
+    gradients of different parameters would be added to each other without any error.
+    """
+
+    def __init__(self, model: UFVideo, stage: StageConfig, *, total_steps: int) -> None:
+        import deepspeed
+
+        layout = stage.layout
+        if layout.zero_stage == 0:
+            raise UserError(
+                f"stage {stage.name}: layout.zero_stage",
+                "0 is not supported.",
+                "1 gives the same result with less memory.",
+            )
+        model.set_trainable(stage.train)
+        model.gradient_checkpointing(layout.gradient_checkpointing)
+        model.train()
+        owned = [(part, p) for part in stage.train for p in model.part_parameters(part)]
+        self._trained = [p for _, p in owned]
+        groups = parameter_groups(owned, stage.optimizer)
+        self._peaks = [float(g["lr"]) for g in groups]
+        optimizer = torch.optim.AdamW(
+            groups,
+            lr=stage.optimizer.lr,
+            betas=stage.optimizer.betas,
+            eps=stage.optimizer.eps,
+            fused=layout.use_gpu or None,
+        )
+        elements = sum(p.numel() for p in self._trained)
+        self._engine, *_ = deepspeed.initialize(
+            model=model,
+            optimizer=optimizer,
+            config={
+                "train_micro_batch_size_per_gpu": layout.micro_batch,
+                # Accumulation is done in ``step``; for DeepSpeed every step is a whole one.
+                "gradient_accumulation_steps": 1,
+                "gradient_clipping": stage.optimizer.clip,
+                "bf16": {"enabled": layout.precision is Precision.BF16},
+                "zero_optimization": {
+                    "stage": layout.zero_stage,
+                    "overlap_comm": False,
+                    "reduce_bucket_size": min(_LARGEST_BUCKET, elements),
+                    "allgather_bucket_size": min(_LARGEST_BUCKET, elements),
+                },
+                "zero_allow_untested_optimizer": True,
+                "zero_force_ds_cpu_optimizer": False,
+                "steps_per_print": 2**31,
+            },
+        )
+        self._stage, self._total = stage, total_steps
+        self.dtype = torch.bfloat16 if layout.precision is Precision.BF16 else torch.float32
+
+    @property
+    def module(self) -> UFVideo:
+        """The model with its present weights."""
+        return self._engine.module
+
+    def __call__(self, batch: Any) -> Any:
+        """The model's forward pass."""
+        return self._engine(batch)
+
+    def learning_rate(self, step: int) -> float:
+        """Peak rate times the schedule's share at a step."""
+        return self._stage.optimizer.lr * self._share(step)
+
+    def step(self, step: int, losses: Iterable[torch.Tensor], passes: int) -> float:
+        """Backward of ``passes`` losses (drawn one by one), one update. Returns the norm of the gradient.
+
+        The gradient is the mean over passes and workers of each pass's own loss, as published.
+        """
+        set_lr(self._engine.optimizer.param_groups, self._peaks, self._share(step))
+        with self._engine.coalesce_grad_reduction():
+            for loss in losses:
+                self._engine.backward(loss / passes)
+            for parameter in self._trained:
+                if parameter.grad is None:  # all workers must reduce the same parameters
+                    parameter.grad = torch.zeros_like(parameter)
+        self._engine.step()
+        norm = self._engine.get_global_grad_norm()
+        return float(norm) if norm is not None else float("nan")
+
+    def save(self, folder: Path, client: Mapping[str, Any]) -> None:
+        """This worker's part of the state. Every worker calls it, with a folder of its own."""
+        with _quiet_stdout():
+            self._engine.save_checkpoint(
+                str(folder), tag=_TAG, client_state=dict(client), exclude_frozen_parameters=True
+            )
+
+    def load(self, folder: Path) -> dict[str, Any]:
+        """State that ``save`` wrote, all workers' parts in one folder; frozen weights stay as they are."""
+        path, client = self._engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+        assert path is not None, f"{folder} holds no state"
+        return client
+
+    def _share(self, step: int) -> float:
+        o = self._stage.optimizer
+        return lr_share(step, self._total, warmup_share=o.warmup_share, final_share=o.final_share)
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    """DeepSpeed prints a line per saved file."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(level)
+
+
+def trained_values(model: nn.Module) -> int:
+    """Number of values that are trained."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)

@@ -1,0 +1,87 @@
+"""Where one worker's rows and states go: to Ray Train and the driver, or to a local folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class Reporter(Protocol):
+    """What the loop asks of its surroundings."""
+
+    def resume(self) -> Any:
+        """Context manager: the folder of the newest state, or None."""
+
+    def save(self, step: int, folder: Path) -> None:
+        """Keep this worker's state folder; every worker calls it at the same step. The folder is consumed."""
+
+    def row(self, step: int, values: Mapping[str, float]) -> None:
+        """Metrics of a step; worker 0 only."""
+
+    def note(self, rows: list[dict[str, Any]]) -> None:
+        """Rows for the quarantine table."""
+
+
+class RayReporter:
+    """Inside a Ray Train worker. ``board`` is the driver's actor for rows and notes."""
+
+    def __init__(self, board: Any) -> None:
+        self._board = board
+
+    @contextmanager
+    def resume(self) -> Iterator[Path | None]:
+        """The state that Ray Train restarts from."""
+        import ray.train
+
+        found = ray.train.get_checkpoint()
+        if found is None:
+            yield None
+            return
+        with found.as_directory() as folder:
+            yield Path(folder)
+
+    def save(self, step: int, folder: Path) -> None:
+        """Hand the folder to Ray Train, which merges all workers' folders in the run's storage."""
+        import ray.train
+
+        ray.train.report({"step": step}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def row(self, step: int, values: Mapping[str, float]) -> None:
+        """Send without waiting."""
+        self._board.put.remote(step, dict(values))
+
+    def note(self, rows: list[dict[str, Any]]) -> None:
+        """Send without waiting."""
+        self._board.note.remote(rows)
+
+
+class LocalReporter:
+    """One worker in this process, for tests and experiments. States go to ``folder``; rows are kept."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.rows: dict[int, dict[str, float]] = {}
+        self.notes: list[dict[str, Any]] = []
+
+    @contextmanager
+    def resume(self) -> Iterator[Path | None]:
+        """The newest state below the folder."""
+        states = sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
+        yield states[-1] if states else None
+
+    def save(self, step: int, folder: Path) -> None:
+        """Move the state below the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        shutil.move(str(folder), str(self.folder / f"step-{step:08d}"))
+
+    def row(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep the row."""
+        self.rows[step] = dict(values)
+
+    def note(self, rows: list[dict[str, Any]]) -> None:
+        """Keep the rows."""
+        self.notes += rows

@@ -1,0 +1,257 @@
+"""The two steps of training: ``init`` makes the first checkpoint, ``stage`` trains one into the next.
+
+prepared dataset + checkpoint -> TorchTrainer (workers, failure policy, storage) -> checkpoint
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline import cluster, progress
+from pipeline.config.training import StageConfig
+from pipeline.errors import UserError
+from pipeline.step import StepContext, StepResult
+from pipeline.storage import Location
+from training.checkpoint import RUN, SUMMARY, start_config, write_checkpoint
+
+_LAYOUT = "layout.json"
+_POLL_S = 0.25
+
+
+def init(context: StepContext) -> StepResult:
+    """Tokenizer and weights of the untrained model."""
+    from training.engine import prepare_process
+    from training.start import make_model, make_tokenizer
+
+    prepare_process(use_gpu=False, threads=None)
+    with progress.track("init", 2) as bar:
+        data = context.inputs["prepare"].location if "prepare" in context.inputs else None
+        tokenizer = make_tokenizer(context.plan, data)
+        bar.advance(vocabulary=len(tokenizer))
+        model = make_model(context.plan, tokenizer)
+        digest = write_checkpoint(model, tokenizer, context.out, context.scratch)
+        bar.advance()
+    values = sum(p.numel() for p in model.parameters())
+    return StepResult(digest=digest, summary={"vocabulary": len(tokenizer), "parameters": values})
+
+
+def stage(context: StepContext) -> StepResult:
+    """Train one stage. Started again after any kind of death it goes on from its last saved state."""
+    from training.data.dataset import Dataset
+    from training.loop import Job
+
+    config = next(s for s in context.plan.stages if s.name == context.spec.subject)
+    assert context.checkpoint is not None
+    data = context.inputs["prepare"]
+    job = Job(
+        stage=config,
+        model=start_config(context.checkpoint.location, context.plan.model.resolved, config.name),
+        seed=context.seed,
+        data=data.location,
+        start=context.checkpoint.location,
+        out=context.out,
+    )
+    order = Dataset.open(data.location).order(config, context.seed)
+    total = order.steps(epochs=config.epochs, steps=config.steps)
+    mixture = [
+        {
+            "source": c.source,
+            "available": c.available,
+            "used": c.used,
+            "planned": c.planned,
+            "realised": c.realised,
+        }
+        for c in order.mixture.counts(0)
+    ]
+    _keep_layout(context.out, config)
+    begun = time.monotonic()
+    with context.tracker as run:
+        run.log_params(
+            {
+                "stage": config.model_dump(mode="json"),
+                "model": job.model.model_dump(mode="json"),
+                "steps": total,
+            }
+        )
+        run.log_dataset("prepare", data.record.digest, data.location.uri)
+        run.set_tag(
+            "checkpoint.start", f"{context.checkpoint.location.uri} {context.checkpoint.record.digest}"
+        )
+        with cluster.connect(context.plan.ray), _board(config.name, total, run) as board:
+            done = _fit(job, board.actor)
+        run.set_tag("checkpoint.out", f"{context.out.uri} {done.digest}")
+    summary: dict[str, Any] = {
+        "steps": total,
+        "resumed_at": done.resumed_at,
+        "samples": total * config.global_batch,
+        "epochs": round(total * config.global_batch / order.epoch_size, 4),
+        "seconds": round(time.monotonic() - begun, 1),
+        "mixture": mixture,
+        "last": board.last,
+        "quarantined": board.notes,
+    }
+    (context.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
+    (context.out / RUN).delete()
+    (context.out / _LAYOUT).delete()
+    return StepResult(digest=done.digest, summary={k: v for k, v in summary.items() if k != "quarantined"})
+
+
+def _fit(job: Any, board: Any) -> Any:
+    """Run the workers to their end under Ray Train."""
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    layout = job.stage.layout
+    resources: dict[str, float] = {"CPU": layout.cpus_per_worker}
+    if layout.use_gpu:
+        resources["GPU"] = 1
+    trainer = TorchTrainer(
+        _worker,
+        train_loop_config={"job": job, "board": board},
+        torch_config=TorchConfig(backend="nccl" if layout.use_gpu else "gloo"),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=layout.workers, use_gpu=layout.use_gpu, resources_per_worker=resources
+        ),
+        run_config=ray.train.RunConfig(
+            name=RUN,
+            storage_path=job.out.uri,
+            failure_config=ray.train.FailureConfig(max_failures=layout.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=layout.keep),
+            logging_config=ray.train.LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
+        ),
+    )
+    trainer.fit()
+    done = ray.get(board.done.remote())
+    assert done is not None, "Ray Train ended without an error, but no worker reported the end"
+    return done
+
+
+def _worker(config: dict[str, Any]) -> None:
+    """What Ray Train starts on every worker."""
+    import ray
+    import ray.train
+
+    from training.loop import train
+    from training.reporter import RayReporter
+
+    logging.getLogger("ray.train").setLevel(logging.ERROR)  # it tells of every saved state, per worker
+    place = ray.train.get_context()
+    done = train(
+        config["job"], RayReporter(config["board"]), rank=place.get_world_rank(), world=place.get_world_size()
+    )
+    if done.digest:
+        ray.get(config["board"].finish.remote(done))
+
+
+class _Board:
+    """The actor through which workers talk to the driver: rows of metrics, quarantined samples, the end."""
+
+    def __init__(self) -> None:
+        self._rows: list[tuple[int, dict[str, float]]] = []
+        self._notes: list[dict[str, Any]] = []
+        self._done: Any = None
+
+    def put(self, step: int, row: dict[str, float]) -> None:
+        self._rows.append((step, row))
+
+    def note(self, rows: list[dict[str, Any]]) -> None:
+        self._notes += rows
+
+    def take(self) -> tuple[list[tuple[int, dict[str, float]]], list[dict[str, Any]]]:
+        rows, notes = self._rows, self._notes
+        self._rows, self._notes = [], []
+        return rows, notes
+
+    def finish(self, done: Any) -> None:
+        self._done = done
+
+    def done(self) -> Any:
+        return self._done
+
+
+class _Watch:
+    """The driver's end of the board: draws the bar and fills the MLflow run while the workers work."""
+
+    def __init__(self, actor: Any, bar: progress.Track, run: Any) -> None:
+        self.actor, self._bar, self._run = actor, bar, run
+        self.last: dict[str, float] = {}
+        self.notes: list[dict[str, Any]] = []
+
+    def poll(self) -> None:
+        """Take what has come in."""
+        import ray
+
+        rows, notes = ray.get(self.actor.take.remote())
+        for step, row in rows:
+            self._run.log_metrics(row, step)
+            self.last = row
+        self.notes += notes
+        if rows:
+            step, row = rows[-1]
+            self._bar.update(step + 1, **_shown(row))
+
+
+def _shown(row: Mapping[str, float]) -> dict[str, float]:
+    names = {
+        "loss": "loss/total",
+        "text": "loss/text",
+        "bce": "loss/bce",
+        "dice": "loss/dice",
+        "samples/s": "samples_per_s",
+    }
+    return {short: row[name] for short, name in names.items() if name in row}
+
+
+@contextmanager
+def _board(title: str, total: int, run: Any) -> Iterator[_Watch]:
+    import ray
+
+    actor: Any = ray.remote(num_cpus=0)(_Board).remote()
+    stop = threading.Event()
+    errors: list[BaseException] = []
+    with progress.track(title, total) as bar:
+        watch = _Watch(actor, bar, run)
+
+        def follow() -> None:
+            try:
+                while not stop.wait(_POLL_S):
+                    watch.poll()
+            except BaseException as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=follow, name="metrics", daemon=True)
+        thread.start()
+        try:
+            yield watch
+        finally:
+            stop.set()
+            thread.join()
+        watch.poll()
+    ray.kill(actor)
+    if errors:
+        raise errors[0]
+
+
+def _keep_layout(out: Location, config: StageConfig) -> None:
+    """Refuse to go on with another number of workers: a saved state is cut up by them."""
+    place = out / _LAYOUT
+    if place.exists() and (out / RUN).exists():
+        begun = json.loads(place.read_text())["workers"]
+        if begun != config.layout.workers:
+            raise UserError(
+                f"stage {config.name}: layout.workers",
+                f"it was begun with {begun} workers and stopped half-way; it cannot go on with "
+                f"{config.layout.workers}.",
+                f"Set it to {begun} (micro_batch is free), or delete {(out / RUN).uri} to begin again.",
+            )
+    place.write_text(json.dumps({"workers": config.layout.workers}) + "\n")
+
+
+os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
