@@ -120,7 +120,7 @@ def finish(
     def one(batch: pa.Table) -> pa.Table:
         return finish_rows(batch, ray.get(shared), config, seed)
 
-    rows = ray.data.from_arrow_refs([*drafts])
+    rows = ray.data.from_arrow_refs(list(drafts))  # type: ignore[arg-type]
     return _run(
         "making samples", rows.map_batches(one, batch_size=_FINISH_ROWS, batch_format="pyarrow"), rows.count()
     )

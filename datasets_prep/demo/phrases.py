@@ -62,12 +62,16 @@ def describe(scene: Scene, item: SceneObject) -> str:
 
 
 def expressions(scene: Scene) -> list[Expression]:
-    """All referring expressions of a scene, single objects first, each true of exactly its objects."""
+    """All referring expressions of a scene, single objects first, each true of exactly its objects.
+
+    The colour stands last: a model that repeats the expression in front of its [SEG] then writes [SEG] from a
+    state that has just taken in the word that tells the objects apart.
+    """
     objects = scene.objects
     rng = stream(scene.seed, "expressions", scene.name)
-    found = [Expression(the(item), (i,)) for i, item in enumerate(objects)]
+    found = [Expression(f"the {item.shape} in {item.colour}", (i,)) for i, item in enumerate(objects)]
     by_colour = int(rng.integers(len(objects)))
-    found.append(Expression(f"the {objects[by_colour].colour} shape", (by_colour,)))
+    found.append(Expression(f"the shape in {objects[by_colour].colour}", (by_colour,)))
     for shape in sorted({item.shape for item in objects}):
         alike = tuple(i for i, item in enumerate(objects) if item.shape is shape)
         if len(alike) > 1:
@@ -75,7 +79,7 @@ def expressions(scene: Scene) -> list[Expression]:
     if len(objects) > 1:
         one, other = sorted(shuffled(rng, range(len(objects)))[:2])
         found.append(
-            Expression(f"the {objects[one].colour} and the {objects[other].colour} shapes", (one, other))
+            Expression(f"the shapes in {objects[one].colour} and {objects[other].colour}", (one, other))
         )
     if len(scene.movers) == 1 and len(objects) > 1:
         mover = objects.index(scene.movers[0])

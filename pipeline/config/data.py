@@ -54,17 +54,25 @@ class SourceConfig(Config):
     use: Use = Use.TRAIN
     annotations: str = Field(description="The annotation file, or the folder that holds the format's files.")
     masks: str | None = Field(default=None, description="mask_dict.json of a meta_expressions set.")
-    media: tuple[str, ...] = Field(min_length=1, description="Folders tried in order for a record's relative video path.")
+    media: tuple[str, ...] = Field(
+        min_length=1, description="Folders tried in order for a record's video path."
+    )
     select: SelectConfig = SelectConfig()
     region_mode: RegionMode = RegionMode.AS_ANNOTATED
-    keep_types: tuple[str, ...] = Field(default=(), description="Keep records of these source types only; empty: all.")
+    keep_types: tuple[str, ...] = Field(
+        default=(), description="Keep records of these source types only; empty: all."
+    )
     outside_spans: Outside = Field(
-        default=Outside.REFUSE, description="A span that passes its video's end: reject the record, or clamp and count it."
+        default=Outside.REFUSE,
+        description="A span past its video's end: reject the record, or clamp and count.",
     )
     question_templates: tuple[str, ...] = Field(
-        default=(), description="For sources that hold bare expressions; {expression} is filled in. Empty: the published ones."
+        default=(),
+        description="For sources of bare expressions; {expression} is filled in. Empty: the published ones.",
     )
-    answer_templates: tuple[str, ...] = Field(default=(), description="Likewise for answers; each holds one [SEG].")
+    answer_templates: tuple[str, ...] = Field(
+        default=(), description="Likewise for answers; each holds one [SEG]."
+    )
 
 
 class PrepConfig(Config):
@@ -74,7 +82,10 @@ class PrepConfig(Config):
     rows_per_shard: int = Field(default=2048, ge=1)
     min_frames: int = Field(default=2, ge=1, description="A video with fewer decodable frames is rejected.")
     max_reject_share: float = Field(
-        default=1.0, ge=0, le=1, description="Refuse to finish if more than this share of a source is rejected."
+        default=1.0,
+        ge=0,
+        le=1,
+        description="Refuse to finish if more than this share of a source is rejected.",
     )
 
     @model_validator(mode="after")

@@ -144,7 +144,9 @@ class InitConfig(Config):
 
     linear_gain: float | None = None
     language_gain: float = Field(
-        default=1.0, gt=0, description="multiplies linear_gain in the language model: attention starts out sharper"
+        default=1.0,
+        gt=0,
+        description="multiplies linear_gain in the language model: attention starts out sharper",
     )
     embedding_std: float = Field(default=0.02, gt=0, description="words, and the vision tower's positions")
     seg_head_gain: float = Field(default=1.0, gt=0, description="multiplies the [SEG] head's last layer")

@@ -18,8 +18,12 @@ from pipeline.config.training import StageConfig
 class TokenizerConfig(Config):
     """Where the text tokenizer comes from. The 102 added tokens are added to either."""
 
-    path: str | None = Field(default=None, description="Folder with a Hugging Face tokenizer; None: train a small BPE.")
-    vocab_size: int = Field(default=600, ge=300, description="Size of a BPE trained here on the prepared training text.")
+    path: str | None = Field(
+        default=None, description="Folder with a Hugging Face tokenizer; None: train a small BPE."
+    )
+    vocab_size: int = Field(
+        default=600, ge=300, description="Size of a BPE trained here on the prepared training text."
+    )
 
 
 class WeightsConfig(Config):
@@ -35,7 +39,9 @@ class ModelSection(Config):
     """The model's size, its tokenizer and the weights that it starts from."""
 
     preset: str = Field(default="7b", pattern="^(toy|7b)$")
-    overrides: dict[str, Any] = Field(default={}, description="Single values of the preset, nested as in ModelConfig.")
+    overrides: dict[str, Any] = Field(
+        default={}, description="Single values of the preset, nested as in ModelConfig."
+    )
     tokenizer: TokenizerConfig = TokenizerConfig()
     weights: WeightsConfig = WeightsConfig()
 
@@ -58,7 +64,9 @@ class Plan(Config):
     storage: StorageConfig
     ray: RayConfig = RayConfig()
     tracking: TrackingConfig = TrackingConfig()
-    demo: DemoConfig | None = Field(default=None, description="Write demo corpora first; sources name them ${corpora}.")
+    demo: DemoConfig | None = Field(
+        default=None, description="Write demo corpora first; sources name them ${corpora}."
+    )
     data: PrepConfig
     model: ModelSection
     stages: tuple[StageConfig, ...] = ()
@@ -72,13 +80,21 @@ class Plan(Config):
             if stage.name in (*made, "before"):
                 raise ValueError(f"stage name {stage.name} is taken")
             if "/" not in stage.start_from and stage.start_from not in made:
-                raise ValueError(f"stage {stage.name} starts from {stage.start_from}, which is none of {', '.join(made)}")
+                raise ValueError(
+                    f"stage {stage.name} starts from {stage.start_from}, which is none of {', '.join(made)}"
+                )
             for name in stage.mixture:
                 if name not in sources or sources[name].use is not Use.TRAIN:
-                    raise ValueError(f"stage {stage.name} mixes in {name}, which is no training source of this plan")
+                    raise ValueError(
+                        f"stage {stage.name} mixes in {name}, which is no training source of this plan"
+                    )
             made.append(stage.name)
-        if not self.demo and any("${corpora}" in text for s in self.data.sources for text in (s.annotations, *s.media)):
-            raise ValueError("a source lies in ${corpora}, but the plan has no demo section that would write it")
+        if not self.demo and any(
+            "${corpora}" in text for s in self.data.sources for text in (s.annotations, *s.media)
+        ):
+            raise ValueError(
+                "a source lies in ${corpora}, but the plan has no demo section that would write it"
+            )
         if self.evaluation:
             for bench in self.evaluation.benchmarks:
                 if bench.source not in sources or sources[bench.source].use is not Use.BENCHMARK:

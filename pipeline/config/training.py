@@ -36,19 +36,25 @@ class MixtureEntry(Config):
     """How one prepared source enters a stage."""
 
     repeat: float = Field(default=1.0, gt=0, description="Epochs of this source per epoch of the stage.")
-    cap: int | None = Field(default=None, ge=1, description="At most this many of its samples, chosen by name.")
+    cap: int | None = Field(
+        default=None, ge=1, description="At most this many of its samples, chosen by name."
+    )
 
 
 class OptimizerConfig(Config):
     """AdamW with linear warm-up and cosine decay, the schedule that the released script really ran."""
 
     lr: float = Field(default=2e-5, gt=0)
-    part_lr: dict[Part, float] = Field(default={}, description="Learning rate of single parts, where it differs.")
+    part_lr: dict[Part, float] = Field(
+        default={}, description="Learning rate of single parts, where it differs."
+    )
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = 1e-8
     weight_decay: float = Field(default=0.0, ge=0)
     warmup_share: float = Field(default=0.03, ge=0, lt=1)
-    final_share: float = Field(default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak.")
+    final_share: float = Field(
+        default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak."
+    )
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
 
@@ -63,8 +69,12 @@ class LayoutConfig(Config):
     precision: Precision = Precision.BF16
     zero_stage: int = Field(default=2, ge=1, le=2)
     gradient_checkpointing: bool = True
-    torch_threads: int | None = Field(default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice.")
-    frame_cache_mb: int = Field(default=2048, ge=0, description="Decoded frames that one worker keeps in memory.")
+    torch_threads: int | None = Field(
+        default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice."
+    )
+    frame_cache_mb: int = Field(
+        default=2048, ge=0, description="Decoded frames that one worker keeps in memory."
+    )
     save_every: int = Field(default=100, ge=1, description="Optimizer steps between checkpoints.")
     keep: int = Field(default=4, ge=1)
     max_failures: int = Field(default=3, ge=0)
@@ -82,8 +92,12 @@ class StageConfig(Config):
     """One training stage."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    start_from: str = Field(default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact.")
-    mixture: dict[str, MixtureEntry] = Field(default={}, description="By source name; empty: every training source once.")
+    start_from: str = Field(
+        default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact."
+    )
+    mixture: dict[str, MixtureEntry] = Field(
+        default={}, description="By source name; empty: every training source once."
+    )
     global_batch: int = Field(ge=1)
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
@@ -104,9 +118,15 @@ class StageConfig(Config):
             works = layouts(self.global_batch, layout.workers)
             near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
             if near:
-                fix = "with these workers, micro_batch x accumulation can be " + ", ".join(f"{m} x {a}" for m, a in near)
+                fix = "with these workers, micro_batch x accumulation can be " + ", ".join(
+                    f"{m} x {a}" for m, a in near
+                )
             else:
-                counts = [w for w in range(1, min(self.global_batch, 4 * layout.workers) + 1) if self.global_batch % w == 0]
+                counts = [
+                    w
+                    for w in range(1, min(self.global_batch, 4 * layout.workers) + 1)
+                    if self.global_batch % w == 0
+                ]
                 best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
                 fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
             raise ValueError(

@@ -111,7 +111,11 @@ def check_schema(schema: pa.Schema, where: str) -> None:
             "Prepare the dataset again with this version: `ufvideo run PLAN` makes it under a new name.",
         )
     if not schema.equals(SAMPLE_SCHEMA, check_metadata=False):
-        raise UserError(where, "says the right schema version but has other columns.", "The file was altered; prepare it again.")
+        raise UserError(
+            where,
+            "says the right schema version but has other columns.",
+            "The file was altered; prepare it again.",
+        )
 
 
 def _track_row(track: MaskTrack) -> dict[str, Any]:

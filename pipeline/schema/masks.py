@@ -43,7 +43,9 @@ def decode_many(counts: Sequence[str], height: int, width: int) -> np.ndarray:
 
 def empty(height: int, width: int) -> str:
     """The RLE of a mask with no pixel set."""
-    return coco.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)["counts"].decode("ascii")
+    return coco.frPyObjects({"size": [height, width], "counts": [height * width]}, height, width)[
+        "counts"
+    ].decode("ascii")
 
 
 def area(counts: str, height: int, width: int) -> int:
@@ -98,8 +100,12 @@ def _from_rle(rle: dict[str, Any], height: int, width: int) -> str:
         raise ValueError(f"mask of {size[0]}x{size[1]} for a frame of {height}x{width} (height x width)")
     if isinstance(counts, list):
         if not all(isinstance(v, int) and v >= 0 for v in counts) or sum(counts) != height * width:
-            raise ValueError(f"run lengths must be whole, not negative, and sum to {height}x{width}={height * width}")
-        return coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"].decode("ascii")
+            raise ValueError(
+                f"run lengths must be whole, not negative, and sum to {height}x{width}={height * width}"
+            )
+        return coco.frPyObjects({"size": [height, width], "counts": counts}, height, width)["counts"].decode(
+            "ascii"
+        )
     text = counts.decode("ascii") if isinstance(counts, bytes) else counts
     if not isinstance(text, str):
         raise ValueError(f"RLE counts are text or a list, not {type(counts).__name__}")

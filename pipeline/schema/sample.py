@@ -76,7 +76,9 @@ class MaskTrack:
 
     def __post_init__(self) -> None:
         if len(self.frames) != len(self.counts):
-            raise ValueError(f"a mask track needs one mask per frame, not {len(self.counts)} for {len(self.frames)}")
+            raise ValueError(
+                f"a mask track needs one mask per frame, not {len(self.counts)} for {len(self.frames)}"
+            )
         if any(b <= a for a, b in zip(self.frames, self.frames[1:], strict=False)):
             raise ValueError("the frames of a mask track must rise strictly")
 

@@ -34,7 +34,7 @@ def build_model(config: ModelConfig, tokens: TokenIds, *, seed: int) -> UFVideo:
 
 @torch.no_grad()
 def initialise(model: UFVideo, init: InitConfig) -> None:
-    """Applies ``InitConfig`` with torch's global generator; what it leaves out keeps the library's defaults."""
+    """Applies ``InitConfig`` with torch's global generator; the rest keeps the library's defaults."""
     sam = model.segmentation.sam
     if init.linear_gain is not None:
         language = set(model.language.modules())
