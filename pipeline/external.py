@@ -46,6 +46,12 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 "is no finished checkpoint artifact.",
                 "Give the folder that holds its record.json (relative to where you run the command).",
             )
+        if made.record.kind not in (Kind.INIT, Kind.STAGE):
+            raise UserError(
+                f"{spec.name}: {spec.external_checkpoint}",
+                f"is an artifact of kind {made.record.kind}, which holds no model.",
+                "Give the folder of a training stage, or of init.",
+            )
         out["checkpoint"] = made.ref
     return out
 

@@ -73,11 +73,15 @@ def _grid(width: int, height: int) -> tuple[NDArray[np.floating], NDArray[np.flo
 
 @lru_cache(maxsize=4)
 def _background(seed: int, name: str, width: int, height: int) -> NDArray[np.uint8]:
-    """A dark slope with faint still noise; dark enough to tell from every colour of the palette."""
+    """A grey slope with faint still noise, far from every colour of the palette.
+
+    Grey is where the towers' normalisation puts zero: a dark background would be one large constant in every
+    patch, and the shapes a small change of it.
+    """
     rng = stream(seed, "background", name)
-    base = 16 + 16 * rng.random(3)
+    base = 112 + 16 * rng.random(3)
     slope_x, slope_y = 16 * (rng.random(2) - 0.5)
     x, y = _grid(width, height)
     slope = slope_x * (x / width) + slope_y * (y / height)
     noise = rng.integers(-4, 5, size=(height, width, 1))
-    return np.clip(base + slope[..., None] + noise, 0, 60).astype(np.uint8)
+    return np.clip(base + slope[..., None] + noise, 80, 160).astype(np.uint8)

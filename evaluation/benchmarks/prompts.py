@@ -35,8 +35,22 @@ def llava_video_options(text: str, choices: Sequence[str]) -> str:
     return "\n".join([text, "Options:", *lines, end])
 
 
+def with_options(sample: Sample) -> tuple[Turn, ...]:
+    """The prepared question of a sample whose source writes the options into it."""
+    text = question(sample)
+    missing = [choice for choice in sample.choices if choice.rstrip(". ") not in text]
+    if missing:
+        raise ValueError(
+            f"{sample.key}: style prepared asks the question as it was prepared, but that does not name the"
+            f" option {missing[0]!r}; choose style published or llava_video"
+        )
+    return asked(text)
+
+
 def mvbench(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """Question, options in brackets on lines of their own, and the demand for a letter."""
+    if style is PromptStyle.PREPARED:
+        return with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
         return asked(llava_video_options(question(sample), sample.choices))
     options = "\n".join(f"({letter(i)}) {choice}" for i, choice in enumerate(sample.choices))
@@ -46,6 +60,8 @@ def mvbench(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def videorefer_bench_q(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """Regions in brackets, options in one line."""
+    if style is PromptStyle.PREPARED:
+        return with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
         return asked(llava_video_options(question(sample), sample.choices))
     options = " ".join(f"({letter(i)}) {choice}" for i, choice in enumerate(sample.choices))

@@ -161,4 +161,6 @@ def _footnotes(
         asked = [b.source for b in benchmarks if b.style is style]
         if asked:
             notes.append(f"Not asked in the benchmark's own words but in style {style}: {', '.join(asked)}.")
+    if seen := [b.source for b in benchmarks if b.seen]:
+        notes.append(f"Training samples, so these numbers measure memory: {', '.join(seen)}.")
     return tuple(notes)

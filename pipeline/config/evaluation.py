@@ -25,7 +25,7 @@ class PromptStyle(StrEnum):
 
     PUBLISHED = "published"  # the benchmark's own wording, as UFVideo asks it
     LLAVA_VIDEO = "llava_video"  # options written as LLaVA-Video-178K writes them; for choice families
-    PREPARED = "prepared"  # the question as the prepared sample holds it; for the other families
+    PREPARED = "prepared"  # the question as the prepared sample holds it
 
 
 CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
@@ -40,12 +40,15 @@ class BenchmarkConfig(Config):
         default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
     )
     style: PromptStyle = PromptStyle.PUBLISHED
+    seen: bool = Field(
+        default=False,
+        description="The source is a training source: what is scored is memory, and the table says so.",
+    )
 
     @model_validator(mode="after")
     def _style_fits(self) -> Self:
-        unfit = PromptStyle.PREPARED if self.family in CHOICE_FAMILIES else PromptStyle.LLAVA_VIDEO
-        if self.style is unfit:
-            fit = ", ".join(style for style in PromptStyle if style is not unfit)
+        if self.style is PromptStyle.LLAVA_VIDEO and self.family not in CHOICE_FAMILIES:
+            fit = ", ".join(style for style in PromptStyle if style is not PromptStyle.LLAVA_VIDEO)
             raise ValueError(
                 f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}"
             )

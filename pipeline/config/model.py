@@ -148,7 +148,8 @@ class InitConfig(Config):
         gt=0,
         description="multiplies linear_gain in the language model: attention starts out sharper",
     )
-    embedding_std: float = Field(default=0.02, gt=0, description="words, and the vision tower's positions")
+    embedding_std: float = Field(default=0.02, gt=0, description="of words")
+    position_std: float = Field(default=0.02, gt=0, description="of the vision tower's positions")
     seg_head_gain: float = Field(default=1.0, gt=0, description="multiplies the [SEG] head's last layer")
 
 
@@ -231,6 +232,8 @@ def toy() -> ModelConfig:
             num_attention_heads=4,
             num_key_value_heads=2,
             max_position_embeddings=4096,
+            # Sequences of a hundred tokens need positions that differ within a hundred tokens.
+            rope_theta=1000.0,
         ),
         sam2=Sam2Config(
             image_size=128,
@@ -244,7 +247,9 @@ def toy() -> ModelConfig:
         ),
         num_frames=8,
         num_sam_frames=4,
-        init=InitConfig(linear_gain=1.0, language_gain=2.0, embedding_std=1.0),
+        init=InitConfig(
+            linear_gain=1.0, language_gain=1.5, embedding_std=1.0, position_std=0.2, seg_head_gain=2.0
+        ),
     )
 
 

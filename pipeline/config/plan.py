@@ -97,8 +97,9 @@ class Plan(Config):
             )
         if self.evaluation:
             for bench in self.evaluation.benchmarks:
-                if bench.source not in sources or sources[bench.source].use is not Use.BENCHMARK:
-                    raise ValueError(f"benchmark {bench.source} is no source with use: benchmark")
+                wanted = Use.TRAIN if bench.seen else Use.BENCHMARK
+                if bench.source not in sources or sources[bench.source].use is not wanted:
+                    raise ValueError(f"benchmark {bench.source} is no source with use: {wanted}")
             for checkpoint in self.evaluation.checkpoints:
                 if "/" not in checkpoint and checkpoint not in made:
                     raise ValueError(f"evaluation scores {checkpoint}, which is none of {', '.join(made)}")

@@ -159,4 +159,18 @@ def test_a_prompt_never_holds_the_answer(source: str) -> None:
     one = sample(source, 1)
     other = replace(one, turns=one.turns[:1], targets=(), spans=(), answer_index=-1)
     for style in PromptStyle:
+        if style is PromptStyle.PREPARED and one.choices:
+            continue  # asks bare questions without their options: test_prepared_choice
         assert prompt(one, style) == prompt(other, style)
+
+
+def test_prepared_choice() -> None:
+    prompt = BENCHMARKS[BenchmarkFamily.MVBENCH].prompt
+    bare = sample("bench/mvbench", 0)
+    with pytest.raises(ValueError, match="does not name the option"):
+        prompt(bare, PromptStyle.PREPARED)
+    text = "What?\nOptions:\n" + "\n".join(
+        f"{letter}. {c}" for letter, c in zip("ABC", bare.choices, strict=True)
+    )
+    written = replace(bare, turns=(replace(bare.turns[0], text=text),))
+    assert prompt(written, PromptStyle.PREPARED)[0].text == text

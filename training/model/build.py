@@ -48,9 +48,8 @@ def initialise(model: UFVideo, init: InitConfig) -> None:
                 nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
-    embeddings = (model.language.lm.get_input_embeddings(), model.vision.tower.embeddings.position_embedding)
-    for table in embeddings:
-        nn.init.normal_(table.weight, std=init.embedding_std)
+    nn.init.normal_(model.language.lm.get_input_embeddings().weight, std=init.embedding_std)
+    nn.init.normal_(model.vision.tower.embeddings.position_embedding.weight, std=init.position_std)
     last = model.segmentation.head[-1]
     assert isinstance(last, nn.Linear)
     last.weight.mul_(init.seg_head_gain)

@@ -1,0 +1,144 @@
+"""The demo plan, small, from nothing to the table, with every artifact on S3."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.artifact import Artifact
+from pipeline.board import Board, survey
+from pipeline.config.plan import Plan
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini
+
+STEPS_OF_PLAN = 8  # corpora, prepare, init, two stages, three evaluations, and then the report
+AGAIN_CPU_S = 5
+
+
+@pytest.mark.timeout(900)
+def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
+    root = f"{s3_bucket}/mini"
+    path = write_mini(tmp_path, root)
+    done = ufvideo(tmp_path, "run", path.name, timeout_s=840)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+    plan = read_mini(path)
+    board = survey(plan)
+    assert len(board.specs) == STEPS_OF_PLAN + 1
+    the_result_is_shown(done.stdout, made(board, "report"), plan)
+    every_record_is_accounted_for(made(board, "prepare").location, made(board, "corpora").location)
+    the_evaluations_are_complete(board, plan)
+    for stage in plan.stages:
+        the_run_is_tracked(plan, made(board, stage.name), made(board, "prepare"))
+    everything_is_on_s3(tmp_path, Location.parse(root))
+
+    before = listing(Location.parse(root))
+    begun = os.times()
+    again = ufvideo(tmp_path, "run", path.name)
+    spent = os.times()
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(f"mini: all {STEPS_OF_PLAN + 1} steps are done, nothing to do.\n")
+    assert again.stdout.endswith((made(board, "report").location / "table.txt").read_text())
+    assert listing(Location.parse(root)) == before
+    seconds = spent.children_user + spent.children_system - begun.children_user - begun.children_system
+    assert seconds < AGAIN_CPU_S, "CPU seconds, so that a busy machine does not fail the test"
+
+
+def made(board: Board, step: str) -> Artifact:
+    found = board.found[step]
+    assert found is not None, step
+    return found
+
+
+def the_result_is_shown(out: str, report: Artifact, plan: Plan) -> None:
+    """The table is the last that is printed; every benchmark and checkpoint is in it, and on the page."""
+    assert plan.evaluation is not None
+    table = (report.location / "table.txt").read_text()
+    assert out.endswith(table)
+    for benchmark in plan.evaluation.benchmarks:
+        assert benchmark.source in table
+    for checkpoint in ("init", "stage1", "stage2"):
+        assert checkpoint.removeprefix("init") in table
+    page = report.location / "report.html"
+    assert f"Page:    {page.uri}\n" in out
+    html = page.read_text()
+    assert all(benchmark.source in html for benchmark in plan.evaluation.benchmarks)
+    assert html.rstrip().endswith("</html>")
+    assert "<svg" in html, "curves of the losses"
+
+
+def every_record_is_accounted_for(prepared: Location, corpora: Location) -> None:
+    """in = kept + rejected + not selected, and rejected is exactly what was damaged on purpose."""
+    reader = ShardReader(prepared)
+    reader.verify()
+    for entry in reader.manifest.sources:
+        assert entry.read == entry.kept + entry.rejected + entry.not_selected, entry.name
+        assert entry.kept == reader.count(entry.name) > 0, entry.name
+        assert entry.rejected == sum(entry.rejects.values()), entry.name
+    summary: dict[str, Any] = json.loads((corpora / "corpora_summary.json").read_bytes())["corpora"]
+    records = sum(count for counts in summary.values() for count in counts["records"].values())
+    assert sum(entry.read for entry in reader.manifest.sources) == records, "the plan reads every file once"
+    damaged = Counter(
+        (item["file"].rpartition("/")[2], item["key"])
+        for counts in summary.values()
+        for item in counts["damaged"]
+        if item["reject"]
+    )
+    rejected = Counter(
+        (row["file"], row["key"].removeprefix(row["source"] + "/")) for row in reader.rejects().to_pylist()
+    )
+    assert damaged
+    assert rejected == damaged
+
+
+def the_evaluations_are_complete(board: Board, plan: Plan) -> None:
+    """Every benchmark sample of the dataset has one prediction and one score for each checkpoint."""
+    assert plan.evaluation is not None
+    reader = ShardReader(made(board, "prepare").location)
+    samples = sum(reader.count(benchmark.source) for benchmark in plan.evaluation.benchmarks)
+    for checkpoint in plan.evaluation.checkpoints:
+        summary = made(board, f"evaluate-{checkpoint}").record.summary
+        assert (summary["samples"], summary["failures"]) == (samples, 0)
+    digests = {made(board, name).record.digest for name in ("init", "stage1", "stage2")}
+    assert len(digests) == 3, "training changed the weights"
+
+
+def the_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> None:
+    """One finished MLflow run with the losses of each step, and the dataset by its digest."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=plan.tracking.uri)
+    experiment = client.get_experiment_by_name(plan.name)
+    found = client.search_runs(
+        [experiment.experiment_id], f"tags.`ufvideo.fingerprint` = '{stage.record.fingerprint}'"
+    )
+    assert [run.info.status for run in found] == ["FINISHED"]
+    (run,) = found
+    for loss in ("loss/total", "loss/text", "loss/bce", "loss/dice"):
+        points = client.get_metric_history(run.info.run_id, loss)
+        assert sorted(point.step for point in points) == list(range(STEPS)), loss
+        assert all(math.isfinite(point.value) for point in points), loss
+    inputs = [entry.dataset for entry in run.inputs.dataset_inputs]
+    assert [(data.name, data.digest) for data in inputs] == [("prepare", dataset.record.digest[:36])]
+    assert run.data.tags["dataset.prepare"] == dataset.record.digest
+    assert dataset.location.uri in inputs[0].source
+
+
+def everything_is_on_s3(folder: Path, root: Location) -> None:
+    """Beside the plan lie only the cache, the tracking database and the logs; no saved state is left."""
+    assert {p.name for p in folder.iterdir()} == {"mini.yaml", "cache", "mlflow.db", "runs"}
+    assert {p.name for p in (folder / "runs" / "mini").iterdir()} <= {"logs", "mlflow-files"}
+    names = [place.uri.removeprefix(root.uri) for place in root.list(recursive=True)]
+    assert sum(name.endswith("/record.json") for name in names) == STEPS_OF_PLAN + 1
+    assert not [name for name in names if "/run/" in name or "/.tmp-" in name]
+
+
+def listing(root: Location) -> list[tuple[str, str]]:
+    return [(place.uri, place.stat_key()) for place in root.list(recursive=True)]
