@@ -122,6 +122,7 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
     board = board or survey(context.plan)
     begun = time.monotonic()
     context.out.mkdir()
+    context.out.sweep()
     (context.out / artifact.RECORD_NAME).delete()  # from here to the end it does not count as present
     try:
         result = builder(context)

@@ -222,6 +222,14 @@ class Location:
         elif os.path.lexists(self.uri):
             os.unlink(self.uri)
 
+    def sweep(self) -> None:
+        """Remove temporary files and folders that killed writers left below this local folder.
+
+        Only for a folder that nobody else is writing to. An interrupted write to S3 leaves nothing to see.
+        """
+        for stale in list(Path(self.uri).rglob(_TEMP + "*")) if self.is_local else ():
+            Location(str(stale)).delete()
+
     def cache_dir(self) -> Path:
         """The local folder for copies of remote files."""
         if self.cache:

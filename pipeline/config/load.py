@@ -18,25 +18,12 @@ _SHOWN = 5
 
 
 def load_plan(path: str, sets: Sequence[str] = ()) -> Plan:
-    """Read and validate a plan file (local or on S3). Raises UserError only."""
-    place = Location.parse(path)
-    try:
-        text = place.read_text()
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            str(path), "there is no such plan file.", "Give the path of a YAML file, such as plans/demo.yaml."
-        ) from None
-    except IsADirectoryError:
-        raise UserError(
-            str(path), "is a folder.", "Give the path of a YAML file, such as plans/demo.yaml."
-        ) from None
-    except UnicodeDecodeError:
-        raise UserError(str(path), "is not a text file in UTF-8.", "Give the path of a YAML file.") from None
-    data, node = yaml_file.read(text, str(path))
-    if not isinstance(data, dict):
-        raise UserError(
-            str(path), "holds no mapping of sections.", "A plan begins with `name:` and `storage:`."
-        )
+    """Read and validate a plan file (local or on S3). Raises UserError only.
+
+    ``extends: other.yaml`` takes over another plan, named relative to this one: mappings are merged key by
+    key, everything else is replaced.
+    """
+    data, node = _read(path)
     for item in sets:
         _set(data, item)
     set_keys = {item.partition("=")[0].strip() for item in sets}
@@ -44,6 +31,40 @@ def load_plan(path: str, sets: Sequence[str] = ()) -> Plan:
         return Plan.model_validate(data)
     except ValidationError as error:
         raise _one_paragraph(error, str(path), node, set_keys) from None
+
+
+def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], Any]:
+    """The data of a plan with what it extends, and the nodes of its own file."""
+    place = Location.parse(path)
+    example = "Give the path of a YAML file, such as plans/demo.yaml."
+    try:
+        text = place.read_text()
+    except (FileNotFoundError, NotADirectoryError):
+        raise UserError(str(path), "there is no such plan file.", example) from None
+    except IsADirectoryError:
+        raise UserError(str(path), "is a folder.", example) from None
+    except UnicodeDecodeError:
+        raise UserError(str(path), "is not a text file in UTF-8.", "Give the path of a YAML file.") from None
+    data, node = yaml_file.read(text, str(path))
+    if not isinstance(data, dict):
+        raise UserError(
+            str(path), "holds no mapping of sections.", "A plan begins with `name:` and `storage:`."
+        )
+    base = data.pop("extends", None)
+    if base is None:
+        return data, node
+    if not isinstance(base, str):
+        raise UserError(f"{path}, extends", f"is no path but {base!r}.", "Name one plan file.")
+    folder, slash, _ = str(path).rpartition("/")
+    base_path = base if base.startswith("/") or "://" in base else f"{folder}{slash}{base}"
+    if base_path in (*below, str(path)):
+        raise UserError(f"{path}, extends", f"{base} extends this plan in turn.", "Break the circle.")
+    return _merged(_read(base_path, (*below, str(path)))[0], data), node
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(base[k], v) for k, v in own.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    return {**base, **own, **both}
 
 
 def _set(data: dict[str, Any], item: str) -> None:

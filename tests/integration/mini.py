@@ -40,6 +40,8 @@ SMALL = (
         for number in (0, 1)
         for item in (f"steps={STEPS}", "global_batch=8", "layout.micro_batch=4", "layout.save_every=1")
     ),
+    "stages.1.layout.workers=1",  # the same batch, cut up in another way
+    "evaluation.actors=1",
     "evaluation.max_new_tokens=4",
     "evaluation.batch_size=8",
     "evaluation.report_samples=1",

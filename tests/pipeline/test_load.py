@@ -110,3 +110,18 @@ def test_a_written_out_plan_loads_as_the_same(plan_file: Path, tmp_path: Path):
     plan = load_plan(str(plan_file), ["seed=9"])
     (tmp_path / "copy.yaml").write_text(yaml.safe_dump(plain(plan), sort_keys=False))
     assert load_plan(str(tmp_path / "copy.yaml")) == plan
+
+
+def test_a_plan_extends_another(plan_file: Path):
+    child = plan_file.with_name("child.yaml")
+    child.write_text(
+        f"extends: {plan_file.name}\nname: child\nray: {{num_cpus: 1}}\nstages: []\nevaluation: null\n"
+    )
+    plan, base = load_plan(str(child)), load_plan(str(plan_file))
+    assert (plan.name, plan.ray.num_cpus, plan.stages) == ("child", 1, ())
+    assert plan.data == base.data
+    assert "child.yaml, line 2, nmae: unknown key" in fails(edit(child, "name: child", "nmae: child"))
+    child.write_text("extends: missing.yaml\n")
+    assert "missing.yaml: there is no such plan file" in fails(child)
+    child.write_text("extends: child.yaml\n")
+    assert "extends this plan in turn" in fails(child)

@@ -94,6 +94,17 @@ def test_a_failed_builder_leaves_no_record_and_no_scratch(
     assert run(plan_file, "--step", "corpora") == 0
 
 
+def test_what_a_killed_writer_left_goes_at_the_next_start(plan_file: Path):
+    context = make_context(load_plan(str(plan_file)), "corpora")
+    left = context.out.local_path / "deep" / ".tmp-x"
+    left.mkdir(parents=True)
+    (left / ".tmp-y").write_text("half")
+    (left.parent / ".tmp-z").write_text("half")
+    build(context, write)
+    assert [p.name for p in left.parent.iterdir()] == []
+    assert sorted(p.name for p in context.out.local_path.iterdir()) == ["data.txt", "deep", "record.json"]
+
+
 def test_forcing_takes_the_old_record_away_first(plan_file: Path):
     def fail(context: StepContext) -> StepResult:
         raise RuntimeError("broken on purpose")

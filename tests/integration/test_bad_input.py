@@ -1,0 +1,194 @@
+"""Users' mistakes: exit code 2, one paragraph that names the place and the fix, nothing half-written."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from pipeline.artifact import Artifact
+from pipeline.schema.arrow import SAMPLE_SCHEMA
+from pipeline.schema.shards import MANIFEST, Manifest
+from pipeline.step import StepContext, StepResult, build, make_context, run_step
+from tests.integration.mini import environment, read_mini, write_mini
+from tests.training.tiny_corpus import VIDEOS, write_dataset
+
+ONE_SOURCE = (  # without demo corpora, so that no step needs Ray before the one that is looked at
+    "demo=null",
+    "data.sources=[{name: qa, format: llava_video, annotations: qa.json, media: [media]}]",
+    "stages.0.mixture={}",
+    "stages.1.mixture={}",
+    "evaluation=null",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A mistake: how the plan is changed, and what the paragraph must say."""
+
+    old: str = ""
+    new: str = ""
+    sets: tuple[str, ...] = ()
+    plan: str = "mini.yaml"
+    says: tuple[str, ...]
+
+
+CASES = {
+    "unknown key": Case(
+        old="train_videos:",
+        new="train_video:",
+        says=("mini.yaml, line ", "demo.train_video", "unknown key", "Did you mean train_videos?"),
+    ),
+    "no plan": Case(plan="mine.yaml", says=("mine.yaml", "no such plan file", "Give the path")),
+    "no annotations": Case(
+        old="${corpora}/mevis/train/meta_expressions.json",
+        new="annotations/mevis.json",
+        says=(
+            "data.sources[mevis].annotations",
+            "annotations/mevis.json does not exist",
+            "Correct the path",
+        ),
+    ),
+    "batch that does not divide": Case(
+        old="global_batch: 8",
+        new="global_batch: 12",
+        says=("stages.0", "global_batch 12 is not workers 2 x micro_batch 4", "3 x 2", "6 x 1"),
+    ),
+    "workers that do not divide": Case(
+        sets=("stages.0.layout.workers=3",),
+        says=("--set stages.0.layout", "workers can be 1, 2, 4, 8"),
+    ),
+    "no checkpoint to start from": Case(
+        sets=("stages.0.start_from=other/stage1",),
+        says=("stage1: other/stage1", "no finished checkpoint artifact", "record.json"),
+    ),
+    "no checkpoint to score": Case(
+        sets=("evaluation.checkpoints=[other/stage1]",),
+        says=("other/stage1", "no finished checkpoint artifact", "record.json"),
+    ),
+}
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file below a folder with its digest; remembered digests of inputs do not count."""
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and ".cache" not in path.parts
+    }
+
+
+def refused(folder: Path, command: list[str], says: tuple[str, ...]) -> None:
+    """Run a command that must refuse its input without leaving a file, temporary ones included."""
+    (folder / "tmp").mkdir(exist_ok=True)
+    before = files(folder)
+    done = subprocess.run(
+        [sys.executable, "-m", *command],
+        cwd=folder,
+        env=environment(TMPDIR=str(folder / "tmp")),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1, f"one paragraph:\n{done.stderr}"
+    assert "Traceback" not in done.stderr + done.stdout
+    for text in says:
+        assert text in done.stderr
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_before_anything_starts(mini_plan: Path, tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    text = mini_plan.read_text()
+    assert case.old in text
+    mini_plan.write_text(text.replace(case.old, case.new, 1))
+    refused(
+        tmp_path,
+        ["pipeline", "run", case.plan, *(part for item in case.sets for part in ("--set", item))],
+        case.says,
+    )
+    assert not (tmp_path / "store").exists()
+
+
+# ------------------------------------------------------------------------------------------ broken artifacts
+
+
+def prepare(context: StepContext) -> StepResult:
+    """A small dataset, written without Ray."""
+    folder = context.scratch / "made"
+    write_dataset(folder)
+    context.out.put_dir(folder / "data")
+    manifest = Manifest.model_validate_json((context.out / MANIFEST).read_bytes())
+    return StepResult(manifest.digest, {"samples": 4 * VIDEOS})
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> Path:
+    """A plan of two stages with one source of its own."""
+    (tmp_path / "media").mkdir()
+    (tmp_path / "qa.json").write_text("[]")
+    sources = ONE_SOURCE[1].replace("qa.json", str(tmp_path / "qa.json"))
+    return write_mini(tmp_path, str(tmp_path / "store"), ONE_SOURCE[0], sources, *ONE_SOURCE[2:])
+
+
+def prepared(plan: Path) -> Artifact:
+    """The dataset of that plan."""
+    return build(make_context(read_mini(plan), "prepare"), prepare)
+
+
+def training(step: str, *sets: str) -> list[str]:
+    return ["training", "--plan", "mini.yaml", "--step", step, *(p for s in sets for p in ("--set", s))]
+
+
+def test_a_dataset_of_another_schema_version(plan: Path, tmp_path: Path) -> None:
+    made = prepared(plan)
+    place = made.location / MANIFEST
+    manifest = Manifest.model_validate_json(place.read_bytes())
+    place.write_text(manifest.model_copy(update={"schema_version": 99}).model_dump_json())
+    says = (place.uri, "is of schema version 99, this code reads version", "Prepare the dataset again")
+    refused(tmp_path, training("init"), says)
+
+
+def test_a_shard_of_another_schema_version(plan: Path, tmp_path: Path) -> None:
+    """The manifest may be right and a file beside it be one of another version all the same."""
+    made = prepared(plan)
+    shard = made.location.local_path / "qa-00000.parquet"
+    (key,) = (k for k in SAMPLE_SCHEMA.metadata or {} if b"version" in k)
+    pq.write_table(pq.read_table(shard).replace_schema_metadata({key: b"99"}), shard)
+    says = (str(shard), "holds samples of schema version 99", "Prepare the dataset again")
+    refused(tmp_path, training("init"), says)
+
+
+def test_a_start_checkpoint_of_another_size(plan: Path, tmp_path: Path) -> None:
+    from training.run import init
+
+    prepared(plan)
+    assert run_step("training", {"init": init}, ["--plan", str(plan), "--step", "init"]) == 0
+    (checkpoint,) = (tmp_path / "store" / "init").iterdir()
+    sets = (f"stages.0.start_from={checkpoint}", "model.overrides.language.hidden_size=64")
+    says = (
+        "stage stage1",
+        f"its start checkpoint {checkpoint} is a model of another size",
+        "language.hidden_size is 128, the plan says 64",
+        "Make model.preset and model.overrides those of the checkpoint",
+    )
+    refused(tmp_path, training("stage1", *sets), says)
+
+
+@pytest.mark.parametrize("asked", ["stages.0.start_from={}", "evaluation={{checkpoints: [{}], BENCHMARKS}}"])
+def test_a_dataset_where_a_checkpoint_is_asked_for(plan: Path, tmp_path: Path, asked: str) -> None:
+    made = prepared(plan)
+    value = asked.format(made.location.uri).replace(
+        "BENCHMARKS", "benchmarks: [{source: qa, family: charades_sta}]"
+    )
+    sets = ("--set", value, *(("--set", "data.sources.0.use=benchmark") if "BENCHMARKS" in asked else ()))
+    says = (made.location.uri, "is an artifact of kind prepare, which holds no model", "training stage")
+    refused(tmp_path, ["pipeline", "run", "mini.yaml", *sets], says)

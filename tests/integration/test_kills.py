@@ -1,0 +1,120 @@
+"""SIGKILL in the middle of preparation, training and evaluation: run again, and the result is the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.board import survey
+from pipeline.schema.shards import MANIFEST
+from tests.integration.mini import read_mini, start, ufvideo, until, write_mini
+
+STEPS = 12
+MORE = (
+    *(f"stages.{number}.steps={STEPS}" for number in (0, 1)),
+    "demo.charades_sta_items=24",  # several parts of predictions, so that a kill falls between two of them
+    "evaluation.checkpoints=[init, stage2]",
+)
+GONE_S = 15
+REACHED_S = 900  # a busy machine
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(4000),
+    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc"),
+]
+
+
+def carriers(mark: str) -> list[str]:
+    """Command lines of the processes that have the mark in their environment: the command and its brood."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if mark.encode() in (entry / "environ").read_bytes():
+                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+            except OSError:
+                continue
+    return found
+
+
+def kill_when(folder: Path, reached: Callable[[], object], what: str) -> None:
+    """Run the plan, SIGKILL the command's whole process group, and see every process of the run go."""
+    mark = uuid.uuid4().hex
+    with open(folder / "out.txt", "wb") as out:
+        process = start(folder, "run", "mini.yaml", out=out, UFVIDEO_TEST_MARK=mark)
+
+    def there() -> bool:
+        assert process.poll() is None, f"ended before {what}:\n{(folder / 'out.txt').read_text()}"
+        return bool(reached())
+
+    try:
+        until(there, REACHED_S, what)
+        assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    until(lambda: not carriers(mark), GONE_S, "the end of every process of the killed run")
+
+
+def finished(folder: Path) -> subprocess.CompletedProcess[str]:
+    done = ufvideo(folder, "run", "mini.yaml", timeout_s=REACHED_S)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done
+
+
+def test_killed_three_times_and_finished(tmp_path: Path) -> None:
+    untouched = tmp_path / "untouched"
+    untouched.mkdir()
+    write_mini(untouched, str(untouched / "store"), *MORE)
+    assert ufvideo(untouched, "run", "mini.yaml", "--until", "prepare", timeout_s=REACHED_S).returncode == 0
+
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    plan = read_mini(write_mini(folder, str(folder / "store"), *MORE))
+    store = folder / "store"
+
+    def records(step: str) -> list[Path]:
+        return list(store.glob(f"{step}/*/record.json"))
+
+    # The first shard is there: others, and the manifest, are not.
+    kill_when(folder, lambda: list(store.glob("prepare/*/*-00000.parquet")), "the first shard")
+    assert records("corpora")
+    assert not records("prepare")
+    assert not list(store.glob(f"prepare/*/{MANIFEST}")), "the kill fell into the step"
+
+    # Ray Train has written down its first saved state.
+    snapshots = "stage1/*/run/checkpoint_manager_snapshot.json"
+    kill_when(folder, lambda: list(store.glob(snapshots)), "the first saved state")
+    assert records("init")
+    assert not records("stage1")
+    assert list(store.glob("stage1/*/run/checkpoint_*"))
+
+    parts = "evaluate-init/*/predictions/*/*.parquet"
+    kill_when(folder, lambda: list(store.glob(parts)), "the first part of predictions")
+    assert records("stage2")
+    assert not records("evaluate-init")
+    kept = {path: path.stat().st_mtime_ns for path in store.glob(parts)}
+
+    done = finished(folder)
+    found, clean = survey(plan).found, survey(read_mini(untouched / "mini.yaml")).found
+    assert all(found.values())
+    prepared, reference = found["prepare"], clean["prepare"]
+    assert prepared is not None
+    assert reference is not None
+    assert prepared.record.digest == reference.record.digest
+    stage = found["stage1"]
+    assert stage is not None
+    assert 0 < stage.record.summary["resumed_at"] < STEPS, "training went on from the saved state"
+    assert not list(store.glob("stage*/*/run")), "saved states go when the stage is done"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "predictions that were there are kept"
+    report = found["report"]
+    assert report is not None
+    assert done.stdout.endswith((report.location / "table.txt").read_text())
+    assert not list(tmp_path.rglob(".tmp-*")), "no half-written file is left"
