@@ -13,7 +13,8 @@ from typing import Any
 from pipeline.config.runtime import RayConfig
 from pipeline.errors import UserError
 
-IN_JOB = "UFVIDEO_IN_JOB"  # set in the environment of every job that this project submits
+# Set in the environment of every job that this project submits: "1", or the address of an embedded cluster.
+IN_JOB = "UFVIDEO_IN_JOB"
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -63,7 +64,7 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
     connection of this process is used and left open. What workers print reaches this process's output,
     except with ``jobs``, whose output is that of the jobs.
     """
-    address = os.environ["RAY_ADDRESS"] if in_job() else config.address
+    address = _job_address() if in_job() else config.address
     prepare_environment(embedded=address is None)
     import ray
 
@@ -83,6 +84,18 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
         yield Cluster(jobs_url=config.dashboard or _jobs_url(), embedded=address is None)
     finally:
         ray.shutdown()
+
+
+def _job_address() -> str:
+    """The cluster that this job belongs to.
+
+    Ray's job supervisor sets RAY_ADDRESS to any cluster that it finds among the machine's processes. With two
+    embedded ones, another user's perhaps, that may be the wrong one, so an embedded cluster names itself.
+    """
+    told = os.environ[IN_JOB]
+    if ":" in told:
+        os.environ["RAY_ADDRESS"] = told
+    return os.environ["RAY_ADDRESS"]
 
 
 def _join(address: str, *, quiet: bool) -> None:

@@ -103,8 +103,11 @@ def submit(
     }
     runtime: dict[str, Any] = {"env_vars": variables}
     if server.embedded:
+        import ray
+
         paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
         variables |= {"PYTHONPATH": os.pathsep.join(paths), OWNER: owner_token()}
+        variables[cluster.IN_JOB] = ray.get_runtime_context().gcs_address
     elif (HOME / "pyproject.toml").is_file():
         code = code_version()
         runtime |= {"working_dir": str(HOME), "excludes": list(UPLOAD_EXCLUDES)}

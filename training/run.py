@@ -255,3 +255,5 @@ def _keep_layout(out: Location, config: StageConfig) -> None:
 
 
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
+# Two busy cores need longer to start a worker than the minute that Ray gives them.
+os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")

@@ -63,7 +63,8 @@ def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], Any]:
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
-    both = {k: _merged(base[k], v) for k, v in own.items() if isinstance(v, dict) and isinstance(base.get(k), dict)}
+    shared = [k for k, v in own.items() if isinstance(v, dict) and isinstance(base.get(k), dict)]
+    both = {k: _merged(base[k], own[k]) for k in shared}
     return {**base, **own, **both}
 
 

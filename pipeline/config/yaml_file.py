@@ -33,7 +33,7 @@ def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
     loader.name = name
     try:
         node = loader.get_single_node()
-        return (loader.construct_document(node) if node else None), node
+        return (_unshared(loader.construct_document(node)) if node else None), node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}, line {mark.line + 1}" if mark else name
@@ -42,12 +42,21 @@ def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
             f"is not valid YAML: {error.problem or error.context}.",
             "Check indentation, colons and quotes.",
         ) from None
+    except RecursionError:
+        raise UserError(name, "holds an anchor that contains itself.", "Write its content out.") from None
     except yaml.YAMLError as error:
         raise UserError(
             name, f"is not valid YAML: {error}.", "Check that it is a text file in UTF-8."
         ) from None
     finally:
         loader.dispose()
+
+
+def _unshared(data: Any) -> Any:
+    """A copy in which ``&name`` and every ``*name`` are values of their own, so that --set changes one."""
+    if isinstance(data, dict):
+        return {key: _unshared(item) for key, item in data.items()}
+    return [_unshared(item) for item in data] if isinstance(data, list) else data
 
 
 def value(text: str) -> Any:

@@ -56,6 +56,21 @@ if __name__ == "__main__":
 """
 
 
+OTHER = """
+import ray
+ray.init(address="local", num_cpus=1, object_store_memory=100 * 2**20, include_dashboard=False)
+print("up", flush=True)
+input()
+"""
+JOINS = """
+import os, ray
+from pipeline import cluster
+from pipeline.config.runtime import RayConfig
+with cluster.connect(RayConfig()):
+    print('joined', ray.get_runtime_context().gcs_address, os.environ['RAY_ADDRESS'])
+"""
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[jobs.JobServer]:
     with jobs.job_server(RayConfig(num_cpus=2, object_store_mb=200)) as found:
@@ -80,6 +95,20 @@ def test_lines_and_exit_codes(server: jobs.JobServer):
     assert "two" in jobs.printed(server, job)
     with pytest.raises(UserError, match="does not know it"):
         jobs.info(server, "raysubmit_none")
+
+
+def test_a_job_joins_its_own_cluster_beside_others(server: jobs.JobServer):
+    import ray
+
+    others = [subprocess.Popen([sys.executable, "-c", OTHER], stdin=-1, stdout=-1, text=True) for _ in "12"]
+    try:
+        assert [other.stdout.readline() for other in others if other.stdout] == ["up\n"] * 2
+        lines = list(jobs.follow(server, jobs.submit(server, f'{sys.executable} -c "{JOINS}"')))
+        own = ray.get_runtime_context().gcs_address
+        assert [line for line in lines if line.startswith("joined")] == [f"joined {own} {own}"]
+    finally:
+        for other in others:
+            other.communicate("\n")
 
 
 def test_closing_the_iterator_stops_the_job(server: jobs.JobServer):

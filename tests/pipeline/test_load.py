@@ -77,6 +77,16 @@ def test_a_batch_that_does_not_divide_names_layouts_that_work(plan_file: Path):
     assert "stages.0" in text
 
 
+def test_set_changes_one_place_of_an_anchor(tmp_path: Path):
+    demo = Path(__file__).resolve().parents[2] / "plans" / "demo.yaml"
+    assert "layout: *" in demo.read_text()
+    first, second = load_plan(str(demo), ["stages.1.layout.workers=1"]).stages
+    assert (first.layout.workers, second.layout.workers) == (2, 1)
+    (tmp_path / "circle.yaml").write_text("name: &a [*a]\n")
+    with pytest.raises(UserError, match="contains itself"):
+        load_plan(str(tmp_path / "circle.yaml"))
+
+
 def test_a_bad_set(plan_file: Path):
     assert "is not of the form" in fails(plan_file, "seed")
     assert "no index" in fails(plan_file, "stages.2.steps=3")
