@@ -99,3 +99,10 @@ def test_planned_and_realised_counts() -> None:
 def test_unknown_source_is_refused() -> None:
     with pytest.raises(ValueError, match="names c"):
         mixture({"a": 3}, {"c": MixtureEntry()})
+
+
+def test_stages_see_the_same_samples_in_other_batches():
+    one, two = (Order(mixture({"a": 64}), global_batch=8, stage=name) for name in ("stage1", "stage2"))
+    first, second = ([p for step in range(8) for p in o.batch(step)] for o in (one, two))
+    assert first != second
+    assert sorted(p.row for p in first) == sorted(p.row for p in second)

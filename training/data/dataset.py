@@ -42,7 +42,8 @@ class Dataset:
                 f"It has {', '.join(training)}.",
             )
         rows = [SourceRows.of(name, self.reader.keys(name)) for name in chosen]
-        return Order(Mixture.of(rows, stage.mixture, seed), global_batch=stage.global_batch)
+        mixture = Mixture.of(rows, stage.mixture, seed)
+        return Order(mixture, global_batch=stage.global_batch, stage=stage.name)
 
     def size(self, source: str) -> int:
         """Number of samples of a source."""

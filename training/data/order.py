@@ -60,10 +60,10 @@ class Cut:
 
 
 class Order:
-    """The stream of a stage."""
+    """The stream of a stage. ``stage`` is its name: two stages over the same samples see other batches."""
 
-    def __init__(self, mixture: Mixture, *, global_batch: int) -> None:
-        self.mixture, self.global_batch = mixture, global_batch
+    def __init__(self, mixture: Mixture, *, global_batch: int, stage: str = "") -> None:
+        self.mixture, self.global_batch, self.stage = mixture, global_batch, stage
         # Rounding of a fractional repeat depends on the count alone, so every epoch is equally long.
         self.epoch_size = sum(c.realised for c in mixture.counts(0))
         if not self.epoch_size:
@@ -101,7 +101,7 @@ class Order:
                 yield [self.place(step * self.global_batch + slot) for slot in micro]
 
     def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sources [n] and rows [n] of an epoch, sorted by a hash of (key, source, seed, epoch, visit)."""
+        """Sources [n] and rows [n] of an epoch, sorted by a hash of (key, source, seed, stage, epoch, visit)."""
         sources, rows, ranks = [], [], []
         for index, source in enumerate(self.mixture.sources):
             chosen = self.mixture.rows(index, epoch)
@@ -110,7 +110,8 @@ class Order:
                 these = chosen[visit == v]
                 sources.append(np.full(len(these), index, np.int32))
                 rows.append(these)
-                ranks.append(salted(source.hashes[these], self.mixture.seed, source.name, epoch, v, "order"))
+                names = (self.mixture.seed, self.stage, source.name, epoch, v, "order")
+                ranks.append(salted(source.hashes[these], *names))
         source_all, row_all, rank_all = np.concatenate(sources), np.concatenate(rows), np.concatenate(ranks)
         order = np.lexsort((row_all, source_all, rank_all))
         return source_all[order], row_all[order]
