@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from datasets_prep.demo.corpus import Corpus, Damage, turns
@@ -43,6 +44,7 @@ def _row(scene: Scene, video: str, *items: SceneObject) -> dict[str, Any]:
     asked = " and ".join(f"'{event(item)}'" for item in items)
     return {
         "video": video,
-        "tgt": [round(second, 2) for item in items for second in scene.span(item)],
+        # Rounded down: up would put the end of a span past the end of its video.
+        "tgt": [math.floor(second * 100) / 100 for item in items for second in scene.span(item)],
         "conversations": turns(f"<video>\nLocate {asked}.", " ".join(["<TIME_STAMP>"] * len(items))),
     }
