@@ -119,6 +119,7 @@ def test_closing_the_iterator_stops_the_job(server: jobs.JobServer):
     assert jobs.wait(server, job).status == "STOPPED"
 
 
+@pytest.mark.slow
 def test_a_whole_run(server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]):
     plan = load_plan(str(plan_file))
 
@@ -212,6 +213,7 @@ def reached(home: Path, process: subprocess.Popen[bytes], step: str) -> bool:
     return bool(list(home.glob(f"store/{step}/*/data.txt")))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_nothing_outlives_a_killed_run(home: Path):
     mark = uuid.uuid4().hex
