@@ -101,7 +101,7 @@ class Order:
                 yield [self.place(step * self.global_batch + slot) for slot in micro]
 
     def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Sources [n] and rows [n] of an epoch, sorted by a hash of (key, source, seed, stage, epoch, visit)."""
+        """Sources [n] and rows [n] of an epoch, by a hash of (key, source, seed, stage, epoch, visit)."""
         sources, rows, ranks = [], [], []
         for index, source in enumerate(self.mixture.sources):
             chosen = self.mixture.rows(index, epoch)
