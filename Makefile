@@ -12,7 +12,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-slow check format install install-gpu clean
+.PHONY: demo test test-slow bench check format install install-gpu clean
 
 demo: $(STAMP)
 	@ufvideo run plans/demo.yaml
@@ -22,6 +22,9 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	@pytest -m slow --timeout 7200
+
+bench: $(STAMP)
+	@for name in scoring frames generation; do python -m benchmarks.$$name --write; done
 
 check: $(STAMP)
 	@ruff check .

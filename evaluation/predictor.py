@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from evaluation.prediction import Prediction
+from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.schema import masks as codec
 from pipeline.schema import temporal
 from pipeline.schema.sample import MaskTrack, Sample, Task, TimeSpan, Turn
-from training.model.batch import Batch
+from training.model.collate import collate
 from training.model.processor import Example, Processor, View, decode_views
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import load_tokenizer
 from training.model.weights import load_model
 
-MODEL, TOKENIZER = "model", "tokenizer"  # folders of a checkpoint artifact
 _MASK_FRAMES = 8  # frames whose masks are decoded at a time: at full size they are large
 
 
@@ -86,7 +86,7 @@ class Predictor:
         segs: dict[int, Tensor] = {}
         if examples:
             with torch.inference_mode(), self._arithmetic():
-                batch = _batch(list(examples.values()), self.model.tokens.pad).to(self.device)
+                batch = collate(list(examples.values()), pad_id=self.model.tokens.pad).to(self.device)
                 made = self.model.generate(batch, self.max_new_tokens)
             for i, tokens, seg in zip(examples, made.tokens, made.seg_embeddings, strict=True):
                 texts[i], segs[i] = self.codec.decode(tokens.tolist()), seg
@@ -172,21 +172,3 @@ def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
         return f"{sample.video.path} is missing"
     text = " ".join(str(error).replace(str(frames.path), sample.video.path).split())
     return f"not readable: {text[:300]}"
-
-
-def _batch(examples: Sequence[Example], pad_id: int) -> Batch:
-    """Prompts of one batch, padded on the right (generation moves the padding to the left itself)."""
-    longest = max(len(e.input_ids) for e in examples)
-    ids = torch.full((len(examples), longest), pad_id, dtype=torch.int64)
-    mask = torch.zeros_like(ids, dtype=torch.bool)
-    for row, example in enumerate(examples):
-        ids[row, : len(example.input_ids)] = torch.tensor(example.input_ids)
-        mask[row, : len(example.input_ids)] = True
-    return Batch(
-        input_ids=ids,
-        attention_mask=mask,
-        video=torch.stack([e.video for e in examples]),
-        region_frames=[e.region_frames for e in examples],
-        region_masks=[e.region_masks for e in examples],
-        region_frame_indices=[e.region_frame_indices for e in examples],
-    )

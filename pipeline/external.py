@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pipeline import artifact
 from pipeline.artifact import InputRef, without_credentials
+from pipeline.checkpoint import start_config
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import digest, file_sha256, hash_cache
@@ -24,7 +25,7 @@ def storage_root(plan: Plan) -> Location:
 def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
     """Every outside input of a step with its digest, by the key that names it in the plan.
 
-    Raises UserError for a path that is not there.
+    Raises UserError for a path that is not there, and for a start checkpoint of another size.
     """
     out: dict[str, InputRef] = {}
     if spec.kind is Kind.PREPARE:
@@ -52,6 +53,8 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 f"is an artifact of kind {made.record.kind}, which holds no model.",
                 "Give the folder of a training stage, or of init.",
             )
+        if spec.kind is Kind.STAGE:
+            start_config(made.location, plan.model.resolved, spec.subject)
         out["checkpoint"] = made.ref
     return out
 

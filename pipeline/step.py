@@ -168,9 +168,6 @@ def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | Non
     die_with_owner()
     try:
         return _run(module, builders, options)
-    except UserError as error:
-        print_user_error(error)
-        return 2
     except KeyboardInterrupt:
         print("stopped; run the same command to go on", file=sys.stderr)
         return 130
@@ -245,11 +242,12 @@ def _cause(error: BaseException) -> UserError | None:
     queue: list[Any] = [error]
     while queue:
         item = queue.pop()
-        if isinstance(item, UserError):
-            return UserError(item.where, item.problem, item.fix)
         if not isinstance(item, BaseException) or id(item) in seen:
             continue
         seen.add(id(item))
+        # Ray's own wrapper is a UserError too, but carries the worker's stack trace as its text.
+        if isinstance(item, UserError) and getattr(item, "cause", None) is None:
+            return UserError(item.where, item.problem, item.fix)
         queue += [getattr(item, "cause", None), item.__cause__, item.__context__]
         failures = getattr(item, "worker_failures", None)  # Ray Train
         queue += list(failures.values()) if isinstance(failures, Mapping) else []

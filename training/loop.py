@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import distributed
 
+from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.model import ModelConfig
 from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import Task
 from pipeline.storage import Location
 from training import throughput
-from training.checkpoint import MODEL, TOKENIZER, write_checkpoint
+from training.checkpoint import write_checkpoint
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch

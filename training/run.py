@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from pipeline import cluster, progress
+from pipeline.checkpoint import start_config
 from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
 from pipeline.step import StepContext, StepResult
 from pipeline.storage import Location
-from training.checkpoint import RUN, SUMMARY, start_config, write_checkpoint
+from training.checkpoint import RUN, SUMMARY, write_checkpoint
 
 _LAYOUT = "layout.json"
 _POLL_S = 0.25

@@ -11,7 +11,7 @@ from datasets_prep.demo.scene import Scene
 from pipeline.config.demo import DemoConfig
 
 BUCKETS = ("0_30_s_academic_v0_1", "0_30_s_youtube_v0_1")
-_MC_PER_VIDEO = 3
+_MC_PER_VIDEO = 5
 _OE_PER_VIDEO = 3
 _MC_END = "Please provide your answer by stating the letter followed by the full option."
 

@@ -9,7 +9,6 @@ from typing import Any
 
 from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.encode import FrameFolder
-from datasets_prep.demo.phrases import sentence
 from datasets_prep.demo.questions import Kind, Question, ask, dealt, existence
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene
@@ -33,18 +32,24 @@ class Task:
 
 _STAR = "star/Charades_v1_480"
 _CLEVRER = "clevrer/video_validation"
-_COLOURS = (Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST)
+_COLOURS = (Kind.COLOUR_PRESENT, Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST, Kind.COLOUR_OF_MOVING)
 TASKS = (
-    Task(name="object_existence", folder=_CLEVRER, kinds=(Kind.EXISTENCE,), weight=8),
-    Task(name="moving_attribute", folder=_CLEVRER, kinds=(Kind.COLOUR_OF_MOVING,), weight=4),
-    Task(name="action_count", folder="perception/videos", kinds=(Kind.COUNT,), weight=3),
-    Task(name="object_interaction", folder=_STAR, kinds=_COLOURS, weight=3, bounded=True),
+    Task(name="object_existence", folder=_CLEVRER, kinds=(Kind.EXISTENCE,), weight=7),
+    Task(name="action_count", folder="perception/videos", kinds=(Kind.COUNT,), weight=6),
+    Task(
+        name="object_interaction",
+        folder=_STAR,
+        kinds=(Kind.COLOUR_PRESENT, Kind.COLOUR_OF_SHAPE),
+        weight=4,
+        bounded=True,
+    ),
+    Task(name="moving_attribute", folder=_CLEVRER, kinds=(Kind.COLOUR_OF_MOVING,), weight=2),
     Task(name="moving_direction", folder=_CLEVRER, kinds=(Kind.DIRECTION,), weight=2),
-    Task(name="action_sequence", folder=_STAR, kinds=(Kind.LAST,), weight=2, bounded=True),
+    Task(name="action_sequence", folder=_STAR, kinds=(Kind.LAST,), weight=1, bounded=True),
     Task(
         name="episodic_reasoning",
         folder="tvqa/frames_fps3_hq",
-        kinds=_COLOURS,
+        kinds=(Kind.COLOUR_PRESENT, Kind.COLOUR_OF_LARGEST),
         weight=2,
         bounded=True,
         frames=True,
@@ -99,8 +104,8 @@ def _item(config: DemoConfig, corpus: Corpus, task: Task, number: int, deck: Dec
     row: dict[str, Any] = {
         "video": video,
         "question": question.text,
-        "candidates": [sentence(option) for option in options],
-        "answer": sentence(options[place]),
+        "candidates": options,
+        "answer": options[place],
     }
     if task.bounded:
         start, end = _bounds(scene, kind)
@@ -112,7 +117,7 @@ def _wanted(config: DemoConfig, task: Task, kind: Kind, deck: Deck) -> Callable[
     if kind is Kind.EXISTENCE:
         return partial(existence, present=bool(deck.deal(2, task.name)))
     answers = _answers(config, kind)
-    colours = kind in (Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST, Kind.COLOUR_OF_MOVING)
+    colours = kind in _COLOURS
     target = answers[deck.deal(len(answers), task.name)] if answers else None
     rank = deck.deal(config.colours, task.name) if colours else None
 

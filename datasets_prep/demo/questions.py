@@ -7,15 +7,17 @@ from enum import StrEnum
 
 from datasets_prep.demo.phrases import direction, sentence, the
 from datasets_prep.demo.rng import Deck, pick, shuffled, stream
-from datasets_prep.demo.scene import Scene, SceneObject, Shape
+from datasets_prep.demo.scene import Colour, Scene, SceneObject, Shape
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")
-_HARD_NO = 0.3  # share of "no" answers in which the colour is there, in another shape
+_BY_COLOUR = 0.5  # share of existence questions that ask for a colour, whatever the shape
+_HARD_NO = 0.3  # share of other "no" answers in which the colour is there, in another shape
 _OPTIONS = 4
 
 
 class Kind(StrEnum):
     EXISTENCE = "existence"
+    COLOUR_PRESENT = "colour_present"
     COLOUR_OF_SHAPE = "colour_of_shape"
     SHAPE_OF_COLOUR = "shape_of_colour"
     COLOUR_OF_MOVING = "colour_of_moving"
@@ -39,16 +41,18 @@ class Question:
 def existence(scene: Scene, present: bool) -> Question:
     """Half of the asked shapes should be present; the caller balances that."""
     rng = stream(scene.seed, "question", Kind.EXISTENCE, present, scene.name)
+    by_colour = rng.random() < _BY_COLOUR
     if present:
-        name = pick(rng, scene.objects).name
+        item = pick(rng, scene.objects)
+        name = f"{item.colour} shape" if by_colour else item.name
         statement = f"Yes, there is a {name} in the video."
     else:
-        if rng.random() < _HARD_NO:
+        if not by_colour and rng.random() < _HARD_NO:
             item = pick(rng, scene.objects)
             name = f"{item.colour} {pick(rng, [s for s in Shape if s is not item.shape])}"
         else:
-            absent = [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
-            name = f"{pick(rng, absent)} {pick(rng, tuple(Shape))}"
+            shape = "shape" if by_colour else pick(rng, tuple(Shape))
+            name = f"{pick(rng, _absent(scene))} {shape}"
         statement = f"No, there is no {name} in the video."
     return Question(
         kind=Kind.EXISTENCE,
@@ -63,6 +67,15 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
     """The question of that kind, or None where the scene does not have exactly one answer to it."""
     rng = stream(scene.seed, "question", kind, scene.name)
     objects = scene.objects
+    if kind is Kind.COLOUR_PRESENT:
+        item = pick(rng, objects)
+        return Question(
+            kind=kind,
+            text="Which of these colours is seen in the video?",
+            answer=str(item.colour),
+            options=(str(item.colour), *map(str, _absent(scene))),
+            statement=f"There is a {item.colour} shape in the video.",
+        )
     if kind is Kind.COLOUR_OF_SHAPE:
         single = [o for o in objects if sum(p.shape is o.shape for p in objects) == 1]
         if not single:
@@ -114,6 +127,11 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
     raise AssertionError(kind)
 
 
+def _absent(scene: Scene) -> list[Colour]:
+    """Colours of the palette that no object of the scene has."""
+    return [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
+
+
 def _colour(scene: Scene, kind: Kind, text: str, item: SceneObject, subject: str) -> Question:
     """Options: the answer and other colours of the palette, seen in the scene or not."""
     rng = stream(scene.seed, "options", kind, scene.name)
@@ -134,7 +152,7 @@ def _last(scene: Scene) -> Question | None:
         return None
     rng = stream(scene.seed, "options", Kind.LAST, scene.name)
     names = [the(item) for item in reversed(ranked)]
-    absent = [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
+    absent = _absent(scene)
     while len(names) < 3:
         names.append(f"the {pick(rng, absent)} {pick(rng, tuple(Shape))}")
     return Question(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from plain_masks import plain_j_and_f
 
+from benchmarks.plain_masks import plain_j_and_f
 from evaluation.metrics import masks
 from pipeline.schema import masks as codec
 
@@ -87,20 +86,3 @@ def test_any_value_is_inside() -> None:
     mask = np.zeros((10, 10), np.uint8)
     mask[2:5, 2:5] = 255
     assert masks.j_and_f(mask, mask > 0) == (1.0, 1.0)
-
-
-def test_is_faster_than_the_plain_definition() -> None:
-    """Measured at 26 times on real DAVIS frames; a bar of 5 leaves room for a busy machine."""
-    y, x = np.mgrid[:480, :854]
-    truth = (x - 400) ** 2 + (y - 240) ** 2 < 90**2
-    prediction = (x - 410) ** 2 + (y - 244) ** 2 < 88**2
-    fast = min(_timed(masks.j_and_f, prediction, truth) for _ in range(3))
-    plain = min(_timed(plain_j_and_f, prediction, truth) for _ in range(2))
-    assert masks.j_and_f(prediction, truth) == pytest.approx(plain_j_and_f(prediction, truth), abs=1e-12)
-    assert plain / fast > 5, f"plain {plain * 1e3:.1f} ms, here {fast * 1e3:.2f} ms"
-
-
-def _timed(function, *args) -> float:  # type: ignore[no-untyped-def]
-    begun = time.perf_counter()
-    function(*args)
-    return time.perf_counter() - begun

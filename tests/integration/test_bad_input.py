@@ -180,7 +180,9 @@ def test_a_start_checkpoint_of_another_size(plan: Path, tmp_path: Path) -> None:
         "language.hidden_size is 128, the plan says 64",
         "Make model.preset and model.overrides those of the checkpoint",
     )
-    refused(tmp_path, training("stage1", *sets), says)
+    refused(
+        tmp_path, ["pipeline", "check", "mini.yaml", *(word for s in sets for word in ("--set", s))], says
+    )
 
 
 @pytest.mark.parametrize("asked", ["stages.0.start_from={}", "evaluation={{checkpoints: [{}], BENCHMARKS}}"])

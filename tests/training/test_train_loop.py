@@ -9,11 +9,11 @@ import pytest
 import torch
 from tiny_corpus import stage, write_dataset
 
+from pipeline.checkpoint import start_config
 from pipeline.config.model import ModelConfig, model_config
 from pipeline.config.training import MixtureEntry, StageConfig
 from pipeline.errors import UserError
 from pipeline.storage import Location
-from training.checkpoint import start_config
 from training.loop import Job, train
 from training.reporter import LocalReporter
 

@@ -13,9 +13,9 @@ from tiny_corpus import COLOURS, FRAMES, samples, square, track
 from pipeline.config.model import model_config
 from pipeline.schema.sample import Sample, TimeSpan
 from pipeline.storage import Location
-from training.data.collate import collate
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
+from training.model.collate import collate
 from training.model.processor import Processor, View, shown
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import AnnotatedFrames, choose_frames

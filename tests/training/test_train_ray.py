@@ -18,13 +18,13 @@ from tiny_corpus import stage, write_dataset
 from pipeline import artifact, tracking
 from pipeline.artifact import Artifact, ArtifactRecord
 from pipeline.board import survey
+from pipeline.checkpoint import start_config
 from pipeline.config.load import load_plan
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import code_version
 from pipeline.step import build, make_context
 from pipeline.storage import Location
-from training.checkpoint import start_config
 from training.loop import Job, train
 from training.reporter import LocalReporter
 from training.run import init

@@ -11,10 +11,10 @@ from typing import Any, Final, Protocol
 from pipeline.errors import UserError
 from pipeline.schema.sample import Sample, Task
 from pipeline.video import VideoError
-from training.data.collate import collate
 from training.data.mixture import name_hash
 from training.data.order import Cut, Order, Place
 from training.model.batch import Batch
+from training.model.collate import collate
 from training.model.processor import Example, FrameProvider, Processor
 from training.model.prompt import RefusedSample
 

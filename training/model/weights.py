@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from pipeline.checkpoint import size_differences
 from pipeline.config.model import ModelConfig
 from pipeline.config.training import Part
 from pipeline.errors import UserError
@@ -165,11 +166,10 @@ def load_model(folder: Path, expected: ModelConfig | None = None) -> UFVideo:
     """
     config, tokens = read_config(folder)
     if expected is not None:
-        differing = _differences(_sizes(config), _sizes(expected))
-        if differing:
+        if differing := size_differences(config, expected):
             raise UserError(
                 str(folder),
-                f"is a model of another size: {'; '.join(differing[:3])} (saved, then wanted).",
+                f"is a model of another size: {'; '.join(differing[:3])}.",
                 "Choose a checkpoint of this plan's model, or change the plan's model section.",
             )
         config = expected
@@ -241,20 +241,6 @@ def _place(name: str, part: Part | None) -> Place | None:
         except ValueError:
             continue
     return None
-
-
-def _sizes(config: ModelConfig) -> dict[str, Any]:
-    return config.model_dump(exclude={"loss", "init", "attention"})
-
-
-def _differences(saved: Mapping[str, Any], wanted: Mapping[str, Any], prefix: str = "") -> list[str]:
-    out: list[str] = []
-    for key in wanted:
-        if isinstance(wanted[key], Mapping):
-            out += _differences(saved[key], wanted[key], f"{prefix}{key}.")
-        elif saved[key] != wanted[key]:
-            out.append(f"{prefix}{key} {saved[key]} / {wanted[key]}")
-    return out
 
 
 def _shape(tensor: Tensor) -> str:
