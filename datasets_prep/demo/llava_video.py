@@ -32,7 +32,7 @@ def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
             asked = scene_questions(scene, deck)
             open_rows.append({**row, "conversations": _open_ended(scene, asked[:_OE_PER_VIDEO])})
             for question in asked[:_MC_PER_VIDEO]:
-                choice_rows.append({**row, "conversations": multiple_choice(question, deck)})
+                choice_rows.append({**row, "conversations": multiple_choice(question, deck, scene.name)})
         stem = bucket.removesuffix("_v0_1")
         corpus.add_list(f"{bucket}/{stem}_oe_v0_1_qa_processed.json", open_rows)
         corpus.add_list(f"{bucket}/{stem}_mc_v0_1_qa_processed.json", choice_rows)
@@ -41,9 +41,9 @@ def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
     return corpus
 
 
-def multiple_choice(question: Question, deck: Deck) -> list[dict[str, str]]:
+def multiple_choice(question: Question, deck: Deck, name: str) -> list[dict[str, str]]:
     """Options "A." to "D." on lines of their own; the answer is the letter and the full option."""
-    options, place = dealt(question, deck)
+    options, place = dealt(question, deck, name)
     lines = [f"{chr(65 + i)}. {option}." for i, option in enumerate(options)]
     return turns(f"<image>\n{question.text}\nOptions:\n" + "\n".join(lines) + f"\n{_MC_END}", lines[place])
 

@@ -94,7 +94,7 @@ def _item(config: DemoConfig, corpus: Corpus, task: Task, number: int, deck: Dec
     scene = find_scene(config, f"mvbench-{task.name}-{number:04d}", lambda s: question_of(s) is not None)
     question = question_of(scene)
     assert question is not None
-    options, place = dealt(question, deck)
+    options, place = dealt(question, deck, scene.name)
     code = digest("mvbench", scene.seed, scene.name)[:8]
     video = f"clip_{code}" if task.frames else f"{code.upper()}.mp4"
     if task.frames:

@@ -27,6 +27,11 @@ def the(item: SceneObject) -> str:
     return f"the {item.name}"
 
 
+def colour_last(item: SceneObject) -> str:
+    """'the circle in red', as the referring expressions say it."""
+    return f"the {item.shape} in {item.colour}"
+
+
 def direction(item: SceneObject) -> str:
     """Where a moving object goes; KeyError for one that rests."""
     return _DIRECTION[item.motion]
@@ -69,7 +74,7 @@ def expressions(scene: Scene) -> list[Expression]:
     """
     objects = scene.objects
     rng = stream(scene.seed, "expressions", scene.name)
-    found = [Expression(f"the {item.shape} in {item.colour}", (i,)) for i, item in enumerate(objects)]
+    found = [Expression(colour_last(item), (i,)) for i, item in enumerate(objects)]
     by_colour = int(rng.integers(len(objects)))
     found.append(Expression(f"the shape in {objects[by_colour].colour}", (by_colour,)))
     for shape in sorted({item.shape for item in objects}):

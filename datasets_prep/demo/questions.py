@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from datasets_prep.demo.phrases import direction, sentence, the
 from datasets_prep.demo.rng import Deck, pick, shuffled, stream
@@ -164,10 +165,27 @@ def _last(scene: Scene) -> Question | None:
     )
 
 
-def dealt(question: Question, deck: Deck) -> tuple[list[str], int]:
-    """Options in their final order and the answer's place, each place equally often for each answer."""
+class Choice(Protocol):
+    """A question with options, of whichever sort."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def answer(self) -> str: ...
+    @property
+    def options(self) -> tuple[str, ...]: ...
+
+
+def dealt(question: Choice, deck: Deck, name: str) -> tuple[list[str], int]:
+    """Options in their final order and the answer's place, each place equally often for each answer.
+
+    The other options are shuffled by ``name``, the scene's: by the question alone, one order would go with
+    one answer, and a reader of the options could guess it.
+    """
     place = deck.deal(len(question.options), f"{question.kind}/{question.answer}")
-    rng = stream(0, "order", question.text, place, *question.options)
+    rng = stream(0, "order", name, question.text, place, *question.options)
     order = shuffled(rng, [option for option in question.options if option != question.answer])
     order.insert(place, question.answer)
     return order, place

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from datasets_prep.demo.phrases import direction, motion_sentence, sentence
+from datasets_prep.demo.questions import dealt
 from datasets_prep.demo.rng import Deck, shuffled, stream
 from datasets_prep.demo.scene import Scene, Shape
 
@@ -110,10 +111,7 @@ def region_questions(scene: Scene) -> list[RegionQuestion]:
     return found
 
 
-def lettered(question: RegionQuestion, deck: Deck) -> tuple[list[str], int]:
-    """Options as "(A) red" and the place of the answer, each place equally often for each answer."""
-    place = deck.deal(len(question.options), f"{question.kind}/{question.answer}")
-    rng = stream(0, "order", question.text, place, *question.options)
-    order = shuffled(rng, [option for option in question.options if option != question.answer])
-    order.insert(place, question.answer)
+def lettered(question: RegionQuestion, deck: Deck, name: str) -> tuple[list[str], int]:
+    """Options as "(A) red" in the order of ``dealt``, and the place of the answer."""
+    order, place = dealt(question, deck, name)
     return [f"({chr(65 + k)}) {option}" for k, option in enumerate(order)], place

@@ -125,7 +125,7 @@ def _question_rows(scene: Scene, video: str, deck: Deck) -> list[dict[str, Any]]
     """Multiple choice with "(A)" options, as in the instruction sets behind ST-Align's VideoQA part."""
     rows = []
     for k, question in enumerate(scene_questions(scene, deck)[:_QA_PER_VIDEO]):
-        options, place = dealt(question, deck)
+        options, place = dealt(question, deck, scene.name)
         lines = [f"({chr(65 + i)}) {option}" for i, option in enumerate(options)]
         text = f"Question: {question.text}\nOptions:\n" + "\n".join(lines) + f"\n{QA_END}"
         rows.append({"id": f"qa_{scene.name}_{k}", **_row(scene, "qa", video, None, (text, lines[place]))})

@@ -6,7 +6,7 @@ from typing import Any
 
 from datasets_prep.demo.corpus import Corpus, turns
 from datasets_prep.demo.native_masks import frame_dict
-from datasets_prep.demo.phrases import motion_sentence, the
+from datasets_prep.demo.phrases import colour_last, motion_sentence, the
 from datasets_prep.demo.rng import pick, stream
 from datasets_prep.demo.scene import Scene, SceneObject
 from datasets_prep.demo.staging import derive_scene
@@ -47,7 +47,7 @@ def time_token(scene: Scene, frame: int) -> str:
 
 
 def _answer(item: SceneObject) -> str:
-    return f"{motion_sentence(item)} The segmentation mask of {the(item)} is [SEG]."
+    return f"{motion_sentence(item)} The segmentation mask of {colour_last(item)} is [SEG]."
 
 
 def _body(path: str, scene: Scene, number: int) -> dict[str, Any]:
@@ -62,11 +62,12 @@ def _body(path: str, scene: Scene, number: int) -> dict[str, Any]:
         answer = f"{span}. {_answer(item)}"
     elif path == PIX_HQA_PERIOD:
         span = f"{{{time_token(scene, item.first_frame)}{time_token(scene, item.end_frame)}}}"
-        text = f"What does {the(item)} do in {span}? Give its segmentation mask."
+        text = f"Give the segmentation mask of {colour_last(item)}. What does it do in {span}?"
         answer = _answer(item)
     else:
         frames = visible_frames(scene, item, 1)
-        text = f"What does {the(item)} do at {time_token(scene, frames[0])}? Give its segmentation mask."
+        moment = time_token(scene, frames[0])
+        text = f"Give the segmentation mask of {colour_last(item)}. What does it do at {moment}?"
         answer = _answer(item)
     return {
         "frame_idx": frames,

@@ -107,7 +107,7 @@ def _qa_row(
 ) -> dict[str, Any]:
     """Half open questions, half multiple choice. In a folder, frame keys count the files of the folder."""
     if number % 2:
-        options, place = lettered(question, deck)
+        options, place = lettered(question, deck, scene.name)
         text, answer = f"{question.text} {' '.join(options)} {_CHOICE_END}", options[place]
     else:
         text, answer = question.text, question.statement

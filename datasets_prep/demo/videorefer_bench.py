@@ -59,7 +59,7 @@ def build(config: DemoConfig) -> Corpus:
 
 
 def _row(scene: Scene, question: RegionQuestion, deck: Deck) -> dict[str, Any]:
-    options, place = lettered(question, deck)
+    options, place = lettered(question, deck, scene.name)
     frames = dict(enumerate(frame_indexes(scene)))
     annotation = []
     for index in question.objects:

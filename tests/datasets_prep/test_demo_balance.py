@@ -12,11 +12,13 @@ from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.st_align import build as build_st_align
 from datasets_prep.demo.staging import train_scenes
 from pipeline.config.demo import DemoConfig
+from pipeline.fingerprint import digest, plain
+from pipeline.plan import REVISION, Kind
 
 
 @pytest.fixture(scope="module")
 def corpora() -> dict[str, Corpus]:
-    config = DemoConfig(train_videos=400, mvbench_items=120, mevis_share=0, damage=False)
+    config = DemoConfig(train_videos=400, mvbench_items=240, mevis_share=0, damage=False)
     return {corpus.name: corpus for corpus in build_corpora(config)}
 
 
@@ -28,7 +30,7 @@ def choice_of(row: dict) -> tuple[str, str, list[str], str]:
     """Question, letter, options, answer text of a multiple-choice row."""
     human, reply = (turn["value"] for turn in row["conversations"])
     body = human.split("\n", 1)[1] if human.startswith("<") else human
-    options = re.findall(r"^(?:\()?[A-D][.)] (.*?)\.$", body, flags=re.M)
+    options = re.findall(r"^(?:\()?[A-D][.)] (.*?)\.?$", body, flags=re.M)
     question = body.split("\nOptions:")[0].removeprefix("Question: ")
     letter = re.match(r"\(?([A-D])", reply)
     assert letter is not None
@@ -70,7 +72,7 @@ def test_yes_and_no_come_equally_often(corpora: dict[str, Corpus]) -> None:
 
 def test_mvbench_answers_are_even(corpora: dict[str, Corpus]) -> None:
     rows = [row for rows in corpora["mvbench"].documents.values() for row in rows]
-    assert len(rows) == 120
+    assert len(rows) == 240
     for task in ("object_existence", "action_count", "moving_direction", "moving_attribute"):
         listed = corpora["mvbench"].documents[f"json/{task}.json"]
         counts = Counter(row["answer"] for row in listed)
@@ -96,3 +98,12 @@ def test_no_constant_span_fits_the_grounding_questions() -> None:
         if a < b
     )
     assert best < 0.5
+
+
+def test_another_text_needs_another_revision() -> None:
+    """Artifacts are found by revision and settings: changed corpora must not pass for those made before."""
+    config = DemoConfig(train_videos=8, mvbench_items=7, mevis_valid_videos=2, videorefer_bench_items=4)
+    written = [(c.name, c.documents, c.texts) for c in build_corpora(config)]
+    assert (REVISION[Kind.CORPORA], digest(plain(written))[:12]) == (2, "3545a1d50922"), (
+        "what the corpora step writes has changed: raise REVISION in pipeline/plan.py, and pin the new digest"
+    )
