@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.metrics.aggregate import Row, Score
@@ -15,7 +15,7 @@ from pipeline import cluster, progress
 from pipeline.config.evaluation import EvaluationConfig
 from pipeline.errors import UserError
 from pipeline.fingerprint import digest, plain
-from pipeline.schema.shards import ShardReader
+from pipeline.schema.shards import ShardReader, SourceEntry
 from pipeline.step import StepContext, StepResult
 
 PREDICTIONS = "predictions"
@@ -45,19 +45,19 @@ def evaluate(context: StepContext) -> StepResult:
         seed=context.seed,
     )
     reader = ShardReader(data.location)
-    available = {b.source: reader.count(b.source) for b in config.benchmarks}
-    _refuse_empty(available)
+    prepared = {b.source: reader.manifest.source(b.source) for b in config.benchmarks}
+    _refuse_empty(prepared)
     parts = [
         c for b in config.benchmarks for c in chunks(b.source, reader.keys(b.source), b.limit, context.seed)
     ]
-    for source in available:
+    for source in prepared:
         store.prune(source, sum(c.source == source for c in parts))
 
     with cluster.connect(context.plan.ray):
         scores = _scores(setup, parts, f"evaluate {context.spec.subject}")
 
     found = metric_rows(config.benchmarks, scores)
-    counts = summary(config.benchmarks, scores, available)
+    counts = summary(config.benchmarks, scores, prepared)
     write_scores(context.out, scores)
     write_metrics(context.out, found, counts, made_from)
     with context.tracker as run:
@@ -139,8 +139,8 @@ def _actors(config: EvaluationConfig, gpu: bool) -> int:
     return min(config.actors, fit)
 
 
-def _refuse_empty(available: dict[str, int]) -> None:
-    empty = [source for source, count in available.items() if not count]
+def _refuse_empty(prepared: Mapping[str, SourceEntry]) -> None:
+    empty = [source for source, entry in prepared.items() if not entry.kept]
     if empty:
         raise UserError(
             f"benchmark {empty[0]}",

@@ -16,6 +16,7 @@ from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Row, Score, rows
 from pipeline.config.evaluation import BenchmarkConfig
 from pipeline.errors import UserError
+from pipeline.schema.shards import SourceEntry
 from pipeline.storage import Location
 
 SCORES, METRICS = "scores.parquet", "metrics.json"
@@ -67,15 +68,22 @@ def metric_rows(benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequ
 
 
 def summary(
-    benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]], available: Mapping[str, int]
+    benchmarks: Sequence[BenchmarkConfig],
+    scores: Mapping[str, Sequence[Score]],
+    prepared: Mapping[str, SourceEntry],
 ) -> dict[str, Any]:
-    """By benchmark: how it was asked, how many of its samples were scored, and why some failed."""
+    """By benchmark: how it was asked, how many of its samples were scored, and why some failed.
+
+    ``available`` samples passed preparation; of ``read`` records those in ``rejects`` did not, by reason.
+    """
     return {
         b.source: {
             "family": str(b.family),
             "style": str(b.style),
             "samples": len(scores.get(b.source, ())),
-            "available": available[b.source],
+            "available": prepared[b.source].kept,
+            "read": prepared[b.source].read,
+            "rejects": dict(prepared[b.source].rejects),
             "failures": dict(
                 sorted(Counter(s.failure for s in scores.get(b.source, ()) if s.failure).items())
             ),

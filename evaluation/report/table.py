@@ -157,6 +157,12 @@ def _footnotes(
             notes.append(
                 f"{b.source}: {entry['samples']} of its {entry['available']} samples, chosen by name."
             )
+        if rejects := entry.get("rejects"):
+            reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejects.items()))
+            notes.append(
+                f"{b.source}: {sum(rejects.values()):,} of its {entry['read']:,} records were rejected in "
+                f"preparation ({reasons}) and are in no mean."
+            )
     for style in (PromptStyle.LLAVA_VIDEO, PromptStyle.PREPARED):
         asked = [b.source for b in benchmarks if b.style is style]
         if asked:

@@ -39,7 +39,11 @@ def made() -> table.Table:
         ]
         for i, cp in enumerate(("init", "stage1", "stage2"))
     }
-    counts = {"mv": {"samples": 20, "available": 50}, "uf": {"samples": 20, "available": 20}}
+    rejects = {"span_outside": 4, "media_missing": 1}
+    counts = {
+        "mv": {"samples": 20, "available": 50, "read": 1055, "rejects": rejects},
+        "uf": {"samples": 20, "available": 20, "read": 20, "rejects": {}},
+    }
     return table.make(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
 
 
@@ -65,6 +69,11 @@ def test_text_of_the_table() -> None:
     assert "Counting" not in text  # types of questions do not
     assert "tIoU" not in text  # a metric without samples is no line
     assert "20 of its 50 samples" in text
+    words = " ".join(text.split())
+    assert (
+        "mv: 5 of its 1,055 records were rejected in preparation (media_missing 1, span_outside 4)" in words
+    )
+    assert "uf: " not in words
     assert "llava_video" in text
     assert "SAvg" in text
     assert max(map(len, text.splitlines())) <= table.WIDTH
