@@ -13,6 +13,7 @@ from torch import Tensor
 
 from evaluation.prediction import Prediction
 from pipeline.checkpoint import MODEL, TOKENIZER
+from pipeline.errors import UserError
 from pipeline.schema import masks as codec
 from pipeline.schema import temporal
 from pipeline.schema.sample import MaskTrack, Sample, Task, TimeSpan, Turn
@@ -49,7 +50,7 @@ class Predictor:
     """One loaded checkpoint on one device.
 
     ``locate`` gives the local path of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
-    as in training; on a CPU it is float32.
+    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in.
     """
 
     def __init__(
@@ -65,13 +66,19 @@ class Predictor:
         self.device = torch.device("cuda" if use_gpu else "cpu")
         self.digest, self.max_new_tokens = digest, max_new_tokens
         self.model = load_model(checkpoint / MODEL).eval().to(self.device)
+        if not use_gpu:
+            self.model.float()
         self.codec = PromptCodec(load_tokenizer(checkpoint / TOKENIZER))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
         self._locate = locate
         self._sides = {view: self.processor.side(view) for view in View}
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        """One prediction per request, in order. A sample that cannot be read gets one with its failure."""
+        """One prediction per request, in order. A sample that cannot be read gets one with its failure.
+
+        What is no fault of the sample (a missing file, a store that does not answer) is raised: stored as an
+        answer, it would make the score depend on the machine that computed it.
+        """
         begun = time.monotonic()
         frames: dict[int, Frames] = {}
         examples: dict[int, Example] = {}
@@ -80,8 +87,10 @@ class Predictor:
             try:
                 frames[i] = Frames(self._locate(request.sample), self._sides)
                 examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
-            except (ValueError, IndexError, OSError) as error:
-                failures[i] = _reason(request.sample, frames.get(i), error)
+            except UserError:
+                raise
+            except (ValueError, IndexError) as error:
+                failures[i] = _reason(request.sample, frames[i], error)
         texts: dict[int, str] = {}
         segs: dict[int, Tensor] = {}
         if examples:
@@ -96,7 +105,9 @@ class Predictor:
             if i in segs and len(segs[i]):
                 try:
                     tracks = self._masks(request.sample, frames[i], segs[i])
-                except (ValueError, IndexError, OSError) as error:
+                except UserError:
+                    raise
+                except (ValueError, IndexError) as error:
                     failures[i] = _reason(request.sample, frames[i], error)
             predictions.append(
                 Prediction(
@@ -166,9 +177,7 @@ def spans_in(text: str, sample: Sample) -> tuple[TimeSpan, ...]:
     )
 
 
-def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
+def _reason(sample: Sample, frames: Frames, error: Exception) -> str:
     """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
-    if frames is None:
-        return f"{sample.video.path} is missing"
     text = " ".join(str(error).replace(str(frames.path), sample.video.path).split())
     return f"not readable: {text[:300]}"

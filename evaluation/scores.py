@@ -45,7 +45,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "measure": measure,
                 "value": value,
                 "weight": score.weights.get(measure, 1.0),
-                "failure": score.failure,
+                "failure": score.failures.get(measure),
             }
             for source, found in scores.items()
             for score in found

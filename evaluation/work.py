@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-CHUNK_SAMPLES = 8  # small enough to share out the last minutes evenly, large enough to fill a batch
+CHUNK_SAMPLES = 16  # small enough to share out the last minutes evenly, and the largest batch
 MAX_LOSSES = 3  # actors that a chunk may take down with it before the step gives up
 
 
@@ -26,12 +26,17 @@ class Chunk:
     keys: tuple[str, ...]
 
 
+def ranked(keys: Sequence[str], seed: int, purpose: str) -> list[int]:
+    """All indices, by the hash of (seed, purpose, key)."""
+    ranks = [_rank(key, seed, purpose) for key in keys]
+    return sorted(range(len(keys)), key=lambda i: (ranks[i], i))
+
+
 def choose(keys: Sequence[str], limit: int | None, seed: int, purpose: str) -> list[int]:
-    """Indices of at most ``limit`` keys, those with the smallest hash of (seed, purpose, key), in order."""
-    indices = range(len(keys))
+    """Indices of at most ``limit`` keys, the first in rank, in their own order."""
     if limit is None or limit >= len(keys):
-        return list(indices)
-    return sorted(sorted(indices, key=lambda i: (_rank(keys[i], seed, purpose), i))[:limit])
+        return list(range(len(keys)))
+    return sorted(ranked(keys, seed, purpose)[:limit])
 
 
 def chunks(source: str, keys: Sequence[str], limit: int | None, seed: int) -> list[Chunk]:

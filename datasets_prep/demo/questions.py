@@ -179,11 +179,14 @@ class Choice(Protocol):
 
 
 def dealt(question: Choice, deck: Deck, name: str) -> tuple[list[str], int]:
-    """Options in their final order and the answer's place, each place equally often for each answer.
+    """Options in their final order and the answer's place.
 
-    The other options are shuffled by ``name``, the scene's: by the question alone, one order would go with
-    one answer, and a reader of the options could guess it.
+    Yes and no, and numbers, stand in their natural order; their answers are even, so their places are too. Of
+    other options each place comes up equally often for each answer, and the rest is shuffled by ``name``, the
+    scene's: by the question alone, one order would go with one answer, and a reader could guess it.
     """
+    if question.kind in (Kind.EXISTENCE, Kind.COUNT):
+        return list(question.options), question.options.index(question.answer)
     place = deck.deal(len(question.options), f"{question.kind}/{question.answer}")
     rng = stream(0, "order", name, question.text, place, *question.options)
     order = shuffled(rng, [option for option in question.options if option != question.answer])

@@ -20,11 +20,11 @@ OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Measures of one answer, and the first thing that went wrong."""
+    """Measures of one answer, and by measure what went wrong."""
 
     values: dict[str, float]
     weights: dict[str, float]
-    failure: str | None
+    failures: dict[str, str]
 
 
 def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judged:
@@ -37,8 +37,11 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
             not prediction.failure and choice.first_token(prediction.text, sample.answer_index)
         ),
     }
-    failure = prediction.failure or (None if chosen is not None else "no option in the answer")
-    return Judged(values=values, weights={}, failure=failure)
+    if prediction.failure:
+        failures = dict.fromkeys(values, prediction.failure)
+    else:  # the published rules always find an option
+        failures = {} if chosen is not None else {"accuracy": "no option in the answer"}
+    return Judged(values=values, weights={}, failures=failures)
 
 
 def judge_span(sample: Sample, prediction: Prediction) -> Judged:
@@ -55,7 +58,8 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judged:
     for threshold in (0.3, 0.5, 0.7):
         values[f"R@{threshold}"] = temporal.found(iou, threshold)
         values[f"R@{threshold} or equal"] = temporal.found(iou, threshold, strict=False)
-    return Judged(values=values, weights={}, failure=prediction.failure or temporal.span_failure(spans))
+    failure = prediction.failure or temporal.span_failure(spans)
+    return Judged(values=values, weights={}, failures=dict.fromkeys(values, failure) if failure else {})
 
 
 def judge_masks(sample: Sample, prediction: Prediction) -> Judged:
@@ -86,7 +90,8 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judged:
     values, weights = _means(every, OF_ALL_FRAMES)
     values_shown, weights_shown = _means(shown, OF_SHOWN_FRAMES)
     weights |= dict.fromkeys(weights_shown, float(len(shown)))
-    return Judged(values=values | values_shown, weights=weights, failure=failure)
+    values |= values_shown
+    return Judged(values=values, weights=weights, failures=dict.fromkeys(values, failure) if failure else {})
 
 
 def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks.JF, bool]], str | None]:

@@ -23,7 +23,7 @@ def score(sample: Sample, prediction: Prediction) -> Score:
         category=sample.category,
         values=judged.values,
         weights=judged.weights,
-        failure=judged.failure,
+        failures=judged.failures,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from evaluation.metrics.choice import letter
 from pipeline.config.evaluation import PromptStyle
+from pipeline.errors import UserError
 from pipeline.schema.sample import REGION, Role, Sample, Turn
 
 _BARE_REGION = re.compile(r"(?<!\[)" + re.escape(REGION) + r"(?!\])")
@@ -40,9 +41,11 @@ def with_options(sample: Sample) -> tuple[Turn, ...]:
     text = question(sample)
     missing = [choice for choice in sample.choices if choice.rstrip(". ") not in text]
     if missing:
-        raise ValueError(
-            f"{sample.key}: style prepared asks the question as it was prepared, but that does not name the"
-            f" option {missing[0]!r}; choose style published or llava_video"
+        raise UserError(
+            f"{sample.dataset}, sample {sample.key}",
+            f"style prepared asks the question as it was prepared, but that does not name the option "
+            f"{missing[0]!r}.",
+            "Choose style published or llava_video.",
         )
     return asked(text)
 

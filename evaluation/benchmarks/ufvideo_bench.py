@@ -15,12 +15,12 @@ def score(sample: Sample, prediction: Prediction) -> Score:
     """Masks of every sample; the span too where the true answer holds one (PixTRQA)."""
     masks = judge_masks(sample, prediction)
     if not sample.spans:
-        values, failure = masks.values, masks.failure
+        values, failures = masks.values, masks.failures
     else:
         span = judge_span(sample, prediction)
-        values, failure = masks.values | span.values, masks.failure or span.failure
+        values, failures = masks.values | span.values, masks.failures | span.failures
     return Score(
-        key=sample.key, category=sample.category, values=values, weights=masks.weights, failure=failure
+        key=sample.key, category=sample.category, values=values, weights=masks.weights, failures=failures
     )
 
 

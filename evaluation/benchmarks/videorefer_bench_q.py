@@ -15,7 +15,7 @@ from pipeline.schema.sample import Sample
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One question; its type is the category."""
     judged = judge_choice(sample, prediction, choice.lettered(prediction.text, sample.choices))
-    return Score(key=sample.key, category=sample.category, values=judged.values, failure=judged.failure)
+    return Score(key=sample.key, category=sample.category, values=judged.values, failures=judged.failures)
 
 
 VIDEOREFER_BENCH_Q = Benchmark(

@@ -20,15 +20,20 @@ class Score:
     """What one prediction is worth.
 
     ``values`` holds one number in 0-1 per measure; a measure that does not apply to the sample is left out.
-    ``weights`` says how much a value counts where that is not 1. ``failure`` says why there was nothing, or
-    not all, to score; its values are what a useless answer earns, not blanks.
+    ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why there was
+    nothing, or not all, to score: such a value is what a useless answer earns, not a blank.
     """
 
     key: str
     values: Mapping[str, float]
-    failure: str | None = None
+    failures: Mapping[str, str] = field(default_factory=dict)
     category: str = ""
     weights: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def failure(self) -> str | None:
+        """The first thing that went wrong with the answer, under whichever measure."""
+        return next(iter(self.failures.values()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +99,7 @@ def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score])
         metric=metric.name,
         value=fold(metric, bearing),
         samples=len(bearing),
-        failures=sum(s.failure is not None for s in bearing),
+        failures=sum(metric.of in s.failures for s in bearing),
         main=metric.main,
     )
 

@@ -15,7 +15,7 @@ from evaluation.prediction import Prediction
 from evaluation.report import charts
 from evaluation.report.pictures import picture
 from evaluation.report.table import percent
-from evaluation.work import choose
+from evaluation.work import ranked
 from evaluation.worker import local_video
 from pipeline import video as videos
 from pipeline.config.evaluation import BenchmarkConfig
@@ -67,13 +67,7 @@ def pick(keys: Sequence[str], categories: Sequence[str], count: int, seed: int, 
     queues = {}
     for kind in kinds:
         own = [i for i, c in enumerate(categories) if c == kind]
-        order = [choose([keys[i] for i in own], n, seed, "report") for n in range(1, len(own) + 1)]
-        seen: list[int] = []
-        for chosen in order:  # sets grow by one, so the newcomer is the next in rank
-            seen += [own[i] for i in chosen if own[i] not in seen]
-            if len(seen) >= count:
-                break
-        queues[kind] = seen
+        queues[kind] = [own[k] for k in ranked([keys[i] for i in own], seed, "report")[:count]]
     turns = [i for round_ in zip_longest(*queues.values()) for i in round_ if i is not None]
     return turns[: count * len(kinds) if each else count]
 

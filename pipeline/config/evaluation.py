@@ -66,7 +66,7 @@ class EvaluationConfig(Config):
     report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
     # Where it runs; not fingerprinted.
     actors: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
     use_gpu: bool = True
     cpus_per_actor: float = Field(default=4, gt=0)
     torch_threads: int | None = Field(default=None, ge=1)

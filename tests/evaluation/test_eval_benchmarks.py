@@ -112,7 +112,7 @@ def test_means_over_samples_and_over_categories() -> None:
 
 
 def test_a_failed_sample_stays_in_every_denominator() -> None:
-    good, bad = Score(key="g", values={"a": 1.0}), Score(key="b", values={"a": 0.0}, failure="gone")
+    good, bad = Score(key="g", values={"a": 1.0}), Score(key="b", values={"a": 0.0}, failures={"a": "gone"})
     [row] = rows("bench", (Metric(name="A", of="a"),), [good, bad, bad])
     assert (row.value, row.samples, row.failures) == (pytest.approx(1 / 3), 3, 2)
 
