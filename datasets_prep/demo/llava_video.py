@@ -29,7 +29,7 @@ def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
             # Real ids are strings in one list and integers in the next, and repeat between lists.
             row = {"id": index if number else str(index), "data_source": bucket, "video": video}
             corpus.videos.append((scene, f"{bucket}/{video}"))
-            asked = scene_questions(scene, deck)
+            asked = scene_questions(scene, deck, config.questions)
             open_rows.append({**row, "conversations": _open_ended(scene, asked[:_OE_PER_VIDEO])})
             for question in asked[:_MC_PER_VIDEO]:
                 choice_rows.append({**row, "conversations": multiple_choice(question, deck, scene.name)})

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.encode import FrameFolder
-from datasets_prep.demo.questions import Kind, Question, ask, dealt, existence
+from datasets_prep.demo.questions import Question, ask, dealt, existence
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import find_scene
 from pipeline.config.demo import DemoConfig
+from pipeline.config.demo import QuestionKind as Kind
 
 _FOLDER_FPS = 3
 
@@ -61,19 +62,26 @@ def build(config: DemoConfig) -> Corpus:
     """Every item has a scene of its own, searched for the answer that keeps the task's answers even."""
     corpus = Corpus(name="mvbench")
     deck = Deck(config.seed, "mvbench")
-    for task, count in zip(TASKS, _counts(config.mvbench_items), strict=True):
+    tasks = _tasks(config)
+    for task, count in zip(tasks, _counts(tasks, config.mvbench_items), strict=True):
         rows = [_item(config, corpus, task, number, deck) for number in range(count)]
         corpus.add_list(f"json/{task.name}.json", rows)
     return corpus
 
 
-def _counts(total: int) -> list[int]:
+def _tasks(config: DemoConfig) -> list[Task]:
+    """The tasks that the chosen kinds of questions leave something to ask in."""
+    kept = [replace(task, kinds=tuple(k for k in task.kinds if k in config.questions)) for task in TASKS]
+    return [task for task in kept if task.kinds]
+
+
+def _counts(tasks: list[Task], total: int) -> list[int]:
     """Items per task: at least one each, the rest by weight, largest remainders first."""
-    weights = [task.weight for task in TASKS]
-    spare = total - len(TASKS)
-    exact = [spare * (w - 1) / (sum(weights) - len(TASKS)) for w in weights]
+    weights = [task.weight for task in tasks]
+    spare = total - len(tasks)
+    exact = [spare * w / sum(weights) for w in weights]
     counts = [int(part) for part in exact]
-    order = sorted(range(len(TASKS)), key=lambda k: counts[k] - exact[k])
+    order = sorted(range(len(tasks)), key=lambda k: counts[k] - exact[k])
     for k in order[: spare - sum(counts)]:
         counts[k] += 1
     return [1 + n for n in counts]

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
 from datasets_prep.demo.phrases import direction, sentence, the
 from datasets_prep.demo.rng import Deck, pick, shuffled, stream
 from datasets_prep.demo.scene import Colour, Scene, SceneObject, Shape
+from pipeline.config.demo import QuestionKind as Kind
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")
 _BY_COLOUR = 0.5  # share of existence questions that ask for a colour, whatever the shape
 _HARD_NO = 0.3  # share of other "no" answers in which the colour is there, in another shape
 _OPTIONS = 4
-
-
-class Kind(StrEnum):
-    EXISTENCE = "existence"
-    COLOUR_PRESENT = "colour_present"
-    COLOUR_OF_SHAPE = "colour_of_shape"
-    SHAPE_OF_COLOUR = "shape_of_colour"
-    COLOUR_OF_MOVING = "colour_of_moving"
-    COLOUR_OF_LARGEST = "colour_of_largest"
-    COUNT = "count"
-    LAST = "last"
-    DIRECTION = "direction"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,8 +183,13 @@ def dealt(question: Choice, deck: Deck, name: str) -> tuple[list[str], int]:
     return order, place
 
 
-def scene_questions(scene: Scene, deck: Deck) -> list[Question]:
-    """Existence and then every other question that the scene answers, in an order of its own."""
-    kinds = shuffled(stream(scene.seed, "kinds", scene.name), [k for k in Kind if k is not Kind.EXISTENCE])
-    asked = [ask(scene, kind) for kind in kinds]
-    return [existence(scene, bool(deck.deal(2, "existence"))), *(q for q in asked if q is not None)]
+def scene_questions(scene: Scene, deck: Deck, kinds: Sequence[Kind]) -> list[Question]:
+    """Existence, every other question of ``kinds`` that the scene answers in an order of its own, and at the
+    end existence with the other answer."""
+    order = shuffled(stream(scene.seed, "kinds", scene.name), [k for k in Kind if k is not Kind.EXISTENCE])
+    asked = [ask(scene, kind) for kind in order if kind in kinds]
+    found = [question for question in asked if question is not None]
+    if Kind.EXISTENCE not in kinds:
+        return found
+    present = bool(deck.deal(2, "existence"))
+    return [existence(scene, present), *found, existence(scene, not present)]

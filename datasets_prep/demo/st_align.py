@@ -10,7 +10,7 @@ from datasets_prep.demo.phrases import event, sentence, the
 from datasets_prep.demo.questions import dealt, scene_questions
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene, SceneObject
-from pipeline.config.demo import DemoConfig
+from pipeline.config.demo import DemoConfig, QuestionKind
 
 OUT = "{<TEMP-OUTPUT><TEMP-OUTPUT>}"
 _SPLIT_EVERY = 8  # one video in eight is annotated on a part of it only
@@ -40,7 +40,7 @@ def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
         clip = _clip(scene) if index % _SPLIT_EVERY == 3 else None
         rows[name].extend(_temporal_rows(scene, name, video, clip))
         corpus.videos.append((scene, f"videos/ShareGPT4Video/{_file_name(scene)}"))
-        rows["videoqa"].extend(_question_rows(scene, _file_name(scene), deck))
+        rows["videoqa"].extend(_question_rows(scene, _file_name(scene), deck, config.questions))
     if config.damage and rows["vtime"]:
         _add_damage(corpus, rows["vtime"])
     for stage, name, _ in FILES:
@@ -121,10 +121,12 @@ def _reference(scene: Scene, video: str, item: SceneObject, clip: Clip | None) -
     return _row(scene, "tr", video, clip, texts, inputs=(item.first_frame, item.end_frame))
 
 
-def _question_rows(scene: Scene, video: str, deck: Deck) -> list[dict[str, Any]]:
+def _question_rows(
+    scene: Scene, video: str, deck: Deck, kinds: Sequence[QuestionKind]
+) -> list[dict[str, Any]]:
     """Multiple choice with "(A)" options, as in the instruction sets behind ST-Align's VideoQA part."""
     rows = []
-    for k, question in enumerate(scene_questions(scene, deck)[:_QA_PER_VIDEO]):
+    for k, question in enumerate(scene_questions(scene, deck, kinds)[:_QA_PER_VIDEO]):
         options, place = dealt(question, deck, scene.name)
         lines = [f"({chr(65 + i)}) {option}" for i, option in enumerate(options)]
         text = f"Question: {question.text}\nOptions:\n" + "\n".join(lines) + f"\n{QA_END}"

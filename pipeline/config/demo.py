@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -9,6 +10,20 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Config
 
 Share = float
+
+
+class QuestionKind(StrEnum):
+    """What multiple-choice and open questions are about."""
+
+    EXISTENCE = "existence"
+    COLOUR_PRESENT = "colour_present"
+    COLOUR_OF_SHAPE = "colour_of_shape"
+    SHAPE_OF_COLOUR = "shape_of_colour"
+    COLOUR_OF_MOVING = "colour_of_moving"
+    COLOUR_OF_LARGEST = "colour_of_largest"
+    COUNT = "count"
+    LAST = "last"
+    DIRECTION = "direction"
 
 
 class DemoConfig(Config):
@@ -28,6 +43,11 @@ class DemoConfig(Config):
     st_align_share: Share = Field(default=1.0, ge=0, le=1)
     internvid_tg_share: Share = Field(default=0.5, ge=0, le=1)
 
+    questions: tuple[QuestionKind, ...] = Field(
+        default=tuple(QuestionKind),
+        min_length=1,
+        description="Kinds of questions in LLaVA-Video, ST-Align and MVBench; easy ones teach a toy.",
+    )
     mvbench_items: int = Field(default=24, ge=7, description="questions over seven tasks, easy ones first")
     mevis_valid_videos: int = Field(default=10, ge=1, description="two expressions each")
     videorefer_bench_items: int = Field(default=20, ge=1, description="asked over the valid_u videos")
@@ -48,6 +68,8 @@ class DemoConfig(Config):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if len(set(self.questions)) < len(self.questions):
+            raise ValueError("questions names a kind twice; name each once")
         if self.colours <= self.max_objects:
             raise ValueError(
                 f"colours={self.colours} must exceed max_objects={self.max_objects}: "
