@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -156,7 +157,7 @@ def _bounds(scene: Scene, kind: Kind) -> tuple[float, float]:
 
 
 def _stills(scene: Scene, path: str) -> FrameFolder:
-    """Three frames a second, numbered from 00001."""
-    count = int(scene.duration * _FOLDER_FPS)
+    """Three frames a second, numbered from 00001, the last one for what is left of a third of a second."""
+    count = math.ceil(scene.duration * _FOLDER_FPS - 1e-9)
     indexes = tuple(min(scene.frames - 1, int(k * scene.fps / _FOLDER_FPS)) for k in range(count))
     return FrameFolder(path=path, indexes=indexes, names=tuple(f"{k + 1:05d}.jpg" for k in range(count)))
