@@ -23,7 +23,7 @@ class Reason(StrEnum):
     TURNS = "turns"  # not user, assistant, user, assistant ...
     REGION_COUNT = "region_count"  # <region> in user text and annotated objects differ in number
     TARGET_COUNT = "target_count"  # [SEG] in assistant text and target objects differ in number
-    SPAN_COUNT = "span_count"  # spans written in assistant text and spans of the sample differ in number
+    SPAN_COUNT = "span_count"  # times written in the text are not those of the sample
     EMPTY_REGION = "empty_region"  # a pointed-at object without a pixel in any annotated frame
     BAD_CHOICE = "bad_choice"  # the answer is none of the options
     DUPLICATE_KEY = "duplicate_key"
@@ -36,6 +36,7 @@ class Reason(StrEnum):
     MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not hold
     SPAN_OUTSIDE = "span_outside"
     BAD_SPAN = "bad_span"  # reversed, without length, or not a number
+    UNFORESEEN = "unforeseen"  # it broke code that expected nothing of the kind; the detail has the error
 
 
 class RejectError(ValueError):
@@ -44,6 +45,15 @@ class RejectError(ValueError):
     def __init__(self, reason: Reason, detail: str) -> None:
         self.reason, self.detail = reason, detail
         super().__init__(f"{reason}: {detail}")
+
+
+# What one odd record can raise in code that did not foresee it. One record never ends a preparation.
+ODD = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+
+
+def unforeseen(error: Exception, where: str) -> RejectError:
+    """The reject for an error that nobody foresaw; ``where`` names the record or the video."""
+    return RejectError(Reason.UNFORESEEN, f"{where}: {type(error).__name__}: {error}")
 
 
 class Unit(StrEnum):

@@ -96,7 +96,7 @@ def probe(drafts: Sequence[ray.ObjectRef], resolve: Resolve) -> pa.Table:
     for rows in _each(drafts, _media_column):
         distinct.update(zip(rows["media_id"].to_pylist(), rows["media"].to_pylist(), strict=True))
     distinct.pop("", None)
-    nothing = {"media_id": "", "reason": "", "detail": "", "place": "", "video": None}
+    nothing = {"media_id": "", "reason": "", "detail": "", "video": None}
     tables = [pa.Table.from_pylist([nothing], schema=MEDIA_SCHEMA)]
     if distinct:
         items = [{"media_id": name, "media": distinct[name]} for name in sorted(distinct)]

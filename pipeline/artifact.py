@@ -16,7 +16,7 @@ from pipeline.storage import Location
 
 RECORD_FORMAT = 1
 RECORD_NAME = "record.json"
-_USERINFO = re.compile(r"(?<=://)[^/@\s]*@")
+_USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
 
 
 def has_credentials(uri: str) -> bool:
@@ -53,6 +53,7 @@ class ArtifactRecord(_Frozen):
     schema_version: int
     code: CodeVersion
     inputs: dict[str, InputRef]
+    places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; no part of the fingerprint
     config: dict[str, Any]  # the part of the plan that bears identity
     summary: dict[str, Any]  # counts and the like
     created: str  # UTC, ISO 8601

@@ -9,7 +9,7 @@ from pipeline import artifact
 from pipeline.artifact import Artifact, InputRef
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.external import external_inputs, storage_root
+from pipeline.external import external_inputs, media_places, storage_root
 from pipeline.plan import Decision, StepSpec, decide, fingerprints, folder, steps
 from pipeline.storage import Location
 
@@ -23,6 +23,7 @@ class Board:
     external: Mapping[str, Mapping[str, InputRef]]
     prints: Mapping[str, str]
     found: Mapping[str, Artifact | None]
+    places: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     def spec(self, name: str) -> StepSpec:
         """One step. Raises UserError for a name that the plan does not have."""
@@ -40,7 +41,7 @@ class Board:
     def decide(self, forced: frozenset[str] = frozenset()) -> tuple[Decision, ...]:
         """What to do about each step."""
         records = {name: made.record if made else None for name, made in self.found.items()}
-        return decide(self.specs, self.prints, records, forced)
+        return decide(self.specs, self.prints, records, forced, self.places)
 
 
 def survey(plan: Plan) -> Board:
@@ -52,4 +53,6 @@ def survey(plan: Plan) -> Board:
         specs, {name: {k: r.digest for k, r in refs.items()} for name, refs in external.items()}
     )
     found = {s.name: artifact.load(root / folder(s.name, prints[s.name])) for s in specs}
-    return Board(root, specs, external, prints, found)
+    corpora = root / folder("corpora", prints["corpora"]) if "corpora" in prints else root
+    places = {s.name: media_places(plan, s, corpora) for s in specs}
+    return Board(root, specs, external, prints, found, places)

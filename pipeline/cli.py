@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from pipeline.config.runtime import RayConfig
 
 _PLAN_HELP = "the plan file (YAML)"
+_FOLLOW_EVERY_S = 1.0
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -79,7 +82,7 @@ def _parser() -> argparse.ArgumentParser:
     logs = add("logs", _logs, "Print what a submitted job, or a step of `ufvideo run`, has printed.")
     logs.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
     plan_arguments(logs)
-    logs.add_argument("--follow", action="store_true", help="go on until the job ends")
+    logs.add_argument("--follow", action="store_true", help="go on until the job ends, or the step is made")
     return parser
 
 
@@ -95,11 +98,16 @@ def _run(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     from pipeline.board import survey
     from pipeline.config.load import load_plan
-    from pipeline.plan import State
+    from pipeline.plan import State, up_to
+    from pipeline.reach import preflight
 
     plan = load_plan(options.plan, options.set)
+    preflight(plan)
     board = survey(plan)
-    decisions = board.decide(frozenset(getattr(options, "force_step", ())))
+    until, forced = getattr(options, "until", None), frozenset(getattr(options, "force_step", ()))
+    for name in (*sorted(forced), *([until] if until else [])):
+        board.spec(name)  # refuses a name that the plan does not have
+    decisions = up_to(board.decide(forced), until)
     for decision in decisions:
         place = board.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
@@ -113,17 +121,18 @@ def _submit(options: argparse.Namespace) -> int:
     from pipeline.board import survey
     from pipeline.config.load import load_plan
     from pipeline.errors import UserError
-    from pipeline.runner import refuse_unreachable, write_plan
+    from pipeline.reach import preflight
+    from pipeline.runner import write_plan
 
     plan = load_plan(options.plan, options.set)
+    preflight(plan)
     board = survey(plan)
-    if plan.ray.address is None and plan.ray.dashboard is None:
+    if not plan.ray.elsewhere:
         raise UserError(
             f"{options.plan}, ray",
             "names no cluster to submit to.",
             "Set ray.dashboard to its job server (http://host:8265), or use ufvideo run.",
         )
-    refuse_unreachable(plan)
     plan_file = write_plan(plan, board.root)
     with jobs.job_server(plan.ray) as server:
         command = jobs.module_command("pipeline", ["run", plan_file.uri], embedded=False)
@@ -136,6 +145,7 @@ def _submit(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from pipeline.board import survey
     from pipeline.config.load import load_plan
+    from pipeline.notes import missing_media
 
     plan = load_plan(options.plan, options.set)
     if options.job:
@@ -146,7 +156,8 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
         return 0
     board = survey(plan)
-    for decision in board.decide():
+    decisions = board.decide()
+    for decision in decisions:
         made = board.found[decision.spec.name]
         counts = (
             "  ".join(f"{k} {v}" for k, v in made.record.summary.items() if isinstance(v, int | float | str))
@@ -156,10 +167,13 @@ def _status(options: argparse.Namespace) -> int:
         took = f"{made.record.seconds:.0f} s" if made else ""
         line = f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<26} {took:>7}  {counts[:100]}"
         print(line.rstrip())
+    for note in missing_media(plan, board, decisions):
+        print(note)
     return 0
 
 
 def _logs(options: argparse.Namespace) -> int:
+    from pipeline import artifact
     from pipeline.board import survey
     from pipeline.config.load import load_plan
     from pipeline.errors import UserError
@@ -175,7 +189,9 @@ def _logs(options: argparse.Namespace) -> int:
                 f"has no log here ({path}).",
                 "Only steps that `ufvideo run` started have one.",
             )
-        print(path.read_text(encoding="utf-8"), end="")
+        _print_log(
+            path, (lambda: artifact.load(board.folder(options.job)) is None) if options.follow else None
+        )
         return 0
     from pipeline import jobs, progress
 
@@ -190,10 +206,21 @@ def _logs(options: argparse.Namespace) -> int:
     return 0
 
 
+def _print_log(path: Path, goes_on: Callable[[], bool] | None) -> None:
+    """Print a file, and what is appended to it as long as ``goes_on``."""
+    with path.open(encoding="utf-8") as file:
+        while True:
+            last = goes_on is None or not goes_on()  # asked first, so that the last read misses nothing
+            print(file.read(), end="", flush=True)
+            if last:
+                return
+            time.sleep(_FOLLOW_EVERY_S)
+
+
 def _cluster_of(plan: Plan) -> RayConfig:
     from pipeline.errors import UserError
 
-    if plan.ray.address is None and plan.ray.dashboard is None:
+    if not plan.ray.elsewhere:
         raise UserError(
             "ray",
             "the plan names no cluster, so there are no submitted jobs.",

@@ -81,7 +81,7 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
         _start(config, jobs=jobs)
     _hush()
     try:
-        yield Cluster(jobs_url=config.dashboard or _jobs_url(), embedded=address is None)
+        yield Cluster(jobs_url=_server_url(config), embedded=address is None)
     finally:
         ray.shutdown()
 
@@ -109,6 +109,18 @@ def _join(address: str, *, quiet: bool) -> None:
             f"no Ray cluster answers ({error}).",
             "Start it, or leave the address out.",
         ) from None
+    except ray.exceptions.AuthenticationError as error:
+        raise unauthenticated(f"ray.address: {address}", error) from None
+
+
+def unauthenticated(where: str, error: Exception) -> UserError:
+    """What to say when a cluster does not take this machine's token."""
+    problem = str(getattr(error, "message", error)).partition(". ")[0].strip(" .")
+    return UserError(
+        where,
+        f"the cluster asks for a token ({problem}).",
+        "Set RAY_AUTH_MODE=token, and the cluster's token in RAY_AUTH_TOKEN or ~/.ray/auth_token.",
+    )
 
 
 def _start(config: RayConfig, *, jobs: bool) -> None:
@@ -169,6 +181,13 @@ def _own_arguments() -> Iterator[None]:
         yield
     finally:
         services.start_ray_process = original
+
+
+def _server_url(config: RayConfig) -> str | None:
+    # The plan's address may be a tunnel of the machine that submitted, which leads nowhere from a job.
+    if in_job():
+        return _jobs_url() or config.dashboard
+    return config.dashboard or _jobs_url()
 
 
 def _jobs_url() -> str | None:

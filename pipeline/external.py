@@ -10,7 +10,7 @@ from pipeline.checkpoint import start_config
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import digest, file_sha256, hash_cache
-from pipeline.plan import Kind, StepSpec, outside_paths
+from pipeline.plan import CORPORA, Kind, StepSpec, outside_paths
 from pipeline.storage import Location
 
 ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt")
@@ -57,6 +57,24 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
             start_config(made.location, plan.model.resolved, spec.subject)
         out["checkpoint"] = made.ref
     return out
+
+
+def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tuple[str, ...]]:
+    """The media folders of each source, resolved, for the step that writes them into the dataset.
+
+    A dataset names its videos by these folders, so it is made again when they change. They are no part of
+    its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
+    redone.
+    """
+    if spec.kind is not Kind.PREPARE:
+        return {}
+
+    def place(path: str) -> str:
+        if path.startswith(CORPORA):
+            return (corpora / path.removeprefix(CORPORA).lstrip("/")).uri
+        return Location.parse(path, plan.storage.cache).uri
+
+    return {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
 
 
 def _content(plan: Plan, where: str, path: str, suffixes: Sequence[str]) -> InputRef:

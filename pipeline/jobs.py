@@ -10,7 +10,7 @@ import shlex
 import sys
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,24 +19,17 @@ from typing import Any
 from pipeline import cluster
 from pipeline.config.runtime import RayConfig
 from pipeline.errors import UserError
-from pipeline.fingerprint import COMMIT_ENV, code_version
+from pipeline.fingerprint import COMMIT_ENV, PACKAGES, code_version
 from pipeline.orphan import OWNER, owner_token
 from pipeline.progress import ENV as PROGRESS_ENV
 
 HOME = Path(__file__).resolve().parents[1]  # the folder that holds the four packages
-UPLOAD_EXCLUDES = (
-    ".git",
-    ".venv",
-    "/runs",
-    "/mlruns",
-    "/tests",
-    "/build",
-    "/dist",
-    "*.egg-info",
-    "__pycache__",
-    ".*_cache",
-)
+UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
+# In the manner of .gitignore: everything but these, so that data, weights and credentials stay here. Ray asks
+# about the folder itself too, as `.`, and takes nothing at all where that is excluded.
+UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
 _TAIL_TRIES = 5
+_LOST_S = 120.0  # so long a job server may be away
 _STOP_WAIT_S = 10.0
 _AGENT_WAIT_S = 90.0
 _POLL_S = 0.2
@@ -92,7 +85,7 @@ def submit(
     """Start a job and return its id.
 
     On an embedded cluster the job sees this machine's files, so nothing is uploaded, and it dies with this
-    process. On another cluster the project's folder goes along; credentials do not.
+    process. On another cluster the project's code and plans go along, and nothing else.
     """
     variables = {
         PROGRESS_ENV: "json",
@@ -140,6 +133,24 @@ def printed(server: JobServer, job_id: str) -> list[str]:
     return server.client.get_job_logs(job_id).splitlines()
 
 
+def live(server: JobServer, root: str, steps: Collection[str]) -> str | None:
+    """The id of a job that is making any of these steps in this storage root, whoever submitted it.
+
+    Steps are told by the folders of their artifacts, as ``submit`` was given them by the runner.
+    """
+    listed = _patiently(server.client.list_jobs, "ray job server", "Check that the cluster runs.")
+    for job in listed:
+        named = job.metadata or {}
+        if (
+            job.submission_id
+            and not job.status.is_terminal()
+            and named.get("root") == root
+            and set(named.get("steps", "").split()) & set(steps)
+        ):
+            return job.submission_id
+    return None
+
+
 def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
     """The lines that a job prints, as they come, until it ends.
 
@@ -164,9 +175,9 @@ def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[s
 
 
 def wait(server: JobServer, job_id: str) -> Outcome:
-    """Wait for a job's end."""
+    """Wait for a job's end. Raises UserError if its server stays away; the job may run on then."""
     while True:
-        now = server.client.get_job_info(job_id)
+        now = _patiently(lambda: server.client.get_job_info(job_id), f"job {job_id}", _look(job_id))
         if now.status.is_terminal():
             status = str(now.status.value)
             return Outcome(status == "SUCCEEDED", status, now.driver_exit_code, now.message or "")
@@ -183,6 +194,7 @@ def stop(server: JobServer, job_id: str) -> None:
 
 
 def _client(url: str) -> Any:
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.ERROR)
@@ -194,6 +206,8 @@ def _client(url: str) -> Any:
             f"does not answer ({error}).",
             "Check ray.dashboard, and that the cluster runs.",
         ) from None
+    except AuthenticationError as error:
+        raise cluster.unauthenticated(f"ray job server {url}", error) from None
 
 
 def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) -> None:
@@ -213,18 +227,40 @@ def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) 
             lines.put(rest)
 
     try:
-        for _ in range(_TAIL_TRIES):
+        tries = _TAIL_TRIES
+        while tries:
+            whole = False
             with suppress(Exception):
                 asyncio.run(read())
+                whole = True
             if _ended(server, job_id):
-                break
+                if whole:
+                    break
+                tries -= 1  # the connection was lost before the last lines came
             time.sleep(1.0)
+    except UserError:
+        pass  # `wait` meets the same and says so
     finally:
         lines.put(None)
 
 
 def _ended(server: JobServer, job_id: str) -> bool:
-    try:
-        return server.client.get_job_status(job_id).is_terminal()
-    except (RuntimeError, OSError):
-        return True
+    status = _patiently(lambda: server.client.get_job_status(job_id), f"job {job_id}", _look(job_id))
+    return status.is_terminal()
+
+
+def _patiently(ask: Callable[[], Any], where: str, fix: str) -> Any:
+    """Ask the job server again while it is away, for a bounded time."""
+    deadline = time.monotonic() + _LOST_S
+    while True:
+        try:
+            return ask()
+        except (OSError, RuntimeError) as error:
+            if time.monotonic() > deadline:
+                problem = f"its server has not answered for {_LOST_S:.0f} s ({str(error)[:200]})."
+                raise UserError(where, problem, fix) from None
+            time.sleep(1.0)
+
+
+def _look(job_id: str) -> str:
+    return f"The job may run on; look with: ufvideo logs {job_id} PLAN --follow."

@@ -16,6 +16,7 @@ from pipeline.config.plan import Plan
 from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
 from pipeline.fingerprint import digest, plain
+from pipeline.schema.version import SCHEMA_VERSION
 
 CORPORA = "${corpora}"
 
@@ -168,11 +169,14 @@ def decide(
     prints: Mapping[str, str],
     found: Mapping[str, ArtifactRecord | None],
     forced: frozenset[str] = frozenset(),
+    places: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> tuple[Decision, ...]:
     """What to do about each step, from the records that were found under their fingerprints.
 
     A step is done if its record is there and its inputs' content is still what it was made from. A forced
-    step runs again, and those after it only if it turns out to make something else.
+    step runs again, and those after it only if it turns out to make something else. ``places`` says, by
+    step, where the inputs lie now that are in no fingerprint; a step whose record says another place runs
+    again in the same way.
     """
     out = []
     for spec in specs:
@@ -192,12 +196,28 @@ def decide(
                 and name in record.inputs
                 and now.digest != record.inputs[name].digest
             ]
+            moved = _moved(record.places, (places or {}).get(spec.name, {}))
             if changed:
                 reason = f"made from another build of {', '.join(changed)}"
+            elif moved:
+                reason = f"media folders changed: {', '.join(moved)}"
             else:
                 state, reason = State.DONE, f"made {record.created}"
         out.append(Decision(spec=spec, fingerprint=prints[spec.name], state=state, reason=reason))
     return tuple(out)
+
+
+def up_to(decisions: Sequence[Decision], until: str | None) -> tuple[Decision, ...]:
+    """The decisions about one step and everything that it needs; all of them without a step."""
+    if until is None:
+        return tuple(decisions)
+    by_name = {d.spec.name: d for d in decisions}
+    wanted, queue = set(), [until]
+    while queue:
+        name = queue.pop()
+        wanted.add(name)
+        queue += by_name[name].spec.needs
+    return tuple(d for d in decisions if d.spec.name in wanted)
 
 
 def folder(name: str, print_: str) -> str:
@@ -212,7 +232,7 @@ def _prepare_identity(plan: Plan) -> dict[str, Any]:
     ]
     sources = [_without(s, "annotations", "masks", "media") for s in plan.data.sources]
     data = {**_without(plan.data, "sources"), "sources": sources, "paths_in_corpora": from_corpora}
-    return {"data": data, "seed": plan.seed}
+    return {"data": data, "seed": plan.seed, "schema_version": SCHEMA_VERSION}
 
 
 def _init_identity(plan: Plan) -> dict[str, Any]:
@@ -249,6 +269,15 @@ def _report_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]
 
 def _without(config: Any, *names: str) -> dict[str, Any]:
     return {k: v for k, v in plain(config).items() if k not in names}
+
+
+def _moved(made: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [name for name in now if tuple(made.get(name, ())) != tuple(now[name])]
+
+
+def media_outside(source: SourceConfig) -> tuple[str, ...]:
+    """Media folders of a source that lie outside the demo corpora."""
+    return tuple(path for path in source.media if not path.startswith(CORPORA))
 
 
 def outside_paths(source: SourceConfig) -> dict[str, str]:

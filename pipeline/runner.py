@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 from collections import deque
@@ -14,15 +13,14 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline import display as shows
-from pipeline import progress
+from pipeline import notes, progress
 from pipeline.board import Board, survey
-from pipeline.cluster import in_job
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version, digest, plain
-from pipeline.plan import Decision, State
+from pipeline.fingerprint import digest, plain
+from pipeline.plan import Decision, State, up_to
+from pipeline.reach import preflight
 from pipeline.storage import Location
-from pipeline.tracking import tracking_uri
 
 if TYPE_CHECKING:
     from pipeline.jobs import JobServer
@@ -34,26 +32,26 @@ _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 def run(plan: Plan, plan_path: str, until: str | None = None, forced: Iterable[str] = ()) -> int:
     """Make everything of a plan that is not there yet, then print the result. Returns the exit code."""
+    preflight(plan)
     board = survey(plan)
-    tracking_uri(plan)  # refuses what cannot be used, before anything starts
     again = frozenset(forced)
     for name in (*again, *([until] if until else [])):
         board.spec(name)
-    decisions = _up_to(board.decide(again), until)
+    decisions = up_to(board.decide(again), until)
     todo = [d for d in decisions if d.state is State.TODO]
-    _note_other_code(board, decisions)
+    for note in (*notes.other_code(board, decisions), *notes.missing_media(plan, board, decisions)):
+        print(note)
     if not todo:
         print(f"{plan.name}: all {len(decisions)} steps are done, nothing to do.")
         print_result(board, plan_path)
         return 0
-    refuse_unreachable(plan)
     plan_file = write_plan(plan, board.root)
     from pipeline import jobs
 
     print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
     with jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
-        while group := _next_group(_up_to(board.decide(again), until), again):
+        while group := _next_group(up_to(board.decide(again), until), again):
             job = _Job(plan, board, group, plan_file, display, force=group[0].spec.name in again)
             if code := job.run(server):
                 return code
@@ -124,17 +122,23 @@ class _Job:
 
         self.display.start(self.step)
         command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
-        job = jobs.submit(server, command, {}, {"steps": " ".join(self.names)})
+        root = self.board.root.uri
+        folders = [self.board.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
+        # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
+        other = None if server.embedded else jobs.live(server, root, folders)
+        job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
         self._log(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
-        with closing(jobs.follow(server, job)) as lines:
+        if other:
+            self._log(f"--- job {job} was there already; it is followed, no other is started")
+        with closing(jobs.follow(server, job, stops=other is None)) as lines:
             for line in lines:
                 self._take(line)
         outcome = jobs.wait(server, job)
         if outcome.ok:
             found = survey(self.plan).found
             missing = [n for n in self.names if found.get(n) is None]
-            if not missing:
-                return 0
+            if other or not missing:
+                return 0  # what the other job was not asked for is still to do, and comes next
             self.tail.append(
                 f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
             )
@@ -188,41 +192,3 @@ def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[D
             break
         group.append(decision)
     return group
-
-
-def _up_to(decisions: tuple[Decision, ...], until: str | None) -> tuple[Decision, ...]:
-    if until is None:
-        return decisions
-    by_name = {d.spec.name: d for d in decisions}
-    wanted, queue = set(), [until]
-    while queue:
-        name = queue.pop()
-        wanted.add(name)
-        queue += by_name[name].spec.needs
-    return tuple(d for d in decisions if d.spec.name in wanted)
-
-
-def _note_other_code(board: Board, decisions: tuple[Decision, ...]) -> None:
-    present = code_version()
-    other = [
-        d.spec.name
-        for d in decisions
-        if d.state is State.DONE
-        and (made := board.found[d.spec.name])
-        and made.record.code.source_digest != present.source_digest
-    ]
-    if other:
-        were = "was" if len(other) == 1 else "were"
-        print(f"Note: {', '.join(other)} {were} made by another version of the code and kept; ", end="")
-        print("--force-step NAME makes one again.")
-
-
-def refuse_unreachable(plan: Plan) -> None:
-    """A cluster elsewhere cannot write into this machine's relative folder."""
-    remote = plan.ray.address is not None or plan.ray.dashboard is not None
-    if remote and not in_job() and "://" not in plan.storage.root and not os.path.isabs(plan.storage.root):
-        raise UserError(
-            f"storage.root: {plan.storage.root}",
-            "is relative to this machine's working folder, but the plan runs on a cluster.",
-            "Use s3://bucket/prefix, or the absolute path of a folder that all its machines share.",
-        )

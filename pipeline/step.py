@@ -24,6 +24,7 @@ from pipeline.errors import UserError
 from pipeline.fingerprint import code_version
 from pipeline.orphan import die_with_owner
 from pipeline.plan import CORPORA, State, StepSpec
+from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.storage import Location
 
 if TYPE_CHECKING:
@@ -128,8 +129,6 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
         result = builder(context)
     finally:
         shutil.rmtree(context.scratch, ignore_errors=True)
-    from pipeline.schema.arrow import SCHEMA_VERSION
-
     record = ArtifactRecord(
         step=context.spec.name,
         kind=context.spec.kind,
@@ -138,6 +137,7 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
         schema_version=SCHEMA_VERSION,
         code=code_version(),
         inputs={n: a.ref for n, a in context.inputs.items()} | dict(board.external[context.spec.name]),
+        places=dict(board.places[context.spec.name]),
         config=dict(context.spec.identity),
         summary=result.summary,
         created=artifact.now(),

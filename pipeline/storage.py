@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import posixpath
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -164,7 +165,7 @@ class Location:
             return
         target = self.local_path
         target.parent.mkdir(parents=True, exist_ok=True)
-        temp = Path(tempfile.mkdtemp(prefix=_TEMP, dir=target.parent))
+        temp = Path(tempfile.mkdtemp(prefix=f"{_TEMP}{target.name}-", dir=target.parent))
         try:
             shutil.copytree(source, temp, dirs_exist_ok=True)
             temp.chmod(0o755)
@@ -223,11 +224,18 @@ class Location:
             os.unlink(self.uri)
 
     def sweep(self) -> None:
-        """Remove temporary files and folders that killed writers left below this local folder.
+        """Remove temporary files and folders that killed writers left below this local folder, or beside it.
 
-        Only for a folder that nobody else is writing to. An interrupted write to S3 leaves nothing to see.
+        Only for a folder that nobody else is writing to. A copy of ``put_dir`` lies beside its target and
+        carries its name, so those of other folders stay. An interrupted write to S3 leaves nothing to see.
         """
-        for stale in list(Path(self.uri).rglob(_TEMP + "*")) if self.is_local else ():
+        if not self.is_local:
+            return
+        place = Path(self.uri)
+        # mkdtemp's random part has no hyphen: what is for `a-b` is not taken for a copy of `a`.
+        own = re.compile(rf"{re.escape(_TEMP + place.name)}-[a-z0-9_]+")
+        beside = [p for p in place.parent.glob(_TEMP + "*") if own.fullmatch(p.name)]
+        for stale in (*beside, *place.rglob(_TEMP + "*")):
             Location(str(stale)).delete()
 
     def cache_dir(self) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import yaml
 
-from pipeline.artifact import has_credentials, without_credentials
+from pipeline.artifact import without_credentials
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.external import storage_root
@@ -34,19 +34,20 @@ _SECRET = re.compile(
 def tracking_uri(plan: Plan) -> str:
     """Where this plan's runs are written: as the plan says, else MLFLOW_TRACKING_URI, else an SQLite file.
 
-    Raises UserError for a password in the plan: plans are copied into the storage root and to MLflow.
+    Raises UserError where that file would be lost: with a remote storage root it lies below the working
+    folder, which is a temporary one for a job on a cluster.
     """
     if plan.tracking.uri:
-        if has_credentials(plan.tracking.uri):
-            raise UserError(
-                f"tracking.uri: {without_credentials(plan.tracking.uri)}",
-                "holds credentials.",
-                "Set them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
-                "or the whole address in MLFLOW_TRACKING_URI.",
-            )
         return plan.tracking.uri
     if told := os.environ.get("MLFLOW_TRACKING_URI"):
         return told
+    if plan.ray.elsewhere and not storage_root(plan).is_local:
+        raise UserError(
+            "tracking.uri",
+            "is not set, and with a remote storage root MLflow's database would lie in a temporary folder "
+            "of the cluster and be lost.",
+            "Set it to an MLflow server (http://host:5000), or set MLFLOW_TRACKING_URI on the cluster.",
+        )
     return f"sqlite:///{_local_home(plan) / 'mlflow.db'}"
 
 

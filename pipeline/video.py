@@ -66,22 +66,15 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
     )
 
 
-def timestamps(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_FPS) -> np.ndarray:
-    """Start of every frame in seconds since the first one, float64 [num_frames]; right for variable rates."""
-    if frames or path.is_dir():
-        return np.arange(len(frames) or len(list_frames(path))) / folder_fps
-    starts_s, _, _ = _scan(path)
-    return np.asarray(starts_s, np.float64) - starts_s[0]
-
-
 def list_frames(folder: Path) -> tuple[str, ...]:
-    """Names of the still images in a folder, in order; other files are no frames."""
+    """Names of the still images in a folder, in order; hidden and other files are no frames."""
     if not folder.is_dir():
         raise VideoError(f"{folder}: no such folder")
-    names = sorted(n for n in os.listdir(folder) if n.lower().endswith((".jpg", ".jpeg", ".png", ".webp")))
-    if not names:
+    names = (n for n in os.listdir(folder) if not n.startswith("."))
+    frames = tuple(sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg", ".png", ".webp"))))
+    if not frames:
         raise VideoError(f"{folder}: holds no jpg, png or webp frames")
-    return tuple(n for n in names if not n.startswith("."))
+    return frames
 
 
 def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
@@ -288,7 +281,9 @@ def _image(path: Path) -> Any:
 
     try:
         return Image.open(path)
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:
+    except UnidentifiedImageError as error:  # an OSError; its text is the path
+        raise VideoError(f"{path}: no readable image (of no known format)") from error
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise VideoError(f"{path}: no readable image ({_plain(error)})") from error
 
 

@@ -19,7 +19,7 @@ class Files:
     """One unit of reading, on the local disk.
 
     ``name`` is what tells this file from others of its source: empty for the only one, else the relative
-    path without its suffix. It becomes a part of every key.
+    path, without its suffix where no two files differ in that alone. It becomes a part of every key.
     """
 
     annotations: Path

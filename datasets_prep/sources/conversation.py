@@ -12,7 +12,7 @@ from pipeline.schema.sample import Role
 
 _MARKER = re.compile(r"[ \t]*\n?[ \t]*<(?:video|image)>[ \t]*\n?[ \t]*")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
-_WRITTEN_SPAN = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}")
+_WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
 _OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\)?\s*(.*?)\s*$")
 
 
@@ -56,15 +56,16 @@ def without_markers(text: str) -> str:
     return _MARKER.sub(gap, text).strip()
 
 
-def read_written_spans(turns: Sequence[DraftTurn]) -> Times:
-    """Spans that a source has written already as ``{<TEMP-012><TEMP-047>}`` become marks in bins."""
+def read_written_times(turns: Sequence[DraftTurn]) -> Times:
+    """Spans ``{<TEMP-012><TEMP-047>}`` and lone tokens that a source has written already become marks."""
     times: list[DraftSpan] = []
 
     def mark(found: re.Match[str]) -> str:
-        times.append(DraftSpan(start=int(found[1]), end=int(found[2]), unit=Unit.BINS))
+        start, end, lone = found.groups()
+        times.append(DraftSpan(start=int(lone or start), end=int(end) if end else None, unit=Unit.BINS))
         return time_mark(len(times) - 1)
 
-    changed = tuple(DraftTurn(role=t.role, text=_WRITTEN_SPAN.sub(mark, t.text)) for t in turns)
+    changed = tuple(DraftTurn(role=t.role, text=_WRITTEN_TIME.sub(mark, t.text)) for t in turns)
     return Times(turns=changed, times=tuple(times))
 
 

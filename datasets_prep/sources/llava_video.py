@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from datasets_prep.draft import Draft
 from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key
-from datasets_prep.sources.conversation import answer_index, options_in, read_written_spans, turns_of
+from datasets_prep.sources.conversation import answer_index, options_in, read_written_times, turns_of
 from datasets_prep.sources.json_stream import records
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
@@ -30,8 +30,9 @@ class LlavaVideo:
         """A row with options in its only question is a multiple choice, one with spans a temporal task."""
         raw = mapping(record.raw)
         origin = str(raw.get("data_source", ""))
-        spoken = read_written_spans(turns_of(raw.get("conversations")))
-        choices = options_in(spoken.turns[0].text) if len(spoken.turns) == 2 else ()
+        turns = turns_of(raw.get("conversations"))
+        choices = options_in(turns[0].text) if len(turns) == 2 else ()  # with times as they are written
+        spoken = read_written_times(turns)
         task = Task.CHOICE if choices else Task.TEMPORAL if spoken.times else Task.QA
         return [
             Draft(
@@ -41,7 +42,7 @@ class LlavaVideo:
                 turns=spoken.turns,
                 times=spoken.times,
                 choices=choices,
-                answer_index=answer_index(spoken.turns[1].text, choices) if choices else -1,
+                answer_index=answer_index(turns[1].text, choices) if choices else -1,
                 category=origin,
                 type=origin,
             )

@@ -76,6 +76,7 @@ class MetaExpressions:
         turns = [DraftTurn(role=Role.USER, text=question.replace("{expression}", words))]
         targets: tuple[DraftTrack, ...] = ()
         if "masks" in raw:
+            _check_ids(said)
             targets = (_target(raw["masks"], len(frames)),)
             turns.append(DraftTurn(role=Role.ASSISTANT, text=answer.replace("{expression}", words)))
         return [
@@ -108,10 +109,26 @@ def _target(masks: dict[str, Any], frames: int) -> DraftTrack:
     return DraftTrack(masks=tuple((i, tuple(track[i] for track in masks.values())) for i in range(frames)))
 
 
+def _check_ids(said: Mapping[str, Any]) -> None:
+    """An expression that nothing fits (ReVOS has some) says so by two empty lists, not by leaving ids out."""
+    ids, objects = said.get("anno_id"), said.get("obj_id")
+    if ids is None:
+        raise RejectError(
+            Reason.MALFORMED, "`anno_id` is missing: which masks of mask_dict.json it means is not said"
+        )
+    if not _listed(ids) and _listed(objects):
+        raise RejectError(Reason.MALFORMED, f"`anno_id` is empty, but `obj_id` names objects: {objects!r}")
+
+
+def _listed(ids: Any) -> list[Any]:
+    """A single id may stand without a list."""
+    return ids if isinstance(ids, list) else [] if ids is None else [ids]
+
+
 def _masks(expression: Any, places: dict[str, tuple[int, int]], copy: BinaryIO) -> dict[str, Any]:
-    ids = expression.get("anno_id", []) if isinstance(expression, Mapping) else []
+    ids = expression.get("anno_id") if isinstance(expression, Mapping) else None
     found: dict[str, Any] = {}
-    for name in map(str, ids if isinstance(ids, list) else [ids]):
+    for name in map(str, _listed(ids)):
         if name in places:
             at, length = places[name]
             copy.seek(at)

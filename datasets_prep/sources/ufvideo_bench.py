@@ -16,7 +16,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
 from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key, text_field, whole
-from datasets_prep.sources.conversation import read_written_spans, turns_of, without_markers
+from datasets_prep.sources.conversation import read_written_times, turns_of, without_markers
 from datasets_prep.sources.json_stream import records
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
@@ -67,7 +67,7 @@ class UfvideoBench:
             turns, regions, targets = turns_of(_dialogue(raw["conversations"])), (), tracks
         if not all(t.masks for t in targets):
             raise RejectError(Reason.TARGET_COUNT, "an object has no frame to be segmented")
-        spoken = read_written_spans(_with_targets(turns, len(targets)))
+        spoken = read_written_times(_with_targets(turns, len(targets)))
         return [
             Draft(
                 key=record.key,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
 from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key
-from datasets_prep.sources.conversation import read_written_spans, turns_of
+from datasets_prep.sources.conversation import read_written_times, turns_of
 from datasets_prep.sources.json_stream import records
 from pipeline.config.data import RegionMode, SourceConfig
 from pipeline.schema.sample import REGION, Role, Task
@@ -30,7 +30,7 @@ class VideoRefer:
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Regions in the order of their ``<region>``; ``new_id`` means one frame, but for multi."""
         raw = mapping(record.raw)
-        spoken = read_written_spans(turns_of(raw.get("conversations")))
+        spoken = read_written_times(turns_of(raw.get("conversations")))
         asked = sum(t.text.count(REGION) for t in spoken.turns if t.role is Role.USER)
         objects = objects_of(raw.get("annotation"), asked)
         if asked != len(objects) or not asked:

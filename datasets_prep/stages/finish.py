@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from datasets_prep.draft import TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
@@ -31,15 +31,15 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
     clock = _Clock(video, source.outside_spans)
     clip = clock.set_clip(draft.clip) if draft.clip else None
     written = [clock.resolve(time) for time in draft.times]
-    spans: list[TimeSpan] = []
+    spans: dict[Role, list[TimeSpan]] = {role: [] for role in Role}
+    instants: list[TimeSpan] = []
     turns = []
     for turn in draft.turns:
-        used = [written[int(i)] for i in re.findall(TIME_MARK, turn.text)]
-        if turn.role is Role.ASSISTANT:
-            spans.extend(time for time in used if isinstance(time, TimeSpan))
-        turns.append(
-            Turn(role=turn.role, text=re.sub(TIME_MARK, lambda m: _text(written[int(m[1])]), turn.text))
-        )
+        for index in map(int, re.findall(TIME_MARK, turn.text)):
+            said = instants if draft.times[index].end is None else spans[turn.role]
+            said.append(written[index])
+        text = re.sub(TIME_MARK, lambda m: _text(draft.times[int(m[1])], written[int(m[1])]), turn.text)
+        turns.append(Turn(role=turn.role, text=text))
     if draft.frame_size and draft.frame_size != (video.height, video.width):
         claimed = "x".join(map(str, draft.frame_size))
         raise RejectError(
@@ -56,7 +56,9 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         turns=tuple(turns),
         regions=tuple(regions),
         targets=tuple(_track(track, video) for track in draft.targets),
-        spans=tuple(spans),
+        spans=tuple(spans[Role.ASSISTANT]),
+        question_spans=tuple(spans[Role.USER]),
+        instants=tuple(instants),
         clip=clip,
         expression=draft.expression,
         choices=draft.choices,
@@ -75,18 +77,19 @@ class _Clock:
         self.clamped = False
 
     def set_clip(self, clip: DraftSpan) -> TimeSpan:
+        assert clip.end is not None, "a clip has an end"
         span = self.resolve(clip)
-        assert isinstance(span, TimeSpan), "a clip has an end"
         self._start_s, self._length_s = span.start_s, span.end_s - span.start_s
         return span
 
-    def resolve(self, time: DraftSpan) -> TimeSpan | int:
-        """A span, or the bin of an instant."""
+    def resolve(self, time: DraftSpan) -> TimeSpan:
+        """A span; for an instant its start is its end."""
         for value in (time.start, time.end):
             if value is not None and not math.isfinite(value):
                 raise RejectError(Reason.BAD_SPAN, f"time {value}")
         if time.end is None:
-            return temporal.to_bin(self._inside(self._seconds(time.start, time.unit)), self._length_s)
+            at = self._inside(self._seconds(time.start, time.unit))
+            return temporal.span(at, at, self._length_s, clip_start_s=self._start_s)
         if time.end < time.start or (time.end == time.start and time.unit not in (Unit.FRAMES, Unit.BINS)):
             raise RejectError(
                 Reason.BAD_SPAN, f"{time.start:g} to {time.end:g} {time.unit} is reversed or has no length"
@@ -101,14 +104,12 @@ class _Clock:
         if start >= self._length_s or end <= 0:
             raise RejectError(Reason.SPAN_OUTSIDE, self._where(start, end))
         start, end = self._inside(start, end), self._inside(end, start)
-        bins = (
-            (int(time.start), int(time.end))
-            if time.unit is Unit.BINS
-            else (temporal.to_bin(start, self._length_s), temporal.to_bin(end, self._length_s))
-        )
-        return TimeSpan(
-            start_s=self._start_s + start, end_s=self._start_s + end, start_bin=bins[0], end_bin=bins[1]
-        )
+        span = temporal.span(start, end, self._length_s, clip_start_s=self._start_s)
+        if time.unit is not Unit.BINS:
+            return span
+        # What was written is kept: a bin that stood for half a bin around it would come back as two.
+        start_bin, end_bin = (min(int(value), temporal.LAST_BIN) for value in (time.start, time.end))
+        return replace(span, start_bin=start_bin, end_bin=end_bin)
 
     def _seconds(self, value: float, unit: Unit) -> float:
         """Seconds from the start of the clip."""
@@ -136,8 +137,8 @@ class _Clock:
         return f"{said} s in {self._start_s:.3f}-{end_s:.3f} s of a video of {self._video.duration_s:.3f} s"
 
 
-def _text(time: TimeSpan | int) -> str:
-    return temporal.write(time) if isinstance(time, TimeSpan) else temporal.token(time)
+def _text(time: DraftSpan, resolved: TimeSpan) -> str:
+    return temporal.token(resolved.start_bin) if time.end is None else temporal.write(resolved)
 
 
 def _track(track: DraftTrack, video: VideoRef) -> MaskTrack:
@@ -158,7 +159,7 @@ def _mask(frame: int, forms: Sequence[Any], video: VideoRef) -> str:
     try:
         counts = [masks.from_source(form, height, width) for form in forms]
         return counts[0] if len(counts) == 1 else masks.union(counts, height, width)
-    except (ValueError, TypeError, IndexError) as error:
+    except (ArithmeticError, ValueError, TypeError, IndexError) as error:
         raise RejectError(Reason.BAD_MASK, f"frame {frame}: {error}") from error
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from datasets_prep.draft import Reason, RejectError
+from datasets_prep.draft import Reason, RejectError, unforeseen
 from datasets_prep.stages.read import reject_fields
 from pipeline import video
 from pipeline.schema.arrow import SAMPLE_SCHEMA
@@ -22,7 +22,6 @@ MEDIA_SCHEMA = pa.schema(
         ("media_id", pa.string()),
         ("reason", pa.string()),
         ("detail", pa.string()),
-        ("place", pa.string()),  # where it was found or looked for; for the rejects table
         ("video", SAMPLE_SCHEMA.field("video").type),
     ]
 )
@@ -40,20 +39,20 @@ def probe_media(media: pa.Table, resolve: Callable[[str], Location]) -> pa.Table
 
 def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
     roots, candidates, frames, fps = json.loads(media)
-    place = candidates[0]
     try:
-        location, path = _find([resolve(r) for r in roots], candidates)
-        place = location.uri
+        location, path = _find(roots, resolve, candidates)
         found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
     except RejectError as error:
-        return {**reject_fields(error), "place": place, "video": None}
+        return {**reject_fields(error), "video": None}
     fields = {name: getattr(found, name) for name in VideoRef.__slots__}
-    return {"reason": "", "detail": "", "place": place, "video": fields}
+    return {"reason": "", "detail": "", "video": fields}
 
 
-def _find(roots: list[Location], candidates: list[str]) -> tuple[Location, str]:
+def _find(
+    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
+) -> tuple[Location, str]:
     """The first place that exists: every candidate below the first root, then below the next."""
-    for root in roots:
+    for root in map(resolve, roots):
         for path in candidates:
             try:
                 place = root.join(path)
@@ -61,31 +60,38 @@ def _find(roots: list[Location], candidates: list[str]) -> tuple[Location, str]:
                 raise RejectError(Reason.MEDIA_MISSING, str(error)) from error
             if place.exists():
                 return place, path
-    raise RejectError(
-        Reason.MEDIA_MISSING, f"{' and '.join(candidates)} in none of {len(roots)} media folder(s)"
-    )
+    # Folders as the plan writes them: where they lie differs between machines.
+    more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
+    raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
 
 
 def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps: float) -> VideoRef:
-    """Probe one file or folder and hash its bytes. Raises RejectError with the reason."""
-    if place.is_dir():
-        local = place.fetch_dir()
-        names = _frame_names(local, frames)
-        files = [local / name for name in names]
-    else:
-        if frames:
-            raise RejectError(
-                Reason.MEDIA_UNREADABLE, f"{path} is a file where a folder of frames is expected"
-            )
-        local, names = place.fetch(), ()
-        files = [local]
+    """Probe one file or folder and hash its bytes. Raises RejectError with the reason.
+
+    Storage that does not answer is no fault of a video, so errors of fetching pass.
+    """
+    is_dir = place.is_dir()
+    if frames and not is_dir:
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path} is a file where a folder of frames is expected")
+    local = place.fetch_dir() if is_dir else place.fetch()
     try:
-        info = video.probe(local, frames=names, folder_fps=folder_fps)
+        return _inspect(local, path, _frame_names(local, frames) if is_dir else (), folder_fps)
     except video.VideoError as error:
         # The message begins with the local path, which differs between machines.
-        raise RejectError(
-            Reason.MEDIA_UNREADABLE, str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
-        ) from error
+        said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path}: {said}") from error
+    except OSError as error:
+        name = f"{path}/{Path(error.filename).name}" if is_dir and error.filename else path
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{name}: {error.strerror or error}") from error
+    except (RejectError, AssertionError, MemoryError):
+        raise
+    except Exception as error:  # decoders have error classes of every kind
+        raise unforeseen(error, path) from error
+
+
+def _inspect(local: Path, path: str, names: tuple[str, ...], folder_fps: float) -> VideoRef:
+    files = [local / name for name in names] or [local]
+    info = video.probe(local, frames=names, folder_fps=folder_fps)
     digests = [_sha256(file) for file in files]
     return VideoRef(
         path=path,
@@ -103,12 +109,9 @@ def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps:
 
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the frames as they lie on disk; a listed name may lack its suffix."""
-    try:
-        there = video.list_frames(folder)
-    except video.VideoError as error:
-        raise RejectError(Reason.MEDIA_UNREADABLE, str(error).removeprefix(f"{folder}: ")) from error
+    there = video.list_frames(folder)
     if not listed:
-        return there
+        return _utf8(there)
     by_stem = {name.rsplit(".", 1)[0]: name for name in reversed(there)}
     known = set(there)
     names = tuple(name if name in known else by_stem.get(name, "") for name in listed)
@@ -117,6 +120,14 @@ def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
         raise RejectError(
             Reason.MEDIA_MISSING, f"{len(missing)} of {len(listed)} frames, the first is {missing[0]}"
         )
+    return _utf8(names)
+
+
+def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, which a shard must be able to hold."""
+    for name in names:
+        if name.encode("utf-8", "replace").decode("utf-8") != name:
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is no UTF-8")
     return names
 
 

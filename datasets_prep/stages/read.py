@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from datasets_prep.draft import Draft, Reason, RejectError
+from datasets_prep.draft import ODD, Draft, Reason, RejectError
 from datasets_prep.sources import READERS, Files, Record
 from pipeline.config.data import SourceConfig, SourceFormat
 from pipeline.errors import UserError
@@ -89,7 +90,9 @@ def read_unit(unit: ReadUnit, seed: int) -> Iterator[pa.Table]:
 
 def reject_fields(error: RejectError) -> dict[str, str]:
     """The columns that tell a reject from the rest."""
-    return {"reason": str(error.reason), "detail": error.detail[:_DETAIL]}
+    # Names of files need not be UTF-8, Arrow's text must be.
+    detail = error.detail[:_DETAIL].encode("utf-8", "replace").decode("utf-8")
+    return {"reason": str(error.reason), "detail": detail}
 
 
 def _convert(
@@ -102,7 +105,7 @@ def _convert(
         drafts = convert(record, source, seed)
     except RejectError as error:
         return [_row(record.key, **reject_fields(error))]
-    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+    except ODD as error:
         # A shape of record that the reader did not foresee: its fault or the file's, but never a lost record.
         problem = RejectError(Reason.MALFORMED, f"{type(error).__name__}: {error}")
         return [_row(record.key, **reject_fields(problem))]
@@ -147,7 +150,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
         )
     if source.format is SourceFormat.META_EXPRESSIONS and len(found) == 1:
         return [("", found[0])]
-    return [(_stem(f.uri[len(root.uri) + 1 :]), f) for f in found]
+    return list(zip(_names([f.uri[len(root.uri) + 1 :] for f in found]), found, strict=True))
 
 
 def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Location]) -> Location | None:
@@ -160,6 +163,13 @@ def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Locati
         return masks
     beside = root / "mask_dict.json"
     return beside if root.is_dir() and beside.exists() else None
+
+
+def _names(paths: Sequence[str]) -> Sequence[str]:
+    """A name for each path, unique: without its suffix, but where only the suffix tells two apart."""
+    stems = Counter(map(_stem, paths))
+    names = [_stem(path) if stems[_stem(path)] == 1 else path for path in paths]
+    return names if len(set(names)) == len(names) else paths
 
 
 def _stem(path: str) -> str:

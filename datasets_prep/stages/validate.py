@@ -58,6 +58,16 @@ def _counts(sample: Sample) -> None:
     written = [span for text in answers for span in temporal.read(text)]
     if written != [(s.start_bin, s.end_bin) for s in sample.spans]:
         raise RejectError(Reason.SPAN_COUNT, f"answers hold spans {written}, the sample {len(sample.spans)}")
+    written = temporal.read_written(asked)
+    if written != [(s.start_bin, s.end_bin) for s in sample.question_spans]:
+        raise RejectError(
+            Reason.SPAN_COUNT, f"questions hold spans {written}, the sample {len(sample.question_spans)}"
+        )
+    tokens = temporal.read_instants("\n".join(t.text for t in sample.turns))
+    if tokens != [s.start_bin for s in sample.instants]:
+        raise RejectError(
+            Reason.SPAN_COUNT, f"the text holds instants {tokens}, the sample {len(sample.instants)}"
+        )
 
 
 def _tracks(sample: Sample) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets_prep.draft import Draft, Reason, RejectError
+from datasets_prep.draft import ODD, Draft, Reason, RejectError, unforeseen
 from datasets_prep.stages.finish import finish
 from datasets_prep.stages.read import DRAFT_SCHEMA, ReadUnit, reject_fields
 from datasets_prep.stages.select import select
@@ -25,7 +25,6 @@ ORDER = ("source", "file", "record", "part")
 INDEX_SCHEMA = pa.schema(
     [
         *(DRAFT_SCHEMA.field(name) for name in (*ORDER, "key", "reason", "detail", "left_out")),
-        ("place", pa.string()),
         ("clamped", pa.bool_()),
     ]
 )
@@ -41,7 +40,7 @@ def finish_rows(drafts: pa.Table, media: pa.Table, config: PrepConfig, seed: int
     for row, medium in zip(drafts.to_pylist(), found, strict=True):
         source = config.sources[row["source"]]
         out = {name: row[name] for name in (*ORDER, "key", "reason", "detail", "left_out")}
-        out |= {"place": medium["place"] or "", "clamped": False, "sample": None}
+        out |= {"clamped": False, "sample": None}
         if not row["reason"] and not row["left_out"]:
             try:
                 if medium["reason"]:
@@ -53,6 +52,8 @@ def finish_rows(drafts: pa.Table, media: pa.Table, config: PrepConfig, seed: int
                 out |= {"clamped": finished.clamped, "sample": to_row(finished.sample)}
             except RejectError as error:
                 out |= reject_fields(error)
+            except ODD as error:
+                out |= reject_fields(unforeseen(error, row["key"]))
         rows.append(out)
     return pa.Table.from_pylist(rows, schema=FINISHED_SCHEMA)
 
@@ -149,15 +150,13 @@ def _without_doubles(index: pa.Table) -> pa.Table:
 
 
 def _rejects(index: pa.Table, config: PrepConfig, files: dict[tuple[int, int], str]) -> pa.Table:
-    bad = index.filter(pc.not_equal(index["reason"], "")).to_pylist()
-    rows = [
-        {
-            "source": config.sources[row["source"]].name,
-            "key": row["key"],
-            "reason": row["reason"],
-            "detail": row["detail"],
-            "file": files[row["source"], row["file"]],
-        }
-        for row in bad
-    ]
+    rows = []
+    for row in index.filter(pc.not_equal(index["reason"], "")).to_pylist():
+        file, detail = files[row["source"], row["file"]], row["detail"]
+        if row["reason"] == Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
+            detail = f"record {row['record']} of {file}: {detail}"
+        source = config.sources[row["source"]].name
+        rows.append(
+            {"source": source, "key": row["key"], "reason": row["reason"], "detail": detail, "file": file}
+        )
     return pa.Table.from_pylist(rows, schema=REJECT_SCHEMA)

@@ -75,6 +75,11 @@ class SourceConfig(Config):
     )
 
 
+def file_stem(source: str) -> str:
+    """What the names of a source's files begin with: ``a/b`` -> ``a__b``."""
+    return source.replace("/", "__")
+
+
 class PrepConfig(Config):
     """Everything that decides the content of the shards."""
 
@@ -94,4 +99,12 @@ class PrepConfig(Config):
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
             raise ValueError(f"source names must be unique, {', '.join(doubled)} is used more than once")
+        owner: dict[str, str] = {}
+        for name in names:
+            other = owner.setdefault(file_stem(name), name)
+            if other != name:
+                raise ValueError(
+                    f"sources {other} and {name} would both write {file_stem(name)}-00000.parquet; "
+                    "rename one of them"
+                )
         return self

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from pipeline.artifact import without_credentials
 from pipeline.config import yaml_file
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
@@ -73,10 +74,14 @@ def _set(data: dict[str, Any], item: str) -> None:
     key, equals, text = item.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
-        raise UserError(f"--set {item}", "is not of the form a.b=c.", "For example --set stages.0.steps=30.")
+        raise UserError(
+            f"--set {without_credentials(item)}",
+            "is not of the form a.b=c.",
+            "For example --set stages.0.steps=30.",
+        )
     here: Any = data
     for i, part in enumerate(parts):
-        where = f"--set {item}"
+        where = f"--set {without_credentials(item)}"
         so_far = ".".join(parts[:i]) or "the plan"
         last = i == len(parts) - 1
         if isinstance(here, list):
@@ -132,6 +137,8 @@ def _problem(item: dict[str, Any]) -> str:
         text = " ".join(text.partition(", ")[2].split()) or text
         return text if text.endswith((".", "?")) else text + "."
     text = text[0].lower() + text[1:]
+    if isinstance(given, str):
+        given = without_credentials(given)
     if isinstance(given, str | int | float | bool) or given is None:
         text += f", not {given!r}"
     return text + "."

@@ -31,8 +31,16 @@ class WeightsConfig(Config):
 
     whole: str | None = Field(default=None, description="A checkpoint in UFVideo's published layout.")
     language: str | None = Field(default=None, description="Folder of a Qwen2 (or VideoRefer) checkpoint.")
+    connector: str | None = Field(
+        default=None, description="Folder of a VideoRefer checkpoint, for its spatio-temporal connector."
+    )
+    regions: str | None = Field(
+        default=None, description="Folder of a VideoRefer checkpoint, for its region encoder."
+    )
     vision: str | None = Field(default=None, description="Folder of a SigLIP checkpoint.")
-    sam2: str | None = Field(default=None, description="Folder or .safetensors file of a SAM 2 checkpoint.")
+    sam2: str | None = Field(
+        default=None, description="The published .pt of SAM 2, or its .safetensors under the same names."
+    )
 
 
 class ModelSection(Config):

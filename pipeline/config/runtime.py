@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from pipeline.artifact import has_credentials
 from pipeline.config.base import Config
 
 
@@ -34,6 +35,22 @@ class RayConfig(Config):
         default=None, ge=80, description="Object store of an embedded cluster."
     )
 
+    @field_validator("address", "dashboard")
+    @classmethod
+    def _holds_no_credentials(cls, text: str | None) -> str | None:
+        # Plans are copied into the storage root and to MLflow. The message must not repeat the value.
+        if text and has_credentials(text):
+            raise ValueError(
+                "holds credentials. Leave them out of the address and set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN in the environment"
+            )
+        return text
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if the work is done by a cluster that is not embedded in the command."""
+        return self.address is not None or self.dashboard is not None
+
 
 class TrackingConfig(Config):
     """Where MLflow runs are written."""
@@ -42,3 +59,13 @@ class TrackingConfig(Config):
         default=None, description="MLflow tracking URI; None: an SQLite file in the storage root."
     )
     experiment: str | None = Field(default=None, description="Experiment name; None: the plan's name.")
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_credentials(cls, text: str | None) -> str | None:
+        if text and has_credentials(text):
+            raise ValueError(
+                "holds credentials. Set them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "or the whole address in MLFLOW_TRACKING_URI"
+            )
+        return text

@@ -8,31 +8,50 @@ import yaml
 
 from pipeline.errors import UserError
 
+_MERGE = "tag:yaml.org,2002:merge"
 
-class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a doubled key instead of keeping the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+def _check_keys(root: yaml.Node, loader: yaml.SafeLoader) -> None:
+    """Refuse a doubled key, of which YAML would keep the last, and a key that is no single value.
+
+    The nodes are looked at before anything is constructed: that writes merged keys (``<<``) into them, which
+    an explicit key may override.
+    """
+    queue, visited = [root], set()
+    while queue:
+        node = queue.pop()
+        if id(node) in visited:
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            queue += node.value
+        if not isinstance(node, yaml.MappingNode):
+            continue
         seen: dict[Any, int] = {}
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
+        for key_node, value_node in node.value:
+            queue.append(value_node)
             line = key_node.start_mark.line + 1
+            where = f"{key_node.start_mark.name}, line {line}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise UserError(
+                    where, "a mapping or a list stands where a key belongs.", "Quote text that holds braces."
+                )
+            key = "<<" if key_node.tag == _MERGE else loader.construct_object(key_node, deep=True)
             if key in seen:
                 raise UserError(
-                    f"{node.start_mark.name}, line {line}",
-                    f"the key {key} stands here and on line {seen[key]}.",
-                    "Keep one of them.",
+                    where, f"the key {key} stands here and on line {seen[key]}.", "Keep one of them."
                 )
             seen[key] = line
-        return super().construct_mapping(node, deep)
 
 
 def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
     """The data of a YAML text, and its node tree for ``line_of``. Raises UserError with the line."""
-    loader = _Loader(text)
+    loader = yaml.SafeLoader(text)
     loader.name = name
     try:
         node = loader.get_single_node()
+        if node is not None:
+            _check_keys(node, loader)
         return (_unshared(loader.construct_document(node)) if node else None), node
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark

@@ -9,8 +9,8 @@ import pyarrow as pa
 
 from pipeline.errors import UserError
 from pipeline.schema.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
+from pipeline.schema.version import SCHEMA_VERSION
 
-SCHEMA_VERSION = 1
 _VERSION_KEY = b"ufvideo_schema_version"
 
 _SPAN = pa.struct(
@@ -48,6 +48,8 @@ SAMPLE_SCHEMA = pa.schema(
         ("regions", pa.list_(_TRACK)),
         ("targets", pa.list_(_TRACK)),
         ("spans", pa.list_(_SPAN)),
+        ("question_spans", pa.list_(_SPAN)),
+        ("instants", pa.list_(_SPAN)),
         ("clip", _SPAN),
         ("expression", pa.string()),
         ("choices", pa.list_(pa.string())),
@@ -69,6 +71,8 @@ def to_row(sample: Sample) -> dict[str, Any]:
         "regions": [_track_row(t) for t in sample.regions],
         "targets": [_track_row(t) for t in sample.targets],
         "spans": [_span_row(s) for s in sample.spans],
+        "question_spans": [_span_row(s) for s in sample.question_spans],
+        "instants": [_span_row(s) for s in sample.instants],
         "clip": _span_row(sample.clip) if sample.clip else None,
         "expression": sample.expression,
         "choices": sample.choices,
@@ -88,6 +92,8 @@ def from_row(row: Mapping[str, Any]) -> Sample:
         regions=tuple(_track(t) for t in row["regions"]),
         targets=tuple(_track(t) for t in row["targets"]),
         spans=tuple(TimeSpan(**s) for s in row["spans"]),
+        question_spans=tuple(TimeSpan(**s) for s in row["question_spans"]),
+        instants=tuple(TimeSpan(**s) for s in row["instants"]),
         clip=TimeSpan(**row["clip"]) if row["clip"] else None,
         expression=row["expression"],
         choices=tuple(row["choices"]),

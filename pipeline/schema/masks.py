@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+_FAR = 10  # frame sizes that a polygon may reach beyond its frame before it is a defect
+
 
 def encode(mask_HW: np.ndarray) -> str:
     """Compressed COCO RLE string of a mask [H, W]; anything non-zero is inside."""
@@ -89,6 +91,9 @@ def _from_polygons(polygons: list[Any], height: int, width: int) -> str:
             raise ValueError("a polygon is a flat list of at least three x, y pairs")
         if not all(isinstance(v, int | float) and np.isfinite(v) for v in polygon):
             raise ValueError("a polygon holds finite numbers only")
+        # pycocotools allocates by the length of an edge, and crashes where it is absurd.
+        if max(map(abs, polygon)) > _FAR * max(height, width):
+            raise ValueError(f"a polygon has a point far outside the frame of {height}x{width}")
     return coco.merge(coco.frPyObjects(polygons, height, width))["counts"].decode("ascii")
 
 

@@ -52,8 +52,9 @@ class VideoRef:
 class Turn:
     """One turn of a conversation.
 
-    User text may hold ``<region>`` placeholders; assistant text may hold ``[SEG]`` and spans such as
-    ``{<TEMP-012><TEMP-047>}``. The video is always in front of the first user turn and is not written here.
+    User text may hold ``<region>`` placeholders, assistant text ``[SEG]``, and both may hold spans such as
+    ``{<TEMP-012><TEMP-047>}`` and instants such as ``<TEMP-012>``. The video is always in front of the first
+    user turn and is not written here.
     """
 
     role: Role
@@ -88,7 +89,7 @@ class TimeSpan:
     """A span in seconds from the start of the video, and as bins 0-99 of what the model is shown.
 
     That is the sample's clip where it has one, else the whole video. (The bins of a clip itself count the
-    whole video.)
+    whole video.) An instant is a span whose start and end are equal.
     """
 
     start_s: float
@@ -108,7 +109,9 @@ class Sample:
     turns: tuple[Turn, ...]
     regions: tuple[MaskTrack, ...] = ()  # what the k-th <region> in the text points at
     targets: tuple[MaskTrack, ...] = ()  # what the k-th [SEG] must segment
-    spans: tuple[TimeSpan, ...] = ()  # the k-th span written in assistant text
+    spans: tuple[TimeSpan, ...] = ()  # the k-th span written in assistant text: what an answer must say
+    question_spans: tuple[TimeSpan, ...] = ()  # the k-th span written in user text
+    instants: tuple[TimeSpan, ...] = ()  # the k-th lone time token in the text, whoever says it
     clip: TimeSpan | None = None  # part of the video that the question is about; None: all of it
     expression: str = ""  # the words that name a target, or the event to be found, as the source wrote them
     choices: tuple[str, ...] = ()  # option texts without their letters

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from pipeline.config.data import Use
+from pipeline.config.data import Use, file_stem
 from pipeline.errors import UserError
 from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row
 from pipeline.schema.sample import Sample
@@ -101,7 +101,7 @@ def make_manifest(
 
 def shard_name(source: str, number: int) -> str:
     """``a/b``, 3 -> ``a__b-00003.parquet``."""
-    return f"{source.replace('/', '__')}-{number:05d}.parquet"
+    return f"{file_stem(source)}-{number:05d}.parquet"
 
 
 def write_shard(out: Location, source: str, number: int, table: pa.Table) -> ShardEntry:

@@ -16,6 +16,7 @@ NUM_BINS = 100
 LAST_BIN = NUM_BINS - 1
 
 _TOKEN = r"<TEMP-(\d{3})>"
+_WRITTEN = re.compile(r"\{" + _TOKEN + _TOKEN + r"\}")
 _SPAN = re.compile(r"[{\[(]?\s*" + _TOKEN + r"\s*(?:,|-|to|and)?\s*" + _TOKEN + r"\s*[}\])]?")
 
 
@@ -52,19 +53,17 @@ def to_seconds(bin_: int, duration_s: float) -> float:
     return duration_s * bin_ / LAST_BIN
 
 
-def span(start_s: float, end_s: float, duration_s: float, outside: Outside = Outside.REFUSE) -> TimeSpan:
-    """A span with its bins.
+def span(start_s: float, end_s: float, duration_s: float, *, clip_start_s: float = 0.0) -> TimeSpan:
+    """A span with its bins; an instant where start and end are equal.
 
-    Raises ValueError for a reversed or zero-length span, and for one outside its video unless ``outside``
-    says to clamp (a span that lies wholly outside is refused even then).
+    ``start_s`` and ``end_s`` count from the start of what the model is shown, which lasts ``duration_s`` and
+    begins ``clip_start_s`` into the video. Raises ValueError for a reversed span and for one outside of it.
     """
-    if outside is Outside.CLAMP:
-        start_s, end_s = (min(max(t, 0.0), duration_s) for t in (start_s, end_s))
-    if not end_s > start_s:
-        raise ValueError(f"span {start_s:.3f}-{end_s:.3f} s has no length in a video of {duration_s:.3f} s")
+    if end_s < start_s:
+        raise ValueError(f"span {start_s:.3f}-{end_s:.3f} s ends before it starts")
     return TimeSpan(
-        start_s=start_s,
-        end_s=end_s,
+        start_s=clip_start_s + start_s,
+        end_s=clip_start_s + end_s,
         start_bin=to_bin(start_s, duration_s),
         end_bin=to_bin(end_s, duration_s),
     )
@@ -83,6 +82,16 @@ def read(text: str) -> list[tuple[int, int]]:
     scorer's business.
     """
     return [(int(a), int(b)) for a, b in _SPAN.findall(text)]
+
+
+def read_written(text: str) -> list[tuple[int, int]]:
+    """Only the spans that stand exactly as ``write`` writes them, in reading order."""
+    return [(int(a), int(b)) for a, b in _WRITTEN.findall(text)]
+
+
+def read_instants(text: str) -> list[int]:
+    """Bins of the time tokens that belong to none of ``read_written``'s spans, in reading order."""
+    return [int(bin_) for bin_ in re.findall(_TOKEN, _WRITTEN.sub("", text))]
 
 
 def iou(a: tuple[float, float], b: tuple[float, float]) -> float:

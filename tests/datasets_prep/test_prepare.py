@@ -20,6 +20,7 @@ from pipeline.config.demo import DemoConfig
 from pipeline.config.runtime import RayConfig
 from pipeline.errors import UserError
 from pipeline.schema import masks
+from pipeline.schema.arrow import SCHEMA_VERSION
 from pipeline.schema.sample import Task
 from pipeline.schema.shards import MANIFEST, Manifest, ShardReader
 from pipeline.storage import Location
@@ -183,8 +184,10 @@ def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]
         build(raw, tmp_path, max_reject_share=0.4)
     assert not (tmp_path / MANIFEST).exists()
     manifest = built[1].location / MANIFEST
+    text = manifest.read_text()
+    assert f'"schema_version": {SCHEMA_VERSION}' in text
     (tmp_path / MANIFEST).write_text(
-        manifest.read_text().replace('"schema_version": 1', '"schema_version": 9')
+        text.replace(f'"schema_version": {SCHEMA_VERSION}', '"schema_version": 9')
     )
     with pytest.raises(UserError, match="schema version 9"):
         ShardReader(Location.parse(tmp_path))

@@ -232,6 +232,10 @@ def test_meta_expressions(tmp_path: Path) -> None:
         "1": {"exp": "nobody", "obj_id": [], "anno_id": [], "type_id": 2},
         "2": {"exp": "lost", "obj_id": [1], "anno_id": [99]},
         "3": {"obj_id": [1], "anno_id": [11]},
+        "4": {"exp": "bird", "obj_id": [1]},
+        "5": {"exp": "bird", "obj_id": [1], "anno_id": []},
+        "6": {"exp": "bird", "obj_id": "1", "anno_id": None},
+        "7": {"exp": "bird", "obj_id": 0, "anno_id": 11},
     }
     config = source("meta_expressions")
     found = read(*(lambda m: (m[0], config, m[1]))(_mevis(tmp_path, expressions)))
@@ -244,7 +248,9 @@ def test_meta_expressions(tmp_path: Path) -> None:
     assert [masks.area(c, 4, 6) for c in nobody.targets[0].counts] == [0, 0]
     assert nobody.category == "hallucination"
     assert found["s/abc/2"] is Reason.MASK_MISSING
-    assert found["s/abc/3"] is Reason.MALFORMED
+    assert [found[f"s/abc/{i}"] for i in range(3, 7)] == [Reason.MALFORMED] * 4
+    one_id = sample(found["s/abc/7"][0], config)
+    assert [masks.area(c, 4, 6) for c in one_id.targets[0].counts] == [6, 6]
 
 
 def test_templates_are_drawn_by_name(tmp_path: Path) -> None:

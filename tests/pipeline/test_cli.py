@@ -10,6 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.errors import UserError
+from pipeline.reach import refuse_unreachable
+from pipeline.runner import log_path
+from pipeline.step import StepResult, build, make_context
+
 REPO = Path(__file__).resolve().parents[2]
 HEAVY = ("ray", "torch", "mlflow", "transformers", "pandas", "pyarrow", "s3fs", "deepspeed", "numpy")
 
@@ -65,12 +72,60 @@ def test_steps_that_the_plan_lacks(plan_file: Path):
         assert "is not in this plan" in done.stderr
 
 
-def test_a_relative_root_on_a_cluster_is_refused(plan_file: Path):
-    done = ufvideo(
-        "run", str(plan_file), "--set", "storage.root=runs/x", "--set", "ray.dashboard=http://127.0.0.1:9"
-    )
+def test_check_goes_as_far_as_it_is_asked_to(plan_file: Path):
+    done = ufvideo("run", str(plan_file), "--check", "--until", "init")
+    assert done.returncode == 0
+    assert [line.split()[1] for line in done.stdout.splitlines()[:-1]] == ["corpora", "prepare", "init"]
+    assert "3 of 3 steps to make" in done.stdout
+
+
+@pytest.mark.parametrize("option", ["--until", "--force-step"])
+def test_check_refuses_a_step_that_the_plan_lacks(plan_file: Path, option: str):
+    done = ufvideo("run", str(plan_file), "--check", option, "nothing")
     assert done.returncode == 2
-    assert "relative to this machine" in done.stderr
+    assert "step nothing: is not in this plan" in done.stderr
+
+
+CLUSTER = "ray.dashboard=http://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("command", ["check", "run", "submit"])
+def test_a_relative_root_on_a_cluster_is_refused(plan_file: Path, command: str):
+    done = ufvideo(command, str(plan_file), "--set", "storage.root=runs/x", "--set", CLUSTER)
+    assert done.returncode == 2
+    assert "error: storage.root: runs/x: is relative to this machine" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("item", "where"),
+    [
+        ("data.sources.0.annotations=data/talk.json", "data.sources[talk].annotations"),
+        ("data.sources.1.media=[/shared/videos, data/videos]", "data.sources[choice].media[1]"),
+        ("model.weights.vision=weights/siglip", "model.weights.vision"),
+        ("model.tokenizer.path=weights/VideoRefer-7B", "model.tokenizer.path"),
+        ("stages.0.start_from=runs/other/stage1/0123", "stages[stage1].start_from"),
+        ("evaluation.checkpoints=[init, runs/other/stage1/0123]", "evaluation.checkpoints[1]"),
+        ("tracking.uri=sqlite:///mlflow.db", "tracking.uri"),
+    ],
+)
+def test_relative_paths_on_a_cluster_are_refused(plan_file: Path, item: str, where: str):
+    plan = load_plan(str(plan_file), [item])
+    refuse_unreachable(plan)  # an embedded cluster has this machine's folders
+    with pytest.raises(UserError, match="relative to this machine") as error:
+        refuse_unreachable(load_plan(str(plan_file), [item, CLUSTER]))
+    assert error.value.where.startswith(f"{where}: ")
+    refuse_unreachable(load_plan(str(plan_file), [CLUSTER]))
+
+
+@pytest.mark.parametrize("command", ["check", "submit"])
+def test_a_tracking_database_that_would_be_lost_is_refused(plan_file: Path, command: str):
+    sets = ("--set", "storage.root=s3://bucket/runs", "--set", CLUSTER)
+    done = ufvideo(command, str(plan_file), *sets)
+    assert done.returncode == 2
+    assert "error: tracking.uri: is not set" in done.stderr
+
+
+def test_submit_needs_a_cluster(plan_file: Path):
     done = ufvideo("submit", str(plan_file))
     assert done.returncode == 2
     assert "names no cluster" in done.stderr
@@ -81,6 +136,26 @@ def test_a_password_in_the_plan_is_refused(plan_file: Path):
     assert done.returncode == 2
     assert "holds credentials" in done.stderr
     assert "hush" not in done.stderr
+
+
+def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
+    board = survey(plan := load_plan(str(plan_file)))
+    log = log_path(plan, board, "corpora")
+    log.parent.mkdir(parents=True)
+    log.write_text("one\n")
+    command = [sys.executable, "-m", "pipeline", "logs", "corpora", str(plan_file), "--follow"]
+    environment = os.environ | {"PYTHONPATH": str(REPO)}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "one\n"
+    with log.open("a") as file:
+        file.write("two\n")
+    assert process.stdout.readline() == "two\n", "it goes on"
+    with log.open("a") as file:
+        file.write("three\n")
+    build(make_context(plan, "corpora"), lambda context: StepResult("d", {}))
+    assert process.communicate(timeout=60)[0] == "three\n"
+    assert process.returncode == 0
 
 
 def test_status_and_logs(plan_file: Path):

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from pipeline import display as shows
 from pipeline import jobs, runner
 from pipeline.board import survey
 from pipeline.config.load import load_plan
@@ -109,6 +114,109 @@ def test_a_job_joins_its_own_cluster_beside_others(server: jobs.JobServer):
     finally:
         for other in others:
             other.communicate("\n")
+
+
+class Tunnel:
+    """A TCP relay to the job server that can be cut and taken up again, as a tunnel to a cluster is."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        self.target, self.port = (host, int(port)), 0
+        self.pairs: list[socket.socket] = []
+        self.up()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def up(self) -> None:
+        self.listener = socket.create_server(("127.0.0.1", self.port))
+        self.port = self.listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self.listener,), daemon=True).start()
+
+    def cut(self) -> None:
+        for end in (self.listener, *self.pairs):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+        self.pairs.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with suppress(OSError):
+            while True:
+                near = listener.accept()[0]
+                far = socket.create_connection(self.target)
+                self.pairs += [near, far]
+                for a, b in ((near, far), (far, near)):
+                    threading.Thread(target=self._relay, args=(a, b), daemon=True).start()
+
+    def _relay(self, source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+        for end in (source, target):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+COUNTS = "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done; exit 3"
+
+
+def test_a_lost_connection_is_taken_up_again(server: jobs.JobServer, monkeypatch: pytest.MonkeyPatch):
+    tunnel = Tunnel(server.client.get_address())
+    through = jobs.JobServer(jobs._client(tunnel.url), embedded=True)
+    job = jobs.submit(through, COUNTS)
+    lines = []
+    for line in jobs.follow(through, job):
+        lines += [line] if line.startswith("line ") else []
+        if line == "line 2":
+            tunnel.cut()
+            threading.Timer(6.0, tunnel.up).start()  # the job ends before that
+    assert lines == [f"line {i}" for i in range(1, 9)], "none lost, none doubled"
+    assert jobs.wait(through, job).exit_code == 3
+
+    tunnel.cut()
+    monkeypatch.setattr(jobs, "_LOST_S", 1.0)
+    with pytest.raises(UserError, match="has not answered") as error:
+        jobs.wait(through, job)
+    assert f"ufvideo logs {job} PLAN --follow" in error.value.fix
+    assert list(jobs.follow(through, job)) == []
+
+
+def test_a_job_that_is_there_is_followed(
+    server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
+):
+    plan = load_plan(str(plan_file))
+    board = survey(plan)
+    group = list(board.decide()[:1])
+    root, folder = board.root.uri, f"corpora/{board.prints['corpora'][:12]}"
+    command = f"{sys.executable} -m datasets_prep --plan {plan_file} --step corpora"
+    gate = "until [ -e go ]; do sleep 0.1; done"
+    first = jobs.submit(
+        server, f"cd {home}; {gate}; {command}", {}, {"root": root, "steps": f"{folder} prepare/0123"}
+    )
+    assert jobs.live(server, root, [folder, "init/0123"]) == first
+    assert jobs.live(server, root, ["init/0123"]) is None
+    assert jobs.live(server, f"{root}2", [folder]) is None
+
+    threading.Timer(3.0, (home / "go").touch).start()
+    elsewhere = jobs.JobServer(server.client, embedded=False)
+    plan_copy = runner.write_plan(plan, board.root)
+    with shows.choose(["corpora"], {}) as display:
+        job = runner._Job(plan, board, group, plan_copy, display, force=False)
+        assert job.run(elsewhere) == 0
+    assert survey(plan).found["corpora"] is not None
+    made = [j for j in server.client.list_jobs() if (j.metadata or {}).get("root") == root]
+    assert [j.submission_id for j in made] == [first], "no second writer"
+    assert "corpora: done" in capsys.readouterr().out
+    assert jobs.live(server, root, [folder]) is None, "it has ended"
+
+
+def test_a_job_uses_its_clusters_own_server(server: jobs.JobServer):
+    code = (
+        "from pipeline import cluster; from pipeline.config.runtime import RayConfig\n"
+        "with cluster.connect(RayConfig(dashboard='http://127.0.0.1:9'), jobs=True) as found:\n"
+        "    print('at', found.jobs_url)"
+    )
+    lines = list(jobs.follow(server, jobs.submit(server, f"{sys.executable} -c {shlex.quote(code)}")))
+    assert [line for line in lines if line.startswith("at ")] == [f"at {server.client.get_address()}"]
 
 
 def test_closing_the_iterator_stops_the_job(server: jobs.JobServer):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.config import yaml_file
 from pipeline.config.load import load_plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import plain
@@ -101,6 +102,65 @@ def test_a_doubled_key_is_refused(plan_file: Path):
     text = fails(edit(plan_file, "    steps: 4", "    steps: 4\n    steps: 5"))
     assert "the key steps stands here and on line 22" in text
     assert "line 23" in text
+
+
+def test_merge_keys(plan_file: Path, tmp_path: Path):
+    layout = "    layout: {workers: 2, micro_batch: 2}\n"
+    text = plan_file.read_text()
+    assert text.count(layout) == 2
+    text = text.replace(layout, layout.replace(": {", ": &two {"), 1)
+    plan_file.write_text(text.replace(layout, "    layout: {<<: *two, micro_batch: 4}\n"))
+    first, second = load_plan(str(plan_file), ["stages.0.layout.workers=1"]).stages
+    assert (first.layout.workers, first.layout.micro_batch) == (1, 2)
+    assert (second.layout.workers, second.layout.micro_batch) == (2, 4)
+    # A key that is merged twice over is no doubled one; an explicit one is, also beside a merge.
+    path = tmp_path / "chain.yaml"
+    path.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
+    data, _ = yaml_file.read(path.read_text(), "chain.yaml")
+    assert data == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
+    path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\n  x: 3\n")
+    assert "line 5: the key x stands here and on line 4" in fails(path)
+    path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n")
+    assert "line 4: the key << stands here and on line 3" in fails(path)
+    path.write_text("a: 1\nb:\n  <<: 5\n")
+    assert "line 3: is not valid YAML: expected a mapping" in fails(path)
+
+
+@pytest.mark.parametrize("key", ["{{ x }}", "{ x: 1, ? [1, 2] : 3 }"])
+def test_a_key_that_is_no_single_value_is_refused(plan_file: Path, key: str):
+    root = next(line for line in plan_file.read_text().splitlines() if "root:" in line)
+    text = fails(edit(plan_file, root, f"  root: {key}"))
+    assert "tiny.yaml, line 3: a mapping or a list stands where a key belongs" in text
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "tracking.uri=https://me:hush@host",
+        "tracking=postgresql://me:hu@sh@host/db",
+        "ray.dashboard=http://me:hush@host:8265",
+        "ray.address=ray://me:hush@host:10001",
+        "tracking=https://me:hush@host",
+        "name.x=https://me:hush@host",
+        "ray.num_cpus=https://me:hush@host",
+    ],
+)
+def test_a_password_is_refused_and_not_repeated(plan_file: Path, item: str):
+    text = fails(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: null}"), item)
+    assert text.startswith(f"--set {item.partition('=')[0]}")
+    assert "hu" not in text.replace("should", "")
+    assert "sh@" not in text
+
+
+def test_a_refused_password_names_the_variables(plan_file: Path):
+    text = fails(plan_file, "tracking.uri=https://me:hush@host")
+    assert "holds credentials" in text
+    assert "MLFLOW_TRACKING_PASSWORD" in text
+    assert "RAY_AUTH_TOKEN" in fails(plan_file, "ray.dashboard=http://me:hush@host")
+    in_file = fails(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: 'http://me:hush@host'}"))
+    assert "line 2, tracking.uri: holds credentials" in in_file
+    assert "hush" not in in_file
+    load_plan(str(edit(plan_file, "http://me:hush@host", "http://host/a@b")))
 
 
 def test_files_that_are_no_plans(tmp_path: Path):

@@ -111,6 +111,14 @@ def test_fingerprints_are_pinned_to_content(plan_file: Path):
     assert all(plain[n] != other[n] for n in ("prepare", "init", "stage1", "report"))
 
 
+def test_the_schema_of_the_shards_bears_identity(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
+    before = prints(load_plan(str(plan_file)))
+    monkeypatch.setattr("pipeline.plan.SCHEMA_VERSION", 10**6)
+    after = prints(load_plan(str(plan_file)))
+    assert before["corpora"] == after["corpora"]
+    assert all(before[name] != after[name] for name in before if name != "corpora")
+
+
 CODE = CodeVersion(package="0", source_digest="0" * 64)
 
 
@@ -129,8 +137,10 @@ def test_decisions(plan_file: Path):
         s.name: record(s.name, names[s.name], f"d-{s.name}", {n: f"d-{n}" for n in s.needs}) for s in specs
     }
 
-    def todo(found: Mapping[str, ArtifactRecord | None], **more: frozenset[str]) -> dict[str, str]:
-        return {d.spec.name: d.reason for d in decide(specs, names, found, **more) if d.state is State.TODO}
+    def todo(
+        found: Mapping[str, ArtifactRecord | None], forced: frozenset[str] = frozenset()
+    ) -> dict[str, str]:
+        return {d.spec.name: d.reason for d in decide(specs, names, found, forced) if d.state is State.TODO}
 
     assert todo({}) == dict.fromkeys(names, "not made yet")
     assert todo(found) == {}

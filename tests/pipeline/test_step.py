@@ -9,9 +9,12 @@ import pytest
 
 from pipeline import artifact, progress
 from pipeline.board import survey
+from pipeline.cli import main
 from pipeline.config.load import load_plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import code_version
+from pipeline.notes import missing_media
+from pipeline.plan import State
 from pipeline.step import StepContext, StepResult, build, make_context, run_step
 from pipeline.storage import Location
 
@@ -96,12 +99,20 @@ def test_a_failed_builder_leaves_no_record_and_no_scratch(
 
 def test_what_a_killed_writer_left_goes_at_the_next_start(plan_file: Path):
     context = make_context(load_plan(str(plan_file)), "corpora")
-    left = context.out.local_path / "deep" / ".tmp-x"
+    out = context.out.local_path
+    left = out / "deep" / ".tmp-x"
     left.mkdir(parents=True)
+    beside = out.with_name(f".tmp-{out.name}-abc_12d3")  # as put_dir names its copy
+    beside.mkdir()
+    others = out.with_name(f".tmp-{out.name}-b-abc_12d3"), out.with_name(".tmp-other-abc_12d3")
+    for other in others:
+        other.mkdir()
     (left / ".tmp-y").write_text("half")
     (left.parent / ".tmp-z").write_text("half")
     build(context, write)
     assert [p.name for p in left.parent.iterdir()] == []
+    assert not beside.exists()
+    assert all(other.exists() for other in others), "another folder's copy may still be written"
     assert sorted(p.name for p in context.out.local_path.iterdir()) == ["data.txt", "deep", "record.json"]
 
 
@@ -112,6 +123,53 @@ def test_forcing_takes_the_old_record_away_first(plan_file: Path):
     assert run(plan_file, "--step", "corpora") == 0
     assert run(plan_file, "--step", "corpora", "--force", builder=fail) == 1
     assert survey(load_plan(str(plan_file))).found["corpora"] is None
+
+
+def prepared(context: StepContext) -> StepResult:
+    counts = {"talk": {"rejects": {"media_missing": 3}}, "choice": {"rejects": {"media_missing": 1}}}
+    return StepResult(context.spec.name, {"sources": counts if context.spec.name == "prepare" else {}})
+
+
+def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
+    def todo(*sets: str) -> dict[str, str]:
+        decisions = survey(load_plan(str(plan_file), sets)).decide()
+        return {d.spec.name: d.reason for d in decisions if d.state is State.TODO}
+
+    old, new = (f"data.sources.0.media=[{tmp_path}/{name}]" for name in ("old", "new"))
+    for module in ("datasets_prep", "training", "evaluation"):
+        assert run(plan_file, "--set", old, module=module, builder=prepared) == 0
+    assert todo(old) == {}
+    assert todo(new) == {"prepare": "media folders changed: talk"}
+    assert run(plan_file, "--set", new) == 0
+    assert todo(new) == {}, "the dataset is the same, so nothing after it is redone"
+    assert survey(load_plan(str(plan_file), [old])).prints == survey(load_plan(str(plan_file), [new])).prints
+
+    (tmp_path / "store").rename(tmp_path / "elsewhere")
+    assert todo(new, f"storage.root={tmp_path}/elsewhere") == {"prepare": "media folders changed: choice"}, (
+        "the corpora's videos moved along"
+    )
+
+
+def test_videos_that_were_missing_are_told(
+    plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sets = [f"data.sources.0.media=[{tmp_path}/videos]"]
+    plan = load_plan(str(plan_file), sets)
+    assert missing_media(plan, survey(plan), survey(plan).decide()) == []
+    assert run(plan_file, "--set", sets[0], builder=prepared) == 0
+    board = survey(plan)
+    (note,) = missing_media(plan, board, board.decide())
+    assert "3 records" in note
+    assert "talk 3" in note
+    assert "--force-step prepare" in note
+    assert "choice" not in note, "its videos are the demo's own"
+    assert missing_media(plan, board, board.decide(frozenset({"prepare"}))) == [], "it is made again anyway"
+    for module in ("training", "evaluation"):
+        assert run(plan_file, "--set", sets[0], module=module, builder=prepared) == 0
+    for command in ("status", "run"):
+        capsys.readouterr()
+        assert main([command, str(plan_file), "--set", sets[0]]) == 0
+        assert note in capsys.readouterr().out.splitlines()
 
 
 def test_a_context_without_command_line(plan_file: Path, tmp_path: Path):
@@ -131,8 +189,14 @@ def test_a_context_without_command_line(plan_file: Path, tmp_path: Path):
 
 def test_a_checkpoint_of_another_plan(plan_file: Path):
     plan = load_plan(str(plan_file))
+
+    def write_model(context: StepContext) -> StepResult:
+        config = {"model": plan.model.resolved.model_dump(mode="json")}
+        (context.out / "model/config.json").write_text(json.dumps(config))
+        return write(context)
+
     for name in ("corpora", "prepare", "init"):
-        build(make_context(plan, name), write)
+        build(make_context(plan, name), write_model)
     place = survey(plan).folder("init").uri
     other = load_plan(str(plan_file), [f"stages.0.start_from={place}", "storage.root=" + plan.storage.root])
     context = make_context(other, "stage1")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from pipeline.errors import UserError
 from pipeline.storage import Location
+
+REPO = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -103,6 +107,27 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path):
         place.put_file(tmp_path / "not there")
     assert place.read_text() == "old"
     assert os.listdir(tmp_path) == ["x"]
+
+
+def test_a_killed_put_dir_is_swept(tmp_path: Path):
+    target = tmp_path / "store/a"
+    code = (
+        "import os, shutil, sys; from pathlib import Path; from pipeline.storage import Location\n"
+        "shutil.copytree = lambda *a, **k: os._exit(9)\n"
+        "Location.parse(sys.argv[1]).put_dir(Path(sys.argv[2]))"
+    )
+    for place in (target, target.with_name("a-b")):
+        command = [sys.executable, "-c", code, str(place), str(tmp_path)]
+        done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(REPO)}, timeout=60)
+        assert done.returncode == 9
+    assert len(list(target.parent.iterdir())) == 2
+    target.mkdir()
+    (target / "x").write_text("")
+    Location.parse(target).sweep()
+    left = sorted(p.name for p in target.parent.iterdir())
+    assert left[1:] == ["a"]
+    assert left[0].startswith(".tmp-a-b-"), "another folder's copy may still be written"
+    assert (target / "x").exists()
 
 
 def test_temporary_files_are_not_listed(tmp_path: Path):

@@ -126,6 +126,16 @@ def test_sqlite(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         assert fresh.run_id != run.run_id
 
 
+def test_a_database_that_would_be_lost_is_refused(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
+    far, cluster = "storage.root=s3://bucket/x", "ray.address=auto"
+    for sets in ([far], [cluster], [far, cluster, "tracking.uri=http://host:5000"]):
+        assert tracking_uri(load_plan(str(plan_file), sets))
+    with pytest.raises(UserError, match="would lie in a temporary folder"):
+        tracking_uri(load_plan(str(plan_file), [far, cluster]))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+    assert tracking_uri(load_plan(str(plan_file), [far, cluster])) == "http://host:5000"
+
+
 def test_a_real_server(plan_file: Path, tmp_path: Path, server: str):
     plan = load_plan(str(plan_file), [f"tracking.uri={server}", "tracking.experiment=mine"])
     run = start_run(plan, "stage1", "f" * 64)

@@ -1,0 +1,242 @@
+"""One odd record or video is a reject with its reason; the records beside it become samples. No Ray."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from datasets_prep.run import index_of
+from datasets_prep.stages import write
+from datasets_prep.stages.finish import Finished, finish
+from datasets_prep.stages.probe import MEDIA_SCHEMA, probe_media
+from datasets_prep.stages.read import list_units, read_unit
+from datasets_prep.stages.write import Layout, finish_rows, lay_out
+from pipeline import video
+from pipeline.config.data import PrepConfig, SourceConfig
+from pipeline.schema import masks
+from pipeline.storage import Location
+from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
+
+BOX = np.zeros((HEIGHT, WIDTH), np.uint8)
+BOX[8:20, 8:30] = 1
+
+
+def talk(*texts: str) -> list[dict[str, str]]:
+    return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
+
+
+def source(annotations: Path, fmt: str, *media: Path, **more: Any) -> SourceConfig:
+    fields = {"name": "s", "format": fmt, "annotations": str(annotations), "media": tuple(map(str, media))}
+    return SourceConfig.model_validate(fields | more)
+
+
+def prepare(config: SourceConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], Layout]:
+    """All stages but the writing of shards: finished rows in order, and the layout with the rejects."""
+    prep = PrepConfig(sources=(config,))
+    units = list_units(prep.sources, Location.parse)
+    drafts = pa.concat_tables([table for unit in units for table in read_unit(unit, 1)])
+    distinct = {row["media_id"]: row["media"] for row in drafts.to_pylist() if row["media_id"]}
+    asked = pa.table({"media_id": list(distinct), "media": list(distinct.values())})
+    nothing = pa.Table.from_pylist([{"media_id": "", "reason": "", "detail": ""}], schema=MEDIA_SCHEMA)
+    media = pa.concat_tables([nothing, probe_media(asked, Location.parse)])
+    rows = finish_rows(drafts, media, prep, 1)
+    monkeypatch.setattr("datasets_prep.run._each", lambda refs, function: [function(ref) for ref in refs])
+    return rows.to_pylist(), lay_out(index_of([rows]), prep, units, str, 1)  # type: ignore[list-item]
+
+
+def write_rows(folder: Path, *rows: dict[str, Any], name: str = "a.json") -> Path:
+    (folder / name).write_text(json.dumps(rows))
+    return folder / name
+
+
+def refer(question: str, answer: str) -> dict[str, Any]:
+    rle = {"size": [HEIGHT, WIDTH], "counts": masks.encode(BOX)}
+    return {
+        "video": "v.mp4",
+        "conversations": talk(question, answer),
+        "annotation": [{"0": {"segmentation": rle}}],
+    }
+
+
+@pytest.mark.parametrize("fmt", ["llava_video", "videorefer"])
+def test_a_bin_past_the_last_one_is_clamped_with_its_seconds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fmt: str
+) -> None:
+    write_clip(tmp_path / "v.mp4", frames=20, fps=10)
+    answers = ("{<TEMP-050><TEMP-120>}", "{<TEMP-010><TEMP-020>}", "{<TEMP-120><TEMP-130>}")
+    question = "What is <region>?" if fmt == "videorefer" else "When?"
+    path = write_rows(tmp_path, *(refer(question, answer) for answer in answers))
+    rows, layout = prepare(source(path, fmt, tmp_path, outside_spans="clamp"), monkeypatch)
+    assert [row["reason"] for row in rows] == ["", "", "span_outside"]
+    assert [row["clamped"] for row in rows] == [True, False, False]
+    (clamped,) = rows[0]["sample"]["spans"]
+    assert (clamped["start_bin"], clamped["end_bin"], clamped["end_s"]) == (50, 99, pytest.approx(2.0))
+    assert rows[0]["sample"]["turns"][1]["text"] == "{<TEMP-050><TEMP-099>}"
+    assert layout.sources[0].clamped == 1
+    strict, _ = prepare(source(path, fmt, tmp_path), monkeypatch)
+    assert [row["reason"] for row in strict] == ["span_outside", "", "span_outside"]
+
+
+def _only_hidden(folder: Path) -> None:
+    for file in folder.iterdir():
+        file.rename(folder / f"._{file.name}")
+
+
+def _dangling(folder: Path) -> None:
+    (folder / "00003.jpg").unlink()
+    (folder / "00003.jpg").symlink_to("gone.jpg")
+
+
+def _folder_as_frame(folder: Path) -> None:
+    (folder / "00003.jpg").unlink()
+    (folder / "00003.jpg").mkdir()
+
+
+def _name_of_no_encoding(folder: Path) -> None:
+    os.rename(folder / "00003.jpg", os.fsencode(folder) + b"/\xff.jpg")
+
+
+def _bomb(folder: Path) -> None:
+    """A header that promises 20000 x 20000 pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
+    checked = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    (folder / "00000.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + checked + bytes(4) + b"IDAT")
+
+
+def _text(folder: Path) -> None:
+    (folder / "00000.jpg").write_text("404 not found")
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (_only_hidden, "odd: holds no jpg"),
+        (_dangling, "odd/00003.jpg: No such file"),
+        (_folder_as_frame, "odd/00003.jpg: Is a directory"),
+        (_name_of_no_encoding, r"'\udcff.jpg' is no UTF-8"),
+        (_bomb, "odd: 00000.jpg: no readable image (Image size (400000000 pixels) exceeds limit"),
+        (_text, "odd: 00000.jpg: no readable image (of no known format)"),
+    ],
+)
+def test_an_odd_folder_of_frames_is_a_reject(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], said: str
+) -> None:
+    for name in ("odd", "good"):
+        write_folder(tmp_path / name)
+    damage(tmp_path / "odd")
+    path = write_rows(tmp_path, *({"video": v, "conversations": talk("Q?", "A")} for v in ("odd", "good")))
+    rows, layout = prepare(source(path, "llava_video", tmp_path), monkeypatch)
+    assert [row["reason"] for row in rows] == ["media_unreadable", ""]
+    assert layout.sources[0].rejects == {"media_unreadable": 1}
+    (reject,) = layout.rejects.to_pylist()
+    assert said in reject["detail"]
+    assert str(tmp_path) not in reject["detail"]
+    assert (reject["key"], reject["file"]) == ("s/0", "a.json")
+
+
+def test_a_missing_video_says_where_it_was_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_rows(tmp_path, {"video": "/home/x/a.mp4", "conversations": talk("Q?", "A")})
+    config = source(path, "llava_video", tmp_path / "m1", tmp_path / "m2")
+    _, layout = prepare(config, monkeypatch)
+    (reject,) = layout.rejects.to_pylist()
+    assert reject["reason"] == "media_missing"
+    for part in ("home/x/a.mp4", "2 other names", str(tmp_path / "m1"), str(tmp_path / "m2")):
+        assert part in reject["detail"]
+
+
+def test_an_error_that_nobody_foresaw_costs_one_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The finishing and the probing of one thing break: the file, the record and the error are told."""
+    write_clip(tmp_path / "v.mp4")
+    write_clip(tmp_path / "odd.mp4")
+    rows = [{"video": v, "conversations": talk("Q?", "A")} for v in ("v.mp4", "v.mp4", "odd.mp4", "v.mp4")]
+    path = write_rows(tmp_path, *rows)
+
+    def finish_or_break(draft: Any, *rest: Any) -> Finished:
+        if draft.key == "s/1":
+            raise IndexError("list index out of range")
+        return finish(draft, *rest)
+
+    def probe_or_break(path: Path, **more: Any) -> video.VideoInfo:
+        if path.name == "odd.mp4":
+            raise struct.error("unpack requires a buffer")
+        return probe(path, **more)
+
+    probe = video.probe
+    monkeypatch.setattr(write, "finish", finish_or_break)
+    monkeypatch.setattr(video, "probe", probe_or_break)
+    made, layout = prepare(source(path, "llava_video", tmp_path), monkeypatch)
+    assert [row["reason"] for row in made] == ["", "unforeseen", "unforeseen", ""]
+    assert (layout.sources[0].kept, layout.sources[0].rejects) == (2, {"unforeseen": 2})
+    said = [reject["detail"] for reject in layout.rejects.to_pylist()]
+    assert said == [
+        "record 1 of a.json: s/1: IndexError: list index out of range",
+        "record 2 of a.json: odd.mp4: error: unpack requires a buffer",
+    ]
+
+
+def test_storage_that_does_not_answer_is_no_reject(tmp_path: Path) -> None:
+    from pipeline.errors import UserError
+
+    class Away(Location):
+        def is_dir(self) -> bool:
+            raise UserError(self.uri, "the S3 server does not answer.")
+
+    (tmp_path / "v.mp4").write_bytes(b"x")
+    asked = pa.table({"media_id": ["1"], "media": [json.dumps([["m"], ["v.mp4"], [], 0])]})
+    with pytest.raises(UserError, match="does not answer"):
+        probe_media(asked, lambda _: Away(str(tmp_path)))
+
+
+def test_a_polygon_far_outside_is_refused_before_it_reaches_pycocotools() -> None:
+    """Its rasteriser crashes the process where an edge is billions of pixels long."""
+    assert masks.area(masks.from_source([[-9, -9, 59, -9, 59, 59, -9, 59]], 4, 6), 4, 6) == 24
+    for far in (1e8, -1e12, 1e300):
+        with pytest.raises(ValueError, match="far outside"):
+            masks.from_source([[0, 0, far, far, far, 0]], 480, 640)
+
+
+# ------------------------------------------------------------------------------------------- names
+
+
+def test_files_that_differ_in_their_suffix_alone_keep_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "anno"
+    folder.mkdir()
+    (folder / "test.txt").write_text("V 0.5 1.0##a man runs.\n")
+    (folder / "test.json").write_text(
+        json.dumps({"annotations": [{"image_id": "V", "caption": "x", "timestamp": [0, 1]}]})
+    )
+    (folder / "other.txt").write_text("V 0.5 1.5##a man sits.\n")
+    write_clip(tmp_path / "V.mp4", frames=20, fps=10)
+    rows, layout = prepare(source(folder, "charades_sta", tmp_path), monkeypatch)
+    assert sorted(row["key"] for row in rows) == ["s/other/0", "s/test.json/0", "s/test.txt/0"]
+    assert (layout.sources[0].kept, layout.sources[0].rejects) == (3, {})
+
+
+def test_a_kept_suffix_meets_no_other_name(tmp_path: Path) -> None:
+    for name in ("a.txt", "a.json", "a.json.txt"):
+        (tmp_path / name).write_text("x")
+    units = list_units((source(tmp_path, "charades_sta", tmp_path),), Location.parse)
+    assert [unit.name for unit in units] == ["a.json", "a.json.txt", "a.txt"]
+
+
+@pytest.mark.parametrize(("one", "other"), [("a/b", "a__b"), ("a/_b", "a_/b")])
+def test_sources_that_would_write_the_same_files_are_refused(tmp_path: Path, one: str, other: str) -> None:
+    both = [source(tmp_path, "mvbench", tmp_path, name=name) for name in (one, other)]
+    with pytest.raises(ValueError, match=f"sources {one} and {other} would both write"):
+        PrepConfig(sources=tuple(both))
+    PrepConfig(sources=(both[0], source(tmp_path, "mvbench", tmp_path, name="a_b")))

@@ -1,0 +1,92 @@
+"""What a job server is sent, and what is said when it does not let us in. No cluster is started."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from pipeline import jobs
+from pipeline.errors import UserError
+
+LEFT_BEHIND = (
+    ".env",
+    "pipeline/.env.local",
+    "pipeline/__pycache__/x.pyc",
+    "data/talk.json",
+    "weights/model.bin",
+    "runs/demo/record.json",
+    "tests/test_x.py",
+    "notes.txt",
+    "pipeline2/x.py",
+)
+SENT = (
+    "pipeline/config/plan.py",
+    "pipeline/data/x.py",
+    "datasets_prep/run.py",
+    "training/run.py",
+    "evaluation/report/page.jinja",
+    "plans/demo.yaml",
+    "pyproject.toml",
+    "constraints.txt",
+)
+
+
+def packed(folder: Path, archive: Path) -> set[str]:
+    """The files that Ray itself packs for an upload of a folder."""
+    from ray._private.runtime_env.packaging import create_package
+
+    create_package(str(folder), archive, include_gitignore=True, excludes=list(jobs.UPLOAD_EXCLUDES))
+    with zipfile.ZipFile(archive) as file:
+        return {name for name in file.namelist() if not name.endswith("/")}
+
+
+def test_only_code_and_plans_are_uploaded(tmp_path: Path):
+    for name in (*LEFT_BEHIND, *SENT):
+        (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "home" / name).write_text(name)
+    assert packed(tmp_path / "home", tmp_path / "x.zip") == set(SENT)
+
+
+def test_all_code_is_uploaded(tmp_path: Path):
+    listed = subprocess.run(["git", "-C", str(jobs.HOME), "ls-files", "-z"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    tops = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
+    assert set(jobs.UPLOADED) <= tops
+    code = {n for n in listed.stdout.split("\0") if n.partition("/")[0] in jobs.PACKAGES}
+    there = {name for name in code if (jobs.HOME / name).is_file()}
+    assert there <= packed(jobs.HOME, tmp_path / "x.zip")
+
+
+class Refuses(BaseHTTPRequestHandler):
+    """Answers as a Ray job server does to a request without a token."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b"Unauthorized: Missing authentication token")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def refusing() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_server_that_wants_a_token_is_a_users_mistake(refusing: str):
+    with pytest.raises(UserError, match="asks for a token") as error:
+        jobs._client(refusing)
+    assert refusing in error.value.where
+    assert "RAY_AUTH_TOKEN" in error.value.fix
