@@ -33,10 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a builder hands back: the digest of what it made, and counts for the record."""
+    """What a builder hands back: the digest of what it made, and counts for the record.
+
+    ``afterwards`` runs once the record is written: what a killed attempt would have needed may go then.
+    """
 
     digest: str
     summary: dict[str, Any]
+    afterwards: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,10 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
         created=artifact.now(),
         seconds=round(time.monotonic() - begun, 3),
     )
-    return artifact.commit(context.out, record)
+    made = artifact.commit(context.out, record)
+    if result.afterwards is not None:
+        result.afterwards()
+    return made
 
 
 def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | None = None) -> int:

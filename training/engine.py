@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pipeline.config.training import Precision, StageConfig
-from pipeline.errors import UserError
 from training.model.ufvideo import UFVideo
 from training.optim import lr_share, parameter_groups, set_lr
 
@@ -22,19 +20,23 @@ _TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
 
 
-def prepare_process(*, use_gpu: bool, threads: int | None) -> None:
-    """Settings that must stand before DeepSpeed is imported; silences what a user cannot act on."""
-    if not use_gpu:
-        os.environ["DS_ACCELERATOR"] = "cpu"
-        if threads:
-            torch.set_num_threads(threads)
-    else:
-        torch.backends.cuda.matmul.allow_tf32 = True
-        torch.backends.cudnn.allow_tf32 = True
+def quiet() -> None:
+    """Silences what a user cannot act on."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
     for name in ("DeepSpeed", "deepspeed", "transformers", "torch.distributed"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def prepare_process(*, use_gpu: bool, threads: int | None) -> None:
+    """Settings that must stand before DeepSpeed is imported, whatever a parent process has left of them."""
+    os.environ["DS_ACCELERATOR"] = "cuda" if use_gpu else "cpu"
+    if use_gpu:
+        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.backends.cudnn.allow_tf32 = True
+    elif threads:
+        torch.set_num_threads(threads)
+    quiet()
 
 
 def join_group(*, use_gpu: bool) -> None:
@@ -68,12 +70,6 @@ class Engine:
         import deepspeed
 
         layout = stage.layout
-        if layout.zero_stage == 0:
-            raise UserError(
-                f"stage {stage.name}: layout.zero_stage",
-                "0 is not supported.",
-                "1 gives the same result with less memory.",
-            )
         model.set_trainable(stage.train)
         model.gradient_checkpointing(layout.gradient_checkpointing)
         model.train()
@@ -133,9 +129,11 @@ class Engine:
         set_lr(self._engine.optimizer.param_groups, self._peaks, self._share(step))
         with self._engine.coalesce_grad_reduction():
             for loss in losses:
-                self._engine.backward(loss / passes)
+                if loss.requires_grad:  # not where only parts are trained that this pass does not use
+                    self._engine.backward(loss / passes)
             for parameter in self._trained:
-                if parameter.grad is None:  # all workers must reduce the same parameters
+                # All workers must reduce the same parameters, whichever their passes used.
+                if parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
         self._engine.step()
         norm = self._engine.get_global_grad_norm()
@@ -168,8 +166,3 @@ def _quiet_stdout() -> Iterator[None]:
         yield
     finally:
         logging.disable(level)
-
-
-def trained_values(model: nn.Module) -> int:
-    """Number of values that are trained."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)

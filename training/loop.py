@@ -15,7 +15,7 @@ from torch import distributed
 
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.model import ModelConfig
-from pipeline.config.training import StageConfig
+from pipeline.config.training import Precision, StageConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import Task
 from pipeline.storage import Location
@@ -83,7 +83,10 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     frames = CachedFrames(
         dataset.locate, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
     )
-    engine = Engine(load_model(start / MODEL, job.model).to(device), stage, total_steps=total)
+    model = load_model(start / MODEL, job.model)
+    if layout.precision is Precision.FP32:
+        model.float()  # a checkpoint of a bf16 stage is stored in bf16
+    engine = Engine(model.to(device), stage, total_steps=total)
 
     first = 0
     with reporter.resume() as state:

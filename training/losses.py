@@ -21,12 +21,12 @@ def compute_losses(
     """Scalars ``ce``, ``bce``, ``dice`` and ``total`` of one micro-batch, in float32.
 
     ``truths``: ``Batch.gt_masks``; may be empty if no sample has masks. A micro-batch without answers or
-    without masks gives exact zeros there, still tied to every trained parameter. Raises ValueError if masks
-    were predicted for a sample that has no truth.
+    without masks gives exact zeros there. Raises ValueError if masks were predicted for a sample that has no
+    truth.
     """
     ce = cross_entropy(output.answer_logits, output.answer_targets)
     bce, dice = mask_losses(output.mask_logits, truths or [None] * len(output.mask_logits))
-    total = weights.ce * ce + weights.bce * bce + weights.dice * dice + output.zero
+    total = weights.ce * ce + weights.bce * bce + weights.dice * dice
     return {"ce": ce, "bce": bce, "dice": dice, "total": total}
 
 

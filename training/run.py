@@ -12,26 +12,29 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from pipeline import cluster, progress
 from pipeline.checkpoint import start_config
-from pipeline.config.training import StageConfig
-from pipeline.errors import UserError
+from pipeline.config.plan import Plan
 from pipeline.step import StepContext, StepResult
-from pipeline.storage import Location
 from training.checkpoint import RUN, SUMMARY, write_checkpoint
+from training.half_done import Begun, Finished, HalfDone
+from training.metrics import Metrics
 
-_LAYOUT = "layout.json"
+if TYPE_CHECKING:
+    from training.loop import Done, Job
+
 _POLL_S = 0.25
 
 
 def init(context: StepContext) -> StepResult:
     """Tokenizer and weights of the untrained model."""
-    from training.engine import prepare_process
+    from training.engine import quiet
     from training.start import make_model, make_tokenizer
 
-    prepare_process(use_gpu=False, threads=None)
+    quiet()
     with progress.track("init", 2) as bar:
         data = context.inputs["prepare"].location if "prepare" in context.inputs else None
         tokenizer = make_tokenizer(context.plan, data)
@@ -50,61 +53,68 @@ def stage(context: StepContext) -> StepResult:
 
     config = next(s for s in context.plan.stages if s.name == context.spec.subject)
     assert context.checkpoint is not None
-    data = context.inputs["prepare"]
+    data, start = context.inputs["prepare"], context.checkpoint
     job = Job(
         stage=config,
-        model=start_config(context.checkpoint.location, context.plan.model.resolved, config.name),
+        model=start_config(start.location, context.plan.model.resolved, config.name),
         seed=context.seed,
         data=data.location,
-        start=context.checkpoint.location,
+        start=start.location,
         out=context.out,
     )
     order = Dataset.open(data.location).order(config, context.seed)
     total = order.steps(epochs=config.epochs, steps=config.steps)
-    mixture = [
-        {
-            "source": c.source,
-            "available": c.available,
-            "used": c.used,
-            "planned": c.planned,
-            "realised": c.realised,
-        }
-        for c in order.mixture.counts(0)
-    ]
-    _keep_layout(context.out, config)
     begun = time.monotonic()
-    with context.tracker as run:
-        run.log_params(
+    half = HalfDone(context.out, config.name)
+    finished = half.open(
+        Begun(workers=config.layout.workers, data=data.record.digest, start=start.record.digest, steps=total)
+    )
+    with Metrics(lambda: context.tracker) as metrics:
+        metrics.run.log_params(
             {
                 "stage": config.model_dump(mode="json"),
                 "model": job.model.model_dump(mode="json"),
                 "steps": total,
             }
         )
-        run.log_dataset("prepare", data.record.digest, data.location.uri)
-        run.set_tag(
-            "checkpoint.start", f"{context.checkpoint.location.uri} {context.checkpoint.record.digest}"
-        )
-        with cluster.connect(context.plan.ray), _board(config.name, total, run) as board:
-            done = _fit(job, board.actor)
-        run.set_tag("checkpoint.out", f"{context.out.uri} {done.digest}")
+        metrics.run.log_dataset("prepare", data.record.digest, data.location.uri)
+        metrics.run.set_tag("checkpoint.start", f"{start.location.uri} {start.record.digest}")
+        if finished is None:
+            done, last = _train(job, context.plan, total, metrics, half)
+            finished = Finished(
+                digest=done.digest, resumed_at=done.resumed_at, last=last, unsent=metrics.unsent
+            )
+            half.finish(finished)
+        else:
+            print(f"stage {config.name}: was trained to its end before; its weights are kept", flush=True)
+            metrics.add(finished.unsent)
+        metrics.close({"checkpoint.out": f"{context.out.uri} {finished.digest}"})
     summary: dict[str, Any] = {
         "steps": total,
-        "resumed_at": done.resumed_at,
+        "resumed_at": finished.resumed_at,
         "samples": total * config.global_batch,
         "epochs": round(total * config.global_batch / order.epoch_size, 4),
         "seconds": round(time.monotonic() - begun, 1),
-        "mixture": mixture,
-        "last": board.last,
-        "quarantined": board.notes,
+        "mixture": [asdict(count) for count in order.mixture.counts(0)],
+        "last": finished.last,
     }
-    (context.out / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n")
-    (context.out / RUN).delete()
-    (context.out / _LAYOUT).delete()
-    return StepResult(digest=done.digest, summary={k: v for k, v in summary.items() if k != "quarantined"})
+    whole = {**summary, "quarantined": half.quarantined}
+    (context.out / SUMMARY).write_text(json.dumps(whole, indent=1) + "\n")
+    half.drop_states()
+    # The rest goes only once the record stands: a kill in between must find it.
+    return StepResult(digest=finished.digest, summary=summary, afterwards=half.sweep)
 
 
-def _fit(job: Any, board: Any) -> Any:
+def _train(
+    job: Job, plan: Plan, total: int, metrics: Metrics, half: HalfDone
+) -> tuple[Done, dict[str, float]]:
+    """What the first worker handed back, and the metrics of the last step."""
+    with cluster.connect(plan.ray), _board(job.stage.name, total, metrics, half) as board:
+        done = _fit(job, board.actor)
+    return done, board.last  # after the last poll
+
+
+def _fit(job: Job, board: Any) -> Done:
     """Run the workers to their end under Ray Train."""
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -178,25 +188,22 @@ class _Board:
 
 
 class _Watch:
-    """The driver's end of the board: draws the bar and fills the MLflow run while the workers work."""
+    """The driver's end of the board: draws the bar and passes rows on while the workers work."""
 
-    def __init__(self, actor: Any, bar: progress.Track, run: Any) -> None:
-        self.actor, self._bar, self._run = actor, bar, run
+    def __init__(self, actor: Any, bar: progress.Track, metrics: Metrics, half: HalfDone) -> None:
+        self.actor, self._bar, self._metrics, self._half = actor, bar, metrics, half
         self.last: dict[str, float] = {}
-        self.notes: list[dict[str, Any]] = []
 
     def poll(self) -> None:
         """Take what has come in."""
         import ray
 
         rows, notes = ray.get(self.actor.take.remote())
-        for step, row in rows:
-            self._run.log_metrics(row, step)
-            self.last = row
-        self.notes += notes
+        self._half.quarantine(notes)
+        self._metrics.add(rows)
         if rows:
-            step, row = rows[-1]
-            self._bar.update(step + 1, **_shown(row))
+            step, self.last = rows[-1]
+            self._bar.update(step + 1, **_shown(self.last))
 
 
 def _shown(row: Mapping[str, float]) -> dict[str, float]:
@@ -211,14 +218,14 @@ def _shown(row: Mapping[str, float]) -> dict[str, float]:
 
 
 @contextmanager
-def _board(title: str, total: int, run: Any) -> Iterator[_Watch]:
+def _board(title: str, total: int, metrics: Metrics, half: HalfDone) -> Iterator[_Watch]:
     import ray
 
     actor: Any = ray.remote(num_cpus=0)(_Board).remote()
     stop = threading.Event()
     errors: list[BaseException] = []
     with progress.track(title, total) as bar:
-        watch = _Watch(actor, bar, run)
+        watch = _Watch(actor, bar, metrics, half)
 
         def follow() -> None:
             try:
@@ -227,7 +234,7 @@ def _board(title: str, total: int, run: Any) -> Iterator[_Watch]:
             except BaseException as error:
                 errors.append(error)
 
-        thread = threading.Thread(target=follow, name="metrics", daemon=True)
+        thread = threading.Thread(target=follow, name="board", daemon=True)
         thread.start()
         try:
             yield watch
@@ -238,21 +245,6 @@ def _board(title: str, total: int, run: Any) -> Iterator[_Watch]:
     ray.kill(actor)
     if errors:
         raise errors[0]
-
-
-def _keep_layout(out: Location, config: StageConfig) -> None:
-    """Refuse to go on with another number of workers: a saved state is cut up by them."""
-    place = out / _LAYOUT
-    if place.exists() and (out / RUN).exists():
-        begun = json.loads(place.read_text())["workers"]
-        if begun != config.layout.workers:
-            raise UserError(
-                f"stage {config.name}: layout.workers",
-                f"it was begun with {begun} workers and stopped half-way; it cannot go on with "
-                f"{config.layout.workers}.",
-                f"Set it to {begun} (micro_batch is free), or delete {(out / RUN).uri} to begin again.",
-            )
-    place.write_text(json.dumps({"workers": config.layout.workers}) + "\n")
 
 
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")

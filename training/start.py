@@ -46,6 +46,8 @@ def make_model(plan: Plan, tokenizer: PreTrainedTokenizerBase) -> UFVideo:
     parts = (
         (weights.whole, None),
         (weights.language, Part.LANGUAGE),
+        (weights.connector, Part.CONNECTOR),
+        (weights.regions, Part.REGIONS),
         (weights.vision, Part.VISION),
         (weights.sam2, Part.SAM_ENCODER),
     )

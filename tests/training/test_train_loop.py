@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline.config.model import ModelConfig, model_config
 from pipeline.config.training import MixtureEntry, StageConfig
 from pipeline.errors import UserError
 from pipeline.storage import Location
+from training.data.dataset import Dataset
+from training.engine import prepare_process
 from training.loop import Job, train
 from training.reporter import LocalReporter
 
@@ -111,3 +114,79 @@ def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> 
     train(job(prepared, start, tmp_path / "a", config), reporter)
     losses = [reporter.rows[s]["loss/text"] for s in range(12)]
     assert losses[-1] < 0.5 * losses[0]
+
+
+def test_fp32_goes_on_in_fp32_from_a_bf16_checkpoint(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
+    short = {"steps": 2, "mixture": {"seg": MixtureEntry(), "refer": MixtureEntry()}}
+    half = stage(**short, layout={"precision": "bf16", "save_every": 1})
+    reporter = LocalReporter(tmp_path / "half")
+    train(job(prepared, start, tmp_path / "a", half), reporter)
+    assert sorted(reporter.rows) == [0, 1]
+    assert {t.dtype for n, t in weights(tmp_path / "a").items() if n.startswith("language.")} == {
+        torch.bfloat16
+    }
+    middle = Location.parse(tmp_path / "a")
+    train(job(prepared, middle, tmp_path / "b", stage(**short)), LocalReporter(tmp_path / "full"))
+    after = weights(tmp_path / "b")
+    assert {t.dtype for t in after.values()} == {torch.float32}
+    before = weights(tmp_path / "a")
+    assert any(not torch.equal(after[n], before[n].float()) for n in after)
+
+
+def test_a_substitute_is_one_that_the_cap_lets_in(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
+    entries = {"qa": MixtureEntry(cap=3)}
+    config = stage(steps=3, mixture=entries, layout={"save_every": 100})
+    used = Dataset.open(prepared).order(config, 7).mixture.used(0).tolist()
+    assert len(used) == 3
+    data = write_dataset(tmp_path / "data", broken=used[:1])
+    reporter = LocalReporter(tmp_path / "s")
+    train(job(data, start, tmp_path / "out", config), reporter)
+    assert {n["key"] for n in reporter.notes} == {f"qa/{used[0]}"}
+    assert {n["substitute"] for n in reporter.notes} <= {f"qa/{row}" for row in used[1:]}
+
+
+def test_a_source_without_samples_is_refused_and_its_rejects_named(tmp_path: Path) -> None:
+    dataset = Dataset.open(write_dataset(tmp_path, empty=("refer", "seg")))
+    with pytest.raises(
+        UserError, match=r"takes refer, seg, of which .* no sample.*rejects.parquet says what"
+    ):
+        dataset.order(stage(), 7)
+    with pytest.raises(UserError, match=r"takes seg, of which"):
+        dataset.order(stage(mixture={"seg": MixtureEntry(), "qa": MixtureEntry()}), 7)
+    assert dataset.order(stage(mixture={"qa": MixtureEntry()}), 7).epoch_size == 8
+
+
+def test_deepspeed_takes_the_stage_s_accelerator_not_a_parent_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    fast = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    for parent, use_gpu, wanted in (("cpu", True, "cuda"), ("cuda", False, "cpu")):
+        monkeypatch.setenv("DS_ACCELERATOR", parent)
+        prepare_process(use_gpu=use_gpu, threads=None)
+        assert os.environ["DS_ACCELERATOR"] == wanted
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = fast
+
+
+def test_parts_that_a_pass_does_not_use_are_left_alone(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
+    """Whole steps without regions and masks, then passes with and without them in one step."""
+    before = weights(start.local_path)
+    parts = ("regions", "seg_head")
+    for name, sources, moved in (("a", ("qa",), set()), ("b", ("qa", "refer", "seg"), set(parts))):
+        config = stage(
+            steps=4,
+            train=parts,
+            mixture={s: MixtureEntry() for s in sources},
+            layout={"micro_batch": 1, "save_every": 100},
+        )
+        reporter = LocalReporter(tmp_path / f"s{name}")
+        train(job(prepared, start, tmp_path / name, config), reporter)
+        after = weights(tmp_path / name)
+        changed = {k.split(".mlp")[0].split(".0")[0] for k in after if not torch.equal(before[k], after[k])}
+        assert {
+            "seg_head" if k.startswith("segmentation.head") else k.split(".")[0] for k in changed
+        } == moved
+        assert all(row["loss/total"] > 0 for row in reporter.rows.values())

@@ -92,8 +92,11 @@ def samples(video: int) -> dict[str, Sample]:
     }
 
 
-def write_dataset(folder: Path, *, broken: Sequence[int] = ()) -> Location:
-    """Videos and shards of four sources; the videos in ``broken`` are cut off in the middle."""
+def write_dataset(folder: Path, *, broken: Sequence[int] = (), empty: Sequence[str] = ()) -> Location:
+    """Videos and shards of four sources; the videos in ``broken`` are cut off in the middle.
+
+    Every record of the sources in ``empty`` was rejected.
+    """
     media, out = folder / "media", Location.parse(folder / "data")
     media.mkdir(parents=True)
     for video in range(VIDEOS):
@@ -102,14 +105,16 @@ def write_dataset(folder: Path, *, broken: Sequence[int] = ()) -> Location:
             (media / f"v{video}.mp4").write_bytes((media / f"v{video}.mp4").read_bytes()[:200])
     shards, entries = [], []
     for source in ("qa", "refer", "seg", "when"):
-        shards.append(write_shard(out, source, 0, to_table([samples(v)[source] for v in range(VIDEOS)])))
+        kept = 0 if source in empty else VIDEOS
+        if kept:
+            shards.append(write_shard(out, source, 0, to_table([samples(v)[source] for v in range(VIDEOS)])))
         entries.append(
             SourceEntry(
                 name=source,
                 use=Use.TRAIN,
                 read=VIDEOS,
-                kept=VIDEOS,
-                rejected=0,
+                kept=kept,
+                rejected=VIDEOS - kept,
                 not_selected=0,
                 clamped=0,
                 rejects={},

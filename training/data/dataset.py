@@ -9,7 +9,7 @@ from pipeline.config.data import Use
 from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import Sample
-from pipeline.schema.shards import ShardReader
+from pipeline.schema.shards import REJECTS, ShardReader
 from pipeline.storage import Location
 from pipeline.video import VideoError
 from training.data.mixture import Mixture, SourceRows
@@ -30,7 +30,7 @@ class Dataset:
     def order(self, stage: StageConfig, seed: int) -> Order:
         """The stage's stream of samples. Benchmarks never get into it.
 
-        Raises UserError if the mixture names a source that is not there, or holds no sample.
+        Raises UserError if the mixture names a source that is not there, or one without a sample.
         """
         training = [n for n in self.reader.sources if self.reader.manifest.source(n).use is Use.TRAIN]
         chosen = [n for n in training if not stage.mixture or n in stage.mixture]
@@ -40,6 +40,13 @@ class Dataset:
                 f"stage {stage.name}: mixture",
                 f"names {unknown[0]}, which is no training source of {self.reader.location.uri}.",
                 f"It has {', '.join(training)}.",
+            )
+        if empty := [name for name in chosen if not self.size(name)]:
+            raise UserError(
+                f"stage {stage.name}: mixture",
+                f"takes {', '.join(empty)}, of which {self.reader.location.uri} holds no sample.",
+                f"{(self.reader.location / REJECTS).uri} says what became of its records; mend them, or "
+                "leave it out of the stage's mixture.",
             )
         rows = [SourceRows.of(name, self.reader.keys(name)) for name in chosen]
         mixture = Mixture.of(rows, stage.mixture, seed)

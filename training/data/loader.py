@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import Any, Final, Protocol
 
 from pipeline.errors import UserError
@@ -65,8 +66,8 @@ class Loader:
     """Iterates over the micro-batches of one worker from ``start_step`` to ``stop_step``.
 
     A sample that cannot be used (its video does not decode, its text is refused) is replaced by another of
-    the same source, chosen by a hash of (seed, key, epoch, attempt): the same one on every machine and after
-    every restart. Each replacement is reported in ``MicroBatch.quarantined``.
+    the same source and within its cap, chosen by a hash of (seed, key, epoch, attempt): the same one on every
+    machine and after every restart. Each replacement is reported in ``MicroBatch.quarantined``.
     """
 
     def __init__(
@@ -86,6 +87,7 @@ class Loader:
         self._reader, self._processor, self._frames = reader, processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
         self._visits = self._failures = 0
+        self._used = cache(order.mixture.used)
 
     def __iter__(self) -> Iterator[MicroBatch]:
         micro = self._order.micro_batches(
@@ -150,8 +152,9 @@ class Loader:
                 OSError,
             ) as error:  # UserError: media gone
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
-            row = name_hash(self._order.mixture.seed, first.key, place.epoch, attempt) % len(source.hashes)
-            sample = self._reader.sample(source.name, row)
+            rows = self._used(place.source)
+            at = name_hash(self._order.mixture.seed, first.key, place.epoch, attempt) % len(rows)
+            sample = self._reader.sample(source.name, int(rows[at]))
         raise UserError(
             f"source {source.name}",
             f"{len(failed)} samples in a row could not be used, the first {failed[0][0]}: {failed[0][1]}.",

@@ -83,16 +83,24 @@ class Mixture:
             seed=seed,
         )
 
-    def rows(self, index: int, epoch: int) -> np.ndarray:
-        """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
+    def used(self, index: int) -> np.ndarray:
+        """Rows [n] of source ``index`` that the stage may look at, in row order: all, or those of its cap.
 
-        A cap keeps the rows with the smallest hash of (seed, key): the same ones in every epoch. A repeat of
-        2.5 visits each twice, and half of them, by a hash of (seed, key, epoch), a third time.
+        A cap keeps the rows with the smallest hash of (seed, key): the same ones in every epoch.
         """
         source, entry = self.sources[index], self.entries[index]
         rows = np.arange(len(source.hashes))
-        if entry.cap is not None and entry.cap < len(rows):
-            rows = np.sort(_smallest(salted(source.hashes, self.seed, "cap"), rows, entry.cap))
+        if entry.cap is None or entry.cap >= len(rows):
+            return rows
+        return np.sort(_smallest(salted(source.hashes, self.seed, "cap"), rows, entry.cap))
+
+    def rows(self, index: int, epoch: int) -> np.ndarray:
+        """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
+
+        A repeat of 2.5 visits each used row twice, and half of them, by a hash of (seed, key, epoch), a third
+        time.
+        """
+        source, entry, rows = self.sources[index], self.entries[index], self.used(index)
         whole, extra = divmod(entry.repeat, 1)
         part = _smallest(
             salted(source.hashes[rows], self.seed, epoch, "repeat"), rows, math.floor(extra * len(rows) + 0.5)

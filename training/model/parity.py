@@ -79,8 +79,9 @@ def compare(golden: GoldenCase, model: UFVideo, losses: Losses) -> list[Differen
         value = made[ours].item()
         scale = {"bce": model.config.loss.bce, "dice": model.config.loss.dice}.get(ours, 1.0)
         value = value * scale if _is_weighted(stored) else value
-        relative = abs(value - stored[name]) / abs(stored[name])
-        rows.append(Difference(name=name, largest=relative, tolerance=1e-4, relative=True))
+        apart, size = abs(value - stored[name]), abs(stored[name])
+        # A loss of exactly 0, as without masks, has no scale to compare by.
+        rows.append(Difference(name=name, largest=apart / (size or 1.0), tolerance=1e-4, relative=size > 0))
     return rows
 
 
@@ -118,6 +119,17 @@ def table(rows: list[Difference]) -> str:
     return "\n".join(lines)
 
 
+def _compared(folder: Path, golden: GoldenCase, losses: Losses) -> list[Difference]:
+    """``compare`` with the case's own model. UserError if the case lacks something, or does not fit."""
+    try:
+        return compare(golden, golden_model(golden), losses)
+    except UserError:
+        raise
+    except (KeyError, ValueError, TypeError) as error:
+        what = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
+        raise UserError(str(folder), f"is no whole golden case: {what}.", "Copy it again.") from error
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     from training.losses import compute_losses
@@ -127,7 +139,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = parser.parse_args(arguments).case_dir
     try:
         golden = read_case(folder)
-        rows = compare(golden, golden_model(golden), compute_losses)
+        rows = _compared(folder, golden, compute_losses)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -28,11 +28,6 @@ class FrameFeatures:
     def __len__(self) -> int:
         return len(self.coarse_F)
 
-    def __getitem__(self, frames: slice) -> FrameFeatures:
-        return FrameFeatures(
-            fine_F=self.fine_F[frames], middle_F=self.middle_F[frames], coarse_F=self.coarse_F[frames]
-        )
-
 
 class Segmentation(nn.Module):
     """[SEG] head, and SAM 2 with all its parts; the memory parts are carried but never run."""
@@ -120,20 +115,6 @@ class Segmentation(nn.Module):
         return self.decode_pairs(features, frame_P, seg_OD.repeat_interleave(frames, 0)).unflatten(
             0, (objects, frames)
         )
-
-    def touch(self) -> Tensor:
-        """Zero, with [SEG] head, mask decoder and, where trained, image encoder in its graph."""
-        first = self.head[0]
-        assert isinstance(first, nn.Linear)
-        weight = first.weight
-        side, width = self.config.image_size, self.config.hidden_dim
-        if self.sam.vision_encoder.backbone.pos_embed.requires_grad:
-            features = self.encode(weight.new_zeros(1, 3, side, side))
-        else:
-            sizes = [weight.new_zeros(1, width, side // s, side // s) for s in (4, 8, 16)]
-            features = FrameFeatures(fine_F=sizes[0], middle_F=sizes[1], coarse_F=sizes[2])
-        seg = self.head(weight.new_zeros(1, weight.shape[1]))
-        return self.decode(features, seg).sum() * 0.0
 
 
 def to_size(logits_OFSS: Tensor, height: int, width: int) -> Tensor:

@@ -38,8 +38,6 @@ class ModelOutput:
     """[B, L, V], only on request"""
     mask_logits: list[Tensor | None]
     """per sample [O, F, h, w] at the truth's size, or SAM 2's without truth; None without SAM frames"""
-    zero: Tensor
-    """Zero, to be added to the loss: ties parts that this micro-batch did not use into the graph."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,12 +125,6 @@ class UFVideo(nn.Module):
         hidden = self.language.hidden(embeds, mask)
         bears_loss = labels[:, 1:] != IGNORE
         answer_logits = self.language.logits(hidden[:, :-1][bears_loss])
-        zero = hidden.new_zeros((), dtype=torch.float32)
-        if torch.is_grad_enabled() and not any(len(r) for r in batch.region_frame_indices):
-            zero = zero + self.regions.touch()
-        mask_logits, decoded = self._masks(batch, self.seg_embeddings(hidden, labels))
-        if torch.is_grad_enabled() and not decoded:
-            zero = zero + self.segmentation.touch()
         return ModelOutput(
             labels=labels,
             attention_mask=mask,
@@ -140,8 +132,7 @@ class UFVideo(nn.Module):
             answer_logits=answer_logits,
             answer_targets=labels[:, 1:][bears_loss],
             logits=self.language.logits(hidden) if all_logits else None,
-            mask_logits=mask_logits,
-            zero=zero,
+            mask_logits=self._masks(batch, self.seg_embeddings(hidden, labels)),
         )
 
     def seg_embeddings(self, hidden_BLD: Tensor, labels_BL: Tensor) -> list[Tensor]:
@@ -150,13 +141,13 @@ class UFVideo(nn.Module):
         embeddings = self.segmentation.head(hidden_BLD[:, :-1][before])
         return list(embeddings.split(before.sum(1).tolist()))
 
-    def _masks(self, batch: Batch, segs: list[Tensor]) -> tuple[list[Tensor | None], bool]:
+    def _masks(self, batch: Batch, segs: list[Tensor]) -> list[Tensor | None]:
         frames = batch.sam_frames or [None] * batch.size
         truths = batch.gt_masks or [None] * batch.size
         wanted = list(_pairs(frames, truths, segs))
         if not wanted:
             side = self.config.sam2.image_size
-            return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames], False
+            return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames]
         # One encoder pass and one decoder pass for the whole micro-batch, over its (object, frame) pairs.
         shown = [frames[i] for i in wanted]
         features = self.segmentation.encode(torch.cat([f for f in shown if f is not None]))
@@ -180,7 +171,7 @@ class UFVideo(nn.Module):
             elif truth is not None:
                 made = to_size(made, *truth.shape[-2:])
             out.append(made)
-        return out, True
+        return out
 
     @torch.no_grad()
     def generate(self, batch: Batch, max_new_tokens: int = 2048) -> Generation:

@@ -7,6 +7,7 @@ Face shards them, under this model's own parameter names.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -72,9 +73,10 @@ def load_published(
 ) -> None:
     """Fills the model, or one part of it, from published weights; nothing may be missing or left over.
 
-    ``source``: tensors by name, a .safetensors file, or a folder of them. With ``part``, names outside it are
-    left unread, and the part's own public names are understood too: a SigLIP checkpoint's ``vision_model.*``
-    for ``vision``, a SAM 2 checkpoint's names for ``sam_encoder``, which loads all of SAM 2.
+    ``source``: tensors by name, a .safetensors or .pt file, or a folder of .safetensors files. With ``part``,
+    names outside it are left unread, and the part's own public names are understood too: a SigLIP
+    checkpoint's ``vision_model.*`` for ``vision``, a SAM 2 checkpoint's names for ``sam_encoder``, which
+    loads all of SAM 2.
     ``resize_vocabulary``: copy the rows that both vocabularies have; further rows here keep their values.
 
     Raises UserError with examples where names or shapes do not fit.
@@ -176,21 +178,19 @@ def load_model(folder: Path, expected: ModelConfig | None = None) -> UFVideo:
     # Buffers that the configuration fixes are in no checkpoint, so only parameters start out empty.
     with init_empty_weights(include_buffers=False):
         model = UFVideo(config, tokens)
-    load_state(model, folder, assign=True)
+    _load_state(model, folder)
     model.language.lm.tie_weights()
     return model.eval()
 
 
-def load_state(model: UFVideo, folder: Path, *, assign: bool = False) -> None:
-    """Fills a model from a folder of ``save_model``.
-
-    ``assign`` replaces the parameters, stored dtype and all, rather than copying into them.
+def _load_state(model: UFVideo, folder: Path) -> None:
+    """Gives a model the parameters of a folder of ``save_model``, stored dtype and all.
 
     Raises UserError unless every tensor is there and fits.
     """
     wanted = own_state(model)
-    left, taken = set(wanted), dict[str, Tensor]()
-    with ExitStack() as stack, torch.no_grad():
+    taken: dict[str, Tensor] = {}
+    with ExitStack() as stack:
         for name, read in _tensors(folder, stack):
             target, tensor = wanted.get(name), read()
             if target is None or target.shape != tensor.shape:
@@ -198,13 +198,9 @@ def load_state(model: UFVideo, folder: Path, *, assign: bool = False) -> None:
                 raise UserError(
                     str(folder), f"{name} is {_shape(tensor)}, the model has {have}.", "Check the path."
                 )
-            if assign:
-                taken[name] = tensor
-            else:
-                target.copy_(tensor)
-            left.discard(name)
+            taken[name] = tensor
         model.load_state_dict(taken, strict=False, assign=True)
-    if left:
+    if left := wanted.keys() - taken.keys():
         raise UserError(
             str(folder), f"{len(left)} tensors missing, such as {min(left)}.", "Save the model again."
         )
@@ -215,9 +211,17 @@ def _tensors(source: Path | Mapping[str, Tensor], stack: ExitStack) -> Iterator[
         for name, tensor in source.items():
             yield name, lambda tensor=tensor: tensor
         return
+    if source.suffix == ".pt" and source.is_file():
+        yield from _tensors(_torch_file(source), stack)
+        return
     files = sorted(source.glob("*.safetensors")) if source.is_dir() else [source] if source.is_file() else []
     if not files:
-        raise UserError(str(source), "holds no .safetensors file.", "Check the path.")
+        pts = sorted(p.name for p in source.glob("*.pt"))
+        raise UserError(
+            str(source),
+            "holds no .safetensors file.",
+            f"Name its file {pts[0]} in the path." if pts else "Check the path.",
+        )
     for file in files:
         try:
             opened = stack.enter_context(safe_open(file, framework="pt"))
@@ -227,6 +231,26 @@ def _tensors(source: Path | Mapping[str, Tensor], stack: ExitStack) -> Iterator[
             ) from error
         for name in opened.keys():  # noqa: SIM118 - no mapping
             yield name, lambda opened=opened, name=name: opened.get_tensor(name)
+
+
+def _torch_file(file: Path) -> dict[str, Tensor]:
+    """Tensors of a .pt file, as SAM 2 publishes its weights: a state dict, alone or under ``model``."""
+    try:
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise UserError(
+            str(file),
+            f"is no complete .pt file of weights: {str(error).splitlines()[0]}.",
+            "Fetch it again, or convert it to .safetensors.",
+        ) from error
+    state = found.get("model", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise UserError(
+            str(file),
+            "holds no state dict, neither alone nor under `model`.",
+            "Save its state dict as .safetensors.",
+        )
+    return state
 
 
 def _place(name: str, part: Part | None) -> Place | None:

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
@@ -72,15 +79,45 @@ def test_a_missing_file_is_one_paragraph_and_exit_2(tmp_path, capsys, missing: s
     assert len(error.strip().splitlines()) == 1
 
 
-def test_exit_code_1_past_tolerance(golden, golden_case, tmp_path, capsys, monkeypatch):
-    import json
-    import shutil
-
+def _changed_case(golden: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> str:
+    """A copy of the stored case with another case.json."""
     for file in (golden / "ufvideo-tiny").iterdir():
-        shutil.copyfile(file, tmp_path / file.name)
-    case = json.loads((tmp_path / "case.json").read_text())
-    case["losses"]["ce_loss"] *= 1.001
-    (tmp_path / "case.json").write_text(json.dumps(case))
-    assert parity.main([str(tmp_path)]) == 1
+        shutil.copyfile(file, folder / file.name)
+    case = json.loads((folder / "case.json").read_text())
+    change(case)
+    (folder / "case.json").write_text(json.dumps(case))
+    return str(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda case: case["losses"].pop("ce_loss"), "lacks 'ce_loss'"),
+        (lambda case: case.pop("region_token_num"), "lacks 'region_token_num'"),
+        (lambda case: case["llm"].update(hidden_size="wide"), "hidden_size"),
+    ],
+)
+def test_a_case_that_lacks_something_is_one_paragraph_and_exit_2(golden, tmp_path, capsys, change, told: str):
+    assert parity.main([_changed_case(golden, tmp_path, change)]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert len(error.strip().splitlines()) == 1
+
+
+def test_a_stored_loss_of_zero_is_compared_absolutely(golden_case: GoldenCase, reference: UFVideo):
+    def none(*_: Any) -> dict[str, torch.Tensor]:
+        return dict.fromkeys(("total", "ce", "bce", "dice"), torch.tensor(2e-5))
+
+    zero = dict.fromkeys(golden_case.case["losses"], 0.0)
+    silent = dataclasses.replace(golden_case, case={**golden_case.case, "losses": zero})
+    rows = {row.name: row for row in parity.compare(silent, reference, none)}
+    assert rows["ce_loss"].largest == pytest.approx(2e-5)
+    assert rows["ce_loss"].ok
+    assert not rows["ce_loss"].relative
+
+
+def test_exit_code_1_past_tolerance(golden, tmp_path, capsys):
+    case = _changed_case(golden, tmp_path, lambda case: case["losses"].update(ce_loss=1.0))
+    assert parity.main([case]) == 1
     printed = capsys.readouterr().out
     assert next(line for line in printed.splitlines() if "PAST" in line).startswith("ce_loss")

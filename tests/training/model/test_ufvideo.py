@@ -138,7 +138,7 @@ def test_generation_stops_at_the_end_token(toy: UFVideo, free):
 
 
 @pytest.mark.parametrize("parts", [PUBLISHED_TRAINED, tuple(Part)], ids=["published", "all"])
-def test_a_micro_batch_without_masks_and_regions_reduces_the_same_gradients(
+def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
     toy_config: ModelConfig, tokens, text_batch, parts: tuple[Part, ...]
 ):
     model = build_model(toy_config, tokens, seed=5).train()
@@ -154,10 +154,9 @@ def test_a_micro_batch_without_masks_and_regions_reduces_the_same_gradients(
         return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
     with_all, without = gradients(full), gradients(plain)
-    assert with_all.keys() == without.keys() == trained
-    unused = [n for n in trained if n.startswith(("regions.", "segmentation."))]
-    assert unused
-    assert all(without[n].abs().max() == 0 for n in unused)
+    assert with_all.keys() == trained
+    unused = {n for n in trained if n.startswith(("regions.", "segmentation."))}
+    assert without.keys() == trained - unused
     assert sum(with_all[n].abs().max() > 0 for n in unused) > 0.8 * len(unused)
     assert without["language.lm.lm_head.weight"].abs().max() > 0
 
@@ -166,7 +165,6 @@ def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
     batch = text_batch([[5, VIDEO, 7]], [[9, 2]])
     output = toy(batch)
     made = compute_losses(output, [], LossWeights())
-    assert output.zero.item() == 0
     assert made["bce"].item() == made["dice"].item() == 0
     assert made["total"].item() == made["ce"].item() > 0
 

@@ -119,8 +119,8 @@ def test_another_size_is_told_by_its_fields(toy: UFVideo, tmp_path):
     wanted = model_config("toy", {"language": {"vocab_size": 61}, "num_frames": 4})
     with pytest.raises(UserError) as caught:
         load_model(tmp_path, wanted)
-    assert "language.vocab_size 60 / 61" in str(caught.value)
-    assert "num_frames 2 / 4" in str(caught.value)
+    assert "language.vocab_size is 60, the plan says 61" in str(caught.value)
+    assert "num_frames is 2, the plan says 4" in str(caught.value)
 
 
 def test_a_folder_without_a_model_and_a_cut_file_are_refused(toy: UFVideo, tmp_path):

@@ -1,0 +1,297 @@
+"""Stages that died between two acts: what is gone on with, what is begun again, what is left behind."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny_corpus import stage, write_dataset
+
+from pipeline import artifact, tracking
+from pipeline.artifact import Artifact, ArtifactRecord
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.config.plan import Plan
+from pipeline.config.training import MixtureEntry
+from pipeline.errors import UserError
+from pipeline.fingerprint import code_version
+from pipeline.schema.version import SCHEMA_VERSION
+from pipeline.step import build, make_context
+from pipeline.storage import Location
+from training import metrics, run
+from training.half_done import Begun, Finished, HalfDone
+from training.loop import Job, train
+from training.metrics import Metrics
+from training.reporter import LocalReporter
+
+BEGUN = Begun(workers=2, data="d1", start="s1", steps=6)
+
+
+def changed(**values: Any) -> Begun:
+    return dataclasses.replace(BEGUN, **values)
+
+
+def a_stopped_stage(folder: Path) -> HalfDone:
+    """What a stage leaves that was killed after its first saved state."""
+    half = HalfDone(Location.parse(folder), "one")
+    assert half.open(BEGUN) is None
+    (folder / "run").mkdir()
+    (folder / "run" / "state").write_text("saved")
+    return half
+
+
+def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
+    return {
+        "step": step,
+        "source": "qa",
+        "key": key,
+        "epoch": 0,
+        "reason": "cut",
+        "substitute": "qa/1",
+    } | more
+
+
+@pytest.mark.parametrize(
+    ("other", "told"),
+    [
+        (changed(data="d2"), "the prepared data"),
+        (changed(start="s2"), "the checkpoint to start from"),
+        (changed(steps=7), "its length"),
+        (changed(data="d2", workers=3), "the prepared data"),
+    ],
+)
+def test_other_inputs_begin_again_and_say_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: Begun, told: str
+) -> None:
+    a_stopped_stage(tmp_path).quarantine([note(0)])
+    half = HalfDone(Location.parse(tmp_path), "one")
+    assert half.open(other) is None
+    assert not (tmp_path / "run").exists()
+    assert half.quarantined == []
+    assert f"stage one: begins again: {told} changed since it stopped" in capsys.readouterr().out
+    (tmp_path / "run").mkdir()
+    HalfDone(Location.parse(tmp_path), "one").open(other)
+    assert (tmp_path / "run").exists()
+
+
+def test_the_same_inputs_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a_stopped_stage(tmp_path)
+    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) is None
+    assert (tmp_path / "run" / "state").read_text() == "saved"
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UserError, match="begun with 2 workers"):
+        HalfDone(Location.parse(tmp_path), "one").open(changed(workers=3))
+    assert (tmp_path / "run" / "state").exists()
+
+
+def test_a_finished_training_of_other_inputs_does_not_count(tmp_path: Path) -> None:
+    half = a_stopped_stage(tmp_path)
+    end = Finished(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
+    half.finish(end)
+    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
+    (tmp_path / "model").mkdir()
+    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) == end
+    assert HalfDone(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
+    assert HalfDone(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
+
+
+def test_quarantine_survives_a_kill_and_redone_steps_come_once(tmp_path: Path) -> None:
+    half = a_stopped_stage(tmp_path)
+    half.quarantine([note(0), note(3)])
+    half.quarantine([note(4, "qa/3")])
+    again = HalfDone(Location.parse(tmp_path), "one")
+    again.open(BEGUN)
+    again.quarantine([note(3), note(4, "qa/3"), note(5)])
+    assert [(r["step"], r["key"]) for r in again.quarantined] == [
+        (0, "qa/2"),
+        (3, "qa/2"),
+        (4, "qa/3"),
+        (5, "qa/2"),
+    ]
+
+
+# The stage itself, with its worker in this process instead of below Ray.
+
+
+def write_plan(folder: Path) -> Plan:
+    sources = []
+    for name in ("qa", "refer", "seg", "when"):
+        (folder / f"{name}.json").write_text("[]")
+        sources.append(
+            {
+                "name": name,
+                "format": "llava_video",
+                "annotations": str(folder / f"{name}.json"),
+                "media": [str(folder)],
+            }
+        )
+    config = stage(steps=2, mixture={"qa": MixtureEntry()}, layout={"save_every": 1})
+    path = folder / "plan.yaml"
+    plan = {
+        "name": "tiny",
+        "storage": {"root": str(folder / "runs")},
+        "model": {"preset": "toy", "tokenizer": {"vocab_size": 400}},
+        "data": {"sources": sources},
+        "stages": [config.model_dump(mode="json", exclude_none=True)],
+    }
+    path.write_text(yaml.safe_dump(plan))
+    return load_plan(str(path))
+
+
+def put(plan: Plan, step: str, source: Path, digest: str) -> None:
+    """A finished artifact of another step."""
+    board = survey(plan)
+    out = board.folder(step)
+    out.put_dir(source)
+    record = ArtifactRecord(
+        step=step,
+        kind=step,
+        fingerprint=board.prints[step],
+        digest=digest,
+        schema_version=SCHEMA_VERSION,
+        code=code_version(),
+        inputs={},
+        config={},
+        summary={},
+        created=artifact.now(),
+        seconds=0.0,
+    )
+    artifact.commit(out, record)
+
+
+@pytest.fixture
+def plan(tmp_path: Path, start: Location) -> Plan:
+    made = write_plan(tmp_path)
+    put(made, "prepare", write_dataset(tmp_path / "corpus", broken=(2,)).local_path, "data")
+    put(made, "init", start.local_path, "start")
+    return made
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Digests of what was trained."""
+    made: list[str] = []
+
+    def in_process(job: Job, plan: Plan, total: int, metrics: Metrics, half: HalfDone) -> tuple[Any, Any]:
+        reporter = LocalReporter(tmp_path / "states" / str(len(made)))
+        done = train(job, reporter)
+        metrics.add(sorted(reporter.rows.items()))
+        half.quarantine(reporter.notes)
+        (job.out / "run" / "state").write_text("saved")
+        made.append(done.digest)
+        return done, reporter.rows[total - 1]
+
+    monkeypatch.setattr(run, "_train", in_process)
+    return made
+
+
+def make(plan: Plan) -> Artifact:
+    return build(make_context(plan, "one"), run.stage)
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it, and nothing on the disk is put in order."""
+
+
+def dies(*_: Any, **__: Any) -> Any:
+    raise Killed
+
+
+@pytest.mark.parametrize("where", ["record", "states"])
+def test_a_kill_in_the_clean_up_costs_no_training(
+    plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    folder = survey(plan).folder("one").local_path
+    with monkeypatch.context() as patch:
+        if where == "record":
+            patch.setattr(artifact, "commit", dies)
+        else:
+            patch.setattr(HalfDone, "drop_states", dies)
+        with pytest.raises(Killed):
+            make(plan)
+    assert artifact.load(survey(plan).folder("one")) is None
+    assert (folder / "run").exists() == (where == "states")
+    again = make(plan)
+    assert trainings == [again.record.digest]
+    assert again.record.summary["last"]["loss/total"] > 0
+    assert sorted(os.listdir(folder)) == ["model", "record.json", "tokenizer", "training.json"]
+    assert [s for s, _ in tracking.history(plan, again.record.fingerprint)["loss/total"]] == [0, 1]
+    forced = make(plan)  # as --force does: what is made already does not count
+    assert trainings == [again.record.digest, forced.record.digest]
+
+
+def test_another_build_of_the_start_is_trained_from_the_beginning(
+    plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(artifact, "commit", dies)
+        with pytest.raises(Killed):
+            make(plan)
+    put(plan, "init", start.local_path, "another")
+    make(plan)
+    assert len(trainings) == 2
+
+
+@pytest.fixture
+def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
+    """Makes the next so many writes of metrics to MLflow fail; gives how many are left."""
+    monkeypatch.setattr(metrics, "_RETRY_AFTER_S", 0.05)
+    monkeypatch.setattr(metrics, "_SEND_EVERY_S", 0.05)
+    monkeypatch.setattr(metrics, "_LAST_TRIES_S", (0.0, 0.05))
+
+    def next_fail(count: int) -> list[int]:
+        from mlflow.tracking import MlflowClient
+
+        left = [count]
+        real = MlflowClient.log_batch
+
+        def log_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
+            if kwargs.get("metrics") and left[0]:
+                left[0] -= 1
+                raise ConnectionError("connection to http://anna:secret@host refused")
+            return real(self, *args, **kwargs)
+
+        monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
+        return left
+
+    return next_fail
+
+
+def test_rows_that_mlflow_refused_are_sent_again(plan: Plan, flaky: Callable[[int], list[int]]) -> None:
+    left = flaky(2)
+    with Metrics(lambda: tracking.start_run(plan, "one", "f" * 64)) as sender:
+        sender.add([(0, {"loss": 3.0})])
+        for _ in range(400):
+            if not sender.unsent:
+                break
+            sender._stop.wait(0.05)
+        assert left == [0]
+        sender.add([(1, {"loss": 2.0})])
+        sender.close({"checkpoint.out": "there"})
+    assert tracking.history(plan, "f" * 64)["loss"] == [(0, 3.0), (1, 2.0)]
+
+
+def test_a_stage_whose_metrics_are_never_taken_keeps_its_weights(
+    plan: Plan, trainings: list[str], flaky: Callable[[int], list[int]]
+) -> None:
+    left = flaky(1000)
+    with pytest.raises(UserError, match=r"tracking.uri: sqlite:.*nothing is trained twice") as caught:
+        make(plan)
+    assert "secret" not in str(caught.value)
+    left[0] = 0
+    made = make(plan)
+    assert trainings == [made.record.digest]
+    assert [s for s, _ in tracking.history(plan, made.record.fingerprint)["loss/total"]] == [0, 1]
+
+
+def test_init_leaves_no_accelerator_to_the_stages_after_it(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
+    build(make_context(plan, "init"), run.init)
+    assert "DS_ACCELERATOR" not in os.environ
