@@ -118,7 +118,13 @@ def text(table: Table) -> str:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    drawn = RichTable(box=SIMPLE_HEAD, title="Scores in percent", title_justify="left", pad_edge=False)
+    drawn = RichTable(
+        box=SIMPLE_HEAD,
+        title="Scores in percent",
+        title_justify="left",
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
     drawn.add_column("benchmark", overflow="fold")
     drawn.add_column("metric", overflow="fold")
     for name in table.labels:
