@@ -311,7 +311,9 @@ def until(condition) -> None:
 def start(home: Path, mark: str) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"PYTHONPATH": str(REPO), "UFVIDEO_TEST_MARK": mark}
-    command = [sys.executable, "-m", "pipeline", "run", "tiny.yaml"]
+    # A test run in the background has Ctrl-C ignored, and its children inherit that.
+    listens = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+    command = [sys.executable, "-c", listens, sys.executable, "-m", "pipeline", "run", "tiny.yaml"]
     with open(home / "out", "wb") as out:
         return subprocess.Popen(command, cwd=home, env=environment, stdout=out, stderr=out)
 
