@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from pipeline.schema.sample import Role, Task
+from pipeline.schema.sample import Task, Turn
 
 
 class Reason(StrEnum):
@@ -94,12 +94,7 @@ class Media:
     folder_fps: float = 0.0  # rate if it is a folder of stills; 0: the default rate
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DraftTurn:
-    """A turn whose times are ``time_mark(i)``, the i-th of ``Draft.times``."""
-
-    role: Role
-    text: str
+DraftTurn = Turn  # its times are still ``time_mark(i)``, the i-th of ``Draft.times``
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +104,7 @@ class Draft:
     key: str
     task: Task
     media: Media
-    turns: tuple[DraftTurn, ...]
+    turns: tuple[Turn, ...]
     times: tuple[DraftSpan, ...] = ()
     regions: tuple[DraftTrack, ...] = ()
     targets: tuple[DraftTrack, ...] = ()

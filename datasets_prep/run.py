@@ -1,208 +1,196 @@
 """The whole job: annotation files -> samples -> Parquet shards with a manifest.
 
-Rows are numbered when they are read and brought back into that order when they are written, so the bytes
-are the same on one CPU and on fifty machines. Shards are written before the manifest, under names and with
-bytes that depend on the plan alone: a job that was killed anywhere is simply run again.
+Files are cut into chunks by their own structure, and a shard is made of consecutive chunks, so what a shard
+holds depends on the inputs and the plan alone: the bytes are the same on one CPU and on fifty machines. The
+annotations are read twice, first for the media that they name, then to write; nothing but an index of a few
+bytes a record is held in between. Each shard leaves a receipt, so a job that was killed goes on where it was.
+The manifest is written last.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from datasets_prep.stages.probe import MEDIA_SCHEMA, probe_media
-from datasets_prep.stages.read import ReadUnit, list_units, read_unit
-from datasets_prep.stages.write import INDEX_SCHEMA, ShardJob, finish_rows, lay_out, write_job
-from pipeline import progress
+from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of
+from datasets_prep.reuse import annotation_digests, source_identity, take_over
+from datasets_prep.stages.choose import Candidates, choose, collect
+from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
+from datasets_prep.stages.judge import judge
+from datasets_prep.stages.layout import lay_out
+from datasets_prep.stages.media import MediaTable
+from datasets_prep.stages.probe import probe_media
+from datasets_prep.stages.spread import spread
+from datasets_prep.stages.survey import survey_chunk
+from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
 from pipeline.artifact import without_credentials
 from pipeline.cluster import connect
 from pipeline.config.data import PrepConfig
-from pipeline.errors import UserError
-from pipeline.schema.shards import (
-    MANIFEST,
-    REJECTS,
-    Manifest,
-    ShardEntry,
-    SourceEntry,
-    make_manifest,
-    parquet_bytes,
-    write_manifest,
-)
+from pipeline.schema.shards import MANIFEST, REJECTS, Manifest, make_manifest, parquet_bytes, write_manifest
 from pipeline.step import StepContext, StepResult
 from pipeline.storage import Location
 
-if TYPE_CHECKING:
-    import ray
-    import ray.data
-
 Resolve = Callable[[str], Location]
-_BLOCK_BYTES = 16 << 20  # small enough that two sources share two CPUs evenly
-_PROBES_PER_BLOCK = 16
-_FINISH_ROWS = 128
+_PROBES = 64  # media that one task probes
+_CHUNKS = pa.schema([("unit", pa.int32()), ("at", pa.int32()), ("chunk", pa.binary())])
 
 
 def prepare(context: StepContext) -> StepResult:
     """The builder of the prepare step."""
+    digests = annotation_digests(context.plan, context.spec, context.inputs)
     with connect(context.plan.ray):
-        manifest = build(context.plan.data, context.resolve, context.out, context.seed)
+        manifest = build(context.plan.data, context.resolve, context.out, context.seed, digests)
     summary = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
     return StepResult(digest=manifest.digest, summary={"sources": summary, "shards": len(manifest.shards)})
 
 
-def build(config: PrepConfig, resolve: Resolve, out: Location, seed: int) -> Manifest:
+def build(
+    config: PrepConfig,
+    resolve: Resolve,
+    out: Location,
+    seed: int,
+    annotations: Mapping[str, str] | None = None,
+) -> Manifest:
     """Prepare a dataset in ``out`` on the connected Ray cluster.
 
-    Raises UserError for an annotation file that is missing or unreadable as a whole, for a source without
-    one good sample, and for one with more rejects than ``max_reject_share``. Nothing is present then.
+    ``annotations`` are digests of each source's annotation files; sources that have one may be taken from a
+    dataset beside ``out``, and a killed job goes on where it was. Raises UserError for an annotation file
+    that is missing or unreadable as a whole, for a source without one good sample, and for one with more
+    rejects than ``max_reject_share``. Nothing is present then.
     """
     (out / MANIFEST).delete()
-    _set_up_ray_data()
+    annotations = annotations or {}
     units = list_units(config.sources, resolve)
-    drafts = read(units, seed)
-    media = probe(drafts, resolve)
-    finished = finish(drafts, media, config, seed)
-    layout = lay_out(
-        index_of(finished), config, units, lambda root: without_credentials(resolve(root).uri), seed
+    chunks = find_records(units, config)
+    surveyed = collect(look(chunks, units, seed), chunks, units)
+    choice = choose(
+        config.sources,
+        surveyed,
+        chunks,
+        probe=lambda media: list(probe(media, resolve)),
+        examine=lambda pieces, media: examine(pieces, media, units, config, seed),
     )
-    (out / REJECTS).write_bytes(parquet_bytes(layout.rejects))
-    refuse_bad_sources(layout.sources, config, out)
-    shards = write(layout.jobs, finished, out)
-    manifest = make_manifest(shards, layout.sources, config.rows_per_shard)
+    identities = {
+        s.name: source_identity(
+            s, config, seed, annotations[s.name], choice.media.digest_of(choice.used.get(s.name, ()))
+        )
+        for s in config.sources
+        if s.name in annotations
+    }
+    taken = take_over(out, identities)
+    jobs = lay_out(
+        config.sources,
+        units,
+        chunks,
+        cuts=choice.cuts,
+        chosen=choice.chosen,
+        rows_per_shard=config.rows_per_shard,
+        identities=identities,
+    )
+    receipts = write([j for j in jobs if j.source not in taken], units, choice.media, config, out, seed)
+    sources = [
+        taken[s.name].entry if s.name in taken else entry_of(s, receipts, identities) for s in config.sources
+    ]
+    sources = [
+        e.model_copy(update={"media": tuple(without_credentials(resolve(root).uri) for root in s.media)})
+        for e, s in zip(sources, config.sources, strict=True)
+    ]
+    rejects = [
+        taken[s.name].rejects if s.name in taken else rejects_of(s.name, receipts) for s in config.sources
+    ]
+    (out / REJECTS).write_bytes(parquet_bytes(pa.concat_tables(rejects)))
+    refuse_bad_sources(sources, config, out)
+    shards = [
+        shard
+        for s in config.sources
+        for shard in (taken[s.name].shards if s.name in taken else shards_of(s.name, receipts))
+    ]
+    manifest = make_manifest(shards, sources, config.rows_per_shard)
     write_manifest(out, manifest)
+    (out / WORK).delete()
     return manifest
 
 
-def read(units: Sequence[ReadUnit], seed: int) -> list[ray.ObjectRef]:
-    """Blocks of drafts; one task reads one file."""
+def find_records(units: Sequence[ReadUnit], config: PrepConfig) -> list[PlannedChunk]:
+    """The chunks of every file, in the order of the plan."""
+
+    def one(number: int) -> pa.Table:
+        chunks = [pickle.dumps(chunk) for chunk in cut(units[number], config.rows_per_shard)]
+        columns = {"unit": [number] * len(chunks), "at": list(range(len(chunks))), "chunk": chunks}
+        return pa.table(columns, schema=_CHUNKS)
+
+    found: list[tuple[int, int, bytes]] = []
+    for table in spread("finding records", range(len(units)), one):
+        found += zip(*(table[n].to_pylist() for n in ("unit", "at", "chunk")), strict=True)
+    return [PlannedChunk(unit=unit, chunk=pickle.loads(chunk)) for unit, _, chunk in sorted(found)]
+
+
+def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -> Iterator[pa.Table]:
+    """SURVEY_SCHEMA tables of all chunks."""
+
+    def one(piece: tuple[int, PlannedChunk]) -> pa.Table:
+        number, planned = piece
+        return survey_chunk(number, units[planned.unit], planned.chunk, seed)
+
+    return spread("reading annotations", list(enumerate(chunks)), one)
+
+
+def probe(media: pa.Table, resolve: Resolve) -> Iterator[pa.Table]:
+    """MEDIA_SCHEMA tables of rows ``media_id``, ``media``."""
+    pieces = [media.slice(at, _PROBES) for at in range(0, media.num_rows, _PROBES)]
+    return spread("probing media", pieces, partial(probe_media, resolve=resolve), media.num_rows)
+
+
+def examine(
+    pieces: Sequence[Candidates],
+    media: MediaTable,
+    units: Sequence[ReadUnit],
+    config: PrepConfig,
+    seed: int,
+) -> Iterator[pa.Table]:
+    """VERDICT_SCHEMA tables: which candidates would become samples."""
     import ray
 
-    def one(batch: pa.Table) -> Iterator[pa.Table]:
-        for number in batch["unit"].to_pylist():
-            yield from read_unit(units[number], seed)
+    shared = ray.put(media.table)
 
-    numbers = ray.data.from_items([{"unit": n} for n in range(len(units))], override_num_blocks=len(units))
-    return _run("reading annotations", numbers.map_batches(one, batch_size=1, batch_format="pyarrow"))
+    def one(piece: Candidates) -> pa.Table:
+        unit = units[piece.planned.unit]
+        finisher = Finisher(unit.source, MediaTable(ray.get(shared)).find, config.min_frames, seed)
+        return judge(piece, unit, finisher, seed)
+
+    return spread("choosing samples", pieces, one, sum(len(p.places) for p in pieces))
 
 
-def probe(drafts: Sequence[ray.ObjectRef], resolve: Resolve) -> pa.Table:
-    """MEDIA_SCHEMA, one row for each distinct video or folder, and an empty one for rejected records."""
+def write(
+    jobs: Sequence[ShardJob],
+    units: Sequence[ReadUnit],
+    media: MediaTable,
+    config: PrepConfig,
+    out: Location,
+    seed: int,
+) -> list[Receipt]:
+    """Receipts of all jobs, in their order; those of an earlier attempt count where their shard is whole."""
     import ray
 
-    distinct: dict[str, str] = {}
-    for rows in _each(drafts, _media_column):
-        distinct.update(zip(rows["media_id"].to_pylist(), rows["media"].to_pylist(), strict=True))
-    distinct.pop("", None)
-    nothing = {"media_id": "", "reason": "", "detail": "", "video": None}
-    tables = [pa.Table.from_pylist([nothing], schema=MEDIA_SCHEMA)]
-    if distinct:
-        items = [{"media_id": name, "media": distinct[name]} for name in sorted(distinct)]
-        blocks = min(-(-len(items) // _PROBES_PER_BLOCK), 4096)
-        wanted = ray.data.from_items(items, override_num_blocks=blocks)
-        probed = wanted.map_batches(
-            partial(probe_media, resolve=resolve), batch_size=None, batch_format="pyarrow", num_cpus=1
-        )
-        tables += ray.get(_run("probing media", probed, len(items)))
-    return pa.concat_tables(tables).sort_by("media_id").combine_chunks()
+    shared = ray.put(media.table)
+    sources = {s.name: s for s in config.sources}
 
+    def one(job: ShardJob) -> pa.Table:
+        receipt = finished_before(job, out)
+        if receipt is None:
+            find = MediaTable(ray.get(shared)).find
+            receipt = run_job(
+                job, units, Finisher(sources[job.source], find, config.min_frames, seed), out, seed
+            )
+        return pa.table({"receipt": pa.array([receipt.model_dump_json()])})
 
-def finish(
-    drafts: Sequence[ray.ObjectRef], media: pa.Table, config: PrepConfig, seed: int
-) -> list[ray.ObjectRef]:
-    """Blocks of finished rows: samples and rejects."""
-    import ray
-
-    shared = ray.put(media)
-
-    def one(batch: pa.Table) -> pa.Table:
-        return finish_rows(batch, ray.get(shared), config, seed)
-
-    rows = ray.data.from_arrow_refs(list(drafts))  # type: ignore[arg-type]
-    return _run(
-        "making samples", rows.map_batches(one, batch_size=_FINISH_ROWS, batch_format="pyarrow"), rows.count()
-    )
-
-
-def index_of(finished: Sequence[ray.ObjectRef]) -> pa.Table:
-    """INDEX_SCHEMA plus ``block`` and ``row``: where each row lies."""
-    tables = []
-    for number, table in enumerate(_each(finished, _index_columns)):
-        place = {"block": [number] * table.num_rows, "row": list(range(table.num_rows))}
-        for name, values in place.items():
-            table = table.append_column(name, pa.array(values, pa.int64()))
-        tables.append(table)
-    return pa.concat_tables(tables).combine_chunks()
-
-
-def write(jobs: Sequence[ShardJob], finished: Sequence[ray.ObjectRef], out: Location) -> list[ShardEntry]:
-    """Write every shard in a task of its own."""
-    import ray
-
-    task = ray.remote(num_cpus=1)(write_job)
-    with progress.track("writing shards", len(jobs)) as bar:
-        refs = [task.remote(job, out, *(finished[b] for b in job.blocks)) for job in jobs]
-        for at in range(len(refs)):
-            ray.wait(refs, num_returns=at + 1)
-            bar.advance()
-        return ray.get(refs)
-
-
-def refuse_bad_sources(sources: Sequence[SourceEntry], config: PrepConfig, out: Location) -> None:
-    """Raise UserError when a source is worse than the plan allows. The rejects table is there to look at."""
-    for entry, source in zip(sources, config.sources, strict=True):
-        share = entry.rejected / entry.read if entry.read else 1.0
-        empty = not entry.kept and source.select.count != 0
-        if not empty and share <= config.max_reject_share:
-            continue
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in entry.rejects.items()) or "it is empty"
-        problem = (
-            "gave no sample"
-            if empty
-            else f"lost {share:.1%} of its samples, the plan allows {config.max_reject_share:.1%}"
-        )
-        raise UserError(
-            f"source {entry.name}",
-            f"{problem}: {entry.read} read, {entry.rejected} rejected ({reasons}).",
-            f"See {(out / REJECTS).uri}, then mend the source or its entry in the plan.",
-        )
-
-
-def _run(title: str, data: ray.data.Dataset, total: int | None = None) -> list[ray.ObjectRef]:
-    """Run a Ray Data plan and keep its blocks, in no particular order, in the object store."""
-    refs: list[ray.ObjectRef] = []
-    with progress.track(title, total) as bar:
-        for bundle in data.iter_internal_ref_bundles():
-            refs += bundle.block_refs
-            bar.advance(bundle.num_rows() or 0)
-    return refs
-
-
-def _each(refs: Sequence[ray.ObjectRef], function: Callable[[pa.Table], pa.Table]) -> Iterable[pa.Table]:
-    import ray
-
-    task = ray.remote(num_cpus=1)(function)
-    return [ray.get(ref) for ref in [task.remote(ref) for ref in refs]]
-
-
-def _media_column(block: pa.Table) -> pa.Table:
-    table = block.select(["media_id", "media"])
-    return table.group_by("media_id").aggregate([("media", "min")]).rename_columns(["media_id", "media"])
-
-
-def _index_columns(block: pa.Table) -> pa.Table:
-    return block.select(INDEX_SCHEMA.names)
-
-
-def _set_up_ray_data() -> None:
-    import ray.data
-
-    # Ray Data sets its own loggers up on import; what it says about each plan would bury the bars.
-    for name in ("ray.data", "ray.data._internal"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    options: Any = ray.data.DataContext.get_current()
-    options.enable_progress_bars = False
-    options.print_on_execution_start = False
-    options.target_max_block_size = _BLOCK_BYTES
+    found = [
+        Receipt.model_validate_json(text)
+        for table in spread("writing shards", jobs, one, len(jobs))
+        for text in table["receipt"].to_pylist()
+    ]
+    place = {(job.source, job.number): at for at, job in enumerate(jobs)}
+    return sorted(found, key=lambda r: place[r.source, r.number])

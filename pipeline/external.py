@@ -32,7 +32,8 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
         for source in plan.data.sources:
             for key, path in outside_paths(source).items():
                 where = f"data.sources[{source.name}].{key}"
-                out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES)
+                only = source.files if key == "annotations" else ()
+                out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES, only)
     if spec.kind is Kind.INIT:
         paths = {"model.tokenizer.path": plan.model.tokenizer.path}
         paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.model_dump().items()}
@@ -77,7 +78,9 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
     return {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
 
 
-def _content(plan: Plan, where: str, path: str, suffixes: Sequence[str]) -> InputRef:
+def _content(
+    plan: Plan, where: str, path: str, suffixes: Sequence[str], patterns: Sequence[str] = ()
+) -> InputRef:
     place = Location.parse(path, plan.storage.cache)
     if not place.exists():
         raise UserError(where, f"{path} does not exist.", "Correct the path, or put the file there.")
@@ -86,7 +89,7 @@ def _content(plan: Plan, where: str, path: str, suffixes: Sequence[str]) -> Inpu
         return InputRef(
             uri=without_credentials(place.uri), fingerprint="", digest=file_sha256(place, remembered)
         )
-    files = place.list(recursive=True)
+    files = [f for p in patterns for f in place.glob(p)] if patterns else place.list(recursive=True)
     # A folder counts by its listing and by the content of the files that are read for their text or
     # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
     listing = [f.uri[len(place.uri) + 1 :] for f in files]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import posixpath
@@ -10,6 +11,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
@@ -122,6 +124,27 @@ class Location:
         """
         uris = self._local_entries(recursive) if self.is_local else self._remote_entries(recursive)
         return [type(self)(uri, self.cache) for uri in sorted(uris) if uri.endswith(suffix)]
+
+    def glob(self, pattern: str) -> Sequence[Self]:
+        """Files below this folder whose path fits: ``*`` and ``?`` within a name, ``**`` over folders.
+
+        Sorted. Raises UserError for a pattern that leaves the folder.
+        """
+        place = self / pattern
+        if self.is_local:
+            uris = [u for u in glob.iglob(place.uri, recursive=True) if os.path.isfile(u)]
+        else:
+            uris = ["s3://" + u for u in self._remote(lambda fs: fs.glob(place.uri)) if not u.endswith("/")]
+        return [type(self)(uri, self.cache) for uri in sorted(set(uris)) if _TEMP not in uri]
+
+    def copy_to(self, target: Location) -> None:
+        """Copy this file there in one atomic act: a link where the disk allows it, by the server on S3."""
+        if self.is_local and target.is_local:
+            target._commit(partial(_link, self.uri))
+        elif not self.is_local and not target.is_local:
+            self._remote(lambda fs: fs.cp_file(self.uri, target.uri))
+        else:
+            target.put_file(self.fetch())
 
     def read_bytes(self) -> bytes:
         """The whole file. Raises FileNotFoundError."""
@@ -295,3 +318,11 @@ class Location:
                 return []
 
         return ["s3://" + e.rstrip("/") for e in self._remote(entries) if "s3://" + e.rstrip("/") != self.uri]
+
+
+def _link(source: str, temp: Path) -> None:
+    temp.unlink()
+    try:
+        os.link(source, temp)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(source, temp)

@@ -1,66 +1,24 @@
-"""What every reader is: one file per annotation format, pure but for reading that file."""
+"""Fields of raw records: what readers ask of them, and how they refuse what is not there."""
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+import re
+from collections.abc import Mapping
+from typing import Any
 
-from datasets_prep.draft import Draft, Media, Reason, RejectError
-from pipeline.config.data import SourceConfig
+from datasets_prep.draft import Media, Reason, RejectError
+from datasets_prep.sources.json_file import Unparsed
 
+# A relative path without empty, "." or ".." parts, backslashes or control characters.
+_PLAIN = re.compile(r"(?!\.)[^/\\\0-\x1f]+(?:/(?!\.)[^/\\\0-\x1f]+)*")
 _SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Files:
-    """One unit of reading, on the local disk.
-
-    ``name`` is what tells this file from others of its source: empty for the only one, else the relative
-    path, without its suffix where no two files differ in that alone. It becomes a part of every key.
-    """
-
-    annotations: Path
-    masks: Path | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
-    """One raw record and the key that its sample will have."""
-
-    key: str
-    raw: Any
-
-
-class Reader(Protocol):
-    """A format. Both methods are generators or functions of their arguments alone."""
-
-    @property
-    def suffixes(self) -> tuple[str, ...]:
-        """Endings of the names of this format's files in a folder of annotations."""
-        ...
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Stream the records. Raises UserError if the file as a whole cannot be read."""
-        ...
-
-    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """Drafts of one record; more than one have keys ``<record key>/<part>``. Raises RejectError."""
-        ...
-
-
-def record_key(source: SourceConfig, files: Files, *parts: object) -> str:
-    """``<source>[/<file>]/<part>[/<part>]``: the same in every rebuild, and findable in the file."""
-    return "/".join([source.name, *([files.name] if files.name else []), *map(str, parts)])
 
 
 def mapping(raw: Any) -> Mapping[str, Any]:
     """The record as a mapping. Raises RejectError for anything else."""
-    from datasets_prep.sources.json_stream import Unparsed
-
+    if type(raw) is dict:
+        return raw
     if isinstance(raw, Unparsed):
         raise RejectError(Reason.BROKEN_JSON, raw.problem)
     if not isinstance(raw, Mapping):
@@ -86,6 +44,8 @@ def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
         return _still_images(video, folder_fps)
     if not isinstance(video, str) or not video.strip():
         raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    if _PLAIN.fullmatch(video):  # by far the most, and there are millions
+        return Media(candidates=(video, *[f"{f}/{video}" for f in folders if f]), folder_fps=folder_fps)
     parts = [p for p in video.split("/") if p not in ("", ".")]
     if ".." in parts or "\\" in video or "\0" in video or not parts:
         raise RejectError(Reason.MALFORMED, f"`video` {video!r} is no path below a media folder")

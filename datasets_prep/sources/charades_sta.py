@@ -14,18 +14,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.base import (
-    Files,
-    Record,
-    mapping,
-    media_of,
-    number,
-    record_key,
-    text_field,
-    with_suffix,
+from datasets_prep.sources.base import mapping, media_of, number, text_field, with_suffix
+from datasets_prep.sources.expression import pick
+from datasets_prep.sources.json_file import (
+    list_chunks,
+    list_records,
+    load_object,
+    open_annotations,
+    root_is_object,
 )
-from datasets_prep.sources.json_stream import items, open_annotations, pairs, records, root_is_object
-from datasets_prep.sources.meta_expressions import pick
+from datasets_prep.sources.reader import WHOLE, Files, Record, RowsReader, record_key
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import Role, Task
@@ -34,12 +32,12 @@ QUESTIONS = ("When does '{expression}' happen in the video? Give only its start 
 _LINE = re.compile(r"^(\S+) (\S+) (\S+)\s*##(.*)$")
 
 
-class CharadesSta:
+class CharadesSta(RowsReader):
     """One draft per query; ``expression`` is its sentence as written."""
 
     suffixes = (".txt", ".json")
 
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
+    def rows(self, source: SourceConfig, files: Files) -> Iterator[Record]:
         """Queries in file order; the key is the line or entry number."""
         path = files.annotations
         rows = _text_rows(files) if path.suffix == ".txt" else _json_rows(files)
@@ -99,18 +97,20 @@ def _text_rows(files: Files) -> Iterator[dict[str, Any]]:
 def _json_rows(files: Files) -> Iterator[Any]:
     path = files.annotations
     if not root_is_object(path):
-        for raw in records(path):
-            yield _listed(raw) if isinstance(raw, dict) else raw
+        for chunk in list_chunks(path, WHOLE):
+            for raw in list_records(path, chunk):
+                yield _listed(raw) if isinstance(raw, dict) else raw
         return
+    whole = load_object(path)
+    listed, database = whole.get("annotations"), whole.get("database")
     found = 0
-    with open_annotations(path) as file:
-        for raw in items(file, "annotations.item", path):
-            found += 1
-            if isinstance(raw, dict):
-                yield _row(raw, "image_id", "caption", [raw.get("timestamp")], Unit.SECONDS)
-            else:
-                yield raw
-    for video, entry in pairs(path, "database"):
+    for raw in listed if isinstance(listed, list) else []:
+        found += 1
+        if isinstance(raw, dict):
+            yield _row(raw, "image_id", "caption", [raw.get("timestamp")], Unit.SECONDS)
+        else:
+            yield raw
+    for video, entry in database.items() if isinstance(database, dict) else []:
         queries = entry.get("annotations") if isinstance(entry, dict) else None
         for raw in queries if isinstance(queries, list) else [None]:
             found += 1

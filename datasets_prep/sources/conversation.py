@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,10 @@ from pipeline.schema.sample import Role
 
 _MARKER = re.compile(r"[ \t]*\n?[ \t]*<(?:video|image)>[ \t]*\n?[ \t]*")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
+_FIRST = ("<video>\n", "<image>\n")
+_ORDER = (Role.USER, Role.ASSISTANT)
 _WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
+_LIKE_OPTIONS = re.compile(r"(?:^|\n)\s*\(?A[.):]")
 _OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\)?\s*(.*?)\s*$")
 
 
@@ -35,12 +38,14 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
         raise RejectError(Reason.MALFORMED, "`conversations` is no list of turns")
     turns = []
     for number, turn in enumerate(conversations):
-        if not isinstance(turn, Mapping) or not isinstance(turn.get("value"), str):
+        text = turn.get("value") if isinstance(turn, dict) else None
+        if not isinstance(text, str):
             raise RejectError(Reason.MALFORMED, f"turn {number} has no text in `value`")
-        role = _ROLES.get(str(turn.get("from")))
-        if role is not (Role.USER, Role.ASSISTANT)[number % 2]:
-            raise RejectError(Reason.TURNS, f"turn {number} is by {turn.get('from')!r}")
-        turns.append(DraftTurn(role=role, text=without_markers(turn["value"])))
+        by = turn.get("from")
+        role = _ROLES.get(by) if isinstance(by, str) else None
+        if role is not _ORDER[number % 2]:
+            raise RejectError(Reason.TURNS, f"turn {number} is by {by!r}")
+        turns.append(DraftTurn(role=role, text=without_markers(text)))
     if len(turns) % 2:
         raise RejectError(Reason.TURNS, "the last turn has no answer")
     return tuple(turns)
@@ -48,6 +53,11 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
 
 def without_markers(text: str) -> str:
     """Text without ``<video>`` and ``<image>`` and the line break beside them."""
+
+    # Most turns have no marker, and most of the rest begin with their only one.
+    rest = text[8:] if text.startswith(_FIRST) else text
+    if "<video>" not in rest and "<image>" not in rest:
+        return rest.strip()
 
     def gap(found: re.Match[str]) -> str:
         inside = found.start() > 0 and found.end() < len(text)
@@ -58,6 +68,11 @@ def without_markers(text: str) -> str:
 
 def read_written_times(turns: Sequence[DraftTurn]) -> Times:
     """Spans ``{<TEMP-012><TEMP-047>}`` and lone tokens that a source has written already become marks."""
+    for turn in turns:
+        if "<TEMP-" in turn.text:
+            break
+    else:
+        return Times(turns=tuple(turns), times=())
     times: list[DraftSpan] = []
 
     def mark(found: re.Match[str]) -> str:
@@ -74,6 +89,8 @@ def options_in(question: str) -> tuple[str, ...]:
 
     Both ``A. text`` and ``(A) text`` are options. They must run from A without a gap, and be at least two.
     """
+    if not _LIKE_OPTIONS.search(question):
+        return ()
     found: list[str] = []
     for line in question.splitlines():
         option = _OPTION.match(line)

@@ -6,25 +6,21 @@ the index in the file names a record. UFVideo's own QA lists, spans already writ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from datasets_prep.draft import Draft
-from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key
+from datasets_prep.draft import Draft, Media
+from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import answer_index, options_in, read_written_times, turns_of
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
 
 
-class LlavaVideo:
+class LlavaVideo(ListReader):
     """One draft per row."""
 
-    suffixes = (".json", ".jsonl")
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one list."""
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw=raw)
+    def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
+        """Below the root, or below the folder of its ``data_source``."""
+        raw = mapping(record.raw)
+        return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """A row with options in its only question is a multiple choice, one with spans a temporal task."""

@@ -1,112 +1,76 @@
-"""MeViS and sets of its form: ``meta_expressions.json`` beside ``mask_dict.json``.
+"""MeViS and ReVOS: ``meta_expressions.json`` beside ``mask_dict.json``.
 
-Format: https://github.com/henghuiding/MeViS. One expression names several objects; its target is the union of
-their masks in each frame. ``mask_dict.json`` can be many GB, so it is copied once, stream to stream, into a
-temporary file that is read by position.
+Formats: https://github.com/henghuiding/MeViS, https://github.com/cilinyan/ReVOS-api. One expression names
+several objects; its target is the union of their masks in each frame. ``mask_dict.json`` can be many GB, so
+only the places of its members are taken down, and masks are read by position.
 """
 
 from __future__ import annotations
 
-import hashlib
-import tempfile
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from functools import partial
+from pathlib import Path
+from typing import Any
 
-import orjson
-
-from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media, Reason, RejectError
-from datasets_prep.sources.base import Files, Record, mapping, record_key
-from datasets_prep.sources.json_stream import pairs
-from pipeline.config.data import SourceConfig, Use
+from datasets_prep.draft import DraftTrack, Reason, RejectError
+from datasets_prep.sources.json_file import Chunk, Limits, load_value, members, open_annotations
+from datasets_prep.sources.meta_file import Locate, MetaFile, Tracks, listed
+from datasets_prep.sources.reader import Files
+from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
-from pipeline.schema.sample import SEG, Role, Task
 
-QUESTIONS = ("Can you segment the {expression} in this video?",)
-ANSWERS = (f"Sure, {SEG}.",)
-_KINDS = {0: "referring", 1: "reasoning", 2: "hallucination"}  # ``type_id`` of ReVOS, which has this form
+# ReVOS keeps its splits beside each other, under names that end in an underscore.
+_REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
 
 
-class MetaExpressions:
-    """One draft per expression, keyed ``<source>/<video>/<expression id>``."""
+class MetaExpressions(MetaFile):
+    """Masks in ``mask_dict.json``: ``{anno_id: [RLE or null per frame]}``."""
 
-    suffixes = ("meta_expressions.json",)
+    suffixes = ("meta_expressions.json", *_REVOS)
+    masks_name = "a mask_dict.json"
 
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Expressions in file order, each with its masks beside it.
-
-        Without ``mask_dict.json`` (hidden truth) a benchmark has no targets; training data needs it.
-        """
-        if files.masks is None and source.use is Use.TRAIN:
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """As of every such set. Several files of ReVOS at once would train on its validation videos."""
+        if files.name and files.annotations.name in _REVOS:
             raise UserError(
                 f"source {source.name}",
-                f"trains on {files.annotations} without a mask_dict.json.",
-                "Set `masks` to that file, or `use: benchmark` for a set whose truth is hidden.",
+                f"{files.annotations.name} lies beside other splits of ReVOS, which would all be read.",
+                "Point `annotations` at one file.",
             )
-        with tempfile.TemporaryFile() as copy:
-            places = _copy_masks(files, copy) if files.masks else None
-            for video, entry in pairs(files.annotations, "videos"):
-                expressions = entry.get("expressions") if isinstance(entry, Mapping) else None
-                if not isinstance(expressions, Mapping):
-                    yield Record(
-                        key=record_key(source, files, video),
-                        raw={"video": video, "problem": "no `expressions`"},
-                    )
-                    continue
-                for name, expression in expressions.items():
-                    raw = {"video": video, "frames": entry.get("frames"), "expression": expression}
-                    if places is not None:
-                        raw["masks"] = _masks(expression, places, copy)
-                    yield Record(key=record_key(source, files, video, name), raw=raw)
+        return super().chunks(source, files, limits)
 
-    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """The question and answer are drawn from the templates by a hash of (seed, key)."""
-        raw = mapping(record.raw)
-        if "problem" in raw:
-            raise RejectError(Reason.MALFORMED, raw["problem"])
-        said = mapping(raw["expression"])
-        words = said.get("exp")
-        if not isinstance(words, str) or not words.strip():
-            raise RejectError(Reason.MALFORMED, "`exp` is missing or no text")
-        frames = raw["frames"]
-        if not isinstance(frames, list) or not frames or not all(isinstance(f, str) for f in frames):
-            raise RejectError(Reason.MALFORMED, "`frames` is no list of frame names")
-        words = " ".join(words.split())
-        question = pick(source.question_templates or QUESTIONS, seed, record.key, "question")
-        answer = pick(source.answer_templates or ANSWERS, seed, record.key, "answer")
-        turns = [DraftTurn(role=Role.USER, text=question.replace("{expression}", words))]
-        targets: tuple[DraftTrack, ...] = ()
-        if "masks" in raw:
-            _check_ids(said)
-            targets = (_target(raw["masks"], len(frames)),)
-            turns.append(DraftTurn(role=Role.ASSISTANT, text=answer.replace("{expression}", words)))
-        return [
-            Draft(
-                key=record.key,
-                task=Task.SEGMENT,
-                media=Media(candidates=(raw["video"], f"JPEGImages/{raw['video']}"), frames=tuple(frames)),
-                turns=tuple(turns),
-                targets=targets,
-                expression=words,
-                category=_KINDS.get(said.get("type_id", -1), ""),
-                type=str(said.get("type_id", "")),
-            )
-        ]
+    def locate(self, source: SourceConfig, files: Files) -> Locate:
+        """The places of a video's annotations in mask_dict.json."""
+        everything = {m.name: (m.start, m.end) for m in members(files.masks)} if files.masks else {}
+
+        def of_video(video: str, entry: Mapping[str, Any]) -> tuple[dict[str, tuple[int, int]], int]:
+            wanted = {i for expression in entry["expressions"].values() for i in _ids(expression)}
+            there = {i: everything[i] for i in sorted(wanted) if i in everything}
+            return there, sum(end - start for start, end in there.values())
+
+        return of_video
+
+    def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
+        """The union of the masks of an expression's annotations."""
+        assert files.masks is not None, "without masks there are no tracks"
+        return partial(_target, files.masks, place)
 
 
-def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
-    """One template, by a hash of the names alone."""
-    draw = hashlib.sha256(f"{seed}\0{key}\0{purpose}".encode()).digest()
-    return templates[int.from_bytes(draw[:8], "big") % len(templates)]
-
-
-def _target(masks: dict[str, Any], frames: int) -> DraftTrack:
-    for name, track in masks.items():
-        if track is None:
-            raise RejectError(Reason.MASK_MISSING, f"annotation {name} is not in mask_dict.json")
-        if not isinstance(track, list) or len(track) != frames:
-            count = len(track) if isinstance(track, list) else "no"
-            raise RejectError(Reason.BAD_MASK, f"annotation {name} has {count} masks for {frames} frames")
-    return DraftTrack(masks=tuple((i, tuple(track[i] for track in masks.values())) for i in range(frames)))
+def _target(path: Path, places: Mapping[str, Any], said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+    _check_ids(said)
+    tracks = []
+    with open_annotations(path) as file:
+        for name in _ids(said):
+            if name not in places:
+                raise RejectError(Reason.MASK_MISSING, f"annotation {name} is not in mask_dict.json")
+            track = load_value(file, *places[name])
+            if not isinstance(track, list) or len(track) != len(frames):
+                count = len(track) if isinstance(track, list) else "no"
+                raise RejectError(
+                    Reason.BAD_MASK, f"annotation {name} has {count} masks for {len(frames)} frames"
+                )
+            tracks.append(track)
+    return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))
 
 
 def _check_ids(said: Mapping[str, Any]) -> None:
@@ -116,34 +80,9 @@ def _check_ids(said: Mapping[str, Any]) -> None:
         raise RejectError(
             Reason.MALFORMED, "`anno_id` is missing: which masks of mask_dict.json it means is not said"
         )
-    if not _listed(ids) and _listed(objects):
+    if not listed(ids) and listed(objects):
         raise RejectError(Reason.MALFORMED, f"`anno_id` is empty, but `obj_id` names objects: {objects!r}")
 
 
-def _listed(ids: Any) -> list[Any]:
-    """A single id may stand without a list."""
-    return ids if isinstance(ids, list) else [] if ids is None else [ids]
-
-
-def _masks(expression: Any, places: dict[str, tuple[int, int]], copy: BinaryIO) -> dict[str, Any]:
-    ids = expression.get("anno_id") if isinstance(expression, Mapping) else None
-    found: dict[str, Any] = {}
-    for name in map(str, _listed(ids)):
-        if name in places:
-            at, length = places[name]
-            copy.seek(at)
-            found[name] = orjson.loads(copy.read(length))
-        else:
-            found[name] = None
-    return found
-
-
-def _copy_masks(files: Files, copy: BinaryIO) -> dict[str, tuple[int, int]]:
-    """Annotation id -> (position, length) of its masks in ``copy``."""
-    assert files.masks is not None
-    places = {}
-    for name, track in pairs(files.masks, ""):
-        text = orjson.dumps(track)
-        places[name] = (copy.tell(), len(text))
-        copy.write(text)
-    return places
+def _ids(expression: Any) -> list[str]:
+    return [str(i) for i in listed(expression.get("anno_id"))] if isinstance(expression, Mapping) else []

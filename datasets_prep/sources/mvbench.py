@@ -5,12 +5,11 @@ Format: https://huggingface.co/datasets/OpenGVLab/MVBench.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit
-from datasets_prep.sources.base import Files, Record, mapping, media_of, number, record_key, text_field
-from datasets_prep.sources.json_stream import records
+from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit
+from datasets_prep.sources.base import mapping, media_of, number, text_field
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Role, Task
 
@@ -40,21 +39,19 @@ TASKS = {
 }
 
 
-class MvBench:
+class MvBench(ListReader):
     """One draft per question; ``category`` is the task's published name."""
 
     suffixes = (".json",)
 
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Questions of one task's file."""
-        task = files.annotations.stem
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw={"task": task, "item": raw})
+    def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
+        """Below the task's own folder."""
+        return (_media(mapping(record.raw), TASKS.get(record.file, ("", ""))[1]),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """``start`` and ``end`` bound the clip. Of equal candidates the first one is the answer."""
-        raw = mapping(record.raw["item"])
-        name, folder = TASKS.get(record.raw["task"], (record.raw["task"], ""))
+        raw = mapping(record.raw)
+        name, folder = TASKS.get(record.file, (record.file, ""))
         candidates = raw.get("candidates")
         if (
             not isinstance(candidates, list)
@@ -71,17 +68,19 @@ class MvBench:
             Draft(
                 key=record.key,
                 task=Task.CHOICE,
-                media=media_of(
-                    raw.get("video"), folder, f"video/{folder}" if folder else "", folder_fps=_TVQA_FPS
-                ),
+                media=_media(raw, folder),
                 turns=(DraftTurn(role=Role.USER, text=text_field(raw, "question").strip()),),
                 clip=_clip(raw),
                 choices=tuple(c.strip() for c in candidates),
                 answer_index=candidates.index(answer),
                 category=name,
-                type=record.raw["task"],
+                type=record.file,
             )
         ]
+
+
+def _media(raw: Any, folder: str) -> Media:
+    return media_of(raw.get("video"), folder, f"video/{folder}" if folder else "", folder_fps=_TVQA_FPS)
 
 
 def _clip(raw: Any) -> DraftSpan | None:

@@ -7,13 +7,13 @@ Format: https://huggingface.co/datasets/appletea2333/ST-Align-Dataset. Values ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.base import Files, Record, mapping, media_of, number, record_key, whole
+from datasets_prep.sources.base import mapping, media_of, number, whole
 from datasets_prep.sources.conversation import answer_index, options_in, turns_of
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
 
@@ -23,15 +23,8 @@ _SPATIAL = re.compile(r"<(?:WIDTH|HEIGHT)-(?:INPUT|OUTPUT)>")
 _LISTS = {"INPUT": "temporal_input_locations", "OUTPUT": "temporal_output_locations"}
 
 
-class StAlign:
+class StAlign(ListReader):
     """One draft per row."""
-
-    suffixes = (".json", ".jsonl")
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one list."""
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw=raw)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """A pair of placeholders in braces is a span; a lone one ("Starts in ...") becomes one time token."""

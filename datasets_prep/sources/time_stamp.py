@@ -7,12 +7,11 @@ Format: https://huggingface.co/datasets/yingsen/internvid-tg. ``tgt`` is flat: o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.base import Files, Record, mapping, media_of, number, record_key
+from datasets_prep.sources.base import mapping, media_of, number
 from datasets_prep.sources.conversation import turns_of
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
 
@@ -20,15 +19,8 @@ _TOKEN = "<TIME_STAMP>"
 _BRACED = re.compile(r"\{\s*" + _TOKEN + r"\s*\}|" + _TOKEN)
 
 
-class TimeStamp:
+class TimeStamp(ListReader):
     """One draft per row."""
-
-    suffixes = (".json", ".jsonl")
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one list."""
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw=raw)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Each token becomes one span."""

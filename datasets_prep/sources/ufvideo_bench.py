@@ -11,13 +11,15 @@ Format: https://huggingface.co/datasets/Hevven/UFVideo-Bench, read through the p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
-from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key, text_field, whole
+from datasets_prep.sources.base import mapping, media_of, text_field, whole
 from datasets_prep.sources.conversation import read_written_times, turns_of, without_markers
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.json_file import Chunk, Limits
+from datasets_prep.sources.reader import Files, ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import REGION, SEG, Role, Task
@@ -25,27 +27,19 @@ from pipeline.schema.sample import REGION, SEG, Role, Task
 _TASKS = ("PixRQA", "PixHQA", "PixTRQA")
 
 
-class UfvideoBench:
+class UfvideoBench(ListReader):
     """One draft per row; ``category`` is the task, told by the file's name."""
 
     suffixes = (".json",)
 
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one task's file."""
-        stem = files.annotations.stem.lower()
-        task = next((t for t in _TASKS if t.lower() in stem), None)
-        if task is None:
-            raise UserError(
-                str(files.annotations),
-                f"its name holds none of {', '.join(_TASKS)}.",
-                "Name the file after its task.",
-            )
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw={"task": task, "item": raw})
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """Rows of one task's file, which its name must tell."""
+        _task(files.annotations.stem, files.annotations)
+        return super().chunks(source, files, limits)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """The answer must hold one [SEG] per object; where it holds none they are put behind it."""
-        raw = mapping(record.raw["item"])
+        raw = mapping(record.raw)
         marked = "conversations" not in raw
         objects = objects_of(raw.get("annotation"), -1)
         if not objects:
@@ -78,10 +72,21 @@ class UfvideoBench:
                 regions=regions,
                 targets=targets,
                 frame_size=frame_size(raw),
-                category=record.raw["task"],
-                type=record.raw["task"],
+                category=_task(record.file),
+                type=_task(record.file),
             )
         ]
+
+
+def _task(stem: str, path: Path | None = None) -> str:
+    found = next((t for t in _TASKS if t.lower() in stem.lower()), None)
+    if found is None:
+        raise UserError(
+            str(path or stem),
+            f"its name holds none of {', '.join(_TASKS)}.",
+            "Name the file after its task.",
+        )
+    return found
 
 
 def _listed_frames(raw: Mapping[str, Any]) -> set[int] | None:

@@ -6,26 +6,17 @@ Format: https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-700K. ``annotatio
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
-from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key
+from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import read_written_times, turns_of
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import RegionMode, SourceConfig
 from pipeline.schema.sample import REGION, Role, Task
 
 
-class VideoRefer:
+class VideoRefer(ListReader):
     """One draft per row."""
-
-    suffixes = (".json", ".jsonl")
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one list."""
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw=raw)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Regions in the order of their ``<region>``; ``new_id`` means one frame, but for multi."""

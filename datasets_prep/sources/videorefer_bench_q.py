@@ -6,26 +6,19 @@ annotated frame of the single-frame mode.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
-from datasets_prep.sources.base import Files, Record, mapping, media_of, record_key, text_field, whole
+from datasets_prep.sources.base import mapping, media_of, text_field, whole
 from datasets_prep.sources.conversation import answer_index, option_text, without_markers
-from datasets_prep.sources.json_stream import records
+from datasets_prep.sources.reader import ListReader, Record
 from pipeline.config.data import RegionMode, SourceConfig
 from pipeline.schema.sample import REGION, Role, Task
 
 
-class VideoReferBenchQ:
+class VideoReferBenchQ(ListReader):
     """One draft per question; ``category`` is its type."""
 
     suffixes = (".json",)
-
-    def records(self, source: SourceConfig, files: Files) -> Iterator[Record]:
-        """Rows of one list."""
-        for index, raw in enumerate(records(files.annotations)):
-            yield Record(key=record_key(source, files, index), raw=raw)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Options are the turn's business of evaluation, so the turn is the bare question."""

@@ -28,6 +28,8 @@ class Finished:
 
 def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Finished:
     """Resolve a draft. Raises RejectError with the reason."""
+    if not (draft.times or draft.regions or draft.targets or draft.clip or draft.frame_size):
+        return Finished(sample=_of_words(draft, source, video), clamped=False)
     clock = _Clock(video, source.outside_spans)
     clip = clock.set_clip(draft.clip) if draft.clip else None
     written = [clock.resolve(time) for time in draft.times]
@@ -66,6 +68,20 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         category=draft.category,
     )
     return Finished(sample=sample, clamped=clock.clamped)
+
+
+def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
+    return Sample(
+        key=draft.key,
+        dataset=source.name,
+        task=draft.task,
+        video=video,
+        turns=draft.turns,
+        expression=draft.expression,
+        choices=draft.choices,
+        answer_index=draft.answer_index,
+        category=draft.category,
+    )
 
 
 class _Clock:

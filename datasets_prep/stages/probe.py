@@ -11,20 +11,12 @@ from typing import Any
 import pyarrow as pa
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
-from datasets_prep.stages.read import reject_fields
+from datasets_prep.stages.media import MEDIA_SCHEMA
+from datasets_prep.stages.read import plain_detail
 from pipeline import video
-from pipeline.schema.arrow import SAMPLE_SCHEMA
 from pipeline.schema.sample import VideoRef
 from pipeline.storage import Location
 
-MEDIA_SCHEMA = pa.schema(
-    [
-        ("media_id", pa.string()),
-        ("reason", pa.string()),
-        ("detail", pa.string()),
-        ("video", SAMPLE_SCHEMA.field("video").type),
-    ]
-)
 _BLOCK = 1 << 20
 
 
@@ -43,7 +35,7 @@ def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
         location, path = _find(roots, resolve, candidates)
         found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
     except RejectError as error:
-        return {**reject_fields(error), "video": None}
+        return {"reason": str(error.reason), "detail": plain_detail(error), "video": None}
     fields = {name: getattr(found, name) for name in VideoRef.__slots__}
     return {"reason": "", "detail": "", "video": fields}
 

@@ -1,24 +1,57 @@
-"""Which valid samples of a source are kept: pure, and a function of names alone."""
+"""Which valid samples of a source are kept: a function of names alone.
+
+Each sample draws a lot from (seed, key), and a source that keeps ``count`` keeps the valid samples with the
+smallest lots. So the whole choice is one number, the ``cut``: the largest lot that is kept. It does not
+depend on the order of the samples; raising ``count`` only adds samples, and a sample that joins or leaves the
+source moves at most one other.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import heapq
-from collections.abc import Iterable
+
+import numpy as np
+
+ALL = (1 << 64) - 1  # the cut of a source that keeps every sample
 
 
-def draw(seed: int, key: str) -> str:
-    """The lot of a sample, hex SHA-256 of (seed, key). Smaller lots are kept first."""
-    return hashlib.sha256(f"{seed}\0{key}".encode()).hexdigest()
+def lot(seed: int, key: str) -> int:
+    """The lot of a sample, 0 to 2**64 - 1."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\0{key}".encode()).digest()[:8], "big")
 
 
-def select(keys: Iterable[str], seed: int, count: int | None) -> set[str]:
-    """``count`` of the keys (all for None): those with the smallest lots.
+class Draw:
+    """Finds the cut of one source by looking at no more samples than it takes.
 
-    Independent of the order of the keys; raising ``count`` only adds samples, and a sample that joins or
-    leaves the source moves at most one other.
+    Samples whose validity is not known yet are asked for in the order of their lots, until ``count`` valid
+    ones are known. Samples with larger lots are never looked at.
     """
-    keys = list(keys)
-    if count is None or count >= len(keys):
-        return set(keys)
-    return set(heapq.nsmallest(count, keys, key=lambda key: draw(seed, key)))
+
+    def __init__(self, lots_N: np.ndarray, count: int) -> None:
+        self._lots_N = lots_N
+        self._order_N = np.argsort(lots_N, kind="stable")
+        self._valid_N = np.zeros(len(lots_N), bool)  # in the order of lots
+        self._known = 0
+        self._count = count
+
+    def next(self) -> np.ndarray:
+        """Indices of the samples to look at now, in the order of their lots; none when the cut is known."""
+        missing = self._count - int(self._valid_N[: self._known].sum())
+        if missing <= 0 or self._known == len(self._order_N):
+            return self._order_N[:0]
+        return self._order_N[self._known : self._known + missing + missing // 50 + 8]
+
+    def tell(self, valid: np.ndarray) -> None:
+        """Say of each sample that ``next`` gave whether it is valid."""
+        self._valid_N[self._known : self._known + len(valid)] = valid
+        self._known += len(valid)
+
+    @property
+    def cut(self) -> int:
+        """The largest lot that is kept, ALL if every valid sample is, -1 if none."""
+        if self._count == 0:
+            return -1
+        kept = np.flatnonzero(self._valid_N[: self._known])
+        if len(kept) < self._count:
+            return ALL
+        return int(self._lots_N[self._order_N[kept[self._count - 1]]])

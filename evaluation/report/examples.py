@@ -19,20 +19,14 @@ from evaluation.work import ranked
 from evaluation.worker import local_video
 from pipeline import video as videos
 from pipeline.config.evaluation import BenchmarkConfig
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Role, Sample
+from pipeline.page import frames as frame_choice
+from pipeline.page.frames import mask_at
+from pipeline.page.pictures import Picture
+from pipeline.schema.sample import Role, Sample
 from pipeline.schema.shards import ShardReader
 
 MASK_FRAMES = 4
 STRIP_FRAMES = 6
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Picture:
-    """An image and what it shows, in words."""
-
-    uri: str
-    alt: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,11 +107,7 @@ def example(
 
 def mask_frames(sample: Sample) -> list[int]:
     """A few annotated frames, spread evenly over those in which a target shows, else over all."""
-    seen = sorted({f for t in sample.targets for f, c in _pairs(t) if codec.area(c, t.height, t.width)})
-    frames = seen or sorted({f for t in sample.targets for f in t.frames})
-    if len(frames) <= MASK_FRAMES:
-        return frames
-    return [frames[round(i * (len(frames) - 1) / (MASK_FRAMES - 1))] for i in range(MASK_FRAMES)]
+    return frame_choice.annotated(sample.targets, MASK_FRAMES)
 
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
@@ -136,19 +126,14 @@ def _strip(sample: Sample) -> list[int]:
         return sorted({t.frames[len(t.frames) // 2] for t in sample.regions})
     if sample.targets:
         return []
-    ref, first, last = sample.video, 0, sample.video.num_frames - 1
-    if sample.clip is not None:
-        first, last = videos.frame_range(
-            ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
-        )
-    return sorted(set(videos.sample_indices(ref.num_frames, STRIP_FRAMES, first, last)))
+    return frame_choice.strip(sample, STRIP_FRAMES)
 
 
 def _plain_pictures(sample: Sample, frames: Mapping[int, np.ndarray]) -> tuple[Picture, ...]:
     made = []
     for index in _strip(sample):
         if index in frames:
-            regions = [m for t in sample.regions if (m := _mask(t, index)) is not None]
+            regions = [m for t in sample.regions if (m := mask_at(t, index)) is not None]
             what = f"frame {index}" + (", marked objects outlined in blue" if regions else "")
             made.append(Picture(uri=picture(frames[index], regions=regions), alt=what))
     return tuple(made)
@@ -161,8 +146,8 @@ def _mask_pictures(
     for index in mask_frames(sample):
         if index not in frames:
             continue
-        true = [m for t in sample.targets if (m := _mask(t, index)) is not None]
-        ours = [m for t in prediction.masks if (m := _mask(t, index)) is not None]
+        true = [m for t in sample.targets if (m := mask_at(t, index)) is not None]
+        ours = [m for t in prediction.masks if (m := mask_at(t, index)) is not None]
         ours = [m for m in ours if m.shape == frames[index].shape[:2]]
         masks_said = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
         alt = f"frame {index}, {label}: true outline and {masks_said}"
@@ -193,14 +178,3 @@ def _truth(sample: Sample) -> str:
     if sample.answer_index >= 0:
         return f"({letter(sample.answer_index)}) {sample.choices[sample.answer_index]}"
     return next((t.text for t in sample.turns if t.role is Role.ASSISTANT), "")
-
-
-def _mask(track: MaskTrack, frame: int) -> np.ndarray | None:
-    for at, counts in _pairs(track):
-        if at == frame:
-            return codec.decode(counts, track.height, track.width)
-    return None
-
-
-def _pairs(track: MaskTrack) -> list[tuple[int, str]]:
-    return list(zip(track.frames, track.counts, strict=True))

@@ -11,6 +11,7 @@ from evaluation.report.examples import Example
 from evaluation.report.style import CSS
 from evaluation.report.table import Line, Table, failures_text, percent
 from evaluation.report.template import TEMPLATE
+from pipeline.page import render as shared
 
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -62,15 +63,16 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML. All text is escaped; it refers to nothing outside itself."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    return shared.render(
+        TEMPLATE,
+        css=CSS,
+        filters={"percent": percent, "failures": failures_text},
+        change=change,
+        groups=groups,
+        highlights=highlights,
+        page=page,
+        table=page.table,
     )
-    environment.filters |= {"percent": percent, "failures": failures_text, "markup": Markup}
-    environment.globals |= {"change": change, "groups": groups, "highlights": highlights, "css": Markup(CSS)}
-    return environment.from_string(TEMPLATE).render(page=page, table=page.table)
 
 
 def change(line: Line) -> tuple[str, str]:

@@ -16,13 +16,26 @@ class SourceFormat(StrEnum):
 
     LLAVA_VIDEO = "llava_video"  # LLaVA-Video-178K JSON lists
     VIDEOREFER = "videorefer"  # VideoRefer-700K JSON lists
-    META_EXPRESSIONS = "meta_expressions"  # MeViS: meta_expressions.json + mask_dict.json
+    META_EXPRESSIONS = "meta_expressions"  # MeViS, ReVOS: meta_expressions.json + mask_dict.json
+    REF_YOUTUBE_VOS = "ref_youtube_vos"  # Refer-YouTube-VOS: meta_expressions.json + label images
+    REF_DAVIS = "ref_davis"  # Ref-DAVIS17: Davis17_annot*.txt + label images
+    REF_SAV = "ref_sav"  # Ref-SAV.json + SA-V masklets
+    REFCOCO = "refcoco"  # RefCOCO, RefCOCO+, RefCOCOg: refs(*).p + instances.json
+    UFVIDEO_SEG = "ufvideo_seg"  # segmentation rows of UFVideo's own training lists
     ST_ALIGN = "st_align"  # ST-Align placeholders + variables
     TIME_STAMP = "time_stamp"  # InternVid-TG and DisTime: <TIME_STAMP> + tgt
     MVBENCH = "mvbench"
     VIDEOREFER_BENCH_Q = "videorefer_bench_q"
     CHARADES_STA = "charades_sta"
     UFVIDEO_BENCH = "ufvideo_bench"
+
+
+_VIDEO_LISTS = (
+    SourceFormat.META_EXPRESSIONS,
+    SourceFormat.REF_YOUTUBE_VOS,
+    SourceFormat.REF_DAVIS,
+    SourceFormat.REF_SAV,
+)
 
 
 class Use(StrEnum):
@@ -53,7 +66,16 @@ class SourceConfig(Config):
     format: SourceFormat
     use: Use = Use.TRAIN
     annotations: str = Field(description="The annotation file, or the folder that holds the format's files.")
-    masks: str | None = Field(default=None, description="mask_dict.json of a meta_expressions set.")
+    files: tuple[str, ...] = Field(
+        default=(),
+        description="Patterns (* and ? within a name, ** over folders) of the files in that folder; empty: "
+        "every file with an ending of the format.",
+    )
+    masks: str | None = Field(
+        default=None,
+        description="Masks that lie apart: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
+        "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav).",
+    )
     media: tuple[str, ...] = Field(
         min_length=1, description="Folders tried in order for a record's video path."
     )
@@ -62,9 +84,25 @@ class SourceConfig(Config):
     keep_types: tuple[str, ...] = Field(
         default=(), description="Keep records of these source types only; empty: all."
     )
+    keep_videos: str | None = Field(
+        default=None,
+        description="File that names the videos to keep: text, one a line, or a meta_expressions.json.",
+    )
+    drop_videos: str | None = Field(
+        default=None, description="Likewise, the videos to leave out (a test set in a validation file)."
+    )
+    split: str | None = Field(
+        default=None, description="Of refcoco, the split to keep: train, val, test, testA or testB."
+    )
     outside_spans: Outside = Field(
         default=Outside.REFUSE,
         description="A span past its video's end: reject the record, or clamp and count.",
+    )
+    split_turns: bool = Field(
+        default=False, description="Each question with its answer becomes a sample (LLaVA-Video-178K)."
+    )
+    min_frames: int | None = Field(
+        default=None, ge=1, description="Instead of the data section's: 1 for a set of still images."
     )
     question_templates: tuple[str, ...] = Field(
         default=(),
@@ -73,6 +111,23 @@ class SourceConfig(Config):
     answer_templates: tuple[str, ...] = Field(
         default=(), description="Likewise for answers; each holds one [SEG]."
     )
+
+    @model_validator(mode="after")
+    def _parts_are_named(self) -> Self:
+        """A part of a set that a reader cannot tell, or did not ask for, would be mixed in without a word."""
+        if (self.keep_videos or self.drop_videos) and self.format not in _VIDEO_LISTS:
+            raise ValueError(
+                f"source {self.name}: keep_videos and drop_videos are for {', '.join(_VIDEO_LISTS)}, "
+                f"not for {self.format}"
+            )
+        if self.format is SourceFormat.REF_DAVIS and not self.keep_videos:
+            raise ValueError(
+                f"source {self.name}: the texts of ref_davis cover training and validation videos; "
+                "set keep_videos to DAVIS/ImageSets/2017/train.txt or val.txt"
+            )
+        if (self.split is not None) != (self.format is SourceFormat.REFCOCO):
+            raise ValueError(f"source {self.name}: split is for refcoco, which needs it (train, val, ...)")
+        return self
 
 
 def file_stem(source: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import pyarrow as pa
@@ -38,13 +39,14 @@ _VIDEO = pa.struct(
         ("sha256", pa.string()),
     ]
 )
+_TURN = pa.struct([("role", pa.string()), ("text", pa.string())])
 SAMPLE_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("dataset", pa.string()),
         ("task", pa.string()),
         ("video", _VIDEO),
-        ("turns", pa.list_(pa.struct([("role", pa.string()), ("text", pa.string())]))),
+        ("turns", pa.list_(_TURN)),
         ("regions", pa.list_(_TRACK)),
         ("targets", pa.list_(_TRACK)),
         ("spans", pa.list_(_SPAN)),
@@ -58,27 +60,6 @@ SAMPLE_SCHEMA = pa.schema(
     ],
     metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
 )
-
-
-def to_row(sample: Sample) -> dict[str, Any]:
-    """A sample as one row of SAMPLE_SCHEMA."""
-    return {
-        "key": sample.key,
-        "dataset": sample.dataset,
-        "task": str(sample.task),
-        "video": {name: getattr(sample.video, name) for name in VideoRef.__slots__},
-        "turns": [{"role": str(t.role), "text": t.text} for t in sample.turns],
-        "regions": [_track_row(t) for t in sample.regions],
-        "targets": [_track_row(t) for t in sample.targets],
-        "spans": [_span_row(s) for s in sample.spans],
-        "question_spans": [_span_row(s) for s in sample.question_spans],
-        "instants": [_span_row(s) for s in sample.instants],
-        "clip": _span_row(sample.clip) if sample.clip else None,
-        "expression": sample.expression,
-        "choices": sample.choices,
-        "answer_index": sample.answer_index,
-        "category": sample.category,
-    }
 
 
 def from_row(row: Mapping[str, Any]) -> Sample:
@@ -102,9 +83,59 @@ def from_row(row: Mapping[str, Any]) -> Sample:
     )
 
 
-def to_table(samples: Iterable[Sample]) -> pa.Table:
-    """Samples as an Arrow table of SAMPLE_SCHEMA."""
-    return pa.Table.from_pylist([to_row(s) for s in samples], schema=SAMPLE_SCHEMA)
+def to_table(samples: Sequence[Sample]) -> pa.Table:
+    """Samples as an Arrow table of SAMPLE_SCHEMA, by column: several times faster than by row."""
+    videos: dict[int, int] = {}  # by identity: samples of one video share what probing said
+    distinct: list[VideoRef] = []
+    for sample in samples:
+        if id(sample.video) not in videos:
+            videos[id(sample.video)] = len(distinct)
+            distinct.append(sample.video)
+    which = pa.array([videos[id(s.video)] for s in samples], pa.int32())
+    columns = {
+        "key": [s.key for s in samples],
+        "dataset": [s.dataset for s in samples],
+        "task": [str(s.task) for s in samples],
+        "video": _structs(distinct, _VIDEO).take(which),
+        "turns": _lists([s.turns for s in samples], _TURN),
+        "regions": _lists([s.regions for s in samples], _TRACK),
+        "targets": _lists([s.targets for s in samples], _TRACK),
+        "spans": _lists([s.spans for s in samples], _SPAN),
+        "question_spans": _lists([s.question_spans for s in samples], _SPAN),
+        "instants": _lists([s.instants for s in samples], _SPAN),
+        "clip": _optional([s.clip for s in samples], _SPAN),
+        "expression": [s.expression for s in samples],
+        "choices": [s.choices for s in samples],
+        "answer_index": [s.answer_index for s in samples],
+        "category": [s.category for s in samples],
+    }
+    arrays = [
+        values if isinstance(values, pa.Array) else pa.array(values, SAMPLE_SCHEMA.field(name).type)
+        for name, values in columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
+
+
+def _structs(items: Sequence[Any], kind: pa.StructType) -> pa.StructArray:
+    fields = [kind.field(n) for n in range(kind.num_fields)]
+    arrays = [pa.array([getattr(item, f.name) for item in items], f.type) for f in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields)
+
+
+def _lists(rows: Sequence[Sequence[Any]], kind: pa.StructType) -> pa.ListArray:
+    ends = list(accumulate(map(len, rows), initial=0))
+    flat = [item for row in rows for item in row] if ends[-1] else []
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(flat, kind), type=pa.list_(kind))
+
+
+def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
+    there = [item for item in items if item is not None]
+    if not there:
+        return pa.nulls(len(items), kind)
+    places = iter(range(len(there)))
+    return _structs(there, kind).take(
+        pa.array([None if i is None else next(places) for i in items], pa.int32())
+    )
 
 
 def check_schema(schema: pa.Schema, where: str) -> None:
@@ -124,15 +155,7 @@ def check_schema(schema: pa.Schema, where: str) -> None:
         )
 
 
-def _track_row(track: MaskTrack) -> dict[str, Any]:
-    return {"height": track.height, "width": track.width, "frames": track.frames, "counts": track.counts}
-
-
 def _track(row: Mapping[str, Any]) -> MaskTrack:
     return MaskTrack(
         height=row["height"], width=row["width"], frames=tuple(row["frames"]), counts=tuple(row["counts"])
     )
-
-
-def _span_row(span: TimeSpan) -> dict[str, Any]:
-    return {name: getattr(span, name) for name in TimeSpan.__slots__}

@@ -27,9 +27,9 @@ from pipeline.storage import Location
 
 MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
-ROW_GROUP = (
-    64  # rows; one is read and unpacked at a time, so small enough for random access to mask-heavy rows
-)
+# A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
+_GROUP_BYTES = 256 << 10
+_GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
 _OPEN_FILES = 32
 
@@ -61,6 +61,7 @@ class SourceEntry(_Frozen):
     not_selected: int  # valid, but left out by ``select`` or ``keep_types`` of the plan
     clamped: int  # kept samples with a time that was clamped to its video, as the plan allowed
     rejects: dict[str, int]  # by reason
+    identity: str = ""  # of settings, annotations and media: with the same one, the shards are the same
     media: tuple[str, ...]  # media roots in the order in which they are tried; a place, so not in the digest
 
 
@@ -87,7 +88,7 @@ def make_manifest(
     shards: Sequence[ShardEntry], sources: Sequence[SourceEntry], rows_per_shard: int
 ) -> Manifest:
     """The manifest with the dataset's digest: over schema version, shards and counts, not over places."""
-    counts = [s.model_dump(mode="json", exclude={"media"}) for s in sources]
+    counts = [s.model_dump(mode="json", exclude={"media", "identity"}) for s in sources]
     identity = [SCHEMA_VERSION, [[s.name, s.sha256] for s in shards], counts]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Manifest(
@@ -127,7 +128,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
     pq.write_table(
         table,
         buffer,
-        row_group_size=ROW_GROUP,
+        row_group_size=_rows_per_group(table),
         compression="zstd",
         compression_level=3,
         version="2.6",
@@ -135,6 +136,12 @@ def parquet_bytes(table: pa.Table) -> bytes:
         use_dictionary=["dataset", "task", "category"] if "dataset" in table.column_names else False,
     )
     return buffer.getvalue()
+
+
+def _rows_per_group(table: pa.Table) -> int:
+    """Multiple of 16, by the size of the rows in memory, which is the same for the same rows."""
+    fit = _GROUP_BYTES * table.num_rows // max(table.nbytes, 1)
+    return min(max(fit // 16 * 16, _GROUP_ROWS[0]), _GROUP_ROWS[1])
 
 
 def write_manifest(out: Location, manifest: Manifest) -> None:
@@ -213,8 +220,9 @@ class ShardReader:
         at = bisect_right(self._ends[source], row)
         shard = self._shards[source][at]
         inside = row - (self._ends[source][at] - shard.rows)
-        table = self._group(shard.name, inside // ROW_GROUP)
-        return from_row(table.slice(inside % ROW_GROUP, 1).to_pylist()[0])
+        # All row groups of a shard but the last have one size.
+        group, at = divmod(inside, self._group_rows(shard.name))
+        return from_row(self._group(shard.name, group).slice(at, 1).to_pylist()[0])
 
     def keys(self, source: str) -> list[str]:
         """Keys of all samples of a source, in row order."""
@@ -252,9 +260,18 @@ class ShardReader:
     def verify(self) -> None:
         """Hash every shard. Raises UserError for the first one whose bytes are not the manifest's."""
         for shard in self.manifest.shards:
-            place = self.location / shard.name
-            if not place.exists() or hashlib.sha256(place.read_bytes()).hexdigest() != shard.sha256:
+            if not self.is_whole(shard):
+                place = self.location / shard.name
                 raise UserError(place.uri, "is missing or altered.", "Prepare the dataset again.")
+
+    def is_whole(self, shard: ShardEntry) -> bool:
+        """Whether a shard has the bytes that the manifest says."""
+        place = self.location / shard.name
+        return place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == shard.sha256
+
+    def _group_rows(self, name: str) -> int:
+        with self._lock:
+            return self._file(name).metadata.row_group(0).num_rows
 
     def _group(self, name: str, number: int) -> pa.Table:
         with self._lock:

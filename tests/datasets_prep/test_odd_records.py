@@ -12,17 +12,23 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from datasets_prep.run import index_of
-from datasets_prep.stages import write
+from datasets_prep.account import entry_of, shards_of
+from datasets_prep.stages import job
 from datasets_prep.stages.finish import Finished, finish
-from datasets_prep.stages.probe import MEDIA_SCHEMA, probe_media
-from datasets_prep.stages.read import list_units, read_unit
-from datasets_prep.stages.write import Layout, finish_rows, lay_out
+from datasets_prep.stages.job import Finisher, run_job
+from datasets_prep.stages.layout import lay_out
+from datasets_prep.stages.media import media_table
+from datasets_prep.stages.probe import probe_media
+from datasets_prep.stages.read import read_chunk
+from datasets_prep.stages.survey import survey_chunk
+from datasets_prep.stages.units import PlannedChunk, cut, list_units
 from pipeline import video
 from pipeline.config.data import PrepConfig, SourceConfig
 from pipeline.schema import masks
+from pipeline.schema.shards import SourceEntry
 from pipeline.storage import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
@@ -39,18 +45,25 @@ def source(annotations: Path, fmt: str, *media: Path, **more: Any) -> SourceConf
     return SourceConfig.model_validate(fields | more)
 
 
-def prepare(config: SourceConfig, monkeypatch: pytest.MonkeyPatch) -> tuple[list[dict[str, Any]], Layout]:
-    """All stages but the writing of shards: finished rows in order, and the layout with the rejects."""
-    prep = PrepConfig(sources=(config,))
+def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], SourceEntry]:
+    """A source's whole way without Ray: what became of each record, in order, and the manifest's entry."""
+    prep, out = PrepConfig(sources=(config,)), Location.parse(folder / "made")
     units = list_units(prep.sources, Location.parse)
-    drafts = pa.concat_tables([table for unit in units for table in read_unit(unit, 1)])
-    distinct = {row["media_id"]: row["media"] for row in drafts.to_pylist() if row["media_id"]}
-    asked = pa.table({"media_id": list(distinct), "media": list(distinct.values())})
-    nothing = pa.Table.from_pylist([{"media_id": "", "reason": "", "detail": ""}], schema=MEDIA_SCHEMA)
-    media = pa.concat_tables([nothing, probe_media(asked, Location.parse)])
-    rows = finish_rows(drafts, media, prep, 1)
-    monkeypatch.setattr("datasets_prep.run._each", lambda refs, function: [function(ref) for ref in refs])
-    return rows.to_pylist(), lay_out(index_of([rows]), prep, units, str, 1)  # type: ignore[list-item]
+    chunks = [PlannedChunk(unit=n, chunk=c) for n, unit in enumerate(units) for c in cut(unit, 2048)]
+    asked = [survey_chunk(n, units[p.unit], p.chunk, 1) for n, p in enumerate(chunks)]
+    media = media_table([probe_media(pa.concat_tables(asked), Location.parse)])
+    jobs = lay_out(
+        prep.sources, units, chunks, cuts={}, chosen={}, rows_per_shard=2048, identities={config.name: "x"}
+    )
+    finisher = Finisher(config, media.find, prep.min_frames, 1)
+    receipts = [run_job(job, units, finisher, out, 1) for job in jobs]
+    rows = {r.key: r.model_dump() for receipt in receipts for r in receipt.rejects}
+    for shard in shards_of(config.name, receipts):
+        table = pq.read_table(folder / "made" / shard.name)
+        rows |= {sample["key"]: {"reason": "", "sample": sample} for sample in table.to_pylist()}
+    order = [item.key for p in chunks for item in read_chunk(units[p.unit], p.chunk, 1)]
+    assert sorted(rows) == sorted(order), "every record is there once"
+    return [{"key": key, **rows[key]} for key in order], entry_of(config, receipts, {})
 
 
 def write_rows(folder: Path, *rows: dict[str, Any], name: str = "a.json") -> Path:
@@ -75,14 +88,13 @@ def test_a_bin_past_the_last_one_is_clamped_with_its_seconds(
     answers = ("{<TEMP-050><TEMP-120>}", "{<TEMP-010><TEMP-020>}", "{<TEMP-120><TEMP-130>}")
     question = "What is <region>?" if fmt == "videorefer" else "When?"
     path = write_rows(tmp_path, *(refer(question, answer) for answer in answers))
-    rows, layout = prepare(source(path, fmt, tmp_path, outside_spans="clamp"), monkeypatch)
+    rows, entry = prepare(source(path, fmt, tmp_path, outside_spans="clamp"), tmp_path)
     assert [row["reason"] for row in rows] == ["", "", "span_outside"]
-    assert [row["clamped"] for row in rows] == [True, False, False]
     (clamped,) = rows[0]["sample"]["spans"]
     assert (clamped["start_bin"], clamped["end_bin"], clamped["end_s"]) == (50, 99, pytest.approx(2.0))
     assert rows[0]["sample"]["turns"][1]["text"] == "{<TEMP-050><TEMP-099>}"
-    assert layout.sources[0].clamped == 1
-    strict, _ = prepare(source(path, fmt, tmp_path), monkeypatch)
+    assert entry.clamped == 1
+    strict, _ = prepare(source(path, fmt, tmp_path), tmp_path)
     assert [row["reason"] for row in strict] == ["span_outside", "", "span_outside"]
 
 
@@ -134,10 +146,10 @@ def test_an_odd_folder_of_frames_is_a_reject(
         write_folder(tmp_path / name)
     damage(tmp_path / "odd")
     path = write_rows(tmp_path, *({"video": v, "conversations": talk("Q?", "A")} for v in ("odd", "good")))
-    rows, layout = prepare(source(path, "llava_video", tmp_path), monkeypatch)
+    rows, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in rows] == ["media_unreadable", ""]
-    assert layout.sources[0].rejects == {"media_unreadable": 1}
-    (reject,) = layout.rejects.to_pylist()
+    assert entry.rejects == {"media_unreadable": 1}
+    reject = rows[0]
     assert said in reject["detail"]
     assert str(tmp_path) not in reject["detail"]
     assert (reject["key"], reject["file"]) == ("s/0", "a.json")
@@ -148,8 +160,7 @@ def test_a_missing_video_says_where_it_was_looked_for(
 ) -> None:
     path = write_rows(tmp_path, {"video": "/home/x/a.mp4", "conversations": talk("Q?", "A")})
     config = source(path, "llava_video", tmp_path / "m1", tmp_path / "m2")
-    _, layout = prepare(config, monkeypatch)
-    (reject,) = layout.rejects.to_pylist()
+    (reject,) = prepare(config, tmp_path)[0]
     assert reject["reason"] == "media_missing"
     for part in ("home/x/a.mp4", "2 other names", str(tmp_path / "m1"), str(tmp_path / "m2")):
         assert part in reject["detail"]
@@ -175,12 +186,12 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
         return probe(path, **more)
 
     probe = video.probe
-    monkeypatch.setattr(write, "finish", finish_or_break)
+    monkeypatch.setattr(job, "finish", finish_or_break)
     monkeypatch.setattr(video, "probe", probe_or_break)
-    made, layout = prepare(source(path, "llava_video", tmp_path), monkeypatch)
+    made, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in made] == ["", "unforeseen", "unforeseen", ""]
-    assert (layout.sources[0].kept, layout.sources[0].rejects) == (2, {"unforeseen": 2})
-    said = [reject["detail"] for reject in layout.rejects.to_pylist()]
+    assert (entry.kept, entry.rejects) == (2, {"unforeseen": 2})
+    said = [row["detail"] for row in made if row["reason"]]
     assert said == [
         "record 1 of a.json: s/1: IndexError: list index out of range",
         "record 2 of a.json: odd.mp4: error: unpack requires a buffer",
@@ -195,7 +206,7 @@ def test_storage_that_does_not_answer_is_no_reject(tmp_path: Path) -> None:
             raise UserError(self.uri, "the S3 server does not answer.")
 
     (tmp_path / "v.mp4").write_bytes(b"x")
-    asked = pa.table({"media_id": ["1"], "media": [json.dumps([["m"], ["v.mp4"], [], 0])]})
+    asked = pa.table({"media_id": [b"1"], "media": [json.dumps([["m"], ["v.mp4"], [], 0])]})
     with pytest.raises(UserError, match="does not answer"):
         probe_media(asked, lambda _: Away(str(tmp_path)))
 
@@ -222,9 +233,9 @@ def test_files_that_differ_in_their_suffix_alone_keep_it(
     )
     (folder / "other.txt").write_text("V 0.5 1.5##a man sits.\n")
     write_clip(tmp_path / "V.mp4", frames=20, fps=10)
-    rows, layout = prepare(source(folder, "charades_sta", tmp_path), monkeypatch)
+    rows, entry = prepare(source(folder, "charades_sta", tmp_path), tmp_path)
     assert sorted(row["key"] for row in rows) == ["s/other/0", "s/test.json/0", "s/test.txt/0"]
-    assert (layout.sources[0].kept, layout.sources[0].rejects) == (3, {})
+    assert (entry.kept, entry.rejects) == (3, {})
 
 
 def test_a_kept_suffix_meets_no_other_name(tmp_path: Path) -> None:

@@ -114,7 +114,7 @@ def write_dataset(folder: Path) -> Location:
     (media / "broken.mp4").write_bytes(b"\x00\x00\x00\x18ftypmp42" + bytes(64))
     shards, entries = [], []
     for source in SOURCES:
-        shards.append(write_shard(out, source, 0, to_table(sample(source, n) for n in range(PER_SOURCE))))
+        shards.append(write_shard(out, source, 0, to_table([sample(source, n) for n in range(PER_SOURCE)])))
         entries.append(
             SourceEntry(
                 name=source,

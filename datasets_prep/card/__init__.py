@@ -1,0 +1,1 @@
+"""The dataset's card: one page with its counts, its distributions, and samples to look at."""

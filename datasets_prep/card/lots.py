@@ -1,0 +1,57 @@
+"""Choosing by name: a hash of (seed, key) decides, so the same dataset always shows the same samples."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+T = TypeVar("T", int, str)
+
+
+def lots(seed: int, keys: Iterable[str]) -> np.ndarray:
+    """The lot of each key: 64 bits of a hash. Selection draws other lots, so that the two are independent."""
+    start = f"card\0{seed}\0".encode()
+    return _hashes(start + key.encode() for key in keys)
+
+
+def identities(names: Iterable[str]) -> np.ndarray:
+    """64 bits of a hash of each name, with no seed."""
+    return _hashes(name.encode() for name in names)
+
+
+class Smallest(Generic[T]):
+    """For each group the entries with the ``count`` smallest lots, whatever order they come in."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._kept: dict[str, list[tuple[int, T]]] = {}
+
+    def offer(self, groups: pa.Array, lots: np.ndarray, entry: Callable[[int], T]) -> None:
+        """``entry(i)`` is what is remembered of the i-th of these, whose group is ``groups[i]``."""
+        coded = groups.dictionary_encode()
+        codes = coded.indices.to_numpy(zero_copy_only=False)
+        for code, group in enumerate(coded.dictionary.to_pylist()):
+            own = np.flatnonzero(codes == code)
+            if len(own) > self._count:
+                own = own[np.argsort(lots[own], kind="stable")[: self._count]]
+            kept = self._kept.get(group, []) + [(int(lots[i]), entry(int(i))) for i in own]
+            self._kept[group] = sorted(kept)[: self._count]
+
+    def of(self, group: str) -> list[T]:
+        """The entries of a group, the smallest lot first."""
+        return [entry for _, entry in self._kept.get(group, [])]
+
+    @property
+    def groups(self) -> list[str]:
+        """All groups, sorted."""
+        return sorted(self._kept)
+
+
+def _hashes(names: Iterable[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(hashlib.sha256(name).digest()[:8] for name in names), ">u8").astype(
+        np.uint64
+    )

@@ -1,0 +1,110 @@
+"""One pass over a source's shards, row group by row group: counts, tallies, and which samples to show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from datasets_prep.card.lots import Smallest, identities, lots
+from datasets_prep.card.measures import COLUMNS, MEASURES, measure, milliseconds
+from datasets_prep.card.tally import Tally, Videos
+from pipeline.config.data import Use
+from pipeline.schema.arrow import check_schema
+from pipeline.schema.shards import ShardReader, SourceEntry
+
+_ROWS = 4096  # of one batch; a batch of long conversations takes a few megabytes
+_MORE = ("key", "task", "video.path", "video.sha256", "instants.list.element.start_bin")
+
+Progress = Callable[[], object]
+
+
+@dataclass(kw_only=True)
+class SourceScan:
+    """What one pass found out about a source."""
+
+    entry: SourceEntry
+    rows: int = 0
+    tasks: Counter[str] = field(default_factory=Counter)
+    videos: Videos = field(default_factory=Videos)
+    tallies: dict[str, Tally] = field(default_factory=lambda: {m.name: Tally() for m in MEASURES})
+    masks: int = 0  # on frames that were annotated, with those in which the object is absent
+    spans: int = 0
+    asked_spans: int = 0
+    instants: int = 0
+    absent: int = 0  # measured masks of area 0
+    measured: int = 0  # masks whose area was looked at
+    every: int = 1  # one sample in this many had its masks measured
+    shown: dict[str, list[int]] = field(default_factory=dict)  # by task, rows to show in the gallery
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the source may be trained on."""
+        return self.entry.use is Use.TRAIN
+
+    def number(self, name: str) -> int:
+        """A number of the manifest's entry."""
+        return int(getattr(self.entry, name))
+
+
+def open_shards(reader: ShardReader, source: str) -> Iterator[pq.ParquetFile]:
+    """The shards of a source, one open at a time. Remote ones come into the local cache."""
+    for shard in reader.manifest.shards:
+        if shard.source == source:
+            place = reader.location / shard.name
+            with pq.ParquetFile(place.fetch(), pre_buffer=False) as file:
+                check_schema(file.schema_arrow, place.uri)
+                yield file
+
+
+def scan(
+    reader: ShardReader, entry: SourceEntry, *, seed: int, gallery: int, advance: Progress
+) -> SourceScan:
+    """Everything but the areas of masks. ``gallery`` rows of each task are chosen to be shown."""
+    out = SourceScan(entry=entry)
+    chosen: Smallest[int] = Smallest(gallery)
+    for file in open_shards(reader, entry.name):
+        for batch in file.iter_batches(batch_size=_ROWS, columns=[*COLUMNS, *_MORE]):
+            _take(out, batch, seed, chosen)
+        advance()
+    out.tallies["video"].add(out.videos.ticks)  # only now is each of them known once
+    out.shown = {task: chosen.of(task) for task in chosen.groups}
+    return out
+
+
+def _take(out: SourceScan, batch: pa.RecordBatch, seed: int, chosen: Smallest[int]) -> None:
+    first = out.rows
+    out.rows += batch.num_rows
+    for count in pc.value_counts(batch["task"]).to_pylist():
+        out.tasks[count["values"]] += count["counts"]
+    for name, ticks in measure(batch).items():
+        out.tallies[name].add(ticks)
+    _videos(out, batch)
+    for column in (batch["regions"], batch["targets"]):
+        frames = pc.struct_field(column.flatten(), "frames")
+        out.masks += pc.sum(pc.list_value_length(frames)).as_py() or 0
+    out.spans += _total(batch["spans"])
+    out.asked_spans += _total(batch["question_spans"])
+    out.instants += _total(batch["instants"])
+    drawn = lots(seed, batch["key"].to_pylist())
+    chosen.offer(batch["task"], drawn, lambda i: first + i)
+
+
+def _videos(out: SourceScan, batch: pa.RecordBatch) -> None:
+    """Each distinct video once: by the digest of its bytes, or where nobody took one, by its path."""
+    sha256, path = (pc.struct_field(batch["video"], name) for name in ("sha256", "path"))
+    inside = pa.scalar(f"{out.entry.name}\0")
+    names = pc.if_else(pc.equal(sha256, ""), pc.binary_join_element_wise(inside, path, ""), sha256)
+    coded = names.dictionary_encode()
+    known, first = np.unique(coded.indices.to_numpy(), return_index=True)
+    ticks = milliseconds(pc.struct_field(batch["video"], "duration_s"))[first]
+    out.videos.add(identities(coded.dictionary.take(pa.array(known)).to_pylist()), ticks)
+
+
+def _total(lists: pa.Array) -> int:
+    return pc.sum(pc.list_value_length(lists)).as_py() or 0

@@ -1,0 +1,82 @@
+"""Sources of an earlier dataset that come out the same: their shards are taken over, not made again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.artifact import Artifact
+from pipeline.config.data import PrepConfig, SourceConfig
+from pipeline.config.plan import Plan
+from pipeline.errors import UserError
+from pipeline.external import external_inputs
+from pipeline.fingerprint import digest
+from pipeline.plan import REVISION, Kind, StepSpec
+from pipeline.schema.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
+from pipeline.schema.version import SCHEMA_VERSION
+from pipeline.storage import Location
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taken:
+    """A source as an earlier dataset holds it."""
+
+    entry: SourceEntry
+    shards: tuple[ShardEntry, ...]
+    rejects: pa.Table
+
+
+def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact]) -> dict[str, str]:
+    """A digest of each source's annotations: of its files, or of the demo corpora that hold them."""
+    outside = external_inputs(plan, spec)
+    corpora = inputs["corpora"].record.digest if "corpora" in inputs else ""
+    found = {}
+    for source in plan.data.sources:
+        keys = [f"data.sources[{source.name}].{key}" for key in ("annotations", "masks")]
+        found[source.name] = digest([corpora, *(outside[k].digest if k in outside else "" for k in keys)])
+    return found
+
+
+def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotations: str, media: str) -> str:
+    """What decides the bytes of a source's shards: where its media lie does not, what they hold does.
+
+    ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
+    """
+    settings = source.model_dump(mode="json", exclude={"media", "annotations", "masks", "files"})
+    common = [config.rows_per_shard, config.min_frames, seed, REVISION[Kind.PREPARE], SCHEMA_VERSION]
+    return digest([settings, common, annotations, media])
+
+
+def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:
+    """Sources that a dataset beside ``out`` holds with the wanted identity, their shards now in ``out``.
+
+    A shard whose bytes are not those of its manifest makes the source one that has to be prepared.
+    """
+    found: dict[str, Taken] = {}
+    for reader in _datasets(out):
+        for entry in reader.manifest.sources:
+            if entry.name in found or not entry.identity or wanted.get(entry.name) != entry.identity:
+                continue
+            shards = tuple(s for s in reader.manifest.shards if s.source == entry.name)
+            if not all(reader.is_whole(shard) for shard in shards):
+                continue
+            for shard in shards:
+                (reader.location / shard.name).copy_to(out / shard.name)
+            rejects = reader.rejects()
+            own = rejects.filter(pc.equal(rejects["source"], entry.name))
+            found[entry.name] = Taken(entry=entry, shards=shards, rejects=own)
+    return found
+
+
+def _datasets(out: Location) -> Iterator[ShardReader]:
+    beside: Sequence[Location] = Location.parse(out.uri.rpartition("/")[0], out.cache).list()
+    for place in beside:
+        if place.uri == out.uri or not (place / MANIFEST).exists():
+            continue
+        try:
+            yield ShardReader(place)
+        except UserError:  # of another schema version
+            continue

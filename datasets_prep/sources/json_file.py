@@ -1,0 +1,274 @@
+"""JSON annotation files of any size, cut into chunks that are parsed one by one, in any order.
+
+A list is a JSON array or JSON lines (told by content, not by name). What a chunk holds depends on the file
+and the limits alone, so chunks are what shards are made of.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from datasets_prep.sources.scan import ScanError, element_ends, first_byte
+from pipeline.errors import UserError
+
+_HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
+_KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_LONGEST_KEY = 1 << 16
+
+
+class Unparsed:
+    """A record that is no JSON: its place in the file is known, its content is not."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How big a chunk may become. A single record is never cut."""
+
+    records: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """Consecutive records of one file: ``count`` of them from the ``first``, counted from 0.
+
+    ``start`` and ``end`` are its bytes in the file. ``detail`` is the business of the reader that cut it.
+    """
+
+    first: int
+    count: int
+    start: int = 0
+    end: int = 0
+    detail: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One member of a JSON object: its name and the bytes of its value."""
+
+    name: str
+    start: int
+    end: int
+
+
+def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
+    """Chunks of a JSON array or JSON-lines file, in order.
+
+    Raises UserError when the file is missing, is neither form, or an array breaks off: how many records
+    follow the break cannot be known, so they cannot be counted as rejects.
+    """
+    with open_annotations(path) as file:
+        byte, start = first_byte(file)
+        if byte == b"[":
+            yield from _array_chunks(file, start, limits, path)
+        elif byte == b"{":
+            yield from _line_chunks(file, start, limits, path)
+        else:
+            raise UserError(str(path), "is neither a JSON array nor JSON lines.", "Check the download.")
+
+
+def list_records(path: Path, chunk: Chunk) -> Iterator[Any]:
+    """The records of a chunk; one that is no JSON comes as ``Unparsed``."""
+    with open_annotations(path) as file:
+        file.seek(chunk.start)
+        text = file.read(chunk.end - chunk.start)
+    if chunk.detail == b"lines":
+        yield from map(_parse, filter(bytes.strip, text.splitlines()))
+        return
+    try:
+        found = orjson.loads(b"[" + text + b"]")
+    except orjson.JSONDecodeError:
+        found = []
+    if len(found) == chunk.count:
+        yield from found
+        return
+    # One of them is broken, so each is parsed alone.
+    at = 0
+    for ends in element_ends(io.BytesIO(b"[" + text + b"]"), 0, whole=False):
+        for end in ends.tolist():
+            yield _parse(text[at : end - 1])
+            at = end
+
+
+def root_is_object(path: Path) -> bool:
+    """Whether a file is one JSON object, not an array. (A JSON-lines file begins like one as well.)"""
+    with open_annotations(path) as file:
+        return first_byte(file)[0] == b"{"
+
+
+def members(path: Path, *names: str) -> Iterator[Member]:
+    """Members of the object at ``names``, in file order; without names those of the root.
+
+    A name that stands twice is yielded twice. Raises UserError for a file that is no whole JSON object, and
+    for a place that is not there or holds something else.
+    """
+    with open_annotations(path) as file:
+        byte, start = first_byte(file)
+        if byte != b"{":
+            raise UserError(str(path), "is not a JSON object.", "Check the download.")
+        for name in names:
+            found = [m for m in _members(file, start, path) if m.name == name]
+            file.seek(found[-1].start if found else 0)
+            if not found or file.read(1) != b"{":
+                raise UserError(
+                    str(path), f"has no object `{name}`.", "Check that the file is what the plan says."
+                )
+            start = found[-1].start
+        yield from _members(file, start, path)
+
+
+def elements(path: Path, name: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each element of the array ``name`` of the root object, in file order.
+
+    Raises UserError for a file that is no whole JSON object, and for a name that is not there or no array.
+    """
+    found = [m for m in members(path) if m.name == name]
+    with open_annotations(path) as file:
+        file.seek(found[-1].start if found else 0)
+        if not found or file.read(1) != b"[":
+            raise UserError(
+                str(path), f"has no array `{name}`.", "Check that the file is what the plan says."
+            )
+        begin = first = found[-1].start + 1
+        for ends in _ends(file, found[-1].start, path, whole=False):
+            for end in ends.tolist():
+                if begin > first or not _blank(file, begin, end):
+                    yield begin, end
+                begin = end + 1
+
+
+def load_object(path: Path) -> dict[str, Any]:
+    """A whole file that is one JSON object, for formats whose files are small. Raises UserError."""
+    with open_annotations(path) as file:
+        try:
+            found = orjson.loads(file.read())
+        except orjson.JSONDecodeError as error:
+            raise _broken(path, error) from error
+    if not isinstance(found, dict):
+        raise UserError(str(path), "is not a JSON object.", "Check the download.")
+    return found
+
+
+def load_value(file: BinaryIO, start: int, end: int) -> Any:
+    """The value in some bytes of an open file, ``Unparsed`` if it is no JSON."""
+    file.seek(start)
+    return _parse(file.read(end - start))
+
+
+def open_annotations(path: Path) -> BinaryIO:
+    """Open an annotation file. Raises UserError if that is not possible."""
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(
+            str(path), f"cannot be opened ({error.strerror}).", "Correct `annotations` in the plan."
+        ) from error
+
+
+def _array_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iterator[Chunk]:
+    first, begin = 0, start + 1  # of the chunk that is being filled
+    waiting = np.empty(0, np.int64)
+    blocks = _ends(file, start, path, whole=True)
+    ended = False
+    while True:
+        while not ended and not _full(waiting, begin, limits):
+            more = next(blocks, None)
+            ended = more is None
+            waiting = waiting if more is None else np.concatenate([waiting, more])
+        if not len(waiting):
+            return
+        count = min(limits.records, max(1, int(np.searchsorted(waiting, begin + limits.bytes, "right"))))
+        count = min(count, len(waiting))
+        end = int(waiting[count - 1])
+        waiting = waiting[count:]
+        if not (first == 0 and count == 1 and not len(waiting) and _blank(file, begin, end)):
+            yield Chunk(first=first, count=count, start=begin, end=end)
+        first, begin = first + count, end + 1
+
+
+def _full(waiting: np.ndarray, begin: int, limits: Limits) -> bool:
+    return len(waiting) > limits.records or (len(waiting) > 1 and waiting[-1] > begin + limits.bytes)
+
+
+def _blank(file: BinaryIO, start: int, end: int) -> bool:
+    if end - start > 1 << 16:
+        return False
+    here = file.tell()
+    file.seek(start)
+    text = file.read(end - start)
+    file.seek(here)
+    return not text.strip()
+
+
+def _line_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iterator[Chunk]:
+    file.seek(start)
+    at = begin = start
+    first = count = broken = seen = 0
+    good = False
+    for line in file:
+        if count and (count == limits.records or at + len(line) - begin > limits.bytes):
+            yield Chunk(first=first, count=count, start=begin, end=at, detail=b"lines")
+            first, begin, count = first + count, at, 0
+        at += len(line)
+        if not line.strip():
+            continue
+        count += 1
+        if not good:
+            seen += 1
+            problem = _parse(line)
+            good = not isinstance(problem, Unparsed)
+            broken += not good
+            if broken > _HOPELESS:
+                raise _broken(path, ValueError(problem.problem))
+    if seen and not good:
+        raise UserError(str(path), "holds no record that is JSON.", "Check the download.")
+    if count:
+        yield Chunk(first=first, count=count, start=begin, end=at, detail=b"lines")
+
+
+def _members(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
+    begin = start + 1
+    for ends in _ends(file, start, path, whole=False):
+        here = file.tell()
+        for end in ends.tolist():
+            file.seek(begin)
+            head = file.read(min(end - begin, _LONGEST_KEY))
+            found = _KEY.match(head)
+            if found:
+                yield Member(name=orjson.loads(found[1]), start=begin + found.end(), end=end)
+            elif head.strip():
+                raise _broken(path, ValueError(f"no name and value at byte {begin}"))
+            begin = end + 1
+        file.seek(here)
+
+
+def _ends(file: BinaryIO, start: int, path: Path, *, whole: bool) -> Iterator[np.ndarray]:
+    try:
+        yield from element_ends(file, start, whole=whole)
+    except ScanError as error:
+        raise _broken(path, error) from error
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return Unparsed(str(error))
+
+
+def _broken(path: Path, error: Exception) -> UserError:
+    problem = " ".join(str(error).split())[:200]
+    return UserError(
+        str(path), f"is not whole JSON ({problem}).", "Download it again; a part of it cannot be used."
+    )

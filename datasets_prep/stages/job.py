@@ -1,0 +1,181 @@
+"""One job: some consecutive chunks of a source -> one shard, and a receipt that tells what became of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
+from datasets_prep.stages.finish import finish
+from datasets_prep.stages.read import Read, media_id, media_text, plain_detail, read_chunk
+from datasets_prep.stages.select import ALL, lot
+from datasets_prep.stages.units import PlannedChunk, ReadUnit
+from datasets_prep.stages.validate import check
+from pipeline.config.data import SourceConfig
+from pipeline.schema.arrow import to_table
+from pipeline.schema.sample import Sample, VideoRef
+from pipeline.schema.shards import ShardEntry, shard_name, write_shard
+from pipeline.storage import Location
+
+WORK = "work"  # folder of the receipts; it goes when the manifest is there
+
+
+class Found(NamedTuple):
+    """What probing said of a medium: a video, or why there is none."""
+
+    video: VideoRef | None
+    reason: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """What one task reads and writes. ``identity`` tells whether a receipt is of this very job."""
+
+    source: str
+    number: int
+    chunks: tuple[PlannedChunk, ...]
+    cut: int = ALL  # samples with larger lots are not selected
+    identity: str = ""
+
+
+class Reject(BaseModel):
+    """A record that did not become a sample."""
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    reason: str
+    detail: str
+    file: str
+
+
+class Receipt(BaseModel):
+    """What a job did. Written when its shard is there."""
+
+    model_config = ConfigDict(frozen=True)
+    identity: str
+    source: str
+    number: int
+    shard: ShardEntry | None  # None: no sample was kept
+    read: int
+    not_selected: int
+    clamped: int
+    rejects: tuple[Reject, ...]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many were rejected for what."""
+        return Counter(r.reason for r in self.rejects)
+
+
+class Finisher:
+    """Drafts of one source -> valid samples, with what is known of the media."""
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        find: Callable[[Sequence[bytes]], Sequence[Found]],
+        min_frames: int,
+        seed: int,
+    ) -> None:
+        self._source, self._find, self._seed = source, find, seed
+        self._min_frames = source.min_frames or min_frames
+        self._known: dict[Media, Found] = {}
+
+    def expect(self, drafts: Iterable[Draft]) -> None:
+        """Look the media of some drafts up, all at once."""
+        new = {d.media: b"" for d in drafts if d.media not in self._known}
+        ids = [media_id(media_text(medium, self._source)) for medium in new]
+        self._known |= zip(new, self._find(ids), strict=True)
+
+    def __call__(self, draft: Draft) -> tuple[Sample, bool]:
+        """The sample, and whether one of its times was clamped. Raises RejectError."""
+        found = self._known[draft.media]
+        if found.video is None:
+            raise RejectError(Reason(found.reason), found.detail)
+        try:
+            finished = finish(draft, self._source, found.video, self._seed)
+            check(finished.sample, self._source.use, self._min_frames)
+        except RejectError:
+            raise
+        except ODD as error:
+            raise unforeseen(error, draft.key) from error
+        return finished.sample, finished.clamped
+
+
+def run_job(
+    job: ShardJob, units: Sequence[ReadUnit], finisher: Finisher, out: Location, seed: int
+) -> Receipt:
+    """Write the shard, then the receipt."""
+    samples: list[Sample] = []
+    rejects: list[Reject] = []
+    read = not_selected = clamped = 0
+    for planned in job.chunks:
+        unit = units[planned.unit]
+        items = list(read_chunk(unit, planned.chunk, seed))
+        read += len(items)
+        for item in items:
+            if item.draft is not None and job.cut != ALL and lot(seed, item.key) > job.cut:
+                item.draft, item.left_out = None, True
+        finisher.expect(item.draft for item in items if item.draft is not None)
+        for item in items:
+            error = item.error
+            if item.draft is not None:
+                try:
+                    sample, was_clamped = finisher(item.draft)
+                    samples.append(sample)
+                    clamped += was_clamped
+                except RejectError as problem:
+                    error = problem
+            if error is not None:
+                rejects.append(_reject(unit, item, error))
+            not_selected += item.left_out
+    name = shard_name(job.source, job.number)
+    if samples:
+        shard = write_shard(out, job.source, job.number, to_table(samples))
+    else:
+        shard = None
+        (out / name).delete()
+    receipt = Receipt(
+        identity=job.identity,
+        source=job.source,
+        number=job.number,
+        shard=shard,
+        read=read,
+        not_selected=not_selected,
+        clamped=clamped,
+        rejects=tuple(rejects),
+    )
+    _receipt(out, job).write_text(receipt.model_dump_json())
+    return receipt
+
+
+def finished_before(job: ShardJob, out: Location) -> Receipt | None:
+    """The receipt of an attempt that was killed later, if its shard is whole and of this very job."""
+    try:
+        receipt = Receipt.model_validate_json(_receipt(out, job).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    if receipt.identity != job.identity:
+        return None
+    if receipt.shard is not None:
+        place = out / receipt.shard.name
+        if not place.exists() or hashlib.sha256(place.read_bytes()).hexdigest() != receipt.shard.sha256:
+            return None
+    return receipt
+
+
+def _reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
+    file, detail = unit.annotations.name, plain_detail(error)
+    if error.reason is Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
+        detail = f"record {item.record} of {file}: {detail}"
+    return Reject(key=item.key, reason=str(error.reason), detail=detail, file=file)
+
+
+def _receipt(out: Location, job: ShardJob) -> Location:
+    return out / WORK / f"{shard_name(job.source, job.number)}.json"

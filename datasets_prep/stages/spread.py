@@ -1,0 +1,57 @@
+"""Work over Ray Data: one row of a dataset is one piece of work, and results come back as they are done."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline import progress
+
+_PIECES_PER_TASK = 4  # starting a task costs some milliseconds
+_BLOCK_BYTES = 16 << 20
+
+
+def spread(
+    title: str, pieces: Sequence[Any], work: Callable[[Any], pa.Table], total: int | None = None
+) -> Iterator[pa.Table]:
+    """The tables that ``work`` makes of the pieces, in no particular order and no particular cut.
+
+    ``work`` gets one piece at a time, on any node of the connected cluster. The bar counts rows of results,
+    of which there will be ``total``.
+    """
+    import ray
+    import ray.data
+
+    if not pieces:
+        return
+    _set_up_ray_data()
+    cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+    per_task = max(1, min(_PIECES_PER_TASK, len(pieces) // (4 * cpus)))
+
+    def one(batch: pa.Table) -> Iterator[pa.Table]:
+        for piece in batch["piece"].to_pylist():
+            yield work(pickle.loads(piece))
+
+    packed = [{"piece": pickle.dumps(piece, protocol=5)} for piece in pieces]
+    rows = ray.data.from_items(packed, override_num_blocks=-(-len(pieces) // per_task))
+    done = rows.map_batches(one, batch_size=1, batch_format="pyarrow", num_cpus=1)
+    with progress.track(title, total) as bar:
+        for bundle in done.iter_internal_ref_bundles():
+            bar.advance(bundle.num_rows() or 0)
+            yield from ray.get(list(bundle.block_refs))
+
+
+def _set_up_ray_data() -> None:
+    import ray.data
+
+    # Ray Data sets its own loggers up on import; what it says about each plan would bury the bars.
+    for name in ("ray.data", "ray.data._internal"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    options: Any = ray.data.DataContext.get_current()
+    options.enable_progress_bars = False
+    options.print_on_execution_start = False
+    options.target_max_block_size = _BLOCK_BYTES

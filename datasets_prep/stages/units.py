@@ -1,0 +1,120 @@
+"""Which annotation files a plan reads, and the chunks in which they are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from datasets_prep.sources import READERS, Files
+from datasets_prep.sources.json_file import Chunk, Limits
+from pipeline.config.data import SourceConfig, SourceFormat
+from pipeline.errors import UserError
+from pipeline.storage import Location
+
+CHUNK_BYTES = 16 << 20  # of annotation; parsed, JSON takes some ten times as much memory
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadUnit:
+    """One annotation file of one source."""
+
+    source_index: int
+    file_index: int
+    source: SourceConfig
+    name: str
+    annotations: Location
+    masks: Location | None = None
+
+    def files(self) -> Files:
+        """The files on this machine's disk."""
+        masks = self.masks
+        local = None if masks is None else masks.fetch_dir() if masks.is_dir() else masks.fetch()
+        return Files(annotations=self.annotations.fetch(), masks=local, name=self.name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedChunk:
+    """A chunk and the number of its unit in the plan. Chunks are numbered in the order of the plan."""
+
+    unit: int
+    chunk: Chunk
+
+
+def list_units(sources: Sequence[SourceConfig], resolve: Callable[[str], Location]) -> list[ReadUnit]:
+    """Every annotation file of the plan. Raises UserError for one that is missing."""
+    units = []
+    for index, source in enumerate(sources):
+        root = resolve(source.annotations)
+        for number, (name, file) in enumerate(_files(source, root)):
+            units.append(
+                ReadUnit(
+                    source_index=index,
+                    file_index=number,
+                    source=source,
+                    name=name,
+                    annotations=file,
+                    masks=_masks(source, root, resolve),
+                )
+            )
+    return units
+
+
+def cut(unit: ReadUnit, rows_per_shard: int) -> list[Chunk]:
+    """The chunks of one file: as many records as a shard has rows, but not much more than CHUNK_BYTES.
+
+    Raises UserError for a file that as a whole cannot be read.
+    """
+    reader = READERS[unit.source.format]
+    limits = Limits(records=rows_per_shard, bytes=CHUNK_BYTES)
+    return list(reader.chunks(unit.source, unit.files(), limits))
+
+
+def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
+    reader = READERS[source.format]
+    if not root.exists():
+        raise UserError(
+            f"source {source.name}",
+            f"{root.uri} does not exist.",
+            "Correct `annotations`, or download the set first.",
+        )
+    if not root.is_dir():
+        return [("" if source.format is not SourceFormat.MVBENCH else _stem(root.name), root)]
+    if source.files:
+        found = sorted({f for pattern in source.files for f in root.glob(pattern)}, key=lambda f: f.uri)
+        wanted = " or ".join(source.files)
+    else:
+        found = [f for f in root.list(recursive=True) if f.name.endswith(reader.suffixes)]
+        wanted = " or ".join(reader.suffixes)
+    if not found:
+        raise UserError(
+            f"source {source.name}",
+            f"no file below {root.uri} fits {wanted}.",
+            "Point `annotations` at the folder that holds the annotation files, or correct `files`.",
+        )
+    if source.format is SourceFormat.META_EXPRESSIONS and len(found) == 1:
+        return [("", found[0])]
+    return list(zip(_names([f.uri[len(root.uri) + 1 :] for f in found]), found, strict=True))
+
+
+def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Location]) -> Location | None:
+    if source.masks is not None:
+        masks = resolve(source.masks)
+        if not masks.exists():
+            raise UserError(f"source {source.name}", f"{masks.uri} does not exist.", "Correct `masks`.")
+        return masks
+    if source.format is not SourceFormat.META_EXPRESSIONS:
+        return None
+    beside = root / "mask_dict.json"
+    return beside if root.is_dir() and beside.exists() else None
+
+
+def _names(paths: Sequence[str]) -> Sequence[str]:
+    """A name for each path, unique: without its suffix, but where only the suffix tells two apart."""
+    stems = Counter(map(_stem, paths))
+    names = [_stem(path) if stems[_stem(path)] == 1 else path for path in paths]
+    return names if len(set(names)) == len(names) else paths
+
+
+def _stem(path: str) -> str:
+    return path.rsplit(".", 1)[0]

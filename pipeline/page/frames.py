@@ -1,0 +1,51 @@
+"""Which frames of a sample's video are worth a picture, and the masks on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from pipeline import video as videos
+from pipeline.schema import masks as codec
+from pipeline.schema.sample import MaskTrack, Sample
+
+
+def annotated(tracks: Sequence[MaskTrack], count: int) -> list[int]:
+    """At most ``count`` annotated frames, spread evenly over those in which an object shows.
+
+    Where none shows in any frame, over all that are annotated.
+    """
+    seen = {
+        frame
+        for track in tracks
+        for frame, counts in zip(track.frames, track.counts, strict=True)
+        if codec.area(counts, track.height, track.width)
+    }
+    return spread(sorted(seen or {f for t in tracks for f in t.frames}), count)
+
+
+def strip(sample: Sample, count: int) -> list[int]:
+    """At most ``count`` frames that stand for what the model is shown: the clip, or the whole video."""
+    ref, first, last = sample.video, 0, sample.video.num_frames - 1
+    if sample.clip is not None:
+        first, last = videos.frame_range(
+            ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
+        )
+    return sorted(set(videos.sample_indices(ref.num_frames, count, first, last)))
+
+
+def spread(frames: Sequence[int], count: int) -> list[int]:
+    """At most ``count`` of the frames, the first and the last among them."""
+    if len(frames) <= count:
+        return list(frames)
+    if count == 1:
+        return [frames[len(frames) // 2]]
+    return [frames[round(i * (len(frames) - 1) / (count - 1))] for i in range(count)]
+
+
+def mask_at(track: MaskTrack, frame: int) -> np.ndarray | None:
+    """The object's mask [H, W] on a frame, None where nobody annotated it."""
+    if frame not in track.frames:
+        return None
+    return codec.decode(track.counts[track.frames.index(frame)], track.height, track.width)

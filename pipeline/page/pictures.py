@@ -1,0 +1,67 @@
+"""Frames as small JPEGs that live inside a page, with masks drawn on them."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+Colour = tuple[int, int, int]
+
+WIDTH = 240  # pixels of a picture on a page
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """An image and what it shows, in words."""
+
+    uri: str
+    alt: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A mask [H, W] of the frame's size, and how it is drawn; anything non-zero is inside."""
+
+    mask_HW: np.ndarray
+    fill: Colour | None = None
+    opacity: float = 0.5  # of the fill, 0-1
+    outline: Colour | None = None
+
+
+def draw(frame_HW3: np.ndarray, layers: Sequence[Layer] = ()) -> str:
+    """A data URI of the frame: first all fills in order, then all outlines, so that none hides an outline.
+
+    Masks shrink with the frame: a pixel of the picture is inside if half of its area is.
+    """
+    height, width = frame_HW3.shape[:2]
+    size = (min(WIDTH, width), max(round(height * min(WIDTH, width) / width), 1))
+    pixels = np.asarray(Image.fromarray(frame_HW3).resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
+    shrunk = [_shrunk(layer.mask_HW, size) for layer in layers]
+    for layer, mask in zip(layers, shrunk, strict=True):
+        if layer.fill is not None:
+            inside = np.asarray(mask) > 0
+            colour = np.array(layer.fill, np.float32)
+            pixels[inside] = (1 - layer.opacity) * pixels[inside] + layer.opacity * colour
+    for layer, mask in zip(layers, shrunk, strict=True):
+        if layer.outline is not None:
+            pixels[_outline(mask)] = layer.outline
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=82)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _shrunk(mask_HW: np.ndarray, size: tuple[int, int]) -> Image.Image:
+    """The mask at ``size`` = (width, height), of 0 and 255."""
+    small = Image.fromarray((mask_HW != 0).astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
+    return small.point([0] * 128 + [255] * 128)
+
+
+def _outline(mask: Image.Image) -> np.ndarray:
+    """Pixels with both inside and outside around them: a line two pixels wide, so that it is seen."""
+    widest, narrowest = (mask.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
+    return np.asarray(widest) != np.asarray(narrowest)

@@ -1,0 +1,23 @@
+"""Fills a template. A page is one file with everything inside it, to be mailed and looked at offline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def render(
+    template: str, *, css: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
+) -> str:
+    """HTML of a jinja2 template. All text is escaped; only the filter ``markup`` lets text through as it is.
+
+    The template sees ``css``, which is not escaped, and ``values``. A name that is missing is an error.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"markup": Markup, **(filters or {})}
+    return environment.from_string(template).render(css=Markup(css), **values)
