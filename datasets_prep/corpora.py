@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 from pipeline import progress
 from pipeline.cluster import connect
 from pipeline.step import StepContext, StepResult
+from pipeline.storage import Location
+from pipeline.verify import files_digest
 
 _JOBS_PER_TASK = 4
 
@@ -59,8 +60,5 @@ def run_on_this_node(function: Callable[[Any], int], jobs: Sequence[Any]) -> Ite
 
 def digest_of(root: Path) -> str:
     """SHA-256 over the names and contents of every file, in the order of their names."""
-    total = hashlib.sha256()
-    for path in sorted(p for p in root.rglob("*") if p.is_file()):
-        name = path.relative_to(root).as_posix()
-        total.update(f"{name}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return total.hexdigest()
+    place = Location.parse(root)
+    return files_digest(place, place.list(recursive=True))

@@ -55,6 +55,7 @@ class ArtifactRecord(_Frozen):
     inputs: dict[str, InputRef]
     places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; no part of the fingerprint
     config: dict[str, Any]  # the part of the plan that bears identity
+    plan: dict[str, Any] = {}  # the whole plan, defaults written out: what `ufvideo rebuild` goes by
     summary: dict[str, Any]  # counts and the like
     created: str  # UTC, ISO 8601
     seconds: float  # time that it took

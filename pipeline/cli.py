@@ -83,6 +83,17 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
     plan_arguments(logs)
     logs.add_argument("--follow", action="store_true", help="go on until the job ends, or the step is made")
+    check = add("verify", _verify, "Hash an artifact again and compare with its record.")
+    check.add_argument(
+        "artifact", metavar="ARTIFACT", help="the folder of a finished artifact, local or s3://"
+    )
+    rebuild = add("rebuild", _rebuild, "Make a dataset again from its own record and compare byte for byte.")
+    rebuild.add_argument(
+        "artifact", metavar="ARTIFACT", help="the folder of a finished dataset, local or s3://"
+    )
+    rebuild.add_argument(
+        "--into", metavar="FOLDER", help="storage root for the second making; default: runs/rebuild/…"
+    )
     return parser
 
 
@@ -139,6 +150,44 @@ def _submit(options: argparse.Namespace) -> int:
         job = jobs.submit(server, command, {}, {"plan": plan.name})
     print(job)
     print(f"Follow it with: ufvideo logs {job} {options.plan} --follow", file=sys.stderr)
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from pipeline.storage import Location
+    from pipeline.verify import verify
+
+    found = verify(Location.parse(options.artifact))
+    record = found.artifact.record
+    for damage in found.damage:
+        print(f"damaged: {damage}")
+    if found.damage:
+        print(f"{options.artifact} is not what its record says. Make it again: ufvideo run PLAN")
+        return 1
+    print(f"{options.artifact} is whole: {found.files} files, digest {record.digest[:12]}, {record.kind}.")
+    return 0
+
+
+def _rebuild(options: argparse.Namespace) -> int:
+    from pipeline.board import survey
+    from pipeline.rebuild import check_inputs, compare, plan_of
+    from pipeline.runner import run
+    from pipeline.storage import Location
+    from pipeline.verify import open_artifact
+
+    made = open_artifact(Location.parse(options.artifact))
+    into = Location.parse(options.into or f"runs/rebuild/{made.record.fingerprint[:12]}")
+    plan = plan_of(made, into)
+    check_inputs(made, survey(plan))
+    if code := run(plan, "PLAN", made.record.step, [made.record.step], quiet=True):
+        return code
+    found = compare(made, plan)
+    for difference in found.differences:
+        print(f"differs: {difference}")
+    if found.differences:
+        print(f"{options.artifact} does not come out the same. The second making: {found.again.location.uri}")
+        return 1
+    print(f"identical: digest {made.record.digest[:12]}, made again in {found.again.location.uri}")
     return 0
 
 

@@ -30,8 +30,18 @@ _ERROR = "error: "
 _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 
-def run(plan: Plan, plan_path: str, until: str | None = None, forced: Iterable[str] = ()) -> int:
-    """Make everything of a plan that is not there yet, then print the result. Returns the exit code."""
+def run(
+    plan: Plan,
+    plan_path: str,
+    until: str | None = None,
+    forced: Iterable[str] = (),
+    *,
+    quiet: bool = False,
+) -> int:
+    """Make everything of a plan that is not there yet, then print the result, but for ``quiet``.
+
+    Returns the exit code.
+    """
     preflight(plan)
     board = survey(plan)
     again = frozenset(forced)
@@ -57,7 +67,8 @@ def run(plan: Plan, plan_path: str, until: str | None = None, forced: Iterable[s
                 return code
             again -= {d.spec.name for d in group}
             board = survey(plan)  # a step that was made again may have made something else
-    print_result(board, plan_path)
+    if not quiet:
+        print_result(board, plan_path)
     return 0
 
 

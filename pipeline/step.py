@@ -21,7 +21,7 @@ from pipeline.board import Board, survey
 from pipeline.config.load import load_plan
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version
+from pipeline.fingerprint import code_version, plain
 from pipeline.orphan import die_with_owner
 from pipeline.plan import CORPORA, State, StepSpec
 from pipeline.schema.version import SCHEMA_VERSION
@@ -143,6 +143,7 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
         inputs={n: a.ref for n, a in context.inputs.items()} | dict(board.external[context.spec.name]),
         places=dict(board.places[context.spec.name]),
         config=dict(context.spec.identity),
+        plan=plain(context.plan),
         summary=result.summary,
         created=artifact.now(),
         seconds=round(time.monotonic() - begun, 3),

@@ -7,12 +7,12 @@ training.json what the run did, in a stage's checkpoint
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.storage import Location
+from pipeline.verify import weights_digest
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -30,18 +30,7 @@ def write_checkpoint(model: UFVideo, tokenizer: PreTrainedTokenizerBase, out: Lo
 
     save_model(model, scratch / MODEL)
     tokenizer.save_pretrained(str(scratch / TOKENIZER))
-    digest = weights_digest(scratch / MODEL)
+    digest = weights_digest(Location.parse(scratch / MODEL).list(".safetensors"))
     for name in (TOKENIZER, MODEL):
         (out / name).put_dir(scratch / name)
     return digest
-
-
-def weights_digest(folder: Path) -> str:
-    """SHA-256 over the names and bytes of the weight files."""
-    total = hashlib.sha256()
-    for file in sorted(folder.glob("*.safetensors")):
-        total.update(file.name.encode())
-        with file.open("rb") as stream:
-            while block := stream.read(2**22):
-                total.update(block)
-    return total.hexdigest()
