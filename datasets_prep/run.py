@@ -23,7 +23,7 @@ from datasets_prep.stages.judge import judge
 from datasets_prep.stages.layout import lay_out
 from datasets_prep.stages.media import MediaTable
 from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.spread import spread
+from datasets_prep.stages.spread import share, spread
 from datasets_prep.stages.survey import survey_chunk
 from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
 from pipeline.artifact import without_credentials
@@ -152,13 +152,11 @@ def examine(
     seed: int,
 ) -> Iterator[pa.Table]:
     """VERDICT_SCHEMA tables: which candidates would become samples."""
-    import ray
-
-    shared = ray.put(media.table)
+    shared = share(media.table)
 
     def one(piece: Candidates) -> pa.Table:
         unit = units[piece.planned.unit]
-        finisher = Finisher(unit.source, MediaTable(ray.get(shared)).find, config.min_frames, seed)
+        finisher = Finisher(unit.source, MediaTable(shared()).find, config.min_frames, seed)
         return judge(piece, unit, finisher, seed)
 
     return spread("choosing samples", pieces, one, sum(len(p.places) for p in pieces))
@@ -173,15 +171,13 @@ def write(
     seed: int,
 ) -> list[Receipt]:
     """Receipts of all jobs, in their order; those of an earlier attempt count where their shard is whole."""
-    import ray
-
-    shared = ray.put(media.table)
+    shared = share(media.table)
     sources = {s.name: s for s in config.sources}
 
     def one(job: ShardJob) -> pa.Table:
         receipt = finished_before(job, out)
         if receipt is None:
-            find = MediaTable(ray.get(shared)).find
+            find = MediaTable(shared()).find
             receipt = run_job(
                 job, units, Finisher(sources[job.source], find, config.min_frames, seed), out, seed
             )

@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from datasets_prep.draft import TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
+from datasets_prep.draft import OPEN, TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
 from pipeline.config.data import SourceConfig
 from pipeline.schema import masks, temporal
 from pipeline.schema.sample import MaskTrack, Role, Sample, TimeSpan, Turn, VideoRef
 from pipeline.schema.temporal import Outside
 
+_CHUNK_S = 5.0  # DiDeMo's
 _ROUNDING_S = 1e-6  # fractions and frame numbers come back as seconds with this much noise at most
+
+_LASTING = (
+    Unit.FRAMES,
+    Unit.BINS,
+    Unit.CHUNKS,
+)  # their numbers stand for a stretch of time, not for a moment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +31,7 @@ class Finished:
 
     sample: Sample
     clamped: bool
+    outside_s: float = 0.0  # how far outside the furthest of the clamped times was, in seconds
 
 
 def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Finished:
@@ -67,7 +75,7 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         answer_index=draft.answer_index,
         category=draft.category,
     )
-    return Finished(sample=sample, clamped=clock.clamped)
+    return Finished(sample=sample, clamped=clock.outside_s > 0, outside_s=clock.outside_s)
 
 
 def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
@@ -90,7 +98,7 @@ class _Clock:
     def __init__(self, video: VideoRef, outside: Outside) -> None:
         self._video, self._outside = video, outside
         self._start_s, self._length_s = 0.0, video.duration_s
-        self.clamped = False
+        self.outside_s = 0.0
 
     def set_clip(self, clip: DraftSpan) -> TimeSpan:
         assert clip.end is not None, "a clip has an end"
@@ -100,18 +108,22 @@ class _Clock:
 
     def resolve(self, time: DraftSpan) -> TimeSpan:
         """A span; for an instant its start is its end."""
-        for value in (time.start, time.end):
-            if value is not None and not math.isfinite(value):
+        for value in (time.start, 0.0 if time.end in (None, OPEN) else time.end):
+            if not math.isfinite(value):
                 raise RejectError(Reason.BAD_SPAN, f"time {value}")
         if time.end is None:
             at = self._inside(self._seconds(time.start, time.unit))
             return temporal.span(at, at, self._length_s, clip_start_s=self._start_s)
-        if time.end < time.start or (time.end == time.start and time.unit not in (Unit.FRAMES, Unit.BINS)):
+        if time.end < time.start:
             raise RejectError(
-                Reason.BAD_SPAN, f"{time.start:g} to {time.end:g} {time.unit} is reversed or has no length"
+                Reason.SPAN_REVERSED, f"{time.start:g} to {time.end:g} {time.unit} ends before it starts"
+            )
+        if time.end == time.start and time.unit not in _LASTING:
+            raise RejectError(
+                Reason.SPAN_ZERO_LENGTH, f"{time.start:g} to {time.end:g} {time.unit} has no length"
             )
         first, last = time.start, time.end
-        if time.unit is Unit.FRAMES:
+        if time.unit in (Unit.FRAMES, Unit.CHUNKS):
             last += 1  # a frame shows until the next one
         elif time.unit is Unit.BINS and first == last:
             # A bin stands for every time that is nearest to it.
@@ -119,6 +131,8 @@ class _Clock:
         start, end = self._seconds(first, time.unit), self._seconds(last, time.unit)
         if start >= self._length_s or end <= 0:
             raise RejectError(Reason.SPAN_OUTSIDE, self._where(start, end))
+        if time.end == OPEN or time.unit is Unit.CHUNKS:
+            end = min(end, self._length_s)  # what ends with the video is not cut by it
         start, end = self._inside(start, end), self._inside(end, start)
         span = temporal.span(start, end, self._length_s, clip_start_s=self._start_s)
         if time.unit is not Unit.BINS:
@@ -138,13 +152,15 @@ class _Clock:
                 return value * self._video.duration_s / self._video.num_frames - self._start_s
             case Unit.BINS:
                 return value * self._length_s / temporal.LAST_BIN
+            case Unit.CHUNKS:
+                return value * _CHUNK_S - self._start_s
 
     def _inside(self, time_s: float, other_s: float | None = None) -> float:
         nearest = min(max(time_s, 0.0), self._length_s)
         if abs(nearest - time_s) > _ROUNDING_S:
             if self._outside is Outside.REFUSE:
                 raise RejectError(Reason.SPAN_OUTSIDE, self._where(time_s, other_s))
-            self.clamped = True
+            self.outside_s = max(self.outside_s, abs(nearest - time_s))
         return nearest
 
     def _where(self, *times_s: float | None) -> str:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
-from datasets_prep.stages.finish import finish
+from datasets_prep.stages.finish import Finished, finish
 from datasets_prep.stages.read import Read, media_id, media_text, plain_detail, read_chunk
 from datasets_prep.stages.select import ALL, lot
 from datasets_prep.stages.units import PlannedChunk, ReadUnit
@@ -93,8 +93,8 @@ class Finisher:
         ids = [media_id(media_text(medium, self._source)) for medium in new]
         self._known |= zip(new, self._find(ids), strict=True)
 
-    def __call__(self, draft: Draft) -> tuple[Sample, bool]:
-        """The sample, and whether one of its times was clamped. Raises RejectError."""
+    def __call__(self, draft: Draft) -> Finished:
+        """The valid sample, and whether one of its times was clamped. Raises RejectError."""
         found = self._known[draft.media]
         if found.video is None:
             raise RejectError(Reason(found.reason), found.detail)
@@ -105,7 +105,7 @@ class Finisher:
             raise
         except ODD as error:
             raise unforeseen(error, draft.key) from error
-        return finished.sample, finished.clamped
+        return finished
 
 
 def run_job(
@@ -127,13 +127,13 @@ def run_job(
             error = item.error
             if item.draft is not None:
                 try:
-                    sample, was_clamped = finisher(item.draft)
-                    samples.append(sample)
-                    clamped += was_clamped
+                    finished = finisher(item.draft)
+                    samples.append(finished.sample)
+                    clamped += finished.clamped
                 except RejectError as problem:
                     error = problem
             if error is not None:
-                rejects.append(_reject(unit, item, error))
+                rejects.append(reject(unit, item, error))
             not_selected += item.left_out
     name = shard_name(job.source, job.number)
     if samples:
@@ -156,7 +156,12 @@ def run_job(
 
 
 def finished_before(job: ShardJob, out: Location) -> Receipt | None:
-    """The receipt of an attempt that was killed later, if its shard is whole and of this very job."""
+    """The receipt of an attempt that was killed later, if its shard is whole and of this very job.
+
+    A job of inputs that nobody hashed has no identity, and is done again.
+    """
+    if not job.identity:
+        return None
     try:
         receipt = Receipt.model_validate_json(_receipt(out, job).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -170,7 +175,8 @@ def finished_before(job: ShardJob, out: Location) -> Receipt | None:
     return receipt
 
 
-def _reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
+def reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
+    """How the books name a record that did not become a sample."""
     file, detail = unit.annotations.name, plain_detail(error)
     if error.reason is Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
         detail = f"record {item.record} of {file}: {detail}"

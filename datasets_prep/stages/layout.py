@@ -56,7 +56,7 @@ def lay_out(
                     number=number,
                     chunks=held,
                     cut=cut,
-                    identity=digest([identities.get(source.name, ""), cut, places]),
+                    identity=digest([known, cut, places]) if (known := identities.get(source.name)) else "",
                 )
             )
     return jobs

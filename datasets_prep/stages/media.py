@@ -40,14 +40,7 @@ class MediaTable:
         """What is known of each id. Raises KeyError for one that nobody probed."""
         if not ids:
             return []
-        heads = np.frombuffer(b"".join(i[:8] for i in ids), ">u8").astype(np.uint64)
-        rows = np.searchsorted(self._heads_N, heads)
-        for at, wanted in enumerate(ids):
-            while rows[at] < len(self._ids) and self._ids[int(rows[at])].as_py() != wanted:
-                rows[at] += 1
-            if rows[at] == len(self._ids):
-                raise KeyError(wanted.hex())
-        part = self.table.take(pa.array(rows))
+        part = self.table.take(pa.array(self.rows(ids)))
         videos = part["video"].combine_chunks()
         columns = [videos.field(name).to_pylist() for name in VideoRef.__slots__]
         frames = VideoRef.__slots__.index("frames")
@@ -60,6 +53,17 @@ class MediaTable:
             video = VideoRef(**dict(zip(VideoRef.__slots__, values, strict=True))) if there else None
             out.append(Found(video, reason, detail))
         return out
+
+    def rows(self, ids: Sequence[bytes]) -> np.ndarray:
+        """The row of each id, int64. Raises KeyError for one that nobody probed."""
+        heads = np.frombuffer(b"".join(i[:8] for i in ids), ">u8").astype(np.uint64)
+        rows = np.searchsorted(self._heads_N, heads)
+        for at, wanted in enumerate(ids):
+            while rows[at] < len(self._ids) and self._ids[int(rows[at])].as_py() != wanted:
+                rows[at] += 1
+            if rows[at] == len(self._ids):
+                raise KeyError(wanted.hex())
+        return rows
 
     def digest_of(self, ids: Iterable[bytes]) -> str:
         """A digest of what is known of some media, where they lie aside."""

@@ -32,7 +32,7 @@ def probe_media(media: pa.Table, resolve: Callable[[str], Location]) -> pa.Table
 def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
     roots, candidates, frames, fps = json.loads(media)
     try:
-        location, path = _find(roots, resolve, candidates)
+        location, path = find_media(roots, resolve, candidates)
         found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
     except RejectError as error:
         return {"reason": str(error.reason), "detail": plain_detail(error), "video": None}
@@ -40,10 +40,13 @@ def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
     return {"reason": "", "detail": "", "video": fields}
 
 
-def _find(
+def find_media(
     roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
 ) -> tuple[Location, str]:
-    """The first place that exists: every candidate below the first root, then below the next."""
+    """The first place that exists: every candidate below the first root, then below the next.
+
+    Raises RejectError if there is none.
+    """
     for root in map(resolve, roots):
         for path in candidates:
             try:

@@ -70,7 +70,8 @@ def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
 
 def media_text(media: Media, source: SourceConfig) -> str:
     """What finding a medium takes, as text."""
-    return json.dumps([source.media, media.candidates, media.frames, media.folder_fps], ensure_ascii=True)
+    rate = source.folder_fps or media.folder_fps  # what the plan says of its folders goes before the format
+    return json.dumps([source.media, media.candidates, media.frames, rate], ensure_ascii=True)
 
 
 def media_id(text: str) -> bytes:

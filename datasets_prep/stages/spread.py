@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -43,6 +44,13 @@ def spread(
         for bundle in done.iter_internal_ref_bundles():
             bar.advance(bundle.num_rows() or 0)
             yield from ray.get(list(bundle.block_refs))
+
+
+def share(value: Any) -> Callable[[], Any]:
+    """A value that ``work`` may close over whatever its size: it is sent to each node once."""
+    import ray
+
+    return partial(ray.get, ray.put(value))
 
 
 def _set_up_ray_data() -> None:

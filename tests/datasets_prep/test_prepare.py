@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from datasets_prep import run
-from datasets_prep.stages.select import lot
 from datasets_prep.corpora import digest_of, run_on_this_node
+from datasets_prep.stages.select import lot
 from pipeline.cluster import connect
 from pipeline.config.data import PrepConfig, SourceConfig
 from pipeline.config.demo import DemoConfig
@@ -135,7 +135,7 @@ def test_every_record_is_accounted_for(built: tuple[Manifest, ShardReader]) -> N
     assert qa.not_selected == 50 + len(beyond)
     last = max(lot(7, key) for key in reader.keys("qa"))
     assert all(lot(7, r["key"]) < last for r in rejects if r["source"] == "qa" and "media" in r["reason"])
-    assert (tg.kept, tg.rejects) == (1, {"bad_span": 1, "span_outside": 1})
+    assert (tg.kept, tg.rejects) == (1, {"span_outside": 1, "span_zero_length": 1})
     assert (seg.kept, seg.rejects) == (1, {"mask_size": 1})
     for entry in manifest.sources:
         assert entry.read == entry.kept + entry.rejected + entry.not_selected
@@ -191,7 +191,7 @@ def test_same_bytes_whatever_the_order(
 
 
 def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]) -> None:
-    with pytest.raises(UserError, match=r"66\.7%.*1 x bad_span"):
+    with pytest.raises(UserError, match=r"66\.7%.*1 x span_zero_length"):
         build(raw, tmp_path, max_reject_share=0.4)
     assert not (tmp_path / MANIFEST).exists()
     manifest = built[1].location / MANIFEST

@@ -1,0 +1,24 @@
+"""Fixtures of the preparation's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from datasets_prep import run
+
+
+@pytest.fixture
+def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pieces of a preparation are worked on here, one after the other. What is decided is the same."""
+
+    def here(
+        title: str, pieces: Sequence[Any], work: Callable[[Any], pa.Table], total: int | None = None
+    ) -> Iterator[pa.Table]:
+        return map(work, pieces)
+
+    monkeypatch.setattr(run, "spread", here)
+    monkeypatch.setattr(run, "share", lambda value: lambda: value)
