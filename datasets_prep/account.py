@@ -6,11 +6,21 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from datasets_prep.stages.job import Receipt
+from datasets_prep.stages.select import lot
 from pipeline.config.data import PrepConfig, SourceConfig
 from pipeline.errors import UserError
-from pipeline.schema.shards import REJECT_SCHEMA, REJECTS, ShardEntry, SourceEntry
+from pipeline.schema.shards import (
+    REJECT_SCHEMA,
+    REJECTS,
+    SELECTED,
+    SELECTED_SCHEMA,
+    ShardEntry,
+    SourceEntry,
+    parquet_bytes,
+)
 from pipeline.storage import Location
 
 
@@ -46,6 +56,19 @@ def rejects_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
         for reject in receipt.rejects
     ]
     return pa.Table.from_pylist(rows, schema=REJECT_SCHEMA)
+
+
+def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntry], seed: int) -> None:
+    """``selected.parquet``: the samples that were kept of sources that keep a part, with their lots."""
+    tables = [SELECTED_SCHEMA.empty_table()]
+    partial = {s.name for s in config.sources if s.select.count is not None}
+    for shard in shards:
+        if shard.source in partial:
+            with (out / shard.name).open_read() as file:
+                keys = pq.read_table(file, columns=["key"])["key"].to_pylist()
+            columns = [[shard.source] * len(keys), keys, [lot(seed, key) for key in keys]]
+            tables.append(pa.table(columns, schema=SELECTED_SCHEMA))
+    (out / SELECTED).write_bytes(parquet_bytes(pa.concat_tables(tables)))
 
 
 def refuse_bad_sources(sources: Sequence[SourceEntry], config: PrepConfig, out: Location) -> None:

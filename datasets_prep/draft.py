@@ -6,6 +6,7 @@ reader hands on a ``Draft`` and ``stages/finish.py`` makes the ``Sample``.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -32,10 +33,13 @@ class Reason(StrEnum):
     TOO_FEW_FRAMES = "too_few_frames"
     FRAME_OUTSIDE = "frame_outside"  # a mask on a frame that the video does not have
     MASK_SIZE = "mask_size"  # a mask of another size than its frame
+    MASKS_SHIFTED = "masks_shifted"  # the list of masks and the list of frames that they are for differ
     BAD_MASK = "bad_mask"
     MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not hold
     SPAN_OUTSIDE = "span_outside"
-    BAD_SPAN = "bad_span"  # reversed, without length, or not a number
+    SPAN_REVERSED = "span_reversed"  # it ends before it starts
+    SPAN_ZERO_LENGTH = "span_zero_length"  # it ends where it starts, in a unit of moments
+    BAD_SPAN = "bad_span"  # not a number
     UNFORESEEN = "unforeseen"  # it broke code that expected nothing of the kind; the detail has the error
 
 
@@ -63,6 +67,10 @@ class Unit(StrEnum):
     FRACTION = "fraction"  # 0-1 of the clip, or of the whole video where there is none
     FRAMES = "frames"  # first and last frame, both included
     BINS = "bins"  # 0-99, already quantised
+    CHUNKS = "chunks"  # first and last of the five-second pieces, both included; the last one may be shorter
+
+
+OPEN = math.inf  # as the end of a span: that of what is shown, which a reader cannot know
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,7 +14,7 @@ from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.external import external_inputs
 from pipeline.fingerprint import digest
-from pipeline.plan import REVISION, Kind, StepSpec
+from pipeline.plan import PATHS, REVISION, Kind, StepSpec
 from pipeline.schema.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
 from pipeline.schema.version import SCHEMA_VERSION
 from pipeline.storage import Location
@@ -35,7 +35,7 @@ def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact
     corpora = inputs["corpora"].record.digest if "corpora" in inputs else ""
     found = {}
     for source in plan.data.sources:
-        keys = [f"data.sources[{source.name}].{key}" for key in ("annotations", "masks")]
+        keys = [f"data.sources[{source.name}].{key}" for key in PATHS]
         found[source.name] = digest([corpora, *(outside[k].digest if k in outside else "" for k in keys)])
     return found
 
@@ -45,7 +45,7 @@ def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotat
 
     ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
     """
-    settings = source.model_dump(mode="json", exclude={"media", "annotations", "masks", "files"})
+    settings = source.model_dump(mode="json", exclude={"media", "files", *PATHS})
     common = [config.rows_per_shard, config.min_frames, seed, REVISION[Kind.PREPARE], SCHEMA_VERSION]
     return digest([settings, common, annotations, media])
 

@@ -15,7 +15,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of
+from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of, write_selected
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
 from datasets_prep.stages.choose import Candidates, choose, collect
 from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
@@ -108,6 +108,7 @@ def build(
         for s in config.sources
         for shard in (taken[s.name].shards if s.name in taken else shards_of(s.name, receipts))
     ]
+    write_selected(out, config, shards, seed)
     manifest = make_manifest(shards, sources, config.rows_per_shard)
     write_manifest(out, manifest)
     (out / WORK).delete()

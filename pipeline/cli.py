@@ -71,6 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         help="make this step again even if it is there",
     )
     plan_arguments(add("check", _check, "Validate a plan and say what would be done."))
+    doctor = add("doctor", _doctor, "Say what is wrong with a plan's sources, before anything is made.")
+    plan_arguments(doctor)
+    doctor.add_argument(
+        "--out", metavar="FOLDER", help="where the report goes; default: doctor/… in the storage root"
+    )
     plan_arguments(
         add("submit", _submit, "Send a whole run to the plan's cluster as one Ray job, and return.")
     )
@@ -125,6 +130,13 @@ def _check(options: argparse.Namespace) -> int:
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from pipeline.config.load import load_plan
+    from pipeline.doctor import doctor
+
+    return doctor(load_plan(options.plan, options.set), options.plan, options.out)
 
 
 def _submit(options: argparse.Namespace) -> int:

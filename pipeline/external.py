@@ -13,7 +13,8 @@ from pipeline.fingerprint import digest, file_sha256, hash_cache
 from pipeline.plan import CORPORA, Kind, StepSpec, outside_paths
 from pipeline.storage import Location
 
-ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt")
+ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt", ".p")
+PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
 MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
 
 
@@ -93,5 +94,12 @@ def _content(
     # A folder counts by its listing and by the content of the files that are read for their text or
     # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
     listing = [f.uri[len(place.uri) + 1 :] for f in files]
-    contents = [file_sha256(f, remembered) if f.uri.endswith(tuple(suffixes)) else None for f in files]
+    contents = [
+        file_sha256(f, remembered)
+        if f.uri.endswith(tuple(suffixes))
+        else f.size()
+        if f.uri.endswith(PICTURES) and suffixes is ANNOTATION_SUFFIXES
+        else None
+        for f in files
+    ]
     return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=digest([listing, contents]))

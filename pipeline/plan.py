@@ -227,10 +227,10 @@ def folder(name: str, print_: str) -> str:
 
 def _prepare_identity(plan: Plan) -> dict[str, Any]:
     from_corpora = [
-        [p for p in (s.annotations, s.masks or "", *s.media) if p.startswith(CORPORA)]
+        [p for p in (*(getattr(s, k) or "" for k in PATHS), *s.media) if p.startswith(CORPORA)]
         for s in plan.data.sources
     ]
-    sources = [_without(s, "annotations", "masks", "media") for s in plan.data.sources]
+    sources = [_without(s, *PATHS, "media") for s in plan.data.sources]
     data = {**_without(plan.data, "sources"), "sources": sources, "paths_in_corpora": from_corpora}
     return {"data": data, "seed": plan.seed, "schema_version": SCHEMA_VERSION}
 
@@ -275,6 +275,10 @@ def _moved(made: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...
     return [name for name in now if tuple(made.get(name, ())) != tuple(now[name])]
 
 
+PATHS = ("annotations", "masks", "keep_videos", "drop_videos")
+"""Fields of a source that name files to be read, its media aside."""
+
+
 def media_outside(source: SourceConfig) -> tuple[str, ...]:
     """Media folders of a source that lie outside the demo corpora."""
     return tuple(path for path in source.media if not path.startswith(CORPORA))
@@ -282,5 +286,5 @@ def media_outside(source: SourceConfig) -> tuple[str, ...]:
 
 def outside_paths(source: SourceConfig) -> dict[str, str]:
     """Annotation files or folders of a source that lie outside the demo corpora, by the plan's key."""
-    paths = {"annotations": source.annotations, "masks": source.masks}
+    paths = {key: getattr(source, key) for key in PATHS}
     return {key: path for key, path in paths.items() if path and not path.startswith(CORPORA)}

@@ -7,7 +7,7 @@ import os
 from pipeline.cluster import in_job
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.plan import CORPORA
+from pipeline.plan import CORPORA, PATHS
 from pipeline.tracking import tracking_uri
 
 
@@ -17,11 +17,14 @@ def preflight(plan: Plan) -> None:
     tracking_uri(plan)
 
 
-def refuse_unreachable(plan: Plan) -> None:
-    """A cluster elsewhere cannot use paths that are relative to this machine's working folder."""
+def refuse_unreachable(plan: Plan, out: str | None = None) -> None:
+    """A cluster elsewhere cannot use paths that are relative to this machine's working folder.
+
+    ``out`` is a folder that the command line names.
+    """
     if not plan.ray.elsewhere or in_job():
         return
-    for where, text in _paths(plan).items():
+    for where, text in (_paths(plan) | ({"--out": out} if out else {})).items():
         if "://" not in text and not os.path.isabs(text) and not text.startswith(CORPORA):
             raise UserError(
                 f"{where}: {text}",
@@ -35,7 +38,7 @@ def _paths(plan: Plan) -> dict[str, str]:
     paths: dict[str, str | None] = {"storage.root": plan.storage.root}
     for source in plan.data.sources:
         where = f"data.sources[{source.name}]"
-        paths |= {f"{where}.annotations": source.annotations, f"{where}.masks": source.masks}
+        paths |= {f"{where}.{key}": getattr(source, key) for key in PATHS}
         paths |= {f"{where}.media[{i}]": root for i, root in enumerate(source.media)}
     paths["model.tokenizer.path"] = plan.model.tokenizer.path
     paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.model_dump().items()}

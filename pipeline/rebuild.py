@@ -10,7 +10,7 @@ from pipeline.artifact import Artifact
 from pipeline.board import Board, survey
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.plan import CORPORA, Kind
+from pipeline.plan import CORPORA, PATHS, Kind
 from pipeline.storage import Location
 
 REBUILT = (Kind.CORPORA, Kind.PREPARE)
@@ -56,7 +56,7 @@ def plan_of(made: Artifact, into: Location) -> Plan:
     sources = []
     for source in plan.data.sources:
         moved: dict[str, object] = {}
-        for key in ("annotations", "masks"):
+        for key in PATHS:
             ref = record.inputs.get(f"data.sources[{source.name}].{key}")
             if ref is not None:
                 moved[key] = ref.uri

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import re
-import sys
-from collections import deque
 from collections.abc import Iterable, Sequence
-from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import yaml
 
 from pipeline import display as shows
-from pipeline import notes, progress
+from pipeline import notes
 from pipeline.board import Board, survey
 from pipeline.config.plan import Plan
-from pipeline.errors import UserError
 from pipeline.fingerprint import digest, plain
 from pipeline.plan import Decision, State, up_to
 from pipeline.reach import preflight
 from pipeline.storage import Location
+from pipeline.watch import Watch
 
 if TYPE_CHECKING:
     from pipeline.jobs import JobServer
-
-TAIL_LINES = 25
-_ERROR = "error: "
-_RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 
 def run(
@@ -124,70 +117,32 @@ class _Job:
             *(a for n in self.names for a in ("--step", n)),
             *(["--force"] if force else []),
         ]
-        self.step = self.names[0]
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.watch = Watch(display, self.names[0], partial(log_path, plan, board))
 
     def run(self, server: JobServer) -> int:
         """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
         from pipeline import jobs
 
-        self.display.start(self.step)
+        self.display.start(self.names[0])
         command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
         root = self.board.root.uri
         folders = [self.board.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
         # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
         other = None if server.embedded else jobs.live(server, root, folders)
         job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
-        self._log(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
+        self.watch.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
         if other:
-            self._log(f"--- job {job} was there already; it is followed, no other is started")
-        with closing(jobs.follow(server, job, stops=other is None)) as lines:
-            for line in lines:
-                self._take(line)
-        outcome = jobs.wait(server, job)
+            self.watch.note(f"--- job {job} was there already; it is followed, no other is started")
+        outcome = self.watch.follow(server, job, stops=other is None)
         if outcome.ok:
             found = survey(self.plan).found
             missing = [n for n in self.names if found.get(n) is None]
             if other or not missing:
                 return 0  # what the other job was not asked for is still to do, and comes next
-            self.tail.append(
+            self.watch.tail.append(
                 f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
             )
-        self.display.finish(self.step, "failed")
-        self.display.__exit__(None, None, None)
-        mistakes = [line for line in self.tail if line.startswith(_ERROR)]
-        if outcome.exit_code == 2 and mistakes:
-            where, _, rest = mistakes[-1].removeprefix(_ERROR).partition(": ")
-            raise UserError(where, rest)
-        print(
-            f"\n{self.step} failed. The last lines of {log_path(self.plan, self.board, self.step)}:",
-            file=sys.stderr,
-        )
-        for line in self.tail or [outcome.message]:
-            print(f"  {line}", file=sys.stderr)
-        print("Run the same command again to go on from here.", file=sys.stderr)
-        return 1
-
-    def _take(self, line: str) -> None:
-        message = progress.parse(line)
-        if message is None:
-            self._log(line)
-            if line.strip() and not _RAY_NEWS.search(line):
-                self.tail.append(line)
-        elif "title" in message:
-            self.display.progress(self.step, message)
-        elif message["state"] == "done":
-            self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")
-        elif message["step"] != self.step:
-            self.step = message["step"]
-            self.tail.clear()
-            self.display.start(self.step)
-
-    def _log(self, line: str) -> None:
-        path = log_path(self.plan, self.board, self.step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        return self.watch.fail(outcome)
 
 
 def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:

@@ -173,9 +173,14 @@ def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | Non
     parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
     parser.add_argument("--force", action="store_true", help="make the step again even if it is there")
     options = parser.parse_args(argv)
+    return guarded(lambda: _run(module, builders, options))
+
+
+def guarded(act: Callable[[], int]) -> int:
+    """Run what a job's command does. Its exit code, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
     die_with_owner()
     try:
-        return _run(module, builders, options)
+        return act()
     except KeyboardInterrupt:
         print("stopped; run the same command to go on", file=sys.stderr)
         return 130

@@ -66,6 +66,12 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
     )
 
 
+def header_frames(path: Path) -> int:
+    """How many frames a video file's header promises, 0 if it promises nothing. It is not to be believed."""
+    with _open(path) as container:
+        return max(int(container.streams.video[0].frames), 0)
+
+
 def list_frames(folder: Path) -> tuple[str, ...]:
     """Names of the still images in a folder, in order; hidden and other files are no frames."""
     if not folder.is_dir():

@@ -116,7 +116,9 @@ def lanes(sample: Sample) -> list[Lane]:
             kind=kind,
             left=100 * min(max(time.start_s / duration_s, 0), 1),
             width=100 * min(max((time.end_s - time.start_s) / duration_s, 0), 1),
-            text=f"{_seconds(time)}, {_bins(time) if kind != 'clip' else f'bins 0–{LAST_BIN} count it'}",
+            text=f"{_seconds(time)}, {_bins(time)}"
+            if kind != "clip"
+            else f"{_seconds(time)} = bins 0–{LAST_BIN}",
         )
         for kind, name, time in named
     ]

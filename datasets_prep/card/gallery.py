@@ -139,7 +139,7 @@ def wanted(sample: Sample) -> list[int]:
     if tracks:
         frames = annotated(tracks, PICTURES)
         unseen = [t for t in tracks if not any(_shows(t, f) for f in frames)]
-        own = {f for track in unseen[: PICTURES - 1] for f in annotated([track], 1)}
+        own = {f for t in unseen[: PICTURES - 1] for f in annotated([t], 1) if _shows(t, f)}
         return sorted(own | set(annotated(tracks, PICTURES - len(own)))) if own else frames
     if ref.num_frames < 1:
         return []

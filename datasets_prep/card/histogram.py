@@ -59,8 +59,9 @@ def make_axis(measure: Measure, tally: Tally) -> Axis:
         step = 5 * measure.per_unit
         return Axis(edges=tuple(range(0, 20 * step + 1, step)), labelled=(0, 5, 10, 15, 20))
     counted = measure.per_unit == 1
-    if counted and tally.high - tally.low <= _BARS:
-        edges = tuple(range(tally.low, tally.high + 2))
+    low = 0 if measure.letters else tally.low
+    if counted and tally.high - low <= _BARS:
+        edges = tuple(range(low, tally.high + 2))
         every = -(-(len(edges) - 1) // 12)
         return Axis(edges=edges, labelled=tuple(range(0, len(edges) - 1, every)), each=True)
     if tally.high > _SKEWED * max(tally.quantile(0.5), 1):
@@ -99,7 +100,7 @@ def histogram(measure: Measure, axis: Axis, panels: Sequence[Panel]) -> str:
     for at in axis.labelled:
         x = (at + 0.5 * axis.each) * wide
         anchor = "middle" if axis.each else "start" if at == 0 else "end" if at == bars else "middle"
-        text = measure.text(axis.edges[at])
+        text = measure.exact(axis.edges[at])
         parts.append(f'<text x="{x:.1f}" y="{height - 6}" text-anchor="{anchor}">{text}</text>')
     alt = "; ".join(f"{p.name}: {statistics(measure, p.tally).text}" for p in panels)
     head = f'<svg class="bars" viewBox="0 0 {_WIDTH} {height}" role="img" '
@@ -126,7 +127,7 @@ def statistics(measure: Measure, tally: Tally) -> Statistics:
     """The numbers of a tally in the measure's unit. Options are named with their shares instead."""
     if measure.letters:
         counts = tally.between(range(tally.low, tally.high + 2))
-        named = [(measure.text(tally.low + i), 100 * n / tally.count) for i, n in enumerate(counts)]
+        named = [(measure.exact(tally.low + i), 100 * n / tally.count) for i, n in enumerate(counts)]
         shares = ", ".join(f"{name} {share:.0f} %" for name, share in named)
         return Statistics(median=shares, middle="", whole="", count=tally.count, unit="")
     median, low, high = (measure.text(tally.quantile(share)) for share in (0.5, 0.05, 0.95))
@@ -154,13 +155,12 @@ def _growing(tally: Tally) -> Axis:
     edges = edges[first : last + 1]
     if tally.low < edges[0]:
         edges.insert(0, 0)
-    # Every third or second edge is a power of ten; with few of them more edges carry their value.
-    powers = [i for i, edge in enumerate(edges) if str(edge).strip("0") in ("1", "")]
-    if len(powers) < 4:
-        powers = [i for i, edge in enumerate(edges) if str(edge).strip("0") in ("1", "2", "3", "5", "")]
-        every = -(-len(powers) // 8)
-        powers = powers[::every]
-    return Axis(edges=tuple(edges), labelled=tuple(powers))
+    labelled: list[int] = []
+    for first_digits in ("1", "1 3", "1 2 5", "1 2 3 5", "1 15 2 3 5 7"):
+        found = [i for i, edge in enumerate(edges) if str(edge).rstrip("0") in first_digits.split()]
+        if len(found) <= _LABELS + 2:
+            labelled = found
+    return Axis(edges=tuple(edges), labelled=tuple(labelled))
 
 
 def _round_up(value: float, least: int) -> int:
@@ -184,5 +184,5 @@ def _range(measure: Measure, axis: Axis, at: int) -> str:
     if measure.per_unit == 1:
         high -= 1
     if low == high:
-        return measure.text(low) + unit
-    return f"{measure.text(low)}–{measure.text(high)}{unit}"
+        return measure.exact(low) + unit
+    return f"{measure.exact(low)}–{measure.exact(high)}{unit}"

@@ -31,15 +31,21 @@ class Measure:
     letters: bool = False  # 0 is written A
 
     def text(self, ticks: int) -> str:
-        """A value in its unit: ``12.5``; no digits that say nothing."""
-        if self.letters:
-            return chr(ord("A") + ticks) if 0 <= ticks < 26 else str(ticks)
+        """A measured value in its unit, to about three digits: ``12.5``."""
         if self.per_unit == 1:
-            return f"{ticks:,}"
+            return self.exact(ticks)
         value = ticks / self.per_unit
-        digits = 0 if value >= 100 else 1 if value >= 1 else 2
+        digits = 0 if value >= 100 else 1 if value >= 10 else 2
         rounded = f"{value:,.{digits}f}"
         return rounded.rstrip("0").rstrip(".") if "." in rounded else rounded
+
+    def exact(self, ticks: int) -> str:
+        """A value in its unit with all of its digits: ``1,250``, ``0.015``, or the letter of an option."""
+        if self.letters:
+            return chr(ord("A") + ticks) if 0 <= ticks < 26 else str(ticks)
+        whole, rest = divmod(ticks, self.per_unit)
+        digits = f"{rest:0{len(str(self.per_unit)) - 1}d}".rstrip("0") if rest else ""
+        return f"{whole:,}.{digits}" if digits else f"{whole:,}"
 
 
 MEASURES = (

@@ -152,6 +152,10 @@ def _notes(scans: Sequence[SourceScan]) -> list[str]:
     if parts := [s for s in scans if s.videos.scale > 1]:
         said = ", ".join(f"{s.entry.name} (1 video in {s.videos.scale})" for s in parts)
         notes.append(f"Numbers, hours and lengths of videos are estimates from a part of them: {said}.")
+    if by_path := sum(s.without_digest for s in scans):
+        notes.append(
+            f"{by_path:,} samples come without a digest of their video: it is told apart by source and path."
+        )
     notes.append(
         "Text is counted in words and signs, without any tokenizer: a run of letters and digits is one, and "
         "so is each other sign and each token for an object or a time."
@@ -163,12 +167,14 @@ def _notes(scans: Sequence[SourceScan]) -> list[str]:
 
 
 def _hours(videos: Videos) -> str:
-    """``12.3 h``, below one hour in minutes."""
-    hours = videos.total_ticks / MS / 3600
+    """``12.3 h``, less than an hour in minutes, less than a minute in seconds."""
+    seconds = videos.total_ticks / MS
     about = "about " if videos.scale > 1 else ""
-    if hours < 1:
-        return f"{about}{60 * hours:.1f} min"
-    return f"{about}{hours:,.{0 if hours >= 100 else 1}f} h"
+    if seconds < 60:
+        return f"{about}{seconds:.1f} s"
+    if seconds < 3600:
+        return f"{about}{seconds / 60:.1f} min"
+    return f"{about}{seconds / 3600:,.{0 if seconds >= 360_000 else 1}f} h"
 
 
 def _size(number: int) -> str:

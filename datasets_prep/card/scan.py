@@ -39,6 +39,7 @@ class SourceScan:
     instants: int = 0
     absent: int = 0  # measured masks of area 0
     measured: int = 0  # masks whose area was looked at
+    without_digest: int = 0  # samples whose video nobody hashed
     every: int = 1  # one sample in this many had its masks measured
     shown: dict[str, list[int]] = field(default_factory=dict)  # by task, rows to show in the gallery
 
@@ -99,7 +100,9 @@ def _videos(out: SourceScan, batch: pa.RecordBatch) -> None:
     """Each distinct video once: by the digest of its bytes, or where nobody took one, by its path."""
     sha256, path = (pc.struct_field(batch["video"], name) for name in ("sha256", "path"))
     inside = pa.scalar(f"{out.entry.name}\0")
-    names = pc.if_else(pc.equal(sha256, ""), pc.binary_join_element_wise(inside, path, ""), sha256)
+    bare = pc.equal(sha256, "")
+    out.without_digest += pc.sum(bare).as_py() or 0
+    names = pc.if_else(bare, pc.binary_join_element_wise(inside, path, ""), sha256)
     coded = names.dictionary_encode()
     known, first = np.unique(coded.indices.to_numpy(), return_index=True)
     ticks = milliseconds(pc.struct_field(batch["video"], "duration_s"))[first]

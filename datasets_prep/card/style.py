@@ -25,7 +25,7 @@ td.bar { width:34%; vertical-align:middle; }
 table.num th, table.num td { padding:1px 6px 1px 0; border:0; text-align:left; font-size:.79rem; }
 table.num th { font-weight:400; } table.num td { color:var(--ink); } table.num .swatch { margin:0; }
 .num .swatch, .tile .swatch, th .swatch, h3 .swatch { margin-left:0; }
-.legend .swatch:first-child, .meta .swatch:first-child { margin-left:0; }
+.legend .swatch:first-child, .item .swatch { margin-left:0; }
 svg.spark { width:84px; height:22px; border-bottom:1px solid var(--line); }
 td.sp { min-width:100px; } td.sp small { color:var(--soft); }
 .samples { display:grid; grid-template-columns:repeat(auto-fill,minmax(min(100%,480px),1fr)); gap:14px;
@@ -35,11 +35,13 @@ td.sp { min-width:100px; } td.sp small { color:var(--soft); }
 .samples .strip { grid-template-columns:repeat(3,1fr); }
 .samples .strip img { max-height:190px; object-fit:contain; object-position:left; }
 .strip figure { margin:0; } .strip figcaption { border-top:4px solid transparent; margin-top:3px; }
-.strip .answer figcaption { border-color:var(--true); } .strip .asked figcaption { border-color:var(--asked); }
+.strip .answer figcaption { border-color:var(--true); }
+.strip .asked figcaption { border-color:var(--asked); }
 .strip figcaption { font-size:.75rem; }
 .turn { display:grid; grid-template-columns:64px 1fr; gap:2px 10px; margin-top:8px; }
 .turn .who { color:var(--soft); font-size:.82rem; padding-top:2px; }
-.turn .text { min-width:0; }
+.turn .text { min-width:0; max-height:18em; overflow-y:auto; }
+.item { display:inline-block; margin-right:12px; }
 mark { color:inherit; background:var(--chip); border:1px solid var(--c,var(--line)); border-radius:5px;
   padding:0 3px; font:.82em ui-monospace,SFMono-Regular,Menlo,monospace; white-space:nowrap; }
 mark sub { font-size:.8em; margin-left:1px; }
@@ -48,7 +50,7 @@ mark.instant { --c:var(--instant); }
 .lanes { margin-top:12px; font-size:.8rem; }
 .row { display:grid; grid-template-columns:84px 1fr 164px; gap:0 10px; align-items:center; margin-top:4px; }
 .row .who { color:var(--soft); }
-.row .at { color:var(--soft); font-variant-numeric:tabular-nums; }
+.row .at:only-child { grid-column:2; } .row .at { color:var(--soft); font-variant-numeric:tabular-nums; }
 .line { position:relative; height:12px; background:var(--lane); border-radius:4px; overflow:hidden; }
 .line i { position:absolute; top:0; bottom:0; min-width:3px; border-radius:3px; }
 .line i.clip { background:var(--soft); opacity:.55; } .line i.answer { background:var(--true); }
@@ -61,5 +63,6 @@ ol.options .right { font-weight:650; }
 @media (max-width:640px) { .turn { grid-template-columns:1fr; } .card { padding:14px; }
   .row { grid-template-columns:84px 1fr; } .row .at { grid-column:2; } .share { min-width:64px; }
   table.wide tbody th { white-space:normal; } }
+@media print { .turn .text { max-height:none; } }
 """
 )

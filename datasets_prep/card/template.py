@@ -42,8 +42,8 @@ TEMPLATE = """
 </div>
 {% endif %}
 {% if e.legend %}
-<p class="meta">{% for colour, text in e.legend -%}
-<span class="swatch" style="background:{{ colour }}"></span>{{ text }}
+<p class="meta">{% for colour, text in e.legend %}
+<span class="item"><span class="swatch" style="background:{{ colour }}"></span>{{ text }}</span>
 {% endfor %}</p>
 {% endif %}
 {% if e.lanes %}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media, Reason, RejectError
@@ -12,12 +13,18 @@ from pipeline.schema.sample import SEG, Role, Task
 
 QUESTIONS = ("Can you segment the {expression} in this video?",)
 ANSWERS = (f"Sure, {SEG}.",)
+_BLANK = re.compile(r"\{(\w+)\}")
 
 
 def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
     """One template, by a hash of the names alone."""
     draw = hashlib.sha256(f"{seed}\0{key}\0{purpose}".encode()).digest()
     return templates[int.from_bytes(draw[:8], "big") % len(templates)]
+
+
+def fill(template: str, **values: str) -> str:
+    """A template with ``{name}`` replaced by each value, all at once: a value may hold braces of its own."""
+    return _BLANK.sub(lambda found: values.get(found[1], found[0]), template)
 
 
 def words_of(value: Any, name: str) -> str:

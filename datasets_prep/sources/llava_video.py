@@ -2,11 +2,14 @@
 
 Format: https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K. ``<image>`` marks the video; ids repeat, so
 the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form.
+
+The card counts items, one a question: its 960,792 open-ended ones stand in far fewer rows. ``split_turns``
+makes each of them a sample, so that a plan may select among items as well as among rows.
 """
 
 from __future__ import annotations
 
-from datasets_prep.draft import Draft, Media
+from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
 from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import answer_index, options_in, read_written_times, turns_of
 from datasets_prep.sources.reader import ListReader, Record
@@ -15,7 +18,7 @@ from pipeline.schema.sample import Task
 
 
 class LlavaVideo(ListReader):
-    """One draft per row."""
+    """One draft per row; with ``split_turns`` one per question, each of which then stands alone."""
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """Below the root, or below the folder of its ``data_source``."""
@@ -27,19 +30,32 @@ class LlavaVideo(ListReader):
         raw = mapping(record.raw)
         origin = str(raw.get("data_source", ""))
         turns = turns_of(raw.get("conversations"))
-        choices = options_in(turns[0].text) if len(turns) == 2 else ()  # with times as they are written
-        spoken = read_written_times(turns)
-        task = Task.CHOICE if choices else Task.TEMPORAL if spoken.times else Task.QA
-        return [
-            Draft(
-                key=record.key,
-                task=task,
-                media=media_of(raw.get("video"), origin),
-                turns=spoken.turns,
-                times=spoken.times,
-                choices=choices,
-                answer_index=answer_index(turns[1].text, choices) if choices else -1,
-                category=origin,
-                type=origin,
-            )
-        ]
+        media = media_of(raw.get("video"), origin)
+        if not source.split_turns or len(turns) == 2:
+            return [_draft(record.key, turns, media, origin)]
+        drafts = []
+        for part in range(len(turns) // 2):
+            pair = turns[2 * part : 2 * part + 2]
+            try:
+                drafts.append(_draft(f"{record.key}/{part}", pair, media, origin))
+            except (
+                RejectError
+            ) as error:  # the row is rejected as a whole, so say which of its questions did it
+                raise RejectError(error.reason, f"question {part}: {error.detail}") from error
+        return drafts
+
+
+def _draft(key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str) -> Draft:
+    choices = options_in(turns[0].text) if len(turns) == 2 else ()  # with times as they are written
+    spoken = read_written_times(turns)
+    return Draft(
+        key=key,
+        task=Task.CHOICE if choices else Task.TEMPORAL if spoken.times else Task.QA,
+        media=media,
+        turns=spoken.turns,
+        times=spoken.times,
+        choices=choices,
+        answer_index=answer_index(turns[1].text, choices) if choices else -1,
+        category=origin,
+        type=origin,
+    )

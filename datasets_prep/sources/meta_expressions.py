@@ -67,7 +67,7 @@ def _target(path: Path, places: Mapping[str, Any], said: Mapping[str, Any], fram
             if not isinstance(track, list) or len(track) != len(frames):
                 count = len(track) if isinstance(track, list) else "no"
                 raise RejectError(
-                    Reason.BAD_MASK, f"annotation {name} has {count} masks for {len(frames)} frames"
+                    Reason.MASKS_SHIFTED, f"annotation {name} has {count} masks for {len(frames)} frames"
                 )
             tracks.append(track)
     return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))

@@ -9,6 +9,7 @@ both: ``drop_videos`` with the test file leaves the 202 of the validation split.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from datasets_prep.sources.reader import Files
 from pipeline.config.data import SourceConfig, Use
 from pipeline.errors import UserError
 
+_HIDDEN = re.compile(r"\.[^/]*")
+
 
 class RefYoutubeVos(MetaFile):
     """Masks in label images below ``Annotations``."""
@@ -32,7 +35,7 @@ class RefYoutubeVos(MetaFile):
         """Without what a notebook left in the folder that somebody listed (``.ipynb_checkpoints``, or "")."""
         said = entry.get("frames")
         if isinstance(said, list):
-            said = [f for f in said if not (isinstance(f, str) and (not f or f.startswith(".")))]
+            said = [f for f in said if not (isinstance(f, str) and (not f or _HIDDEN.fullmatch(f)))]
         return super().frames({"frames": said})
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:

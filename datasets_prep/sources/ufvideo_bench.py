@@ -6,12 +6,17 @@ Format: https://huggingface.co/datasets/Hevven/UFVideo-Bench, read through the p
   ones are to be segmented.
 * PixHQA, PixTRQA: ``conversations`` nested once more, ``frame_idx`` lists the frames to be segmented. In
   PixTRQA the answer begins with a span, written as time tokens.
+
+The training rows ("UniBench") name their task in ``unibench`` and may lie in a file of any name. Those of
+task1, PixRQA, have ``conversations`` and a ``frame_list``: its first frame is the prompt, the others are to
+be segmented. UFVideo's own loader takes five of them through a Python set, which loses their order, so that
+most of its prompts and masks stand on other frames' pixels; here they come from the list, and masks in the
+order of time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
@@ -20,45 +25,49 @@ from datasets_prep.sources.base import mapping, media_of, text_field, whole
 from datasets_prep.sources.conversation import read_written_times, turns_of, without_markers
 from datasets_prep.sources.json_file import Chunk, Limits
 from datasets_prep.sources.reader import Files, ListReader, Record
-from pipeline.config.data import SourceConfig
+from pipeline.config.data import SourceConfig, Use
 from pipeline.errors import UserError
 from pipeline.schema.sample import REGION, SEG, Role, Task
 
 _TASKS = ("PixRQA", "PixHQA", "PixTRQA")
+_UNIBENCH = {"task1": "PixRQA", "task2": "PixHQA", "task3": "PixTRQA"}
 
 
 class UfvideoBench(ListReader):
-    """One draft per row; ``category`` is the task, told by the file's name."""
+    """One draft per row; ``category`` is the task, told by ``unibench``, else by the file's name."""
 
     suffixes = (".json",)
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Rows of one task's file, which its name must tell."""
-        _task(files.annotations.stem, files.annotations)
+        """Rows of one task's file, which the name of a benchmark's file must tell."""
+        if source.use is Use.BENCHMARK and _named_task(files.annotations.stem) is None:
+            raise UserError(
+                str(files.annotations),
+                f"its name holds none of {', '.join(_TASKS)}.",
+                "Name the file after its task.",
+            )
         return super().chunks(source, files, limits)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """The answer must hold one [SEG] per object; where it holds none they are put behind it."""
         raw = mapping(record.raw)
-        marked = "conversations" not in raw
+        task = _task(raw, record.file)
         objects = objects_of(raw.get("annotation"), -1)
         if not objects:
             raise RejectError(Reason.TARGET_COUNT, "no annotated object")
-        tracks = tuple(track(o, _listed_frames(raw)) for o in objects)
-        if marked:
-            turns: tuple[DraftTurn, ...] = (
+        if "conversations" in raw:
+            turns = turns_of(_dialogue(raw["conversations"]))
+        else:
+            turns = (
                 DraftTurn(role=Role.USER, text=_marked_question(len(objects))),
                 DraftTurn(role=Role.ASSISTANT, text=without_markers(text_field(raw, "caption"))),
             )
-            first = [min(frame for frame, _ in t.masks) for t in tracks]
-            regions = tuple(track(o, (f,)) for o, f in zip(objects, first, strict=True))
-            later = [
-                tuple(whole(f, "frame") for f in o if whole(f, "frame") != at)
-                for o, at in zip(objects, first, strict=True)
-            ]
-            targets = tuple(track(o, keep) for o, keep in zip(objects, later, strict=True))
+        if raw.get("unibench") == "task1" or "conversations" not in raw:
+            frames = [_prompt_and_rest(o, raw.get("frame_list")) for o in objects]
+            regions = tuple(track(o, (first,)) for o, (first, _) in zip(objects, frames, strict=True))
+            targets = tuple(track(o, rest) for o, (_, rest) in zip(objects, frames, strict=True))
         else:
-            turns, regions, targets = turns_of(_dialogue(raw["conversations"])), (), tracks
+            regions, targets = (), tuple(track(o, _listed_frames(raw)) for o in objects)
         if not all(t.masks for t in targets):
             raise RejectError(Reason.TARGET_COUNT, "an object has no frame to be segmented")
         spoken = read_written_times(_with_targets(turns, len(targets)))
@@ -72,21 +81,48 @@ class UfvideoBench(ListReader):
                 regions=regions,
                 targets=targets,
                 frame_size=frame_size(raw),
-                category=_task(record.file),
-                type=_task(record.file),
+                category=task,
+                type=task,
             )
         ]
 
 
-def _task(stem: str, path: Path | None = None) -> str:
-    found = next((t for t in _TASKS if t.lower() in stem.lower()), None)
-    if found is None:
-        raise UserError(
-            str(path or stem),
-            f"its name holds none of {', '.join(_TASKS)}.",
-            "Name the file after its task.",
-        )
-    return found
+def _task(raw: Mapping[str, Any], stem: str) -> str:
+    named = raw.get("unibench")
+    if named is None:
+        found = _named_task(stem)
+        if found is None:
+            raise RejectError(
+                Reason.MALFORMED, f"neither `unibench` nor the file's name tells which of {', '.join(_TASKS)}"
+            )
+        return found
+    if named not in _UNIBENCH:
+        raise RejectError(Reason.MALFORMED, f"`unibench` {named!r} is none of {', '.join(_UNIBENCH)}")
+    return _UNIBENCH[named]
+
+
+def _named_task(stem: str) -> str | None:
+    return next((t for t in _TASKS if t.lower() in stem.lower()), None)
+
+
+def _prompt_and_rest(annotated: Mapping[str, Any], listed: Any) -> tuple[int, tuple[int, ...]]:
+    """The frame on which an object is pointed at, and those in which it is to be segmented, in time order.
+
+    Of the benchmark the first annotated frame. Of ``frame_list`` the first, or where the object is absent
+    from that one (null), the first that shows it.
+    """
+    masks = dict(track(annotated).masks)
+    if listed is None:
+        first, rest = min(masks), set(masks)
+    else:
+        if not isinstance(listed, list):
+            raise RejectError(Reason.MALFORMED, "`frame_list` is no list of frames")
+        frames = [whole(f, "frame_list") for f in listed]
+        there = [f for f in frames if masks.get(f, (None,)) != (None,)]
+        if not there:
+            raise RejectError(Reason.EMPTY_REGION, "an object has no mask in any frame of `frame_list`")
+        first, rest = there[0], masks.keys() & set(frames)
+    return first, tuple(sorted(f for f in rest if f != first))
 
 
 def _listed_frames(raw: Mapping[str, Any]) -> set[int] | None:
@@ -97,7 +133,7 @@ def _listed_frames(raw: Mapping[str, Any]) -> set[int] | None:
 
 
 def _dialogue(conversations: Any) -> Any:
-    """``[[q, a]]`` or ``[q, a]``; a turn may be bare text."""
+    """``[[q, a]]`` or ``[q, a]``; a turn may be bare text. UFVideo reads the first of several dialogues."""
     if isinstance(conversations, list) and conversations and isinstance(conversations[0], list):
         conversations = conversations[0]
     if isinstance(conversations, list) and all(isinstance(t, str) for t in conversations):

@@ -50,11 +50,11 @@ def _target(raw: Mapping[str, Any], frames: int) -> DraftTrack:
     length = whole(raw["length"], "length") if raw.get("length") is not None else frames
     if len(masks) != frames or length != frames:
         raise RejectError(
-            Reason.BAD_MASK, f"{len(masks)} masks and a `length` of {length} for {frames} frames"
+            Reason.MASKS_SHIFTED, f"{len(masks)} masks and a `length` of {length} for {frames} frames"
         )
     shown = raw.get("no_none_frame_idx")
     if shown is not None:
         listed = [whole(at, "no_none_frame_idx") for at in shown] if isinstance(shown, list) else None
         if listed is None or sorted(set(listed)) != [at for at, mask in enumerate(masks) if mask is not None]:
-            raise RejectError(Reason.BAD_MASK, "`no_none_frame_idx` are not the frames that have a mask")
+            raise RejectError(Reason.MASKS_SHIFTED, "`no_none_frame_idx` are not the frames that have a mask")
     return DraftTrack(masks=tuple((at, (mask,)) for at, mask in enumerate(masks)))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.annotation import frame_size, objects_of, track
-from datasets_prep.sources.base import mapping, media_of, text_field, whole
+from datasets_prep.sources.base import mapping, media_of, text_field
 from datasets_prep.sources.conversation import answer_index, option_text, without_markers
 from datasets_prep.sources.reader import ListReader, Record
+from datasets_prep.sources.videorefer import asked_frame
 from pipeline.config.data import RegionMode, SourceConfig
 from pipeline.schema.sample import REGION, Role, Task
 
@@ -44,9 +45,7 @@ class VideoReferBenchQ(ListReader):
                 turns=(DraftTurn(role=Role.USER, text=question),),
                 regions=tuple(track(o) for o in objects),
                 one_region_frame=single,
-                region_frame=whole(raw["frame_idx"], "frame_idx")
-                if single and raw.get("frame_idx") is not None
-                else None,
+                region_frame=asked_frame(raw) if single else None,
                 frame_size=frame_size(raw),
                 choices=choices,
                 answer_index=answer_index(text_field(raw, "Answer"), choices),

@@ -18,6 +18,9 @@ class VideoFilter:
     """
 
     def __init__(self, source: SourceConfig, files: Files, *, every_file: bool = False) -> None:
+        for name in ("keep_videos", "drop_videos"):
+            asked, given = getattr(source, name), getattr(files, name)
+            assert (asked is None) == (given is None), f"{name} of the plan was not handed on"
         self._source, self._strict = source, every_file or not files.name
         self._keep = _names(files.keep_videos, "keep_videos") if files.keep_videos else None
         self._drop = _names(files.drop_videos, "drop_videos") if files.drop_videos else frozenset()

@@ -104,6 +104,8 @@ def _inspect(local: Path, path: str, names: tuple[str, ...], folder_fps: float) 
 
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the frames as they lie on disk; a listed name may lack its suffix."""
+    if listed and all((folder / name).is_file() for name in listed):
+        return _utf8(listed)  # without a look at all the others, which may be a whole set of pictures
     there = video.list_frames(folder)
     if not listed:
         return _utf8(there)

@@ -20,7 +20,8 @@ _DETAIL = 400  # characters of a reject's detail
 class Read:
     """What became of a record, or of a part of it: a draft, or why there is none.
 
-    ``record`` counts within the file. ``left_out``: the plan's ``keep_types`` does not want it.
+    ``record`` counts within the file. ``left_out``: the plan does not want it (``keep_types``, or a part of
+    the set that only the reader can tell).
     """
 
     record: int
@@ -36,6 +37,9 @@ def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
     reader, source = READERS[unit.source.format], unit.source
     seen: set[str] = set()  # no two records of a file share a key; parts of one could
     for number, record in enumerate(reader.records(source, unit.files(), chunk), chunk.first):
+        if record.left_out:
+            yield Read(number, 0, record.key, left_out=True)
+            continue
         try:
             drafts = reader.convert(record, source, seed)
         except RejectError as error:
@@ -62,6 +66,8 @@ def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
     """The media that a chunk's drafts will name, with repeats; faster than reading the drafts."""
     reader, source = READERS[unit.source.format], unit.source
     for record in reader.records(source, unit.files(), chunk):
+        if record.left_out:
+            continue
         try:
             yield from reader.media(record, source, seed)
         except ODD:  # as a reject, it is counted where drafts are made

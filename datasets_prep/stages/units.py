@@ -12,6 +12,8 @@ from pipeline.config.data import SourceConfig, SourceFormat
 from pipeline.errors import UserError
 from pipeline.storage import Location
 
+# Formats of one file, whose name in a folder need not stand in every key.
+_ONE_FILE = (SourceFormat.META_EXPRESSIONS, SourceFormat.REF_YOUTUBE_VOS, SourceFormat.REF_SAV)
 CHUNK_BYTES = 16 << 20  # of annotation; parsed, JSON takes some ten times as much memory
 
 
@@ -25,12 +27,20 @@ class ReadUnit:
     name: str
     annotations: Location
     masks: Location | None = None
+    keep_videos: Location | None = None
+    drop_videos: Location | None = None
 
     def files(self) -> Files:
         """The files on this machine's disk."""
         masks = self.masks
         local = None if masks is None else masks.fetch_dir() if masks.is_dir() else masks.fetch()
-        return Files(annotations=self.annotations.fetch(), masks=local, name=self.name)
+        return Files(
+            annotations=self.annotations.fetch(),
+            masks=local,
+            keep_videos=self.keep_videos.fetch() if self.keep_videos else None,
+            drop_videos=self.drop_videos.fetch() if self.drop_videos else None,
+            name=self.name,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,8 @@ def list_units(sources: Sequence[SourceConfig], resolve: Callable[[str], Locatio
                     name=name,
                     annotations=file,
                     masks=_masks(source, root, resolve),
+                    keep_videos=_list(source, "keep_videos", resolve),
+                    drop_videos=_list(source, "drop_videos", resolve),
                 )
             )
     return units
@@ -92,7 +104,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
             f"no file below {root.uri} fits {wanted}.",
             "Point `annotations` at the folder that holds the annotation files, or correct `files`.",
         )
-    if source.format is SourceFormat.META_EXPRESSIONS and len(found) == 1:
+    if source.format in _ONE_FILE and len(found) == 1:
         return [("", found[0])]
     return list(zip(_names([f.uri[len(root.uri) + 1 :] for f in found]), found, strict=True))
 
@@ -107,6 +119,16 @@ def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Locati
         return None
     beside = root / "mask_dict.json"
     return beside if root.is_dir() and beside.exists() else None
+
+
+def _list(source: SourceConfig, key: str, resolve: Callable[[str], Location]) -> Location | None:
+    path = getattr(source, key)
+    if path is None:
+        return None
+    place = resolve(path)
+    if not place.exists():
+        raise UserError(f"source {source.name}", f"{place.uri} does not exist.", f"Correct `{key}`.")
+    return place
 
 
 def _names(paths: Sequence[str]) -> Sequence[str]:

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pipeline.config.base import Config
 from pipeline.config.data import PrepConfig, Use
 from pipeline.config.demo import DemoConfig
+from pipeline.config.doctor import DoctorConfig
 from pipeline.config.evaluation import EvaluationConfig
 from pipeline.config.model import ModelConfig, model_config
 from pipeline.config.runtime import RayConfig, StorageConfig, TrackingConfig
@@ -76,6 +77,7 @@ class Plan(Config):
         default=None, description="Write demo corpora first; sources name them ${corpora}."
     )
     data: PrepConfig
+    doctor: DoctorConfig = DoctorConfig()
     model: ModelSection
     stages: tuple[StageConfig, ...] = ()
     evaluation: EvaluationConfig | None = None

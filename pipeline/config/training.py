@@ -36,6 +36,12 @@ class MixtureEntry(Config):
     """How one prepared source enters a stage."""
 
     repeat: float = Field(default=1.0, gt=0, description="Epochs of this source per epoch of the stage.")
+    weight: float | None = Field(
+        default=None,
+        gt=0,
+        description="Instead of repeat: the source's share of an epoch is its weight over the sum of all. "
+        "An epoch is as long as the samples that the caps leave.",
+    )
     cap: int | None = Field(
         default=None, ge=1, description="At most this many of its samples, chosen by name."
     )
@@ -110,6 +116,20 @@ class StageConfig(Config):
     def accumulation(self) -> int:
         """Forward passes of one worker per optimizer step."""
         return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        weighed = [name for name, entry in self.mixture.items() if entry.weight is not None]
+        if weighed and len(weighed) < len(self.mixture):
+            other = next(name for name in self.mixture if name not in weighed)
+            raise ValueError(
+                f"mixture entry {weighed[0]} has a weight and {other} has none: a share is of a whole, so "
+                "give every entry of the stage a weight, or none"
+            )
+        for name in weighed:
+            if "repeat" in self.mixture[name].model_fields_set and self.mixture[name].repeat != 1:
+                raise ValueError(f"mixture entry {name} has both repeat and weight; keep one")
+        return self
 
     @model_validator(mode="after")
     def _batch_is_exact(self) -> Self:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -63,24 +63,12 @@ SAMPLE_SCHEMA = pa.schema(
 
 
 def from_row(row: Mapping[str, Any]) -> Sample:
-    """The sample of one row (as ``Table.to_pylist`` gives it)."""
-    return Sample(
-        key=row["key"],
-        dataset=row["dataset"],
-        task=Task(row["task"]),
-        video=VideoRef(**{**row["video"], "frames": tuple(row["video"]["frames"])}),
-        turns=tuple(Turn(role=Role(t["role"]), text=t["text"]) for t in row["turns"]),
-        regions=tuple(_track(t) for t in row["regions"]),
-        targets=tuple(_track(t) for t in row["targets"]),
-        spans=tuple(TimeSpan(**s) for s in row["spans"]),
-        question_spans=tuple(TimeSpan(**s) for s in row["question_spans"]),
-        instants=tuple(TimeSpan(**s) for s in row["instants"]),
-        clip=TimeSpan(**row["clip"]) if row["clip"] else None,
-        expression=row["expression"],
-        choices=tuple(row["choices"]),
-        answer_index=row["answer_index"],
-        category=row["category"],
-    )
+    """The sample of one row (as ``Table.to_pylist`` gives it). Columns that were not read are empty in it."""
+    fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE if name in row}
+    for name, read in _FROM.items():
+        if name in row:
+            fields[name] = read(row[name])
+    return Sample(**fields)
 
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
@@ -159,3 +147,30 @@ def _track(row: Mapping[str, Any]) -> MaskTrack:
     return MaskTrack(
         height=row["height"], width=row["width"], frames=tuple(row["frames"]), counts=tuple(row["counts"])
     )
+
+
+def _video(row: Mapping[str, Any]) -> VideoRef:
+    return VideoRef(**{**row, "frames": tuple(row["frames"])})
+
+
+def _tracks(rows: Sequence[Mapping[str, Any]]) -> tuple[MaskTrack, ...]:
+    return tuple(map(_track, rows))
+
+
+def _spans(rows: Sequence[Mapping[str, Any]]) -> tuple[TimeSpan, ...]:
+    return tuple(TimeSpan(**row) for row in rows)
+
+
+_AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "category")
+_FROM: dict[str, Callable[[Any], Any]] = {
+    "task": Task,
+    "video": _video,
+    "turns": lambda rows: tuple(Turn(role=Role(row["role"]), text=row["text"]) for row in rows),
+    "regions": _tracks,
+    "targets": _tracks,
+    "spans": _spans,
+    "question_spans": _spans,
+    "instants": _spans,
+    "clip": lambda row: TimeSpan(**row) if row else None,
+    "choices": tuple,
+}

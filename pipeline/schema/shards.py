@@ -27,12 +27,14 @@ from pipeline.storage import Location
 
 MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
+SELECTED = "selected.parquet"  # the keys of sources that keep a part of their samples
 # A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
 _GROUP_BYTES = 256 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
 _OPEN_FILES = 32
 
+SELECTED_SCHEMA = pa.schema([("source", pa.string()), ("key", pa.string()), ("lot", pa.uint64())])
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "reason", "detail", "file")])
 
 
@@ -146,7 +148,7 @@ def _rows_per_group(table: pa.Table) -> int:
 
 def write_manifest(out: Location, manifest: Manifest) -> None:
     """Make the dataset present: remove files of an earlier attempt that are not in it, then write it."""
-    keep = {shard.name for shard in manifest.shards} | {REJECTS}
+    keep = {shard.name for shard in manifest.shards} | {REJECTS, SELECTED}
     for place in out.list(suffix=".parquet"):
         if place.name not in keep:
             place.delete()
@@ -186,11 +188,13 @@ class ShardReader:
 
     Rows of a source count from 0 through its shards, in the order of its annotation files. Safe to share
     between threads; it pickles as its location, so each process opens its own files. Remote shards are
-    fetched whole into the local cache when first touched.
+    fetched whole into the local cache when first touched. With ``columns`` samples have those only, and the
+    others are never read.
     """
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, columns: Sequence[str] | None = None) -> None:
         self.location = location
+        self._columns = list(columns) if columns else None
         self.manifest = read_manifest(location)
         self._shards: dict[str, list[ShardEntry]] = {s.name: [] for s in self.manifest.sources}
         for shard in self.manifest.shards:
@@ -201,7 +205,7 @@ class ShardReader:
         self._lock = threading.RLock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.location,)
+        return type(self), (self.location, self._columns)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -277,7 +281,7 @@ class ShardReader:
         with self._lock:
             table = self._groups.get((name, number))
             if table is None:
-                table = self._file(name).read_row_group(number)
+                table = self._file(name).read_row_group(number, columns=self._columns)
                 self._groups[name, number] = table
                 if len(self._groups) > _CACHED_GROUPS:
                     self._groups.popitem(last=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep import run
@@ -183,6 +184,8 @@ def test_exactly_as_many_as_asked_and_stable(home: Path) -> None:
     assert entry.read == 40 == entry.kept + entry.rejected + entry.not_selected
     keys = ShardReader(Location.parse(home / "made" / "twelve")).keys("one")
     assert sorted(keys) == sorted(sorted((f"one/{n}" for n in range(39)), key=lambda k: lot(SEED, k))[:12])
+    published = pq.read_table(home / "made" / "twelve" / "selected.parquet").to_pylist()
+    assert published == [{"source": "one", "key": k, "lot": lot(SEED, k)} for k in keys]
     (home / "one.json").write_text(json.dumps(rows(60)))
     build(home, "grown", one=12)
     grown = ShardReader(Location.parse(home / "made" / "grown")).keys("one")

@@ -61,7 +61,8 @@ def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], S
     for shard in shards_of(config.name, receipts):
         table = pq.read_table(folder / "made" / shard.name)
         rows |= {sample["key"]: {"reason": "", "sample": sample} for sample in table.to_pylist()}
-    order = [item.key for p in chunks for item in read_chunk(units[p.unit], p.chunk, 1)]
+    items = [item for p in chunks for item in read_chunk(units[p.unit], p.chunk, 1)]
+    order = [item.key for item in items if not item.left_out]
     assert sorted(rows) == sorted(order), "every record is there once"
     return [{"key": key, **rows[key]} for key in order], entry_of(config, receipts, {})
 

@@ -50,6 +50,7 @@ def davis(tmp_path: Path) -> Path:
                 tmp_path / "DAVIS/Annotations_unsupervised/480p" / video / f"{at:05d}.png", label_image(shown)
             )
         (tmp_path / "DAVIS/Annotations_unsupervised/480p" / video / ".ipynb_checkpoints").mkdir()
+        (tmp_path / "DAVIS/Annotations_unsupervised/480p" / video / "._00000.png").touch()
     for name, text in TEXTS.items():
         path = tmp_path / "davis_text_annotations" / f"{name}.txt"
         path.parent.mkdir(exist_ok=True)

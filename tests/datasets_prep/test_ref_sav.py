@@ -213,7 +213,7 @@ def test_ufvideo_seg(tmp_path: Path) -> None:
     path.write_text(json.dumps([seg_row(frames, **change) for change in changes]))
     config = source("ufvideo_seg")
     found = read(config, Files(annotations=path))
-    bad, odd = Reason.BAD_MASK, Reason.MALFORMED
+    bad, odd = Reason.MASKS_SHIFTED, Reason.MALFORMED
     assert reasons(found) == {
         f"s/{at}": reason
         for at, reason in zip(

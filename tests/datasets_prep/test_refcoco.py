@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
+from datasets_prep.sources.json_file import elements
 from datasets_prep.sources.plain_pickle import load_plain, mended
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
@@ -181,6 +182,17 @@ def test_refcoco_says_what_a_plan_lacks(coco: Path) -> None:
     for wrong in ({"format": "refcoco"}, {"format": "videorefer", "split": "val"}):
         with pytest.raises(ValidationError, match="split"):
             SourceConfig.model_validate({"name": "s", "annotations": "x", "media": ("m",), **wrong})
+
+
+def test_elements_of_an_array(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"a": [ ], "b": [1, {"x": [2]} ], "c": 3}')
+    content = path.read_bytes()
+    assert [content[start:end].strip() for start, end in elements(path, "b")] == [b"1", b'{"x": [2]}']
+    assert list(elements(path, "a")) == []
+    for name in ("c", "d"):
+        with pytest.raises(UserError, match=f"no array `{name}`"):
+            list(elements(path, name))
 
 
 @pytest.mark.parametrize("protocol", range(6))

@@ -318,9 +318,9 @@ def test_st_align_rejects(tmp_path: Path) -> None:
     assert one(tmp_path, "st_align", _st_align("<TEMP-OUTPUT>", [0.1, 0.2])) is Reason.PLACEHOLDERS
     assert one(tmp_path, "st_align", _st_align("[<WIDTH-OUTPUT><HEIGHT-OUTPUT>]", [])) is Reason.SPATIAL
     for outputs, reason in (
-        ([0.5, 0.5], Reason.BAD_SPAN),
+        ([0.5, 0.5], Reason.SPAN_ZERO_LENGTH),
         ([0.2, 1.4], Reason.SPAN_OUTSIDE),
-        ([0.9, 0.1], Reason.BAD_SPAN),
+        ([0.9, 0.1], Reason.SPAN_REVERSED),
     ):
         (draft,) = one(tmp_path, "st_align", _st_align("{<TEMP-OUTPUT><TEMP-OUTPUT>}", outputs))
         with pytest.raises(RejectError) as caught:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.training import MixtureEntry, layouts
+from pipeline.config.training import MixtureEntry, StageConfig, layouts
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Cut, Order, Place
 
@@ -94,6 +94,23 @@ def test_planned_and_realised_counts() -> None:
     }
     assert (counts["a"].planned, counts["a"].realised) == (2.5, 3)
     assert (counts["b"].available, counts["b"].used, counts["b"].realised) == (7, 4, 12)
+
+
+def test_weights_are_shares_of_an_epoch() -> None:
+    weights = {"a": MixtureEntry(weight=1), "b": MixtureEntry(weight=3, cap=20)}
+    made = mixture({"a": 60, "b": 100}, weights)
+    planned = {c.source: (c.used, c.planned, c.realised) for c in made.counts(0)}
+    assert planned == {"a": (60, 20.0, 20), "b": (20, 60.0, 60)}
+    assert Order(made, global_batch=1).epoch_size == 60 + 20
+
+
+def test_weights_stand_for_all_entries_or_none() -> None:
+    stage = {"name": "s", "global_batch": 1, "steps": 1, "layout": {"workers": 1, "micro_batch": 1}}
+    both = {"a": {"weight": 2}, "b": {}}
+    with pytest.raises(ValueError, match=r"entry a has a weight and b has none.*every entry of the stage"):
+        StageConfig.model_validate(stage | {"mixture": both})
+    with pytest.raises(ValueError, match="entry a has both repeat and weight"):
+        StageConfig.model_validate(stage | {"mixture": {"a": {"weight": 2, "repeat": 2}}})
 
 
 def test_unknown_source_is_refused() -> None:

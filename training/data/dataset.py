@@ -15,6 +15,9 @@ from pipeline.video import VideoError
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Order
 
+# What a training step looks at. The rest is for scoring and for people, and stays on the disk.
+COLUMNS = ("key", "dataset", "task", "video", "turns", "regions", "targets", "clip")
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -25,7 +28,7 @@ class Dataset:
     @classmethod
     def open(cls, location: Location) -> Dataset:
         """Raises UserError if there is none, or one of another schema version."""
-        return cls(ShardReader(location))
+        return cls(ShardReader(location, COLUMNS))
 
     def order(self, stage: StageConfig, seed: int) -> Order:
         """The stage's stream of samples. Benchmarks never get into it.

@@ -77,11 +77,8 @@ class Mixture:
         missing = set(entries) - {s.name for s in chosen}
         if missing:
             raise ValueError(f"the mixture names {sorted(missing)[0]}, which the data does not have")
-        return cls(
-            sources=tuple(chosen),
-            entries=tuple(entries.get(s.name, MixtureEntry()) for s in chosen),
-            seed=seed,
-        )
+        own = [entries.get(s.name, MixtureEntry()) for s in chosen]
+        return cls(sources=tuple(chosen), entries=tuple(_repeats(chosen, own)), seed=seed)
 
     def used(self, index: int) -> np.ndarray:
         """Rows [n] of source ``index`` that the stage may look at, in row order: all, or those of its cap.
@@ -122,6 +119,22 @@ class Mixture:
                 )
             )
         return tuple(made)
+
+
+def _repeats(sources: Sequence[SourceRows], entries: Sequence[MixtureEntry]) -> list[MixtureEntry]:
+    """Entries whose weights have become repeats."""
+    weights = [e.weight for e in entries if e.weight is not None]
+    if not weights:
+        return list(entries)
+    used = [min(len(s.hashes), e.cap or len(s.hashes)) for s, e in zip(sources, entries, strict=True)]
+    epoch, out = sum(used), []
+    for source, count, entry in zip(sources, used, entries, strict=True):
+        assert entry.weight is not None, "the plan checks that all entries of a stage have a weight, or none"
+        if not count:
+            raise ValueError(f"{source.name} has a weight and no sample")
+        repeat = epoch * entry.weight / sum(weights) / count
+        out.append(entry.model_copy(update={"repeat": repeat, "weight": None}))
+    return out
 
 
 def _smallest(hashes: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:

@@ -1,0 +1,187 @@
+"""One chunk of annotations: what is wrong with its records, and a few bytes by which samples are compared."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import pyarrow as pa
+
+from datasets_prep.draft import Draft, Reason, RejectError
+from datasets_prep.stages.finish import Finished
+from datasets_prep.stages.job import Finisher, reject
+from datasets_prep.stages.media import MediaTable
+from datasets_prep.stages.read import Read, media_id, media_text, read_chunk
+from datasets_prep.stages.units import PlannedChunk, ReadUnit
+from pipeline.config.doctor import Finding
+from pipeline.schema import masks
+from pipeline.schema.sample import MaskTrack, Sample
+from pipeline.schema.temporal import Outside
+
+REJECT, WARNING = "reject", "warning"
+# Where a record stands, and what is wrong with it. ``outside_s``: how far a time lies outside, where clamping
+# saves the record or would.
+FINDING_SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("record", pa.int64()),
+        ("part", pa.int32()),
+        ("source", pa.string()),
+        ("key", pa.string()),
+        ("file", pa.string()),
+        ("finding", pa.string()),
+        ("severity", pa.string()),
+        ("detail", pa.string()),
+        ("video", pa.string()),
+        ("outside_s", pa.float64()),
+    ]
+)
+# One row per sample: hashes of its key and of what it shows and says, and the row of its video.
+TRACE_SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("record", pa.int64()),
+        ("part", pa.int32()),
+        ("key", pa.uint64()),
+        ("said", pa.uint64()),
+        ("media", pa.int32()),
+    ]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checked:
+    """What became of a chunk. ``records`` counts those that the plan's ``keep_types`` and lists want."""
+
+    records: int
+    findings: pa.Table
+    traces: pa.Table
+
+
+class Checker:
+    """Looks at chunks as preparation does, and at what it keeps more closely."""
+
+    def __init__(self, media: MediaTable, min_frames: int, seed: int) -> None:
+        self._media, self._min_frames, self._seed = media, min_frames, seed
+
+    def __call__(self, number: int, planned: PlannedChunk, unit: ReadUnit) -> Checked:
+        """Check the chunk that the plan numbers ``number``."""
+        source = unit.source
+        finisher = Finisher(source, self._media.find, self._min_frames, self._seed)
+        items = [i for i in read_chunk(unit, planned.chunk, self._seed) if not i.left_out]
+        finisher.expect(i.draft for i in items if i.draft is not None)
+        rows = self._rows_of([i.draft for i in items if i.draft is not None], unit)
+        findings: list[dict[str, Any]] = []
+        traces: list[dict[str, Any]] = []
+        refused: list[tuple[dict[str, Any], Draft]] = []
+        for item in items:
+            place = {"chunk": number, "record": item.record, "part": item.part}
+            made, error = _finish(finisher, item)
+            if error is not None:
+                row = place | _rejected(unit, item, error)
+                findings.append(row)
+                if item.draft is not None and error.reason is Reason.SPAN_OUTSIDE:
+                    refused.append((row, item.draft))
+            if made is not None and item.draft is not None:
+                at = rows[item.draft.media]
+                about = {"source": source.name, "key": item.key, "file": unit.annotations.name}
+                about |= {"severity": WARNING, "video": made.sample.video.path}
+                findings += [place | about | said for said in self._warnings(made, at)]
+                hashes = {"key": hash64(item.key.encode()), "said": _said(item.draft, made.sample)}
+                traces.append(place | hashes | {"media": at})
+        if source.outside_spans is Outside.REFUSE:
+            self._tell_clampable(refused, unit)
+        return Checked(
+            records=len(items),
+            findings=pa.Table.from_pylist(findings, schema=FINDING_SCHEMA),
+            traces=pa.Table.from_pylist(traces, schema=TRACE_SCHEMA),
+        )
+
+    def _rows_of(self, drafts: Sequence[Draft], unit: ReadUnit) -> dict[Any, int]:
+        media = list({draft.media: None for draft in drafts})
+        ids = [media_id(media_text(medium, unit.source)) for medium in media]
+        return dict(zip(media, self._media.rows(ids).tolist(), strict=True)) if ids else {}
+
+    def _warnings(self, made: Finished, at: int) -> Iterator[dict[str, Any]]:
+        """What preparation would keep and a person should know."""
+        sample = made.sample
+        seen = {n: self._media.table[n][at].as_py() for n in ("header_frames", "undecodable")}
+        if seen["undecodable"]:
+            yield {"finding": Finding.MEDIA_UNDECODABLE, "detail": seen["undecodable"]}
+        if seen["header_frames"] not in (0, sample.video.num_frames):
+            said = f"its header says {seen['header_frames']} frames, {sample.video.num_frames} are shown"
+            yield {"finding": Finding.HEADER_FRAMES, "detail": f"{sample.video.path}: {said}"}
+        if made.clamped:
+            said = f"a time was {made.outside_s:.3f} s outside and is clamped, as the plan says"
+            yield {"finding": Finding.SPAN_CLAMPED, "detail": said, "outside_s": made.outside_s}
+        targets = [_areas(track) for track in sample.targets]
+        empty = [number for number, areas in enumerate(targets) if not any(areas)]
+        if empty:
+            said = f"target {empty[0]} has no pixel in any of its {len(targets[empty[0]])} annotated frames"
+            yield {"finding": Finding.EMPTY_TARGET, "detail": said}
+        shown = [areas for areas in (*map(_areas, sample.regions), *targets) if any(areas)]
+        if blank := sum(areas.count(0) for areas in shown):
+            said = f"{blank} of the {sum(map(len, shown))} masks of its objects are empty"
+            yield {"finding": Finding.MASKS_PARTLY_EMPTY, "detail": said}
+
+    def _tell_clampable(self, refused: Sequence[tuple[dict[str, Any], Draft]], unit: ReadUnit) -> None:
+        """Note of refused spans how far outside they are, where ``outside_spans: clamp`` would save them."""
+        lenient = unit.source.model_copy(update={"outside_spans": Outside.CLAMP})
+        finisher = Finisher(lenient, self._media.find, self._min_frames, self._seed)
+        finisher.expect(draft for _, draft in refused)
+        for row, draft in refused:
+            try:
+                row["outside_s"] = finisher(draft).outside_s
+            except RejectError:  # nothing of the span lies in the video, or something else is wrong as well
+                continue
+
+
+def _finish(finisher: Finisher, item: Read) -> tuple[Finished | None, RejectError | None]:
+    if item.draft is None:
+        return None, item.error
+    try:
+        return finisher(item.draft), None
+    except RejectError as error:
+        return None, error
+
+
+def _rejected(unit: ReadUnit, item: Read, error: RejectError) -> dict[str, Any]:
+    told = reject(unit, item, error)
+    video = item.draft.media.candidates[0] if item.draft is not None else ""
+    return {
+        "source": unit.source.name,
+        "key": told.key,
+        "file": told.file,
+        "finding": told.reason,
+        "severity": REJECT,
+        "detail": told.detail,
+        "video": video,
+    }
+
+
+def _areas(track: MaskTrack) -> list[int]:
+    return [masks.area(counts, track.height, track.width) for counts in track.counts]
+
+
+def _said(draft: Draft, sample: Sample) -> int:
+    """A hash of what a sample shows and says: two with the same are one sample twice.
+
+    A bare expression counts without the question and the answer around it, which are drawn from templates.
+    Targets do not count: one expression with two targets is no second sample but a contradiction. Regions
+    count as the source wrote them: which frame of one is kept depends on the key.
+    """
+    spans = [[s.start_bin, s.end_bin] for s in (*sample.spans, *sample.question_spans)]
+    words = [sample.expression] if sample.expression else [[t.role, t.text] for t in sample.turns]
+    regions = [track.masks for track in draft.regions]
+    clip = [sample.clip.start_s, sample.clip.end_s] if sample.clip else []
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    shown = [sample.video.sha256, sample.video.frames, clip, regions, words, spans]
+    return hash64(orjson.dumps(shown, default=repr, option=options))
+
+
+def hash64(content: bytes) -> int:
+    """Eight bytes of SHA-256 as a number: of ten million things no two share it, in all likelihood."""
+    return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")

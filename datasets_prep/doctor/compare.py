@@ -1,0 +1,159 @@
+"""Samples against one another: doubled keys, samples and videos, and videos in training and a benchmark.
+
+Pure arithmetic on numbers. ``N`` samples stand in the order of the plan, ``M`` media in any order; equal
+numbers mean equal things. A hit is a sample and the one it is like.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.config.doctor import Finding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """What is compared of all samples."""
+
+    source_N: np.ndarray  # index of the source in the plan
+    key_N: np.ndarray
+    said_N: np.ndarray  # what it shows and says
+    media_N: np.ndarray  # row of its medium
+
+
+@dataclass(frozen=True, kw_only=True)
+class Videos:
+    """What is compared of all media."""
+
+    content_M: np.ndarray  # of its bytes; what was not probed has one of its own
+    place_M: np.ndarray  # where it lies
+    name_M: np.ndarray  # its file's name without the suffix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hits:
+    """Samples with one finding, and for each the sample that it is like."""
+
+    finding: Finding
+    at_K: np.ndarray
+    like_K: np.ndarray
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shared:
+    """A video that training and benchmarks share: how many samples of which sources, and one of each."""
+
+    finding: Finding
+    train: Mapping[int, int]  # samples by source
+    benchmark: Mapping[int, int]
+    train_at: int
+    benchmark_at: int
+
+    @property
+    def samples(self) -> int:
+        """Samples of both sides."""
+        return sum(self.train.values()) + sum(self.benchmark.values())
+
+
+def compare(samples: Samples, videos: Videos, is_benchmark: Sequence[bool]) -> list[Hits]:
+    """Everything that samples have in common and should not. ``is_benchmark`` tells of each source."""
+    if not len(samples.key_N):
+        return []
+    return [
+        _keys(samples),
+        _said_twice(samples),
+        _said_elsewhere(samples),
+        _copies(samples, videos),
+        *_overlaps(samples, videos, np.asarray(is_benchmark)[samples.source_N]),
+    ]
+
+
+def shared_videos(
+    hits: Sequence[Hits], samples: Samples, videos: Videos, is_benchmark: Sequence[bool]
+) -> list[Shared]:
+    """The overlaps of ``compare`` by video, those with the most samples first."""
+    bench = np.asarray(is_benchmark, bool)
+    out = []
+    for found in hits:
+        codes = {Finding.OVERLAP_CONTENT: videos.content_M, Finding.OVERLAP_NAME: videos.name_M}
+        if found.finding not in codes or not len(found.at_K):
+            continue
+        code_K = codes[found.finding][samples.media_N[found.at_K]]
+        order_K = np.argsort(code_K, kind="stable")
+        for group in np.split(order_K, np.flatnonzero(np.diff(code_K[order_K])) + 1):
+            at = found.at_K[group]
+            count = Counter(samples.source_N[at].tolist())
+            # One side may have been told of already, as an overlap of contents; its sample is in `like`.
+            either = np.concatenate([at, found.like_K[group]])
+            in_bench = bench[samples.source_N[either]]
+            out.append(
+                Shared(
+                    finding=found.finding,
+                    train={s: n for s, n in count.items() if not bench[s]},
+                    benchmark={s: n for s, n in count.items() if bench[s]},
+                    train_at=int(either[~in_bench].min()),
+                    benchmark_at=int(either[in_bench].min()),
+                )
+            )
+    return sorted(out, key=lambda s: (s.finding is not Finding.OVERLAP_CONTENT, -s.samples, s.train_at))
+
+
+def _first_of(code_N: np.ndarray) -> np.ndarray:
+    """For each place the first one with the same number."""
+    _, first, inverse = np.unique(code_N, return_index=True, return_inverse=True)
+    return first[inverse]
+
+
+def _keys(samples: Samples) -> Hits:
+    first_N = _first_of(samples.key_N)
+    return _hits(Finding.DUPLICATE_KEY, first_N != np.arange(len(first_N)), first_N)
+
+
+def _said_twice(samples: Samples) -> Hits:
+    """Within a source: every sample but the first of those alike."""
+    first_N = _first_of(_pairs(samples.said_N, samples.source_N))
+    return _hits(Finding.DUPLICATE_SAMPLE, first_N != np.arange(len(first_N)), first_N)
+
+
+def _said_elsewhere(samples: Samples) -> Hits:
+    """Across sources: what an earlier source of the plan has as well."""
+    first_N = _first_of(samples.said_N)
+    return _hits(Finding.DUPLICATE_ELSEWHERE, samples.source_N[first_N] != samples.source_N, first_N)
+
+
+def _copies(samples: Samples, videos: Videos) -> Hits:
+    """Samples whose video lies elsewhere as well, byte for byte, and was met there first."""
+    first_N = _first_of(videos.content_M[samples.media_N])
+    place_N = videos.place_M[samples.media_N]
+    return _hits(Finding.DUPLICATE_MEDIA, place_N[first_N] != place_N, first_N)
+
+
+def _overlaps(samples: Samples, videos: Videos, bench_N: np.ndarray) -> list[Hits]:
+    content = _overlap(Finding.OVERLAP_CONTENT, videos.content_M[samples.media_N], bench_N)
+    name = _overlap(Finding.OVERLAP_NAME, videos.name_M[samples.media_N], bench_N)
+    # What has the content in common is not told a second time.
+    new_K = ~np.isin(name.at_K, content.at_K)
+    return [content, Hits(finding=name.finding, at_K=name.at_K[new_K], like_K=name.like_K[new_K])]
+
+
+def _overlap(finding: Finding, code_N: np.ndarray, bench_N: np.ndarray) -> Hits:
+    """Samples with a number that the other side has too, and the other side's first one."""
+    codes, code_N = np.unique(code_N, return_inverse=True)
+    none = len(code_N)
+    first = np.full((2, len(codes)), none)  # of training, of benchmarks
+    np.minimum.at(first, (bench_N.astype(int), code_N), np.arange(none))
+    other_N = first[1 - bench_N.astype(int), code_N]
+    return _hits(finding, other_N < none, other_N)
+
+
+def _hits(finding: Finding, hit_N: np.ndarray, like_N: np.ndarray) -> Hits:
+    return Hits(finding=finding, at_K=np.flatnonzero(hit_N), like_K=like_N[hit_N])
+
+
+def _pairs(one_N: np.ndarray, other_N: np.ndarray) -> np.ndarray:
+    """A number for each distinct pair. The numbers of ``other_N`` are small."""
+    return np.unique(one_N, return_inverse=True)[1] * (int(other_N.max()) + 1) + other_N

@@ -1,0 +1,101 @@
+"""The report as plain text, for a terminal and a log."""
+
+from __future__ import annotations
+
+import io
+
+from datasets_prep.doctor.summary import Row, Source, Summary
+
+WIDTH = 118
+
+
+def text(summary: Summary) -> str:
+    """One line per source and finding, what is too much first, and the verdict."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    drawn = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    for name in ("source", "finding"):
+        drawn.add_column(name, overflow="fold")
+    for name in ("records", "share", "allowed"):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    drawn.add_column("verdict", no_wrap=True)
+    drawn.add_column("for example", overflow="fold")
+    clean = [s.name for s in summary.sources if not s.rows and s.ok]
+    shown = [s for s in summary.sources if s.name not in clean]
+    for source in shown:
+        name = source.name
+        if source.problem:
+            drawn.add_row(name, source.problem, f"{source.records:,}", "", "", "too much", "")
+            name = ""
+        for row in source.rows:
+            example = row.examples[0].key.removeprefix(f"{source.name}/")
+            drawn.add_row(
+                name, row.finding, f"{row.count:,}", _share(row.share), _allowed(row), verdict(row), example
+            )
+            name = ""
+        if source is not shown[-1]:
+            drawn.add_section()
+    out = io.StringIO()
+    console = Console(file=out, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
+    if shown:
+        console.print(drawn, markup=False)
+    for line in _notes(summary, clean):
+        console.print(line, markup=False, highlight=False)
+    return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
+
+
+def verdict(row: Row) -> str:
+    """What the plan makes of a finding."""
+    if not row.ok:
+        return "too much"
+    return "to look at" if row.tolerance >= 1 else "allowed"
+
+
+def spans_note(source: Source, row: Row) -> str:
+    """How far outside the times of a source are, or nothing."""
+    if row.outside is None:
+        return ""
+    of = "a time" if row.outside.records == 1 else f"times of {row.outside.records:,} records"
+    saved = "would be saved by clamping" if row.rejects else "clamped"
+    return (
+        f"{source.name}: {of} {saved}, outside by a median of {row.outside.median_s:.2f} s "
+        f"and {row.outside.max_s:.2f} s at most"
+    )
+
+
+def headline(summary: Summary) -> str:
+    """The verdict in one line."""
+    over = sum(not row.ok for s in summary.sources for row in s.rows) + sum(
+        bool(s.problem) for s in summary.sources
+    )
+    if summary.ok:
+        return "The plan puts up with all of it."
+    return f"{over} finding{' is' if over == 1 else 's are'} above what the plan puts up with."
+
+
+def _notes(summary: Summary, clean: list[str]) -> list[str]:
+    notes = [note for s in summary.sources for row in s.rows if (note := spans_note(s, row))]
+    if summary.overlaps_in_all:
+        notes.append(
+            f"{summary.overlaps_in_all:,} videos, or names of videos, are in training and a benchmark"
+        )
+    if clean:
+        notes.append(f"nothing found in {', '.join(clean)}")
+    records, samples = (sum(getattr(s, n) for s in summary.sources) for n in ("records", "samples"))
+    return [
+        *(f"* {note}" for note in notes),
+        "",
+        f"{records:,} records of {len(summary.sources)} sources, {samples:,} would become samples. "
+        + headline(summary),
+    ]
+
+
+def _share(share: float) -> str:
+    """In percent; what is not nothing never looks like it."""
+    return f"{100 * share:.2f} %" if share >= 0.0001 else "< 0.01 %"
+
+
+def _allowed(row: Row) -> str:
+    return "any" if row.tolerance >= 1 else f"{100 * row.tolerance:g} %"

@@ -1,0 +1,37 @@
+"""The report's files. The summary is written last, so a folder with one holds a whole report."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+from datasets_prep.doctor.examine import Examined
+from datasets_prep.doctor.page import render
+from datasets_prep.doctor.summary import Summary, summarise
+from datasets_prep.doctor.table import text
+from pipeline.artifact import now
+from pipeline.config.plan import Plan
+from pipeline.doctor import FINDINGS, PAGE, SUMMARY, TABLE
+from pipeline.fingerprint import code_version
+from pipeline.schema.shards import parquet_bytes
+from pipeline.storage import Location
+
+# Columns of findings.parquet.
+COLUMNS = ("source", "key", "file", "finding", "severity", "detail", "video", "outside_s")
+
+
+def clear(out: Location) -> None:
+    """Take an earlier report away, its summary first: from here on there is none."""
+    for name in (SUMMARY, TABLE, PAGE, FINDINGS):
+        (out / name).delete()
+
+
+def write(plan: Plan, found: Examined, out: Location) -> Summary:
+    """Write findings, page, table and summary."""
+    summary = summarise(plan, found)
+    table: pa.Table = found.findings.select(list(COLUMNS))
+    (out / FINDINGS).write_bytes(parquet_bytes(table))
+    page = render(summary, findings=FINDINGS, code=code_version().short, created=now())
+    (out / PAGE).write_text(page)
+    (out / TABLE).write_text(text(summary))
+    (out / SUMMARY).write_text(summary.model_dump_json(indent=1) + "\n")
+    return summary
