@@ -16,6 +16,7 @@ from functools import partial
 import pyarrow as pa
 
 from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of, write_selected
+from datasets_prep.card.build import write_card
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
 from datasets_prep.stages.choose import Candidates, choose, collect
 from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
@@ -29,7 +30,15 @@ from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
 from pipeline.artifact import without_credentials
 from pipeline.cluster import connect
 from pipeline.config.data import PrepConfig
-from pipeline.schema.shards import MANIFEST, REJECTS, Manifest, make_manifest, parquet_bytes, write_manifest
+from pipeline.schema.shards import (
+    MANIFEST,
+    REJECTS,
+    Manifest,
+    ShardReader,
+    make_manifest,
+    parquet_bytes,
+    write_manifest,
+)
 from pipeline.step import StepContext, StepResult
 from pipeline.storage import Location
 
@@ -43,6 +52,7 @@ def prepare(context: StepContext) -> StepResult:
     digests = annotation_digests(context.plan, context.spec, context.inputs)
     with connect(context.plan.ray):
         manifest = build(context.plan.data, context.resolve, context.out, context.seed, digests)
+    write_card(ShardReader(context.out), context.out, title=context.plan.name, seed=context.seed)
     summary = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
     return StepResult(digest=manifest.digest, summary={"sources": summary, "shards": len(manifest.shards)})
 

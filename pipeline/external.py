@@ -13,7 +13,7 @@ from pipeline.fingerprint import digest, file_sha256, hash_cache
 from pipeline.plan import CORPORA, Kind, StepSpec, outside_paths
 from pipeline.storage import Location
 
-ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt", ".p")
+ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".p")
 PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
 MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
 

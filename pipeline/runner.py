@@ -85,11 +85,14 @@ def print_result(board: Board, plan_path: str) -> None:
     if report is None:
         for spec in board.specs:
             if made := board.found[spec.name]:
-                print(f"  {spec.name:<20} {made.location.uri}")
+                page = next((f"   page: {p.name}" for p in made.location.list(".html")), "")
+                print(f"  {spec.name:<20} {made.location.uri}{page}")
         return
     pages = report.location.list(".html")
     if pages:
         print(f"Page:    {pages[0].uri}")
+    if (data := board.found.get("prepare")) and (cards := data.location.list(".html")):
+        print(f"Data:    {cards[0].uri}")
     print(f"Status:  ufvideo status {plan_path}")
     table = report.location / "table.txt"
     if table.exists():

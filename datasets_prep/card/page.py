@@ -144,6 +144,8 @@ def _notes(scans: Sequence[SourceScan]) -> list[str]:
             f"Of {measured:,} masks whose area was measured, {absent:,} ({100 * absent / measured:.3g} %) "
             "are empty: the object is absent in that frame. They are not in the histogram."
         )
+    if instants := sum(s.instants for s in scans):
+        notes.append(f"Times without an end, such as <TEMP-050> alone: {instants:,}. No figure shows them.")
     if parts := [s for s in scans if s.every > 1]:
         said = ", ".join(f"{s.entry.name} (1 sample in {s.every})" for s in parts)
         notes.append(

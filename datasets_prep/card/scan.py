@@ -34,9 +34,7 @@ class SourceScan:
     videos: Videos = field(default_factory=Videos)
     tallies: dict[str, Tally] = field(default_factory=lambda: {m.name: Tally() for m in MEASURES})
     masks: int = 0  # on frames that were annotated, with those in which the object is absent
-    spans: int = 0
-    asked_spans: int = 0
-    instants: int = 0
+    instants: int = 0  # times without an end, which are in no tally
     absent: int = 0  # measured masks of area 0
     measured: int = 0  # masks whose area was looked at
     without_digest: int = 0  # samples whose video nobody hashed
@@ -89,9 +87,7 @@ def _take(out: SourceScan, batch: pa.RecordBatch, seed: int, chosen: Smallest[in
     for column in (batch["regions"], batch["targets"]):
         frames = pc.struct_field(column.flatten(), "frames")
         out.masks += pc.sum(pc.list_value_length(frames)).as_py() or 0
-    out.spans += _total(batch["spans"])
-    out.asked_spans += _total(batch["question_spans"])
-    out.instants += _total(batch["instants"])
+    out.instants += pc.sum(pc.list_value_length(batch["instants"])).as_py() or 0
     drawn = lots(seed, batch["key"].to_pylist())
     chosen.offer(batch["task"], drawn, lambda i: first + i)
 
@@ -107,7 +103,3 @@ def _videos(out: SourceScan, batch: pa.RecordBatch) -> None:
     known, first = np.unique(coded.indices.to_numpy(), return_index=True)
     ticks = milliseconds(pc.struct_field(batch["video"], "duration_s"))[first]
     out.videos.add(identities(coded.dictionary.take(pa.array(known)).to_pylist()), ticks)
-
-
-def _total(lists: pa.Array) -> int:
-    return pc.sum(pc.list_value_length(lists)).as_py() or 0

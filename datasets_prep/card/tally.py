@@ -11,7 +11,7 @@ from typing import Self
 import numpy as np
 
 MAX_DISTINCT = 20_000  # distinct values that one tally tells apart
-MAX_VIDEOS = 1 << 18  # distinct videos that are remembered; of more, a sample by hash
+MAX_VIDEOS = 1 << 18  # distinct videos of one source that are remembered; of more, a sample by hash
 _PENDING = 1 << 16  # values that wait to be sorted in, so that many small batches cost little
 
 
@@ -118,57 +118,77 @@ class Videos:
     """
 
     def __init__(self) -> None:
-        self.level = 0
-        self.hashes = np.empty(0, np.uint64)
-        self.ticks = np.empty(0, np.int64)
+        self._level = 0
+        self._hashes = np.empty(0, np.uint64)
+        self._ticks = np.empty(0, np.int64)
+        self._pending: list[tuple[np.ndarray, np.ndarray]] = []
+        self._waiting = 0
 
     @classmethod
     def merged(cls, several: Iterable[Videos]) -> Self:
         """The videos of several, each once."""
         out = cls()
         for videos in several:
-            out._raise_to(videos.level)
-            out.add(videos.hashes, videos.ticks)
+            videos._flush()
+            out._raise_to(videos._level)
+            out.add(videos._hashes, videos._ticks)
         return out
+
+    def add(self, hashes: np.ndarray, ticks: np.ndarray) -> None:
+        """Videos that may be known already; of one that comes twice the first length is kept."""
+        self._pending.append((hashes, ticks))
+        self._waiting += len(hashes)
+        if self._waiting >= _PENDING:
+            self._flush()
 
     @property
     def scale(self) -> int:
         """How many videos each remembered one stands for; 1: all are remembered."""
-        return 1 << self.level
+        self._flush()
+        return 1 << self._level
 
     @property
     def count(self) -> int:
         """Number of distinct videos."""
-        return len(self.hashes) * self.scale
+        return self.scale * len(self._hashes)
+
+    @property
+    def ticks(self) -> np.ndarray:
+        """Lengths of those that are remembered."""
+        self._flush()
+        return self._ticks
 
     @property
     def total_ticks(self) -> int:
-        """Sum of their lengths."""
-        return int(self.ticks.sum()) * self.scale
-
-    def add(self, hashes: np.ndarray, ticks: np.ndarray) -> None:
-        """Videos that may be known already; of one that comes twice the first length is kept."""
-        kept = self._low(hashes)
-        hashes = np.concatenate([self.hashes, hashes[kept]])
-        ticks = np.concatenate([self.ticks, ticks[kept]])
-        self.hashes, first = np.unique(hashes, return_index=True)
-        self.ticks = ticks[first]
-        while len(self.hashes) > MAX_VIDEOS:
-            self._raise_to(self.level + 1)
+        """Sum of all lengths."""
+        return self.scale * int(self._ticks.sum())
 
     def shared(self, other: Videos) -> int:
         """Number of videos that are in both."""
-        level = max(self.level, other.level)
-        both = np.intersect1d(self.hashes, other.hashes, assume_unique=True)
-        return int((both >> np.uint64(64 - level) == 0).sum() if level else len(both)) << level
+        level = max(self.scale, other.scale).bit_length() - 1
+        both = np.intersect1d(self._hashes, other._hashes, assume_unique=True)
+        return int(_low(both, level).sum()) << level
+
+    def _flush(self) -> None:
+        if not self._pending:
+            return
+        hashes, ticks = (np.concatenate(parts) for parts in zip(*self._pending, strict=True))
+        self._pending, self._waiting = [], 0
+        kept = _low(hashes, self._level)
+        hashes = np.concatenate([self._hashes, hashes[kept]])
+        ticks = np.concatenate([self._ticks, ticks[kept]])
+        self._hashes, first = np.unique(hashes, return_index=True)
+        self._ticks = ticks[first]
+        while len(self._hashes) > MAX_VIDEOS:
+            self._raise_to(self._level + 1)
 
     def _raise_to(self, level: int) -> None:
-        if level > self.level:
-            self.level = level
-            kept = self._low(self.hashes)
-            self.hashes, self.ticks = self.hashes[kept], self.ticks[kept]
+        if level > self._level:
+            self._level = level
+            kept = _low(self._hashes, level)
+            self._hashes, self._ticks = self._hashes[kept], self._ticks[kept]
 
-    def _low(self, hashes: np.ndarray) -> np.ndarray:
-        if not self.level:
-            return np.ones(len(hashes), bool)
-        return hashes >> np.uint64(64 - self.level) == 0
+
+def _low(hashes: np.ndarray, level: int) -> np.ndarray:
+    """Which hashes begin with that many zero bits."""
+    return hashes >> np.uint64(64 - level) == 0 if level else np.ones(len(hashes), bool)

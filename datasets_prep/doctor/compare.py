@@ -126,10 +126,16 @@ def _said_elsewhere(samples: Samples) -> Hits:
 
 
 def _copies(samples: Samples, videos: Videos) -> Hits:
-    """Samples whose video lies elsewhere as well, byte for byte, and was met there first."""
-    first_N = _first_of(videos.content_M[samples.media_N])
-    place_N = videos.place_M[samples.media_N]
-    return _hits(Finding.DUPLICATE_MEDIA, place_N[first_N] != place_N, first_N)
+    """Samples whose video lies elsewhere as well, byte for byte, and was met there first.
+
+    That two sources have a video under one name is how sets are built on one another, and no copy.
+    """
+    content_N, place_N = videos.content_M[samples.media_N], videos.place_M[samples.media_N]
+    name_N = videos.name_M[samples.media_N]
+    own_N, any_N = _first_of(_pairs(content_N, samples.source_N)), _first_of(content_N)
+    within_N = place_N[own_N] != place_N
+    across_N = (place_N[any_N] != place_N) & (name_N[any_N] != name_N)
+    return _hits(Finding.DUPLICATE_MEDIA, within_N | across_N, np.where(within_N, own_N, any_N))
 
 
 def _overlaps(samples: Samples, videos: Videos, bench_N: np.ndarray) -> list[Hits]:

@@ -14,9 +14,6 @@ from pipeline.page import render as shared
 def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
     """HTML of a summary. ``findings`` names the file that has all of them."""
     found = {row.finding for source in summary.sources for row in source.rows}
-    over = sum(not row.ok for s in summary.sources for row in s.rows) + sum(
-        bool(s.problem) for s in summary.sources
-    )
     return shared.render(
         TEMPLATE,
         css=CSS,
@@ -28,7 +25,6 @@ def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
         },
         summary=summary,
         headline=headline(summary),
-        over=over,
         words=WORDS,
         met=[finding for finding in Finding if finding in found],
         findings=findings,

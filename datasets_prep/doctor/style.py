@@ -19,10 +19,10 @@ h2 + p, h3 + p { margin-top:0; }
 .share i.bad { background:var(--bad); }
 .share b { position:absolute; top:0; bottom:0; width:2px; background:var(--ink); opacity:.55; }
 td details { margin:4px 0 0; font-size:.86rem; } td summary { font-size:.84rem; }
-.case { margin-top:8px; } .case p { margin:2px 0 0; color:var(--soft); overflow-wrap:anywhere; }
+.case { margin-top:6px; font-size:.86rem; } .case p { margin:0; color:var(--soft); overflow-wrap:anywhere; }
 .problem { color:var(--bad); font-size:.9rem; margin:0 0 8px; }
-table.found td:nth-child(1) { width:30%; } table.found td.bar { width:16%; }
-table.found { table-layout:auto; } .card + h3 { margin-top:28px; }
+table.found td:nth-child(1) { width:52%; } table.found td.bar { width:14%; }
+.card + h3 { margin-top:28px; }
 dl.words { grid-template-columns:minmax(150px,max-content) 1fr; gap:12px 20px; }
 dl.words dt { color:var(--ink); } dl.words dd { font:inherit; font-size:.93rem; }
 dl.words dd p { margin:0; } dl.words dd p + p { color:var(--soft); }

@@ -89,6 +89,11 @@ class Summary(_Frozen):
     overlaps: tuple[Overlap, ...]
     overlaps_in_all: int
 
+    @property
+    def over(self) -> int:
+        """How many findings are too much, a source that would be refused as a whole among them."""
+        return sum(bool(s.problem) + sum(not row.ok for row in s.rows) for s in self.sources)
+
 
 def summarise(plan: Plan, found: Examined) -> Summary:
     """Judge what was found by the plan's tolerances."""
@@ -117,7 +122,7 @@ def summarise(plan: Plan, found: Examined) -> Summary:
                 videos=found.videos[name],
                 rejected=rejected[name],
                 problem=problem,
-                rows=tuple(sorted(rows[name], key=lambda r: (r.ok, -r.count, r.finding))),
+                rows=tuple(sorted(rows[name], key=lambda r: (r.ok, r.tolerance >= 1, -r.count, r.finding))),
             )
         )
     return Summary(

@@ -58,7 +58,8 @@ def spans_note(source: Source, row: Row) -> str:
     if row.outside is None:
         return ""
     of = "a time" if row.outside.records == 1 else f"times of {row.outside.records:,} records"
-    saved = "would be saved by clamping" if row.rejects else "clamped"
+    are = "is" if row.outside.records == 1 else "are"
+    saved = "would be saved by clamping" if row.rejects else f"{are} clamped"
     return (
         f"{source.name}: {of} {saved}, outside by a median of {row.outside.median_s:.2f} s "
         f"and {row.outside.max_s:.2f} s at most"
@@ -67,20 +68,16 @@ def spans_note(source: Source, row: Row) -> str:
 
 def headline(summary: Summary) -> str:
     """The verdict in one line."""
-    over = sum(not row.ok for s in summary.sources for row in s.rows) + sum(
-        bool(s.problem) for s in summary.sources
-    )
     if summary.ok:
         return "The plan puts up with all of it."
-    return f"{over} finding{' is' if over == 1 else 's are'} above what the plan puts up with."
+    are = "finding is" if summary.over == 1 else "findings are"
+    return f"{summary.over} {are} above what the plan puts up with."
 
 
 def _notes(summary: Summary, clean: list[str]) -> list[str]:
     notes = [note for s in summary.sources for row in s.rows if (note := spans_note(s, row))]
-    if summary.overlaps_in_all:
-        notes.append(
-            f"{summary.overlaps_in_all:,} videos, or names of videos, are in training and a benchmark"
-        )
+    if shared := summary.overlaps_in_all:
+        notes.append(f"{shared:,} videos are in training and in a benchmark, by content or by name")
     if clean:
         notes.append(f"nothing found in {', '.join(clean)}")
     records, samples = (sum(getattr(s, n) for s in summary.sources) for n in ("records", "samples"))

@@ -8,19 +8,26 @@ TEMPLATE = """
 <span class="verdict {{ "bad" if not row.ok else "look" if row.tolerance >= 1 else "good" }}">
 {{- row | verdict }}</span>
 {%- endmacro %}
-{%- macro finding(source, row) %}
-<tr>
-<td><span class="name">{{ row.finding }}</span><br><span class="title">{{ words[row.finding].title }}</span>
-<details><summary>{{ row.examples | length }} of {{ row.count | number }}</summary>
-{% for e in row.examples %}
+{%- macro chips(counts) -%}
+{% for name, n in counts.items() %}<span class="chip">{{ name }} {{ n | number }}</span> {% endfor %}
+{%- endmacro %}
+{%- macro case(e) %}
 <div class="case"><span class="key">{{ e.key }}</span> <span class="title">in {{ e.file }}</span>
 <p>{{ e.detail }}</p></div>
-{% endfor %}
-</details></td>
+{%- endmacro %}
+{%- macro finding(row) %}
+<tr>
+<td><span class="name">{{ row.finding }}</span><br><span class="title">{{ words[row.finding].title }}</span>
+{{ case(row.examples[0]) }}
+{% if row.examples | length > 1 %}
+<details><summary>{{ row.examples | length - 1 }} more of {{ row.count | number }}</summary>
+{% for e in row.examples[1:] %}{{ case(e) }}{% endfor %}
+</details>
+{% endif %}</td>
 <td class="n">{{ row.count | number }}</td>
 <td class="n">{{ row.videos | number if row.videos else "" }}</td>
 <td class="n">{{ row.share | percent }}</td>
-<td class="bar"><span class="share" title="{{ row.share | percent }} of {{ source.records | number }} records">
+<td class="bar"><span class="share">
 <i {% if not row.ok %}class="bad" {% endif %}style="width:{{ "%.2f" % (100 * row.share) }}%"></i>
 {%- if row.tolerance < 1 %}<b style="left:{{ "%.2f" % (100 * row.tolerance) }}%"></b>{% endif %}</span></td>
 <td class="n">{{ "any" if row.tolerance >= 1 else row.tolerance | percent }}</td>
@@ -39,19 +46,19 @@ TEMPLATE = """
 <main>
 <h1>{{ summary.plan }}: what the doctor found</h1>
 <p class="lead">Every record of every source was read, whatever the plan selects, and every video was probed
-{%- if summary.decode_frames %} and decoded at {{ summary.decode_frames }} places{% endif %}. What is above the
-plan's tolerance comes first.</p>
+{%- if summary.decode_frames %} and decoded at {{ summary.decode_frames }} places{% endif %}.
+What is above the plan's tolerance comes first.</p>
 <nav aria-label="Sections"><a href="#sources">Sources</a> <a href="#findings">Findings</a>
 <a href="#overlap">Overlap</a> <a href="#words">What they mean</a> <a href="#identity">Identity</a></nav>
 
 <div class="tiles">
 <div class="card tile {{ "good" if summary.ok else "bad" }}"><div class="what">verdict</div>
-<div class="value">{{ "fit" if summary.ok else over | number + " too much" }}</div>
+<div class="value">{{ "fit" if summary.ok else summary.over | string + " too much" }}</div>
 <div class="from">{{ headline }}</div></div>
 <div class="card tile"><div class="what">records</div>
 <div class="value">{{ summary.sources | sum(attribute="records") | number }}</div>
-<div class="from">of {{ summary.sources | length }} source{{ "" if summary.sources | length == 1 else "s" }}</div>
-</div>
+<div class="from">of {{ summary.sources | length }}
+{{ "source" if summary.sources | length == 1 else "sources" }}</div></div>
 <div class="card tile"><div class="what">would become samples</div>
 <div class="value">{{ summary.sources | sum(attribute="samples") | number }}</div>
 <div class="from">{{ summary.sources | sum(attribute="rejected") | number }} would be rejected</div></div>
@@ -63,8 +70,10 @@ plan's tolerance comes first.</p>
 <h2 id="sources">Sources</h2>
 <div class="card scroll"><table>
 <thead><tr><th scope="col">source</th>
-{% for title in ("records", "samples", "rejected", "videos", "findings") %}<th scope="col" class="n">{{ title }}</th>
-{% endfor %}<th scope="col">verdict</th></tr></thead>
+{% for title in ("records", "samples", "rejected", "videos", "findings") %}
+<th scope="col" class="n">{{ title }}</th>
+{% endfor %}
+<th scope="col">verdict</th></tr></thead>
 <tbody>
 {% for s in summary.sources %}
 <tr><th scope="row">{% if s.rows or s.problem %}<a href="#s-{{ loop.index }}">{{ breakable(s.name) }}</a>
@@ -78,8 +87,8 @@ plan's tolerance comes first.</p>
 
 <h2 id="findings">Findings</h2>
 <p class="legend">Share: of all records of the source. The mark on a bar is what the plan puts up with
-(<span class="key">doctor.tolerance</span>, <span class="key">doctor.allow</span>). All records with their details
-are in <span class="key">{{ findings }}</span>.</p>
+(<span class="key">doctor.tolerance</span>, <span class="key">doctor.allow</span>).
+All records with their details are in <span class="key">{{ findings }}</span>.</p>
 {% for s in summary.sources if s.rows or s.problem %}
 <h3 id="s-{{ summary.sources.index(s) + 1 }}">{{ breakable(s.name) }} <span class="use">{{ s.use }},
 {{ s.records | number }} records</span></h3>
@@ -87,10 +96,10 @@ are in <span class="key">{{ findings }}</span>.</p>
 {% if s.problem %}<p class="problem">Preparation would refuse it: {{ s.problem }}.</p>{% endif %}
 {% if s.rows %}
 <table class="found">
-<thead><tr><th scope="col">finding</th><th scope="col" class="n">records</th><th scope="col" class="n">videos</th>
-<th scope="col" class="n">share</th><th scope="col"></th><th scope="col" class="n">allowed</th>
-<th scope="col">verdict</th></tr></thead>
-<tbody>{% for row in s.rows %}{{ finding(s, row) }}{% endfor %}</tbody></table>
+<thead><tr><th scope="col">finding</th><th scope="col" class="n">records</th>
+<th scope="col" class="n">videos</th><th scope="col" class="n">share</th><th scope="col"></th>
+<th scope="col" class="n">allowed</th><th scope="col">verdict</th></tr></thead>
+<tbody>{% for row in s.rows %}{{ finding(row) }}{% endfor %}</tbody></table>
 {% for row in s.rows if row | spans(s) %}<p class="legend">{{ row | spans(s) }}.</p>{% endfor %}
 {% endif %}
 </div>
@@ -100,8 +109,8 @@ are in <span class="key">{{ findings }}</span>.</p>
 
 <h2 id="overlap">Overlap of training and benchmarks</h2>
 {% if summary.overlaps %}
-<p class="legend">By content: byte for byte the same. By name: the same file name in another folder or encoding;
-look whether it is the same video.
+<p class="legend">By content: byte for byte the same. By name: the same file name in another folder or
+encoding; look whether it is the same video.
 {% if summary.overlaps_in_all > summary.overlaps | length %}The {{ summary.overlaps | length }} of
 {{ summary.overlaps_in_all | number }} with the most samples; the findings have all.{% endif %}</p>
 <div class="card scroll"><table>
@@ -111,9 +120,9 @@ look whether it is the same video.
 {% for o in summary.overlaps %}
 <tr><td>{{ "content" if o.finding == "overlap_content" else "name" }}</td>
 <td><span class="text">{{ o.train_video }}</span><br><span class="key">{{ o.train_key }}</span></td>
-<td>{% for name, n in o.train.items() %}<span class="chip">{{ name }} {{ n | number }}</span> {% endfor %}</td>
+<td>{{ chips(o.train) }}</td>
 <td><span class="text">{{ o.benchmark_video }}</span><br><span class="key">{{ o.benchmark_key }}</span></td>
-<td>{% for name, n in o.benchmark.items() %}<span class="chip">{{ name }} {{ n | number }}</span> {% endfor %}</td>
+<td>{{ chips(o.benchmark) }}</td>
 </tr>
 {% endfor %}
 </tbody></table></div>

@@ -1,4 +1,4 @@
-"""What each finding is called on the page, what it means, and what to do about it. docs/doctor.md says more."""
+"""What each finding is called on the page, what it means, and what to do about it. See docs/doctor.md."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ WORDS = {
     ),
     F.HEADER_FRAMES: Words(
         "frame count of the header",
-        "The header promises another number of frames than the file holds: it was cut off, or its maker counted "
-        "otherwise. Frame numbers that were taken from the header do not fit.",
+        "The header promises another number of frames than the file holds: it was cut off, or its maker "
+        "counted otherwise. Frame numbers that were taken from the header do not fit.",
         "Compare the file's size with the published one, and look at a few masks.",
     ),
     F.TOO_FEW_FRAMES: Words(
@@ -50,7 +50,7 @@ WORDS = {
     F.SPAN_OUTSIDE: Words(
         "spans outside their video",
         "A time lies before the start or past the end of its video.",
-        "A little outside: set `outside_spans: clamp`. Far outside: another unit, or another cut of the video.",
+        "A little outside: set `outside_spans: clamp`. Far outside: another unit, or another cut of it.",
     ),
     F.SPAN_CLAMPED: Words(
         "clamped spans",
@@ -84,7 +84,7 @@ WORDS = {
         "masks shifted: frames that the video lacks",
         "A mask is for a frame past the video's end. The video is another cut, or of another frame rate, and "
         "then the masks before its end are shifted as well.",
-        "Look at masks of this source (the dataset's card shows some) and find the videos they were drawn on.",
+        "Look at some masks (the dataset's card shows them) and find the videos that they were drawn on.",
     ),
     F.MASKS_SHIFTED: Words(
         "masks shifted: lists that do not match",
@@ -109,8 +109,8 @@ WORDS = {
     ),
     F.EMPTY_TARGET: Words(
         "empty masks of targets",
-        "An object to be segmented has no pixel in any annotated frame. Sets with expressions that fit nothing "
-        "have such on purpose.",
+        "An object to be segmented has no pixel in any annotated frame. Sets with expressions that fit "
+        "nothing have such on purpose.",
         "If the set is not one of those, its masks are damaged; else allow it.",
     ),
     F.MASKS_PARTLY_EMPTY: Words(

@@ -6,6 +6,7 @@ give its own. Which one a sample gets is decided by a hash of (seed, key).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,8 @@ ANSWERS = {
     TemporalTask.DENSE_CAPTIONS: ("{span} {expression}",),
     TemporalTask.REFERRING: ("{expression}",),
 }
-_ENDINGS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+_ENDINGS = (".mp4", ".mkv", ".webm")
+_ENDED = re.compile(r"(?<=[^/])\.(?:mp4|mkv|webm|avi|mov)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,14 +67,12 @@ def video_called(names: Iterable[str], *folders: str) -> Media:
     itself and then below each of ``folders``.
     """
     found: list[str] = []
-    for name in names:
-        stem = next((name[: -len(e)] for e in _ENDINGS if name.lower().endswith(e)), name)
-        found += [name] if stem != name else []
-        found += [stem + ending for ending in _ENDINGS[:3]]
-        found += [stem]
-    paths = [path for name in dict.fromkeys(found) for path in media_of(name).candidates]
+    for path in (path for name in names for path in media_of(name).candidates):
+        stem = _ENDED.sub("", path)
+        found += [path] if stem != path else []
+        found += [*(stem + ending for ending in _ENDINGS), stem]
     return Media(
-        candidates=tuple(dict.fromkeys([*paths, *(f"{f}/{p}" for f in folders if f for p in paths)]))
+        candidates=tuple(dict.fromkeys([*found, *(f"{f}/{p}" for f in folders if f for p in found)]))
     )
 
 

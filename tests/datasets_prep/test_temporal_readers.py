@@ -148,6 +148,8 @@ def test_a_video_is_looked_for_under_the_names_that_it_may_have() -> None:
     ended = video_called(("abc.MP4",), "x").candidates
     assert ended[0] == "abc.MP4"
     assert {"abc.mkv", "abc", "x/abc.webm"} < set(ended)
+    assert all(video_called((".mp4", "x/.mp4")).candidates)  # nothing but an ending: no empty name
+    assert "x/" not in video_called(("x/.mp4",)).candidates
     with pytest.raises(RejectError):
         video_called(("../abc",))
 

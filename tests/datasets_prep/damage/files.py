@@ -6,7 +6,6 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 
 from datasets_prep.draft import Reason
 from tests.datasets_prep.damage.kinds import Kind, Place, Touches
@@ -59,10 +58,6 @@ def _between(first: int, text: bytes) -> Callable[[bytes], bytes]:
 def _directory_as_masks(place: Place) -> None:
     place.masks.unlink()
     place.masks.mkdir()
-
-
-def _one_of_several(change: Callable[[Place], object]) -> Callable[[Place], object]:
-    return change
 
 
 def _loop_of_folders(place: Place) -> None:
@@ -208,5 +203,3 @@ def kinds() -> Iterator[Kind]:
     yield fine("a folder named like a file", _folder_named_like_a_file, "choice")
 
     yield refused("a text file of another encoding", _text(lambda b: b.decode().encode("utf-16")), "charades", "lines")
-    with suppress(ImportError):  # no more
-        return

@@ -1,0 +1,62 @@
+"""Probing videos: packets are counted, the first frame alone is decoded, the bytes are hashed."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from pathlib import Path
+
+import av
+import numpy as np
+
+from benchmarks.compare import Pair, main
+from pipeline import video
+
+_HEIGHT, _WIDTH, _FPS, _SECONDS, _COUNT = 360, 640, 25, 20, 40
+
+
+def write_clip(path: Path, seed: int) -> None:
+    """Twenty seconds of H.264 at 360p with moving stripes."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=_FPS)
+        stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
+        stream.options = {"preset": "veryfast"}
+        x = np.arange(_WIDTH)
+        for k in range(_FPS * _SECONDS):
+            row = ((x + seed * 7 + 3 * k) % 64 * 2 + 60).astype(np.uint8)
+            picture = np.repeat(np.repeat(row[None, :, None], _HEIGHT, 0), 3, 2)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def plain(path: Path) -> int:
+    """Decode everything to count it, as scripts do that do not believe a header."""
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+def ours(path: Path) -> int:
+    """What preparation does for each distinct video."""
+    hashlib.file_digest(path.open("rb"), "sha256")
+    return video.probe(path).num_frames
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as folder:
+        clips = [Path(folder) / f"{n}.mp4" for n in range(_COUNT)]
+        for n, clip in enumerate(clips):
+            write_clip(clip, n)
+        main(
+            "probing",
+            f"{_COUNT} clips of {_SECONDS} s at {_WIDTH} x {_HEIGHT}, H.264, one core. The aim is 200 videos a "
+            f"second, which is {_COUNT / 200 * 1e3:.0f} ms for all of them. Plain: decode every frame to count it.",
+            [
+                Pair(
+                    what="count frames, measure time and size, hash",
+                    plain=lambda: [plain(clip) for clip in clips],
+                    ours=lambda: [ours(clip) for clip in clips],
+                    same=lambda a, b: a == b,
+                )
+            ],
+            repeats=3,
+        )

@@ -1,0 +1,170 @@
+"""Damage to one record: its form, its conversation, its times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from datasets_prep.draft import Reason
+from tests.datasets_prep.damage.kinds import Kind, Place, Raw
+
+Change = Callable[[Any], Any]
+
+
+def sets(**fields: Any) -> Change:
+    """The record with other values in some fields."""
+    return lambda row: row.update(fields)
+
+
+def drops(name: str) -> Change:
+    """The record without a field."""
+
+    def change(row: Any) -> None:
+        del row[name]
+
+    return change
+
+
+def says(at: int, **fields: Any) -> Change:
+    """The record with other values in one of its turns."""
+    return lambda row: row["conversations"][at].update(fields)
+
+
+def becomes(value: Any) -> Change:
+    """Something else in the place of the record."""
+
+    return lambda row: Raw("null") if value is None else value
+
+
+def record(name: str, reason: Reason | None, change: Change, detail: str = "", corpus: str = "talk") -> Kind:
+    """A record that cannot be used, or with ``reason`` None one that can."""
+    return Kind(name=name, corpus=corpus, put=lambda place: place.edit(change), reason=reason, says=detail)
+
+
+def _form() -> Iterator[Kind]:
+    bad, broken = Reason.MALFORMED, Reason.BROKEN_JSON
+    yield record("a list as the record", bad, becomes([1, 2]), "an object, not list")
+    yield record("null as the record", bad, becomes(None), "an object, not NoneType")
+    yield record("a number as the record", bad, becomes(7), "an object, not int")
+    yield record("a text as the record", bad, becomes("see above"), "an object, not str")
+    yield record("an empty object as the record", bad, becomes({}))
+    yield record("NaN in a field", broken, sets(score=float("nan")), "JSON")
+    yield record("Infinity in a field", broken, sets(score=float("inf")), "JSON")
+    yield record("a number too large for a float", broken, sets(score=Raw("1e400")), "infinity")
+    yield record("a lone surrogate in a text", broken, says(1, value="B. \ud83d"), "surrogate")
+    yield Kind(
+        name="bytes that are no UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8"
+    )
+    yield record("ten thousand brackets", broken, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "depth")
+    yield record("a name that stands twice", broken, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
+    yield record(
+        "a name that stands twice in a turn", broken, says(1, value=Raw('"A.", "value": "B."')), "'value' stands twice"
+    )
+    yield record("a colon in a text and in a name", None, sets(**{'a": "b': '": ": \\": \\'}))
+    yield record("an escape that JSON does not know", broken, sets(id=Raw(r'"\x41"')), "escape")
+    yield record("a huge whole number in a field nobody reads", None, sets(id=10**40))
+    yield record("a field that nobody knows", None, sets(extra={"deep": [[{"er": None}]]}))
+
+
+def _with_bytes(place: Place) -> None:
+    place.edit(sets(id="@bytes@"))
+    place.write(place.annotations, place.annotations.read_bytes().replace(b"@bytes@", b"\xc3\x28"))
+
+
+def _conversation() -> Iterator[Kind]:
+    bad, turns = Reason.MALFORMED, Reason.TURNS
+    yield record("no conversation", bad, drops("conversations"), "`conversations` is no list")
+    yield record("null as the conversation", bad, sets(conversations=None), "`conversations` is no list")
+    yield record("a text as the conversation", bad, sets(conversations="Q? A."), "`conversations` is no list")
+    yield record("an object as the conversation", bad, sets(conversations={"0": 1}), "`conversations` is no list")
+    yield record("an empty conversation", bad, sets(conversations=[]), "`conversations` is no list")
+    yield record("a text as a turn", bad, sets(conversations=["Q?", "A."]), "turn 0 has no text")
+    yield record("null as a text", bad, says(1, value=None), "turn 1 has no text")
+    yield record("a number as a text", bad, says(0, value=3), "turn 0 has no text")
+    yield record("a list as a text", bad, says(0, value=["Q?"]), "turn 0 has no text")
+    yield record("a question without an answer", turns, lambda r: r["conversations"].pop(), "no answer")
+    yield record("an unknown speaker", turns, says(0, **{"from": "system"}), "turn 0 is by 'system'")
+    yield record("a speaker that is no text", turns, says(0, **{"from": ["human"]}), "turn 0 is by")
+    yield record("turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'")
+    yield record("an empty answer", turns, _talk("Q?", " \n "), "turn 1 is empty")
+    yield record("a NUL in a text", bad, _talk("Is \0 there?", "Yes."), "NUL")
+    yield record("ten million characters", bad, _talk("very " * 2_000_000, "Yes."), "9999999 characters")
+    yield record("a region where nothing is pointed at", Reason.REGION_COUNT, _talk("<region>?", "Yes."))
+    yield record("a left-over placeholder", Reason.PLACEHOLDERS, _talk("When?", "<TEMP-OUTPUT>"), "still holds")
+    yield record("an answer that is no option", Reason.BAD_CHOICE, says(1, value="Z."), "none of the")
+    yield record("bins beyond the last one", Reason.SPAN_OUTSIDE, _talk("When?", "{<TEMP-120><TEMP-130>}"))
+    yield record("bins that run backwards", Reason.SPAN_REVERSED, _talk("When?", "{<TEMP-050><TEMP-020>}"))
+    yield record("emoji and other scripts", None, says(0, value="Ist 😀 да 水 \u202e zu sehen?\nA. ja\nB. nein\nC. ?\nD. x"))
+
+
+def _talk(question: str, answer: str) -> Change:
+    return sets(conversations=[{"from": "human", "value": question}, {"from": "gpt", "value": answer}])
+
+
+def _times() -> Iterator[Kind]:
+    bad, outside = Reason.MALFORMED, Reason.SPAN_OUTSIDE
+    for name, reason, times, detail in (
+        ("NaN as text", bad, ["nan", 4.16], "no number"),
+        ("infinity as text", bad, [2.4, "-inf"], "no number"),
+        ("words as times", bad, ["start", "end"], "no number"),
+        ("digits of another script", bad, ["١", "٢"], "no number"),
+        ("a time with an underscore", bad, ["1_0", 4.16], "no number"),
+        ("null as a time", bad, [None, 4.16], "no number"),
+        ("a list as a time", bad, [[2.4, 4.16]], "no number"),
+        ("true as a time", bad, [True, 4.16], "no number"),
+        ("a number as the times", bad, 2.4, "`tgt` is no list"),
+        ("an odd number of times", Reason.PLACEHOLDERS, [2.4], "`tgt` has 1"),
+        ("no times", Reason.PLACEHOLDERS, [], "`tgt` has 0"),
+        ("times for one span too many", Reason.PLACEHOLDERS, [1, 2, 3, 4], "`tgt` has 4"),
+        ("a negative time", outside, [-1.5, 2.0], "-1.500"),
+        ("both times negative", outside, [-3.0, -2.0], "-3.000"),
+        ("a time past the end", outside, [1.0, 99.0], "99.000"),
+        ("both times past the end", outside, [98.0, 99.0], "98.000"),
+        ("times in milliseconds", outside, [2400, 4160], "2400.000"),
+        ("a time of 300 digits", outside, [0, 1e300], "s in 0.000"),
+        ("times that run backwards", Reason.SPAN_REVERSED, [4.16, 2.4], "4.16 to 2.4"),
+        ("a span without length", Reason.SPAN_ZERO_LENGTH, [2.4, 2.4], "no length"),
+        ("times written as text", None, ["2.4", " 4.16"], ""),
+    ):
+        yield record(name, reason, sets(tgt=times), detail, "seconds")
+    for name, reason, values, detail in (
+        ("NaN as a fraction", bad, ["NaN", 0.9], "no number"),
+        ("a fraction above one", outside, [0.5, 1.5], ""),
+        ("a negative fraction", outside, [-0.5, 0.5], ""),
+        ("fractions that run backwards", Reason.SPAN_REVERSED, [0.9, 0.5], ""),
+        ("fractions without length", Reason.SPAN_ZERO_LENGTH, [0.5, 0.5], ""),
+        ("a fraction too few", Reason.PLACEHOLDERS, [0.5], "has 1 values"),
+        ("an object as the fractions", bad, {"0": 0.5}, "is no list"),
+    ):
+        change = sets(variables={"temporal_output_locations": values})
+        yield record(name, reason, change, detail, "fractions")
+    yield record("a list as the variables", bad, sets(variables=[0.5, 0.9]), "`variables` is no object", "fractions")
+    for name, reason, split, detail in (
+        ("a clip of one number", bad, [3], "no pair"),
+        ("a clip of text", bad, ["a", "b"], "no whole number"),
+        ("a clip of half frames", bad, [1.5, 30], "no whole number"),
+        ("a clip in an endless number", bad, ["9" * 5000, 10], "no whole number"),
+        ("a clip that runs backwards", Reason.SPAN_REVERSED, [60, 20], "ends before"),
+        ("a clip beyond the video", outside, [5000, 6000], ""),
+        ("a clip before the video", outside, [-50, -20], ""),
+    ):
+        yield record(name, reason, sets(meta={"split": split}), detail, "fractions")
+    yield Kind(
+        name="a line with NaN as its time",
+        corpus="lines",
+        put=lambda p: p.write(p.annotations, p.annotations.read_text().replace(" 2.2##", " nan##", 1)),
+        reason=Reason.MALFORMED,
+        says="no number",
+    )
+    yield Kind(
+        name="a line of another form",
+        corpus="lines",
+        put=lambda p: p.write(p.annotations, "VIDEO START END\n" + p.annotations.read_text().split("\n", 1)[1]),
+        reason=Reason.MALFORMED,
+        says="is not `VIDEO START END##sentence`",
+    )
+
+
+def kinds() -> Iterator[Kind]:
+    """All of them."""
+    yield from (*_form(), *_conversation(), *_times())

@@ -1,0 +1,164 @@
+"""Every kind of damage ends in rejects with a reason or in an error that names the fix, and in nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from datasets_prep import run
+from datasets_prep.corpora import digest_of
+from datasets_prep.demo.corpora import write_corpora
+from pipeline.config.data import PrepConfig
+from pipeline.config.demo import DemoConfig
+from pipeline.errors import UserError
+from pipeline.schema.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
+from pipeline.storage import Location
+from tests.datasets_prep.damage import files, masks, media, records
+from tests.datasets_prep.damage.kinds import CORPORA, Kind, Place, Touches
+
+pytestmark = [pytest.mark.usefixtures("without_ray"), pytest.mark.timeout(120)]
+SEED = 3
+WORST_S, WORST_MB = 30, 400  # of one preparation with a handful of videos, on a busy machine
+
+KINDS = [kind for module in (files, records, masks, media) for kind in module.kinds()]
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a source: its samples in order, its rejects and its books."""
+
+    samples: pa.Table
+    rejects: dict[str, dict[str, str]]
+    entry: SourceEntry
+
+    def without(self, keys: set[str]) -> bytes:
+        """The samples but some of them, as the bytes of a shard."""
+        wanted = [key not in keys for key in self.samples["key"].to_pylist()]
+        return parquet_bytes(self.samples.filter(pa.array(wanted)))
+
+    def row(self, key: str) -> dict[str, Any]:
+        """One sample."""
+        return self.samples.slice(self.samples["key"].to_pylist().index(key), 1).to_pylist()[0]
+
+
+@pytest.fixture(scope="module")
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo corpora at their smallest. No case may change them: each works on links."""
+    root = tmp_path_factory.mktemp("corpora")
+    demo = DemoConfig(
+        train_videos=3,
+        mvbench_items=7,
+        mevis_valid_videos=1,
+        max_seconds=5,
+        videorefer_bench_items=1,
+        charades_sta_items=2,
+        ufvideo_bench_items=3,
+    )
+    write_corpora(demo, root)
+    before = digest_of(root)
+    yield root
+    assert digest_of(root) == before
+
+
+def prepare(place: Place, **more: Any) -> Made:
+    out = Location.parse(place.root / "made")
+    manifest: Manifest = run.build(
+        PrepConfig(sources=(place.source(**more),), rows_per_shard=8), Location.parse, out, SEED
+    )
+    (entry,) = manifest.sources
+    assert entry.read == entry.kept + entry.rejected + entry.not_selected
+    tables = [pq.read_table(place.root / "made" / s.name) for s in manifest.shards]
+    samples = pa.concat_tables(tables)
+    rejects = ShardReader(out).rejects().to_pylist()
+    for reject in rejects:  # where the media lie differs between cases
+        reject["detail"] = reject["detail"].replace(str(place.root), "")
+    made = Made(samples, {r["key"]: r for r in rejects}, entry)
+    assert entry.kept == samples.num_rows
+    assert entry.rejected == len(rejects) == len(made.rejects)
+    return made
+
+
+@pytest.fixture(scope="module")
+def undamaged(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
+    """What comes of a source as it is."""
+    known: dict[str, Made] = {}
+
+    def of(name: str) -> Made:
+        if name not in known:
+            known[name] = prepare(Place(tmp_path_factory.mktemp(name), corpora, name))
+        return known[name]
+
+    return of
+
+
+def test_every_kind_has_a_name_of_its_own() -> None:
+    names = [kind.name for kind in KINDS]
+    assert sorted(set(names)) == sorted(names)
+    assert len(names) > 150
+
+
+def touched(kind: Kind, whole: Made) -> set[str]:
+    """Keys of the samples that the damage may change."""
+    keys = whole.samples["key"].to_pylist()
+    if kind.touches is Touches.NONE:
+        return set()
+    target = keys[0]
+    assert CORPORA[kind.corpus].index == 0
+    if kind.touches is Touches.RECORD:
+        return {target}
+    path = whole.row(target)["video"]["path"]
+    return {k for k, v in zip(keys, whole.samples["video"].to_pylist(), strict=True) if v["path"] == path}
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_damage(kind: Kind, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path) -> None:
+    if kind.as_user and os.getuid() == 0:
+        pytest.skip("rights do not stop the superuser")
+    whole = undamaged(kind.corpus)
+    place = Place(tmp_path, corpora, kind.corpus)
+    kind.put(place)
+    begun, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if kind.refused:
+        with pytest.raises(UserError) as caught:
+            prepare(place)
+        said = str(caught.value)
+        assert re.search(kind.refused, said), said
+        assert caught.value.fix, "an error without a way out"
+        assert "\n" not in said
+        assert not (tmp_path / "made" / MANIFEST).exists()
+    else:
+        judge(kind, whole, prepare(place))
+    assert time.monotonic() - begun < WORST_S
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < WORST_MB * 1024
+
+
+def judge(kind: Kind, whole: Made, made: Made) -> None:
+    """Nothing but what the kind says has changed."""
+    keys = touched(kind, whole)
+    assert made.entry.read == whole.entry.read + kind.more
+    new = {key: reject for key, reject in made.rejects.items() if whole.rejects.get(key) != reject}
+    assert made.without(keys) == whole.without(keys), "samples beside the damaged ones have changed"
+    if kind.reason is None:
+        assert not new
+        for key in keys:
+            before, after = whole.row(key), made.row(key)
+            if kind.touches is Touches.VIDEO:
+                assert {**before, "video": 0} == {**after, "video": 0}
+        return
+    assert keys <= set(new), "each touched sample is a reject now"
+    assert len(new) == len(keys) + kind.more
+    assert set(whole.rejects) <= set(made.rejects)
+    for reject in new.values():
+        assert reject["reason"] == kind.reason, reject["detail"]
+        assert kind.says in reject["detail"], reject["detail"]
+        assert len(reject["detail"]) <= 400
