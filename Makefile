@@ -24,7 +24,7 @@ test-slow: $(STAMP)
 	@pytest -m slow --timeout 7200
 
 bench: $(STAMP)
-	@for name in scoring frames generation; do python -m benchmarks.$$name --write; done
+	@for name in scoring frames generation masks probing preparation; do python -m benchmarks.$$name --write; done
 
 check: $(STAMP)
 	@ruff check .

@@ -1,4 +1,4 @@
-"""Masks in every form that sources use, made to compressed RLE and checked, against bare pycocotools encode."""
+"""Masks in every form that sources use, made to checked compressed RLE, against bare pycocotools encode."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ if __name__ == "__main__":
     main(
         "masks",
         f"{_COUNT} masks of {_HEIGHT} x {_WIDTH} to checked compressed RLE, each form against the time that "
-        "pycocotools takes to encode the same masks from arrays. A ratio above 1 is faster than that; the aim is "
-        "to stay above 0.77.",
+        "pycocotools takes to encode the same masks from arrays. A ratio above 1 is faster than that; the aim "
+        "is to stay above 0.77.",
         [
             Pair(
                 what=what,

@@ -48,8 +48,8 @@ if __name__ == "__main__":
             write_clip(clip, n)
         main(
             "probing",
-            f"{_COUNT} clips of {_SECONDS} s at {_WIDTH} x {_HEIGHT}, H.264, one core. The aim is 200 videos a "
-            f"second, which is {_COUNT / 200 * 1e3:.0f} ms for all of them. Plain: decode every frame to count it.",
+            f"{_COUNT} clips of {_SECONDS} s at {_WIDTH} x {_HEIGHT}, H.264, one core. The aim is 200 videos "
+            f"a second, {_COUNT / 200 * 1e3:.0f} ms for all of them. Plain: decode every frame to count it.",
             [
                 Pair(
                     what="count frames, measure time and size, hash",

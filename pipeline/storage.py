@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import glob
 import hashlib
 import os
 import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Self
 
-from pipeline import s3
+from pipeline import patterns, s3
 from pipeline.errors import UserError
 
 _TEMP = ".tmp-"  # temporary siblings; never listed
@@ -128,14 +127,15 @@ class Location:
     def glob(self, pattern: str) -> Sequence[Self]:
         """Files below this folder whose path fits: ``*`` and ``?`` within a name, ``**`` over folders.
 
-        Sorted. Raises UserError for a pattern that leaves the folder.
+        Sorted; hidden files and folders only where the pattern begins a name with a dot. Raises UserError for
+        a pattern that leaves the folder.
         """
-        place = self / pattern
-        if self.is_local:
-            uris = [u for u in glob.iglob(place.uri, recursive=True) if os.path.isfile(u)]
-        else:
-            uris = ["s3://" + u for u in self._remote(lambda fs: fs.glob(place.uri)) if not u.endswith("/")]
-        return [type(self)(uri, self.cache) for uri in sorted(set(uris)) if _TEMP not in uri]
+        fixed, wild = patterns.split((self / pattern).uri[len(self.uri) + 1 :])
+        below = self / fixed
+        fits, deep = patterns.compile(wild), "/" in wild or "**" in wild
+        found = below.list(recursive=deep)
+        found = [f for f in found if fits.fullmatch(f.uri[len(below.uri) + 1 :])]
+        return found if deep else [f for f in found if not f.is_dir()]
 
     def copy_to(self, target: Location) -> None:
         """Copy this file there in one atomic act: a link where the disk allows it, by the server on S3."""
@@ -302,11 +302,7 @@ class Location:
             return []
         if not recursive:
             return [e.path for e in os.scandir(self.uri) if not e.name.startswith(_TEMP)]
-        found = []
-        for folder, folders, names in os.walk(self.uri, followlinks=True):
-            folders[:] = [f for f in folders if not f.startswith(_TEMP)]
-            found += [os.path.join(folder, n) for n in names if not n.startswith(_TEMP)]
-        return found
+        return list(_files_below(self.uri, frozenset()))
 
     def _remote_entries(self, recursive: bool) -> Sequence[str]:
         def entries(fs: Any) -> Sequence[str]:
@@ -318,6 +314,22 @@ class Location:
                 return []
 
         return ["s3://" + e.rstrip("/") for e in self._remote(entries) if "s3://" + e.rstrip("/") != self.uri]
+
+
+def _files_below(folder: str, above: frozenset[str]) -> Iterator[str]:
+    """Files at any depth. Links are followed, but not back into a folder that they lie in: ``above``."""
+    real = os.path.realpath(folder)
+    if real in above:
+        return
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith(_TEMP)]
+    except OSError as error:
+        raise UserError(folder, f"cannot be listed ({error.strerror}).", "Check its rights.") from error
+    for path in (os.path.join(folder, name) for name in names):
+        if os.path.isdir(path):
+            yield from _files_below(path, above | {real})
+        else:
+            yield path
 
 
 def _link(source: str, temp: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from functools import lru_cache
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,9 @@ from datasets_prep.sources.json_file import Unparsed
 
 # A relative path without empty, "." or ".." parts, backslashes or control characters.
 _PLAIN = re.compile(r"(?!\.)[^/\\\0-\x1f]+(?:/(?!\.)[^/\\\0-\x1f]+)*")
+# Python would also take 1_0 and the digits of other scripts for numbers.
+_DIGITS = re.compile(r"\s*[+-]?[0-9]+\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 _SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
 
 
@@ -42,6 +46,13 @@ def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
     """
     if isinstance(video, list):
         return _still_images(video, folder_fps)
+    if isinstance(video, dict):  # unhashable, and no path either
+        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    return _file_or_folder(video, folders, folder_fps)
+
+
+@lru_cache(maxsize=4096)  # rows about one video stand together, and each is read twice
+def _file_or_folder(video: Any, folders: tuple[str, ...], folder_fps: float) -> Media:
     if not isinstance(video, str) or not video.strip():
         raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
     if _PLAIN.fullmatch(video):  # by far the most, and there are millions
@@ -77,8 +88,10 @@ def _still_images(paths: list[Any], folder_fps: float) -> Media:
 def whole(value: Any, name: str) -> int:
     """A number that must be whole, also when written as text. Raises RejectError."""
     try:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            raise ValueError
         number = int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number") from None
     if isinstance(value, bool) or (isinstance(value, float) and value != number):
         raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number")
@@ -88,8 +101,10 @@ def whole(value: Any, name: str) -> int:
 def number(value: Any, name: str) -> float:
     """A finite number, also when written as text. Raises RejectError."""
     try:
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            raise ValueError
         result = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number") from None
     if isinstance(value, bool) or result != result or abs(result) == float("inf"):
         raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number")

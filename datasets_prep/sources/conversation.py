@@ -45,7 +45,7 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
         role = _ROLES.get(by) if isinstance(by, str) else None
         if role is not _ORDER[number % 2]:
             raise RejectError(Reason.TURNS, f"turn {number} is by {by!r}")
-        turns.append(DraftTurn(role=role, text=without_markers(text)))
+        turns.append(DraftTurn(role, without_markers(text) if "<" in text else text.strip()))
     if len(turns) % 2:
         raise RejectError(Reason.TURNS, "the last turn has no answer")
     return tuple(turns)
@@ -53,7 +53,6 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
 
 def without_markers(text: str) -> str:
     """Text without ``<video>`` and ``<image>`` and the line break beside them."""
-
     # Most turns have no marker, and most of the rest begin with their only one.
     rest = text[8:] if text.startswith(_FIRST) else text
     if "<video>" not in rest and "<image>" not in rest:

@@ -7,7 +7,10 @@ and the limits alone, so chunks are what shards are made of.
 from __future__ import annotations
 
 import io
+import json
 import re
+import stat
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +19,13 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
-from datasets_prep.sources.scan import ScanError, element_ends, first_byte
+from datasets_prep.sources.scan import BOM, ScanError, element_ends, first_byte
 from pipeline.errors import UserError
 
 _HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
+_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 
 
 class Unparsed:
@@ -75,27 +79,28 @@ def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
         elif byte == b"{":
             yield from _line_chunks(file, start, limits, path)
         else:
-            raise UserError(str(path), "is neither a JSON array nor JSON lines.", "Check the download.")
+            raise _of_another_kind(path, file, "neither a JSON array nor JSON lines")
 
 
 def list_records(path: Path, chunk: Chunk) -> Iterator[Any]:
-    """The records of a chunk; one that is no JSON comes as ``Unparsed``."""
+    """The records of a chunk; one that is no JSON, or names a thing twice, comes as ``Unparsed``."""
     with open_annotations(path) as file:
         file.seek(chunk.start)
         text = file.read(chunk.end - chunk.start)
     if chunk.detail == b"lines":
-        yield from map(_parse, filter(bytes.strip, text.splitlines()))
+        # A lone carriage return is a blank, as where the chunk was cut; ``splitlines`` would end a line there.
+        yield from map(_parse, filter(bytes.strip, text.split(b"\n")))
         return
     try:
         found = orjson.loads(b"[" + text + b"]")
     except orjson.JSONDecodeError:
         found = []
-    if len(found) == chunk.count:
+    if len(found) == chunk.count and not _may_repeat_names(text, found):
         yield from found
         return
-    # One of them is broken, so each is parsed alone.
+    # Something is wrong with one of them, so each is parsed alone.
     at = 0
-    for ends in element_ends(io.BytesIO(b"[" + text + b"]"), 0, whole=False):
+    for ends in _ends(io.BytesIO(b"[" + text + b"]"), 0, path, whole=False):
         for end in ends.tolist():
             yield _parse(text[at : end - 1])
             at = end
@@ -116,7 +121,7 @@ def members(path: Path, *names: str) -> Iterator[Member]:
     with open_annotations(path) as file:
         byte, start = first_byte(file)
         if byte != b"{":
-            raise UserError(str(path), "is not a JSON object.", "Check the download.")
+            raise _of_another_kind(path, file, "not a JSON object")
         for name in names:
             found = [m for m in _members(file, start, path) if m.name == name]
             file.seek(found[-1].start if found else 0)
@@ -151,12 +156,12 @@ def elements(path: Path, name: str) -> Iterator[tuple[int, int]]:
 def load_object(path: Path) -> dict[str, Any]:
     """A whole file that is one JSON object, for formats whose files are small. Raises UserError."""
     with open_annotations(path) as file:
-        try:
-            found = orjson.loads(file.read())
-        except orjson.JSONDecodeError as error:
-            raise _broken(path, error) from error
-    if not isinstance(found, dict):
-        raise UserError(str(path), "is not a JSON object.", "Check the download.")
+        text = file.read().removeprefix(BOM)
+        if text.lstrip()[:1] != b"{":
+            raise _of_another_kind(path, file, "not a JSON object")
+    found = _parse(text)
+    if isinstance(found, Unparsed):
+        raise _broken(path, ValueError(found.problem))
     return found
 
 
@@ -169,6 +174,10 @@ def load_value(file: BinaryIO, start: int, end: int) -> Any:
 def open_annotations(path: Path) -> BinaryIO:
     """Open an annotation file. Raises UserError if that is not possible."""
     try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to open a named pipe would be to wait until somebody writes to it
+            what = "a directory" if stat.S_ISDIR(mode) else "a named pipe or a device"
+            raise UserError(str(path), f"is {what}, not a file.", "Correct its path in the plan.")
         return open(path, "rb")
     except OSError as error:
         raise UserError(
@@ -245,8 +254,11 @@ def _members(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
             file.seek(begin)
             head = file.read(min(end - begin, _LONGEST_KEY))
             found = _KEY.match(head)
+            name = _parse(found[1]) if found else None
+            if isinstance(name, Unparsed):
+                raise _broken(path, ValueError(f"the name at byte {begin}: {name.problem}"))
             if found:
-                yield Member(name=orjson.loads(found[1]), start=begin + found.end(), end=end)
+                yield Member(name=name, start=begin + found.end(), end=end)
             elif head.strip():
                 raise _broken(path, ValueError(f"no name and value at byte {begin}"))
             begin = end + 1
@@ -262,9 +274,53 @@ def _ends(file: BinaryIO, start: int, path: Path, *, whole: bool) -> Iterator[np
 
 def _parse(text: bytes) -> Any:
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
         return Unparsed(str(error))
+    twice = _repeated_name(text) if _may_repeat_names(text, found) else None
+    return found if twice is None else Unparsed(f"the name {twice!r} stands twice in one object")
+
+
+def _may_repeat_names(text: bytes, found: Any) -> bool:
+    """Whether an object may name a thing twice, of which parsers keep the last: true sometimes without cause.
+
+    Names are counted in the text and in what was parsed. Only a name is followed by a colon; a quote in a
+    text has a backslash in front of it.
+    """
+    try:
+        return _count_names(text) != _count_names(orjson.dumps(found))
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes, but not deeper than it reads
+        return True
+
+
+def _count_names(text: bytes) -> int:
+    return text.count(b'":') - text.count(b'\\":')
+
+
+def _repeated_name(text: bytes) -> str | None:
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            repeated.append(Counter(name for name, _ in pairs).most_common(1)[0][0])
+
+    try:
+        json.loads(text, object_pairs_hook=look)
+    except RecursionError:  # what nests that deeply is not looked at, and nobody will read it either
+        return None
+    return repeated[0] if repeated else None
+
+
+def _of_another_kind(path: Path, file: BinaryIO, what: str) -> UserError:
+    """The error for a file that is something else altogether."""
+    file.seek(0)
+    head = file.read(1 << 16)
+    packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+    if packed:
+        return UserError(str(path), f"is compressed ({packed}).", "Unpack it, and name the unpacked file.")
+    if not head.removeprefix(BOM).strip():
+        return UserError(str(path), "is empty.", "Check the download.")
+    return UserError(str(path), f"is {what}.", "Check the download.")
 
 
 def _broken(path: Path, error: Exception) -> UserError:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from datasets_prep.draft import Draft, Media
 from datasets_prep.sources.base import mapping, media_of
@@ -37,8 +37,7 @@ class Files:
     drop_videos: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """One raw record, the key that its sample will have, and the name of its file without the suffix.
 
     ``left_out``: the plan names another split or other videos. Such a record counts as not selected; its

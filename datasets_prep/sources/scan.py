@@ -20,10 +20,11 @@ _CLASSES = bytes(next((c for chars, c in _MEANING.items() if byte in chars), 0) 
 _STEP = np.array([0, 0, 0, 1, -1, 0], np.int32)  # what each class does to the depth
 _CLOSER = {b"[": b"]", b"{": b"}"}
 _SPACE = b" \t\r\n"
+BOM = b"\xef\xbb\xbf"  # UTF-8's byte-order mark
 
 
 class ScanError(ValueError):
-    """A container that does not end, or that something follows."""
+    """A container that does not end, that something follows, or two of whose elements no comma parts."""
 
 
 def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndarray]:
@@ -34,12 +35,14 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
     bracket alone. ``whole``: nothing but blanks may follow the container.
 
     Raises ScanError for a container that does not end before the file does, ends in the wrong bracket, or
-    is followed by something where nothing may follow.
+    is followed by something where nothing may follow. Nor may one array or object follow another without a
+    comma: read as one broken element, the two would be counted as one record.
     """
     file.seek(start)
     opening = file.read(1)
     file.seek(start)
     inside_text, depth, at = 0, 0, start
+    parted = True  # a comma, or nothing at all, stands in front of the next element
     while block := _block(file):
         class_N = np.frombuffer(block.translate(_CLASSES), np.uint8)
         if b"\\" in block:
@@ -56,9 +59,12 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
         depth_M = depth + np.cumsum(_STEP[class_M], dtype=np.int32)
         depth = int(depth_M[-1]) if len(depth_M) else depth
         closed = np.flatnonzero((class_M == _CLOSE) & (depth_M == 0))
+        last = int(closed[0]) if len(closed) else len(class_M)
+        comma_M = (class_M[:last] == _COMMA) & (depth_M[:last] == 1)
+        begun_M = (class_M[:last] == _OPEN) & (depth_M[:last] == 2)
+        parted = _check_parted(np.flatnonzero(comma_M | begun_M), begun_M, parted, token_M, at)
+        ends = token_M[:last][comma_M]
         if len(closed):
-            last = int(closed[0])
-            ends = token_M[: last + 1][(class_M[: last + 1] == _COMMA) & (depth_M[: last + 1] == 1)]
             here = int(token_M[last])
             if block[here : here + 1] != _CLOSER[opening]:
                 raise ScanError(f"{opening.decode()} is closed by {block[here : here + 1].decode()}")
@@ -66,7 +72,6 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
             if whole:
                 _only_blanks(file, block[here + 1 :], at + here + 1)
             return
-        ends = token_M[(class_M == _COMMA) & (depth_M == 1)]
         if len(ends):
             yield ends + at
         at += len(block)
@@ -78,8 +83,25 @@ def first_byte(file: BinaryIO) -> tuple[bytes, int]:
     """The first byte that is neither blank nor byte-order mark, and its position; b"" for an empty file."""
     file.seek(0)
     start = file.read(4096)
-    rest = start.removeprefix(b"\xef\xbb\xbf").lstrip(_SPACE)
+    rest = start.removeprefix(BOM).lstrip(_SPACE)
     return rest[:1], len(start) - len(rest)
+
+
+def _check_parted(
+    at_E: np.ndarray, begun_M: np.ndarray, parted: bool, token_M: np.ndarray, offset: int
+) -> bool:
+    """Of the commas and the beginnings of elements, ``at_E``, no two beginnings may stand in a row.
+
+    ``parted`` tells whether the block before ended in a comma; returns the same of this one.
+    """
+    begun_E = begun_M[at_E]
+    if not len(begun_E):
+        return parted
+    again_E = begun_E & np.append(not parted, begun_E[:-1])
+    if again_E.any():
+        where = offset + int(token_M[at_E[np.flatnonzero(again_E)[0]]])
+        raise ScanError(f"no comma in front of the value at byte {where}")
+    return not begun_E[-1]
 
 
 def _block(file: BinaryIO) -> bytes:

@@ -8,10 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError
-from datasets_prep.sources import READERS
+from datasets_prep.sources import READERS, Record
 from datasets_prep.sources.json_file import Chunk
-from datasets_prep.stages.units import ReadUnit
+from datasets_prep.stages.units import ReadUnit, readable
 from pipeline.config.data import SourceConfig
+from pipeline.errors import UserError
 
 _DETAIL = 400  # characters of a reject's detail
 
@@ -36,7 +37,7 @@ def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
     """Every record of a chunk, in order; none is lost."""
     reader, source = READERS[unit.source.format], unit.source
     seen: set[str] = set()  # no two records of a file share a key; parts of one could
-    for number, record in enumerate(reader.records(source, unit.files(), chunk), chunk.first):
+    for number, record in enumerate(_records(unit, chunk), chunk.first):
         if record.left_out:
             yield Read(number, 0, record.key, left_out=True)
             continue
@@ -65,13 +66,28 @@ def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
 def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
     """The media that a chunk's drafts will name, with repeats; faster than reading the drafts."""
     reader, source = READERS[unit.source.format], unit.source
-    for record in reader.records(source, unit.files(), chunk):
+    for record in _records(unit, chunk):
         if record.left_out:
             continue
         try:
             yield from reader.media(record, source, seed)
         except ODD:  # as a reject, it is counted where drafts are made
             continue
+
+
+def _records(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
+    """As many records as were counted when the file was cut, or a UserError: a row that vanished is no reject."""
+    reader, count = READERS[unit.source.format], 0
+    with readable(unit):
+        for record in reader.records(unit.source, unit.files(), chunk):
+            count += 1
+            yield record
+    if count != chunk.count:
+        raise UserError(
+            unit.annotations.uri,
+            f"has {count} records from number {chunk.first} on where {chunk.count} were counted before.",
+            "It was changed in the meantime: run again when nobody writes to it.",
+        )
 
 
 def media_text(media: Media, source: SourceConfig) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from datasets_prep.sources import READERS, Files
@@ -79,7 +81,21 @@ def cut(unit: ReadUnit, rows_per_shard: int) -> list[Chunk]:
     """
     reader = READERS[unit.source.format]
     limits = Limits(records=rows_per_shard, bytes=CHUNK_BYTES)
-    return list(reader.chunks(unit.source, unit.files(), limits))
+    with readable(unit):
+        return list(reader.chunks(unit.source, unit.files(), limits))
+
+
+@contextmanager
+def readable(unit: ReadUnit) -> Iterator[None]:
+    """An annotation file that cannot be read is for the user to mend, on a broken disk as well."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(
+            str(error.filename or unit.annotations.uri),
+            f"cannot be read ({error.strerror or error}).",
+            "Check the disk that it lies on, or download it again.",
+        ) from error
 
 
 def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
@@ -104,9 +120,25 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
             f"no file below {root.uri} fits {wanted}.",
             "Point `annotations` at the folder that holds the annotation files, or correct `files`.",
         )
+    _check_files(source, found)
     if source.format in _ONE_FILE and len(found) == 1:
         return [("", found[0])]
     return list(zip(_names([f.uri[len(root.uri) + 1 :] for f in found]), found, strict=True))
+
+
+def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
+    """Every file counts once, and its name, which becomes a part of keys, is text that a shard can hold."""
+    known: dict[str, Location] = {}
+    for file in found:
+        if file.uri.encode("utf-8", "replace").decode("utf-8") != file.uri:
+            raise UserError(f"source {source.name}", f"the file name {file.uri!a} is no UTF-8.", "Rename it.")
+        first = known.setdefault(os.path.realpath(file.uri) if file.is_local else file.uri, file)
+        if first is not file:
+            raise UserError(
+                f"source {source.name}",
+                f"{first.uri} and {file.uri} are the same file by a link, and would be read twice.",
+                "Remove the link, or name the files to read in `files`.",
+            )
 
 
 def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Location]) -> Location | None:

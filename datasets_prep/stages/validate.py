@@ -8,6 +8,7 @@ from pipeline.schema import masks, temporal
 from pipeline.schema.sample import REGION, SEG, MaskTrack, Role, Sample, Task
 
 _LEFT_OVER = ("<video>", "<image>", "<TIME_STAMP>", "<TEMP-INPUT>", "<TEMP-OUTPUT>", "-OUTPUT>", "-INPUT>")
+_LONGEST_TEXT = 1 << 20  # characters of a turn; no model reads as much, so something else got into the field
 _ORDER = (Role.USER, Role.ASSISTANT)
 
 
@@ -35,6 +36,10 @@ def _turns(sample: Sample, use: Use) -> None:
             raise RejectError(Reason.TURNS, f"turn {number} is by {turn.role}")
         if not turn.text or turn.text.isspace():
             raise RejectError(Reason.TURNS, f"turn {number} is empty")
+        if len(turn.text) > _LONGEST_TEXT:
+            raise RejectError(Reason.MALFORMED, f"turn {number} has {len(turn.text)} characters")
+        if "\0" in turn.text:
+            raise RejectError(Reason.MALFORMED, f"turn {number} holds a NUL character")
         if ">" not in turn.text:
             continue
         left = next((word for word in _LEFT_OVER if word in turn.text), None)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+_LONGEST_RUN = 40  # bits of a run length; text without an end to its number would take for ever to add up
 _FAR = 10  # frame sizes that a polygon may reach beyond its frame before it is a defect
 
 
@@ -131,6 +132,8 @@ def _check_compressed(text: str, pixels: int) -> None:
             raise ValueError(f"{char!r} is not a character of a compressed RLE")
         value |= (code & 0x1F) << shift
         shift += 5
+        if shift > _LONGEST_RUN:
+            raise ValueError("a compressed RLE holds a number of more than 40 bits")
         if code & 0x20:
             continue
         if code & 0x10:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 REGION = "<region>"
 SEG = "[SEG]"
@@ -48,8 +49,7 @@ class VideoRef:
     sha256: str = ""  # of the file; of the concatenated frame digests for a folder
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One turn of a conversation.
 
     User text may hold ``<region>`` placeholders, assistant text ``[SEG]``, and both may hold spans such as

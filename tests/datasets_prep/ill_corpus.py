@@ -52,6 +52,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("segment", "masks_shifted"): ["3"],
     ("segment", "mask_missing"): ["4"],
     ("segment", "duplicate_key"): ["v0"],
+    ("segment", "duplicate_sample"): ["5"],
     ("twice/x", "duplicate_key"): ["0"],
     ("twice/x", "duplicate_elsewhere"): ["1"],
     ("bench", "overlap_content"): ["0", "1"],
@@ -63,7 +64,7 @@ RECORDS = {
     "clamped": 5,
     "boxes": 2,
     "refer": 9,
-    "segment": 6,
+    "segment": 7,
     "twice": 2,
     "twice/x": 2,
     "bench": 4,
@@ -87,13 +88,16 @@ def write_ill_corpus(root: Path) -> list[Json]:
         source = {"name": name, "format": fmt, "annotations": str(root / annotations), "media": media}
         return source | more
 
+    asked = [f"{word} {{expression}}?" for word in ("Where is", "Can you find", "Which pixels show", "Mask")]
     return [
         entry("qa", "llava_video", "qa.jsonl", select={"count": 1}),  # the doctor reads all the same
         entry("grounding", "time_stamp", "grounding.json"),
         entry("clamped", "time_stamp", "clamped.json", outside_spans="clamp"),
         entry("boxes", "st_align", "boxes.json", keep_types=["tvg"]),
         entry("refer", "videorefer", "refer.json"),
-        entry("segment", "meta_expressions", "segment", media=[str(root / "frames")]),
+        entry(
+            "segment", "meta_expressions", "segment", media=[str(root / "frames")], question_templates=asked
+        ),
         entry("twice", "llava_video", "twice"),
         entry("twice/x", "llava_video", "other.json"),
         entry("bench", "charades_sta", "bench.txt", use="benchmark", media=[str(root / "bench")]),
@@ -127,17 +131,8 @@ def _media(root: Path) -> None:
 
 
 def _talks(root: Path) -> None:
-    videos = (
-        "b.mp4",
-        "none.mp4",
-        "bad.mp4",
-        "one.mp4",
-        "hole.mp4",
-        "stills",
-        "cut.mp4",
-        "copy.mp4",
-        "again/b.mp4",
-    )
+    videos = ["b.mp4", "none.mp4", "bad.mp4", "one.mp4", "hole.mp4", "stills", "cut.mp4", "copy.mp4"]
+    videos.append("again/b.mp4")
     rows: list[Any] = [{"video": v, "conversations": talk(f"What of {v}?", "A.")} for v in videos]
     rows.append({"video": "a.mp4", "conversations": talk("Q9?", "A.", "And?")})
     rows.append({"video": "a.mp4", "conversations": talk("Q10?", "A.")[::-1]})
@@ -200,6 +195,7 @@ def _refer(root: Path) -> None:
 def _segment(root: Path) -> None:
     names = [f"{i:05d}" for i in range(4)]
     found = {str(i): {"exp": f"thing {i}", "anno_id": [i]} for i in range(5)}
+    found["5"] = found["0"]  # asked with another template
     entry = json.dumps({"frames": names, "expressions": found})
     (root / "segment").mkdir()
     twice = f'{{"videos": {{"v0": {entry}, "v0": {entry}}}}}'

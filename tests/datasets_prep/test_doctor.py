@@ -135,9 +135,8 @@ def test_how_far_outside_spans_are(corpus: list[dict[str, Any]], tmp_path: Path)
     """Of refused spans those that clamping would save, of clamped ones all."""
     command.main(["--plan", str(write_plan(tmp_path, corpus)), "--out", str(tmp_path / "out")])
     rows = pq.read_table(tmp_path / "out" / "findings.parquet").to_pylist()
-    distances = {
-        r["key"]: r["outside_s"] for r in rows if r["finding"].startswith("span_") and r["source"] != "qa"
-    }
+    spans = [r for r in rows if r["finding"].startswith("span_") and r["source"] != "qa"]
+    distances = {r["key"]: r["outside_s"] for r in spans}
     assert {key: None if d is None else round(d, 6) for key, d in distances.items()} == {
         "grounding/1": None,
         "grounding/2": None,
@@ -186,7 +185,7 @@ def test_the_order_of_work_does_not_show(
     def backwards(
         title: str, pieces: Sequence[Any], work: Work, total: int | None = None
     ) -> Iterator[pa.Table]:
-        return reversed(list(spread_here(title, list(pieces)[::-1], work, total)))
+        return spread_here("", list(pieces)[::-1], work, total)
 
     monkeypatch.setattr(run, "spread", backwards)
     monkeypatch.setattr(work, "spread", backwards)
@@ -216,6 +215,9 @@ def test_tolerances_decide(
     assert doctor(refer, "doctor.tolerance=1", "data.max_reject_share=0.7") == 0
     assert doctor(refer, "doctor.tolerance=1", "data.max_reject_share=0.6") == 1
     assert "66.7% would be" in " ".join(capsys.readouterr().out.split())
+    boxes = [s for s in corpus if s["name"] == "boxes"]
+    assert doctor(boxes, "doctor.tolerance=0.5") == 0  # one of two: the share itself is allowed
+    assert doctor(boxes, "doctor.tolerance=0.49") == 1
     overlap = [s for s in corpus if s["name"] in ("qa", "bench")]
     assert doctor(overlap, "doctor.tolerance=1") == 1
     assert doctor(overlap, "doctor.tolerance=1", "doctor.allow.overlap_content=1") == 0

@@ -1,10 +1,11 @@
-"""Readers of the native files of temporal sets: small files in their forms, with the traps of the real ones,
-and the real ones where they are at hand. No Ray."""
+"""Readers of the native files of temporal sets: small files in their forms, with the traps of the real ones.
+
+The real ones, where they are at hand, are read in test_temporal_real.py. No Ray.
+"""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,8 @@ import pytest
 
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.sources import READERS, Files
-from datasets_prep.sources.didemo import DiDeMo, agreed
+from datasets_prep.sources.didemo import agreed
 from datasets_prep.sources.events import QUESTIONS, video_called
-from datasets_prep.sources.json_file import Limits
 from datasets_prep.stages.finish import finish
 from datasets_prep.stages.validate import check
 from pipeline.config.data import SourceConfig, TemporalTask
@@ -288,13 +288,14 @@ def test_youcook2_in_coco_form(tmp_path: Path) -> None:
         coco(caption="cut it"),
         coco(image_id=None),
         coco(segments=None),
+        coco(caption=f"A salad. {coco()['caption']}"),
     ]
     drafts = found(tmp_path, config, {"annotations": rows})
     made = sample(drafts["s/0"], config, 99.0)
     assert made.turns[1].text == (
         "{<TEMP-010><TEMP-021>} cut it\n{<TEMP-030><TEMP-041>} boil it\n{<TEMP-050><TEMP-061>} eat it"
     )
-    assert reasons(drafts) == {f"s/{n}": Reason.MALFORMED for n in range(1, 5)}
+    assert reasons(drafts) == {f"s/{n}": Reason.MALFORMED for n in range(1, 6)}
     with pytest.raises(UserError, match="neither `database` nor `annotations`"):
         found(tmp_path, config, {"videos": {}})
 
@@ -625,96 +626,3 @@ def test_vitt_ends_where_the_next_one_starts(tmp_path: Path) -> None:
         keep_videos=tmp_path / "dev_id.txt",
     )
     assert kept["s/1"] is LEFT_OUT
-
-
-# ------------------------------------------------------------------------------------------ real files
-
-
-def real(path: Path, fmt: str, **more: Any) -> tuple[Counter[str], dict[str, Sample]]:
-    """What became of a real file's records, at videos that last as long as their rows say."""
-    config = source(fmt, **more)
-    reader = READERS[config.format]
-    files = Files(annotations=path, masks=Path(more["masks"]) if "masks" in more else None)
-    counts: Counter[str] = Counter()
-    made: dict[str, Sample] = {}
-    for chunk in reader.chunks(config, files, Limits(records=2048, bytes=16 << 20)):
-        for record in reader.records(config, files, chunk):
-            counts["read"] += 1
-            if record.left_out:
-                counts["left out"] += 1
-                continue
-            try:
-                (draft,) = reader.convert(record, config, 1)
-                assert reader.media(record, config, 1) == (draft.media,)
-                entry = getattr(record.raw, "entry", {})
-                length = (
-                    entry.get("duration") or entry.get("v_duration") or 5.0 * entry.get("num_segments", 40)
-                )
-                made[record.key] = sample(draft, config, float(length))
-            except RejectError as error:
-                counts[str(error.reason)] += 1
-    assert counts["read"] == len(made) + counts["left out"] + sum(
-        n for reason, n in counts.items() if reason in set(Reason)
-    )
-    return counts, made
-
-
-def test_real_activitynet_captions(realdata: Path) -> None:
-    path = realdata / "activitynet_captions" / "val_2.json"
-    counts, made = real(path, "activitynet_captions")
-    assert counts == {"read": 17_031, "span_outside": 1}
-    assert all(m.expression == m.expression.strip() for m in made.values())
-    counts, made = real(path, "activitynet_captions", temporal_task="dense_captions")
-    assert counts == {"read": 4_885, "span_outside": 1}
-    assert sum(len(m.spans) for m in made.values()) > 17_000
-    assert all(times(m) == sorted(times(m)) for m in made.values())
-
-
-def test_real_youcook2(realdata: Path) -> None:
-    path = realdata / "youcook2" / "val.caption_coco_format.json"
-    counts, _ = real(path, "youcook2")
-    assert counts == {"read": 415, "span_outside": 1}
-    counts, made = real(path, "youcook2", temporal_task="grounding")
-    assert counts == {"read": 3_187, "span_outside": 1}
-    assert made["s/0/0"].expression == "pick the ends off the verdalago"
-    assert times(made["s/0/0"]) == [(47.0, 60.0)]
-
-
-def test_real_didemo(realdata: Path) -> None:
-    counts, made = real(realdata / "didemo" / "val_data.json", "didemo")
-    assert counts == {"read": 4_180}
-    assert times(made["s/0"]) == [(5.0, 10.0)]
-    rows = json.loads((realdata / "didemo" / "val_data.json").read_text())
-    assert len({row["video"] for row in rows}) == 1_094
-    bare = [row for row in rows if row["video"].endswith(".")]
-    assert len(bare) == 53
-    for row in bare:
-        assert f"{row['video']}mp4" in DiDeMo().media_for(row["video"], row).candidates
-
-
-def test_real_hirest(realdata: Path) -> None:
-    path = realdata / "hirest" / "all_data_train.json"
-    counts, made = real(path, "hirest")
-    # 865 parts and 4,145 steps; one part and 15 steps have no length.
-    assert counts == {"read": 642 + 865 + 4_145, "left out": 642, "span_zero_length": 16}
-    assert sum(key.endswith("/query") for key in made) == 864
-    counts, _ = real(path, "hirest", temporal_task="dense_captions")
-    assert counts == {"read": 1_507, "left out": 642 + 315, "span_zero_length": 15}
-
-
-def test_real_qvhighlights(realdata: Path) -> None:
-    counts, made = real(realdata / "qvhighlights" / "val.json", "qvhighlights")
-    assert counts == {"read": 1_550}
-    assert sum(len(m.spans) > 1 for m in made.values()) == 530
-    assert times(made["s/2"]) == [(56.0, 76.0), (96.0, 150.0)]
-
-
-def test_real_nextgqa(realdata: Path) -> None:
-    folder = realdata / "nextgqa"
-    counts, made = real(folder / "test.csv", "nextgqa", masks=str(folder))
-    # 36 spans begin up to 0.2 s before the video.
-    assert counts == {"read": 5_553, "span_outside": 36}
-    counts, made = real(folder / "test.csv", "nextgqa", masks=str(folder), outside_spans="clamp")
-    assert counts == {"read": 5_553}
-    assert sum(len(m.spans) > 1 for m in made.values()) == 591
-    assert all(m.expression.endswith("?") for m in made.values())

@@ -11,15 +11,18 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from datasets_prep import run
 from datasets_prep.draft import Draft, Reason, RejectError, Unit
 from datasets_prep.sources import READERS, Files, videorefer
 from datasets_prep.sources.videorefer import pointed_at
 from datasets_prep.stages.finish import finish
 from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig
+from pipeline.config.data import PrepConfig, SourceConfig
 from pipeline.errors import UserError
 from pipeline.schema import masks
 from pipeline.schema.sample import Sample, Task, VideoRef
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.datasets_prep.test_odd_records import prepare
 
@@ -125,16 +128,24 @@ def test_a_row_whose_question_is_bad_says_which(tmp_path: Path) -> None:
         reader.convert(record, config, 1)
 
 
-def test_items_are_selected_not_rows(tmp_path: Path) -> None:
-    """The card counts items; a plan can keep an exact number of them, and raising it only adds."""
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize(("split", "read"), [(True, 12), (False, 4)])
+def test_a_plan_keeps_an_exact_number_of_items_or_of_rows(tmp_path: Path, split: bool, read: int) -> None:
+    """The card counts items, the file rows. A larger number only adds."""
     write_clip(tmp_path / "v.mp4")
     talks = [talk(*(f"{kind}{n}{k}" for k in range(3) for kind in "QA")) for n in range(4)]
     path = tmp_path / "a.json"
     path.write_text(json.dumps([{"video": "v.mp4", "conversations": t} for t in talks]))
-    fields = {"annotations": str(path), "media": (str(tmp_path),), "split_turns": True}
-    rows, entry = prepare(source("llava_video", **fields), tmp_path)
-    assert (entry.read, entry.kept, entry.rejected) == (12, 12, 0)
-    assert [row["key"] for row in rows] == [f"s/{n}/{k}" for n in range(4) for k in range(3)]
+    fields = {"annotations": str(path), "media": (str(tmp_path),), "split_turns": split}
+    kept: list[set[str]] = []
+    for count in (2, 3):
+        config = PrepConfig(sources=(source("llava_video", **fields, select={"count": count}),))
+        out = Location.parse(tmp_path / f"made-{count}")
+        (entry,) = run.build(config, Location.parse, out, 1).sources
+        assert (entry.read, entry.kept, entry.not_selected) == (read, count, read - count)
+        kept.append(set(ShardReader(out).keys("s")))
+    assert kept[0] < kept[1]
+    assert kept[1] <= {f"s/{n}/{k}" for n in range(4) for k in range(3)} | {f"s/{n}" for n in range(4)}
 
 
 # ------------------------------------------------------------------------------------------- VideoRefer

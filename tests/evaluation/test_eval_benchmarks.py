@@ -172,5 +172,5 @@ def test_prepared_choice() -> None:
     text = "What?\nOptions:\n" + "\n".join(
         f"{letter}. {c}" for letter, c in zip("ABC", bare.choices, strict=True)
     )
-    written = replace(bare, turns=(replace(bare.turns[0], text=text),))
+    written = replace(bare, turns=(bare.turns[0]._replace(text=text),))
     assert prompt(written, PromptStyle.PREPARED)[0].text == text

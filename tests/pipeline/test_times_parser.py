@@ -182,6 +182,18 @@ def test_frames_of_a_variable_rate() -> None:
     assert spans("frames 3 to 3", frames=frames) == [(5.1, T)]
 
 
+def test_frames_that_the_video_does_not_have() -> None:
+    for text, reason in (
+        ("frames 12.5 to 20", Refusal.NOT_WHOLE),
+        ("frames 12 to 1000", Refusal.OUTSIDE),
+        ("frames 20 to 12", Refusal.REVERSED),
+        ("frame 12 to frame inf", Refusal.NOT_FINITE),
+    ):
+        found = read(text, frames=FRAMES)
+        assert isinstance(found, Failure), text
+        assert found.reason is reason, str(found)
+
+
 @pytest.mark.parametrize(
     "text", ["0.12 to 0.47 of the video", "0.12 - 0.47 (of the whole video)", "fractions: 0.12-0.47"]
 )

@@ -51,7 +51,7 @@ def test_each_region_mask_lies_on_its_own_frame(
     sample = dataclasses.replace(
         sample,
         regions=(track(video, (4, 12)), track(video, (2, 8, 14))),
-        turns=(dataclasses.replace(sample.turns[0], text="<region> or <region>?"), sample.turns[1]),
+        turns=(sample.turns[0]._replace(text="<region> or <region>?"), sample.turns[1]),
     )
     example = processor.training(sample, frames, epoch=0)
     assert example.region_frames.shape == (5, 3, 56, 56)

@@ -1,0 +1,149 @@
+"""``ufvideo verify`` and ``rebuild``: an artifact is what its record says, or what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import artifact
+from pipeline.board import survey
+from pipeline.config.load import load_plan
+from pipeline.errors import UserError
+from pipeline.rebuild import check_inputs, compare, plan_of
+from pipeline.storage import Location
+from pipeline.verify import open_artifact, verify
+from tests.datasets_prep.clips import write_clip
+from tests.integration.mini import ufvideo
+
+PLAN = {
+    "name": "small",
+    "storage": {"root": "store"},
+    "model": {"preset": "toy"},
+    "data": {
+        "rows_per_shard": 10,
+        "sources": [
+            {
+                "name": "talk",
+                "format": "llava_video",
+                "annotations": "talk.json",
+                "media": ["media"],
+                "select": {"count": 15},
+            }
+        ],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working folder in which a small dataset was prepared by the command itself."""
+    home = tmp_path_factory.mktemp("rebuild")
+    write_clip(home / "media" / "a.mp4")
+    turns = [[{"from": "human", "value": f"Q{n}?"}, {"from": "gpt", "value": "A"}] for n in range(25)]
+    rows = [{"video": "a.mp4", "conversations": talk} for talk in turns] + [{"video": "gone.mp4"}]
+    (home / "talk.json").write_text(json.dumps(rows))
+    (home / "small.yaml").write_text(yaml.safe_dump(PLAN))
+    done = ufvideo(home, "run", "small.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "page: card.html" in done.stdout
+    return home
+
+
+def dataset(home: Path) -> Path:
+    (found,) = (home / "store" / "prepare").iterdir()
+    return found
+
+
+def copied(made: Path, tmp_path: Path) -> Path:
+    shutil.copytree(made, tmp_path / "copy")
+    return dataset(tmp_path / "copy")
+
+
+def test_a_whole_one_is_verified(made: Path) -> None:
+    done = ufvideo(made, "verify", str(dataset(made)))
+    assert (done.returncode, done.stderr) == (0, done.stderr)
+    assert f"{dataset(made)} is whole: 2 files, digest " in done.stdout
+
+
+def test_every_kind_of_damage_is_named(made: Path, tmp_path: Path) -> None:
+    place = copied(made, tmp_path)
+    shard = place / "talk-00001.parquet"
+    content = shard.read_bytes()
+    shard.write_bytes(content[:-9] + b"x" + content[-8:])
+    (place / "talk-00000.parquet").unlink()
+    assert verify(Location.parse(place)).damage == (
+        "talk-00000.parquet is missing or altered",
+        "talk-00001.parquet is missing or altered",
+    )
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["sources"][0]["kept"] += 1
+    manifest["sources"][0]["rejected"] += 1
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    said = verify(Location.parse(place)).damage
+    assert any(d.startswith("manifest.json says digest") for d in said)
+    assert "rejects.parquet has 1 rows, the manifest counts 2" in said
+    done = ufvideo(made, "verify", str(place))
+    assert done.returncode == 1
+    assert "damaged: talk-00000.parquet is missing or altered" in done.stdout
+    with pytest.raises(UserError, match=r"holds no finished artifact \(no record.json\)"):
+        open_artifact(Location.parse(made / "media"))
+
+
+def test_the_plan_of_a_record_names_its_inputs_where_they_were(made: Path, tmp_path: Path) -> None:
+    found = open_artifact(Location.parse(dataset(made)))
+    plan = plan_of(found, Location.parse(tmp_path / "again"))
+    (source,) = plan.data.sources
+    assert source.annotations == str(made / "talk.json")
+    assert source.media == (str(made / "media"),)
+    board = survey(plan)
+    assert board.prints["prepare"] == found.record.fingerprint, "the same dataset is asked for"
+    check_inputs(found, board)
+
+    place = Location.parse(copied(made, tmp_path))
+    (made / "talk.json").touch()
+    other = artifact.load(place)
+    assert other is not None
+    text = (made / "talk.json").read_text()
+    try:
+        (made / "talk.json").write_text(text.replace("Q3?", "Q4?"))
+        with pytest.raises(UserError, match=r"data.sources\[talk\].annotations: .*has changed since"):
+            check_inputs(other, survey(plan))
+    finally:
+        (made / "talk.json").write_text(text)
+
+
+def test_differences_are_named_by_shard(made: Path, tmp_path: Path) -> None:
+    found = open_artifact(Location.parse(dataset(made)))
+    folder = dataset(made)
+    place = tmp_path / "again" / "prepare" / folder.name
+    shutil.copytree(folder, place)
+    plan = load_plan(str(made / "small.yaml"), [f"storage.root={tmp_path / 'again'}"])
+    plan = plan_of(found, Location.parse(tmp_path / "again")).model_copy(update={"storage": plan.storage})
+    assert compare(found, plan).differences == ()
+    manifest = json.loads((place / "manifest.json").read_text())
+    manifest["shards"][0]["sha256"] = "0" * 64
+    del manifest["shards"][1]
+    (place / "manifest.json").write_text(json.dumps(manifest))
+    record = json.loads((place / "record.json").read_text())
+    (place / "record.json").write_text(json.dumps(record | {"digest": "f" * 64}))
+    differences = compare(found, plan).differences
+    rows = manifest["shards"][0]["rows"]
+    assert f"talk-00000.parquet differs ({rows} rows, made again {rows})" in differences
+    assert "talk-00001.parquet was not made again" in differences
+    assert differences[-1].endswith("made again ffffffffffff")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_rebuilt_byte_for_byte(made: Path, tmp_path: Path) -> None:
+    place = copied(made, tmp_path)
+    done = ufvideo(made, "rebuild", str(place), "--into", str(tmp_path / "again"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "identical: digest " in done.stdout
+    (again,) = (tmp_path / "again" / "prepare").iterdir()
+    for shard in place.glob("*.parquet"):
+        assert (again / shard.name).read_bytes() == shard.read_bytes()
