@@ -15,7 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.containers import promised_bytes
+
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
+_MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
+_OTHER_FILES = frozenset({"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"})
 _CHUNK = 8  # frames decoded at a time, so that full-size pixels of a long request never lie in memory at once
 
 
@@ -84,8 +88,13 @@ def list_frames(folder: Path) -> tuple[str, ...]:
 
 
 def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
-    with _image(folder / names[0]) as image:
-        width, height = image.size
+    width, height = _image_size(folder / names[0])
+    for name in names:  # the headers alone are read
+        size = _image_size(folder / name)
+        if size != (width, height):
+            raise VideoError(
+                f"{folder / name}: is {size[1]}x{size[0]}, {names[0]} is {height}x{width} (height x width)"
+            )
     return VideoInfo(
         num_frames=len(names),
         fps=fps,
@@ -96,20 +105,36 @@ def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
     )
 
 
+def _image_size(path: Path) -> tuple[int, int]:
+    with _image(path) as image:
+        _check_size(path, *image.size)
+        return image.size
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > _MOST_PIXELS:
+        raise VideoError(f"{path}: a frame of {height}x{width} is more than any video has")
+
+
 def _scan(path: Path) -> tuple[list[float], float, str]:
     """Start of each shown frame and end of the last one, in seconds; and where the end is from."""
     with _open(path) as container:
         stream = container.streams.video[0]
         unit = float(stream.time_base)
         shown: list[tuple[int, int]] = []
+        count, torn = 0, False
         try:
             for packet in container.demux(stream):
+                if not packet.size:
+                    continue
+                count, torn = count + 1, packet.is_corrupt
                 when = packet.pts if packet.pts is not None else packet.dts
-                if packet.size and not packet.is_discard and when is not None:
+                if not packet.is_discard and when is not None:
                     shown.append((when, packet.duration or 0))
         except _av().FFmpegError as error:
             raise VideoError(f"{path}: packets are damaged ({_plain(error)})") from error
         rate = float(stream.average_rate or stream.guessed_rate or 0)
+        _check_whole(path, torn, missing=not stream.frames or stream.frames > count)
     if not shown:
         raise VideoError(f"{path}: holds no video frame")
     shown.sort()
@@ -125,10 +150,24 @@ def _scan(path: Path) -> tuple[list[float], float, str]:
     return starts, starts[-1] + last, source
 
 
+def _check_whole(path: Path, torn: bool, missing: bool) -> None:
+    """Raise VideoError for a file that was cut off: its times would be told of a part of what was annotated.
+
+    ``torn``: its last packet is not whole. ``missing``: its header does not say that all frames were there.
+    """
+    size, promised = path.stat().st_size, promised_bytes(path) if missing else 0
+    if torn or promised > size:
+        more = f", {size} of {promised} bytes are there" if promised > size else ""
+        raise VideoError(f"{path}: is cut off{more}")
+
+
 def _first_frame(path: Path) -> Any:
     with _open(path) as container:
+        stream = container.streams.video[0]
+        _check_size(path, stream.width, stream.height)
+        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # whatever the header says
         try:
-            frame = next(container.decode(container.streams.video[0]), None)
+            frame = next(container.decode(stream), None)
         except _av().FFmpegError as error:
             raise VideoError(f"{path}: the first frame does not decode ({_plain(error)})") from error
     if frame is None:
@@ -296,7 +335,9 @@ def _image(path: Path) -> Any:
 def _open(path: Path) -> Any:
     av = _av()
     try:
-        container = av.open(str(path), metadata_errors="ignore")
+        container = av.open(str(path), metadata_errors="ignore", options={"format_whitelist": _formats()})
+    except av.ArgumentError as error:  # also a format that is not among those
+        raise VideoError(f"{path}: no readable video, or a playlist of other files") from error
     except (av.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: no readable video ({_plain(error)})") from error
     if not container.streams.video:
@@ -311,6 +352,12 @@ def _av() -> Any:
 
     av.logging.set_level(av.logging.PANIC)
     return av
+
+
+@cache
+def _formats() -> str:
+    """All that FFmpeg reads but lists and streams: those name further files, which may lie anywhere."""
+    return ",".join(sorted(_av().formats_available - _OTHER_FILES))
 
 
 @cache

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.stages.finish import Finished
@@ -66,6 +67,7 @@ class Checker:
 
     def __init__(self, media: MediaTable, min_frames: int, seed: int) -> None:
         self._media, self._min_frames, self._seed = media, min_frames, seed
+        self._troubles = _troubles(media.table)
 
     def __call__(self, number: int, planned: PlannedChunk, unit: ReadUnit) -> Checked:
         """Check the chunk that the plan numbers ``number``."""
@@ -108,12 +110,7 @@ class Checker:
     def _warnings(self, made: Finished, at: int) -> Iterator[dict[str, Any]]:
         """What preparation would keep and a person should know."""
         sample = made.sample
-        seen = {n: self._media.table[n][at].as_py() for n in ("header_frames", "undecodable")}
-        if seen["undecodable"]:
-            yield {"finding": Finding.MEDIA_UNDECODABLE, "detail": seen["undecodable"]}
-        if seen["header_frames"] not in (0, sample.video.num_frames):
-            said = f"its header says {seen['header_frames']} frames, {sample.video.num_frames} are shown"
-            yield {"finding": Finding.HEADER_FRAMES, "detail": f"{sample.video.path}: {said}"}
+        yield from self._troubles.get(at, ())
         if made.clamped:
             said = f"a time was {made.outside_s:.3f} s outside and is clamped, as the plan says"
             yield {"finding": Finding.SPAN_CLAMPED, "detail": said, "outside_s": made.outside_s}
@@ -137,6 +134,22 @@ class Checker:
                 row["outside_s"] = finisher(draft).outside_s
             except RejectError:  # nothing of the span lies in the video, or something else is wrong as well
                 continue
+
+
+def _troubles(media: pa.Table) -> dict[int, list[dict[str, Any]]]:
+    """By row of INSPECTED_SCHEMA what is wrong with a medium that preparation takes; most have nothing."""
+    header, undecodable = media["header_frames"], media["undecodable"]
+    shown = pc.struct_field(media["video"], "num_frames")
+    other = pc.fill_null(pc.and_(pc.greater(header, 0), pc.not_equal(header, shown)), False)
+    out: dict[int, list[dict[str, Any]]] = {}
+    for row in pc.indices_nonzero(pc.not_equal(undecodable, "")).to_pylist():
+        said = undecodable[row].as_py()
+        out.setdefault(row, []).append({"finding": Finding.MEDIA_UNDECODABLE, "detail": said})
+    for row in pc.indices_nonzero(other).to_pylist():
+        video = media["video"][row].as_py()
+        said = f"{video['path']}: its header says {header[row]} frames, {video['num_frames']} are shown"
+        out.setdefault(row, []).append({"finding": Finding.HEADER_FRAMES, "detail": said})
+    return out
 
 
 def _finish(finisher: Finisher, item: Read) -> tuple[Finished | None, RejectError | None]:

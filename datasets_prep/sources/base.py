@@ -16,6 +16,9 @@ _PLAIN = re.compile(r"(?!\.)[^/\\\0-\x1f]+(?:/(?!\.)[^/\\\0-\x1f]+)*")
 # Python would also take 1_0 and the digits of other scripts for numbers.
 _DIGITS = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+LONG_TEXT = 10_000  # characters; what is shorter cannot keep a pattern busy for long
+_LONGEST_TEXT = 1 << 20  # no model reads as much, so something else got into the field
+_GAP = re.compile(r"\s{1000}")
 _SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
 
 
@@ -36,6 +39,16 @@ def text_field(raw: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
     return value
+
+
+def check_text(text: str, name: str) -> None:
+    """Raise RejectError for what is no text to train on, whatever the format: endless, torn, or with a NUL."""
+    if "\0" in text:
+        raise RejectError(Reason.MALFORMED, f"{name} holds a NUL character")
+    if len(text) > _LONGEST_TEXT:
+        raise RejectError(Reason.MALFORMED, f"{name} has {len(text)} characters")
+    if len(text) > LONG_TEXT and _GAP.search(text):
+        raise RejectError(Reason.MALFORMED, f"{name} holds a thousand blanks in a row")
 
 
 def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:

@@ -8,15 +8,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets_prep.draft import DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
+from datasets_prep.sources.base import LONG_TEXT, check_text
 from pipeline.schema.sample import Role
 
-_MARKER = re.compile(r"[ \t]*\n?[ \t]*<(?:video|image)>[ \t]*\n?[ \t]*")
+# Patterns that text of blanks alone cannot slow down: nothing is tried again at each of them.
+_MARKER = re.compile(r"(?<![ \t])[ \t]*+\n?[ \t]*+<(?:video|image)>[ \t]*+\n?[ \t]*+")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
 _FIRST = ("<video>\n", "<image>\n")
 _ORDER = (Role.USER, Role.ASSISTANT)
 _WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
-_LIKE_OPTIONS = re.compile(r"(?:^|\n)\s*\(?A[.):]")
-_OPTION = re.compile(r"^\s*\(?([A-Z])[.):]\)?\s*(.*?)\s*$")
+_LIKE_OPTIONS = re.compile(r"(?:^|\n)[^\S\n]*+\(?A[.):]")
+_OPTION = re.compile(r"\s*+\(?([A-Z])[.):]\)?\s*+(.*+)\s*+$")
+_ANSWER = re.compile(r"\s*+\(?([A-Z])(?:[.):]|\s*+$)\)?(.*+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,8 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
         text = turn.get("value") if isinstance(turn, dict) else None
         if not isinstance(text, str):
             raise RejectError(Reason.MALFORMED, f"turn {number} has no text in `value`")
+        if len(text) > LONG_TEXT:  # before any pattern looks at it
+            check_text(text, f"turn {number}")
         by = turn.get("from")
         role = _ROLES.get(by) if isinstance(by, str) else None
         if role is not _ORDER[number % 2]:
@@ -94,14 +99,14 @@ def options_in(question: str) -> tuple[str, ...]:
     for line in question.splitlines():
         option = _OPTION.match(line)
         if option and option[1] == chr(ord("A") + len(found)):
-            found.append(option[2])
+            found.append(option[2].rstrip())
     return tuple(found) if len(found) >= 2 else ()
 
 
 def option_text(option: str) -> str:
     """An option without its letter: ``(B) a red hat`` -> ``a red hat``."""
     found = _OPTION.match(option)
-    return found[2] if found else option.strip()
+    return found[2].rstrip() if found else option.strip()
 
 
 def answer_index(answer: str, choices: Sequence[str]) -> int:
@@ -109,7 +114,7 @@ def answer_index(answer: str, choices: Sequence[str]) -> int:
 
     Raises RejectError if it is none of them, or if letter and text name different options.
     """
-    found = re.match(r"^\s*\(?([A-Z])(?:[.):]|\s*$)\)?\s*(.*?)\s*$", answer, re.DOTALL)
+    found = _ANSWER.match(answer)
     texts = [_folded(c) for c in choices]
     if found and (index := ord(found[1]) - ord("A")) < len(choices):
         said = _folded(found[2])

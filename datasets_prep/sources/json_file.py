@@ -254,7 +254,7 @@ def _members(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
             file.seek(begin)
             head = file.read(min(end - begin, _LONGEST_KEY))
             found = _KEY.match(head)
-            name = _parse(found[1]) if found else None
+            name = _parse(found[1]) if found else ""
             if isinstance(name, Unparsed):
                 raise _broken(path, ValueError(f"the name at byte {begin}: {name.problem}"))
             if found:

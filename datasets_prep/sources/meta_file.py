@@ -13,7 +13,7 @@ from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.expression import segment, words_of
 from datasets_prep.sources.grouped import Group, pack, places
-from datasets_prep.sources.json_file import Chunk, Limits, load_value, members, open_annotations
+from datasets_prep.sources.json_file import Chunk, Limits, Unparsed, load_value, members, open_annotations
 from datasets_prep.sources.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.videos import VideoFilter
 from pipeline.config.data import SourceConfig, Use
@@ -130,7 +130,8 @@ class MetaFile:
             for name in [None] if expressions is None else expressions:
                 yield Record(key=key if name is None else f"{key}/{name}", raw=None, left_out=True)
         elif expressions is None:
-            yield Record(key=key, raw={"problem": "no `expressions`"})
+            problem = entry.problem if isinstance(entry, Unparsed) else "no `expressions`"
+            yield Record(key=key, raw={"problem": problem})
         else:
             tracks = None if files.masks is None else self.tracks(source, files, video, place)
             for name, expression in expressions.items():

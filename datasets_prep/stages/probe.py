@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
+import stat
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -55,9 +59,26 @@ def find_media(
                 raise RejectError(Reason.MEDIA_MISSING, str(error)) from error
             if place.exists():
                 return place, path
+    if other := _in_another_form(roots, resolve, candidates):
+        raise RejectError(
+            Reason.MEDIA_MISSING,
+            f"{candidates[0]} is there, but its name is written in another Unicode form ({other}); rename it",
+        )
     # Folders as the plan writes them: where they lie differs between machines.
     more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
     raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
+
+
+def _in_another_form(
+    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
+) -> str | None:
+    """The form in which a name is there that looks the same: file systems write é in one way or the other."""
+    for path in candidates:
+        for form in () if path.isascii() else ("NFC", "NFD"):
+            name = unicodedata.normalize(form, path)
+            if name != path and any(resolve(root).join(name).exists() for root in roots):
+                return form
+    return None
 
 
 def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps: float) -> VideoRef:
@@ -70,7 +91,10 @@ def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps:
         raise RejectError(Reason.MEDIA_UNREADABLE, f"{path} is a file where a folder of frames is expected")
     local = place.fetch_dir() if is_dir else place.fetch()
     try:
-        return _inspect(local, path, _frame_names(local, frames) if is_dir else (), folder_fps)
+        names = _frame_names(local, frames) if is_dir else ()
+        for file in [local / name for name in names] or [local]:
+            _check_file(file, _root_of(place, path) if is_dir and place.is_local else None)
+        return _inspect(local, path, names, folder_fps)
     except video.VideoError as error:
         # The message begins with the local path, which differs between machines.
         said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
@@ -82,6 +106,28 @@ def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps:
         raise
     except Exception as error:  # decoders have error classes of every kind
         raise unforeseen(error, path) from error
+
+
+def _check_file(file: Path, root: str | None) -> None:
+    """Raise OSError for what is no file, and for a link out of ``root``.
+
+    Whoever opens a named pipe waits for ever. (Of a path that an annotation gives, ``join`` has looked at links.)
+    """
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        said = os.strerror(number) if stat.S_ISDIR(mode) else "is no file but a pipe or a device"
+        raise OSError(number, said, str(file))
+    if root is not None and file.is_symlink():
+        real = os.path.realpath(file)
+        if not real.startswith(root.rstrip("/") + "/"):
+            raise OSError(errno.EPERM, "is a link that leaves the media folder", str(file))
+
+
+def _root_of(place: Location, path: str) -> str:
+    """The media folder below which a path was found, without links."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return os.path.realpath(place.uri.removesuffix("/" + "/".join(parts)))
 
 
 def _inspect(local: Path, path: str, names: tuple[str, ...], folder_fps: float) -> VideoRef:

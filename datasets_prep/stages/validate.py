@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datasets_prep.draft import Reason, RejectError
+from datasets_prep.sources.base import check_text
 from pipeline.config.data import Use
 from pipeline.schema import masks, temporal
 from pipeline.schema.sample import REGION, SEG, MaskTrack, Role, Sample, Task
 
 _LEFT_OVER = ("<video>", "<image>", "<TIME_STAMP>", "<TEMP-INPUT>", "<TEMP-OUTPUT>", "-OUTPUT>", "-INPUT>")
-_LONGEST_TEXT = 1 << 20  # characters of a turn; no model reads as much, so something else got into the field
 _ORDER = (Role.USER, Role.ASSISTANT)
 
 
@@ -18,6 +18,8 @@ def check(sample: Sample, use: Use, min_frames: int) -> None:
     _turns(sample, use)
     _counts(sample)
     _tracks(sample)
+    for number, choice in enumerate(sample.choices):
+        check_text(choice, f"option {number}")
     if sample.task is Task.CHOICE and not 0 <= sample.answer_index < len(sample.choices):
         raise RejectError(Reason.BAD_CHOICE, f"answer {sample.answer_index} of {len(sample.choices)} options")
 
@@ -36,10 +38,7 @@ def _turns(sample: Sample, use: Use) -> None:
             raise RejectError(Reason.TURNS, f"turn {number} is by {turn.role}")
         if not turn.text or turn.text.isspace():
             raise RejectError(Reason.TURNS, f"turn {number} is empty")
-        if len(turn.text) > _LONGEST_TEXT:
-            raise RejectError(Reason.MALFORMED, f"turn {number} has {len(turn.text)} characters")
-        if "\0" in turn.text:
-            raise RejectError(Reason.MALFORMED, f"turn {number} holds a NUL character")
+        check_text(turn.text, f"turn {number}")
         if ">" not in turn.text:
             continue
         left = next((word for word in _LEFT_OVER if word in turn.text), None)

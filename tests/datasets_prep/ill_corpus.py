@@ -88,16 +88,15 @@ def write_ill_corpus(root: Path) -> list[Json]:
         source = {"name": name, "format": fmt, "annotations": str(root / annotations), "media": media}
         return source | more
 
-    asked = [f"{word} {{expression}}?" for word in ("Where is", "Can you find", "Which pixels show", "Mask")]
+    words = ("Where is", "Can you find", "Which pixels show", "Mask")
+    asked = {"question_templates": [f"{word} {{expression}}?" for word in words]}
     return [
         entry("qa", "llava_video", "qa.jsonl", select={"count": 1}),  # the doctor reads all the same
         entry("grounding", "time_stamp", "grounding.json"),
         entry("clamped", "time_stamp", "clamped.json", outside_spans="clamp"),
         entry("boxes", "st_align", "boxes.json", keep_types=["tvg"]),
         entry("refer", "videorefer", "refer.json"),
-        entry(
-            "segment", "meta_expressions", "segment", media=[str(root / "frames")], question_templates=asked
-        ),
+        entry("segment", "meta_expressions", "segment", media=[str(root / "frames")], **asked),
         entry("twice", "llava_video", "twice"),
         entry("twice/x", "llava_video", "other.json"),
         entry("bench", "charades_sta", "bench.txt", use="benchmark", media=[str(root / "bench")]),

@@ -49,6 +49,7 @@ TOKENS = [
     "<TEMP-012>\n<TEMP-047>",
     "It starts at <TEMP-012> and ends at <TEMP-047>.",
     "start: <TEMP-012>, end: <TEMP-047>",
+    "<TEMP-005> - {<TEMP-012><TEMP-047>}",
     "between <TEMP-012> and <TEMP-047>",
     "<TEMP-12> to <TEMP-47>",  # spelled out, not as one token of the vocabulary
     "<think>First <TEMP-001><TEMP-002>?</think>{<TEMP-012><TEMP-047>}",
@@ -270,6 +271,8 @@ REFUSED = [
     ("None", Refusal.NO_TIME),
     ("The 2 men and 3 women play with 4 balls.", Refusal.NO_TIME),
     ("It lasts 8 seconds.", Refusal.NO_TIME),
+    ("For 8 seconds.", Refusal.NO_TIME),
+    ("32 frames", Refusal.NO_TIME),
     ("He runs for 5 to 10 seconds.", Refusal.NO_TIME),
     ("He falls 2-3 seconds later.", Refusal.NO_TIME),
     ("<think>maybe 3 to 5 seconds, or", Refusal.NO_TIME),  # cut off before the answer
@@ -279,6 +282,7 @@ REFUSED = [
     ("0:12", Refusal.ONE_TIME),
     ("12.5", Refusal.ONE_TIME),
     ("from 12 seconds to the end", Refusal.ONE_TIME),
+    ("From 12 seconds on he counts until 20.", Refusal.ONE_TIME),  # until the number 20
     ("Starts in <TEMP-005>. He walks. Starts in <TEMP-041>.", Refusal.NO_PAIR),
     ("At 0:12, 0:15 and 0:20", Refusal.NO_PAIR),
     ("- 0:12\n- 0:20", Refusal.NO_PAIR),

@@ -53,7 +53,7 @@ def _refer() -> Iterator[Kind]:
         ("an RLE of illegal characters", mask, _counts(lambda c: "é" + c), "not a character"),
         ("an RLE with a line break", mask, _counts(lambda c: c[:9] + "\n" + c[9:]), "not a character"),
         ("an RLE that ends in a number", mask, _counts(lambda c: c + "o"), "middle of a number"),
-        ("an RLE of one endless number", mask, _counts(lambda c: "o" * 3_000_000), "number"),
+        ("an RLE of one endless number", mask, _counts(lambda c: "o" * 3_000_000), "40 bits"),
         ("an RLE with a negative run", mask, _counts(lambda c: "O" + c), "negative"),
         ("an empty RLE", mask, _counts(lambda c: ""), "0 pixels"),
         ("an RLE of null", mask, _counts(lambda c: None), "null"),

@@ -45,6 +45,7 @@ def _link_out(place: Place) -> None:
 
 
 def _folder_linked_out(place: Place) -> None:
+    place.rename_video("folder/a.mp4")
     folder = place.video.parent
     shutil.move(folder, place.root / "outside")
     folder.symlink_to(place.root / "outside")
@@ -237,10 +238,10 @@ def _paths() -> Iterator[Kind]:
         ("a path with backslashes", bad, "academic_source\\a.mp4", "no path below"),
         ("a path with a NUL", bad, "a\0.mp4", "no path below"),
         ("an absolute path", GONE, "/etc/passwd", "none of"),
-        ("a URL", GONE, "https://example.org/a.mp4", "leaves this folder"),
-        ("a place on S3", GONE, "s3://bucket/a.mp4", "leaves this folder"),
+        ("a URL", GONE, "https://example.org/a.mp4", "none of"),
+        ("a place on S3", GONE, "s3://bucket/a.mp4", "none of"),
         ("a name of 300 letters", GONE, "a" * 300 + ".mp4", "none of"),
-        ("a path of a million letters", GONE, "a/" * 500_000 + "b.mp4", "none of"),
+        ("a path of a million letters", GONE, "a/" * 500_000 + "b.mp4", "a/a/a"),
         ("a folder of videos as the path", BAD, "academic_source", "holds no jpg"),
         ("an empty list of frames", bad, [], "empty list"),
         ("frames of several folders", bad, ["a/1.jpg", "b/1.jpg"], "2 folders"),
@@ -285,7 +286,7 @@ def _folders() -> Iterator[Kind]:
         ("a frame that is a folder", frame(instead(lambda f: f.mkdir())), BAD, "00003.jpg"),
         ("a frame that is a named pipe", frame(instead(os.mkfifo)), BAD, "00003.jpg"),
         ("a frame that links to itself", frame(instead(lambda f: f.symlink_to(f))), BAD, "00003.jpg"),
-        ("a frame that links out of the folder", frame(linked_out), BAD, "link"),
+        ("a frame that links out of the folder", frame(linked_out), BAD, "link that leaves the media folder"),
         ("a frame that climbs out", listed, GONE, "1 of 16 frames"),
     ):
         yield video(name, put, reason, detail, "segment")
