@@ -159,7 +159,7 @@ def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
 
 
 def spans_in(text: str, sample: Sample) -> tuple[TimeSpan, ...]:
-    """Every span written in an answer, reversed ones included.
+    """Every span written in an answer, reversed ones included; a token past the last bin makes none.
 
     Bins count the sample's clip where it has one, since that is all the model sees; seconds count the video.
     """
@@ -174,6 +174,7 @@ def spans_in(text: str, sample: Sample) -> tuple[TimeSpan, ...]:
             end_bin=end,
         )
         for start, end in temporal.read(text)
+        if max(start, end) <= temporal.LAST_BIN
     )
 
 
