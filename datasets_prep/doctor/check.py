@@ -186,7 +186,9 @@ def _said(draft: Draft, sample: Sample) -> int:
     Targets do not count: one expression with two targets is no second sample but a contradiction. Regions
     count as the source wrote them: which frame of one is kept depends on the key.
     """
-    spans = [[s.start_bin, s.end_bin] for s in (*sample.spans, *sample.question_spans)]
+    # To ask when something happens is another thing than to ask what happens then.
+    times = (sample.spans, sample.question_spans, sample.instants)
+    spans = [[[s.start_bin, s.end_bin] for s in part] for part in times]
     words = [sample.expression] if sample.expression else [[t.role, t.text] for t in sample.turns]
     regions = [track.masks for track in draft.regions]
     clip = [sample.clip.start_s, sample.clip.end_s] if sample.clip else []

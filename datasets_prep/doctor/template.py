@@ -8,6 +8,11 @@ TEMPLATE = """
 <span class="verdict {{ "bad" if not row.ok else "look" if row.tolerance >= 1 else "good" }}">
 {{- row | verdict }}</span>
 {%- endmacro %}
+{%- macro ticks(text) -%}
+{% for part in text.split("`") -%}
+{% if loop.index0 % 2 %}<span class="key">{{ part }}</span>{% else %}{{ part }}{% endif %}
+{%- endfor %}
+{%- endmacro %}
 {%- macro chips(counts) -%}
 {% for name, n in counts.items() %}<span class="chip">{{ name }} {{ n | number }}</span> {% endfor %}
 {%- endmacro %}
@@ -53,7 +58,7 @@ What is above the plan's tolerance comes first.</p>
 
 <div class="tiles">
 <div class="card tile {{ "good" if summary.ok else "bad" }}"><div class="what">verdict</div>
-<div class="value">{{ "fit" if summary.ok else summary.over | string + " too much" }}</div>
+<div class="value">{{ "fit" if summary.ok else "not fit" }}</div>
 <div class="from">{{ headline }}</div></div>
 <div class="card tile"><div class="what">records</div>
 <div class="value">{{ summary.sources | sum(attribute="records") | number }}</div>
@@ -135,7 +140,7 @@ encoding; look whether it is the same video.
 <div class="card"><dl class="words">
 {% for f in met %}
 <dt><span class="name">{{ f }}</span></dt>
-<dd><p>{{ words[f].means }}</p><p>{{ words[f].do }}</p></dd>
+<dd><p>{{ ticks(words[f].means) }}</p><p>{{ ticks(words[f].do) }}</p></dd>
 {% endfor %}
 </dl></div>
 {% else %}

@@ -23,7 +23,7 @@ WORDS = {
     ),
     F.MEDIA_UNREADABLE: Words(
         "undecodable videos",
-        "The file is no video, its packets are damaged, or its first frame does not decode.",
+        "The file is no video, was cut off, has damaged packets, or its first frame does not decode.",
         "Fetch it again; if it is as published, leave it rejected.",
     ),
     F.MEDIA_UNDECODABLE: Words(
@@ -33,9 +33,9 @@ WORDS = {
     ),
     F.HEADER_FRAMES: Words(
         "frame count of the header",
-        "The header promises another number of frames than the file holds: it was cut off, or its maker "
-        "counted otherwise. Frame numbers that were taken from the header do not fit.",
-        "Compare the file's size with the published one, and look at a few masks.",
+        "The header promises another number of frames than are shown: its maker counted otherwise, or an "
+        "edit list hides some. Frame numbers that were taken from the header do not fit.",
+        "Look at a few masks of these videos.",
     ),
     F.TOO_FEW_FRAMES: Words(
         "too few frames",
@@ -44,7 +44,7 @@ WORDS = {
     ),
     F.DUPLICATE_MEDIA: Words(
         "copies of a video",
-        "The same bytes lie in another place too.",
+        "The same bytes lie under another name too, or twice in this source.",
         "Harmless for training. Point `media` at one copy to save space and probing.",
     ),
     F.SPAN_OUTSIDE: Words(

@@ -18,6 +18,7 @@ _DIGITS = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
 LONG_TEXT = 10_000  # characters; what is shorter cannot keep a pattern busy for long
 _LONGEST_TEXT = 1 << 20  # no model reads as much, so something else got into the field
+_LONGEST_PATH = 4096  # no system opens a longer one, and looking for it takes the longer the longer it is
 _GAP = re.compile(r"\s{1000}")
 _SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
 
@@ -39,6 +40,12 @@ def text_field(raw: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
     return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its beginning, and what comes behind it in the message is still read."""
+    text = repr(value[:200] if isinstance(value, str) else value)
+    return text if len(text) <= 100 else f"{text[:90]} ..."
 
 
 def check_text(text: str, name: str) -> None:
@@ -68,11 +75,13 @@ def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
 def _file_or_folder(video: Any, folders: tuple[str, ...], folder_fps: float) -> Media:
     if not isinstance(video, str) or not video.strip():
         raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    if len(video) + max(map(len, folders), default=0) > _LONGEST_PATH:
+        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is too long for a path")
     if _PLAIN.fullmatch(video):  # by far the most, and there are millions
         return Media(candidates=(video, *[f"{f}/{video}" for f in folders if f]), folder_fps=folder_fps)
     parts = [p for p in video.split("/") if p not in ("", ".")]
     if ".." in parts or "\\" in video or "\0" in video or not parts:
-        raise RejectError(Reason.MALFORMED, f"`video` {video!r} is no path below a media folder")
+        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is no path below a media folder")
     if video.startswith("/"):
         paths = ["/".join(parts[at:]) for at in range(len(parts))]
     else:
@@ -105,9 +114,9 @@ def whole(value: Any, name: str) -> int:
             raise ValueError
         number = int(value)
     except (TypeError, ValueError, OverflowError):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number") from None
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number") from None
     if isinstance(value, bool) or (isinstance(value, float) and value != number):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no whole number")
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number")
     return number
 
 
@@ -118,7 +127,7 @@ def number(value: Any, name: str) -> float:
             raise ValueError
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number") from None
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number") from None
     if isinstance(value, bool) or result != result or abs(result) == float("inf"):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {value!r} is no number")
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number")
     return result

@@ -20,7 +20,7 @@ NOTHING = {"size": [HEIGHT, WIDTH], "counts": masks.empty(HEIGHT, WIDTH)}
 # By (source, finding): the last part of each key that must be told, and no other.
 EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "media_missing"): ["1"],
-    ("qa", "media_unreadable"): ["2"],
+    ("qa", "media_unreadable"): ["2", "20"],
     ("qa", "too_few_frames"): ["3"],
     ("qa", "media_undecodable"): ["4", "5"],
     ("qa", "header_frames"): ["6"],
@@ -33,7 +33,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "duplicate_sample"): ["17"],
     ("qa", "overlap_content"): ["18"],
     ("qa", "overlap_name"): ["19"],
-    ("qa", "broken_json"): ["20"],
+    ("qa", "broken_json"): ["21"],
     ("grounding", "span_reversed"): ["1"],
     ("grounding", "span_zero_length"): ["2"],
     ("grounding", "span_outside"): ["3", "4", "5"],
@@ -59,7 +59,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("bench", "overlap_name"): ["2"],
 }
 RECORDS = {
-    "qa": 21,
+    "qa": 22,
     "grounding": 7,
     "clamped": 5,
     "boxes": 2,
@@ -88,7 +88,7 @@ def write_ill_corpus(root: Path) -> list[Json]:
         source = {"name": name, "format": fmt, "annotations": str(root / annotations), "media": media}
         return source | more
 
-    words = ("Where is", "Can you find", "Which pixels show", "Mask")
+    words = ("Where is", "Can you find", "Which pixels show")
     asked = {"question_templates": [f"{word} {{expression}}?" for word in words]}
     return [
         entry("qa", "llava_video", "qa.jsonl", select={"count": 1}),  # the doctor reads all the same
@@ -114,7 +114,12 @@ def _media(root: Path) -> None:
     (media / "hole.mp4").write_bytes(data[:cut] + bytes(len(data) - cut))
     (media / "cut.mp4").write_bytes(data[:cut])
     write_folder(media / "stills", frames=3)
-    (media / "stills" / "00001.jpg").write_text("404")
+    still = media / "stills" / "00001.jpg"
+    still.write_bytes(still.read_bytes().partition(b"\xff\xda")[0])  # the header alone
+    lying = bytearray(write_clip(root / "honest.avi", frames=12, codec="mpeg4").read_bytes())
+    length = lying.index(b"strh") + 40
+    lying[length : length + 4] = (20).to_bytes(4, "little")
+    (media / "lying.avi").write_bytes(lying)
     write_clip(media / "b.mp4", frames=19)
     shutil.copy(media / "b.mp4", media / "copy.mp4")
     (media / "again").mkdir()
@@ -130,7 +135,7 @@ def _media(root: Path) -> None:
 
 
 def _talks(root: Path) -> None:
-    videos = ["b.mp4", "none.mp4", "bad.mp4", "one.mp4", "hole.mp4", "stills", "cut.mp4", "copy.mp4"]
+    videos = ["b.mp4", "none.mp4", "bad.mp4", "one.mp4", "hole.mp4", "stills", "lying.avi", "copy.mp4"]
     videos.append("again/b.mp4")
     rows: list[Any] = [{"video": v, "conversations": talk(f"What of {v}?", "A.")} for v in videos]
     rows.append({"video": "a.mp4", "conversations": talk("Q9?", "A.", "And?")})
@@ -141,7 +146,8 @@ def _talks(root: Path) -> None:
     rows.append({"video": "a.mp4", "conversations": talk("Where is it?", "It is [SEG].")})
     rows.append({"video": "a.mp4", "conversations": talk("When?", "From <TEMP-010> to <TEMP-020>.")})
     rows += [{"video": video, "conversations": talk("Twice?", "Yes.")} for video in ("a.mp4", "link.mp4")]
-    rows += [{"video": v, "conversations": talk("Q?", "A.")} for v in ("shared.mp4", "same_name.mp4")]
+    more = ("shared.mp4", "same_name.mp4", "cut.mp4")
+    rows += [{"video": v, "conversations": talk("Q?", "A.")} for v in more]
     (root / "qa.jsonl").write_text("\n".join([*map(json.dumps, rows), '{"broken']))
     (root / "twice").mkdir()
     for name, words in (("x", "Q x?"), ("y", "Q y?")):

@@ -112,7 +112,7 @@ def test_details_say_what_and_where(corpus: list[dict[str, Any]], tmp_path: Path
     def of(source: str, finding: str) -> list[str]:
         return [r["detail"] for r in rows if (r["source"], r["finding"]) == (source, finding)]
 
-    assert of("qa", "header_frames") == ["cut.mp4: its header says 20 frames, 12 are shown"]
+    assert of("qa", "header_frames") == ["lying.avi: its header says 20 frames, 12 are shown"]
     hole, stills = of("qa", "media_undecodable")
     assert re.match(r"hole\.mp4: .*do not decode", hole)
     assert stills.startswith("stills: 00001.jpg")

@@ -12,7 +12,7 @@ import numpy as np
 
 from datasets_prep.draft import Reason
 from tests.datasets_prep.clips import write_clip
-from tests.datasets_prep.damage.kinds import Kind, Place, Touches
+from tests.datasets_prep.damage.kinds import Kind, Place, Touches, dumps
 from tests.datasets_prep.damage.records import record, sets
 
 Put = Callable[[Place], object]
@@ -104,13 +104,13 @@ def _two_hours(path: Path) -> None:
     write_clip(path, frames=72, pts=[at * 10_000 for at in range(72)])
 
 
-def _in_front(path: Path) -> None:
-    """A video whose index stands in front of its pictures, then cut between two of them or within one."""
+def _in_front(path: Path, codec: str) -> None:
+    """A video of noise whose index stands in front of its pictures."""
     import av
 
     noise = np.random.default_rng(1)
     with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
-        stream = container.add_stream("mpeg4", rate=10)
+        stream = container.add_stream(codec, rate=10)
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         for _ in range(40):
             frame = av.VideoFrame.from_ndarray(noise.integers(0, 255, (48, 64, 3), np.uint8), format="rgb24")
@@ -125,7 +125,7 @@ def _cut(format_: str, packets: int, more: int) -> Callable[[Path], None]:
         import av
 
         whole = path.with_name(f"whole.{format_}")
-        _in_front(path)
+        _in_front(path, "libx264" if format_ == "flv" else "mpeg4")
         with av.open(str(path)) as old, av.open(str(whole), "w", format=format_) as new:
             stream = new.add_stream_from_template(old.streams.video[0])
             for packet in old.demux(video=0):
@@ -159,12 +159,12 @@ def _files() -> Iterator[Kind]:
     yield video("a link to nothing as the video", _video(lambda v: v.symlink_to("gone.mp4")), GONE)
     yield video("a link out of the media folder", _link_out, GONE, "link that leaves this folder")
     yield video("a folder linked out of the media folder", _folder_linked_out, GONE, "link that leaves")
-    yield video("a list of videos outside", _playlist("#EXTM3U\n#EXTINF:9,\n", "{}", "a.m3u8"), BAD, "playlist")
+    yield video("a list of videos outside", _playlist("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n", "{}", "a.m3u8"), BAD, "playlist")
     yield video("a list of videos beside", _beside("a.mp4"), BAD, "playlist")
     yield video("sound without pictures", _video(_only_sound), BAD, "no video stream")
     yield video("a video cut off before its index", _bytes(lambda b: b[: len(b) // 2]), BAD)
     for form in ("mp4", "matroska", "avi", "flv"):
-        yield video(f"{form} cut within a picture", _video(_cut(form, 20, 30)), BAD, "cut off")
+        yield video(f"{form} cut within a picture", _video(_cut(form, 20, 300)), BAD, "cut off")
     for form in ("mp4", "matroska", "avi"):
         yield video(f"{form} cut between pictures", _video(_cut(form, 20, 0)), BAD, "cut off")
     yield video("a whole video of another container", _video(_cut("matroska", 39, 10_000)), None)
@@ -241,7 +241,7 @@ def _paths() -> Iterator[Kind]:
         ("a URL", GONE, "https://example.org/a.mp4", "none of"),
         ("a place on S3", GONE, "s3://bucket/a.mp4", "none of"),
         ("a name of 300 letters", GONE, "a" * 300 + ".mp4", "none of"),
-        ("a path of a million letters", GONE, "a/" * 500_000 + "b.mp4", "a/a/a"),
+        ("a path of a million letters", bad, "a/" * 500_000 + "b.mp4", "too long for a path"),
         ("a folder of videos as the path", BAD, "academic_source", "holds no jpg"),
         ("an empty list of frames", bad, [], "empty list"),
         ("frames of several folders", bad, ["a/1.jpg", "b/1.jpg"], "2 folders"),
@@ -251,6 +251,7 @@ def _paths() -> Iterator[Kind]:
     ):
         yield record(name, reason, sets(video=path), detail)
     yield record("a folder that climbs out", GONE, sets(video="nowhere.mp4", data_source="../.."), "leaves this")
+    yield record("a folder of a million letters", bad, sets(data_source="a/" * 500_000), "too long for a path")
     yield record("an absolute folder", GONE, sets(video="passwd", data_source="/etc"), "leaves this")
 
 
@@ -273,7 +274,7 @@ def _folders() -> Iterator[Kind]:
     def listed(place: Place) -> None:
         meta = place.load(place.annotations)
         next(iter(meta["videos"].values()))["frames"][3] = "../../../../etc/hostname"
-        place.write(place.annotations, __import__("json").dumps(meta))
+        place.write(place.annotations, dumps(meta))
 
     for name, put, reason, detail in (
         ("no folder", lambda p: shutil.rmtree(p.video), GONE, "none of"),
@@ -282,7 +283,7 @@ def _folders() -> Iterator[Kind]:
         ("a frame without a byte", frame(instead(lambda f: f.touch())), BAD, "00003.jpg"),
         ("a first frame without a byte", frame(instead(lambda f: f.touch()), "00000.jpg"), BAD, "00000.jpg"),
         ("a frame cut in its header", frame(lambda p, f: p.write(f, f.read_bytes()[:99])), BAD, "00003.jpg"),
-        ("a frame of another size", frame(smaller), BAD, "00003.jpg is 48x64"),
+        ("a frame of another size", frame(smaller), BAD, "00003.jpg: is 48x64, 00000.jpg is 128x96"),
         ("a frame that is a folder", frame(instead(lambda f: f.mkdir())), BAD, "00003.jpg"),
         ("a frame that is a named pipe", frame(instead(os.mkfifo)), BAD, "00003.jpg"),
         ("a frame that links to itself", frame(instead(lambda f: f.symlink_to(f))), BAD, "00003.jpg"),

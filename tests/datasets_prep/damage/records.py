@@ -88,7 +88,7 @@ def _conversation() -> Iterator[Kind]:
     yield record("turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'")
     yield record("an empty answer", turns, _talk("Q?", " \n "), "turn 1 is empty")
     yield record("a NUL in a text", bad, _talk("Is \0 there?", "Yes."), "NUL")
-    yield record("ten million characters", bad, _talk("very " * 2_000_000, "Yes."), "9999999 characters")
+    yield record("ten million characters", bad, _talk("very " * 2_000_000, "Yes."), "10000000 characters")
     yield record("a hundred thousand line breaks", bad, _talk("Is " + "\n" * 100_000 + "?", "Yes."), "blanks in a row")
     yield record("blanks around a marker", None, _talk("<video>" + (" " * 900 + "x") * 10, "Yes."))
     yield record("a region where nothing is pointed at", Reason.REGION_COUNT, _talk("<region>?", "Yes."))
