@@ -19,7 +19,9 @@ from pipeline.containers import promised_bytes
 
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
 _MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
-_OTHER_FILES = frozenset({"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"})
+_OTHER_FILES = frozenset(
+    {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
+)
 _CHUNK = 8  # frames decoded at a time, so that full-size pixels of a long request never lie in memory at once
 
 

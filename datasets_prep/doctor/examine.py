@@ -22,7 +22,7 @@ from datasets_prep.run import find_records, look
 from datasets_prep.stages.choose import collect
 from datasets_prep.stages.media import MediaTable
 from datasets_prep.stages.read import read_chunk
-from datasets_prep.stages.spread import Everywhere, spread
+from datasets_prep.stages.spread import share, spread
 from datasets_prep.stages.units import PlannedChunk, ReadUnit, list_units
 from pipeline.config.data import PrepConfig, SelectConfig, Use
 from pipeline.config.doctor import DoctorConfig
@@ -93,11 +93,11 @@ def _check(
     chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], media: MediaTable, min_frames: int, seed: int
 ) -> tuple[dict[int, int], pa.Table, pa.Table]:
     """By chunk its number of records; all findings about single records; all traces, in order."""
-    table = Everywhere(media.table)
+    table = share(media.table)
 
     def one(piece: tuple[int, PlannedChunk]) -> pa.Table:
         number, planned = piece
-        checker = Checker(MediaTable(table.get()), min_frames, seed)
+        checker = Checker(MediaTable(table()), min_frames, seed)
         found = checker(number, planned, units[planned.unit])
         row = [[number], [found.records], [_packed(found.findings)], [_packed(found.traces)]]
         return pa.table(row, schema=_CHECKED)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from functools import lru_cache
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from datasets_prep.draft import Media, Reason, RejectError
@@ -49,7 +49,7 @@ def shown(value: Any) -> str:
 
 
 def check_text(text: str, name: str) -> None:
-    """Raise RejectError for what is no text to train on, whatever the format: endless, torn, or with a NUL."""
+    """Raise RejectError for what is no text to train on in any format: endless, torn, or with a NUL."""
     if "\0" in text:
         raise RejectError(Reason.MALFORMED, f"{name} holds a NUL character")
     if len(text) > _LONGEST_TEXT:

@@ -25,7 +25,13 @@ from pipeline.errors import UserError
 _HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
-_PACKED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
 
 
 class Unparsed:
@@ -88,7 +94,7 @@ def list_records(path: Path, chunk: Chunk) -> Iterator[Any]:
         file.seek(chunk.start)
         text = file.read(chunk.end - chunk.start)
     if chunk.detail == b"lines":
-        # A lone carriage return is a blank, as where the chunk was cut; ``splitlines`` would end a line there.
+        # A lone carriage return is a blank, as it was when the chunk was cut; for ``splitlines`` it is not.
         yield from map(_parse, filter(bytes.strip, text.split(b"\n")))
         return
     try:

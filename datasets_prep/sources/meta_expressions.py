@@ -41,7 +41,15 @@ class MetaExpressions(MetaFile):
 
     def locate(self, source: SourceConfig, files: Files) -> Locate:
         """The places of a video's annotations in mask_dict.json."""
-        everything = {m.name: (m.start, m.end) for m in members(files.masks)} if files.masks else {}
+        everything: dict[str, tuple[int, int]] = {}
+        for member in members(files.masks) if files.masks else ():
+            if member.name in everything:
+                raise UserError(
+                    str(files.masks),
+                    f"holds annotation {member.name} twice.",
+                    "Remove the one that is wrong.",
+                )
+            everything[member.name] = (member.start, member.end)
 
         def of_video(video: str, entry: Mapping[str, Any]) -> tuple[dict[str, tuple[int, int]], int]:
             wanted = {i for expression in entry["expressions"].values() for i in _ids(expression)}

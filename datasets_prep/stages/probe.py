@@ -111,7 +111,7 @@ def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps:
 def _check_file(file: Path, root: str | None) -> None:
     """Raise OSError for what is no file, and for a link out of ``root``.
 
-    Whoever opens a named pipe waits for ever. (Of a path that an annotation gives, ``join`` has looked at links.)
+    Whoever opens a named pipe waits for ever. (``join`` has looked at the links in an annotation's path.)
     """
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode):

@@ -76,7 +76,7 @@ def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
 
 
 def _records(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
-    """As many records as were counted when the file was cut, or a UserError: a row that vanished is no reject."""
+    """As many records as were counted when the file was cut, or a UserError: none goes without a word."""
     reader, count = READERS[unit.source.format], 0
     with readable(unit):
         for record in reader.records(unit.source, unit.files(), chunk):

@@ -53,21 +53,6 @@ def share(value: Any) -> Callable[[], Any]:
     return partial(ray.get, ray.put(value))
 
 
-class Everywhere:
-    """Something large that every piece of work reads: it goes to each node once, not along with each piece."""
-
-    def __init__(self, value: Any) -> None:
-        import ray
-
-        self._there = ray.put(value)
-
-    def get(self) -> Any:
-        """The value, on whatever node this is asked."""
-        import ray
-
-        return ray.get(self._there)
-
-
 def _set_up_ray_data() -> None:
     import ray.data
 

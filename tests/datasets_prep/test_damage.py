@@ -1,7 +1,8 @@
-"""Every kind of damage ends in rejects with a reason or in an error that names the fix, and in nothing else."""
+"""Every kind of damage ends in rejects with a reason, or in an error that names the fix."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -162,3 +163,73 @@ def judge(kind: Kind, whole: Made, made: Made) -> None:
         assert reject["reason"] == kind.reason, reject["detail"]
         assert kind.says in reject["detail"], reject["detail"]
         assert len(reject["detail"]) <= 400
+
+
+@pytest.mark.parametrize("name", ["talk", "refer", "seconds", "fractions"])
+@pytest.mark.parametrize("count", [None, 2])
+def test_all_damage_to_records_at_once(
+    name: str, count: int | None, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
+) -> None:
+    """A file of nothing but damaged records, the whole ones behind them: none costs another one."""
+    whole, place = undamaged(name), Place(tmp_path, corpora, name)
+    kinds = [k for m in (records, masks, media) for k in m.kinds() if k.corpus == name]
+    kinds = [k for k in kinds if k.touches is Touches.RECORD]
+    good = place.annotations.read_bytes()
+    lines: list[bytes] = []
+    for kind in kinds:
+        kind.put(place)
+        # Bytes that are no JSON keep their place: a record ends where the next one of the good file begins.
+        second = json.dumps(json.loads(good)[1]).encode()
+        text = place.annotations.read_bytes()
+        lines.append(text[1 : text.index(second)].rstrip(b", "))
+        place.write(place.annotations, good)
+    rest = [json.dumps(row).encode() for row in json.loads(good)]
+    place.write(place.annotations, b"[" + b",\n".join([*lines, *rest]) + b"]")
+    made = prepare(place, select={"count": count})
+    assert made.entry.read == len(kinds) + whole.entry.read
+    for at, kind in enumerate(kinds):
+        reject = made.rejects.get(f"{name}/{at}")
+        if count is None:
+            assert (reject or {}).get("reason") == kind.reason, kind.name
+        elif reject is not None:  # of samples that come late in the draw, nobody looks at the video
+            assert reject["reason"] == kind.reason, kind.name
+    if count is None:
+        moved = made.samples.filter(
+            pa.array([int(k.rpartition("/")[2]) >= len(kinds) for k in made.samples["key"].to_pylist()])
+        )
+        assert moved.drop_columns("key").equals(whole.samples.drop_columns("key"))
+    else:
+        assert made.entry.kept == count
+
+
+def test_an_expression_that_stands_twice_is_told(
+    corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
+) -> None:
+    """A parser would keep the last of the two, and count one expression less."""
+    whole, place = undamaged("segment"), Place(tmp_path, corpora, "segment")
+    text = place.annotations.read_text()
+    assert text.count('"1": {') == 3
+    place.write(place.annotations, text.replace('"1": {', '"0": {', 1))
+    made = prepare(place)
+    video = f"segment/{place.video.name}"
+    assert made.rejects[video]["reason"] == "malformed"
+    assert "'0' stands twice" in made.rejects[video]["detail"]
+    others = {k for k in whole.samples["key"].to_pylist() if k.startswith(video)}
+    assert made.without(set()) == whole.without(others)
+
+
+def test_a_file_that_changes_in_the_meantime_is_told(
+    corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(tmp_path, corpora, "talk")
+    choose = run.choose
+
+    def shorter(*given: Any, **more: Any) -> Any:
+        chosen = choose(*given, **more)
+        text = place.annotations.read_bytes()
+        place.write(place.annotations, text[: len(text) // 2])
+        return chosen
+
+    monkeypatch.setattr(run, "choose", shorter)
+    with pytest.raises(UserError, match=r"qa_processed\.json: (has \d+ records .*changed|is not whole JSON)"):
+        prepare(place)

@@ -43,16 +43,11 @@ def spread_here(
         yield work(pickle.loads(pickle.dumps(piece)))
 
 
-class Here:
-    def __init__(self, value: Any) -> None:
-        self.get = lambda: value
-
-
 @pytest.fixture
 def no_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "spread", spread_here)
     monkeypatch.setattr(work, "spread", spread_here)
-    monkeypatch.setattr(work, "Everywhere", Here)
+    monkeypatch.setattr(work, "share", lambda value: lambda: value)
     monkeypatch.setattr(command, "connect", lambda config: nullcontext())
 
 

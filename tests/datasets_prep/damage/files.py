@@ -124,7 +124,9 @@ def kinds() -> Iterator[Kind]:
     yield refused("a quote too few", _text(lambda b: b.replace(b'"gpt"', b'"gpt', 1)), _BROKEN)
     yield refused("empty file", _text(lambda b: b""), rf"{_FILE}: is empty.*Check the download")
     yield refused("blanks alone", _text(lambda b: b" \n" * 50), rf"{_FILE}: is empty")
-    yield refused("an array without records", _text(lambda b: b"[]"), "gave no sample: 0 read.*mend the source")
+    yield refused(
+        "an array without records", _text(lambda b: b"[]"), "gave no sample: 0 read.*mend the source"
+    )
     yield refused("UTF-16", _text(lambda b: b.decode().encode("utf-16")), _NEITHER)
     yield refused("gzip", _text(gzip.compress), rf"{_FILE}: is compressed .gzip.*[Uu]npack")
     yield refused("a picture", _text(lambda b: b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8), _NEITHER)
@@ -139,7 +141,9 @@ def kinds() -> Iterator[Kind]:
     )
     yield refused("missing file", _instead(lambda p: None), rf"{_FILE} does not exist.*Correct `annotations`")
     yield refused(
-        "an empty folder as the file", _instead(lambda p: p.annotations.mkdir()), "no file below .*correct `files`"
+        "an empty folder as the file",
+        _instead(lambda p: p.annotations.mkdir()),
+        "no file below .*correct `files`",
     )
     yield refused(
         "a link to itself", _instead(lambda p: p.annotations.symlink_to(p.annotations)), "does not exist"
@@ -148,7 +152,9 @@ def kinds() -> Iterator[Kind]:
         "a link to nothing", _instead(lambda p: p.annotations.symlink_to("gone.json")), "does not exist"
     )
     yield refused(
-        "a named pipe", _instead(lambda p: os.mkfifo(p.annotations)), rf"{_FILE}: is a named pipe.*Correct its path"
+        "a named pipe",
+        _instead(lambda p: os.mkfifo(p.annotations)),
+        rf"{_FILE}: is a named pipe.*Correct its path",
     )
     if os.path.exists("/proc/self/mem"):
         yield refused(
@@ -163,10 +169,14 @@ def kinds() -> Iterator[Kind]:
         as_user=True,
     )
     yield refused("lines that are no JSON", _lines(lambda lines, at: "{x}\n" * 30), _BROKEN)
-    yield refused("only a line that is no JSON", _lines(lambda lines, at: "{x}\n"), "holds no record that is JSON")
+    yield refused(
+        "only a line that is no JSON", _lines(lambda lines, at: "{x}\n"), "holds no record that is JSON"
+    )
 
     yield fine("byte-order mark", _text(lambda b: b"\xef\xbb\xbf" + b))
-    yield fine("blanks around everything", _text(lambda b: json.dumps(json.loads(b), indent=4).encode() + b"\r\n \n"))
+    yield fine(
+        "blanks around everything", _text(lambda b: json.dumps(json.loads(b), indent=4).encode() + b"\r\n \n")
+    )
     yield fine("JSON lines", _lines(_joined("\n")))
     yield fine("JSON lines with carriage returns", _lines(_joined("\r\n")))
     yield fine("JSON lines with blank lines", _lines(_joined("\n\n \r\n")))
@@ -178,7 +188,9 @@ def kinds() -> Iterator[Kind]:
     yield broken_line("a comma behind the last record", _text(lambda b: b.rstrip()[:-1] + b",]"), more=1)
     yield broken_line("two commas behind the last record", _text(lambda b: b.rstrip()[:-1] + b",,]"), more=2)
     yield broken_line("a bracket of the wrong kind", _text(lambda b: b.replace(b"}, {", b"], {", 1)))
-    yield broken_line("NUL bytes behind JSON lines", _lines(lambda ls, at: "\n".join(ls) + "\n" + "\0" * 99), more=1)
+    yield broken_line(
+        "NUL bytes behind JSON lines", _lines(lambda ls, at: "\n".join(ls) + "\n" + "\0" * 99), more=1
+    )
     yield broken_line("a line cut off", _lines(_line(lambda line: line[: len(line) // 2])))
     yield broken_line("two records on a line", _lines(_line(lambda line: line + line)))
     yield broken_line("a line in Python's notation", _lines(_line(lambda line: line.replace('"', "'"))))
@@ -193,15 +205,30 @@ def kinds() -> Iterator[Kind]:
     yield refused(
         "missing masks", lambda p: p.masks.unlink(), r"mask_dict\.json does not exist.*Correct `masks`", seg
     )
-    yield refused("a folder as masks", _directory_as_masks, r"mask_dict\.json: is a directory, not a file.*Correct its path", seg)
+    yield refused(
+        "a folder as masks",
+        _directory_as_masks,
+        r"mask_dict\.json: is a directory, not a file.*Correct its path",
+        seg,
+    )
+    yield refused(
+        "masks that stand twice",
+        _masks(lambda b: b.replace(b'"1":', b'"0":', 1)),
+        "holds annotation 0 twice",
+        seg,
+    )
     yield refused("expressions without videos", _text(lambda b: b"{}"), "has no object `videos`", seg)
     yield refused("videos in a list", _text(lambda b: b'{"videos": []}'), "has no object `videos`", seg)
 
-    yield refused("one file of several cut off", _truncated_member, r"action_count\.json: is not whole JSON", "choice")
+    yield refused(
+        "one file of several cut off", _truncated_member, r"action_count\.json: is not whole JSON", "choice"
+    )
     yield refused("a folder without files", _empty_folder, "no file below", "choice")
     yield fine("a loop of folders", _loop_of_folders, "choice")
     yield refused("a file under two names", _the_same_file_twice, r"copy\.json.*the same file", "choice")
     yield refused("a file name that is no UTF-8", _name_of_no_encoding, "is no UTF-8.*[Rr]ename", "choice")
     yield fine("a folder named like a file", _folder_named_like_a_file, "choice")
 
-    yield refused("a text file of another encoding", _text(lambda b: b.decode().encode("utf-16")), "charades", "lines")
+    yield refused(
+        "a text file of another encoding", _text(lambda b: b.decode().encode("utf-16")), "charades", "lines"
+    )

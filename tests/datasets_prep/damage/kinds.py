@@ -95,8 +95,8 @@ class Kind:
     """One kind of damage, and how it must end.
 
     ``refused`` is what the UserError must say. Else the touched samples become rejects of ``reason``, or with
-    ``reason`` None are still there, all of them. ``more`` records are read beyond those of the undamaged file,
-    and rejected for the same reason. ``says`` stands in the detail of every new reject.
+    ``reason`` None are still there, all of them. ``more`` records are read beyond those of the undamaged
+    file, and rejected for the same reason. ``says`` stands in the detail of every new reject.
     """
 
     name: str
@@ -111,7 +111,7 @@ class Kind:
 
 
 class Place:
-    """A copy of one corpus that may be damaged. Files are hard links, so they are replaced, never written to."""
+    """A copy of one corpus that may be damaged. Files are hard links: they are replaced, never written to."""
 
     def __init__(self, root: Path, corpora: Path, name: str) -> None:
         self.root, self.corpus = root, CORPORA[name]
@@ -185,7 +185,7 @@ class Raw(str):
 
 
 def dumps(value: Any) -> str:
-    """JSON with ``Raw`` parts; escapes for all that is not ASCII, NaN and lone surrogates as Python has them."""
+    """JSON with ``Raw`` parts, in ASCII; NaN and lone surrogates as Python writes them."""
     raw: list[Raw] = []
 
     def mark(item: Any) -> Any:

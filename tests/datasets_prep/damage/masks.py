@@ -15,7 +15,7 @@ _EXPRESSION = "0"  # of the first video; its mask is in mask_dict.json under thi
 
 
 def _mask(change: Callable[[dict[str, Any]], Any]) -> Change:
-    """The first mask of a row that points at one object; what ``change`` gives, or the RLE that it changed."""
+    """The first mask of a row: what ``change`` gives, or the RLE that it changed."""
 
     def changed(row: Any) -> None:
         entry = next(iter(row["annotation"][0].values()))
@@ -101,7 +101,12 @@ def _refer() -> Iterator[Kind]:
         ("an annotation in words", bad, sets(annotation="all of it"), "no list of objects"),
         ("a frame's mask in a list", bad, _entry([1, 2]), "no `segmentation`"),
         ("a frame without segmentation", bad, _entry({"mask": None}), "no `segmentation`"),
-        ("an object too many", count, lambda row: row["annotation"].append(row["annotation"][0]), "2 annotated"),
+        (
+            "an object too many",
+            count,
+            lambda row: row["annotation"].append(row["annotation"][0]),
+            "2 annotated",
+        ),
     ]
     for name, reason, change, detail in table:
         yield record(name, reason, change, detail, "refer")
@@ -169,7 +174,12 @@ def _segment() -> Iterator[Kind]:
     table: list[tuple[str, Reason | None, Callable[[Place], object], str]] = [
         ("an annotation that is nowhere", gone, _in_expression(sets(anno_id=[404])), "404 is not in"),
         ("annotations in an object", gone, _in_expression(sets(anno_id={"0": 0})), "is not in"),
-        ("an expression without annotations", bad, _in_expression(lambda e: e.pop("anno_id") and None), "anno_id"),
+        (
+            "an expression without annotations",
+            bad,
+            _in_expression(lambda e: e.pop("anno_id") and None),
+            "anno_id",
+        ),
         ("objects without annotations", bad, _in_expression(sets(anno_id=[])), "`anno_id` is empty"),
         ("an expression without words", bad, _in_expression(sets(exp="  ")), "`exp` is missing"),
         ("an expression that is a number", bad, _in_expression(sets(exp=5)), "`exp` is missing"),
@@ -179,7 +189,12 @@ def _segment() -> Iterator[Kind]:
         ("a mask too many", shifted, _in_masks(lambda m: [*m, None]), "17 masks for 16 frames"),
         ("masks that are no list", shifted, _in_masks(lambda m: {"0": m[0]}), "no masks for 16 frames"),
         ("masks of null", shifted, _in_masks(lambda m: Raw("null")), "no masks for 16 frames"),
-        ("a mask that is a number among masks", Reason.BAD_MASK, _in_masks(lambda m: [*m[:-1], 5]), "frame 15"),
+        (
+            "a mask that is a number among masks",
+            Reason.BAD_MASK,
+            _in_masks(lambda m: [*m[:-1], 5]),
+            "frame 15",
+        ),
         (
             "a mask of another size among masks",
             Reason.MASK_SIZE,

@@ -159,7 +159,12 @@ def _files() -> Iterator[Kind]:
     yield video("a link to nothing as the video", _video(lambda v: v.symlink_to("gone.mp4")), GONE)
     yield video("a link out of the media folder", _link_out, GONE, "link that leaves this folder")
     yield video("a folder linked out of the media folder", _folder_linked_out, GONE, "link that leaves")
-    yield video("a list of videos outside", _playlist("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n", "{}", "a.m3u8"), BAD, "playlist")
+    yield video(
+        "a list of videos outside",
+        _playlist("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n", "{}", "a.m3u8"),
+        BAD,
+        "playlist",
+    )
     yield video("a list of videos beside", _beside("a.mp4"), BAD, "playlist")
     yield video("sound without pictures", _video(_only_sound), BAD, "no video stream")
     yield video("a video cut off before its index", _bytes(lambda b: b[: len(b) // 2]), BAD)
@@ -168,7 +173,9 @@ def _files() -> Iterator[Kind]:
     for form in ("mp4", "matroska", "avi"):
         yield video(f"{form} cut between pictures", _video(_cut(form, 20, 0)), BAD, "cut off")
     yield video("a whole video of another container", _video(_cut("matroska", 39, 10_000)), None)
-    yield video("a video of one frame", _video(lambda v: write_clip(v, frames=1)), Reason.TOO_FEW_FRAMES, "1 frames")
+    yield video(
+        "a video of one frame", _video(lambda v: write_clip(v, frames=1)), Reason.TOO_FEW_FRAMES, "1 frames"
+    )
     yield video("a still image as the video", _video(_still), Reason.TOO_FEW_FRAMES, "1 frames")
     yield video("a picture too large to hold", _video(_bomb), BAD, "16000x16000")
     yield video("a video of two hours", _video(_two_hours), None)
@@ -247,11 +254,20 @@ def _paths() -> Iterator[Kind]:
         ("frames of several folders", bad, ["a/1.jpg", "b/1.jpg"], "2 folders"),
         ("frames outside", bad, ["../1.jpg", "../2.jpg"], "no path below"),
         ("numbers as frames", bad, [1, 2], "paths"),
-        ("frames in the place of a file", BAD, ["academic_source/Charades/27ECF00002.mp4/1.jpg"], "folder of frames"),
+        (
+            "frames in the place of a file",
+            BAD,
+            ["academic_source/Charades/27ECF00002.mp4/1.jpg"],
+            "folder of frames",
+        ),
     ):
         yield record(name, reason, sets(video=path), detail)
-    yield record("a folder that climbs out", GONE, sets(video="nowhere.mp4", data_source="../.."), "leaves this")
-    yield record("a folder of a million letters", bad, sets(data_source="a/" * 500_000), "too long for a path")
+    yield record(
+        "a folder that climbs out", GONE, sets(video="nowhere.mp4", data_source="../.."), "leaves this"
+    )
+    yield record(
+        "a folder of a million letters", bad, sets(data_source="a/" * 500_000), "too long for a path"
+    )
     yield record("an absolute folder", GONE, sets(video="passwd", data_source="/etc"), "leaves this")
 
 

@@ -52,13 +52,16 @@ def _form() -> Iterator[Kind]:
     yield record("Infinity in a field", broken, sets(score=float("inf")), "JSON")
     yield record("a number too large for a float", broken, sets(score=Raw("1e400")), "infinity")
     yield record("a lone surrogate in a text", broken, says(1, value="B. \ud83d"), "surrogate")
-    yield Kind(
-        name="bytes that are no UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8"
-    )
+    yield Kind(name="bytes that are no UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
     yield record("ten thousand brackets", broken, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "depth")
-    yield record("a name that stands twice", broken, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
     yield record(
-        "a name that stands twice in a turn", broken, says(1, value=Raw('"A.", "value": "B."')), "'value' stands twice"
+        "a name that stands twice", broken, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice"
+    )
+    yield record(
+        "a name that stands twice in a turn",
+        broken,
+        says(1, value=Raw('"A.", "value": "B."')),
+        "'value' stands twice",
     )
     yield record("a colon in a text and in a name", None, sets(**{'a": "b': '": ": \\": \\'}))
     yield record("an escape that JSON does not know", broken, sets(id=Raw(r'"\x41"')), "escape")
@@ -76,27 +79,41 @@ def _conversation() -> Iterator[Kind]:
     yield record("no conversation", bad, drops("conversations"), "`conversations` is no list")
     yield record("null as the conversation", bad, sets(conversations=None), "`conversations` is no list")
     yield record("a text as the conversation", bad, sets(conversations="Q? A."), "`conversations` is no list")
-    yield record("an object as the conversation", bad, sets(conversations={"0": 1}), "`conversations` is no list")
+    yield record(
+        "an object as the conversation", bad, sets(conversations={"0": 1}), "`conversations` is no list"
+    )
     yield record("an empty conversation", bad, sets(conversations=[]), "`conversations` is no list")
     yield record("a text as a turn", bad, sets(conversations=["Q?", "A."]), "turn 0 has no text")
     yield record("null as a text", bad, says(1, value=None), "turn 1 has no text")
     yield record("a number as a text", bad, says(0, value=3), "turn 0 has no text")
     yield record("a list as a text", bad, says(0, value=["Q?"]), "turn 0 has no text")
-    yield record("a question without an answer", turns, lambda r: r["conversations"].pop() and None, "no answer")
+    yield record(
+        "a question without an answer", turns, lambda r: r["conversations"].pop() and None, "no answer"
+    )
     yield record("an unknown speaker", turns, says(0, **{"from": "system"}), "turn 0 is by 'system'")
     yield record("a speaker that is no text", turns, says(0, **{"from": ["human"]}), "turn 0 is by")
-    yield record("turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'")
+    yield record(
+        "turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'"
+    )
     yield record("an empty answer", turns, _talk("Q?", " \n "), "turn 1 is empty")
     yield record("a NUL in a text", bad, _talk("Is \0 there?", "Yes."), "NUL")
     yield record("ten million characters", bad, _talk("very " * 2_000_000, "Yes."), "10000000 characters")
-    yield record("a hundred thousand line breaks", bad, _talk("Is " + "\n" * 100_000 + "?", "Yes."), "blanks in a row")
+    yield record(
+        "a hundred thousand line breaks", bad, _talk("Is " + "\n" * 100_000 + "?", "Yes."), "blanks in a row"
+    )
     yield record("blanks around a marker", None, _talk("<video>" + (" " * 900 + "x") * 10, "Yes."))
     yield record("a region where nothing is pointed at", Reason.REGION_COUNT, _talk("<region>?", "Yes."))
-    yield record("a left-over placeholder", Reason.PLACEHOLDERS, _talk("When?", "<TEMP-OUTPUT>"), "still holds")
+    yield record(
+        "a left-over placeholder", Reason.PLACEHOLDERS, _talk("When?", "<TEMP-OUTPUT>"), "still holds"
+    )
     yield record("an answer that is no option", Reason.BAD_CHOICE, says(1, value="Z."), "none of the")
     yield record("bins beyond the last one", Reason.SPAN_OUTSIDE, _talk("When?", "{<TEMP-120><TEMP-130>}"))
     yield record("bins that run backwards", Reason.SPAN_REVERSED, _talk("When?", "{<TEMP-050><TEMP-020>}"))
-    yield record("emoji and other scripts", None, says(0, value="Ist 😀 да 水 \u202e zu sehen?\nA. ja\nB. nein\nC. ?\nD. x"))
+    yield record(
+        "emoji and other scripts",
+        None,
+        says(0, value="Ist 😀 да 水 \u202e zu sehen?\nA. ja\nB. nein\nC. ?\nD. x"),
+    )
 
 
 def _talk(question: str, answer: str) -> Change:
@@ -140,7 +157,9 @@ def _times() -> Iterator[Kind]:
     ):
         change = sets(variables={"temporal_output_locations": values})
         yield record(name, reason, change, detail, "fractions")
-    yield record("a list as the variables", bad, sets(variables=[0.5, 0.9]), "`variables` is no object", "fractions")
+    yield record(
+        "a list as the variables", bad, sets(variables=[0.5, 0.9]), "`variables` is no object", "fractions"
+    )
     for name, reason, split, detail in (
         ("a clip of one number", bad, [3], "no pair"),
         ("a clip of text", bad, ["a", "b"], "no whole number"),
@@ -161,7 +180,9 @@ def _times() -> Iterator[Kind]:
     yield Kind(
         name="a line of another form",
         corpus="lines",
-        put=lambda p: p.write(p.annotations, "VIDEO START END\n" + p.annotations.read_text().split("\n", 1)[1]),
+        put=lambda p: p.write(
+            p.annotations, "VIDEO START END\n" + p.annotations.read_text().split("\n", 1)[1]
+        ),
         reason=Reason.MALFORMED,
         says="is not `VIDEO START END##sentence`",
     )

@@ -1,0 +1,180 @@
+"""No path in an annotation leads out of the media folders that the plan names."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from datasets_prep import run
+from datasets_prep.draft import RejectError
+from datasets_prep.sources.base import media_of
+from datasets_prep.stages.probe import find_media
+from pipeline.config.data import PrepConfig, SourceConfig
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from tests.datasets_prep.clips import write_clip, write_folder
+
+SECRET = "outside"
+_opened: list[str] = []
+_looking = False
+
+
+def _note(event: str, given: tuple[Any, ...]) -> None:
+    if _looking and event == "open" and isinstance(given[0], str | bytes | os.PathLike):
+        _opened.append(os.fsdecode(given[0]))
+
+
+sys.addaudithook(_note)  # it cannot be taken away again, but it can be told to look the other way
+
+
+@pytest.fixture
+def opened() -> Iterator[list[str]]:
+    """The files that are opened from here to the end of the test."""
+    global _looking
+    _opened.clear()
+    _looking = True
+    yield _opened
+    _looking = False
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A media folder with a video and a folder of frames, and beside it what is none of its business."""
+    write_clip(tmp_path / "media" / "deep" / "a.mp4")
+    write_folder(tmp_path / "media" / "stills")
+    write_clip(tmp_path / SECRET / "a.mp4")
+    write_folder(tmp_path / SECRET / "pictures")
+    (tmp_path / "media" / "link.mp4").symlink_to(tmp_path / SECRET / "a.mp4")
+    (tmp_path / "media" / "relative.mp4").symlink_to("../outside/a.mp4")
+    (tmp_path / "media" / "folder").symlink_to(tmp_path / SECRET)
+    (tmp_path / "media" / "within.mp4").symlink_to("deep/a.mp4")
+    write_folder(tmp_path / "media" / "torn")
+    (tmp_path / "media" / "torn" / "00002.jpg").unlink()
+    (tmp_path / "media" / "torn" / "00002.jpg").symlink_to(tmp_path / SECRET / "pictures" / "00002.jpg")
+    return tmp_path
+
+
+def hostile(home: Path) -> list[Any]:
+    """Values of ``video`` that would lead to what lies outside, if anybody followed them."""
+    away = str(home / SECRET)
+    return [
+        "../outside/a.mp4",
+        "deep/../../outside/a.mp4",
+        "./../outside/a.mp4",
+        "deep//..//..//outside/a.mp4",
+        f"{away}/a.mp4",
+        f"//{away}/a.mp4",
+        f"file://{away}/a.mp4",
+        f"concat:{away}/a.mp4",
+        "deep/a.mp4/../../../outside/a.mp4",
+        "..\\outside\\a.mp4",
+        "link.mp4",
+        "relative.mp4",
+        "folder/a.mp4",
+        "folder/pictures",
+        "folder",
+        "../outside",
+        "../outside/pictures",
+        ["../outside/pictures/00000.jpg", "../outside/pictures/00001.jpg"],
+        [f"{away}/pictures/00000.jpg"],
+        ["stills/../../outside/pictures/00000.jpg"],
+        "torn",
+        ["torn/00002.jpg", "torn/00003.jpg"],
+    ]
+
+
+def talk(video: Any, **more: Any) -> dict[str, Any]:
+    said = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
+    return {"video": video, "conversations": said, **more}
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("form", ["llava_video", "st_align", "time_stamp", "mvbench"])
+def test_nothing_outside_is_opened(form: str, home: Path, opened: list[str]) -> None:
+    rows = [talk(video) for video in hostile(home)]
+    if form == "llava_video":
+        rows += [
+            talk("a.mp4", data_source=f) for f in ("../outside", str(home / SECRET), "deep/../../outside")
+        ]
+    if form == "st_align":
+        rows += [{**talk(None), "image": video} for video in hostile(home)]
+    if form == "mvbench":
+        rows = [
+            {"video": r["video"], "question": "Q?", "candidates": ["a", "b"], "answer": "a"} for r in rows
+        ]
+    good = [{**rows[0], "video": video} for video in ("deep/a.mp4", "within.mp4", "stills")]
+    (home / "list.json").write_text(json.dumps([*rows, *good]))
+    fields = {
+        "name": "s",
+        "format": form,
+        "annotations": str(home / "list.json"),
+        "media": [str(home / "media")],
+    }
+    source = SourceConfig.model_validate(fields | {"use": "benchmark"})
+    out = Location.parse(home / "made")
+    manifest = run.build(PrepConfig(sources=(source,)), Location.parse, out, 1)
+    (entry,) = manifest.sources
+    assert (entry.kept, entry.rejected) == (len(good), len(rows))
+    reader = ShardReader(out)
+    assert {reader.sample("s", n).video.path for n in range(3)} == {"deep/a.mp4", "within.mp4", "stills"}
+    assert set(entry.rejects) <= {"malformed", "media_missing", "media_unreadable"}
+    real = {os.path.realpath(path) for path in opened if path.startswith("/")}
+    assert os.path.realpath(home / "media" / "deep" / "a.mp4") in real, "the test sees what is opened"
+    assert not [path for path in real if path.startswith(str(home / SECRET))]
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_names_of_videos_and_frames_lead_nowhere_else(home: Path, opened: list[str]) -> None:
+    """In ``meta_expressions`` a path is put together of the name of a video and those of its frames."""
+    away = str(home / SECRET / "pictures")
+    names = [f"{at:05d}" for at in range(6)]
+    videos = {
+        "stills": names,
+        "../outside/pictures": names,
+        away: names,
+        "folder/pictures": names,
+        "deep": ["../../outside/pictures/00000", *names[1:]],
+        "deep/": [f"{away}/00000", *names[1:]],
+        "torn": names,
+    }
+    made = {
+        video: {"frames": frames, "expressions": {"0": {"exp": "it", "anno_id": [1]}}}
+        for video, frames in videos.items()
+    }
+    (home / "anno").mkdir()
+    (home / "anno" / "meta_expressions.json").write_text(json.dumps({"videos": made}))
+    (home / "anno" / "mask_dict.json").write_text(json.dumps({"1": [None] * 6}))
+    source = SourceConfig(
+        name="s", format="meta_expressions", annotations=str(home / "anno"), media=(str(home / "media"),)
+    )
+    manifest = run.build(PrepConfig(sources=(source,)), Location.parse, Location.parse(home / "made"), 1)
+    assert (manifest.sources[0].kept, manifest.sources[0].rejected) == (1, len(videos) - 1)
+    assert not [p for p in opened if os.path.realpath(p).startswith(str(home / SECRET))]
+
+
+PARTS = st.sampled_from(
+    ["..", ".", "", "a", "deep", "folder", "link.mp4", "/", "\\", "\0", "~", "a.mp4", "outside", ":"]
+)
+PATHS = st.one_of(st.lists(PARTS, max_size=7).map("/".join), st.text(max_size=20))
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(video=st.one_of(PATHS, st.lists(PATHS, max_size=3)), folder=PATHS)
+def test_whatever_is_written_what_is_found_lies_below(video: Any, folder: str, home: Path) -> None:
+    root = home / "media"
+    try:
+        media = media_of(video, folder)
+        place, _ = find_media([str(root)], Location.parse, list(media.candidates))
+    except RejectError:
+        return
+    real = os.path.realpath(place.uri)
+    assert real == str(root) or real.startswith(f"{root}/")
+    assert all("/" not in name for name in media.frames)
