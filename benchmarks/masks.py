@@ -47,7 +47,7 @@ if __name__ == "__main__":
     main(
         "masks",
         f"{_COUNT} masks of {_HEIGHT} x {_WIDTH} to checked compressed RLE, each form against the time that "
-        "pycocotools takes to encode the same masks from arrays. Above 1 is faster than that; the aim is 0.77.",
+        "pycocotools takes to encode the same masks from arrays. Above 1 is faster; the aim is 0.77.",
         [
             Pair(
                 what=what,

@@ -28,7 +28,7 @@ _DETAILS = {
     Finding.DUPLICATE_KEY: "the key of record {record} of {file} in {source}",
     Finding.DUPLICATE_SAMPLE: "the video and the text of {key}",
     Finding.DUPLICATE_ELSEWHERE: "the video and the text of {key} in {source}",
-    Finding.DUPLICATE_MEDIA: "{own_uri} has the bytes of {uri}",
+    Finding.DUPLICATE_MEDIA: "{own_video} has the bytes of {uri}",
     Finding.OVERLAP_CONTENT: "the video is {video} of {source} as well, for example in {key}",
     Finding.OVERLAP_NAME: "{video} of {source} has the same name, for example in {key}",
 }
@@ -139,7 +139,7 @@ class Told:
             file=self.files[other[0]],
             video=self._video(like),
             uri=self._uri(like),
-            own_uri=self._uri(at),
+            own_video=self._video(at),
         )
         return {
             "chunk": chunk,

@@ -57,13 +57,13 @@ def spans_note(source: Source, row: Row) -> str:
     """How far outside the times of a source are, or nothing."""
     if row.outside is None:
         return ""
-    of = "a time" if row.outside.records == 1 else f"times of {row.outside.records:,} records"
-    are = "is" if row.outside.records == 1 else "are"
-    saved = "would be saved by clamping" if row.rejects else f"{are} clamped"
-    return (
-        f"{source.name}: {of} {saved}, outside by a median of {row.outside.median_s:.2f} s "
-        f"and {row.outside.max_s:.2f} s at most"
-    )
+    outside, one = row.outside, row.outside.records == 1
+    of = "a time" if one else f"times of {outside.records:,} records"
+    saved = "would be saved by clamping" if row.rejects else f"{'is' if one else 'are'} clamped"
+    far = f"{outside.max_s:.2f} s"
+    if not one:
+        far = f"a median of {outside.median_s:.2f} s and {far} at most"
+    return f"{source.name}: {of} {saved}, outside by {far}"
 
 
 def headline(summary: Summary) -> str:
@@ -77,7 +77,8 @@ def headline(summary: Summary) -> str:
 def _notes(summary: Summary, clean: list[str]) -> list[str]:
     notes = [note for s in summary.sources for row in s.rows if (note := spans_note(s, row))]
     if shared := summary.overlaps_in_all:
-        notes.append(f"{shared:,} videos are in training and in a benchmark, by content or by name")
+        are = "video is" if shared == 1 else "videos are"
+        notes.append(f"{shared:,} {are} in training and in a benchmark, by content or by name")
     if clean:
         notes.append(f"nothing found in {', '.join(clean)}")
     records, samples = (sum(getattr(s, n) for s in summary.sources) for n in ("records", "samples"))

@@ -22,3 +22,19 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(run, "spread", here)
     monkeypatch.setattr(run, "share", lambda value: lambda: value)
+
+
+@pytest.fixture
+def doctor_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Likewise the pieces of an examination."""
+    from tests.datasets_prep.doctor_here import do_without_ray
+
+    do_without_ray(monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def ill(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """Sources with one of every defect that the doctor looks for."""
+    from tests.datasets_prep.ill_corpus import write_ill_corpus
+
+    return write_ill_corpus(tmp_path_factory.mktemp("ill"))

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import resource
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,7 @@ from tests.datasets_prep.damage.kinds import CORPORA, Kind, Place, Touches
 
 pytestmark = [pytest.mark.usefixtures("without_ray"), pytest.mark.timeout(120)]
 SEED = 3
+NOBODY = 65_534
 WORST_S, WORST_MB = 30, 400  # of one preparation with a handful of videos, on a busy machine
 
 KINDS = [kind for module in (files, records, masks, media) for kind in module.kinds()]
@@ -53,7 +56,7 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def corpora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The demo corpora at their smallest. No case may change them: each works on links."""
     root = tmp_path_factory.mktemp("corpora")
     demo = DemoConfig(
@@ -123,11 +126,18 @@ def touched(kind: Kind, whole: Made) -> set[str]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 def test_damage(kind: Kind, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path) -> None:
-    if kind.as_user and os.getuid() == 0:
-        pytest.skip("rights do not stop the superuser")
     whole = undamaged(kind.corpus)
-    place = Place(tmp_path, corpora, kind.corpus)
+    if kind.as_user and os.getuid() == 0:
+        with as_nobody() as folder:
+            try_out(kind, whole, Place(folder, corpora, kind.corpus), folder)
+    else:
+        try_out(kind, whole, Place(tmp_path, corpora, kind.corpus), tmp_path)
+
+
+def try_out(kind: Kind, whole: Made, place: Place, folder: Path) -> None:
     kind.put(place)
+    if kind.as_user and os.getuid() == 0:
+        os.seteuid(NOBODY)
     begun, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if kind.refused:
         with pytest.raises(UserError) as caught:
@@ -136,11 +146,23 @@ def test_damage(kind: Kind, corpora: Path, undamaged: Callable[[str], Made], tmp
         assert re.search(kind.refused, said), said
         assert caught.value.fix, "an error without a way out"
         assert "\n" not in said
-        assert not (tmp_path / "made" / MANIFEST).exists()
+        assert not (folder / "made" / MANIFEST).exists()
     else:
         judge(kind, whole, prepare(place))
     assert time.monotonic() - begun < WORST_S
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < WORST_MB * 1024
+
+
+@contextmanager
+def as_nobody() -> Iterator[Path]:
+    """A folder of a user without rights, whom the superuser may be in it, but not after it."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chown(name, NOBODY, NOBODY)
+        os.chmod(name, 0o777)
+        try:
+            yield Path(name)
+        finally:
+            os.seteuid(0)
 
 
 def judge(kind: Kind, whole: Made, made: Made) -> None:

@@ -164,7 +164,7 @@ def kinds() -> Iterator[Kind]:
         )
     yield refused(
         "a file without the right to read it",
-        lambda p: p.annotations.chmod(0),
+        lambda p: p.forbid(p.annotations),
         rf"{_FILE}: cannot be opened \(Permission denied\)",
         as_user=True,
     )

@@ -107,7 +107,7 @@ class Kind:
     says: str = ""
     touches: Touches = Touches.RECORD
     more: int = 0
-    as_user: bool = False  # rights do not stop the superuser
+    as_user: bool = False  # rights do not stop the superuser, so it is tried as somebody else
 
 
 class Place:
@@ -137,6 +137,11 @@ class Place:
         """Replace a file by another one of its name."""
         path.unlink(missing_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    def forbid(self, path: Path) -> None:
+        """A file that its owner must not read: a copy, for rights belong to all links of a file."""
+        self.write(path, path.read_bytes())
+        path.chmod(0)
 
     @property
     def rows(self) -> list[Any]:

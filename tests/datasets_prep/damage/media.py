@@ -182,7 +182,7 @@ def _files() -> Iterator[Kind]:
     yield Kind(
         name="a video without the right to read it",
         corpus="talk",
-        put=lambda place: place.video.chmod(0),
+        put=lambda place: place.forbid(place.video),
         reason=BAD,
         touches=Touches.VIDEO,
         as_user=True,

@@ -1,0 +1,174 @@
+"""What the doctor makes of what it found: tolerances, exit codes, the report, the real command."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from datasets_prep.doctor.words import WORDS
+from datasets_prep.draft import Reason
+from pipeline.config.doctor import OWN_TOLERANCE, DoctorConfig, Finding
+from pipeline.config.load import load_plan
+from pipeline.errors import UserError
+from pipeline.plan import fingerprints, steps
+from tests.datasets_prep.doctor_here import Sources, doctor, told, write_plan
+from tests.datasets_prep.ill_corpus import EXPECTED, talk
+
+REPO = Path(__file__).resolve().parents[2]
+here = pytest.mark.usefixtures("doctor_here")
+
+
+@here
+def test_tolerances_decide(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def judged(sources: Sources, *sets: str) -> int:
+        return doctor(write_plan(tmp_path, sources), tmp_path / "out", *sets)
+
+    refer = [s for s in ill if s["name"] == "refer"]
+    assert judged(refer) == 1
+    assert judged(refer, "doctor.tolerance=0.22") == 1  # two of nine have a mask of the wrong size
+    assert judged(refer, "doctor.tolerance=0.23") == 0
+    assert judged(refer, "doctor.tolerance=0.12") == 1
+    assert judged(refer, "doctor.tolerance=0.12", "doctor.allow.mask_size=0.5") == 0
+    assert "The plan puts up with all of it." in capsys.readouterr().out
+    # Some masks are empty in any set of videos; that is shown, and fails nothing until a plan says so.
+    assert judged(refer, "doctor.tolerance=0.23", "doctor.allow.masks_partly_empty=0") == 1
+    assert judged(refer, "doctor.tolerance=1", "data.max_reject_share=0.7") == 0
+    assert judged(refer, "doctor.tolerance=1", "data.max_reject_share=0.6") == 1
+    assert "66.7% would be" in " ".join(capsys.readouterr().out.split())
+    boxes = [s for s in ill if s["name"] == "boxes"]
+    assert judged(boxes, "doctor.tolerance=0.5") == 0  # one of two: the share itself is allowed
+    assert judged(boxes, "doctor.tolerance=0.49") == 1
+    overlap = [s for s in ill if s["name"] in ("qa", "bench")]
+    assert judged(overlap, "doctor.tolerance=1") == 1
+    assert judged(overlap, "doctor.tolerance=1", "doctor.allow.overlap_content=1") == 0
+    bench = [s for s in ill if s["name"] == "bench"]
+    assert judged(bench) == 0
+    assert "nothing found in bench" in capsys.readouterr().out
+
+
+@here
+def test_a_source_without_a_sample_is_too_much(tmp_path: Path, ill: Sources) -> None:
+    (tmp_path / "none.json").write_text("[]")
+    (tmp_path / "lost.json").write_text(json.dumps([{"video": "x.mp4"}]))
+    (tmp_path / "blind.json").write_text(json.dumps([{"conversations": talk("Q?", "A.")}]))
+    for name in ("none", "lost", "blind"):
+        source = ill[0] | {"name": name, "annotations": str(tmp_path / f"{name}.json")}
+        plan = write_plan(tmp_path, [source], doctor={"tolerance": 1})
+        assert doctor(plan, tmp_path / name) == 1
+        assert "would become a sample" in (tmp_path / name / "table.txt").read_text()
+        assert "would become a sample" in (tmp_path / name / "doctor.html").read_text()
+
+
+@here
+def test_a_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path, ill: Sources) -> None:
+    row = {"video": "<b>.mp4", "conversations": talk("Q?", "A.")}
+    (tmp_path / "odd.json").write_text(json.dumps([row]))
+    source = ill[0] | {"name": "odd", "annotations": str(tmp_path / "odd.json")}
+    doctor(write_plan(tmp_path, [source]), tmp_path / "out")
+    page = (tmp_path / "out" / "doctor.html").read_text()
+    assert "&lt;b&gt;.mp4 lies in none of" in page
+    assert "<b>.mp4" not in page
+    assert not re.search(r"(?:src|href)=\"(?!#)", page)
+    assert "http" not in page
+
+
+@here
+def test_users_mistakes(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan, out = write_plan(tmp_path, ill), tmp_path / "out"
+    assert doctor(plan, out, "doctor.allow.media_mising=0") == 2
+    assert "unknown finding media_mising. Did you mean media_missing?" in capsys.readouterr().err
+    cut = tmp_path / "cut.json"
+    cut.write_text('[{"video": ')
+    assert doctor(plan, out, f"data.sources.0.annotations={cut}") == 2
+    assert "cut.json: is not whole JSON" in capsys.readouterr().err
+    assert not (out / "summary.json").exists()
+
+
+@here
+def test_a_report_is_whole_or_not_there(
+    ill: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, out = write_plan(tmp_path, ill), tmp_path / "out"
+    doctor(plan, out)
+    monkeypatch.setattr("datasets_prep.doctor.write.text", lambda summary: 1 / 0)
+    assert doctor(plan, out) == 1
+    assert not (out / "summary.json").exists()
+
+
+# ----------------------------------------------------------------------------------------------- plan
+
+
+def test_the_doctor_bears_on_no_fingerprint(ill: Sources, tmp_path: Path) -> None:
+    path = str(write_plan(tmp_path, ill))
+    plain = load_plan(path)
+    other = load_plan(path, ["doctor.tolerance=0.5", "doctor.allow.turns=1", "doctor.decode_frames=9"])
+    assert plain.doctor != other.doctor
+    assert fingerprints(steps(plain), {}) == fingerprints(steps(other), {})
+
+
+def test_every_finding_has_a_name_words_and_a_place_in_the_guide() -> None:
+    assert {str(reason) for reason in Reason} <= {str(finding) for finding in Finding}
+    assert set(WORDS) == set(Finding)
+    guide = (REPO / "docs" / "doctor.md").read_text()
+    assert [f for f in Finding if f"`{f}`" not in guide] == []
+
+
+def test_tolerances_of_single_findings() -> None:
+    config = DoctorConfig.model_validate({"tolerance": 0.2, "allow": {"overlap_name": 0.1}})
+    assert config.tolerance_of(Finding.TURNS) == 0.2
+    assert config.tolerance_of(Finding.OVERLAP_CONTENT) == OWN_TOLERANCE[Finding.OVERLAP_CONTENT] == 0
+    assert config.tolerance_of(Finding.OVERLAP_NAME) == 0.1
+    with pytest.raises(ValueError, match="less than or equal to 1"):
+        DoctorConfig.model_validate({"allow": {"turns": 5}})
+
+
+# ------------------------------------------------------------------------------------------- command
+
+
+def ufvideo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "UFVIDEO_"))}
+    environment = kept | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "pipeline", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=environment,
+        timeout=280,
+    )
+
+
+def test_corpora_that_are_not_made_yet(plan_file: Path) -> None:
+    done = ufvideo("doctor", str(plan_file), cwd=REPO)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ")
+    assert f"ufvideo run {plan_file} --until corpora" in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
+    """As a Ray job: the same findings, the table, where the report lies, exit code 1."""
+    plan = write_plan(tmp_path, ill)
+    done = ufvideo("doctor", str(plan), cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "checking records: " in done.stdout
+    (out,) = (tmp_path / "store" / "doctor").iterdir()
+    assert told(out) == EXPECTED
+    assert f"Findings: {out}/findings.parquet" in done.stdout
+    assert f"Page:     {out}/doctor.html" in done.stdout
+    assert f"then ufvideo doctor {plan}" in done.stdout
+    assert (out / "table.txt").read_text().strip() in done.stdout
+
+
+def test_a_relative_folder_for_the_report_is_refused_on_a_cluster(ill: Sources, tmp_path: Path) -> None:
+    from pipeline import doctor as commands
+
+    plan = load_plan(str(write_plan(tmp_path, ill)), ["ray.dashboard=http://127.0.0.1:9"])
+    with pytest.raises(UserError, match="--out: here: is relative"):
+        commands.doctor(plan, "ill.yaml", "here")

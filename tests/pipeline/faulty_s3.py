@@ -1,0 +1,125 @@
+"""A proxy in front of an S3 server that spoils some of the requests that go through it."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
+
+
+class Fault(Enum):
+    """What becomes of a request."""
+
+    SLOW_DOWN = "503"
+    INTERNAL = "500"
+    DROPPED = "dropped"  # the connection ends without an answer
+    CUT = "cut"  # it ends in the middle of the answer's body
+
+
+@dataclass
+class Plan:
+    """Which requests are spoiled: those of which ``wanted(method, path)`` is true, ``times`` each.
+
+    A request is known by method, path and range, so that ``times`` is per thing that is asked, not in all.
+    """
+
+    fault: Fault
+    times: int
+    wanted: Callable[[str, str], bool] = lambda method, path: True
+
+    def __post_init__(self) -> None:
+        self._seen: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self.spoiled = 0
+
+    def spoils(self, method: str, path: str) -> bool:
+        """Whether this request is one of them; counts it."""
+        with self._lock:
+            if not self.wanted(method, path) or self._seen.get(f"{method} {path}", 0) >= self.times:
+                return False
+            self._seen[f"{method} {path}"] = self._seen.get(f"{method} {path}", 0) + 1
+            self.spoiled += 1
+            return True
+
+
+@contextmanager
+def faulty(server: str, plan: Plan) -> Iterator[str]:
+    """The URL of a proxy in front of ``server``."""
+
+    class Handler(_Handler):
+        behind = urlsplit(server).netloc
+        faults = plan
+
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    proxy.daemon_threads = True
+    thread = threading.Thread(target=proxy.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
+    finally:
+        proxy.shutdown()
+        proxy.server_close()
+        thread.join()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    behind: str
+    faults: Plan
+
+    def _answer(self) -> None:
+        body = self._body()
+        spoilt = self.faults.spoils(self.command, self.path)
+        fault = self.faults.fault
+        if spoilt and fault is Fault.DROPPED:
+            self.close_connection = True
+            return
+        if spoilt and fault is not Fault.CUT:
+            code = "SlowDown" if fault is Fault.SLOW_DOWN else "InternalError"
+            text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>of the test</Message></Error>"
+            self._send(int(fault.value), {"Content-Type": "application/xml"}, text.encode())
+            return
+        connection = http.client.HTTPConnection(self.behind, timeout=60)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "transfer-encoding")}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        content = answer.read()
+        kept = {k: v for k, v in answer.getheaders() if k.lower() not in _HOP}
+        length = answer.getheader("Content-Length")
+        connection.close()
+        self._send(answer.status, kept, content, length, cut=spoilt and self.command == "GET")
+
+    def _body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        parts = []
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            parts.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(parts)
+
+    def _send(
+        self, status: int, headers: dict[str, str], content: bytes, length: str | None = None, cut: bool = False
+    ) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        said = length if self.command == "HEAD" and length is not None else str(len(content))
+        self.send_header("Content-Length", said)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content[: len(content) // 2] if cut else content)
+        self.close_connection = self.close_connection or cut
+
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
