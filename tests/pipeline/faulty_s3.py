@@ -87,7 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(int(fault.value), {"Content-Type": "application/xml"}, text.encode())
             return
         connection = http.client.HTTPConnection(self.behind, timeout=60)
-        headers = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", "transfer-encoding")}
+        dropped = ("connection", "transfer-encoding")
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in dropped}
         connection.request(self.command, self.path, body, headers)
         answer = connection.getresponse()
         content = answer.read()
@@ -107,7 +108,12 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(parts)
 
     def _send(
-        self, status: int, headers: dict[str, str], content: bytes, length: str | None = None, cut: bool = False
+        self,
+        status: int,
+        headers: dict[str, str],
+        content: bytes,
+        length: str | None = None,
+        cut: bool = False,
     ) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
