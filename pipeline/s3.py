@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,8 +40,15 @@ def filesystem() -> Any:
 
 @contextmanager
 def readable_errors(uri: str) -> Iterator[None]:
-    """Turn what a user can mend (credentials, endpoint, bucket, rights) into UserError."""
+    """Turn what a user can mend (credentials, endpoint, bucket, rights, a server that fails) into UserError.
+
+    All that comes here was tried several times. A file that is not there stays FileNotFoundError, and what
+    the local disk says while a file is copied stays OSError.
+    """
+    import aiohttp
     import botocore.exceptions as boto
+
+    broken_off = (boto.ConnectionError, boto.HTTPClientError, boto.IncompleteReadError, aiohttp.ClientError)
 
     try:
         yield
@@ -50,15 +58,64 @@ def readable_errors(uri: str) -> Iterator[None]:
             "there are no S3 credentials.",
             "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
         ) from None
-    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.ConnectionClosedError) as error:
+    except (*broken_off, TimeoutError) as error:
         raise UserError(
-            uri, f"the S3 server does not answer ({error}).", "Check AWS_ENDPOINT_URL and the network."
-        ) from None
-    except PermissionError as error:
-        raise UserError(
-            uri, f"the S3 server refuses access ({error}).", "Check the credentials and the bucket's policy."
+            uri,
+            f"the S3 server does not answer ({_plain(error)}).",
+            "Check AWS_ENDPOINT_URL and the network, then run the same command to go on.",
         ) from None
     except FileNotFoundError as error:
         if "bucket does not exist" in str(error).lower():
             raise UserError(uri, "the bucket does not exist.", "Create it, or name another one.") from None
         raise
+    except OSError as error:
+        if not isinstance(error.__cause__, boto.ClientError):
+            raise  # of this machine's disk
+        if isinstance(error, PermissionError):
+            raise UserError(
+                uri,
+                f"the S3 server refuses access ({error}).",
+                "Check the credentials and the bucket's policy.",
+            ) from None
+        raise UserError(
+            uri,
+            f"the S3 server fails ({_plain(error.__cause__)}).",
+            "Wait until it is well, then run the same command to go on.",
+        ) from None
+
+
+class ReadFile(io.BufferedIOBase):
+    """A remote file that is read in blocks, with readable errors for each of them."""
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file, self._uri = file, uri
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes, all for -1."""
+        with readable_errors(self._uri):
+            return self._file.read(-1 if size is None else size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place in the file."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """The place in the file."""
+        return self._file.tell()
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def seekable(self) -> bool:
+        """Always."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the blocks that are kept."""
+        self._file.close()
+        super().close()
+
+
+def _plain(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, cast
 
 from pipeline import patterns, s3
 from pipeline.errors import UserError
@@ -160,7 +160,7 @@ class Location:
         """A seekable binary file; remote bytes come in blocks as they are read."""
         if self.is_local:
             return open(self.uri, "rb")
-        return self._remote(lambda fs: fs.open(self.uri, "rb"))
+        return cast(BinaryIO, s3.ReadFile(self._remote(lambda fs: fs.open(self.uri, "rb")), self.uri))
 
     def write_bytes(self, data: bytes) -> None:
         """Write the file in one atomic act: a reader sees the old content or the new, never a part."""

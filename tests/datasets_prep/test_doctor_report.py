@@ -152,6 +152,7 @@ def test_corpora_that_are_not_made_yet(plan_file: Path) -> None:
     assert done.stdout == ""
 
 
+@pytest.mark.slow
 def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
     """As a Ray job: the same findings, the table, where the report lies, exit code 1."""
     plan = write_plan(tmp_path, ill)

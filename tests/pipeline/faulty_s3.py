@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+import pytest
+
+_HASTE = 30
 _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "server", "date"}
 
 
@@ -19,18 +23,23 @@ class Fault(Enum):
 
     SLOW_DOWN = "503"
     INTERNAL = "500"
+    REFUSED = "403"
     DROPPED = "dropped"  # the connection ends without an answer
     CUT = "cut"  # it ends in the middle of the answer's body
+
+
+_CODES = {Fault.SLOW_DOWN: "SlowDown", Fault.INTERNAL: "InternalError", Fault.REFUSED: "AccessDenied"}
 
 
 @dataclass
 class Plan:
     """Which requests are spoiled: those of which ``wanted(method, path)`` is true, ``times`` each.
 
-    A request is known by method, path and range, so that ``times`` is per thing that is asked, not in all.
+    A request is known by its method and path, so that ``times`` is per thing that is asked, not in all. The
+    ``faults`` take turns.
     """
 
-    fault: Fault
+    faults: Sequence[Fault]
     times: int
     wanted: Callable[[str, str], bool] = lambda method, path: True
 
@@ -39,25 +48,28 @@ class Plan:
         self._lock = threading.Lock()
         self.spoiled = 0
 
-    def spoils(self, method: str, path: str) -> bool:
-        """Whether this request is one of them; counts it."""
+    def spoils(self, method: str, path: str) -> Fault | None:
+        """What becomes of this request, None if it gets through; counts it."""
         with self._lock:
-            if not self.wanted(method, path) or self._seen.get(f"{method} {path}", 0) >= self.times:
-                return False
-            self._seen[f"{method} {path}"] = self._seen.get(f"{method} {path}", 0) + 1
+            before = self._seen.get(f"{method} {path}", 0)
+            if not self.wanted(method, path) or before >= self.times:
+                return None
+            self._seen[f"{method} {path}"] = before + 1
             self.spoiled += 1
-            return True
+            return self.faults[before % len(self.faults)]
+
+
+def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the client's pauses between two tries of a request; who tries how often stays as it is."""
+    pause = asyncio.sleep
+    monkeypatch.setattr(asyncio, "sleep", lambda delay, *rest: pause(delay / _HASTE, *rest))
 
 
 @contextmanager
 def faulty(server: str, plan: Plan) -> Iterator[str]:
     """The URL of a proxy in front of ``server``."""
-
-    class Handler(_Handler):
-        behind = urlsplit(server).netloc
-        faults = plan
-
-    proxy = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    handler = type("Handler", (_Handler,), {"behind": urlsplit(server).netloc, "plan": plan})
+    proxy = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     proxy.daemon_threads = True
     thread = threading.Thread(target=proxy.serve_forever, daemon=True)
     thread.start()
@@ -72,17 +84,16 @@ def faulty(server: str, plan: Plan) -> Iterator[str]:
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     behind: str
-    faults: Plan
+    plan: Plan
 
     def _answer(self) -> None:
         body = self._body()
-        spoilt = self.faults.spoils(self.command, self.path)
-        fault = self.faults.fault
-        if spoilt and fault is Fault.DROPPED:
+        fault = self.plan.spoils(self.command, self.path)
+        if fault is Fault.DROPPED:
             self.close_connection = True
             return
-        if spoilt and fault is not Fault.CUT:
-            code = "SlowDown" if fault is Fault.SLOW_DOWN else "InternalError"
+        if fault is not None and fault is not Fault.CUT:
+            code = _CODES[fault]
             text = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>of the test</Message></Error>"
             self._send(int(fault.value), {"Content-Type": "application/xml"}, text.encode())
             return
@@ -95,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
         kept = {k: v for k, v in answer.getheaders() if k.lower() not in _HOP}
         length = answer.getheader("Content-Length")
         connection.close()
-        self._send(answer.status, kept, content, length, cut=spoilt and self.command == "GET")
+        self._send(answer.status, kept, content, length, cut=fault is Fault.CUT and self.command == "GET")
 
     def _body(self) -> bytes:
         if "chunked" not in self.headers.get("Transfer-Encoding", ""):

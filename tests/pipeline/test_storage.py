@@ -185,3 +185,84 @@ def test_an_s3_server_that_is_away_is_a_users_mistake(monkeypatch: pytest.Monkey
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
     with pytest.raises(UserError, match="does not answer"):
         Location.parse("s3://bucket/x").read_bytes()
+
+
+def test_glob_is_one_language_on_every_storage(root: Location):
+    for name in (
+        "a.json",
+        "b.jsonl",
+        "sub/a.json",
+        "sub/deep/c.json",
+        "sub/.hidden.json",
+        ".git/x.json",
+        "a[1].json",
+    ):
+        (root / name).write_text(name)
+
+    def found(pattern: str) -> list[str]:
+        return [f.uri.removeprefix(root.uri + "/") for f in root.glob(pattern)]
+
+    assert found("*.json") == ["a.json", "a[1].json"]
+    assert found("?.json") == ["a.json"]
+    assert found("**/*.json") == ["a.json", "a[1].json", "sub/a.json", "sub/deep/c.json"]
+    assert found("*/*.json") == ["sub/a.json"]
+    assert found("s?b/**/*.json") == ["sub/a.json", "sub/deep/c.json"]
+    assert found("sub/**") == ["sub/a.json", "sub/deep/c.json"]
+    assert found("sub/*") == ["sub/a.json"], "folders are no files"
+    assert found("sub/.hidden.json") == ["sub/.hidden.json"]
+    assert found("sub/.*") == ["sub/.hidden.json"]
+    assert found("a[1].json") == ["a[1].json"], "brackets are a part of the name"
+    assert found("sub/a.json") == ["sub/a.json"]
+    assert found("none/*.json") == found("none.json") == []
+    for pattern in ("../*.json", "/etc/*", "sub/../../*"):
+        with pytest.raises(UserError, match="leaves this folder"):
+            root.glob(pattern)
+
+
+def test_copy_to_goes_everywhere(root: Location, s3_bucket: str, tmp_path: Path):
+    (root / "x").write_bytes(b"content")
+    targets = [
+        root / "deep/y",
+        Location.parse(tmp_path / "elsewhere/y"),
+        Location.parse(f"{s3_bucket}/other/y", tmp_path / "cache"),
+    ]
+    for target in targets:
+        target.write_bytes(b"old")
+        (root / "x").copy_to(target)
+        assert target.read_bytes() == b"content"
+        target.write_bytes(b"changed")
+        assert (root / "x").read_bytes() == b"content", "a copy that is written leaves the first one alone"
+    with pytest.raises(FileNotFoundError):
+        (root / "none").copy_to(root / "z")
+    assert not (root / "z").exists()
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_copy_on_one_disk_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = Location.parse(tmp_path)
+    (root / "x").write_bytes(b"content")
+    (root / "x").copy_to(root / "y")
+    assert os.stat(tmp_path / "x").st_ino == os.stat(tmp_path / "y").st_ino
+
+    def refuses(*_: object) -> None:
+        raise OSError("another disk")
+
+    monkeypatch.setattr(os, "link", refuses)
+    (root / "x").copy_to(root / "z")
+    assert (root / "z").read_bytes() == b"content"
+    assert os.stat(tmp_path / "x").st_ino != os.stat(tmp_path / "z").st_ino
+
+
+def test_links_are_followed_but_not_in_circles(tmp_path: Path):
+    """Two links to a folder that they lie in would lead to 2**40 folders."""
+    root = Location.parse(tmp_path / "root")
+    (root / "a/x").write_text("")
+    (tmp_path / "away").mkdir()
+    (tmp_path / "away/y").write_text("")
+    for name, target in {"a/up": "..", "a/again": "../a", "away": "../away", "lost": "nothing"}.items():
+        (tmp_path / "root" / name).symlink_to(target)
+    (tmp_path / "away/back").symlink_to("../root/a")
+    (tmp_path / "root" / "self").symlink_to("self")
+    found = [f.uri.removeprefix(f"{root.uri}/") for f in root.list(recursive=True)]
+    assert found == ["a/x", "away/back/x", "away/y", "lost", "self"]
+    assert [f.name for f in root.glob("**/x")] == ["x", "x"]

@@ -61,10 +61,12 @@ def test_accumulation_gives_the_same_weights(prepared: Location, start: Location
         config = stage(steps=2, mixture=entries, layout={"micro_batch": micro, "save_every": 100})
         train(job(prepared, start, tmp_path / name, config), LocalReporter(tmp_path / f"s{name}"))
     one, two, before = weights(tmp_path / "a"), weights(tmp_path / "b"), weights(start.local_path)
-    moved = max(float((one[k] - before[k]).abs().max()) for k in one)
-    apart = max(float((one[k] - two[k]).abs().max()) for k in one)
-    assert moved > 5e-4
-    assert apart < 0.05 * moved
+    # By norm, not by the largest weight: Adam's first steps go by the sign of a gradient, and where that is
+    # nothing but rounding the sign is another on another processor.
+    moved = sum(float((one[k] - before[k]).square().sum()) for k in one) ** 0.5
+    apart = sum(float((one[k] - two[k]).square().sum()) for k in one) ** 0.5
+    assert moved > 0.05
+    assert apart < 1e-3 * moved
 
 
 def test_frozen_parts_stay(prepared: Location, start: Location, tmp_path: Path) -> None:
