@@ -1,4 +1,4 @@
-"""Annotations, media and shards on S3: the bytes of a local preparation, even where the server fails at times."""
+"""Annotations, media and shards on S3: the bytes of a local preparation, even while the server fails."""
 
 from __future__ import annotations
 
