@@ -17,7 +17,7 @@ from pipeline.storage import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.pipeline.faulty_s3 import Fault, Plan, faulty, hasten
 
-pytestmark = pytest.mark.usefixtures("without_ray")
+pytestmark = [pytest.mark.usefixtures("without_ray"), pytest.mark.slow]
 SEED = 11
 
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
-import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from pipeline.board import survey
 from pipeline.schema.shards import MANIFEST
-from tests.integration.mini import read_mini, start, ufvideo, until, write_mini
+from tests.integration.killing import NEEDS_PROC, REACHED_S, kill_when
+from tests.integration.mini import read_mini, ufvideo, write_mini
 
 STEPS = 12
 MORE = (
@@ -21,46 +18,12 @@ MORE = (
     "demo.charades_sta_items=24",  # several parts of predictions, so that a kill falls between two of them
     "evaluation.checkpoints=[init, stage2]",
 )
-GONE_S = 15
-REACHED_S = 900  # a busy machine
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(4000),
-    pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc"),
+    NEEDS_PROC,
 ]
-
-
-def carriers(mark: str) -> list[str]:
-    """Command lines of the processes that have the mark in their environment: the command and its brood."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if mark.encode() in (entry / "environ").read_bytes():
-                    found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue
-    return found
-
-
-def kill_when(folder: Path, reached: Callable[[], object], what: str) -> None:
-    """Run the plan, SIGKILL the command's whole process group, and see every process of the run go."""
-    mark = uuid.uuid4().hex
-    with open(folder / "out.txt", "wb") as out:
-        process = start(folder, "run", "mini.yaml", out=out, UFVIDEO_TEST_MARK=mark)
-
-    def there() -> bool:
-        assert process.poll() is None, f"ended before {what}:\n{(folder / 'out.txt').read_text()}"
-        return bool(reached())
-
-    try:
-        until(there, REACHED_S, what)
-        assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    until(lambda: not carriers(mark), GONE_S, "the end of every process of the killed run")
 
 
 def finished(folder: Path) -> subprocess.CompletedProcess[str]:

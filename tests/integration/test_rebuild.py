@@ -19,6 +19,7 @@ from pipeline.verify import open_artifact, verify
 from tests.datasets_prep.clips import write_clip
 from tests.integration.mini import ufvideo
 
+pytestmark = pytest.mark.slow  # it prepares through the command, with a Ray of its own
 PLAN = {
     "name": "small",
     "storage": {"root": "store"},
@@ -137,7 +138,6 @@ def test_differences_are_named_by_shard(made: Path, tmp_path: Path) -> None:
     assert differences[-1].endswith("made again ffffffffffff")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_rebuilt_byte_for_byte(made: Path, tmp_path: Path) -> None:
     place = copied(made, tmp_path)
