@@ -125,7 +125,7 @@ def test_on_one_cpu(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
 
 
 def test_on_three_machines(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
-    """As far as Ray can tell: three nodes with a CPU and an object store each, and one disk for all of them."""
+    """As far as Ray can tell: three nodes with a CPU and an object store each, one disk for all of them."""
     pytest.importorskip("requests")
     with nodes(tmp_path, 3) as cluster:
         where = (f"ray.address={cluster.address}", f"ray.dashboard={cluster.jobs_url}")
