@@ -36,6 +36,7 @@ REASONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     root = f"{s3_bucket}/mini"

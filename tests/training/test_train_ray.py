@@ -157,6 +157,7 @@ def assert_same(one: Artifact, other: Artifact) -> None:
     assert [m["realised"] for m in done["mixture"]] == [8, 8, 8, 8]
 
 
+@pytest.mark.slow
 def test_a_killed_worker_changes_nothing(ray_cluster: None, tmp_path: Path) -> None:
     whole = started(tmp_path / "whole")
     straight = run_stage(whole)
