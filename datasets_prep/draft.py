@@ -105,9 +105,9 @@ class Media:
 DraftTurn = Turn  # its times are still ``time_mark(i)``, the i-th of ``Draft.times``
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: that would double the time that making one takes
 class Draft:
-    """A sample before probing. Field meanings are those of ``Sample``."""
+    """A sample before probing, which nobody changes. Field meanings are those of ``Sample``."""
 
     key: str
     task: Task

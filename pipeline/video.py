@@ -55,12 +55,11 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
     """
     if frames or path.is_dir():
         return _probe_folder(path, tuple(frames) or list_frames(path), folder_fps)
-    packets = _scan(path)
-    first = _first_frame(path)
-    rotation = first.rotation % 360
-    height, width = (first.width, first.height) if rotation % 180 else (first.height, first.width)
-    starts_s, end_s, source = packets
-    duration_s = end_s - starts_s[0]
+    scan = _scan(path, look=True)
+    rotation = scan.rotation
+    height, width = (scan.width, scan.height) if rotation % 180 else (scan.height, scan.width)
+    starts_s, source = scan.starts_s, scan.end_source
+    duration_s = scan.end_s - starts_s[0]
     return VideoInfo(
         num_frames=len(starts_s),
         fps=len(starts_s) / duration_s,
@@ -118,38 +117,71 @@ def _check_size(path: Path, width: int, height: int) -> None:
         raise VideoError(f"{path}: a frame of {height}x{width} is more than any video has")
 
 
-def _scan(path: Path) -> tuple[list[float], float, str]:
-    """Start of each shown frame and end of the last one, in seconds; and where the end is from."""
+@dataclass(slots=True)
+class _Scan:
+    """Start of each shown frame and end of the last one, in seconds; and what the first frame looks like."""
+
+    starts_s: list[float]
+    end_s: float
+    end_source: str
+    height: int = 0  # as stored, before ``rotation`` degrees
+    width: int = 0
+    rotation: int = 0
+
+
+def _scan(path: Path, *, look: bool = False) -> _Scan:
+    """Read all packets of a file once; with ``look`` its first frame is decoded on the way."""
     with _open(path) as container:
         stream = container.streams.video[0]
+        if look:
+            _check_size(path, stream.width, stream.height)
+            stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # whatever the header says
+        first = None
         unit = float(stream.time_base)
         shown: list[tuple[int, int]] = []
         count, torn = 0, False
-        try:
-            for packet in container.demux(stream):
-                if not packet.size:
-                    continue
-                count, torn = count + 1, packet.is_corrupt
-                when = packet.pts if packet.pts is not None else packet.dts
-                if not packet.is_discard and when is not None:
-                    shown.append((when, packet.duration or 0))
-        except _av().FFmpegError as error:
-            raise VideoError(f"{path}: packets are damaged ({_plain(error)})") from error
+        for packet in _packets(path, container, stream):
+            if look and first is None:
+                first = next(iter(_decoded(path, packet)), None)
+            if not packet.size:
+                continue
+            count, torn = count + 1, packet.is_corrupt
+            when = packet.pts if packet.pts is not None else packet.dts
+            if not packet.is_discard and when is not None:
+                shown.append((when, packet.duration or 0))
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         _check_whole(path, torn, missing=not stream.frames or stream.frames > count)
     if not shown:
         raise VideoError(f"{path}: holds no video frame")
+    if look and first is None:
+        raise VideoError(f"{path}: no frame decodes")
     shown.sort()
     starts = [when * unit for when, _ in shown]
-    last = shown[-1][1] * unit
+    last, source = shown[-1][1] * unit, "stream"
     if last <= 0:  # some containers do not say how long a frame lasts
         last = 1 / rate if rate else (starts[-1] - starts[0]) / max(len(starts) - 1, 1)
         source = "frames/fps"
-    else:
-        source = "stream"
     if starts[-1] + last <= starts[0]:
         raise VideoError(f"{path}: its frames carry no time")
-    return starts, starts[-1] + last, source
+    found = _Scan(starts, starts[-1] + last, source)
+    if first is not None:
+        found.height, found.width, found.rotation = first.height, first.width, first.rotation % 360
+    return found
+
+
+def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
+    """All packets of a stream, and at the end an empty one that makes the decoder give what it holds."""
+    try:
+        yield from container.demux(stream)
+    except _av().FFmpegError as error:
+        raise VideoError(f"{path}: packets are damaged ({_plain(error)})") from error
+
+
+def _decoded(path: Path, packet: Any) -> Any:
+    try:
+        return packet.decode()
+    except _av().FFmpegError as error:
+        raise VideoError(f"{path}: the first frame does not decode ({_plain(error)})") from error
 
 
 def _check_whole(path: Path, torn: bool, missing: bool) -> None:
@@ -161,20 +193,6 @@ def _check_whole(path: Path, torn: bool, missing: bool) -> None:
     if torn or promised > size:
         more = f", {size} of {promised} bytes are there" if promised > size else ""
         raise VideoError(f"{path}: is cut off{more}")
-
-
-def _first_frame(path: Path) -> Any:
-    with _open(path) as container:
-        stream = container.streams.video[0]
-        _check_size(path, stream.width, stream.height)
-        stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # whatever the header says
-        try:
-            frame = next(container.decode(stream), None)
-        except _av().FFmpegError as error:
-            raise VideoError(f"{path}: the first frame does not decode ({_plain(error)})") from error
-    if frame is None:
-        raise VideoError(f"{path}: no frame decodes")
-    return frame
 
 
 # ---------------------------------------------------------------------------------------------- choosing
@@ -236,7 +254,7 @@ def decode(
         _check_range(path, wanted, len(names))
         pictures: Iterator[tuple[int, np.ndarray]] = ((i, _read_image(path / names[i])) for i in wanted)
     else:
-        total = num_frames or len(_scan(path)[0])
+        total = num_frames or len(_scan(path).starts_s)
         _check_range(path, wanted, total)
         pictures = _decode_file(path, wanted, total)
     place: dict[int, list[int]] = {}

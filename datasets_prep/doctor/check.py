@@ -15,7 +15,7 @@ from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.stages.finish import Finished
 from datasets_prep.stages.job import Finisher, reject
 from datasets_prep.stages.media import MediaTable
-from datasets_prep.stages.read import Read, media_id, media_text, read_chunk
+from datasets_prep.stages.read import Read, name_media, read_chunk
 from datasets_prep.stages.units import PlannedChunk, ReadUnit
 from pipeline.config.doctor import Finding
 from pipeline.schema import masks
@@ -104,7 +104,7 @@ class Checker:
 
     def _rows_of(self, drafts: Sequence[Draft], unit: ReadUnit) -> dict[Any, int]:
         media = list({draft.media: None for draft in drafts})
-        ids = [media_id(media_text(medium, unit.source)) for medium in media]
+        ids = [name_media(medium, unit.source).id for medium in media]
         return dict(zip(media, self._media.rows(ids).tolist(), strict=True)) if ids else {}
 
     def _warnings(self, made: Finished, at: int) -> Iterator[dict[str, Any]]:

@@ -39,17 +39,17 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
     """
     if not isinstance(conversations, Sequence) or isinstance(conversations, str) or not conversations:
         raise RejectError(Reason.MALFORMED, "`conversations` is no list of turns")
-    turns = []
-    for number, turn in enumerate(conversations):
+    turns: list[DraftTurn] = []
+    for turn in conversations:
         text = turn.get("value") if isinstance(turn, dict) else None
         if not isinstance(text, str):
-            raise RejectError(Reason.MALFORMED, f"turn {number} has no text in `value`")
+            raise RejectError(Reason.MALFORMED, f"turn {len(turns)} has no text in `value`")
         if len(text) > LONG_TEXT:  # before any pattern looks at it
-            check_text(text, f"turn {number}")
+            check_text(text, f"turn {len(turns)}")
         by = turn.get("from")
         role = _ROLES.get(by) if isinstance(by, str) else None
-        if role is not _ORDER[number % 2]:
-            raise RejectError(Reason.TURNS, f"turn {number} is by {by!r}")
+        if role is not _ORDER[len(turns) % 2]:
+            raise RejectError(Reason.TURNS, f"turn {len(turns)} is by {by!r}")
         turns.append(DraftTurn(role, without_markers(text) if "<" in text else text.strip()))
     if len(turns) % 2:
         raise RejectError(Reason.TURNS, "the last turn has no answer")
@@ -72,8 +72,8 @@ def without_markers(text: str) -> str:
 
 def read_written_times(turns: Sequence[DraftTurn]) -> Times:
     """Spans ``{<TEMP-012><TEMP-047>}`` and lone tokens that a source has written already become marks."""
-    for turn in turns:
-        if "<TEMP-" in turn.text:
+    for _, text in turns:
+        if "<TEMP-" in text:
             break
     else:
         return Times(turns=tuple(turns), times=())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +23,11 @@ from pipeline.config.data import SourceConfig
 VERDICT_SCHEMA = pa.schema(
     [("chunk", pa.int32()), ("record", pa.int64()), ("part", pa.int32()), ("valid", pa.bool_())]
 )
+
+
+_NAMED_SCHEMA = pa.schema([("source", pa.int64()), ("media_id", pa.binary(16)), ("media", pa.string())])
+_DRAFTS_SCHEMA = pa.schema([f for f in SURVEY_SCHEMA if f.name != "media"])
+_WAITING = 1 << 16  # rows that name media, before repeats among them are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,22 +61,36 @@ class Choice:
 def collect(
     tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit]
 ) -> Surveyed:
-    """Bring the survey's tables together."""
-    table = pa.concat_tables([SURVEY_SCHEMA.empty_table(), *tables])
+    """Bring the survey's tables together. Chunks name the same media, so repeats are dropped as they come."""
     source_of_chunk = np.array([units[p.unit].source_index for p in chunks], np.int64)
-    source_N = source_of_chunk[table["chunk"].to_numpy()] if len(chunks) else np.zeros(0, np.int64)
-    named = pc.less(table["record"], 0)
-    texts = table.filter(named)
-    ids, drafts = {}, {}
-    for index in sorted({int(s) for s in source_of_chunk}):
-        own = pa.array(source_N == index)
-        ids[index] = pc.unique(table.filter(pc.and_(own, named))["media_id"])
-        if any(u.source_index == index and u.source.select.count is not None for u in units):
-            part = table.filter(pc.and_(own, pc.invert(named))).drop_columns("media")
-            # Blocks come back in any order; the order of equal lots must not depend on it.
-            drafts[index] = part.sort_by([(n, "ascending") for n in ("chunk", "record", "part")])
-    each = texts.select(["media_id", "media"]).group_by("media_id").aggregate([("media", "min")])
-    return Surveyed(media=each.rename_columns(["media_id", "media"]), ids=ids, drafts=drafts)
+    there = set(source_of_chunk.tolist())
+    partial = there & {u.source_index for u in units if u.source.select.count is not None}
+    media, waiting = _NAMED_SCHEMA.empty_table(), [_NAMED_SCHEMA.empty_table()]
+    found: dict[int, list[pa.Table]] = {index: [_DRAFTS_SCHEMA.empty_table()] for index in partial}
+    for table in tables:
+        source_N = source_of_chunk[table["chunk"].to_numpy()]
+        names_N = table["record"].to_numpy() < 0
+        of_media = table.select(["media_id", "media"]).add_column(0, "source", pa.array(source_N))
+        waiting.append(of_media.filter(pa.array(names_N)))
+        if sum(len(t) for t in waiting) > max(_WAITING, len(media)):
+            media, waiting = _distinct([media, *waiting]), []
+        for index in partial.intersection(source_N.tolist()):
+            own = table.filter(pa.array((source_N == index) & ~names_N))
+            found[index].append(own.select(_DRAFTS_SCHEMA.names))
+    media = _distinct([media, *waiting])
+    each = media.group_by("media_id").aggregate([("media", "min")])
+    # Blocks come back in any order; the order of equal lots must not depend on it.
+    order: Any = [(name, "ascending") for name in ("chunk", "record", "part")]
+    return Surveyed(
+        media=each.rename_columns(["media_id", "media"]),
+        ids={i: media.filter(pc.equal(media["source"], i))["media_id"].combine_chunks() for i in there},
+        drafts={index: pa.concat_tables(parts).sort_by(order) for index, parts in found.items()},
+    )
+
+
+def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
+    rows = pa.concat_tables(tables).group_by(["source", "media_id"]).aggregate([("media", "min")])
+    return rows.rename_columns(_NAMED_SCHEMA.names)
 
 
 def choose(

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
 from datasets_prep.stages.finish import Finished, finish
-from datasets_prep.stages.read import Read, media_id, media_text, plain_detail, read_chunk
+from datasets_prep.stages.read import Read, name_media, plain_detail, read_chunk
 from datasets_prep.stages.select import ALL, lot
 from datasets_prep.stages.units import PlannedChunk, ReadUnit
 from datasets_prep.stages.validate import check
@@ -90,7 +91,7 @@ class Finisher:
     def expect(self, drafts: Iterable[Draft]) -> None:
         """Look the media of some drafts up, all at once."""
         new = {d.media: b"" for d in drafts if d.media not in self._known}
-        ids = [media_id(media_text(medium, self._source)) for medium in new]
+        ids = [name_media(medium, self._source).id for medium in new]
         self._known |= zip(new, self._find(ids), strict=True)
 
     def __call__(self, draft: Draft) -> Finished:
@@ -112,10 +113,11 @@ def run_job(
     job: ShardJob, units: Sequence[ReadUnit], finisher: Finisher, out: Location, seed: int
 ) -> Receipt:
     """Write the shard, then the receipt."""
-    samples: list[Sample] = []
+    tables: list[pa.Table] = []
     rejects: list[Reject] = []
     read = not_selected = clamped = 0
     for planned in job.chunks:
+        samples: list[Sample] = []
         unit = units[planned.unit]
         items = list(read_chunk(unit, planned.chunk, seed))
         read += len(items)
@@ -135,9 +137,11 @@ def run_job(
             if error is not None:
                 rejects.append(reject(unit, item, error))
             not_selected += item.left_out
+        if samples:
+            tables.append(to_table(samples))
     name = shard_name(job.source, job.number)
-    if samples:
-        shard = write_shard(out, job.source, job.number, to_table(samples))
+    if tables:
+        shard = write_shard(out, job.source, job.number, pa.concat_tables(tables))
     else:
         shard = None
         (out / name).delete()

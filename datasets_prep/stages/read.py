@@ -6,6 +6,10 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import orjson
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError
 from datasets_prep.sources import READERS, Record
@@ -90,15 +94,27 @@ def _records(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
         )
 
 
-def media_text(media: Media, source: SourceConfig) -> str:
-    """What finding a medium takes, as text."""
+class NamedMedia(NamedTuple):
+    """A medium as workers tell each other of it: what finding it takes, as JSON, and 16 bytes that name it."""
+
+    id: bytes
+    text: str
+
+
+def name_media(media: Media, source: SourceConfig) -> NamedMedia:
+    """The name of a medium of a source."""
     rate = source.folder_fps or media.folder_fps  # what the plan says of its folders goes before the format
-    return json.dumps([source.media, media.candidates, media.frames, rate], ensure_ascii=True)
+    return _named(media, source.media, rate)
 
 
-def media_id(text: str) -> bytes:
-    """16 bytes that name a medium."""
-    return hashlib.sha256(text.encode()).digest()[:16]
+@lru_cache(maxsize=1 << 15)  # several questions are asked about a video, in the same chunk and in others
+def _named(media: Media, roots: tuple[str, ...], rate: float) -> NamedMedia:
+    what = [roots, media.candidates, media.frames, rate]
+    try:
+        text = orjson.dumps(what).decode()
+    except orjson.JSONEncodeError:  # a name that is not UTF-8
+        text = json.dumps(what)
+    return NamedMedia(hashlib.sha256(text.encode()).digest()[:16], text)
 
 
 def plain_detail(error: RejectError) -> str:

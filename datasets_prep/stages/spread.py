@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -35,7 +37,9 @@ def spread(
 
     def one(batch: pa.Table) -> Iterator[pa.Table]:
         for piece in batch["piece"].to_pylist():
-            yield work(pickle.loads(piece))
+            with _no_collection():
+                made = work(pickle.loads(piece))
+            yield made
 
     packed = [{"piece": pickle.dumps(piece, protocol=5)} for piece in pieces]
     rows = ray.data.from_items(packed, override_num_blocks=-(-len(pieces) // per_task))
@@ -44,6 +48,16 @@ def spread(
         for bundle in done.iter_internal_ref_bundles():
             bar.advance(bundle.num_rows() or 0)
             yield from ray.get(list(bundle.block_refs))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep Python from looking for cycles among records and drafts by the thousand, which have none."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def share(value: Any) -> Callable[[], Any]:

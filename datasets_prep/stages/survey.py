@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from datasets_prep.draft import Media
 from datasets_prep.sources.json_file import Chunk
-from datasets_prep.stages.read import media_id, media_of_chunk, media_text, read_chunk
+from datasets_prep.stages.read import media_of_chunk, name_media, read_chunk
 from datasets_prep.stages.select import lot
 from datasets_prep.stages.units import ReadUnit
 
@@ -26,16 +26,12 @@ SURVEY_SCHEMA = pa.schema(
 
 def survey_chunk(number: int, unit: ReadUnit, chunk: Chunk, seed: int) -> pa.Table:
     """SURVEY_SCHEMA rows of the chunk that the plan numbers ``number``."""
-    names: dict[Media, bytes] = {}
     texts: dict[bytes, str] = {}
 
     def name(media: Media) -> bytes:
-        known = names.get(media)
-        if known is None:
-            text = media_text(media, unit.source)
-            known = names[media] = media_id(text)
-            texts[known] = text
-        return known
+        named = name_media(media, unit.source)
+        texts[named.id] = named.text
+        return named.id
 
     drafts: list[tuple[int, int, int, bytes]] = []
     if unit.source.select.count is None:

@@ -16,7 +16,7 @@ from pipeline.storage import Location
 
 # Formats of one file, whose name in a folder need not stand in every key.
 _ONE_FILE = (SourceFormat.META_EXPRESSIONS, SourceFormat.REF_YOUTUBE_VOS, SourceFormat.REF_SAV)
-CHUNK_BYTES = 16 << 20  # of annotation; parsed, JSON takes some ten times as much memory
+CHUNK_BYTES = 4 << 20  # of annotation; parsed, JSON takes some ten times as much memory
 
 
 @dataclass(frozen=True, kw_only=True)

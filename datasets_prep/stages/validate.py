@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datasets_prep.draft import Reason, RejectError
-from datasets_prep.sources.base import check_text
+from datasets_prep.sources.base import LONG_TEXT, check_text
 from pipeline.config.data import Use
 from pipeline.schema import masks, temporal
 from pipeline.schema.sample import REGION, SEG, MaskTrack, Role, Sample, Task
@@ -15,9 +15,10 @@ _ORDER = (Role.USER, Role.ASSISTANT)
 def check(sample: Sample, use: Use, min_frames: int) -> None:
     """Raise RejectError unless the sample keeps every promise of its schema."""
     _video(sample, min_frames)
-    _turns(sample, use)
-    _counts(sample)
-    _tracks(sample)
+    marked = _turns(sample, use)
+    if marked or sample.regions or sample.targets or sample.spans or sample.question_spans or sample.instants:
+        _counts(sample)
+        _tracks(sample)
     for number, choice in enumerate(sample.choices):
         check_text(choice, f"option {number}")
     if sample.task is Task.CHOICE and not 0 <= sample.answer_index < len(sample.choices):
@@ -31,28 +32,33 @@ def _video(sample: Sample, min_frames: int) -> None:
         )
 
 
-def _turns(sample: Sample, use: Use) -> None:
-    """A benchmark may hold a question without its answer; training needs both."""
-    for number, turn in enumerate(sample.turns):
-        if turn.role is not _ORDER[number % 2]:
-            raise RejectError(Reason.TURNS, f"turn {number} is by {turn.role}")
-        if not turn.text or turn.text.isspace():
+def _turns(sample: Sample, use: Use) -> bool:
+    """Whether a text may hold a placeholder; where none does, and most are words alone, nothing is to count.
+
+    A benchmark may hold a question without its answer; training needs both.
+    """
+    marked = False
+    for number, (role, text) in enumerate(sample.turns):
+        if role is not _ORDER[number % 2]:
+            raise RejectError(Reason.TURNS, f"turn {number} is by {role}")
+        if not text or text.isspace():
             raise RejectError(Reason.TURNS, f"turn {number} is empty")
-        check_text(turn.text, f"turn {number}")
-        if ">" not in turn.text:
+        if len(text) > LONG_TEXT or "\0" in text:
+            check_text(text, f"turn {number}")
+        if ">" not in text:
+            marked = marked or SEG in text
             continue
-        left = next((word for word in _LEFT_OVER if word in turn.text), None)
+        marked = True
+        left = next((word for word in _LEFT_OVER if word in text), None)
         if left:
             raise RejectError(Reason.PLACEHOLDERS, f"turn {number} still holds {left}")
     if not sample.turns or (use is Use.TRAIN and len(sample.turns) % 2):
         raise RejectError(Reason.TURNS, f"{len(sample.turns)} turns: a question without an answer")
+    return marked
 
 
 def _counts(sample: Sample) -> None:
     """Every placeholder in the text has its thing in the sample, and the other way round."""
-    held = sample.regions or sample.targets or sample.spans or sample.question_spans or sample.instants
-    if not held and not any(">" in t.text or SEG in t.text for t in sample.turns):
-        return  # words alone, as most samples are: every count would be 0
     said = {role: "\n".join(t.text for t in sample.turns if t.role is role) for role in Role}
     asked, answered = said[Role.USER], said[Role.ASSISTANT]
     if asked.count(REGION) != len(sample.regions):

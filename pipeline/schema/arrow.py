@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import pyarrow as pa
@@ -82,10 +82,10 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
     which = pa.array([videos[id(s.video)] for s in samples], pa.int32())
     columns = {
         "key": [s.key for s in samples],
-        "dataset": [s.dataset for s in samples],
+        "dataset": _constant([s.dataset for s in samples]),
         "task": [str(s.task) for s in samples],
         "video": _structs(distinct, _VIDEO).take(which),
-        "turns": _lists([s.turns for s in samples], _TURN),
+        "turns": _lists([s.turns for s in samples], _TURN, _turns),
         "regions": _lists([s.regions for s in samples], _TRACK),
         "targets": _lists([s.targets for s in samples], _TRACK),
         "spans": _lists([s.spans for s in samples], _SPAN),
@@ -110,10 +110,26 @@ def _structs(items: Sequence[Any], kind: pa.StructType) -> pa.StructArray:
     return pa.StructArray.from_arrays(arrays, fields=fields)
 
 
-def _lists(rows: Sequence[Sequence[Any]], kind: pa.StructType) -> pa.ListArray:
+def _turns(turns: Sequence[Turn], kind: pa.StructType) -> pa.StructArray:
+    """As ``_structs``, for what a dataset has most of."""
+    arrays = [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())]
+    return pa.StructArray.from_arrays(arrays, fields=[kind.field(n) for n in range(kind.num_fields)])
+
+
+def _lists(
+    rows: Sequence[Sequence[Any]],
+    kind: pa.StructType,
+    make: Callable[[Sequence[Any], pa.StructType], pa.StructArray] = _structs,
+) -> pa.ListArray:
     ends = list(accumulate(map(len, rows), initial=0))
-    flat = [item for row in rows for item in row] if ends[-1] else []
-    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), _structs(flat, kind), type=pa.list_(kind))
+    flat = [*chain.from_iterable(rows)]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), make(flat, kind), type=pa.list_(kind))
+
+
+def _constant(texts: Sequence[str]) -> pa.Array:
+    if texts and texts.count(texts[0]) == len(texts):
+        return pa.repeat(texts[0], len(texts))
+    return pa.array(texts, pa.string())
 
 
 def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
