@@ -15,15 +15,17 @@ from pipeline.fingerprint import canonical, digest
 from pipeline.schema.sample import MaskTrack, TimeSpan
 from pipeline.storage import Location
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """One answer. ``failure`` says why there is none, or None: an answer that is merely wrong is no failure.
 
-    ``spans`` are all spans in the text as written, reversed ones too. ``masks[k]`` belongs to the k-th [SEG]
-    of the text and covers the frames that the sample's targets list.
+    ``spans`` are those of the text up to the first that cannot be read. ``refusal`` is why there is none,
+    ``refusal_detail`` the piece of the text at fault; whether one was asked for is for the scorer to say.
+    ``clamped``: the first span was cut at the ends of what was shown, as the plan allows. ``masks[k]``
+    belongs to the k-th [SEG] of the text and covers the frames that the sample's targets list.
     """
 
     key: str
@@ -31,6 +33,9 @@ class Prediction:
     checkpoint: str  # digest of the checkpoint artifact
     text: str = ""
     spans: tuple[TimeSpan, ...] = ()
+    refusal: str = ""
+    refusal_detail: str = ""
+    clamped: bool = False
     masks: tuple[MaskTrack, ...] = ()
     failure: str | None = None
     seconds: float = field(default=0.0, compare=False)  # of computing; no part of what was predicted
@@ -54,6 +59,9 @@ PREDICTION_SCHEMA = pa.schema(
         ("checkpoint", pa.string()),
         ("text", pa.string()),
         ("spans", pa.list_(_SPAN)),
+        ("refusal", pa.string()),
+        ("refusal_detail", pa.string()),
+        ("clamped", pa.bool_()),
         ("masks", pa.list_(_TRACK)),
         ("failure", pa.string()),
         ("seconds", pa.float64()),

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from evaluation.prediction import Prediction
+from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
 from pipeline.schema import masks as codec
-from pipeline.schema import temporal
-from pipeline.schema.sample import MaskTrack, Sample, Task, TimeSpan, Turn
+from pipeline.schema.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
 from training.model.processor import Example, Processor, View, decode_views
 from training.model.prompt import PromptCodec
@@ -28,10 +28,14 @@ _MASK_FRAMES = 8  # frames whose masks are decoded at a time: at full size they 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A sample and what it is asked. The predictor reads no answer, target mask or span of the sample."""
+    """A sample, what it is asked, and how times in the answer are read.
+
+    The predictor reads no answer, target mask or span of the sample.
+    """
 
     sample: Sample
     turns: tuple[Turn, ...]
+    rules: SpanRules = AS_WRITTEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +113,17 @@ class Predictor:
                     raise
                 except (ValueError, IndexError) as error:
                     failures[i] = _reason(request.sample, frames[i], error)
+            read = read_spans(texts[i], request.sample, request.rules) if i in texts else SpansRead()
             predictions.append(
                 Prediction(
                     key=request.sample.key,
                     source=request.sample.dataset,
                     checkpoint=self.digest,
                     text=texts.get(i, ""),
-                    spans=spans_in(texts.get(i, ""), request.sample),
+                    spans=read.spans,
+                    refusal=read.refusal,
+                    refusal_detail=read.detail,
+                    clamped=read.clamped,
                     masks=tracks,
                     failure=failures.get(i),
                 )
@@ -156,26 +164,6 @@ def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
         return tuple(sorted({f for t in sample.targets for f in t.frames})), first.height, first.width
     frames = range(sample.video.num_frames) if sample.task is Task.SEGMENT else ()
     return tuple(frames), sample.video.height, sample.video.width
-
-
-def spans_in(text: str, sample: Sample) -> tuple[TimeSpan, ...]:
-    """Every span written in an answer, reversed ones included; a token past the last bin makes none.
-
-    Bins count the sample's clip where it has one, since that is all the model sees; seconds count the video.
-    """
-    start_s, length_s = 0.0, sample.video.duration_s
-    if sample.clip is not None:
-        start_s, length_s = sample.clip.start_s, sample.clip.end_s - sample.clip.start_s
-    return tuple(
-        TimeSpan(
-            start_s=start_s + temporal.to_seconds(start, length_s),
-            end_s=start_s + temporal.to_seconds(end, length_s),
-            start_bin=start,
-            end_bin=end,
-        )
-        for start, end in temporal.read(text)
-        if max(start, end) <= temporal.LAST_BIN
-    )
 
 
 def _reason(sample: Sample, frames: Frames, error: Exception) -> str:

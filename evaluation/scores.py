@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -30,6 +30,7 @@ SCORE_SCHEMA = pa.schema(
         ("value", pa.float64()),
         ("weight", pa.float64()),
         ("failure", pa.string()),
+        ("clamped", pa.bool_()),  # of the sample: the time in its answer was cut at the ends of the video
     ]
 )
 
@@ -46,6 +47,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "value": value,
                 "weight": score.weights.get(measure, 1.0),
                 "failure": score.failures.get(measure),
+                "clamped": score.clamped,
             }
             for source, found in scores.items()
             for score in found
@@ -75,6 +77,8 @@ def summary(
     """By benchmark: how it was asked, how many of its samples were scored, and why some failed.
 
     ``available`` samples passed preparation; of ``read`` records those in ``rejects`` did not, by reason.
+    ``no_time_read`` counts, by the parser's reason, the samples that ask for a time and whose answer names
+    none that could be read; ``clamped`` those whose answer was cut at the ends of the video.
     """
     return {
         b.source: {
@@ -84,12 +88,16 @@ def summary(
             "available": prepared[b.source].kept,
             "read": prepared[b.source].read,
             "rejects": dict(prepared[b.source].rejects),
-            "failures": dict(
-                sorted(Counter(s.failure for s in scores.get(b.source, ()) if s.failure).items())
-            ),
+            "failures": _counted(s.failure for s in scores.get(b.source, ())),
+            "no_time_read": _counted(s.refusal for s in scores.get(b.source, ())),
+            "clamped": sum(s.clamped for s in scores.get(b.source, ())),
         }
         for b in benchmarks
     }
+
+
+def _counted(reasons: Iterable[str | None]) -> dict[str, int]:
+    return dict(sorted(Counter(reason for reason in reasons if reason).items()))
 
 
 def write_metrics(

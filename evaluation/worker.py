@@ -83,11 +83,13 @@ class Worker:
     def predict(self, chunk: Chunk) -> None:
         """Predict a chunk and store it as one part."""
         from evaluation.predictor import Request
+        from evaluation.spans import SpanRules
 
         benchmark = self.setup.benchmarks[chunk.source]
         prompt = BENCHMARKS[benchmark.family].prompt
         samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
-        requests = [Request(sample=s, turns=prompt(s, benchmark.style)) for s in samples]
+        rules = SpanRules(bare=benchmark.bare_times, outside=benchmark.outside_times)
+        requests = [Request(sample=s, turns=prompt(s, benchmark.style), rules=rules) for s in samples]
         size = self.setup.config.batch_size
         predictions = []
         for at in range(0, len(requests), size):

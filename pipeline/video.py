@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.containers import promised_bytes
+from pipeline.schema.frame_times import FrameTimes, uneven_starts
+from pipeline.schema.temporal import Outside
 
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
 _MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
@@ -37,6 +39,7 @@ class VideoInfo:
     fps: float  # frames per second on average: num_frames / duration_s
     duration_s: float  # from the first frame's start to the last frame's end
     duration_source: str  # "stream": packets of the video stream; "frames/fps": an assumed or header rate
+    frame_starts_s: tuple[float, ...] = ()  # start of each frame, from the first one; () at a constant rate
     height: int
     width: int
     rotation: int = 0
@@ -60,11 +63,16 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
     height, width = (scan.width, scan.height) if rotation % 180 else (scan.height, scan.width)
     starts_s, source = scan.starts_s, scan.end_source
     duration_s = scan.end_s - starts_s[0]
+    try:
+        frame_starts_s = uneven_starts(starts_s, scan.end_s)
+    except ValueError as error:
+        raise VideoError(f"{path}: {error}") from error
     return VideoInfo(
         num_frames=len(starts_s),
         fps=len(starts_s) / duration_s,
         duration_s=duration_s,
         duration_source=source,
+        frame_starts_s=frame_starts_s,
         height=height,
         width=width,
         rotation=rotation,
@@ -215,15 +223,12 @@ def sample_indices(
     return [int(i) for i in np.round(middles + 1e-6)]
 
 
-def frame_range(num_frames: int, duration_s: float, start_s: float, end_s: float) -> tuple[int, int]:
+def frame_range(times: FrameTimes, start_s: float, end_s: float) -> tuple[int, int]:
     """First and last frame (both included) shown within a span of seconds; never empty.
 
-    Frames are taken as evenly spaced: frame i shows from i * duration / num_frames on.
+    What of the span lies outside of the video shows nothing. Raises ValueError for a reversed span.
     """
-    per_s = num_frames / duration_s
-    first = min(max(int(np.floor(start_s * per_s + 1e-6)), 0), num_frames - 1)
-    last = min(max(int(np.ceil(end_s * per_s - 1e-6)) - 1, first), num_frames - 1)
-    return first, last
+    return times.frames_in(start_s, end_s, Outside.CLAMP)
 
 
 # ---------------------------------------------------------------------------------------------- decoding

@@ -22,9 +22,10 @@ from pipeline import video as videos
 from pipeline.page.frames import annotated, mask_at, strip
 from pipeline.page.pictures import Layer, Picture, draw
 from pipeline.schema import masks as codec
+from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
 from pipeline.schema.shards import ShardReader
-from pipeline.schema.temporal import LAST_BIN
+from pipeline.schema.temporal import LAST_BIN, Outside
 from pipeline.storage import Location
 
 PICTURES = 6  # of one sample with objects or times
@@ -147,7 +148,7 @@ def wanted(sample: Sample) -> list[int]:
     frames = strip(sample, PICTURES if times else PLAIN_PICTURES)
     if times and ref.duration_s > 0 and not any(_in_span(ref, f, times[:1]) for f in frames):
         middle_s = (times[0].start_s + times[0].end_s) / 2
-        middle = min(max(int(middle_s / ref.duration_s * ref.num_frames), 0), ref.num_frames - 1)
+        middle = frame_times(ref).frame_at(middle_s, Outside.CLAMP)
         frames = sorted({middle, *strip(sample, PICTURES - 1)})
     return frames
 
@@ -193,7 +194,7 @@ def _frame(sample: Sample, index: int, pixels_HW3: np.ndarray) -> Frame:
         pointed = number < len(sample.regions)
         layers.append(Layer(mask_HW=mask, outline=colour, fill=None if pointed else colour))
         seen.append(name if mask.any() else f"{name} absent")
-    time_s = index * ref.duration_s / ref.num_frames if ref.num_frames else 0.0
+    time_s = frame_times(ref).edge_s(index) if ref.num_frames else 0.0
     caption = "still image" if ref.num_frames == 1 else f"{time_s:.1f} s, frame {index:,}"
     alt = caption + (": " + ", ".join(seen) if seen else "")
     kind = "asked" if _in_span(ref, index, sample.question_spans) else ""
@@ -201,15 +202,22 @@ def _frame(sample: Sample, index: int, pixels_HW3: np.ndarray) -> Frame:
     return Frame(
         picture=Picture(uri=draw(pixels_HW3, layers), alt=alt),
         caption=caption,
-        at=100 * (index + 0.5) / ref.num_frames if ref.num_frames else 0.0,
+        at=100 * _middle_s(ref, index) / ref.duration_s if ref.num_frames else 0.0,
         kind=kind,
     )
 
 
 def _in_span(ref: VideoRef, index: int, spans: Sequence[TimeSpan]) -> bool:
     """Whether the middle of a frame lies in one of the spans."""
-    time_s = (index + 0.5) * ref.duration_s / max(ref.num_frames, 1)
+    if not (spans and ref.num_frames):
+        return False
+    time_s = _middle_s(ref, index)
     return any(span.start_s <= time_s <= span.end_s for span in spans)
+
+
+def _middle_s(ref: VideoRef, index: int) -> float:
+    """Half of the time for which a frame shows has passed then."""
+    return frame_times(ref).edge_s(index + 0.5)
 
 
 def _shows(track: MaskTrack, index: int) -> bool:

@@ -12,6 +12,7 @@ from datasets_prep.demo.scene import Scene, SceneObject
 from datasets_prep.demo.staging import derive_scene
 from datasets_prep.demo.videorefer import panda_name, visible_frames
 from pipeline.config.demo import DemoConfig
+from pipeline.schema import temporal
 
 PIX_RQA, PIX_TRQA = "PixRQA.json", "PixTRQA.json"
 PIX_HQA_PERIOD, PIX_HQA_POINT = "PixHQA_time_period.json", "PixHQA_single_time.json"
@@ -42,8 +43,8 @@ def build(config: DemoConfig) -> Corpus:
 
 
 def time_token(scene: Scene, frame: int) -> str:
-    """A moment as one of the hundred time tokens: ``round(99 * t / T)``."""
-    return f"<TEMP-{round(99 * frame / scene.frames):03d}>"
+    """The start of a frame as one of the hundred time tokens."""
+    return temporal.token(temporal.to_bin(frame, scene.frames))
 
 
 def _answer(item: SceneObject) -> str:

@@ -7,11 +7,13 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from datasets_prep.draft import OPEN, TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
 from pipeline.config.data import SourceConfig
 from pipeline.schema import masks, temporal
+from pipeline.schema.frame_times import FrameTimes, frame_times
 from pipeline.schema.sample import MaskTrack, Role, Sample, TimeSpan, Turn, VideoRef
 from pipeline.schema.temporal import Outside
 
@@ -100,6 +102,10 @@ class _Clock:
         self._start_s, self._length_s = 0.0, video.duration_s
         self.outside_s = 0.0
 
+    @cached_property
+    def _frames(self) -> FrameTimes:
+        return frame_times(self._video)
+
     def set_clip(self, clip: DraftSpan) -> TimeSpan:
         assert clip.end is not None, "a clip has an end"
         span = self.resolve(clip)
@@ -149,7 +155,7 @@ class _Clock:
             case Unit.FRACTION:
                 return value * self._length_s
             case Unit.FRAMES:
-                return value * self._video.duration_s / self._video.num_frames - self._start_s
+                return self._frames.edge_s(value) - self._start_s
             case Unit.BINS:
                 return value * self._length_s / temporal.LAST_BIN
             case Unit.CHUNKS:

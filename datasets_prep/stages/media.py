@@ -43,8 +43,8 @@ class MediaTable:
         part = self.table.take(pa.array(self.rows(ids)))
         videos = part["video"].combine_chunks()
         columns = [videos.field(name).to_pylist() for name in VideoRef.__slots__]
-        frames = VideoRef.__slots__.index("frames")
-        columns[frames] = [tuple(names or ()) for names in columns[frames]]
+        for at in map(VideoRef.__slots__.index, ("frames", "frame_starts_s")):
+            columns[at] = [tuple(values or ()) for values in columns[at]]
         reasons, details = part["reason"].to_pylist(), part["detail"].to_pylist()
         out = []
         for values, there, reason, detail in zip(

@@ -141,6 +141,7 @@ def _inspect(local: Path, path: str, names: tuple[str, ...], folder_fps: float) 
         fps=info.fps,
         duration_s=info.duration_s,
         duration_source=info.duration_source,
+        frame_starts_s=info.frame_starts_s,
         height=info.height,
         width=info.width,
         size_bytes=sum(file.stat().st_size for file in files),

@@ -95,7 +95,7 @@ def _records(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
 
 
 class NamedMedia(NamedTuple):
-    """A medium as workers tell each other of it: what finding it takes, as JSON, and 16 bytes that name it."""
+    """A medium as workers tell each other of it: 16 bytes that name it, and what finding it takes as JSON."""
 
     id: bytes
     text: str

@@ -14,7 +14,14 @@ from pipeline.schema.sample import Sample
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One query: IoU of the first span in the answer."""
     judged = judge_span(sample, prediction)
-    return Score(key=sample.key, category=sample.category, values=judged.values, failures=judged.failures)
+    return Score(
+        key=sample.key,
+        category=sample.category,
+        values=judged.values,
+        failures=judged.failures,
+        refusal=judged.refusal,
+        clamped=judged.clamped,
+    )
 
 
 CHARADES_STA = Benchmark(

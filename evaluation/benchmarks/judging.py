@@ -20,11 +20,13 @@ OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judged:
-    """Measures of one answer, and by measure what went wrong."""
+    """Measures of one answer, and by measure what went wrong. ``refusal``, ``clamped``: see ``Score``."""
 
     values: dict[str, float]
     weights: dict[str, float]
     failures: dict[str, str]
+    refusal: str = ""
+    clamped: bool = False
 
 
 def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judged:
@@ -58,8 +60,15 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judged:
     for threshold in (0.3, 0.5, 0.7):
         values[f"R@{threshold}"] = temporal.found(iou, threshold)
         values[f"R@{threshold} or equal"] = temporal.found(iou, threshold, strict=False)
-    failure = prediction.failure or temporal.span_failure(spans)
-    return Judged(values=values, weights={}, failures=dict.fromkeys(values, failure) if failure else {})
+    refusal = "" if prediction.failure else prediction.refusal
+    failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
+    return Judged(
+        values=values,
+        weights={},
+        failures=dict.fromkeys(values, failure) if failure else {},
+        refusal=refusal,
+        clamped=bool(spans) and prediction.clamped,
+    )
 
 
 def judge_masks(sample: Sample, prediction: Prediction) -> Judged:

@@ -15,12 +15,22 @@ def score(sample: Sample, prediction: Prediction) -> Score:
     """Masks of every sample; the span too where the true answer holds one (PixTRQA)."""
     masks = judge_masks(sample, prediction)
     if not sample.spans:
-        values, failures = masks.values, masks.failures
-    else:
-        span = judge_span(sample, prediction)
-        values, failures = masks.values | span.values, masks.failures | span.failures
+        return Score(
+            key=sample.key,
+            category=sample.category,
+            values=masks.values,
+            weights=masks.weights,
+            failures=masks.failures,
+        )
+    span = judge_span(sample, prediction)
     return Score(
-        key=sample.key, category=sample.category, values=values, weights=masks.weights, failures=failures
+        key=sample.key,
+        category=sample.category,
+        values=masks.values | span.values,
+        weights=masks.weights,
+        failures=masks.failures | span.failures,
+        refusal=span.refusal,
+        clamped=span.clamped,
     )
 
 

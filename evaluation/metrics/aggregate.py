@@ -21,7 +21,8 @@ class Score:
 
     ``values`` holds one number in 0-1 per measure; a measure that does not apply to the sample is left out.
     ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why there was
-    nothing, or not all, to score: such a value is what a useless answer earns, not a blank.
+    nothing, or not all, to score: such a value is what a useless answer earns, not a blank. Of a sample that
+    asks for a time ``refusal`` says why its answer's could not be read, and ``clamped`` that it was cut.
     """
 
     key: str
@@ -29,6 +30,8 @@ class Score:
     failures: Mapping[str, str] = field(default_factory=dict)
     category: str = ""
     weights: Mapping[str, float] = field(default_factory=dict)
+    refusal: str = ""
+    clamped: bool = False
 
     @property
     def failure(self) -> str | None:

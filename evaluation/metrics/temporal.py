@@ -36,8 +36,8 @@ def span_failure(spans: Sequence[TimeSpan]) -> str | None:
     if not spans:
         return "no span in the answer"
     first = spans[0]
-    if first.end_bin < first.start_bin:
+    if first.end_s < first.start_s:
         return "the span ends before it starts"
-    if first.end_bin == first.start_bin:
+    if first.end_s == first.start_s:
         return "the span has no length"
     return None

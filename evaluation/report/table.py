@@ -10,6 +10,7 @@ from typing import Any
 from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Row
 from pipeline.config.evaluation import BenchmarkConfig, PromptStyle
+from pipeline.schema.temporal import Outside
 
 WIDTH = 118  # characters of the plain-text table
 
@@ -169,6 +170,10 @@ def _footnotes(
                 f"{b.source}: {sum(rejects.values()):,} of its {entry['read']:,} records were rejected in "
                 f"preparation ({reasons}) and are in no mean."
             )
+        if b.bare_times:
+            notes.append(f"{b.source}: numbers without a unit in an answer are taken for {b.bare_times}.")
+        if b.outside_times is Outside.CLAMP:
+            notes.append(f"{b.source}: an answer's time outside of the video is cut at the video's end.")
     for style in (PromptStyle.LLAVA_VIDEO, PromptStyle.PREPARED):
         asked = [b.source for b in benchmarks if b.style is style]
         if asked:

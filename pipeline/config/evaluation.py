@@ -8,6 +8,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from pipeline.config.base import Config
+from pipeline.schema.temporal import Outside
+from pipeline.schema.times_text import Form
 
 
 class BenchmarkFamily(StrEnum):
@@ -29,6 +31,7 @@ class PromptStyle(StrEnum):
 
 
 CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
+TIME_FAMILIES = (BenchmarkFamily.CHARADES_STA, BenchmarkFamily.UFVIDEO_BENCH)
 
 
 class BenchmarkConfig(Config):
@@ -40,6 +43,15 @@ class BenchmarkConfig(Config):
         default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
     )
     style: PromptStyle = PromptStyle.PUBLISHED
+    bare_times: Form | None = Field(
+        default=None,
+        description="What a number without a unit counts in an answer that names a time: seconds, fractions, "
+        "percents or frames of what was shown. null: such an answer cannot be read, and is a failure.",
+    )
+    outside_times: Outside = Field(
+        default=Outside.REFUSE,
+        description="An answer's time outside of the video: refuse (a failure) or clamp (cut, and counted).",
+    )
     seen: bool = Field(
         default=False,
         description="The source is a training source: what is scored is memory, and the table says so.",
@@ -51,6 +63,21 @@ class BenchmarkConfig(Config):
             fit = ", ".join(style for style in PromptStyle if style is not PromptStyle.LLAVA_VIDEO)
             raise ValueError(
                 f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.bare_times in (Form.TOKENS, Form.CLOCK):
+            raise ValueError(
+                f"benchmark {self.source}: bare_times {self.bare_times} are no bare numbers; choose seconds, "
+                f"fractions, percents or frames"
+            )
+        left_out = self.bare_times is None and self.outside_times is Outside.REFUSE
+        if self.family not in TIME_FAMILIES and not left_out:
+            raise ValueError(
+                f"benchmark {self.source}: {self.family} asks for no time; leave out bare_times and "
+                f"outside_times"
             )
         return self
 

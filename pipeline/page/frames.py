@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline import video as videos
 from pipeline.schema import masks as codec
+from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import MaskTrack, Sample
 
 
@@ -29,9 +30,7 @@ def strip(sample: Sample, count: int) -> list[int]:
     """At most ``count`` frames that stand for what the model is shown: the clip, or the whole video."""
     ref, first, last = sample.video, 0, sample.video.num_frames - 1
     if sample.clip is not None:
-        first, last = videos.frame_range(
-            ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
-        )
+        first, last = videos.frame_range(frame_times(ref), sample.clip.start_s, sample.clip.end_s)
     return sorted(set(videos.sample_indices(ref.num_frames, count, first, last)))
 
 

@@ -33,6 +33,7 @@ _VIDEO = pa.struct(
         ("fps", pa.float64()),
         ("duration_s", pa.float64()),
         ("duration_source", pa.string()),
+        ("frame_starts_s", pa.list_(pa.float64())),
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("size_bytes", pa.int64()),
@@ -166,7 +167,8 @@ def _track(row: Mapping[str, Any]) -> MaskTrack:
 
 
 def _video(row: Mapping[str, Any]) -> VideoRef:
-    return VideoRef(**{**row, "frames": tuple(row["frames"])})
+    lists = {name: tuple(row[name]) for name in ("frames", "frame_starts_s")}
+    return VideoRef(**{**row, **lists})
 
 
 def _tracks(rows: Sequence[Mapping[str, Any]]) -> tuple[MaskTrack, ...]:

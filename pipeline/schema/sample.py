@@ -43,6 +43,7 @@ class VideoRef:
     fps: float = 0.0
     duration_s: float = 0.0  # seconds from the first frame's start to the last frame's end
     duration_source: str = ""  # "stream", "container", "frames/fps": durations differ, so say which one
+    frame_starts_s: tuple[float, ...] = ()  # start of each frame at a variable rate; see ``frame_times``
     height: int = 0
     width: int = 0
     size_bytes: int = 0

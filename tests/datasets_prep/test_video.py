@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from pipeline import video
+from pipeline.schema.frame_times import FrameTimes
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
 
 
@@ -28,9 +29,12 @@ def test_sampling_a_part_stays_in_it() -> None:
 
 
 def test_frame_range() -> None:
-    assert video.frame_range(20, 2.0, 0.5, 1.0) == (5, 9)
-    assert video.frame_range(20, 2.0, 0.0, 2.0) == (0, 19)
-    assert video.frame_range(20, 2.0, 1.01, 1.02) == (10, 10)
+    even = FrameTimes.even(20, 2.0)
+    assert video.frame_range(even, 0.5, 1.0) == (5, 9)
+    assert video.frame_range(even, 0.0, 2.0) == (0, 19)
+    assert video.frame_range(even, 1.01, 1.02) == (10, 10)
+    assert video.frame_range(even, -1.0, 3.0) == (0, 19)
+    assert video.frame_range(FrameTimes((0.0, 1.5), 2.0), 0.5, 1.5) == (0, 0)
 
 
 def test_probe_and_decode(tmp_path: Path) -> None:
@@ -39,6 +43,7 @@ def test_probe_and_decode(tmp_path: Path) -> None:
     assert (info.num_frames, info.height, info.width, info.duration_source) == (20, HEIGHT, WIDTH, "stream")
     assert info.duration_s == pytest.approx(2.0)
     assert info.fps == pytest.approx(10)
+    assert info.frame_starts_s == ()
     pixels = video.decode(clip, [19, 3, 3])
     assert pixels.shape == (3, HEIGHT, WIDTH, 3)
     for got, index in zip(pixels, (19, 3, 3), strict=True):
@@ -61,12 +66,15 @@ def test_av1_falls_back(tmp_path: Path) -> None:
     assert abs(int(pixels.mean()) - int(picture(7).mean())) <= 6
 
 
-def test_variable_frame_rate(tmp_path: Path) -> None:
-    clip = write_clip(tmp_path / "vfr.mkv", frames=6, pts=[0, 10, 20, 100, 110, 200])
+@pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4", "vfr.webm"])
+def test_variable_frame_rate(tmp_path: Path, name: str) -> None:
+    codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
+    clip = write_clip(tmp_path / name, frames=6, codec=codec, pts=[50, 60, 70, 150, 160, 250])
     info = video.probe(clip)
     assert info.num_frames == 6
     assert 2.0 <= info.duration_s <= 2.2  # six frames at the stream's nominal rate would last 0.6 s
     assert info.fps == pytest.approx(6 / info.duration_s)
+    assert info.frame_starts_s == pytest.approx((0, 0.1, 0.2, 1.0, 1.1, 2.0), abs=0.001)
 
 
 def test_folder_of_frames(tmp_path: Path) -> None:
@@ -75,6 +83,7 @@ def test_folder_of_frames(tmp_path: Path) -> None:
     (folder / "._00000.jpg").write_bytes(b"left by a Mac")
     info = video.probe(folder)
     assert (info.num_frames, info.fps, info.duration_source) == (6, 3.0, "frames/fps")
+    assert info.frame_starts_s == ()
     some = video.decode(folder, [1], frames=("00000.jpg", "00004.jpg"))
     assert abs(int(some.mean()) - int(picture(4).mean())) <= 3
 

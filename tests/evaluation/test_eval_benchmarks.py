@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from pydantic import ValidationError
 from tiny_bench import FRAMES, HEIGHT, SOURCES, WIDTH, flawless, sample, square, track
@@ -11,17 +13,27 @@ from tiny_bench import FRAMES, HEIGHT, SOURCES, WIDTH, flawless, sample, square,
 from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Metric, Over, Score, fold, rows
 from evaluation.prediction import Prediction
+from evaluation.scores import summary, write_scores
+from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.config.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
 from pipeline.errors import UserError
-from pipeline.schema import masks, temporal
-from pipeline.schema.sample import MaskTrack, Sample, TimeSpan
+from pipeline.schema import masks
+from pipeline.schema.sample import MaskTrack, Sample
+from pipeline.schema.shards import SourceEntry
+from pipeline.schema.temporal import Outside
+from pipeline.schema.times_text import Form
+from pipeline.storage import Location
 
 
-def prediction(sample_: Sample, text: str = "", **more: object) -> Prediction:
-    spans = tuple(
-        TimeSpan(start_s=2 * a / 99, end_s=2 * b / 99, start_bin=a, end_bin=b) for a, b in temporal.read(text)
-    )
-    return Prediction(key=sample_.key, source=sample_.dataset, checkpoint="c", text=text, spans=spans, **more)  # type: ignore[arg-type]
+def prediction(sample_: Sample, text: str = "", rules: SpanRules = AS_WRITTEN, **more: object) -> Prediction:
+    read = read_spans(text, sample_, rules) if "failure" not in more else SpansRead()
+    said = {"spans": read.spans, "refusal": read.refusal, "clamped": read.clamped, **more}
+    return Prediction(key=sample_.key, source=sample_.dataset, checkpoint="c", text=text, **said)  # type: ignore[arg-type]
+
+
+def entry(source: str) -> SourceEntry:
+    counts = {"read": 10, "kept": 10, "rejected": 0, "not_selected": 0, "clamped": 0, "rejects": {}}
+    return SourceEntry.model_validate({"name": source, "use": "benchmark", "media": ("m",), **counts})
 
 
 def score(sample_: Sample, made: Prediction) -> Score:
@@ -57,6 +69,87 @@ def test_an_answer_without_an_option_is_a_failure_yet_the_published_rule_takes_c
     assert found.failure == "no option in the answer"
     assert found.values["accuracy"] == 0
     assert found.values["accuracy published"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "tiou"),
+    [
+        ("From 0.5 s to 2 s.", 1.0),
+        ("It is there from 0:01 until 0:02.", 2 / 3),
+        ("25% to 100%", 1.0),
+        ("in frames 4 to 15", 1.0),
+        ("{<TEMP-025><TEMP-099>}", 0.99),
+        ("0.5 to 2", 0.0),
+        ("I cannot tell.", 0.0),
+    ],
+)
+def test_a_time_counts_in_whatever_form_the_model_writes_it(text: str, tiou: float) -> None:
+    truth = sample("bench/charades", 0)  # 0.5 s to 2 s of 2 s, 16 frames
+    found = score(truth, prediction(truth, text))
+    assert found.values["tIoU"] == pytest.approx(tiou, abs=0.01)
+    assert (found.failure is None) == (tiou > 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("I cannot tell.", "no time in the text"),
+        ("At 0:01.", "one time only"),
+        ("0.5 to 2", "ambiguous: bare numbers, and no default unit given"),
+        ("2 s to 1 s", "the span ends before it starts"),
+        ("1 s to 3 s", "outside the video"),
+        ("{<TEMP-120><TEMP-130>}", "not a time token of this model"),
+    ],
+)
+@pytest.mark.parametrize(("source", "number"), [("bench/charades", 0), ("bench/ufvideo", 1)])
+def test_why_a_time_was_not_read_is_counted(source: str, number: int, text: str, reason: str) -> None:
+    truth = sample(source, number)
+    found = score(truth, prediction(truth, text, masks=truth.targets))
+    assert found.failures["tIoU"] == f"no span read: {reason}"
+    assert found.refusal == reason
+    family = BenchmarkFamily(SOURCES[source])
+    counts = summary(
+        [BenchmarkConfig(source=source, family=family)], {source: [found, found]}, {source: entry(source)}
+    )
+    assert counts[source]["no_time_read"] == {reason: 2}
+
+
+def test_nothing_is_missing_where_no_time_is_asked_for_or_the_video_is_at_fault() -> None:
+    words = sample("bench/ufvideo", 0)  # masks only
+    assert score(words, prediction(words, "It is [SEG].", masks=words.targets)).refusal == ""
+    truth = sample("bench/charades", 0)
+    broke = prediction(truth, "No.", failure="not readable: x.mp4", refusal="no time in the text")
+    found = score(truth, broke)  # its frames broke after the model had answered
+    assert (found.refusal, found.failure) == ("", "not readable: x.mp4")
+
+
+def test_the_plan_decides_about_bare_numbers_and_times_outside(tmp_path: Path) -> None:
+    truth = sample("bench/charades", 0)
+    bare = score(truth, prediction(truth, "0.5 to 2", SpanRules(bare=Form.SECONDS)))
+    assert (bare.values["tIoU"], bare.failure, bare.clamped) == (1.0, None, False)
+    cut = score(truth, prediction(truth, "0.5 s to 3 s", SpanRules(outside=Outside.CLAMP)))
+    assert (cut.values["tIoU"], cut.failure, cut.clamped) == (1.0, None, True)
+    nowhere = score(truth, prediction(truth, "3 s to 4 s", SpanRules(outside=Outside.CLAMP)))
+    assert (nowhere.refusal, nowhere.clamped) == ("outside the video", False)
+    source = truth.dataset
+    config = BenchmarkConfig(source=source, family=BenchmarkFamily.CHARADES_STA)
+    counts = summary([config], {source: [bare, cut, nowhere]}, {source: entry(source)})
+    assert counts[source]["clamped"] == 1
+    write_scores(Location.parse(tmp_path), {source: [bare, cut, nowhere]})
+    rows_ = pq.read_table(tmp_path / "scores.parquet").to_pylist()
+    assert [r["clamped"] for r in rows_ if r["measure"] == "tIoU"] == [False, True, False]
+
+
+def test_rules_for_times_are_for_benchmarks_that_ask_for_them() -> None:
+    good = BenchmarkConfig.model_validate(
+        {"source": "s", "family": "charades_sta", "bare_times": "seconds", "outside_times": "clamp"}
+    )
+    assert (good.bare_times, good.outside_times) == (Form.SECONDS, Outside.CLAMP)
+    for more in ({"bare_times": "seconds"}, {"outside_times": "clamp"}):
+        with pytest.raises(ValidationError, match="asks for no time"):
+            BenchmarkConfig.model_validate({"source": "s", "family": "mevis", **more})
+    with pytest.raises(ValidationError, match="no bare numbers"):
+        BenchmarkConfig.model_validate({"source": "s", "family": "charades_sta", "bare_times": "clock"})
 
 
 def test_missing_frames_and_wrong_sizes_count_as_empty() -> None:

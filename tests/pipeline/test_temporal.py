@@ -143,15 +143,6 @@ def test_the_frame_at_a_time_is_the_one_that_shows(frames: FrameTimes, share: fl
     assert start_s - temporal.NOISE_S <= time_s <= end_s
 
 
-@given(st.integers(1, 200), DURATIONS.filter(lambda d: d > 1), st.integers(0, 399), st.integers(0, 399))
-@settings(deadline=None)
-def test_a_constant_rate_agrees_with_the_decoder(n: int, duration_s: float, a: int, b: int) -> None:
-    first, last = sorted((a % (2 * n + 1), b % (2 * n + 1)))
-    start_s, end_s = first * duration_s / (2 * n), last * duration_s / (2 * n)  # starts and middles of frames
-    even = FrameTimes.even(n, duration_s)
-    assert even.frames_in(start_s, end_s) == video.frame_range(n, duration_s, start_s, end_s)
-
-
 def test_uneven_frames_are_not_taken_for_even_ones() -> None:
     frames = FrameTimes.measured([5.0, 5.1, 5.2, 6.0, 6.1], 7.0)
     assert frames.starts_s == pytest.approx((0, 0.1, 0.2, 1.0, 1.1))

@@ -100,6 +100,18 @@ def test_targets_without_a_common_frame_are_refused(processor: Processor) -> Non
         processor.frames_needed(sample)
 
 
+def test_a_clip_of_a_variable_rate_is_found_by_time_stamps(processor: Processor) -> None:
+    """All frames but the first two show in the last quarter: the clip of the first half is these two."""
+    clip = TimeSpan(start_s=0.0, end_s=1.0, start_bin=0, end_bin=50)
+    sample = samples(0)["qa"]
+    late_s = tuple(1.5 + 0.5 * k / FRAMES for k in range(FRAMES - 2))
+    uneven = dataclasses.replace(sample.video, frame_starts_s=(0.0, 0.5, *late_s))
+    needed = processor.frames_needed(dataclasses.replace(sample, clip=clip, video=uneven))
+    assert set(needed.video) == {0, 1}
+    even = processor.frames_needed(dataclasses.replace(sample, clip=clip))
+    assert max(even.video) == FRAMES // 2 - 1
+
+
 def test_a_clip_restricts_the_video_to_its_seconds(processor: Processor) -> None:
     clip = TimeSpan(start_s=1.0, end_s=2.0, start_bin=50, end_bin=99)
     whole, part = samples(0)["qa"], dataclasses.replace(samples(0)["qa"], clip=clip)

@@ -20,6 +20,7 @@ from torch.nn import functional as F
 from pipeline import video as videos
 from pipeline.config.model import ModelConfig
 from pipeline.schema import masks
+from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import MaskTrack, Sample, Turn, VideoRef
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import choose_frames, common_frames
@@ -98,9 +99,7 @@ class Processor:
         ref = sample.video
         first, last = 0, ref.num_frames - 1
         if sample.clip is not None:
-            first, last = videos.frame_range(
-                ref.num_frames, ref.duration_s, sample.clip.start_s, sample.clip.end_s
-            )
+            first, last = videos.frame_range(frame_times(ref), sample.clip.start_s, sample.clip.end_s)
         regions = sorted({f for track in sample.regions for f, _ in shown(track)})
         if len(regions) > MAX_REGION_FRAMES:
             raise ValueError(f"{sample.key}: regions on {len(regions)} frames, at most {MAX_REGION_FRAMES}")

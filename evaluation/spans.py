@@ -1,0 +1,77 @@
+"""The times that a model's answer names, read by the one parser, and why none could be read.
+
+The clock of an answer is that of its prompt: seconds, clock times and frame numbers count from the start of
+what the model was shown, fractions and bins are parts of it. A model sees a clip and not where it was cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.schema.frame_times import FrameTimes, frame_times
+from pipeline.schema.sample import Sample, TimeSpan
+from pipeline.schema.temporal import Outside
+from pipeline.schema.times_parser import Failure, Form, Refusal, Times, Told, parse
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanRules:
+    """What the plan decided about answers whose text leaves it open; see ``BenchmarkConfig``."""
+
+    bare: Form | None = None
+    outside: Outside = Outside.REFUSE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpansRead:
+    """The spans of an answer up to the first that cannot be read, in seconds of the whole video.
+
+    ``refusal`` says, as ``Refusal`` words it, why there is no first one; it is empty where there is.
+    ``clamped``: the first one reached out of what was shown and was cut at its end.
+    """
+
+    spans: tuple[TimeSpan, ...] = ()
+    refusal: str = ""
+    detail: str = ""
+    clamped: bool = False
+
+
+AS_WRITTEN = SpanRules()
+
+
+def read_spans(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> SpansRead:
+    """Read a text as an answer about a sample's video, or its clip. Nothing that it says raises an error."""
+    start_s, length_s = _shown(sample)
+    read = _parse(text, length_s, rules, None)
+    if isinstance(read, Failure) and read.reason is Refusal.NO_FRAMES:
+        read = _parse(text, length_s, rules, _frames(sample))
+    told = _in_front(read)
+    if not told:
+        assert isinstance(read, Failure), "without a span the parser says why"
+        return SpansRead(refusal=str(read.reason), detail=read.detail)
+    spans = tuple(one.span(length_s, clip_start_s=start_s) for one in told)
+    return SpansRead(spans=spans, clamped=told[0].clamped)
+
+
+def _parse(text: str, length_s: float, rules: SpanRules, frames: FrameTimes | None) -> Times | Failure:
+    return parse(text, duration_s=length_s, frames=frames, bare=rules.bare, outside=rules.outside)
+
+
+def _in_front(read: Times | Failure) -> tuple[Told, ...]:
+    """The spans in front of the first that cannot be read: what follows it may not be what was asked for."""
+    if isinstance(read, Times):
+        return read.spans
+    begins = read.place[0] if read.place else 0
+    return tuple(one for one in read.rest if not one.instant and one.place[0] < begins)
+
+
+def _shown(sample: Sample) -> tuple[float, float]:
+    """Where in the video it begins, and how long it lasts."""
+    if sample.clip is None:
+        return 0.0, sample.video.duration_s
+    return sample.clip.start_s, sample.clip.end_s - sample.clip.start_s
+
+
+def _frames(sample: Sample) -> FrameTimes:
+    times = frame_times(sample.video)
+    return times if sample.clip is None else times.part(sample.clip.start_s, sample.clip.end_s)

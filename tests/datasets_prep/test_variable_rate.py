@@ -1,0 +1,138 @@
+"""A real video of variable frame rate, from probing to samples: times by its time stamps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from datasets_prep.card.gallery import show, wanted
+from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit, time_mark
+from datasets_prep.stages.finish import finish
+from datasets_prep.stages.media import MEDIA_SCHEMA, media_table
+from datasets_prep.stages.probe import probe_media, probe_video
+from datasets_prep.stages.read import media_id
+from pipeline import video
+from pipeline.config.data import SourceConfig, SourceFormat
+from pipeline.page.frames import strip
+from pipeline.schema import temporal
+from pipeline.schema.frame_times import frame_times
+from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.schema.temporal import Outside
+from pipeline.storage import Location
+from tests.datasets_prep.clips import picture, write_clip
+
+# Twelve frames at ten a second, then one picture that stands for eight seconds, then seven more frames.
+PTS = [*range(0, 120, 10), *range(920, 990, 10)]
+LONG, END_S = 11, 9.9
+
+
+@pytest.fixture(scope="module", params=["mkv", "mp4"])
+def media(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("media")
+    write_clip(folder / "v.mp4", frames=20, fps=10)
+    made = write_clip(folder / f"uneven.{request.param}", frames=len(PTS), pts=PTS)
+    made.rename(folder / "uneven")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def uneven(media: Path) -> VideoRef:
+    return probe_video(Location.parse(media / "uneven"), "uneven", (), 3.0)
+
+
+def draft(span: DraftSpan, clip: DraftSpan | None = None) -> Draft:
+    return Draft(
+        key="s/0",
+        task=Task.TEMPORAL,
+        media=Media(candidates=("uneven",)),
+        turns=(Turn(role=Role.USER, text="When?"), Turn(role=Role.ASSISTANT, text=time_mark(0))),
+        times=(span,),
+        clip=clip,
+    )
+
+
+def finished(ref: VideoRef, span: DraftSpan, clip: DraftSpan | None = None, **more: object) -> Sample:
+    config = SourceConfig.model_validate(
+        {"name": "s", "format": SourceFormat.ST_ALIGN, "annotations": "x", "media": ("m",), **more}
+    )
+    return finish(draft(span, clip), config, ref, 1).sample
+
+
+def frames(first: float, last: float) -> DraftSpan:
+    return DraftSpan(start=first, end=last, unit=Unit.FRAMES)
+
+
+def test_probing_keeps_the_start_of_each_frame(uneven: VideoRef) -> None:
+    assert uneven.num_frames == len(PTS)
+    assert uneven.frame_starts_s == pytest.approx([p / 100 for p in PTS], abs=0.001)
+    assert uneven.duration_s == pytest.approx(END_S, abs=0.15)  # how long the last frame shows is a guess
+
+
+def test_a_constant_rate_keeps_nothing_and_both_go_through_the_table_of_media(
+    media: Path, uneven: VideoRef
+) -> None:
+    asked = [f'[["{media}"], ["{name}"], [], 0]' for name in ("v.mp4", "uneven", "gone.mp4")]
+    ids = [media_id(text) for text in asked]
+    rows = pa.table({"media_id": pa.array(ids, pa.binary(16)), "media": asked})
+    table = probe_media(rows, lambda root: Location.parse(root))
+    assert table.schema == MEDIA_SCHEMA
+    even, other, gone = media_table([table]).find(ids)
+    assert even.video is not None
+    assert even.video.frame_starts_s == ()
+    assert other.video == uneven
+    assert hash(other.video) == hash(uneven)
+    assert (gone.video, gone.reason) == (None, str(Reason.MEDIA_MISSING))
+
+
+def test_frame_numbers_end_when_their_frames_do(uneven: VideoRef) -> None:
+    (span,) = finished(uneven, frames(10, LONG)).spans
+    assert (span.start_s, span.end_s) == pytest.approx((1.0, 9.2), abs=0.001)
+    (first,) = finished(uneven, frames(0, 0)).spans
+    assert (first.start_s, first.end_s) == pytest.approx((0.0, 0.1), abs=0.001)
+    (last,) = finished(uneven, frames(12, len(PTS) - 1)).spans
+    assert (last.start_s, last.end_s) == (pytest.approx(9.2, abs=0.001), uneven.duration_s)
+    assert (span.start_bin, span.end_bin) == tuple(
+        temporal.to_bin(t, uneven.duration_s) for t in (span.start_s, span.end_s)
+    )
+
+
+def test_frame_numbers_that_the_video_does_not_have(uneven: VideoRef) -> None:
+    with pytest.raises(RejectError, match="span_outside"):
+        finished(uneven, frames(12, len(PTS)))
+    (span,) = finished(uneven, frames(12, len(PTS) + 5), outside_spans=Outside.CLAMP).spans
+    assert span.end_s == uneven.duration_s
+
+
+def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef) -> None:
+    """Even frames would be 2 to 9 of nineteen; the decoder says which ones these pictures are."""
+    clip = DraftSpan(start=1.05, end=5.0, unit=Unit.SECONDS)
+    sample = finished(uneven, frames(LONG, LONG), clip, outside_spans=Outside.CLAMP)
+    assert sample.clip is not None
+    times = frame_times(uneven)
+    assert video.frame_range(times, sample.clip.start_s, sample.clip.end_s) == (10, LONG)
+    assert strip(sample, 6) == [10, LONG]
+    for index, pixels in zip((10, LONG), video.decode(media / "uneven", [10, LONG]), strict=True):
+        assert abs(int(pixels.mean()) - int(picture(index).mean())) <= 3
+    (span,) = sample.spans
+    assert (span.start_s, span.end_s) == pytest.approx((1.1, 5.0), abs=0.001)
+
+
+def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
+    early = finished(uneven, DraftSpan(start=2.0, end=2.5, unit=Unit.SECONDS))
+    assert wanted(early) == [2, 5, 9, LONG, 13, 16]  # none of the evenly chosen ones shows then
+    sample = finished(uneven, DraftSpan(start=3.0, end=8.0, unit=Unit.SECONDS))
+    shown = show(sample, {index: np.zeros((4, 6, 3), np.uint8) for index in range(len(PTS))})
+    (frame,) = [f for f in shown.frames if f.caption.endswith(f"frame {LONG}")]
+    assert frame.caption == f"1.1 s, frame {LONG}"
+    assert frame.at == pytest.approx(100 * (1.1 + 9.2) / 2 / uneven.duration_s, abs=0.1)
+    assert frame.kind == "answer"
+
+
+def test_stamps_that_leave_a_frame_no_time(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+    stamps = [0.0, 1.0, 1.0, 1.0, 1.000003]
+    monkeypatch.setattr(video, "_scan", lambda path: (stamps, 2.0, "stream"))
+    with pytest.raises(video.VideoError, match="uneven: frame 1 shows"):
+        video.probe(media / "uneven")

@@ -1,0 +1,168 @@
+"""A model's answer as spans of its video: the clock, the rules, and the words for what cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tiny_bench import PER_SOURCE, make_plan, write_dataset
+
+from evaluation.prediction import Prediction, PredictionStore
+from evaluation.predictor import Request
+from evaluation.spans import AS_WRITTEN, SpanRules, read_spans
+from evaluation.work import Chunk
+from evaluation.worker import Setup, Worker
+from pipeline.schema import temporal
+from pipeline.schema.sample import Sample, Task, TimeSpan, VideoRef
+from pipeline.schema.temporal import Outside
+from pipeline.schema.times_parser import Refusal
+from pipeline.schema.times_text import Form
+from pipeline.storage import Location
+
+STARTS = (0.0, 1.0, 2.0, 6.0, 7.0, 8.0)
+
+
+def asked(clip: TimeSpan | None = None, starts_s: tuple[float, ...] = ()) -> Sample:
+    """About ten seconds of video; six frames, or twenty even ones."""
+    video = VideoRef(
+        path="a.mp4", num_frames=len(starts_s) or 20, fps=2.0, duration_s=10.0, frame_starts_s=starts_s,
+        height=4, width=6,
+    )  # fmt: skip
+    return Sample(key="s/0", dataset="s", task=Task.TEMPORAL, video=video, turns=(), clip=clip)
+
+
+def seconds(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> list[tuple[float, float]]:
+    return [(s.start_s, s.end_s) for s in read_spans(text, sample, rules).spans]
+
+
+@given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=4))
+@example([(99, 99)])
+@settings(deadline=None)
+def test_tokens_are_read_as_they_always_were(bins: list[tuple[int, int]]) -> None:
+    """In the model's own vocabulary nothing changes: same spans, same bins, same floats."""
+    text = "It is " + ", then ".join("{" + temporal.token(a) + temporal.token(b) + "}" for a, b in bins) + "."
+    clip = temporal.span(2.0, 8.5, 10.0)
+    plain = temporal.read(text)
+    assert plain == bins
+    kept = plain[: next((i for i, (a, b) in enumerate(plain) if b < a), len(plain))]
+    want = [
+        TimeSpan(
+            start_s=2.0 + temporal.to_seconds(a, 6.5),
+            end_s=2.0 + temporal.to_seconds(b, 6.5),
+            start_bin=a,
+            end_bin=b,
+        )
+        for a, b in kept
+    ]
+    assert list(read_spans(text, asked(clip)).spans) == want
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2.5 to 5 seconds", "0:02.5 - 0:05", "25% to 50%", "frames 5 to 9", "{'start': '2.5s', 'end': '5s'}"],
+)
+def test_seconds_and_clock_times_count_what_was_shown(text: str) -> None:
+    assert seconds(text, asked()) == [pytest.approx((2.5, 5.0))]
+
+
+@pytest.mark.parametrize("text", ["1 to 3 seconds", "0:01 - 0:03", "20% to 60%", "frames 2 to 5"])
+def test_a_clip_is_a_clock_of_its_own(text: str) -> None:
+    clip = temporal.span(4.0, 9.0, 10.0)
+    assert seconds(text, asked(clip)) == [pytest.approx((5.0, 7.0))]
+    assert read_spans("1 to 6 seconds", asked(clip)).refusal == Refusal.OUTSIDE
+
+
+def test_frame_numbers_of_a_variable_rate() -> None:
+    assert seconds("frames 2 to 3", asked(starts_s=STARTS)) == [pytest.approx((2.0, 7.0))]
+    clip = temporal.span(3.0, 9.0, 10.0)  # shows frame 2 until 6 s, then 3, 4 and 5
+    assert seconds("frames 1 to 2", asked(clip, STARTS)) == [pytest.approx((6.0, 8.0))]
+    assert read_spans("frames 2 to 9", asked(starts_s=STARTS)).refusal == Refusal.OUTSIDE
+
+
+def test_numbers_without_a_unit_need_a_rule() -> None:
+    assert read_spans("[1.5, 3.0]", asked()).refusal == Refusal.NO_UNIT
+    assert seconds("[1.5, 3.0]", asked(), SpanRules(bare=Form.SECONDS)) == [(1.5, 3.0)]
+    assert seconds("0.25 to 0.5", asked(), SpanRules(bare=Form.FRACTIONS)) == [(2.5, 5.0)]
+    assert seconds("4 to 5", asked(), SpanRules(bare=Form.FRAMES)) == [(2.0, 3.0)]
+
+
+def test_times_outside_are_refused_or_cut_and_told() -> None:
+    clamp = SpanRules(outside=Outside.CLAMP)
+    assert read_spans("8 s to 12 s", asked()).refusal == Refusal.OUTSIDE
+    cut = read_spans("8 s to 12 s, then 1 s to 2 s", asked(), clamp)
+    assert [(s.start_s, s.end_s) for s in cut.spans] == [(8.0, 10.0), (1.0, 2.0)]
+    assert cut.clamped
+    assert not read_spans("1 s to 2 s, then 8 s to 12 s", asked(), clamp).clamped  # the second is not scored
+    assert read_spans("11 s to 12 s", asked(), clamp).refusal == Refusal.OUTSIDE
+
+
+def test_the_first_span_is_the_answer_even_if_it_cannot_be_read() -> None:
+    """A token past bin 99 can be spelled out of ordinary characters: a wrong answer, not an error."""
+    for text in ("{<TEMP-120><TEMP-130>}", "{<TEMP-120><TEMP-130>} or {<TEMP-010><TEMP-099>}"):
+        read = read_spans(text, asked())
+        assert (read.spans, read.refusal) == ((), Refusal.BAD_TOKEN)
+        assert "<TEMP-120>" in read.detail
+    (span,) = read_spans("{<TEMP-010><TEMP-099>} or {<TEMP-120><TEMP-130>}", asked()).spans
+    assert (span.start_bin, span.end_bin, span.end_s) == (10, 99, 10.0)
+    assert read_spans("{<TEMP-047><TEMP-012>}", asked()).refusal == Refusal.REVERSED
+
+
+@given(st.text(alphabet="<>TEMP-0123456789{}[]():. ,tosecfram%", max_size=80))
+@settings(max_examples=300, deadline=None)
+def test_whatever_a_model_prints_gives_spans_or_a_reason(text: str) -> None:
+    for clip in (None, temporal.span(4.0, 9.0, 10.0)):
+        read = read_spans(text, asked(clip, STARTS), SpanRules(bare=Form.FRAMES))
+        assert bool(read.spans) != bool(read.refusal)
+        start_s, end_s = (4.0, 9.0) if clip else (0.0, 10.0)
+        assert all(start_s - 1e-6 <= s.start_s <= s.end_s <= end_s + 1e-6 for s in read.spans)
+
+
+class Talker:
+    """Stands for a loaded checkpoint: says one thing about everything."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def predict(self, requests: list[Request]) -> list[Prediction]:
+        made = []
+        for request in requests:
+            read = read_spans(self.text, request.sample, request.rules)
+            made.append(
+                Prediction(
+                    key=request.sample.key, source=request.sample.dataset, checkpoint="c", text=self.text,
+                    spans=read.spans, refusal=read.refusal, refusal_detail=read.detail, clamped=read.clamped,
+                )
+            )  # fmt: skip
+        return made
+
+
+def test_a_worker_reads_by_the_rules_of_the_plan(tmp_path: Path) -> None:
+    config = make_plan(tmp_path).evaluation
+    assert config is not None
+    data = write_dataset(tmp_path)
+    chunk = Chunk(
+        source="bench/charades", number=0, rows=tuple(range(PER_SOURCE)),
+        keys=tuple(f"bench/charades/{n}" for n in range(PER_SOURCE)),
+    )  # fmt: skip
+    for name, more in (("none", {}), ("rules", {"bare_times": Form.SECONDS, "outside_times": Outside.CLAMP})):
+        benchmarks = tuple(
+            b.model_copy(update=more if b.source == chunk.source else {}) for b in config.benchmarks
+        )
+        store = PredictionStore(Location.parse(tmp_path / name), "stamp")
+        worker = Worker(
+            Setup(
+                config=config.model_copy(update={"benchmarks": benchmarks}), checkpoint=data,
+                checkpoint_digest="c", dataset=data, store=store, seed=1,
+            )
+        )  # fmt: skip
+        worker.__dict__["predictor"] = Talker("0.5 to 7")
+        scores = worker.evaluate(chunk).scores
+        (first, *_) = store.read(chunk.source, 0)
+        if more:
+            assert {(s.refusal, s.clamped, s.values["tIoU"]) for s in scores} == {("", True, 1.0)}
+            assert (first.refusal, first.clamped) == ("", True)
+        else:
+            assert {s.refusal for s in scores} == {str(Refusal.NO_UNIT)}
+            assert first.refusal_detail.startswith("0.5 to 7")
