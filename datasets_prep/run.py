@@ -18,6 +18,7 @@ import pyarrow as pa
 from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of, write_selected
 from datasets_prep.card.build import write_card
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
+from datasets_prep.stages.bake import Baker
 from datasets_prep.stages.choose import Candidates, choose, collect
 from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.stages.judge import judge
@@ -53,8 +54,12 @@ def prepare(context: StepContext) -> StepResult:
     with connect(context.plan.ray):
         manifest = build(context.plan.data, context.resolve, context.out, context.seed, digests)
     write_card(ShardReader(context.out), context.out, title=context.plan.name, seed=context.seed)
-    summary = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
-    return StepResult(digest=manifest.digest, summary={"sources": summary, "shards": len(manifest.shards)})
+    sources = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
+    summary = {"sources": sources, "shards": len(manifest.shards)}
+    if manifest.bake is not None:
+        files = [shard.frames for shard in manifest.shards if shard.frames is not None]
+        summary["baked"] = {"frames": sum(f.rows for f in files), "bytes": sum(f.bytes for f in files)}
+    return StepResult(digest=manifest.digest, summary=summary)
 
 
 def build(
@@ -81,7 +86,7 @@ def build(
         surveyed,
         chunks,
         probe=lambda media: list(probe(media, resolve)),
-        examine=lambda pieces, media: examine(pieces, media, units, config, seed),
+        examine=lambda pieces, media: examine(pieces, media, units, config, seed, resolve),
     )
     identities = {
         s.name: source_identity(
@@ -100,7 +105,8 @@ def build(
         rows_per_shard=config.rows_per_shard,
         identities=identities,
     )
-    receipts = write([j for j in jobs if j.source not in taken], units, choice.media, config, out, seed)
+    todo = [j for j in jobs if j.source not in taken]
+    receipts = write(todo, units, choice.media, config, out, seed, resolve)
     sources = [
         taken[s.name].entry if s.name in taken else entry_of(s, receipts, identities) for s in config.sources
     ]
@@ -119,7 +125,7 @@ def build(
         for shard in (taken[s.name].shards if s.name in taken else shards_of(s.name, receipts))
     ]
     write_selected(out, config, shards, seed)
-    manifest = make_manifest(shards, sources, config.rows_per_shard)
+    manifest = make_manifest(shards, sources, config.rows_per_shard, config.bake)
     write_manifest(out, manifest)
     (out / WORK).delete()
     return manifest
@@ -161,6 +167,7 @@ def examine(
     units: Sequence[ReadUnit],
     config: PrepConfig,
     seed: int,
+    resolve: Resolve,
 ) -> Iterator[pa.Table]:
     """VERDICT_SCHEMA tables: which candidates would become samples."""
     shared = share(media.table)
@@ -168,7 +175,7 @@ def examine(
     def one(piece: Candidates) -> pa.Table:
         unit = units[piece.planned.unit]
         finisher = Finisher(unit.source, MediaTable(shared()).find, config.min_frames, seed)
-        return judge(piece, unit, finisher, seed)
+        return judge(piece, unit, finisher, seed, Baker.of(config.bake, unit.source, resolve))
 
     return spread("choosing samples", pieces, one, sum(len(p.places) for p in pieces))
 
@@ -180,6 +187,7 @@ def write(
     config: PrepConfig,
     out: Location,
     seed: int,
+    resolve: Resolve,
 ) -> list[Receipt]:
     """Receipts of all jobs, in their order; those of an earlier attempt count where their shard is whole."""
     shared = share(media.table)
@@ -188,10 +196,10 @@ def write(
     def one(job: ShardJob) -> pa.Table:
         receipt = finished_before(job, out)
         if receipt is None:
-            find = MediaTable(shared()).find
-            receipt = run_job(
-                job, units, Finisher(sources[job.source], find, config.min_frames, seed), out, seed
-            )
+            source = sources[job.source]
+            finisher = Finisher(source, MediaTable(shared()).find, config.min_frames, seed)
+            baker = Baker.of(config.bake, source, resolve)
+            receipt = run_job(job, units, finisher, out, seed, baker)
         return pa.table({"receipt": pa.array([receipt.model_dump_json()])})
 
     found = [
