@@ -46,7 +46,8 @@ def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotat
     ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
     """
     settings = source.model_dump(mode="json", exclude={"media", "files", *PATHS})
-    common = [config.rows_per_shard, config.min_frames, seed, REVISION[Kind.PREPARE], SCHEMA_VERSION]
+    common: list[object] = [config.rows_per_shard, config.min_frames, seed]
+    common += [REVISION[Kind.PREPARE], SCHEMA_VERSION]
     if config.bake is not None:
         common.append(config.bake)
     return digest([settings, common, annotations, media])

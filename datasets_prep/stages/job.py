@@ -18,8 +18,8 @@ from datasets_prep.stages.units import PlannedChunk, ReadUnit
 from datasets_prep.stages.validate import check
 from pipeline.config.data import SourceConfig
 from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import Sample, VideoRef
 from pipeline.schema.baked import frames_name
+from pipeline.schema.sample import Sample, VideoRef
 from pipeline.schema.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.storage import Location
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
@@ -42,6 +42,14 @@ def spread(frames: Sequence[int], count: int) -> list[int]:
     if count == 1:
         return [frames[len(frames) // 2]]
     return [frames[round(i * (len(frames) - 1) / (count - 1))] for i in range(count)]
+
+
+def nearest(frames: Iterable[int], there: Collection[int]) -> list[int]:
+    """Each of the frames that is there, and for another one the nearest that is: rising, each once."""
+    have = set(there)
+    if not have:
+        return []
+    return sorted({f if f in have else min(have, key=lambda h: (abs(h - f), h)) for f in frames})
 
 
 def mask_at(track: MaskTrack, frame: int) -> np.ndarray | None:

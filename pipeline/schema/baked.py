@@ -138,6 +138,12 @@ class FramesReader:
         self._bytes = 0
         self._lock = threading.Lock()
 
+    def there(self, name: str, video: VideoRef) -> list[int]:
+        """The frames of a video in a file, rising. Raises UserError for a file that is not there."""
+        with self._lock:
+            first_and_frames = self._open(name).videos.get(video_key(video))
+        return [] if first_and_frames is None else first_and_frames[1].tolist()
+
     def jpegs(self, name: str, video: VideoRef, frames: Sequence[int]) -> list[bytes]:
         """The JPEG of each of the frames. Raises UserError for a file or a frame that is not there."""
         with self._lock:
@@ -207,6 +213,10 @@ class BakedFootage:
     def place(self) -> str:
         """The frames file."""
         return (self.frames.location / self.name).uri
+
+    def baked(self) -> list[int]:
+        """The frames of the video that are there, rising."""
+        return self.frames.there(self.name, self.video)
 
     def decode(self, indices: Sequence[int]) -> np.ndarray:
         """RGB uint8 [N, H, W, 3], at the size in which they were baked.

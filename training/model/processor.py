@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -19,8 +18,9 @@ from torch.nn import functional as F
 
 from pipeline import video as videos
 from pipeline.config.model import ModelConfig
+from pipeline.footage import Footage
 from pipeline.schema import masks
-from pipeline.schema.sample import MaskTrack, Sample, Turn, VideoRef
+from pipeline.schema.sample import MaskTrack, Sample, Turn
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import choose_frames, common_frames
 
@@ -227,15 +227,14 @@ def shown(track: MaskTrack) -> list[tuple[int, str]]:
 
 
 def decode_views(
-    path: Path, video: VideoRef, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
+    footage: Footage, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
 ) -> dict[View, dict[int, np.ndarray]]:
     """Frames of one video, decoded once and resized to each view that asks for them.
 
-    Raises VideoError (unreadable) or IndexError (no such frame).
+    Raises VideoError (unreadable), IndexError (no such frame) or UserError (it was not baked).
     """
     union = sorted({i for indices in wanted.values() for i in indices})
-    pictures = videos.decode(path, union, frames=video.frames, num_frames=video.num_frames or None)
-    at = dict(zip(union, pictures, strict=True))
+    at = dict(zip(union, footage.decode(union), strict=True))
     return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in wanted.items()}
 
 
