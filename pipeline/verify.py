@@ -111,4 +111,3 @@ def _whole(found: Artifact, files: int, digest: str) -> Verdict:
     said = found.record.digest
     damage = () if digest == said else (f"its files give digest {digest[:12]}, {RECORD_NAME} {said[:12]}",)
     return Verdict(artifact=found, files=files, damage=damage)
-

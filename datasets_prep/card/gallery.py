@@ -161,7 +161,8 @@ def _decode(
 ) -> tuple[dict[int, np.ndarray], str]:
     """Frames of one video for all of its samples, by index; or none and what to say about it.
 
-    Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset gives the same card wherever it lies.
+    Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset
+    gives the same card wherever it lies.
     """
     if place is None:
         return {}, GONE

@@ -103,7 +103,7 @@ class Baker:
                     outcomes[frames] = None
                 except RejectError as error:
                     outcomes[frames] = error
-        failed = {at: error for at, frames in wanted.items() if (error := outcomes[frames]) is not None}
+        failed = {at: why for at, frames in wanted.items() if (why := outcomes[frames]) is not None}
         return made, failed
 
     def _fetch(self, ref: VideoRef) -> Path:

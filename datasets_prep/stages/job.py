@@ -185,9 +185,8 @@ def finished_before(job: ShardJob, out: Location) -> Receipt | None:
         return None
     if receipt.identity != job.identity:
         return None
-    if receipt.shard is not None:
-        if not all(has_bytes_of(file, out) for file in receipt.shard.files):
-            return None
+    if receipt.shard is not None and not all(has_bytes_of(file, out) for file in receipt.shard.files):
+        return None
     return receipt
 
 

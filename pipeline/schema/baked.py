@@ -269,11 +269,15 @@ def _videos(file: pq.ParquetFile) -> dict[tuple[str, str], tuple[int, np.ndarray
     for column in (path, sha256):
         changes[1:] |= np.diff(column.indices.to_numpy()) != 0
     starts = np.flatnonzero(changes)
-    names = zip(path.take(pa.array(starts)).to_pylist(), sha256.take(pa.array(starts)).to_pylist(), strict=True)
+    names = zip(
+        path.take(pa.array(starts)).to_pylist(), sha256.take(pa.array(starts)).to_pylist(), strict=True
+    )
     parts = np.split(frames, starts[1:])
     return {name: (int(start), part) for name, start, part in zip(names, starts, parts, strict=True)}
 
 
 def _ends(file: pq.ParquetFile) -> np.ndarray:
     meta = file.metadata
-    return np.array(list(accumulate(meta.row_group(n).num_rows for n in range(meta.num_row_groups))), np.int64)
+    return np.array(
+        list(accumulate(meta.row_group(n).num_rows for n in range(meta.num_row_groups))), np.int64
+    )

@@ -30,7 +30,7 @@ from pipeline.plan import PATHS, REVISION, Kind, steps
 from pipeline.schema import masks
 from pipeline.schema.baked import FramesReader, frames_name, to_jpeg, write_frames
 from pipeline.schema.sample import Sample, VideoRef
-from pipeline.schema.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader
+from pipeline.schema.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader, make_manifest
 from pipeline.storage import Location
 from pipeline.verify import verify
 from pipeline.video import VideoError, decode, sample_indices
@@ -137,9 +137,9 @@ def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: P
         total += len(named)
         keys = set(pq.read_table(home / "made" / "baked" / shard.name, columns=["key"])["key"].to_pylist())
         own = [s for s in every(reader) if s.key in keys]
-        assert set(named) == {
-            (s.video.path, s.video.sha256, f) for s in own for f in frames_needed(s, 8)
-        }, "what its samples need, and nothing else"
+        assert set(named) == {(s.video.path, s.video.sha256, f) for s in own for f in frames_needed(s, 8)}, (
+            "what its samples need, and nothing else"
+        )
     assert total > 60
     again = opened(home, "baked")  # nothing in memory
     for sample in every(again):
@@ -164,7 +164,9 @@ def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None
     pixels = baked.decode([there[5], there[0], there[5]])
     assert [round(p.mean() / 9) for p in pixels] == [there[5], there[0], there[5]]
     for wanted in ([0], [19], [there[2], there[2] + 1], [-1]):
-        with pytest.raises(UserError, match=r"qa-0000\d\.frames\.parquet: holds no frame .* of b\.mp4") as error:
+        with pytest.raises(
+            UserError, match=r"qa-0000\d\.frames\.parquet: holds no frame .* of b\.mp4"
+        ) as error:
             baked.decode(wanted)
         assert "data.bake.frames" in str(error.value)
     reader.refuse_other_frames(8)
@@ -202,6 +204,21 @@ def test_a_video_that_does_not_decode_costs_the_samples_that_need_what_is_torn(h
     assert build(home, "plain", plan(home, None)).source("qa").rejects == {"media_missing": 1}
 
 
+def test_a_clamped_sample_that_is_rejected_after_all_does_not_count_as_clamped(home: Path) -> None:
+    rows = [{"video": v, "tgt": [1, 9], "conversations": talk("?", "<TIME_STAMP>")} for v in ("v1", "b.mp4")]
+    values = {
+        "name": "tg",
+        "format": "time_stamp",
+        "annotations": put(home / "tg.json", rows),
+        "media": (str(home / "media"),),
+        "outside_spans": "clamp",
+    }
+    prep = PrepConfig(sources=(SourceConfig.model_validate(values),), bake=BAKE)
+    (entry,) = build(home, "clamped", prep).sources
+    assert (entry.read, entry.kept, entry.clamped) == (2, 1, 1)
+    assert entry.rejects == {"media_unreadable": 1}
+
+
 def test_as_many_as_asked_for_although_some_do_not_decode(home: Path) -> None:
     made = build(home, "some", plan(home, qa=9))
     assert made.source("qa").kept == 9
@@ -234,6 +251,11 @@ def test_the_same_bytes_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert again == first
     assert files(home, "again") == files(home, "first")
     assert build(home, "small", plan(home, BAKE.model_copy(update={"quality": 60}))).digest != first.digest
+    shard = first.shards[0]
+    assert shard.frames is not None
+    other = shard.model_copy(update={"frames": shard.frames.model_copy(update={"sha256": "0" * 64})})
+    changed = make_manifest([other, *first.shards[1:]], first.sources, first.rows_per_shard, first.bake)
+    assert changed.digest != first.digest
 
 
 def test_without_the_option_nothing_is_as_it_was_not(home: Path, plan_file: Path) -> None:

@@ -154,7 +154,9 @@ def test_the_loader_needs_no_video(baked: Location, processor: Processor, thread
 
 
 def test_a_model_of_other_frames_is_refused_when_the_data_is_opened(baked: Location) -> None:
-    with pytest.raises(UserError, match=r"look at 8 of a video; this one looks at 16.*data\.bake\.frames: 16"):
+    with pytest.raises(
+        UserError, match=r"look at 8 of a video; this one looks at 16.*data\.bake\.frames: 16"
+    ):
         Dataset.open(baked, num_frames=16)
 
 
