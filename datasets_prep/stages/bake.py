@@ -46,7 +46,7 @@ class Baker:
     def write(self, samples: Sequence[Sample], out: Location, shard: str) -> Baked:
         """Write the frames of a shard's samples.
 
-        Videos stand in the order in which the samples name them first. A sample without all of its frames has
+        A sample without all of its frames has
         none in the file, unless others need them.
         """
         baked = Baked(frames=None)
@@ -69,12 +69,12 @@ class Baker:
         return failed
 
     def _by_video(self, samples: Sequence[Sample]) -> list[tuple[VideoRef, dict[int, _Frames]]]:
-        """Each video with the frames that its samples need, by the samples' positions."""
+        """Each video with the frames that its samples need, by the samples' positions; the videos rise."""
         found: dict[tuple[str, str], tuple[VideoRef, dict[int, _Frames]]] = {}
         for at, sample in enumerate(samples):
             _, wanted = found.setdefault(video_key(sample.video), (sample.video, {}))
             wanted[at] = frames_needed(sample, self.config.frames)
-        return list(found.values())
+        return [found[key] for key in sorted(found)]
 
     def _look(
         self,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import io
 import threading
+from bisect import bisect_left
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ _INDEX = ["path", "sha256", "frame"]
 _GROUP_BYTES = 256 << 10
 _LARGEST_GROUP = 4 << 20
 _CACHED_BYTES = 64 << 20
-_OPEN_FILES = 16
+_OPEN_FILES = 32
 
 
 class FramesEntry(BaseModel):
@@ -65,8 +65,8 @@ def write_frames(
 ) -> FramesEntry:
     """Write the frames file of a shard in one atomic act; one video at a time is in memory.
 
-    ``videos`` gives each video once with its JPEGs by frame. The same ones in the same order give the same
-    bytes.
+    ``videos`` gives each video once, rising by ``video_key``, with its JPEGs by frame. The same ones give the
+    same bytes.
     """
     made: list[FramesEntry] = []
 
@@ -106,7 +106,10 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
                 writer.write_table(pa.table(columns, schema=FRAMES_SCHEMA), row_group_size=len(held))
             rows, held, size = rows + len(held), [], 0
 
+        before: tuple[str, str] | None = None
         for video, jpegs in videos:
+            assert before is None or before < video_key(video), "videos rise, each comes once"
+            before = video_key(video)
             if size + sum(map(len, jpegs.values())) > _GROUP_BYTES:
                 flush()
             for frame in sorted(jpegs):
@@ -118,11 +121,24 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class _Open:
-    file: pq.ParquetFile
-    videos: Mapping[tuple[str, str], tuple[int, np.ndarray]]  # first row of each, and its frames
-    ends: np.ndarray  # rows up to the end of each row group
+class _Group:
+    """A row group that was read."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.nbytes = table.nbytes
+        self._jpegs = table["jpeg"].combine_chunks()
+        self._rows: dict[tuple[str, str], dict[int, int]] = {}
+        for row, (path, sha256, frame) in enumerate(
+            zip(*(table[n].to_pylist() for n in _INDEX), strict=True)
+        ):
+            self._rows.setdefault((path, sha256), {})[frame] = row
+
+    def frames(self, video: VideoRef) -> Mapping[int, int]:
+        """Rows of a video's frames."""
+        return self._rows.get(video_key(video), {})
+
+    def jpeg(self, row: int) -> bytes:
+        return self._jpegs[row].as_py()
 
 
 class FramesReader:
@@ -133,44 +149,52 @@ class FramesReader:
 
     def __init__(self, location: Location) -> None:
         self.location = location
-        self._files: OrderedDict[str, _Open] = OrderedDict()
-        self._groups: OrderedDict[tuple[str, int], pa.BinaryArray] = OrderedDict()
+        self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
+        self._groups: OrderedDict[tuple[str, int], _Group] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
 
     def there(self, name: str, video: VideoRef) -> list[int]:
         """The frames of a video in a file, rising. Raises UserError for a file that is not there."""
         with self._lock:
-            first_and_frames = self._open(name).videos.get(video_key(video))
-        return [] if first_and_frames is None else first_and_frames[1].tolist()
+            return [frame for group in self._groups_of(name, video) for frame in group.frames(video)]
 
     def jpegs(self, name: str, video: VideoRef, frames: Sequence[int]) -> list[bytes]:
         """The JPEG of each of the frames. Raises UserError for a file or a frame that is not there."""
+        wanted, found = set(frames), dict[int, bytes]()
         with self._lock:
-            opened = self._open(name)
-            first, there = opened.videos.get(video_key(video), (0, np.zeros(0, np.int32)))
-            at = np.searchsorted(there, frames)
-            missing = [f for f, i in zip(frames, at, strict=True) if i == len(there) or there[i] != f]
-            if missing:
-                has = f"{len(there)}, {there[0]} to {there[-1]}" if len(there) else "none"
-                raise UserError(
-                    (self.location / name).uri,
-                    f"holds no frame {missing[0]} of {video.path} (it has {has}).",
-                    "Prepare the data with data.bake.frames set to what the model takes, or without "
-                    "data.bake, from the videos.",
-                )
-            rows = first + at
-            groups = np.searchsorted(opened.ends, rows, side="right")
-            starts = np.concatenate([[0], opened.ends])[groups]
-            return [
-                self._group(name, opened.file, int(group))[int(row - start)].as_py()
-                for row, group, start in zip(rows, groups, starts, strict=True)
-            ]
+            for group in self._groups_of(name, video):
+                rows = group.frames(video)
+                found |= {frame: group.jpeg(rows[frame]) for frame in wanted & rows.keys()}
+                if len(found) == len(wanted):
+                    return [found[frame] for frame in frames]
+        there = self.there(name, video)
+        has = f"{len(there)}, {there[0]} to {there[-1]}" if there else "none"
+        raise UserError(
+            (self.location / name).uri,
+            f"holds no frame {min(wanted - found.keys())} of {video.path} (it has {has}).",
+            "Prepare the data with data.bake.frames set to what the model takes, or without data.bake, from "
+            "the videos.",
+        )
 
-    def _group(self, name: str, file: pq.ParquetFile, number: int) -> pa.BinaryArray:
+    def _groups_of(self, name: str, video: VideoRef) -> Iterator[_Group]:
+        """The row groups that may hold frames of a video. Paths rise, so the footer tells which they are."""
+        file = self._open(name)
+        meta = file.metadata
+
+        def paths(number: int) -> Any:
+            return meta.row_group(number).column(0).statistics
+
+        numbers = range(meta.num_row_groups)
+        for number in numbers[bisect_left(numbers, video.path, key=lambda n: paths(n).max) :]:
+            if paths(number).min > video.path:
+                return
+            yield self._group(name, file, number)
+
+    def _group(self, name: str, file: pq.ParquetFile, number: int) -> _Group:
         found = self._groups.get((name, number))
         if found is None:
-            found = file.read_row_group(number, columns=["jpeg"])["jpeg"].combine_chunks()
+            found = _Group(file.read_row_group(number))
             self._groups[name, number] = found
             self._bytes += found.nbytes
             while self._bytes > _CACHED_BYTES and len(self._groups) > 1:
@@ -178,9 +202,9 @@ class FramesReader:
         self._groups.move_to_end((name, number))
         return found
 
-    def _open(self, name: str) -> _Open:
-        found = self._files.get(name)
-        if found is None:
+    def _open(self, name: str) -> pq.ParquetFile:
+        file = self._files.get(name)
+        if file is None:
             place = self.location / name
             if not place.exists():
                 raise UserError(
@@ -193,12 +217,11 @@ class FramesReader:
                     "holds no frames as this version writes them.",
                     "Prepare the dataset again with this version.",
                 )
-            found = _Open(file, _videos(file), _ends(file))
-            self._files[name] = found
+            self._files[name] = file
             if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)[1].file.close()
+                self._files.popitem(last=False)[1].close()
         self._files.move_to_end(name)
-        return found
+        return file
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,29 +278,3 @@ def to_jpeg(picture_HW3: np.ndarray, longest_side: int | None, quality: int) -> 
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=quality, subsampling=0, optimize=False, progressive=False)
     return buffer.getvalue()
-
-
-def _videos(file: pq.ParquetFile) -> dict[tuple[str, str], tuple[int, np.ndarray]]:
-    """First row and frames of every video. Its rows stand together."""
-    table = file.read(columns=_INDEX)
-    if not len(table):
-        return {}
-    frames = table["frame"].to_numpy()
-    path, sha256 = (table[name].combine_chunks().dictionary_encode() for name in ("path", "sha256"))
-    changes = np.zeros(len(table), bool)
-    changes[0] = True
-    for column in (path, sha256):
-        changes[1:] |= np.diff(column.indices.to_numpy()) != 0
-    starts = np.flatnonzero(changes)
-    names = zip(
-        path.take(pa.array(starts)).to_pylist(), sha256.take(pa.array(starts)).to_pylist(), strict=True
-    )
-    parts = np.split(frames, starts[1:])
-    return {name: (int(start), part) for name, start, part in zip(names, starts, parts, strict=True)}
-
-
-def _ends(file: pq.ParquetFile) -> np.ndarray:
-    meta = file.metadata
-    return np.array(
-        list(accumulate(meta.row_group(n).num_rows for n in range(meta.num_row_groups))), np.int64
-    )

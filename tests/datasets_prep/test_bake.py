@@ -482,3 +482,18 @@ def test_on_s3(home: Path, s3_bucket: str, tmp_path: Path) -> None:
         assert ours is not None
         assert theirs is not None
         assert np.array_equal(ours.decode(ours.baked()), theirs.decode(ours.baked()))
+
+
+def test_videos_are_found_whatever_their_names(tmp_path: Path) -> None:
+    names = sorted({"a", "a/b", "b", "ä/ß.mp4", "ä/ß", "日本", "z", "😀", "a" * 900})
+    refs = [VideoRef(path=name, sha256=digest) for name in names for digest in ("1", "2")]
+    held = {ref: {n: f"{ref.path} {ref.sha256} {n}".encode() * 9000 for n in (0, 5)} for ref in refs}
+    out = Location.parse(tmp_path)
+    entry = write_frames(out, "s-00000.parquet", held.items())
+    reader = FramesReader(out)
+    for ref in refs:
+        assert reader.jpegs(entry.name, ref, (5, 0)) == [held[ref][5], held[ref][0]]
+    for name in ("", "A", "aa", "ä", "😀😀"):
+        with pytest.raises(UserError, match="it has none"):
+            reader.jpegs(entry.name, VideoRef(path=name, sha256="1"), (0,))
+    assert reader._bytes <= 64 << 20
