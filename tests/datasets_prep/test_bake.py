@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from datasets_prep import run
+from datasets_prep.card import gallery
 from datasets_prep.card.build import write_card
 from datasets_prep.reuse import source_identity
 from datasets_prep.stages.select import lot
@@ -398,6 +399,12 @@ def test_the_card_shows_what_was_baked(home: Path) -> None:
     assert (home / "made" / "baked" / "card.html").read_text() == page
     assert "so there are no frames to show" not in page
     assert page.count("data:image/jpeg") > 12
+    sample = next(s for s in every(reader) if s.video.path == "b.mp4")
+    frames = reader.baked(sample)
+    assert frames is not None
+    have = dict(zip(frames.baked(), frames.decode(frames.baked()), strict=True))
+    assert not set(gallery.wanted(sample)) <= set(have), "it would rather show others"
+    assert len(gallery.show(sample, have).frames) == gallery.PLAIN_PICTURES
     assert "for models that look at\n8 of a video" in page
 
 
