@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.compare import Pair, main
 from pipeline import video as videos
+from pipeline.footage import VideoFootage
 from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
 from training.data.decode import CachedFrames
 from training.model.processor import View, decode_views, resize
@@ -82,7 +83,7 @@ if __name__ == "__main__":
         wanted = {View.VISION: indices, View.SAM: indices[::8]}
 
         def with_cache() -> dict[View, dict[int, np.ndarray]]:
-            frames = CachedFrames(lambda _: clip, _SIDES, capacity_mb=512)
+            frames = CachedFrames(lambda _: VideoFootage(clip, ref), _SIDES, capacity_mb=512)
             return [frames.get(sample, wanted) for _ in range(_QUESTIONS)][-1]
 
         main(
@@ -94,7 +95,7 @@ if __name__ == "__main__":
                 Pair(
                     what="first visit of a video",
                     plain=lambda: plain(clip, wanted),
-                    ours=lambda: decode_views(clip, ref, wanted, _SIDES),
+                    ours=lambda: decode_views(VideoFootage(clip, ref), wanted, _SIDES),
                     same=_same,
                 ),
                 Pair(

@@ -46,7 +46,10 @@ def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotat
     ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
     """
     settings = source.model_dump(mode="json", exclude={"media", "files", *PATHS})
-    common = [config.rows_per_shard, config.min_frames, seed, REVISION[Kind.PREPARE], SCHEMA_VERSION]
+    common: list[object] = [config.rows_per_shard, config.min_frames, seed]
+    common += [REVISION[Kind.PREPARE], SCHEMA_VERSION]
+    if config.bake is not None:
+        common.append(config.bake)
     return digest([settings, common, annotations, media])
 
 
@@ -61,10 +64,11 @@ def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:
             if entry.name in found or not entry.identity or wanted.get(entry.name) != entry.identity:
                 continue
             shards = tuple(s for s in reader.manifest.shards if s.source == entry.name)
-            if not all(reader.is_whole(shard) for shard in shards):
+            files = [file for shard in shards for file in shard.files]
+            if not all(reader.is_whole(file) for file in files):
                 continue
-            for shard in shards:
-                (reader.location / shard.name).copy_to(out / shard.name)
+            for file in files:
+                (reader.location / file.name).copy_to(out / file.name)
             rejects = reader.rejects()
             own = rejects.filter(pc.equal(rejects["source"], entry.name))
             found[entry.name] = Taken(entry=entry, shards=shards, rejects=own)

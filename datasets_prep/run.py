@@ -18,14 +18,16 @@ import pyarrow as pa
 from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of, write_selected
 from datasets_prep.card.build import write_card
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
+from datasets_prep.sources.json_file import Chunk
+from datasets_prep.stages.bake import Baker
 from datasets_prep.stages.choose import Candidates, choose, collect
 from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.stages.judge import judge
 from datasets_prep.stages.layout import lay_out
 from datasets_prep.stages.media import MediaTable
 from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.spread import share, spread
-from datasets_prep.stages.survey import survey_chunk
+from datasets_prep.stages.spread import rows_apart, share, spread
+from datasets_prep.stages.survey import survey_chunks
 from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
 from pipeline.artifact import without_credentials
 from pipeline.cluster import connect
@@ -44,6 +46,7 @@ from pipeline.storage import Location
 
 Resolve = Callable[[str], Location]
 _PROBES = 64  # media that one task probes
+_CHUNKS_AT_ONCE = 8  # that one task looks through for media, most of which it would tell of again and again
 _CHUNKS = pa.schema([("unit", pa.int32()), ("at", pa.int32()), ("chunk", pa.binary())])
 
 
@@ -53,8 +56,12 @@ def prepare(context: StepContext) -> StepResult:
     with connect(context.plan.ray):
         manifest = build(context.plan.data, context.resolve, context.out, context.seed, digests)
     write_card(ShardReader(context.out), context.out, title=context.plan.name, seed=context.seed)
-    summary = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
-    return StepResult(digest=manifest.digest, summary={"sources": summary, "shards": len(manifest.shards)})
+    sources = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
+    summary = {"sources": sources, "shards": len(manifest.shards)}
+    if manifest.bake is not None:
+        files = [shard.frames for shard in manifest.shards if shard.frames is not None]
+        summary["baked"] = {"frames": sum(f.rows for f in files), "bytes": sum(f.bytes for f in files)}
+    return StepResult(digest=manifest.digest, summary=summary)
 
 
 def build(
@@ -81,7 +88,7 @@ def build(
         surveyed,
         chunks,
         probe=lambda media: list(probe(media, resolve)),
-        examine=lambda pieces, media: examine(pieces, media, units, config, seed),
+        examine=lambda pieces, media: examine(pieces, media, units, config, seed, resolve),
     )
     identities = {
         s.name: source_identity(
@@ -100,7 +107,8 @@ def build(
         rows_per_shard=config.rows_per_shard,
         identities=identities,
     )
-    receipts = write([j for j in jobs if j.source not in taken], units, choice.media, config, out, seed)
+    todo = [j for j in jobs if j.source not in taken]
+    receipts = write(todo, units, choice.media, config, out, seed, resolve)
     sources = [
         taken[s.name].entry if s.name in taken else entry_of(s, receipts, identities) for s in config.sources
     ]
@@ -119,7 +127,7 @@ def build(
         for shard in (taken[s.name].shards if s.name in taken else shards_of(s.name, receipts))
     ]
     write_selected(out, config, shards, seed)
-    manifest = make_manifest(shards, sources, config.rows_per_shard)
+    manifest = make_manifest(shards, sources, config.rows_per_shard, config.bake)
     write_manifest(out, manifest)
     (out / WORK).delete()
     return manifest
@@ -142,16 +150,21 @@ def find_records(units: Sequence[ReadUnit], config: PrepConfig) -> list[PlannedC
 def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -> Iterator[pa.Table]:
     """SURVEY_SCHEMA tables of all chunks."""
 
-    def one(piece: tuple[int, PlannedChunk]) -> pa.Table:
-        number, planned = piece
-        return survey_chunk(number, units[planned.unit], planned.chunk, seed)
+    pieces: list[tuple[int, list[tuple[int, Chunk]]]] = []
+    for number, planned in enumerate(chunks):
+        if not pieces or pieces[-1][0] != planned.unit or len(pieces[-1][1]) == _CHUNKS_AT_ONCE:
+            pieces.append((planned.unit, []))
+        pieces[-1][1].append((number, planned.chunk))
 
-    return spread("reading annotations", list(enumerate(chunks)), one)
+    def one(piece: tuple[int, list[tuple[int, Chunk]]]) -> pa.Table:
+        return survey_chunks(piece[1], units[piece[0]], seed)
+
+    return spread("reading annotations", pieces, one)
 
 
 def probe(media: pa.Table, resolve: Resolve) -> Iterator[pa.Table]:
     """MEDIA_SCHEMA tables of rows ``media_id``, ``media``."""
-    pieces = [media.slice(at, _PROBES) for at in range(0, media.num_rows, _PROBES)]
+    pieces = rows_apart(media, _PROBES)
     return spread("probing media", pieces, partial(probe_media, resolve=resolve), media.num_rows)
 
 
@@ -161,14 +174,15 @@ def examine(
     units: Sequence[ReadUnit],
     config: PrepConfig,
     seed: int,
+    resolve: Resolve,
 ) -> Iterator[pa.Table]:
     """VERDICT_SCHEMA tables: which candidates would become samples."""
-    shared = share(media.table)
+    shared = share(media.table, MediaTable)
 
     def one(piece: Candidates) -> pa.Table:
         unit = units[piece.planned.unit]
-        finisher = Finisher(unit.source, MediaTable(shared()).find, config.min_frames, seed)
-        return judge(piece, unit, finisher, seed)
+        finisher = Finisher(unit.source, shared().find, config.min_frames, seed)
+        return judge(piece, unit, finisher, seed, Baker.of(config.bake, unit.source, resolve))
 
     return spread("choosing samples", pieces, one, sum(len(p.places) for p in pieces))
 
@@ -180,18 +194,19 @@ def write(
     config: PrepConfig,
     out: Location,
     seed: int,
+    resolve: Resolve,
 ) -> list[Receipt]:
     """Receipts of all jobs, in their order; those of an earlier attempt count where their shard is whole."""
-    shared = share(media.table)
+    shared = share(media.table, MediaTable)
     sources = {s.name: s for s in config.sources}
 
     def one(job: ShardJob) -> pa.Table:
         receipt = finished_before(job, out)
         if receipt is None:
-            find = MediaTable(shared()).find
-            receipt = run_job(
-                job, units, Finisher(sources[job.source], find, config.min_frames, seed), out, seed
-            )
+            source = sources[job.source]
+            finisher = Finisher(source, shared().find, config.min_frames, seed)
+            baker = Baker.of(config.bake, source, resolve)
+            receipt = run_job(job, units, finisher, out, seed, baker)
         return pa.table({"receipt": pa.array([receipt.model_dump_json()])})
 
     found = [

@@ -15,6 +15,7 @@ from evaluation.prediction import Prediction
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
+from pipeline.footage import Footage
 from pipeline.schema import masks as codec
 from pipeline.schema.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
@@ -42,18 +43,18 @@ class Request:
 class Frames:
     """A FrameProvider for one video. It decodes on demand and keeps nothing: each is looked at once."""
 
-    path: Path
+    footage: Footage
     sides: Mapping[View, int]
 
     def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
-        """Resized frames by view and index. Raises VideoError or IndexError."""
-        return decode_views(self.path, sample.video, wanted, self.sides)
+        """Resized frames by view and index. Raises VideoError, IndexError or UserError."""
+        return decode_views(self.footage, wanted, self.sides)
 
 
 class Predictor:
     """One loaded checkpoint on one device.
 
-    ``locate`` gives the local path of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
+    ``footage`` gives the frames of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
     as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in.
     """
 
@@ -62,7 +63,7 @@ class Predictor:
         checkpoint: Path,
         *,
         digest: str,
-        locate: Callable[[Sample], Path],
+        footage: Callable[[Sample], Footage],
         max_new_tokens: int,
         seed: int,
         use_gpu: bool,
@@ -74,7 +75,7 @@ class Predictor:
             self.model.float()
         self.codec = PromptCodec(load_tokenizer(checkpoint / TOKENIZER))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
-        self._locate = locate
+        self._footage = footage
         self._sides = {view: self.processor.side(view) for view in View}
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
@@ -89,7 +90,7 @@ class Predictor:
         failures: dict[int, str] = {}
         for i, request in enumerate(requests):
             try:
-                frames[i] = Frames(self._locate(request.sample), self._sides)
+                frames[i] = Frames(self._footage(request.sample), self._sides)
                 examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
             except UserError:
                 raise
@@ -168,5 +169,5 @@ def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
 
 def _reason(sample: Sample, frames: Frames, error: Exception) -> str:
     """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
-    text = " ".join(str(error).replace(str(frames.path), sample.video.path).split())
+    text = " ".join(str(error).replace(frames.footage.place, sample.video.path).split())
     return f"not readable: {text[:300]}"

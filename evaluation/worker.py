@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from evaluation.benchmarks import BENCHMARKS
@@ -14,6 +13,7 @@ from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
 from pipeline.config.evaluation import BenchmarkConfig, EvaluationConfig
 from pipeline.errors import UserError
+from pipeline.footage import Footage, VideoFootage
 from pipeline.schema.sample import Sample
 from pipeline.schema.shards import ShardReader
 from pipeline.storage import Location
@@ -64,14 +64,16 @@ class Worker:
         config = self.setup.config
         if config.torch_threads:
             torch.set_num_threads(config.torch_threads)
-        return Predictor(
+        predictor = Predictor(
             self.setup.checkpoint.fetch_dir(),
             digest=self.setup.checkpoint_digest,
-            locate=lambda sample: local_video(self.reader, sample),
+            footage=lambda sample: footage(self.reader, sample),
             max_new_tokens=config.max_new_tokens,
             seed=self.setup.seed,
             use_gpu=config.use_gpu,
         )
+        self.reader.refuse_other_frames(predictor.model.config.num_frames)
+        return predictor
 
     def evaluate(self, chunk: Chunk) -> Evaluated:
         """Predict a chunk unless the store has it, then score it from the store."""
@@ -104,9 +106,14 @@ class Worker:
         return [judge(sample, predictions[sample.key]) for sample in samples]
 
 
-def local_video(reader: ShardReader, sample: Sample) -> Path:
-    """A local path of the sample's video file or folder of frames. Raises UserError or FileNotFoundError."""
+def footage(reader: ShardReader, sample: Sample) -> Footage:
+    """The frames of a sample's video: those that were baked, else the video's own.
+
+    Raises UserError or FileNotFoundError where the video is needed and gone.
+    """
+    if (baked := reader.baked(sample)) is not None:
+        return baked
     place = reader.media(sample)
     if not place.exists():
         raise UserError(place.uri, "is missing.", "Put the video back, or prepare the dataset again.")
-    return place.fetch_dir() if sample.video.frames else place.fetch()
+    return VideoFootage(place.fetch_dir() if sample.video.frames else place.fetch(), sample.video)

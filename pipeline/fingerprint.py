@@ -72,12 +72,18 @@ def file_sha256(location: Location, cache_dir: Path) -> str:
         return note.read_text()
     except FileNotFoundError:
         pass
+    sha256 = content_sha256(location)
+    if not location.is_local or time.time() - os.stat(location.uri).st_mtime > _SETTLED_S:
+        note.write_text(sha256)
+    return sha256
+
+
+def content_sha256(location: Location) -> str:
+    """SHA-256 of a file's bytes, read block by block: it may be larger than memory."""
     sha = hashlib.sha256()
     with location.open_read() as file:
         while block := file.read(_BLOCK):
             sha.update(block)
-    if not location.is_local or time.time() - os.stat(location.uri).st_mtime > _SETTLED_S:
-        note.write_text(sha.hexdigest())
     return sha.hexdigest()
 
 

@@ -87,7 +87,11 @@ class Decision:
 
 
 def steps(plan: Plan) -> tuple[StepSpec, ...]:
-    """Every step of the plan, in an order in which they can run."""
+    """Every step of the plan, in an order in which they can run.
+
+    Raises UserError for steps of one name, and for baked frames that the plan's model would not ask for.
+    """
+    _refuse_other_frames(plan)
     out: list[StepSpec] = []
 
     def add(kind: Kind, name: str, needs: Sequence[str], identity: Mapping[str, Any], **more: str) -> None:
@@ -231,7 +235,9 @@ def _prepare_identity(plan: Plan) -> dict[str, Any]:
         for s in plan.data.sources
     ]
     sources = [_without(s, *PATHS, "media") for s in plan.data.sources]
-    data = {**_without(plan.data, "sources"), "sources": sources, "paths_in_corpora": from_corpora}
+    # Data that is not baked keeps the identity that it had before there was a choice.
+    left_out = ("sources",) if plan.data.bake else ("sources", "bake")
+    data = {**_without(plan.data, *left_out), "sources": sources, "paths_in_corpora": from_corpora}
     return {"data": data, "seed": plan.seed, "schema_version": SCHEMA_VERSION}
 
 
@@ -265,6 +271,18 @@ def _report_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]
         "report_samples": evaluation.report_samples,
         "seed": plan.seed,
     }
+
+
+def _refuse_other_frames(plan: Plan) -> None:
+    """The middles of eight parts are none of those of sixteen: every frame of a model has to be baked."""
+    bake, takes = plan.data.bake, plan.model.resolved.num_frames
+    if bake is not None and bake.frames != takes:
+        raise UserError(
+            "data.bake",
+            f"bakes {bake.frames} frames of a video into the shards, but the model of this plan looks at "
+            f"{takes} others (num_frames of the preset {plan.model.preset} with its overrides).",
+            f"Set data.bake.frames: {takes}, or model.overrides.num_frames: {bake.frames}.",
+        )
 
 
 def _without(config: Any, *names: str) -> dict[str, Any]:

@@ -98,7 +98,9 @@ def compare(made: Artifact, plan: Plan) -> Comparison:
 def _shards(one: Location, other: Location) -> list[str]:
     from pipeline.schema.shards import read_manifest
 
-    before, after = ({s.name: s for s in read_manifest(place).shards} for place in (one, other))
+    before, after = (
+        {f.name: f for s in read_manifest(place).shards for f in s.files} for place in (one, other)
+    )
     out = [f"{name} was not made again" for name in before if name not in after]
     out += [f"{name} was not there before" for name in after if name not in before]
     for name in before:

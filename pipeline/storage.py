@@ -172,6 +172,14 @@ class Location:
         """Write UTF-8 text in one atomic act."""
         self.write_bytes(text.encode("utf-8"))
 
+    def write_with(self, fill: Callable[[Path], object]) -> None:
+        """Write the file in one atomic act; ``fill`` writes a local one, so it need not fit in memory."""
+        if self.is_local:
+            return self._commit(fill)
+        with tempfile.TemporaryDirectory(prefix="ufvideo-") as folder:
+            fill(Path(folder) / self.name)
+            self.put_file(Path(folder) / self.name)
+
     def put_file(self, source: Path) -> None:
         """Copy a local file here in one atomic act."""
         if not self.is_local:

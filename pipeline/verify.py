@@ -9,6 +9,7 @@ from pipeline import artifact, progress
 from pipeline.artifact import RECORD_NAME, Artifact
 from pipeline.checkpoint import MODEL
 from pipeline.errors import UserError
+from pipeline.fingerprint import content_sha256
 from pipeline.plan import Kind
 from pipeline.storage import Location
 
@@ -61,7 +62,7 @@ def files_digest(root: Location, files: list[Location]) -> str:
     names = {f.uri[len(root.uri) + 1 :]: f for f in files}
     with progress.track("hashing files", len(names)) as bar:
         for name in sorted(names, key=lambda n: n.split("/")):
-            total.update(f"{name}\0{_sha256(names[name])}\n".encode())
+            total.update(f"{name}\0{content_sha256(names[name])}\n".encode())
             bar.advance()
     return total.hexdigest()
 
@@ -83,12 +84,13 @@ def _dataset(found: Artifact) -> Verdict:
     reader = ShardReader(found.location)
     manifest = reader.manifest
     damage = []
-    with progress.track("hashing shards", len(manifest.shards)) as bar:
-        for shard in manifest.shards:
-            if not reader.is_whole(shard):
-                damage.append(f"{shard.name} is missing or altered")
+    files = [file for shard in manifest.shards for file in shard.files]
+    with progress.track("hashing shards", len(files)) as bar:
+        for file in files:
+            if not reader.is_whole(file):
+                damage.append(f"{file.name} is missing or altered")
             bar.advance()
-    again = make_manifest(manifest.shards, manifest.sources, manifest.rows_per_shard).digest
+    again = make_manifest(manifest.shards, manifest.sources, manifest.rows_per_shard, manifest.bake).digest
     if again != manifest.digest:
         damage.append(f"manifest.json says digest {manifest.digest[:12]}, its content gives {again[:12]}")
     if manifest.digest != found.record.digest:
@@ -102,18 +104,10 @@ def _dataset(found: Artifact) -> Verdict:
     else:
         if listed != rejected:
             damage.append(f"rejects.parquet has {listed} rows, the manifest counts {rejected}")
-    return Verdict(artifact=found, files=len(manifest.shards), damage=tuple(damage))
+    return Verdict(artifact=found, files=len(files), damage=tuple(damage))
 
 
 def _whole(found: Artifact, files: int, digest: str) -> Verdict:
     said = found.record.digest
     damage = () if digest == said else (f"its files give digest {digest[:12]}, {RECORD_NAME} {said[:12]}",)
     return Verdict(artifact=found, files=files, damage=damage)
-
-
-def _sha256(file: Location) -> str:
-    sha = hashlib.sha256()
-    with file.open_read() as stream:
-        while block := stream.read(_BLOCK):
-            sha.update(block)
-    return sha.hexdigest()

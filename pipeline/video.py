@@ -7,6 +7,7 @@ count can be wrong, and their duration may be that of the sound track.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -24,6 +25,7 @@ _MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask fo
 _OTHER_FILES = frozenset(
     {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 )
+_CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\] \S+ ?")  # decord begins with the time and a line of its own code
 _CHUNK = 8  # frames decoded at a time, so that full-size pixels of a long request never lie in memory at once
 
 
@@ -251,6 +253,28 @@ def decode(
 
     Raises VideoError for an unreadable file, IndexError for an index that is not in the video.
     """
+    place: dict[int, list[int]] = {}
+    for position, index in enumerate(indices):
+        place.setdefault(index, []).append(position)
+    out: np.ndarray | None = None
+    for index, picture in stream(path, indices, frames=frames, num_frames=num_frames):
+        picture = picture if size is None else _resize(picture, size)
+        if out is None:
+            out = np.empty((len(indices), *picture.shape), np.uint8)
+        if picture.shape != out.shape[1:]:
+            raise VideoError(f"{path}: frame {index} is {picture.shape[:2]}, others are {out.shape[1:3]}")
+        out[place[index]] = picture
+    assert out is not None, "a stream without a picture ends with an error"
+    return out
+
+
+def stream(
+    path: Path, indices: Sequence[int], *, frames: Sequence[str] = (), num_frames: int | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it; few are in memory.
+
+    Raises as ``decode`` does, some of it only when the frame comes that is not there.
+    """
     wanted = sorted(set(indices))
     if not wanted:
         raise ValueError("no frame index given")
@@ -262,22 +286,12 @@ def decode(
         total = num_frames or len(_scan(path).starts_s)
         _check_range(path, wanted, total)
         pictures = _decode_file(path, wanted, total)
-    place: dict[int, list[int]] = {}
-    for position, index in enumerate(indices):
-        place.setdefault(index, []).append(position)
-    out: np.ndarray | None = None
     done = 0
     for index, picture in pictures:
-        picture = picture if size is None else _resize(picture, size)
-        if out is None:
-            out = np.empty((len(indices), *picture.shape), np.uint8)
-        if picture.shape != out.shape[1:]:
-            raise VideoError(f"{path}: frame {index} is {picture.shape[:2]}, others are {out.shape[1:3]}")
-        out[place[index]] = picture
+        yield index, picture
         done += 1
-    if out is None or done != len(wanted):
+    if done != len(wanted):
         raise VideoError(f"{path}: only {done} of {len(wanted)} wanted frames decode; the file is damaged")
-    return out
 
 
 def _decode_file(path: Path, wanted: list[int], total: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -397,4 +411,4 @@ def _decord() -> Any | None:
 
 def _plain(error: Exception) -> str:
     said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
-    return " ".join(said.split())[:160] or type(error).__name__
+    return " ".join(_CLOCK.sub("", said).split())[:160] or type(error).__name__

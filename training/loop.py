@@ -72,7 +72,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     join_group(use_gpu=layout.use_gpu)
     device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
 
-    dataset = Dataset.open(job.data)
+    dataset = Dataset.open(job.data, num_frames=job.model.num_frames)
     order = dataset.order(stage, job.seed)
     total = order.steps(epochs=stage.epochs, steps=stage.steps)
     start = job.start.fetch_dir()
@@ -81,7 +81,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
         job.model, PromptCodec(tokenizer), seed=job.seed, max_text_tokens=stage.max_text_tokens
     )
     frames = CachedFrames(
-        dataset.locate, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
+        dataset.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
     )
     model = load_model(start / MODEL, job.model)
     if layout.precision is Precision.FP32:

@@ -19,9 +19,10 @@ from datasets_prep.card.conversation import (
 )
 from datasets_prep.card.scan import SourceScan
 from pipeline import video as videos
-from pipeline.page.frames import annotated, mask_at, strip
+from pipeline.page.frames import annotated, mask_at, nearest, strip
 from pipeline.page.pictures import Layer, Picture, draw
 from pipeline.schema import masks as codec
+from pipeline.schema.baked import BakedFootage
 from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
 from pipeline.schema.shards import ShardReader
@@ -81,11 +82,14 @@ def gallery(
         for row in scan.shown[task]
     ]
     by_video: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    places: list[Location | None] = []
+    places: list[Location | BakedFootage | None] = []
     for number, (_, sample) in enumerate(chosen):
         place = _place(reader, sample)
         places.append(place)
-        name = place.uri if place else f"\0{number}"
+        if isinstance(place, BakedFootage):
+            name = f"{place.place}\0{sample.video.path}\0{sample.video.sha256}"
+        else:
+            name = place.uri if place else f"\0{number}"
         by_video.setdefault((name, sample.video.frames), []).append(number)
     shown: dict[int, Shown] = {}
     for numbers in by_video.values():
@@ -121,7 +125,7 @@ def show(sample: Sample, frames: Mapping[int, np.ndarray], problem: str = "") ->
         category=sample.category,
         video=ref.path,
         length=f"{ref.duration_s:.1f} s, {rate}" if ref.num_frames else "nobody probed it",
-        frames=tuple(_frame(sample, index, frames[index]) for index in wanted(sample) if index in frames),
+        frames=tuple(_frame(sample, index, frames[index]) for index in nearest(wanted(sample), frames)),
         problem=problem,
         legend=tuple((css(colour_of(i)), _legend(name, t)) for i, (name, t) in enumerate(tracks)),
         turns=tuple(turns[:MAX_TURNS]),
@@ -153,10 +157,13 @@ def wanted(sample: Sample) -> list[int]:
     return frames
 
 
-def _decode(place: Location | None, samples: Sequence[Sample]) -> tuple[dict[int, np.ndarray], str]:
+def _decode(
+    place: Location | BakedFootage | None, samples: Sequence[Sample]
+) -> tuple[dict[int, np.ndarray], str]:
     """Frames of one video for all of its samples, by index; or none and what to say about it.
 
-    What is said names no place: the same dataset gives the same card wherever it lies.
+    Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset
+    gives the same card wherever it lies.
     """
     if place is None:
         return {}, GONE
@@ -165,8 +172,12 @@ def _decode(place: Location | None, samples: Sequence[Sample]) -> tuple[dict[int
     if not indices:
         return {}, ""
     try:
-        path = place.fetch_dir() if ref.frames else place.fetch()
-        pixels = videos.decode(path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+        if isinstance(place, BakedFootage):
+            indices = nearest(indices, place.baked())
+            pixels = place.decode(indices)
+        else:
+            path = place.fetch_dir() if ref.frames else place.fetch()
+            pixels = videos.decode(path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
     except FileNotFoundError:
         return {}, GONE
     except (ValueError, IndexError, OSError):
@@ -174,9 +185,11 @@ def _decode(place: Location | None, samples: Sequence[Sample]) -> tuple[dict[int
     return dict(zip(indices, pixels, strict=True)), ""
 
 
-def _place(reader: ShardReader, sample: Sample) -> Location | None:
-    """Where the sample's media lie, None if they are gone or cannot be reached."""
+def _place(reader: ShardReader, sample: Sample) -> Location | BakedFootage | None:
+    """The sample's baked frames, else where its media lie; None if they are gone or cannot be reached."""
     try:
+        if (baked := reader.baked(sample)) is not None:
+            return baked
         place = reader.media(sample)
         return place if place.exists() else None
     except (ValueError, OSError):

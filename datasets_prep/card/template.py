@@ -229,6 +229,10 @@ style="width:{{ '%.1f' % (100 * g.of_task(task) / (g.total('kept') or 1)) }}%"><
 <dt>shards</dt><dd>{{ manifest.shards | length | number }} of at most
 {{ manifest.rows_per_shard | number }} samples,
 {{ manifest.shards | sum(attribute="bytes") | size }}</dd>
+{% if manifest.bake %}
+<dt>baked frames</dt><dd>{{ manifest.shards | sum(attribute="frames.rows") | number }} for models that look at
+{{ manifest.bake.frames }} of a video, {{ manifest.shards | sum(attribute="frames.bytes") | size }}</dd>
+{% endif %}
 </dl></div>
 </main>
 </body>

@@ -22,7 +22,7 @@ from datasets_prep.run import find_records, look
 from datasets_prep.stages.choose import collect
 from datasets_prep.stages.media import MediaTable
 from datasets_prep.stages.read import read_chunk
-from datasets_prep.stages.spread import share, spread
+from datasets_prep.stages.spread import rows_apart, share, spread
 from datasets_prep.stages.units import PlannedChunk, ReadUnit, list_units
 from pipeline.config.data import PrepConfig, SelectConfig, Use
 from pipeline.config.doctor import DoctorConfig
@@ -81,7 +81,7 @@ def examine(
 
 
 def _inspect(media: pa.Table, resolve: Callable[[str], Location], decode_frames: int) -> MediaTable:
-    pieces = [media.slice(at, _MEDIA_PER_TASK) for at in range(0, media.num_rows, _MEDIA_PER_TASK)]
+    pieces = rows_apart(media, _MEDIA_PER_TASK)
 
     def one(piece: pa.Table) -> pa.Table:
         return inspect_media(piece, resolve, decode_frames)
@@ -93,11 +93,11 @@ def _check(
     chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], media: MediaTable, min_frames: int, seed: int
 ) -> tuple[dict[int, int], pa.Table, pa.Table]:
     """By chunk its number of records; all findings about single records; all traces, in order."""
-    table = share(media.table)
+    shared = share(media.table, MediaTable)
 
     def one(piece: tuple[int, PlannedChunk]) -> pa.Table:
         number, planned = piece
-        checker = Checker(MediaTable(table()), min_frames, seed)
+        checker = Checker(shared(), min_frames, seed)
         found = checker(number, planned, units[planned.unit])
         row = [[number], [found.records], [_packed(found.findings)], [_packed(found.traces)]]
         return pa.table(row, schema=_CHECKED)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
+from datasets_prep.stages.bake import Baker
 from datasets_prep.stages.finish import Finished, finish
 from datasets_prep.stages.read import Read, name_media, plain_detail, read_chunk
 from datasets_prep.stages.select import ALL, lot
@@ -19,8 +18,9 @@ from datasets_prep.stages.units import PlannedChunk, ReadUnit
 from datasets_prep.stages.validate import check
 from pipeline.config.data import SourceConfig
 from pipeline.schema.arrow import to_table
+from pipeline.schema.baked import frames_name
 from pipeline.schema.sample import Sample, VideoRef
-from pipeline.schema.shards import ShardEntry, shard_name, write_shard
+from pipeline.schema.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.storage import Location
 
 WORK = "work"  # folder of the receipts; it goes when the manifest is there
@@ -110,14 +110,19 @@ class Finisher:
 
 
 def run_job(
-    job: ShardJob, units: Sequence[ReadUnit], finisher: Finisher, out: Location, seed: int
+    job: ShardJob,
+    units: Sequence[ReadUnit],
+    finisher: Finisher,
+    out: Location,
+    seed: int,
+    baker: Baker | None = None,
 ) -> Receipt:
-    """Write the shard, then the receipt."""
-    tables: list[pa.Table] = []
+    """Write the shard, before it the frames of its samples if they are baked, then the receipt."""
+    samples: list[Sample] = []
+    notes: list[_Note] = []
     rejects: list[Reject] = []
     read = not_selected = clamped = 0
     for planned in job.chunks:
-        samples: list[Sample] = []
         unit = units[planned.unit]
         items = list(read_chunk(unit, planned.chunk, seed))
         read += len(items)
@@ -132,19 +137,27 @@ def run_job(
                     finished = finisher(item.draft)
                     samples.append(finished.sample)
                     clamped += finished.clamped
+                    notes.append(_Note(unit.annotations.name, finished.clamped, len(rejects)))
                 except RejectError as problem:
                     error = problem
             if error is not None:
                 rejects.append(reject(unit, item, error))
             not_selected += item.left_out
-        if samples:
-            tables.append(to_table(samples))
     name = shard_name(job.source, job.number)
-    if tables:
-        shard = write_shard(out, job.source, job.number, pa.concat_tables(tables))
+    frames = None
+    if baker is not None and samples:
+        baked = baker.write(samples, out, name)
+        clamped -= sum(notes[at].clamped for at in baked.failed)
+        rejects = _with_failed(rejects, samples, notes, baked.failed)
+        samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
+        frames = baked.frames
+    if samples:
+        shard = write_shard(out, job.source, job.number, to_table(samples))
+        shard = shard.model_copy(update={"frames": frames})
     else:
         shard = None
         (out / name).delete()
+        (out / frames_name(name)).delete()
     receipt = Receipt(
         identity=job.identity,
         source=job.source,
@@ -172,10 +185,8 @@ def finished_before(job: ShardJob, out: Location) -> Receipt | None:
         return None
     if receipt.identity != job.identity:
         return None
-    if receipt.shard is not None:
-        place = out / receipt.shard.name
-        if not place.exists() or hashlib.sha256(place.read_bytes()).hexdigest() != receipt.shard.sha256:
-            return None
+    if receipt.shard is not None and not all(has_bytes_of(file, out) for file in receipt.shard.files):
+        return None
     return receipt
 
 
@@ -185,6 +196,30 @@ def reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
     if error.reason is Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
         detail = f"record {item.record} of {file}: {detail}"
     return Reject(key=item.key, reason=str(error.reason), detail=detail, file=file)
+
+
+class _Note(NamedTuple):
+    """What is known of a sample beside it, for when it has to be rejected after all."""
+
+    file: str
+    clamped: bool
+    rejects_before: int
+
+
+def _with_failed(
+    rejects: Sequence[Reject],
+    samples: Sequence[Sample],
+    notes: Sequence[_Note],
+    failed: Mapping[int, RejectError],
+) -> list[Reject]:
+    """The rejects and those whose frames do not decode, in the order of the files."""
+    out, done = list[Reject](), 0
+    for at, error in sorted(failed.items()):
+        out += rejects[done : notes[at].rejects_before]
+        done = notes[at].rejects_before
+        detail, file = plain_detail(error), notes[at].file
+        out.append(Reject(key=samples[at].key, reason=str(error.reason), detail=detail, file=file))
+    return [*out, *rejects[done:]]
 
 
 def _receipt(out: Location, job: ShardJob) -> Location:

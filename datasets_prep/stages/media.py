@@ -22,25 +22,35 @@ MEDIA_SCHEMA = pa.schema(
 )
 
 
+_MOST_KNOWN = 1 << 16
+
+
 class MediaTable:
     """MEDIA_SCHEMA rows, found by their ids. ``table`` must be sorted by them, so that a worker need not."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
         column = self.table["media_id"].combine_chunks()
-        ids = np.frombuffer(column.buffers()[1] or b"", ">u8").reshape(-1, 2) if len(column) else None
-        # The first half of an id finds its row but for a collision, which has room in what follows it.
-        self._heads_N = np.zeros(0, np.uint64) if ids is None else ids[: len(column), 0].astype(np.uint64)
-        self._ids = column
+        ids = b"".join(column.to_pylist())
+        self._ids_N2 = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
+        self._known: dict[int, Found] = {}  # by row, so that one video is one object to all who ask
 
     def __len__(self) -> int:
-        return len(self._heads_N)
+        return len(self._ids_N2)
 
     def find(self, ids: Sequence[bytes]) -> list[Found]:
         """What is known of each id. Raises KeyError for one that nobody probed."""
-        if not ids:
+        rows = self.rows(ids).tolist()
+        new = sorted({row for row in rows if row not in self._known})
+        if len(self._known) + len(new) > _MOST_KNOWN:
+            self._known, new = {}, sorted(set(rows))
+        self._known.update(zip(new, self._read(new), strict=True))
+        return [self._known[row] for row in rows]
+
+    def _read(self, rows: Sequence[int]) -> list[Found]:
+        if not rows:
             return []
-        part = self.table.take(pa.array(self.rows(ids)))
+        part = self.table.take(pa.array(rows))
         videos = part["video"].combine_chunks()
         columns = [videos.field(name).to_pylist() for name in VideoRef.__slots__]
         for at in map(VideoRef.__slots__.index, ("frames", "frame_starts_s")):
@@ -56,14 +66,17 @@ class MediaTable:
 
     def rows(self, ids: Sequence[bytes]) -> np.ndarray:
         """The row of each id, int64. Raises KeyError for one that nobody probed."""
-        heads = np.frombuffer(b"".join(i[:8] for i in ids), ">u8").astype(np.uint64)
-        rows = np.searchsorted(self._heads_N, heads)
-        for at, wanted in enumerate(ids):
-            while rows[at] < len(self._ids) and self._ids[int(rows[at])].as_py() != wanted:
-                rows[at] += 1
-            if rows[at] == len(self._ids):
-                raise KeyError(wanted.hex())
-        return rows
+        wanted_M2 = np.frombuffer(b"".join(ids), ">u8").reshape(-1, 2).astype(np.uint64)
+        # The first half of an id finds its row, but for ids that have it in common: they follow each other.
+        rows_M = np.searchsorted(self._ids_N2[:, 0], wanted_M2[:, 0])
+        left_L = np.arange(len(ids))
+        while len(left_L):
+            beyond_L = rows_M[left_L] >= len(self)
+            if beyond_L.any():
+                raise KeyError(ids[int(left_L[beyond_L][0])].hex())
+            left_L = left_L[(self._ids_N2[rows_M[left_L]] != wanted_M2[left_L]).any(1)]
+            rows_M[left_L] += 1
+        return rows_M
 
     def digest_of(self, ids: Iterable[bytes]) -> str:
         """A digest of what is known of some media, where they lie aside."""

@@ -7,8 +7,8 @@ import logging
 import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -16,6 +16,7 @@ from pipeline import progress
 
 _PIECES_PER_TASK = 4  # starting a task costs some milliseconds
 _BLOCK_BYTES = 16 << 20
+_T = TypeVar("_T")
 
 
 def spread(
@@ -60,11 +61,27 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def share(value: Any) -> Callable[[], Any]:
-    """A value that ``work`` may close over whatever its size: it is sent to each node once."""
+def rows_apart(table: pa.Table, count: int) -> list[pa.Table]:
+    """Pieces of ``count`` rows each. They are copies: a slice would be sent with the whole of its table."""
+    ends = range(0, table.num_rows, count)
+    return [table.take(pa.array(range(at, min(at + count, table.num_rows)), pa.int64())) for at in ends]
+
+
+def share(value: Any, make: Callable[[Any], _T]) -> Callable[[], _T]:
+    """``make(value)``, which ``work`` may close over whatever its size.
+
+    The value is sent to each node once, and each process makes of it what it needs once.
+    """
     import ray
 
-    return partial(ray.get, ray.put(value))
+    return partial(_shared, ray.put(value), make)
+
+
+@lru_cache(maxsize=1)
+def _shared(reference: Any, make: Callable[[Any], Any]) -> Any:
+    import ray
+
+    return make(ray.get(reference))
 
 
 def _set_up_ray_data() -> None:

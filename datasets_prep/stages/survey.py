@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from datasets_prep.draft import Media
@@ -10,8 +12,8 @@ from datasets_prep.stages.read import media_of_chunk, name_media, read_chunk
 from datasets_prep.stages.select import lot
 from datasets_prep.stages.units import ReadUnit
 
-# One row for each distinct medium of a chunk (``record`` is -1), and for sources that keep a part of their
-# samples one row for each draft, with the medium that it names.
+# One row for each distinct medium of some chunks (``record`` is -1, ``chunk`` the first of them), and for
+# sources that keep a part of their samples one row for each draft, with the medium that it names.
 SURVEY_SCHEMA = pa.schema(
     [
         ("chunk", pa.int32()),
@@ -24,8 +26,8 @@ SURVEY_SCHEMA = pa.schema(
 )
 
 
-def survey_chunk(number: int, unit: ReadUnit, chunk: Chunk, seed: int) -> pa.Table:
-    """SURVEY_SCHEMA rows of the chunk that the plan numbers ``number``."""
+def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int) -> pa.Table:
+    """SURVEY_SCHEMA rows of some chunks of a file, each with the number that the plan gives it."""
     texts: dict[bytes, str] = {}
 
     def name(media: Media) -> bytes:
@@ -33,23 +35,23 @@ def survey_chunk(number: int, unit: ReadUnit, chunk: Chunk, seed: int) -> pa.Tab
         texts[named.id] = named.text
         return named.id
 
-    drafts: list[tuple[int, int, int, bytes]] = []
-    if unit.source.select.count is None:
-        for media in media_of_chunk(unit, chunk, seed):
-            name(media)
-    else:
+    drafts: list[tuple[int, int, int, int, bytes]] = []
+    for number, chunk in chunks:
+        if unit.source.select.count is None:
+            for media in media_of_chunk(unit, chunk, seed):
+                name(media)
+            continue
         for read in read_chunk(unit, chunk, seed):
             if read.draft is not None:
-                drafts.append((read.record, read.part, lot(seed, read.key), name(read.draft.media)))
-    columns = list(zip(*drafts, strict=True)) or [(), (), (), ()]
-    count = len(drafts) + len(texts)
+                drafts.append((number, read.record, read.part, lot(seed, read.key), name(read.draft.media)))
+    columns = list(zip(*drafts, strict=True)) or [(), (), (), (), ()]
     return pa.table(
         [
-            pa.array([number] * count, pa.int32()),
-            pa.array([*columns[0], *[-1] * len(texts)], pa.int64()),
-            pa.array([*columns[1], *[0] * len(texts)], pa.int32()),
-            pa.array([*columns[2], *[0] * len(texts)], pa.uint64()),
-            pa.array([*columns[3], *texts], pa.binary(16)),
+            pa.array([*columns[0], *[chunks[0][0]] * len(texts)], pa.int32()),
+            pa.array([*columns[1], *[-1] * len(texts)], pa.int64()),
+            pa.array([*columns[2], *[0] * len(texts)], pa.int32()),
+            pa.array([*columns[3], *[0] * len(texts)], pa.uint64()),
+            pa.array([*columns[4], *texts], pa.binary(16)),
             pa.array([*[None] * len(drafts), *texts.values()], pa.string()),
         ],
         schema=SURVEY_SCHEMA,

@@ -16,12 +16,12 @@ from evaluation.report import charts
 from evaluation.report.pictures import picture
 from evaluation.report.table import percent
 from evaluation.work import ranked
-from evaluation.worker import local_video
-from pipeline import video as videos
+from evaluation.worker import footage
 from pipeline.config.evaluation import BenchmarkConfig
 from pipeline.page import frames as frame_choice
-from pipeline.page.frames import mask_at
+from pipeline.page.frames import mask_at, nearest
 from pipeline.page.pictures import Picture
+from pipeline.schema.baked import BakedFootage
 from pipeline.schema.sample import Role, Sample
 from pipeline.schema.shards import ShardReader
 
@@ -112,12 +112,9 @@ def mask_frames(sample: Sample) -> list[int]:
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
     wanted = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
-    wanted = sorted(set(wanted))
-    path = local_video(reader, sample)
-    pixels = videos.decode(
-        path, wanted, frames=sample.video.frames, num_frames=sample.video.num_frames or None
-    )
-    return dict(zip(wanted, pixels, strict=True))
+    source = footage(reader, sample)
+    wanted = nearest(wanted, source.baked()) if isinstance(source, BakedFootage) else sorted(set(wanted))
+    return dict(zip(wanted, source.decode(wanted), strict=True))
 
 
 def _strip(sample: Sample) -> list[int]:
@@ -131,11 +128,10 @@ def _strip(sample: Sample) -> list[int]:
 
 def _plain_pictures(sample: Sample, frames: Mapping[int, np.ndarray]) -> tuple[Picture, ...]:
     made = []
-    for index in _strip(sample):
-        if index in frames:
-            regions = [m for t in sample.regions if (m := mask_at(t, index)) is not None]
-            what = f"frame {index}" + (", marked objects outlined in blue" if regions else "")
-            made.append(Picture(uri=picture(frames[index], regions=regions), alt=what))
+    for index in nearest(_strip(sample), frames):
+        regions = [m for t in sample.regions if (m := mask_at(t, index)) is not None]
+        what = f"frame {index}" + (", marked objects outlined in blue" if regions else "")
+        made.append(Picture(uri=picture(frames[index], regions=regions), alt=what))
     return tuple(made)
 
 
@@ -148,7 +144,8 @@ def _mask_pictures(
             continue
         true = [m for t in sample.targets if (m := mask_at(t, index)) is not None]
         ours = [m for t in prediction.masks if (m := mask_at(t, index)) is not None]
-        ours = [m for m in ours if m.shape == frames[index].shape[:2]]
+        # The frame itself may be smaller than the video, as it was baked.
+        ours = [m for m in ours if m.shape == (sample.targets[0].height, sample.targets[0].width)]
         masks_said = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
         alt = f"frame {index}, {label}: true outline and {masks_said}"
         made.append(Picture(uri=picture(frames[index], true=true, made=ours), alt=alt))

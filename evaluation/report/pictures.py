@@ -20,7 +20,7 @@ def picture(
     made: Sequence[np.ndarray] = (),
     regions: Sequence[np.ndarray] = (),
 ) -> str:
-    """A data URI of the frame with masks [H, W] of its size."""
+    """A data URI of the frame with masks [H, W] of its video's size."""
     layers = [
         Layer(mask_HW=mask, fill=MADE_COLOURS[number % len(MADE_COLOURS)]) for number, mask in enumerate(made)
     ]

@@ -247,6 +247,23 @@ def file_stem(source: str) -> str:
     return source.replace("/", "__")
 
 
+class BakeConfig(Config):
+    """Frames that are written beside the shards, so that nobody needs the videos any more.
+
+    Of each sample: what a model of ``frames`` frames is shown, and every frame with a mask.
+    """
+
+    frames: int = Field(
+        default=32, gt=0, description="How many frames of a video or clip the model takes: its num_frames."
+    )
+    longest_side: int | None = Field(
+        default=None,
+        gt=0,
+        description="Larger pictures are reduced to so many pixels, aspect kept. None: as decoded.",
+    )
+    quality: int = Field(default=95, ge=1, le=100, description="Of the JPEGs; colour is never subsampled.")
+
+
 class PrepConfig(Config):
     """Everything that decides the content of the shards."""
 
@@ -258,6 +275,9 @@ class PrepConfig(Config):
         ge=0,
         le=1,
         description="Refuse to finish if more than this share of a source is rejected.",
+    )
+    bake: BakeConfig | None = Field(
+        default=None, description="Write the frames that samples need beside them; None: videos by reference."
     )
 
     @model_validator(mode="after")

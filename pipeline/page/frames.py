@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from pipeline import video as videos
+from pipeline.needed import frames_shown
 from pipeline.schema import masks as codec
-from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import MaskTrack, Sample
 
 
@@ -28,10 +27,7 @@ def annotated(tracks: Sequence[MaskTrack], count: int) -> list[int]:
 
 def strip(sample: Sample, count: int) -> list[int]:
     """At most ``count`` frames that stand for what the model is shown: the clip, or the whole video."""
-    ref, first, last = sample.video, 0, sample.video.num_frames - 1
-    if sample.clip is not None:
-        first, last = videos.frame_range(frame_times(ref), sample.clip.start_s, sample.clip.end_s)
-    return sorted(set(videos.sample_indices(ref.num_frames, count, first, last)))
+    return sorted(set(frames_shown(sample, count)))
 
 
 def spread(frames: Sequence[int], count: int) -> list[int]:
@@ -41,6 +37,14 @@ def spread(frames: Sequence[int], count: int) -> list[int]:
     if count == 1:
         return [frames[len(frames) // 2]]
     return [frames[round(i * (len(frames) - 1) / (count - 1))] for i in range(count)]
+
+
+def nearest(frames: Iterable[int], there: Collection[int]) -> list[int]:
+    """Each of the frames that is there, and for another one the nearest that is: rising, each once."""
+    have = set(there)
+    if not have:
+        return []
+    return sorted({f if f in have else min(have, key=lambda h: (abs(h - f), h)) for f in frames})
 
 
 def mask_at(track: MaskTrack, frame: int) -> np.ndarray | None:

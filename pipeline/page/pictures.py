@@ -25,7 +25,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A mask [H, W] of the frame's size, and how it is drawn; anything non-zero is inside."""
+    """A mask [H, W] that covers the frame, whatever its size, and how it is drawn; non-zero is inside."""
 
     mask_HW: np.ndarray
     fill: Colour | None = None

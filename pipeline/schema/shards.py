@@ -1,6 +1,6 @@
 """Writes and reads a prepared dataset: Parquet shards, a rejects table, and a manifest that is written last.
 
-``docs/data-format.md`` describes the files.
+``docs/data-format.md`` describes the files. Frames that are baked lie beside the shards, see ``baked``.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from pipeline.config.data import Use, file_stem
+from pipeline.config.data import BakeConfig, Use, file_stem
 from pipeline.errors import UserError
+from pipeline.fingerprint import content_sha256, plain
 from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row
+from pipeline.schema.baked import BakedFootage, FramesEntry, FramesReader
+from pipeline.schema.key_rows import KeyRows
 from pipeline.schema.sample import Sample
 from pipeline.storage import Location
 
@@ -42,14 +45,28 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class ShardEntry(_Frozen):
-    """One Parquet file."""
+class _Bakeable(_Frozen):
+    """What says nothing of frames where none are baked: the same text as before there was a choice."""
+
+    @model_serializer(mode="wrap")
+    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {k: v for k, v in serialize(self).items() if v is not None or k not in ("frames", "bake")}
+
+
+class ShardEntry(_Bakeable):
+    """One Parquet file of samples, and that of their frames, where these are baked."""
 
     name: str
     source: str
     rows: int
     bytes: int
     sha256: str
+    frames: FramesEntry | None = None
+
+    @property
+    def files(self) -> tuple[ShardEntry | FramesEntry, ...]:
+        """Each file with its bytes and digest."""
+        return (self,) if self.frames is None else (self, self.frames)
 
 
 class SourceEntry(_Frozen):
@@ -67,7 +84,7 @@ class SourceEntry(_Frozen):
     media: tuple[str, ...]  # media roots in the order in which they are tried; a place, so not in the digest
 
 
-class Manifest(_Frozen):
+class Manifest(_Bakeable):
     """What a dataset consists of. Present means complete."""
 
     schema_version: int
@@ -75,6 +92,7 @@ class Manifest(_Frozen):
     rows_per_shard: int
     sources: tuple[SourceEntry, ...]
     shards: tuple[ShardEntry, ...]
+    bake: BakeConfig | None = None  # which frames lie beside the shards; None: the videos are needed
 
     def source(self, name: str) -> SourceEntry:
         """The entry of one source. Raises UserError for another name."""
@@ -87,11 +105,19 @@ class Manifest(_Frozen):
 
 
 def make_manifest(
-    shards: Sequence[ShardEntry], sources: Sequence[SourceEntry], rows_per_shard: int
+    shards: Sequence[ShardEntry],
+    sources: Sequence[SourceEntry],
+    rows_per_shard: int,
+    bake: BakeConfig | None = None,
 ) -> Manifest:
-    """The manifest with the dataset's digest: over schema version, shards and counts, not over places."""
+    """The manifest with the dataset's digest: over schema version, shards and counts, not over places.
+
+    Where frames are baked it covers them too, and which they are.
+    """
     counts = [s.model_dump(mode="json", exclude={"media", "identity"}) for s in sources]
-    identity = [SCHEMA_VERSION, [[s.name, s.sha256] for s in shards], counts]
+    identity = [SCHEMA_VERSION, [[f.name, f.sha256] for s in shards for f in s.files], counts]
+    if bake is not None:
+        identity.append(plain(bake))
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return Manifest(
         schema_version=SCHEMA_VERSION,
@@ -99,7 +125,14 @@ def make_manifest(
         rows_per_shard=rows_per_shard,
         sources=tuple(sources),
         shards=tuple(shards),
+        bake=bake,
     )
+
+
+def has_bytes_of(file: ShardEntry | FramesEntry, folder: Location) -> bool:
+    """Whether a file of a dataset is there, with the bytes that its entry says."""
+    place = folder / file.name
+    return place.exists() and content_sha256(place) == file.sha256
 
 
 def shard_name(source: str, number: int) -> str:
@@ -148,7 +181,7 @@ def _rows_per_group(table: pa.Table) -> int:
 
 def write_manifest(out: Location, manifest: Manifest) -> None:
     """Make the dataset present: remove files of an earlier attempt that are not in it, then write it."""
-    keep = {shard.name for shard in manifest.shards} | {REJECTS, SELECTED}
+    keep = {file.name for shard in manifest.shards for file in shard.files} | {REJECTS, SELECTED}
     for place in out.list(suffix=".parquet"):
         if place.name not in keep:
             place.delete()
@@ -203,6 +236,8 @@ class ShardReader:
         self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
         self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
         self._lock = threading.RLock()
+        self._frames = FramesReader(location)
+        self._rows: dict[str, KeyRows] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.location, self._columns)
@@ -257,21 +292,58 @@ class ShardReader:
             "Put the media back, or prepare again.",
         )
 
+    def baked(self, sample: Sample) -> BakedFootage | None:
+        """The frames that were baked for a sample; None where the dataset has none and the video is needed.
+
+        Raises UserError for a sample of another dataset.
+        """
+        if self.manifest.bake is None:
+            return None
+        try:
+            shard = self._shard_of(sample.dataset, sample.key)
+        except KeyError:
+            shard = None
+        if shard is None or shard.frames is None:
+            raise UserError(
+                self.location.uri,
+                f"has no baked frames of {sample.key}.",
+                "Its manifest was altered, or the sample is of another dataset: prepare it again.",
+            )
+        return BakedFootage(self._frames, shard.frames.name, sample.video)
+
+    def refuse_other_frames(self, num_frames: int) -> None:
+        """Raise UserError where frames are baked for models that look at another number of frames."""
+        bake = self.manifest.bake
+        if bake is not None and bake.frames != num_frames:
+            raise UserError(
+                self.location.uri,
+                f"holds frames for models that look at {bake.frames} of a video; this one looks at "
+                f"{num_frames}, which are others.",
+                f"Prepare the data with data.bake.frames: {num_frames}, or without data.bake.",
+            )
+
+    def _shard_of(self, source: str, key: str) -> ShardEntry:
+        """The shard that holds a sample. Raises KeyError if none does."""
+        with self._lock:
+            if source not in self._rows:
+                keys = self.keys(source) if source in self._shards else []
+                self._rows[source] = KeyRows(keys)
+            return self._shards[source][bisect_right(self._ends[source], self._rows[source][key])]
+
     def rejects(self) -> pa.Table:
         """The rejects table, REJECT_SCHEMA."""
         return pq.read_table((self.location / REJECTS).fetch())
 
     def verify(self) -> None:
-        """Hash every shard. Raises UserError for the first one whose bytes are not the manifest's."""
-        for shard in self.manifest.shards:
-            if not self.is_whole(shard):
-                place = self.location / shard.name
+        """Hash every file. Raises UserError for the first one whose bytes are not the manifest's."""
+        for file in (file for shard in self.manifest.shards for file in shard.files):
+            if not self.is_whole(file):
+                place = self.location / file.name
                 raise UserError(place.uri, "is missing or altered.", "Prepare the dataset again.")
 
-    def is_whole(self, shard: ShardEntry) -> bool:
-        """Whether a shard has the bytes that the manifest says."""
-        place = self.location / shard.name
-        return place.exists() and hashlib.sha256(place.read_bytes()).hexdigest() == shard.sha256
+    def is_whole(self, file: ShardEntry | FramesEntry) -> bool:
+        """Whether a shard, or the file of its frames, has the bytes that the manifest says."""
+        return has_bytes_of(file, self.location)
 
     def _group_rows(self, name: str) -> int:
         with self._lock:

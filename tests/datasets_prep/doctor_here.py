@@ -33,7 +33,7 @@ def do_without_ray(monkeypatch: pytest.MonkeyPatch, spread: Callable[..., Any] =
     """Put ``spread`` where Ray would do the work."""
     monkeypatch.setattr(run, "spread", spread)
     monkeypatch.setattr(work, "spread", spread)
-    monkeypatch.setattr(work, "share", lambda value: lambda: value)
+    monkeypatch.setattr(work, "share", lambda value, make: lambda: make(value))
     monkeypatch.setattr(command, "connect", lambda config: nullcontext())
 
 

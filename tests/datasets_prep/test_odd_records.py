@@ -23,7 +23,7 @@ from datasets_prep.stages.layout import lay_out
 from datasets_prep.stages.media import media_table
 from datasets_prep.stages.probe import probe_media
 from datasets_prep.stages.read import read_chunk
-from datasets_prep.stages.survey import survey_chunk
+from datasets_prep.stages.survey import survey_chunks
 from datasets_prep.stages.units import PlannedChunk, cut, list_units
 from pipeline import video
 from pipeline.config.data import PrepConfig, SourceConfig
@@ -50,7 +50,7 @@ def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], S
     prep, out = PrepConfig(sources=(config,)), Location.parse(folder / "made")
     units = list_units(prep.sources, Location.parse)
     chunks = [PlannedChunk(unit=n, chunk=c) for n, unit in enumerate(units) for c in cut(unit, 2048)]
-    asked = [survey_chunk(n, units[p.unit], p.chunk, 1) for n, p in enumerate(chunks)]
+    asked = [survey_chunks([(n, p.chunk)], units[p.unit], 1) for n, p in enumerate(chunks)]
     media = media_table([probe_media(pa.concat_tables(asked), Location.parse)])
     jobs = lay_out(
         prep.sources, units, chunks, cuts={}, chosen={}, rows_per_shard=2048, identities={config.name: "x"}

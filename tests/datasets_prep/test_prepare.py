@@ -16,7 +16,7 @@ from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
 from datasets_prep.stages.select import lot
 from pipeline.cluster import connect
-from pipeline.config.data import PrepConfig, SourceConfig
+from pipeline.config.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.config.demo import DemoConfig
 from pipeline.config.runtime import RayConfig
 from pipeline.errors import UserError
@@ -188,6 +188,19 @@ def test_same_bytes_whatever_the_order(
     assert again.digest == built[0].digest
     assert again.shards == built[0].shards
     assert not (tmp_path / "qa-00007.parquet").exists()
+
+
+def test_baked_frames_have_the_same_bytes_on_one_cpu_and_on_two(raw: Path, tmp_path: Path) -> None:
+    bake = BakeConfig(frames=4, longest_side=40)
+    two = build(raw, tmp_path / "two", bake=bake)
+    with one_cpu_left():
+        one = build(raw, tmp_path / "one", bake=bake)
+    assert one == two
+    assert two.bake == bake
+    for shard in two.shards:
+        assert shard.frames is not None
+        name = shard.frames.name
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]) -> None:

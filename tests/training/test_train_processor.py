@@ -29,7 +29,7 @@ def processor() -> Processor:
 
 @pytest.fixture(scope="module")
 def frames(prepared: Location, processor: Processor) -> CachedFrames:
-    return CachedFrames(Dataset.open(prepared).locate, {v: processor.side(v) for v in View}, capacity_mb=64)
+    return CachedFrames(Dataset.open(prepared).footage, {v: processor.side(v) for v in View}, capacity_mb=64)
 
 
 def coloured(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> float:
@@ -141,7 +141,7 @@ def test_the_cache_gives_the_same_pixels_and_stays_within_its_size(
 ) -> None:
     dataset = Dataset.open(prepared)
     sides = {v: processor.side(v) for v in View}
-    small, large = (CachedFrames(dataset.locate, sides, capacity_mb=mb) for mb in (0, 64))
+    small, large = (CachedFrames(dataset.footage, sides, capacity_mb=mb) for mb in (0, 64))
     sample: Sample = samples(2)["seg"]
     first = processor.training(sample, large, epoch=0)
     again = processor.training(sample, large, epoch=0)

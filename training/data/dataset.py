@@ -1,4 +1,4 @@
-"""The prepared dataset as training reads it: samples by source and row, videos by path."""
+"""The prepared dataset as training reads it: samples by source and row, and the frames of their videos."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.config.data import Use
 from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
+from pipeline.footage import Footage, VideoFootage
 from pipeline.schema.sample import Sample
 from pipeline.schema.shards import REJECTS, ShardReader
 from pipeline.storage import Location
@@ -26,9 +27,16 @@ class Dataset:
     reader: ShardReader
 
     @classmethod
-    def open(cls, location: Location) -> Dataset:
-        """Raises UserError if there is none, or one of another schema version."""
-        return cls(ShardReader(location, COLUMNS))
+    def open(cls, location: Location, *, num_frames: int | None = None) -> Dataset:
+        """For a model that looks at ``num_frames`` of a video.
+
+        Raises UserError if there is none, one of another schema version, or one whose frames were baked for
+        another number.
+        """
+        reader = ShardReader(location, COLUMNS)
+        if num_frames is not None:
+            reader.refuse_other_frames(num_frames)
+        return cls(reader)
 
     def order(self, stage: StageConfig, seed: int) -> Order:
         """The stage's stream of samples. Benchmarks never get into it.
@@ -62,6 +70,13 @@ class Dataset:
     def sample(self, source: str, row: int) -> Sample:
         """The sample of a row."""
         return self.reader.sample(source, row)
+
+    def footage(self, sample: Sample) -> Footage:
+        """The frames of a sample's video: those that were baked, else the video's own.
+
+        Raises VideoError if the video is needed and gone, UserError for baked frames that are not there.
+        """
+        return self.reader.baked(sample) or VideoFootage(self.locate(sample), sample.video)
 
     def locate(self, sample: Sample) -> Path:
         """Local path of a sample's video, or of its folder of frames; a remote one is fetched first.

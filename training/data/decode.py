@@ -6,10 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from pipeline.footage import Footage
 from pipeline.schema.sample import Sample
 from training.model.processor import View, decode_views
 
@@ -27,14 +27,14 @@ class CacheCounts:
 class CachedFrames:
     """A FrameProvider with a least-recently-used cache of uint8 frames, for the threads of one process.
 
-    ``locate(sample)`` gives the local path of its video. Two threads that want the same missing frames may
+    ``footage(sample)`` gives the frames of its video. Two threads that want the same missing frames may
     both decode them: that costs time once and changes nothing.
     """
 
     def __init__(
-        self, locate: Callable[[Sample], Path], sides: Mapping[View, int], *, capacity_mb: int
+        self, footage: Callable[[Sample], Footage], sides: Mapping[View, int], *, capacity_mb: int
     ) -> None:
-        self._locate, self._sides, self._capacity = locate, dict(sides), capacity_mb * 2**20
+        self._footage, self._sides, self._capacity = footage, dict(sides), capacity_mb * 2**20
         self._frames: OrderedDict[_Slot, np.ndarray] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
@@ -43,9 +43,10 @@ class CachedFrames:
     def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
         """Resized frames by view and index; only those that are not in memory are decoded, in one go.
 
-        Raises VideoError or IndexError.
+        Raises VideoError, IndexError or UserError.
         """
-        name = f"{sample.dataset}\x1f{sample.video.path}"
+        # With the digest: two lists of stills below one path are two videos.
+        name = f"{sample.dataset}\x1f{sample.video.path}\x1f{sample.video.sha256}"
         found: dict[View, dict[int, np.ndarray]] = {view: {} for view in wanted}
         missing: dict[View, list[int]] = {}
         with self._lock:
@@ -60,9 +61,7 @@ class CachedFrames:
                         missing.setdefault(view, []).append(index)
                         self.counts.misses += 1
         if missing:
-            for view, frames in decode_views(
-                self._locate(sample), sample.video, missing, self._sides
-            ).items():
+            for view, frames in decode_views(self._footage(sample), missing, self._sides).items():
                 found[view].update(frames)
                 self._keep(name, view, frames)
         return found

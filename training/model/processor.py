@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -17,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline import video as videos
 from pipeline.config.model import ModelConfig
+from pipeline.footage import Footage
+from pipeline.needed import frames_shown
 from pipeline.schema import masks
-from pipeline.schema.frame_times import frame_times
-from pipeline.schema.sample import MaskTrack, Sample, Turn, VideoRef
+from pipeline.schema.sample import MaskTrack, Sample, Turn
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import choose_frames, common_frames
 
@@ -96,10 +95,6 @@ class Processor:
         The SAM frames depend on (seed, key, epoch) alone. Raises ValueError if the targets share no
         annotated frame, or the regions more than MAX_REGION_FRAMES.
         """
-        ref = sample.video
-        first, last = 0, ref.num_frames - 1
-        if sample.clip is not None:
-            first, last = videos.frame_range(frame_times(ref), sample.clip.start_s, sample.clip.end_s)
         regions = sorted({f for track in sample.regions for f, _ in shown(track)})
         if len(regions) > MAX_REGION_FRAMES:
             raise ValueError(f"{sample.key}: regions on {len(regions)} frames, at most {MAX_REGION_FRAMES}")
@@ -109,7 +104,7 @@ class Processor:
                 common_frames(sample), self.config.num_sam_frames, names=(self.seed, sample.key, epoch)
             )
         return FramesNeeded(
-            video=tuple(videos.sample_indices(ref.num_frames, self.config.num_frames, first, last)),
+            video=tuple(frames_shown(sample, self.config.num_frames)),
             regions=tuple(regions),
             sam=sam,
         )
@@ -226,15 +221,14 @@ def shown(track: MaskTrack) -> list[tuple[int, str]]:
 
 
 def decode_views(
-    path: Path, video: VideoRef, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
+    footage: Footage, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
 ) -> dict[View, dict[int, np.ndarray]]:
     """Frames of one video, decoded once and resized to each view that asks for them.
 
-    Raises VideoError (unreadable) or IndexError (no such frame).
+    Raises VideoError (unreadable), IndexError (no such frame) or UserError (it was not baked).
     """
     union = sorted({i for indices in wanted.values() for i in indices})
-    pictures = videos.decode(path, union, frames=video.frames, num_frames=video.num_frames or None)
-    at = dict(zip(union, pictures, strict=True))
+    at = dict(zip(union, footage.decode(union), strict=True))
     return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in wanted.items()}
 
 

@@ -1,0 +1,68 @@
+"""What baked frames cost: bytes and decoding time of the frames that a model looks at, video by video.
+
+``python -m benchmarks.baking VIDEO ...``; ``docs/decisions/0008-baked-frames.md`` has the numbers of some
+videos of natural scenes, which cannot be passed on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import video as videos
+from pipeline.footage import Footage, VideoFootage
+from pipeline.schema.baked import BakedFootage, FramesReader, to_jpeg, write_frames
+from pipeline.schema.sample import VideoRef
+from pipeline.storage import Location
+
+_SETTINGS = [(None, 95), (None, 85), (1024, 95), (512, 95), (384, 95)]  # longest side, quality
+
+
+def _best(footage: Footage, wanted: Sequence[int], turns: int = 3) -> float:
+    """Seconds that decoding takes, of the fastest turn."""
+    took = []
+    for _ in range(turns):
+        begun = time.perf_counter()
+        footage.decode(wanted)
+        took.append(time.perf_counter() - begun)
+    return min(took)
+
+
+def main() -> None:
+    """Print one line for each video and setting."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("videos", nargs="+", type=Path)
+    parser.add_argument("--frames", type=int, default=32)
+    options = parser.parse_args()
+    for path in options.videos:
+        info = videos.probe(path)
+        ref = VideoRef(path=path.name, num_frames=info.num_frames, duration_s=info.duration_s)
+        wanted = sorted(set(videos.sample_indices(info.num_frames, options.frames)))
+        footage = VideoFootage(path, ref)
+        pictures = footage.decode(wanted)
+        whole = path.stat().st_size
+        print(f"{path.name}, {info.width} x {info.height}, {info.num_frames} frames, {whole / 1e6:.1f} MB")
+        for side, quality in _SETTINGS:
+            jpegs = {i: to_jpeg(p, side, quality) for i, p in zip(wanted, pictures, strict=True)}
+            with tempfile.TemporaryDirectory() as folder:
+                out = Location.parse(folder)
+                entry = write_frames(out, "s-00000.parquet", [(ref, jpegs)])
+                baked = BakedFootage(FramesReader(out), entry.name, ref)
+                back = baked.decode(wanted)
+                read_s = _best(baked, wanted)
+            off = np.abs(back.astype(int) - pictures).mean() if back.shape == pictures.shape else float("nan")
+            print(
+                f"  {side or 'as decoded'}, {quality}: {entry.bytes / entry.rows / 1e3:.0f} kB a frame, "
+                f"{entry.bytes / whole:.0%} of the video, {off:.2f} levels off; "
+                f"{len(wanted)} frames in {read_s * 1e3:.0f} ms"
+            )
+        print(f"  from the video in {_best(footage, wanted) * 1e3:.0f} ms")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,46 @@
+"""Where the frames of a sample's video come from: the video itself, or what was baked into the shards."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline import video as videos
+from pipeline.schema.sample import VideoRef
+
+
+class Footage(Protocol):
+    """The frames of one video, for whoever looks at them. Safe to share between threads."""
+
+    @property
+    def place(self) -> str:
+        """The local path, or the file of a dataset, that messages about it begin with."""
+
+    def decode(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames at ``indices`` (any order, repeats allowed) as RGB uint8 [N, H, W, 3].
+
+        H and W need not be those of the video: baked frames may be smaller. Raises VideoError for what is
+        damaged, IndexError for a frame that the video does not have, UserError for one that was not baked.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFootage:
+    """A video file, or a folder of stills, on this machine."""
+
+    path: Path
+    video: VideoRef
+
+    @property
+    def place(self) -> str:
+        """The local path."""
+        return str(self.path)
+
+    def decode(self, indices: Sequence[int]) -> np.ndarray:
+        """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError or IndexError."""
+        ref = self.video
+        return videos.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)

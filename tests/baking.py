@@ -1,0 +1,34 @@
+"""A dataset with baked frames, made of one that names its videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from datasets_prep.stages.bake import Baker
+from pipeline.config.data import BakeConfig
+from pipeline.schema.arrow import to_table
+from pipeline.schema.shards import REJECTS, ShardReader, make_manifest, write_manifest, write_shard
+from pipeline.storage import Location
+
+
+def baked_copy(plain: Location, out: Path, bake: BakeConfig) -> Location:
+    """The same samples with their frames, each source in one shard; its media folders are nowhere.
+
+    Samples whose video does not decode are rejected.
+    """
+    reader, place = ShardReader(plain), Location.parse(out)
+    shards, entries = [], []
+    for entry in reader.manifest.sources:
+        samples = [reader.sample(entry.name, row) for row in range(reader.count(entry.name))]
+        baker = Baker(config=bake, media=entry.media, resolve=Location.parse)
+        name = next(s.name for s in reader.manifest.shards if s.source == entry.name)
+        made = baker.write(samples, place, name)
+        kept = [sample for at, sample in enumerate(samples) if at not in made.failed]
+        shard = write_shard(place, entry.name, 0, to_table(kept))
+        shards.append(shard.model_copy(update={"frames": made.frames}))
+        counts = {"kept": len(kept), "rejected": entry.rejected + len(made.failed)}
+        entries.append(entry.model_copy(update={**counts, "media": ("/nowhere",)}))
+    if (plain / REJECTS).exists():
+        (plain / REJECTS).copy_to(place / REJECTS)
+    write_manifest(place, make_manifest(shards, entries, reader.manifest.rows_per_shard, bake))
+    return place

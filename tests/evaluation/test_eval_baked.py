@@ -1,0 +1,147 @@
+"""Evaluation and report from baked frames alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tiny_bench import (
+    BROKEN,
+    FRAMES,
+    HEIGHT,
+    PER_SOURCE,
+    SOURCES,
+    WIDTH,
+    flawless,
+    make_plan,
+    write_checkpoint,
+    write_dataset,
+)
+
+from evaluation.prediction import Prediction, PredictionStore
+from evaluation.predictor import Frames, Predictor, Request
+from evaluation.report import examples
+from evaluation.work import Chunk
+from evaluation.worker import Setup, Worker, footage
+from pipeline.config.data import BakeConfig
+from pipeline.errors import UserError
+from pipeline.schema import masks
+from pipeline.schema.sample import Sample
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from tests.baking import baked_copy
+from training.model.processor import View
+
+SEG = "bench/mevis"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same samples four times, ``data`` by reference to videos and three baked; and a toy checkpoint."""
+    root = tmp_path_factory.mktemp("bench")
+    plain = write_dataset(root)
+    for name, bake in (
+        ("baked", BakeConfig(frames=8)),
+        ("small", BakeConfig(frames=8, longest_side=40)),
+        ("other", BakeConfig(frames=4)),
+    ):
+        baked_copy(plain, root / name, bake)
+    write_checkpoint(root / "checkpoint")
+    return root
+
+
+def opened(home: Path, name: str) -> ShardReader:
+    return ShardReader(Location.parse(home / name))
+
+
+def first(reader: ShardReader) -> list[Sample]:
+    return [reader.sample(source, 0) for source in SOURCES]
+
+
+def predictor(home: Path, reader: ShardReader) -> Predictor:
+    return Predictor(
+        home / "checkpoint",
+        digest="d",
+        footage=lambda sample: footage(reader, sample),
+        max_new_tokens=4,
+        seed=1,
+        use_gpu=False,
+    )
+
+
+def test_answers_and_masks_are_those_of_the_videos(home: Path) -> None:
+    answers: dict[str, list[Prediction]] = {}
+    inside: dict[str, np.ndarray] = {}
+    for name in ("data", "baked", "small"):
+        reader = opened(home, name)
+        model = predictor(home, reader)
+        answers[name] = model.predict([Request(sample=s, turns=s.turns) for s in first(reader)])
+        seg = reader.sample(SEG, 0)
+        frames = Frames(footage(reader, seg), {view: model.processor.side(view) for view in View})
+        embedding = torch.linspace(-1, 1, model.model.config.sam2.hidden_dim)[None]
+        (track,) = model._masks(seg, frames, embedding)
+        # They have the size of the video and every frame that is scored, whatever the size of what was baked.
+        assert (track.height, track.width, track.frames) == (HEIGHT, WIDTH, tuple(range(FRAMES)))
+        inside[name] = masks.decode_many(track.counts, HEIGHT, WIDTH)
+    for name in ("baked", "small"):
+        assert [(p.key, p.failure) for p in answers[name]] == [(p.key, None) for p in answers["data"]]
+    assert (inside["baked"] != inside["data"]).mean() < 0.1
+
+
+def test_a_worker_predicts_and_scores_without_a_video(home: Path, tmp_path: Path) -> None:
+    reader = opened(home, "baked")
+    assert reader.manifest.source(SEG).media == ("/nowhere",)
+    assert reader.count(SEG) == PER_SOURCE - 1, f"sample {BROKEN} does not decode"
+    config = make_plan(tmp_path).evaluation
+    assert config is not None
+
+    def worker(name: str) -> Worker:
+        return Worker(
+            Setup(
+                config=config,
+                checkpoint=Location.parse(home / "checkpoint"),
+                checkpoint_digest="d",
+                dataset=Location.parse(home / name),
+                store=PredictionStore(Location.parse(tmp_path / name), "stamp"),
+                seed=1,
+            )
+        )
+
+    for source in SOURCES:
+        chunk = Chunk(source=source, number=0, rows=(0, 1), keys=tuple(reader.keys(source)[:2]))
+        done = worker("baked").evaluate(chunk)
+        assert len(done.scores) == 2
+        assert not any("readable" in (s.failure or "") for s in done.scores)
+        with pytest.raises(UserError, match=r"models that look at 4 of a video; this one looks at 8"):
+            worker("other").evaluate(chunk)
+
+
+def test_the_report_has_its_pictures(home: Path, tmp_path: Path) -> None:
+    evaluation = make_plan(tmp_path).evaluation
+    assert evaluation is not None
+    benchmarks = {b.source: b for b in evaluation.benchmarks}
+    drawn: dict[str, list[tuple[int, int, int]]] = {}
+    for name in ("data", "baked", "small"):
+        reader = opened(home, name)
+        made = []
+        for sample in first(reader):
+            text, tracks = flawless(sample)
+            answer = Prediction(
+                key=sample.key,
+                source=sample.dataset,
+                checkpoint="d",
+                text=text,
+                spans=sample.spans,
+                masks=tracks,
+                failure=None,
+            )
+            page = examples.example(reader, benchmarks[sample.dataset], sample, {"one": answer})
+            assert page.problem == ""
+            shown = [p.alt for p in page.answers[0].pictures]
+            assert not any("no predicted mask" in alt for alt in shown), "no mask is left out for its size"
+            made.append((len(page.pictures), len(shown), sum("1 predicted mask" in a for a in shown)))
+        drawn[name] = made
+    assert sum(p + q for p, q, _ in drawn["data"]) > 20
+    assert drawn["baked"] == drawn["small"] == drawn["data"]
