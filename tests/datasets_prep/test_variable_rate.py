@@ -132,6 +132,7 @@ def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
 
 def test_stamps_that_leave_a_frame_no_time(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
     stamps = [0.0, 1.0, 1.0, 1.0, 1.000003]
-    monkeypatch.setattr(video, "_scan", lambda path: (stamps, 2.0, "stream"))
+    scan = video._Scan(stamps, 2.0, "stream")
+    monkeypatch.setattr(video, "_scan", lambda path, look: scan)
     with pytest.raises(video.VideoError, match="uneven: frame 1 shows"):
         video.probe(media / "uneven")
