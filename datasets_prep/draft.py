@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from pipeline.schema.sample import Task, Turn
 
@@ -89,8 +89,7 @@ class DraftTrack:
     masks: tuple[tuple[int, tuple[Any, ...]], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Media:
+class Media(NamedTuple):
     """Where a video may lie below a media root.
 
     ``candidates`` are relative paths tried in order below each root in order. ``frames`` names the still

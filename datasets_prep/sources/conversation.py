@@ -9,12 +9,13 @@ from typing import Any
 
 from datasets_prep.draft import DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.base import LONG_TEXT, check_text
-from pipeline.schema.sample import Role
+from pipeline.schema.sample import SEG, Role
 
 # Patterns that text of blanks alone cannot slow down: nothing is tried again at each of them.
 _MARKER = re.compile(r"(?<![ \t])[ \t]*+\n?[ \t]*+<(?:video|image)>[ \t]*+\n?[ \t]*+")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
 _FIRST = ("<video>\n", "<image>\n")
+_PLAIN_NAMES = ("human", "gpt")
 _ORDER = (Role.USER, Role.ASSISTANT)
 _WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
 _LIKE_OPTIONS = re.compile(r"(?:^|\n)[^\S\n]*+\(?A[.):]")
@@ -54,6 +55,30 @@ def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
     if len(turns) % 2:
         raise RejectError(Reason.TURNS, "the last turn has no answer")
     return tuple(turns)
+
+
+def plain_texts(conversations: Any) -> list[str] | None:
+    """The texts that ``turns_of`` would give, if they are surely words and nothing else, or None.
+
+    Words hold no ``<`` or ``>``, so no placeholder and no time, and no ``[SEG]``.
+    """
+    if type(conversations) is not list or len(conversations) % 2 or not conversations:
+        return None
+    texts: list[str] = []
+    for turn in conversations:
+        if type(turn) is not dict or turn.get("from") != _PLAIN_NAMES[len(texts) % 2]:
+            return None
+        text = turn.get("value")
+        if type(text) is not str:
+            return None
+        text = (text[8:] if not texts and text.startswith(_FIRST) else text).strip()
+        if not text:
+            return None
+        texts.append(text)
+    whole = "\n".join(texts)
+    if len(whole) > LONG_TEXT or "<" in whole or ">" in whole or SEG in whole or "\0" in whole:
+        return None
+    return texts
 
 
 def without_markers(text: str) -> str:

@@ -11,8 +11,14 @@ from __future__ import annotations
 
 from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
 from datasets_prep.sources.base import mapping, media_of
-from datasets_prep.sources.conversation import answer_index, options_in, read_written_times, turns_of
-from datasets_prep.sources.reader import ListReader, Record
+from datasets_prep.sources.conversation import (
+    answer_index,
+    options_in,
+    plain_texts,
+    read_written_times,
+    turns_of,
+)
+from datasets_prep.sources.reader import Dialogue, ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
 
@@ -24,6 +30,20 @@ class LlavaVideo(ListReader):
         """Below the root, or below the folder of its ``data_source``."""
         raw = mapping(record.raw)
         return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
+
+    def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
+        """A row without options or times, which is not to be split."""
+        raw = record.raw
+        if type(raw) is not dict:
+            return None
+        texts = plain_texts(raw.get("conversations"))
+        if texts is None or (options_in(texts[0]) if len(texts) == 2 else source.split_turns):
+            return None
+        origin = str(raw.get("data_source", ""))
+        try:
+            return Dialogue(media_of(raw.get("video"), origin), texts, origin)
+        except RejectError:
+            return None
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """A row with options in its only question is a multiple choice, one with spans a temporal task."""

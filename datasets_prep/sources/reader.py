@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from datasets_prep.draft import Draft, Media
 from datasets_prep.sources.base import mapping, media_of
@@ -50,6 +50,17 @@ class Record(NamedTuple):
     left_out: bool = False
 
 
+class Dialogue(NamedTuple):
+    """A record that is questions and answers in words and nothing else, as most of the large lists are.
+
+    ``texts`` are stripped; none is empty, holds a placeholder, or is too long; user and assistant take turns.
+    """
+
+    media: Media
+    texts: list[str]
+    category: str
+
+
 class Reader(Protocol):
     """A format."""
 
@@ -75,6 +86,18 @@ class Reader(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsDialogues(Protocol):
+    """A format with millions of dialogues."""
+
+    def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
+        """The record, if it is surely a dialogue: ``convert`` would make one draft of it, of the same texts.
+
+        A record of which this says None is converted.
+        """
+        ...
+
+
 class ListReader:
     """Base of formats whose file is a list of rows; the index of a row in its file names it."""
 
@@ -86,11 +109,11 @@ class ListReader:
 
     def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
         """Rows in file order."""
-        prefix = record_key(source, files)
+        prefix, stem = record_key(source, files), files.annotations.stem
         parts = [chunk] if chunk else self.chunks(source, files, WHOLE)
         for part in parts:
             for index, raw in enumerate(list_records(files.annotations, part), part.first):
-                yield Record(key=f"{prefix}/{index}", raw=raw, file=files.annotations.stem)
+                yield Record(f"{prefix}/{index}", raw, stem)
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """What the row's ``video`` says, without converting the rest of it."""

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
 from datasets_prep.stages.bake import Baker
 from datasets_prep.stages.finish import Finished, finish
-from datasets_prep.stages.read import Read, name_media, plain_detail, read_chunk
+from datasets_prep.stages.read import Read, name_media, plain_detail, read_records, records_of
 from datasets_prep.stages.select import ALL, lot
 from datasets_prep.stages.units import PlannedChunk, ReadUnit
 from datasets_prep.stages.validate import check
+from datasets_prep.stages.words import Numbered, Words, part, rows
 from pipeline.config.data import SourceConfig
 from pipeline.schema.arrow import to_table
 from pipeline.schema.baked import frames_name
@@ -90,9 +92,19 @@ class Finisher:
 
     def expect(self, drafts: Iterable[Draft]) -> None:
         """Look the media of some drafts up, all at once."""
-        new = {d.media: b"" for d in drafts if d.media not in self._known}
+        self._look_up(d.media for d in drafts)
+
+    def _look_up(self, media: Iterable[Media]) -> None:
+        new = {medium: b"" for medium in media if medium not in self._known}
         ids = [name_media(medium, self._source).id for medium in new]
         self._known |= zip(new, self._find(ids), strict=True)
+
+    def videos(self, media: Iterable[Media]) -> list[VideoRef | None]:
+        """Of each medium the video, None if its samples are rejected."""
+        asked = list(media)
+        self._look_up(asked)
+        found = [self._known[medium].video for medium in asked]
+        return [None if v is None or v.num_frames < self._min_frames else v for v in found]
 
     def __call__(self, draft: Draft) -> Finished:
         """The valid sample, and whether one of its times was clamped. Raises RejectError."""
@@ -121,11 +133,18 @@ def run_job(
     samples: list[Sample] = []
     notes: list[_Note] = []
     rejects: list[Reject] = []
+    tables: list[pa.Table] = []
     read = not_selected = clamped = 0
     for planned in job.chunks:
-        unit = units[planned.unit]
-        items = list(read_chunk(unit, planned.chunk, seed))
-        read += len(items)
+        unit, first = units[planned.unit], len(samples)
+        records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
+        words = Words([], [], [], [])
+        if baker is None:
+            words, records = part(records, unit.source, finisher.videos)
+        chosen = [job.cut == ALL or lot(seed, key) <= job.cut for key in words.keys]
+        items = list(read_records(unit, records, seed))
+        read += len(chosen) + len(items)
+        not_selected += len(chosen) - sum(chosen)
         for item in items:
             if item.draft is not None and job.cut != ALL and lot(seed, item.key) > job.cut:
                 item.draft, item.left_out = None, True
@@ -137,12 +156,15 @@ def run_job(
                     finished = finisher(item.draft)
                     samples.append(finished.sample)
                     clamped += finished.clamped
-                    notes.append(_Note(unit.annotations.name, finished.clamped, len(rejects)))
+                    notes.append(_Note(item.record, unit.annotations.name, finished.clamped, len(rejects)))
                 except RejectError as problem:
                     error = problem
             if error is not None:
                 rejects.append(reject(unit, item, error))
             not_selected += item.left_out
+        if baker is None:
+            numbers = [note.record for note in notes[first:]]
+            tables.append(rows(job.source, words, chosen, samples[first:], numbers))
     name = shard_name(job.source, job.number)
     frames = None
     if baker is not None and samples:
@@ -151,8 +173,10 @@ def run_job(
         rejects = _with_failed(rejects, samples, notes, baked.failed)
         samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
         frames = baked.frames
-    if samples:
-        shard = write_shard(out, job.source, job.number, to_table(samples))
+        tables = [to_table(samples)]
+    table = pa.concat_tables(tables)
+    if len(table):
+        shard = write_shard(out, job.source, job.number, table)
         shard = shard.model_copy(update={"frames": frames})
     else:
         shard = None
@@ -201,6 +225,7 @@ def reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
 class _Note(NamedTuple):
     """What is known of a sample beside it, for when it has to be rejected after all."""
 
+    record: int
     file: str
     clamped: bool
     rejects_before: int

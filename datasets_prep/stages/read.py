@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -39,9 +39,14 @@ class Read:
 
 def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
     """Every record of a chunk, in order; none is lost."""
+    return read_records(unit, enumerate(records_of(unit, chunk), chunk.first), seed)
+
+
+def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: int) -> Iterator[Read]:
+    """The same of some records, each with its number in the file."""
     reader, source = READERS[unit.source.format], unit.source
     seen: set[str] = set()  # no two records of a file share a key; parts of one could
-    for number, record in enumerate(_records(unit, chunk), chunk.first):
+    for number, record in records:
         if record.left_out:
             yield Read(number, 0, record.key, left_out=True)
             continue
@@ -70,7 +75,7 @@ def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
 def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
     """The media that a chunk's drafts will name, with repeats; faster than reading the drafts."""
     reader, source = READERS[unit.source.format], unit.source
-    for record in _records(unit, chunk):
+    for record in records_of(unit, chunk):
         if record.left_out:
             continue
         try:
@@ -79,7 +84,7 @@ def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
             continue
 
 
-def _records(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
+def records_of(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
     """As many records as were counted when the file was cut, or a UserError: none goes without a word."""
     reader, count = READERS[unit.source.format], 0
     with readable(unit):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
@@ -74,18 +75,11 @@ def from_row(row: Mapping[str, Any]) -> Sample:
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
     """Samples as an Arrow table of SAMPLE_SCHEMA, by column: several times faster than by row."""
-    videos: dict[int, int] = {}  # by identity: samples of one video share what probing said
-    distinct: list[VideoRef] = []
-    for sample in samples:
-        if id(sample.video) not in videos:
-            videos[id(sample.video)] = len(distinct)
-            distinct.append(sample.video)
-    which = pa.array([videos[id(s.video)] for s in samples], pa.int32())
     columns = {
         "key": [s.key for s in samples],
         "dataset": _constant([s.dataset for s in samples]),
         "task": [str(s.task) for s in samples],
-        "video": _structs(distinct, _VIDEO).take(which),
+        "video": _videos([s.video for s in samples]),
         "turns": _lists([s.turns for s in samples], _TURN, _turns),
         "regions": _lists([s.regions for s in samples], _TRACK),
         "targets": _lists([s.targets for s in samples], _TRACK),
@@ -103,6 +97,55 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
         for name, values in columns.items()
     ]
     return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
+
+
+def words_table(
+    dataset: str,
+    *,
+    keys: Sequence[str],
+    videos: Sequence[VideoRef],
+    texts: Sequence[Sequence[str]],
+    categories: Sequence[str],
+) -> pa.Table:
+    """The table of samples that are dialogues in words (``Task.QA``) and nothing else, without making them.
+
+    ``texts[k]`` are the turns of sample k, of user and assistant by turns. It equals ``to_table`` of such
+    samples, and takes a fraction of the time.
+    """
+    count = len(keys)
+    said = [*chain.from_iterable(texts)]
+    pair = pa.array([Role.USER, Role.ASSISTANT], pa.string())
+    roles = pair.take(pa.array(np.arange(len(said), dtype=np.int32) % 2))
+    turns = pa.StructArray.from_arrays([roles, pa.array(said, pa.string())], fields=[*_TURN])
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    columns = {
+        "key": pa.array(keys, pa.string()),
+        "dataset": _constant([dataset] * count),
+        "task": _constant([Task.QA.value] * count),
+        "video": _videos(videos),
+        "turns": pa.ListArray.from_arrays(pa.array(ends), turns, type=pa.list_(_TURN)),
+        "clip": pa.nulls(count, _SPAN),
+        "expression": _constant([""] * count),
+        "choices": pa.array([()] * count, pa.list_(pa.string())),
+        "answer_index": pa.array(np.full(count, -1, np.int16)),
+        "category": pa.array(categories, pa.string()),
+    }
+    nothing: list[Sequence[Any]] = [()] * count
+    for name, kind in (("regions", _TRACK), ("targets", _TRACK)):
+        columns[name] = _lists(nothing, kind)
+    for name in ("spans", "question_spans", "instants"):
+        columns[name] = _lists(nothing, _SPAN)
+    return pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
+
+
+def _videos(videos: Sequence[VideoRef]) -> pa.StructArray:
+    places: dict[int, int] = {}  # by identity: samples of one video share what probing said
+    distinct: list[VideoRef] = []
+    for ref in videos:
+        if id(ref) not in places:
+            places[id(ref)] = len(distinct)
+            distinct.append(ref)
+    return _structs(distinct, _VIDEO).take(pa.array([places[id(ref)] for ref in videos], pa.int32()))
 
 
 def _structs(items: Sequence[Any], kind: pa.StructType) -> pa.StructArray:

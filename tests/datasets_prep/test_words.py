@@ -1,0 +1,163 @@
+"""The short way of dialogues in words: the same bytes as the ordinary way, whatever the records are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from datasets_prep.sources import READERS, Record
+from datasets_prep.stages import job as job_module
+from datasets_prep.stages import words
+from datasets_prep.stages.job import Finisher, Receipt, ShardJob, run_job
+from datasets_prep.stages.media import media_table
+from datasets_prep.stages.probe import probe_media
+from datasets_prep.stages.select import ALL
+from datasets_prep.stages.survey import survey_chunks
+from datasets_prep.stages.units import PlannedChunk, cut, list_units
+from pipeline.config.data import SourceConfig
+from pipeline.schema.arrow import to_table, words_table
+from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.storage import Location
+from tests.datasets_prep.clips import write_clip
+from tests.datasets_prep.test_odd_records import write_rows
+
+BLANK = ("\u2003", "")
+PLAIN = ("What moves?", "A ball.", "  Blanks \n", "Zwei Bälle 🎾", *BLANK, "[SEG", "x" * 9_000, "x" * 11_000)
+MARKED = (
+    "<image>\nWhat moves?",
+    "<video>\n What? ",
+    "What <image> moves?",
+    "a < b",
+    "a > b",
+    "{<TEMP-010><TEMP-020>}",
+    "<TEMP-120>",
+    "Sure, [SEG].",
+    "<region>",
+    "\0",
+    "Which?\nA. red\nB. blue",
+    "Which?\nA. red\nPick one.",
+)
+
+
+def row(draw: random.Random) -> Any:
+    """A record of any quality; most are dialogues."""
+    names = ["human", "gpt"] * 4
+    talk: list[Any] = [
+        {"from": names[n], "value": draw.choice(PLAIN[:4] if draw.random() < 0.8 else PLAIN + MARKED)}
+        for n in range(draw.choice((2, 2, 4, 6, 8)))
+    ]
+    if draw.random() < 0.5:
+        talk[0]["value"] = "<image>\n" + talk[0]["value"]
+    if draw.random() < 0.3:  # something else is wrong with it
+        at = draw.randrange(len(talk))
+        talk[at] = draw.choice(
+            [
+                {**talk[at], "from": draw.choice(("user", "assistant", "system", None, ["gpt"]))},
+                {**talk[at], "value": draw.choice((None, 3, ["a"]))},
+                {"from": "human"},
+                "text",
+                None,
+            ]
+        )
+    made: Any = {
+        "video": draw.choice(("v.mp4", "v.mp4", "short.mp4", "gone.mp4", "../v.mp4", None)),
+        "conversations": talk if draw.random() < 0.95 else draw.choice(([], talk[:-1], None, "text", {})),
+    }
+    if draw.random() < 0.8:
+        made["data_source"] = draw.choice(("academic", "youtube", 3))
+    return made if draw.random() < 0.97 else draw.choice((None, [], "text", 1))
+
+
+def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt, bytes]:
+    """The one shard of a source and its receipt."""
+    out = Location.parse(folder / "made")
+    units = list_units([config], Location.parse)
+    chunks = [PlannedChunk(unit=0, chunk=c) for c in cut(units[0], 64)]
+    asked = [survey_chunks([(n, p.chunk) for n, p in enumerate(chunks)], units[0], 1)]
+    media = media_table([probe_media(pa.concat_tables(asked).drop_columns("chunk"), Location.parse)])
+    job = ShardJob(source=config.name, number=0, chunks=tuple(chunks), cut=cut_at)
+    receipt = run_job(job, units, Finisher(config, media.find, 5, 1), out, 1)
+    assert receipt.shard is not None
+    return receipt, (out / receipt.shard.name).read_bytes()
+
+
+def only_the_ordinary_way(records: Iterable[words.Numbered], *_: Any) -> tuple[words.Words, list[Any]]:
+    return words.Words([], [], [], []), list(records)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("more", "cut_at"),
+    [({}, ALL), ({"split_turns": True}, ALL), ({"keep_types": ["youtube"]}, ALL), ({}, 1 << 63)],
+    ids=["all", "split", "one type", "half of the lots"],
+)
+def test_both_ways_give_the_same_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, more: dict[str, Any], cut_at: int
+) -> None:
+    write_clip(tmp_path / "v.mp4", frames=20, fps=10)
+    write_clip(tmp_path / "short.mp4", frames=3, fps=10)
+    draw = random.Random(seed)
+    path = write_rows(tmp_path, *(row(draw) for _ in range(300)))
+    fields = {"name": "s", "format": "llava_video", "annotations": str(path), "media": (str(tmp_path),)}
+    config = SourceConfig.model_validate(fields | more)
+    taken: list[int] = []
+
+    def part(*arguments: Any) -> Any:
+        found = words.part(*arguments)
+        taken.append(len(found[0].keys))
+        return found
+
+    monkeypatch.setattr(job_module, "part", part)
+    short = made(tmp_path, config, cut_at)
+    monkeypatch.setattr(job_module, "part", only_the_ordinary_way)
+    assert short == made(tmp_path, config, cut_at)
+    assert short[0].read - len(short[0].rejects) - short[0].not_selected > 0
+    assert bool(sum(taken)) == ("keep_types" not in more), "the short way is taken"
+
+
+def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
+    fields = {"name": "s", "format": "llava_video", "annotations": "a", "media": ["m"]}
+    source = SourceConfig.model_validate(fields)
+    reader = READERS[source.format]
+    assert isinstance(reader, words.ReadsDialogues)
+    for text in (*MARKED[2:-1], *BLANK, "x" * 11_000):
+        raw = {
+            "video": "v.mp4",
+            "conversations": [{"from": "human", "value": text}, {"from": "gpt", "value": "A"}],
+        }
+        assert reader.dialogue(Record("s/0", raw), source) is None, text
+
+
+def test_rows_of_words_are_those_of_samples() -> None:
+    videos = [
+        VideoRef(path="a.mp4", num_frames=3, frame_starts_s=(0.0, 0.1, 0.4)),
+        VideoRef(path="b", frames=("1.jpg",)),
+    ]
+    texts = [["q", "a"], ["q", "a", "ü", "🎾"], ["x", "y"]]
+    of = [0, 1, 0]
+    samples = [
+        Sample(
+            key=f"k{n}",
+            dataset="d",
+            task=Task.QA,
+            video=videos[of[n]],
+            turns=tuple(Turn((Role.USER, Role.ASSISTANT)[i % 2], t) for i, t in enumerate(said)),
+            category=f"c{n}",
+        )
+        for n, said in enumerate(texts)
+    ]
+    table = words_table(
+        "d",
+        keys=[s.key for s in samples],
+        videos=[s.video for s in samples],
+        texts=texts,
+        categories=[s.category for s in samples],
+    )
+    table.validate(full=True)
+    assert table.equals(to_table(samples), check_metadata=True)
+    assert words_table("d", keys=[], videos=[], texts=[], categories=[]).equals(to_table([]))
