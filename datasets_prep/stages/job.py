@@ -135,18 +135,21 @@ def run_job(
     rejects: list[Reject] = []
     tables: list[pa.Table] = []
     read = not_selected = clamped = 0
+
+    def selected(key: str) -> bool:
+        return job.cut == ALL or lot(seed, key) <= job.cut
+
     for planned in job.chunks:
         unit, first = units[planned.unit], len(samples)
         records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
-        words = Words([], [], [], [])
+        words = Words()
         if baker is None:
-            words, records = part(records, unit.source, finisher.videos)
-        chosen = [job.cut == ALL or lot(seed, key) <= job.cut for key in words.keys]
+            words, records = part(records, unit.source, selected, finisher.videos)
         items = list(read_records(unit, records, seed))
-        read += len(chosen) + len(items)
-        not_selected += len(chosen) - sum(chosen)
+        read += len(words.keys) + words.not_selected + len(items)
+        not_selected += words.not_selected
         for item in items:
-            if item.draft is not None and job.cut != ALL and lot(seed, item.key) > job.cut:
+            if item.draft is not None and not selected(item.key):
                 item.draft, item.left_out = None, True
         finisher.expect(item.draft for item in items if item.draft is not None)
         for item in items:
@@ -164,7 +167,7 @@ def run_job(
             not_selected += item.left_out
         if baker is None:
             numbers = [note.record for note in notes[first:]]
-            tables.append(rows(job.source, words, chosen, samples[first:], numbers))
+            tables.append(rows(job.source, words, samples[first:], numbers))
     name = shard_name(job.source, job.number)
     frames = None
     if baker is not None and samples:

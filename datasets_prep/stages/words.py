@@ -7,7 +7,7 @@ What is not surely one goes the ordinary way, and both ways give the same rows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -22,29 +22,39 @@ from pipeline.schema.sample import Sample, VideoRef
 Numbered = tuple[int, Record]
 
 
-class Words(NamedTuple):
+@dataclass(kw_only=True)
+class Words:
     """Dialogues of some records, with their numbers in the file, their keys and videos."""
 
-    numbers: list[int]
-    keys: list[str]
-    dialogues: list[Dialogue]
-    videos: list[VideoRef]
+    numbers: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    dialogues: list[Dialogue] = field(default_factory=list)
+    videos: list[VideoRef] = field(default_factory=list)
+    not_selected: int = 0  # further ones
 
 
 def part(
     records: Iterable[Numbered],
     source: SourceConfig,
+    selected: Callable[[str], bool],
     videos: Callable[[Iterable[Media]], Sequence[VideoRef | None]],
 ) -> tuple[Words, list[Numbered]]:
     """The dialogues among some records, and the others.
 
-    ``videos`` gives of each medium the video, None if no sample of it can be kept.
+    ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the video of each medium of
+    those that are, None if no sample of it can be kept.
     """
     reader = READERS[source.format]
-    words = Words([], [], [], [])
+    words = Words()
     if not isinstance(reader, ReadsDialogues) or source.keep_types:
         return words, list(records)
-    looked = [(*item, None if item[1].left_out else reader.dialogue(item[1], source)) for item in records]
+    looked: list[tuple[int, Record, Dialogue | None]] = []
+    for number, record in records:
+        dialogue = None if record.left_out else reader.dialogue(record, source)
+        if dialogue is not None and not selected(record.key):
+            words.not_selected += 1
+        else:
+            looked.append((number, record, dialogue))
     found = iter(videos(dialogue.media for _, _, dialogue in looked if dialogue is not None))
     others: list[Numbered] = []
     for number, record, dialogue in looked:
@@ -59,21 +69,18 @@ def part(
     return words, others
 
 
-def rows(
-    dataset: str, words: Words, chosen: Sequence[bool], samples: Sequence[Sample], numbers: Sequence[int]
-) -> pa.Table:
-    """The chosen dialogues and the samples of the other records, by their numbers, in file order."""
-    at = [i for i, yes in enumerate(chosen) if yes]
-    if not at:
+def rows(dataset: str, words: Words, samples: Sequence[Sample], numbers: Sequence[int]) -> pa.Table:
+    """The dialogues and the samples of the other records, by their numbers, in file order."""
+    if not words.keys:
         return to_table(samples)
     table = words_table(
         dataset,
-        keys=[words.keys[i] for i in at],
-        videos=[words.videos[i] for i in at],
-        texts=[words.dialogues[i].texts for i in at],
-        categories=[words.dialogues[i].category for i in at],
+        keys=words.keys,
+        videos=words.videos,
+        texts=[dialogue.texts for dialogue in words.dialogues],
+        categories=[dialogue.category for dialogue in words.dialogues],
     )
     if not samples:
         return table
-    order = np.argsort([*(words.numbers[i] for i in at), *numbers], kind="stable")
+    order = np.argsort([*words.numbers, *numbers], kind="stable")
     return pa.concat_tables([table, to_table(samples)]).take(pa.array(order))
