@@ -38,6 +38,7 @@ def entry_of(source: SourceConfig, receipts: Sequence[Receipt], identities: Mapp
         use=source.use,
         read=sum(r.read for r in own),
         kept=sum(r.shard.rows for r in own if r.shard is not None),
+        planned=source.select.count,
         rejected=reasons.total(),
         not_selected=sum(r.not_selected for r in own),
         clamped=sum(r.clamped for r in own),

@@ -76,6 +76,7 @@ class SourceEntry(_Frozen):
     use: Use
     read: int
     kept: int
+    planned: int | None = None  # samples that the plan asks for by ``select.count``; None: all that are valid
     rejected: int
     not_selected: int  # valid, but left out by ``select`` or ``keep_types`` of the plan
     clamped: int  # kept samples with a time that was clamped to its video, as the plan allowed
@@ -114,7 +115,7 @@ def make_manifest(
 
     Where frames are baked it covers them too, and which they are.
     """
-    counts = [s.model_dump(mode="json", exclude={"media", "identity"}) for s in sources]
+    counts = [s.model_dump(mode="json", exclude={"media", "identity", "planned"}) for s in sources]
     identity = [SCHEMA_VERSION, [[f.name, f.sha256] for s in shards for f in s.files], counts]
     if bake is not None:
         identity.append(plain(bake))

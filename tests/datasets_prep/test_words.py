@@ -28,6 +28,7 @@ from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.test_odd_records import write_rows
 
 BLANK = ("\u2003", "")
+VIDEOS = (*(f"v{n}.mp4" for n in range(40)), *["short.mp4", "gone.mp4", "../v0.mp4", None] * 4)
 PLAIN = ("What moves?", "A ball.", "  Blanks \n", "Zwei Bälle 🎾", *BLANK, "[SEG", "x" * 9_000, "x" * 11_000)
 MARKED = (
     "<image>\nWhat moves?",
