@@ -113,12 +113,17 @@ def read_written_times(turns: Sequence[DraftTurn]) -> Times:
     return Times(turns=changed, times=tuple(times))
 
 
+def may_have_options(question: str) -> bool:
+    """False for a question in which ``options_in`` would find none; a quick look."""
+    return _LIKE_OPTIONS.search(question) is not None
+
+
 def options_in(question: str) -> tuple[str, ...]:
     """Texts of the options A, B, C ... that stand on lines of their own in a question; () if there are none.
 
     Both ``A. text`` and ``(A) text`` are options. They must run from A without a gap, and be at least two.
     """
-    if not _LIKE_OPTIONS.search(question):
+    if not may_have_options(question):
         return ()
     found: list[str] = []
     for line in question.splitlines():

@@ -13,6 +13,7 @@ from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
 from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import (
     answer_index,
+    may_have_options,
     options_in,
     plain_texts,
     read_written_times,
@@ -37,7 +38,7 @@ class LlavaVideo(ListReader):
         if type(raw) is not dict:
             return None
         texts = plain_texts(raw.get("conversations"))
-        if texts is None or (options_in(texts[0]) if len(texts) == 2 else source.split_turns):
+        if texts is None or (may_have_options(texts[0]) if len(texts) == 2 else source.split_turns):
             return None
         origin = str(raw.get("data_source", ""))
         try:
