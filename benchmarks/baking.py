@@ -16,6 +16,7 @@ import numpy as np
 
 from pipeline import video as videos
 from pipeline.footage import Footage, VideoFootage
+from pipeline.needed import sample_indices
 from pipeline.schema.baked import BakedFootage, FramesReader, to_jpeg, write_frames
 from pipeline.schema.sample import VideoRef
 from pipeline.storage import Location
@@ -42,7 +43,7 @@ def main() -> None:
     for path in options.videos:
         info = videos.probe(path)
         ref = VideoRef(path=path.name, num_frames=info.num_frames, duration_s=info.duration_s)
-        wanted = sorted(set(videos.sample_indices(info.num_frames, options.frames)))
+        wanted = sorted(set(sample_indices(info.num_frames, options.frames)))
         footage = VideoFootage(path, ref)
         pictures = footage.decode(wanted)
         whole = path.stat().st_size

@@ -13,6 +13,7 @@ import numpy as np
 from benchmarks.compare import Pair, main
 from pipeline import video as videos
 from pipeline.footage import VideoFootage
+from pipeline.needed import sample_indices
 from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
 from training.data.decode import CachedFrames
 from training.model.processor import View, decode_views, resize
@@ -79,7 +80,7 @@ if __name__ == "__main__":
             video=ref,
             turns=(Turn(role=Role.USER, text="?"), Turn(role=Role.ASSISTANT, text="!")),
         )
-        indices = tuple(videos.sample_indices(ref.num_frames, 32, 0, ref.num_frames - 1))
+        indices = tuple(sample_indices(ref.num_frames, 32, 0, ref.num_frames - 1))
         wanted = {View.VISION: indices, View.SAM: indices[::8]}
 
         def with_cache() -> dict[View, dict[int, np.ndarray]]:

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from pipeline import video as videos
+import numpy as np
+
 from pipeline.schema.frame_times import frame_times
 from pipeline.schema.sample import Sample, Task
+from pipeline.schema.temporal import Outside
+
+
+def sample_indices(
+    num_frames: int, count: int, start: int | None = None, end: int | None = None
+) -> list[int]:
+    """``count`` frame indices spread over a video, or over its frames ``start`` to ``end`` (both included).
+
+    UFVideo's rule: the way from the first to the last frame is cut into ``count`` equal parts and the middle
+    of each is rounded to the nearest index, halves to even after adding 1e-6. Indices rise but may repeat:
+    a video of fewer than ``count`` frames shows some of them several times, and no black frame is added.
+    """
+    first, last = 0 if start is None else start, num_frames - 1 if end is None else end
+    if count < 1 or not 0 <= first <= last < num_frames:
+        raise ValueError(f"cannot take {count} frames from {first} to {last} of a video of {num_frames}")
+    part = (last - first) / count
+    middles = first + part * (np.arange(count) + 0.5)
+    return [int(i) for i in np.round(middles + 1e-6)]
 
 
 def frames_shown(sample: Sample, count: int) -> list[int]:
@@ -15,8 +34,9 @@ def frames_shown(sample: Sample, count: int) -> list[int]:
     ref = sample.video
     first, last = 0, ref.num_frames - 1
     if sample.clip is not None:
-        first, last = videos.frame_range(frame_times(ref), sample.clip.start_s, sample.clip.end_s)
-    return videos.sample_indices(ref.num_frames, count, first, last)
+        # What of the clip lies outside of the video shows nothing.
+        first, last = frame_times(ref).frames_in(sample.clip.start_s, sample.clip.end_s, Outside.CLAMP)
+    return sample_indices(ref.num_frames, count, first, last)
 
 
 def frames_needed(sample: Sample, count: int) -> tuple[int, ...]:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.containers import promised_bytes
-from pipeline.schema.frame_times import FrameTimes, uneven_starts
-from pipeline.schema.temporal import Outside
+from pipeline.schema.frame_times import uneven_starts
 
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
 _MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
@@ -203,34 +202,6 @@ def _check_whole(path: Path, torn: bool, missing: bool) -> None:
     if torn or promised > size:
         more = f", {size} of {promised} bytes are there" if promised > size else ""
         raise VideoError(f"{path}: is cut off{more}")
-
-
-# ---------------------------------------------------------------------------------------------- choosing
-
-
-def sample_indices(
-    num_frames: int, count: int, start: int | None = None, end: int | None = None
-) -> list[int]:
-    """``count`` frame indices spread over a video, or over its frames ``start`` to ``end`` (both included).
-
-    UFVideo's rule: the way from the first to the last frame is cut into ``count`` equal parts and the middle
-    of each is rounded to the nearest index, halves to even after adding 1e-6. Indices rise but may repeat:
-    a video of fewer than ``count`` frames shows some of them several times, and no black frame is added.
-    """
-    first, last = 0 if start is None else start, num_frames - 1 if end is None else end
-    if count < 1 or not 0 <= first <= last < num_frames:
-        raise ValueError(f"cannot take {count} frames from {first} to {last} of a video of {num_frames}")
-    part = (last - first) / count
-    middles = first + part * (np.arange(count) + 0.5)
-    return [int(i) for i in np.round(middles + 1e-6)]
-
-
-def frame_range(times: FrameTimes, start_s: float, end_s: float) -> tuple[int, int]:
-    """First and last frame (both included) shown within a span of seconds; never empty.
-
-    What of the span lies outside of the video shows nothing. Raises ValueError for a reversed span.
-    """
-    return times.frames_in(start_s, end_s, Outside.CLAMP)
 
 
 # ---------------------------------------------------------------------------------------------- decoding

@@ -26,7 +26,7 @@ from pipeline.config.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.config.load import load_plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import code_version, digest
-from pipeline.needed import frames_needed
+from pipeline.needed import frames_needed, sample_indices
 from pipeline.plan import PATHS, REVISION, Kind, steps
 from pipeline.schema import masks
 from pipeline.schema.baked import FramesReader, frames_name, to_jpeg, write_frames
@@ -34,7 +34,7 @@ from pipeline.schema.sample import Sample, VideoRef
 from pipeline.schema.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader, make_manifest
 from pipeline.storage import Location
 from pipeline.verify import verify
-from pipeline.video import VideoError, decode, sample_indices
+from pipeline.video import VideoError, decode
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from html.parser import HTMLParser
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,182 +14,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets_prep.card import areas, gallery, page, tally
+from datasets_prep.card import areas, gallery
 from datasets_prep.card.build import write_card
-from datasets_prep.card.conversation import conversation, lanes
-from datasets_prep.card.histogram import make_axis
-from datasets_prep.card.lots import Smallest, lots
+from datasets_prep.card.lots import lots
 from datasets_prep.card.measures import MEASURES, Measure
-from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.words import count_words
-from pipeline.config.data import Use
-from pipeline.schema import masks, temporal
-from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.schema import masks
+from pipeline.schema.sample import Role
 from pipeline.schema.shards import (
-    REJECT_SCHEMA,
     REJECTS,
     ShardReader,
-    SourceEntry,
-    make_manifest,
-    parquet_bytes,
-    write_manifest,
-    write_shard,
 )
 from pipeline.storage import Location
+from tests.datasets_prep.card_corpus import (
+    FPS,
+    FRAMES,
+    NASTY,
+    SEED,
+    Node,
+    Reader,
+    samples,
+    track,
+    write,
+)
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
-
-NASTY = '<script>alert("1")</script> & <b>Größe</b> 日本'
-SEED = 5
-FRAMES, FPS, SECONDS = 20, 10, 2.0
-
-
-def clip(path: str, **more: Any) -> VideoRef:
-    fields: dict[str, Any] = {
-        "num_frames": FRAMES,
-        "fps": FPS,
-        "duration_s": SECONDS,
-        "duration_source": "stream",
-        "height": HEIGHT,
-        "width": WIDTH,
-        "sha256": f"{path:x<64}",
-    }
-    return VideoRef(path=path, **{**fields, **more})
-
-
-def talk(*texts: str) -> tuple[Turn, ...]:
-    return tuple(Turn(role=(Role.USER, Role.ASSISTANT)[i % 2], text=text) for i, text in enumerate(texts))
-
-
-def box(pixels: int) -> str:
-    """A mask of this many pixels."""
-    mask = np.zeros(HEIGHT * WIDTH, np.uint8)
-    mask[:pixels] = 1
-    return masks.encode(mask.reshape(HEIGHT, WIDTH))
-
-
-def track(*pixels: int, first: int = 3) -> MaskTrack:
-    return MaskTrack(
-        height=HEIGHT,
-        width=WIDTH,
-        frames=tuple(range(first, first + len(pixels))),
-        counts=tuple(box(n) for n in pixels),
-    )
-
-
-def samples() -> dict[str, list[Sample]]:
-    """Every kind of sample; ``bench/when`` is a benchmark, ``odd/empty`` holds nothing."""
-    spans = [temporal.span(0.0, 0.5, SECONDS), temporal.span(1.0, 2.0, SECONDS)]
-    shown = temporal.span(0.5, 1.5, SECONDS)
-    within = temporal.span(0.2, 0.6, 1.0, clip_start_s=0.5)
-    still = VideoRef(
-        path="still", frames=("00000.jpg",), num_frames=1, fps=3, duration_s=1 / 3, height=HEIGHT, width=WIDTH
-    )
-    found: dict[str, list[Sample]] = {
-        "train/talk": [
-            Sample(
-                key=f"train/talk/{i}",
-                dataset="train/talk",
-                task=Task.CHOICE if i % 3 == 0 else Task.QA,
-                video=clip("a.mp4" if i < 9 else "b.mp4", duration_s=SECONDS if i < 9 else 4.0),
-                turns=talk("What is it, then?", "It is " + "very " * i + "red."),
-                choices=("Red.", NASTY) if i % 3 == 0 else (),
-                answer_index=i % 2 if i % 3 == 0 else -1,
-            )
-            for i in range(12)
-        ],
-        "train/where": [
-            Sample(
-                key=f"train/where/{NASTY}",
-                dataset="train/where",
-                task=Task.REFER,
-                video=clip("a.mp4"),
-                turns=talk("What is <region>, and what is <region>?", NASTY),
-                regions=(track(30, 60), track(0, first=7)),
-                category=NASTY,
-            ),
-            Sample(
-                key="train/where/seg",
-                dataset="train/where",
-                task=Task.SEGMENT,
-                video=clip("gone.mp4"),
-                turns=talk("Segment it.", "It is [SEG]."),
-                targets=(track(0, 100, 3072),),
-                expression=NASTY,
-            ),
-        ],
-        "bench/when": [
-            Sample(
-                key="bench/when/0",
-                dataset="bench/when",
-                task=Task.TEMPORAL,
-                video=clip("b.mp4"),
-                turns=talk(
-                    f"And {temporal.write(spans[0])}?",
-                    f"{temporal.write(spans[0])}, {temporal.write(spans[1])}, from <TEMP-050>.",
-                ),
-                spans=tuple(spans),
-                question_spans=(spans[0],),
-                instants=(temporal.span(1.0, 1.0, SECONDS),),
-            ),
-            Sample(
-                key="bench/when/1",
-                dataset="bench/when",
-                task=Task.TEMPORAL,
-                video=clip("broken.mp4"),
-                turns=talk("When?"),
-                spans=(within,),
-                clip=shown,
-            ),
-        ],
-        "odd/still": [
-            Sample(
-                key="odd/still/0", dataset="odd/still", task=Task.QA, video=still, turns=talk("Who?", NASTY)
-            )
-        ],
-        "odd/empty": [],
-    }
-    return found
-
-
-REJECTED = {"train/where": {"bad_mask": 5, "media_missing": 1}}
-
-
-def write(folder: Path, media: Path, found: dict[str, list[Sample]], rows_per_shard: int = 5) -> Location:
-    """Shards, rejects and manifest of these samples."""
-    out = Location.parse(folder)
-    shards, entries, rejects = [], [], []
-    for name, own in found.items():
-        for number, at in enumerate(range(0, len(own), rows_per_shard)):
-            shards.append(write_shard(out, name, number, to_table(own[at : at + rows_per_shard])))
-        reasons = REJECTED.get(name, {})
-        rejects += [
-            {
-                "source": name,
-                "key": f"{name}/<i>{reason}-{i}",
-                "reason": reason,
-                "detail": str(media),
-                "file": "f",
-            }
-            for reason, count in reasons.items()
-            for i in range(count)
-        ]
-        entries.append(
-            SourceEntry(
-                name=name,
-                use=Use.BENCHMARK if name.startswith("bench") else Use.TRAIN,
-                read=len(own) + sum(reasons.values()) + 7,
-                kept=len(own),
-                rejected=sum(reasons.values()),
-                not_selected=7,
-                clamped=len(own) // 2,
-                rejects=reasons,
-                media=(str(media / "nowhere"), str(media)),
-            )
-        )
-    (out / REJECTS).write_bytes(parquet_bytes(pa.Table.from_pylist(rejects, schema=REJECT_SCHEMA)))
-    write_manifest(out, make_manifest(shards, entries, rows_per_shard))
-    return out
 
 
 @pytest.fixture(scope="module")
@@ -212,62 +59,6 @@ def card(dataset: Location, out: Location | None = None, **more: Any) -> str:
     place = write_card(ShardReader(dataset), out or dataset, title="tiny", seed=SEED, **more)
     assert place.name == "card.html"
     return place.read_text()
-
-
-@dataclass
-class Node:
-    """An element with what is in it."""
-
-    tag: str
-    attrs: dict[str, str | None]
-    inside: list[Node | str] = field(default_factory=list)
-
-    @property
-    def text(self) -> str:
-        return "".join(part if isinstance(part, str) else part.text for part in self.inside)
-
-    def all(self, tag: str, kind: str = "") -> list[Node]:
-        """Elements of a tag, with a class, in the order of the page."""
-        found = []
-        for part in self.inside:
-            if isinstance(part, Node):
-                classes = (part.attrs.get("class") or "").split()
-                found += [part] if part.tag == tag and (not kind or kind in classes) else []
-                found += part.all(tag, kind)
-        return found
-
-    def rows(self) -> list[list[str]]:
-        """Cells of every row below it, without space around them."""
-        return [
-            [" ".join(c.text.split()) for c in r.inside if isinstance(c, Node) and c.tag in ("td", "th")]
-            for r in self.all("tr")
-        ]
-
-
-class Reader(HTMLParser):
-    """A tree of what a browser would see; fails on a page whose tags do not match."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.root = Node("", {})
-        self.open = [self.root]
-        self.feed(text)
-        assert self.open == [self.root]
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        node = Node(tag, dict(attrs))
-        self.open[-1].inside.append(node)
-        if tag not in ("meta", "img", "br", "wbr"):
-            self.open.append(node)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.open[-1].inside.append(Node(tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag, f"</{tag}> closes something else"
-
-    def handle_data(self, data: str) -> None:
-        self.open[-1].inside.append(data)
 
 
 @pytest.fixture(scope="module")
@@ -457,12 +248,6 @@ def test_times_lie_on_their_line(tree: Node) -> None:
     assert [s.text for s in clipped.all("span", "at")] == ["0.5–1.5 s = bins 0–99", "0.7–1.1 s, bins 20–59"]
 
 
-def test_options_are_listed_where_the_question_lacks_them() -> None:
-    own = replace(samples()["train/talk"][3], turns=talk("Which?"))
-    assert gallery.show(own, {}).choices == (("Red.", False), (NASTY, True))
-    assert gallery.show(replace(own, turns=talk("Which? (A) red. (B) blue?")), {}).choices == ()
-
-
 def test_media_that_are_gone_or_damaged_are_said_to_be_so(tree: Node) -> None:
     gone = articles(tree)["train/where/seg"]
     assert gone.all("div", "failure")[0].text == gallery.GONE + gallery.ON_GREY
@@ -488,27 +273,6 @@ def test_each_video_is_decoded_once(
     monkeypatch.setattr(gallery.videos, "decode", counted)
     card(dataset, Location.parse(tmp_path))
     assert opened == {"a.mp4": 1, "b.mp4": 1, "broken.mp4": 1, "still": 1}
-
-
-def test_a_short_span_gets_a_frame_and_every_object_shows() -> None:
-    sample = samples()["bench/when"][0]
-    short = replace(sample, spans=(temporal.span(1.02, 1.08, SECONDS),))
-    assert 10 in gallery.wanted(short)
-    many = [MaskTrack(height=HEIGHT, width=WIDTH, frames=tuple(range(20)), counts=(box(9),) * 20)]
-    many += [MaskTrack(height=HEIGHT, width=WIDTH, frames=(f,), counts=(box(9),)) for f in (1, 3)]
-    frames = gallery.wanted(replace(sample, targets=tuple(many)))
-    assert {1, 3} <= set(frames)
-    assert len(frames) <= gallery.PICTURES
-
-
-def test_long_conversations_are_folded_and_say_what_they_leave_out() -> None:
-    own = samples()["train/talk"][0]
-    long = replace(own, turns=talk(*[f"turn {i}" for i in range(8)], "x" * 5000 + "[SEG]"))
-    said = conversation(long)
-    assert said[8].cut == 1000 + len("[SEG]")
-    shown = gallery.show(long, {})
-    assert (len(shown.turns), len(shown.more_turns)) == (6, 3)
-    assert lanes(replace(own, video=clip("a.mp4", duration_s=0.0))) == []
 
 
 # ------------------------------------------------------------------------------ bytes, text, streaming
@@ -617,116 +381,3 @@ def test_areas_of_a_large_source_come_from_a_part_of_it(
     assert "train/where (1 sample in 4)" in notes
     figure = next(f for f in tree.all("figure", "card") if "Area of masks" in f.text)
     assert sum(_count(t.text) for t in figure.all("title")) == len(chosen)
-
-
-# ---------------------------------------------------------------------------------------------- parts
-
-
-def test_a_tally_is_bounded_and_does_not_depend_on_the_order() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.lognormal(10, 1.5, 300_000).astype(np.int64)
-    one, other = Tally(), Tally()
-    one.add(values)
-    for part in np.array_split(values[::-1], 50):
-        other.add(part)
-    parts = []
-    for part in np.array_split(rng.permutation(values), 3):
-        parts.append(Tally())
-        parts[-1].add(part)
-    merged = Tally.merged(parts)
-    measure = next(m for m in MEASURES if m.name == "video")
-    axis = make_axis(measure, one)
-    counts, _ = np.histogram(values, axis.edges)
-    for made in (one, other, merged):
-        assert made.coarse == one.coarse > 1
-        assert len(made._values) <= tally.MAX_DISTINCT
-        assert made.between(axis.edges) == counts.tolist()
-        assert (made.count, made.low, made.high) == (len(values), values.min(), values.max())
-        assert made.quantile(0.5) == pytest.approx(np.quantile(values, 0.5), rel=0.05)
-
-
-def test_quantiles_are_nearest_ranks() -> None:
-    made = Tally()
-    made.add(np.array([4, 1, 9, 9]))
-    assert [made.quantile(q) for q in (0.05, 0.25, 0.5, 0.51, 1.0)] == [1, 1, 4, 9, 9]
-    assert made.between([1, 4, 9]) == [1, 3]
-    assert Tally().quantile(0.5) == 0
-
-
-def test_distinct_videos_are_estimated_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tally, "MAX_VIDEOS", 2000)
-    monkeypatch.setattr(tally, "_PENDING", 500)
-    hashes = np.random.default_rng(1).integers(0, 2**64, 30_000, dtype=np.uint64)
-    one, other = Videos(), Videos()
-    for part in np.array_split(np.concatenate([hashes, hashes[::-1]]), 40):
-        one.add(part, np.full(len(part), 1000))
-    other.add(hashes[::-1][:20_000], np.full(20_000, 1000))
-    assert len(one.ticks) <= 2000
-    assert one.count == pytest.approx(30_000, rel=0.1)
-    assert one.total_ticks == one.count * 1000
-    assert one.shared(other) == other.shared(one) == pytest.approx(20_000, rel=0.15)
-    assert Videos.merged([one, other]).count == pytest.approx(30_000, rel=0.1)
-    few = Videos()
-    few.add(hashes[:5].repeat(3), np.repeat([1, 2, 3, 4, 5], 3))
-    assert (few.count, few.total_ticks, few.scale, few.shared(few)) == (5, 15, 1, 5)
-
-
-def test_the_smallest_lots_do_not_depend_on_batches() -> None:
-    keys = [f"k{i}" for i in range(100)]
-    groups = pa.array(["even" if i % 2 == 0 else "odd" for i in range(100)])
-    drawn = lots(1, keys)
-    whole, pieces = Smallest[int](3), Smallest[int](3)
-    whole.offer(groups, drawn, lambda i: i)
-    for at in range(90, -1, -10):
-        pieces.offer(groups.slice(at, 10), drawn[at : at + 10], lambda i, at=at: at + i)  # type: ignore[misc]
-    assert pieces.groups == ["even", "odd"]
-    assert [pieces.of(g) for g in pieces.groups] == [whole.of(g) for g in whole.groups]
-    assert whole.of("odd") == sorted(range(1, 100, 2), key=lambda i: drawn[i])[:3]
-    assert set(lots(2, keys)) != set(drawn)
-
-
-@pytest.mark.parametrize(
-    ("text", "count"),
-    [
-        ("", 0), ("Hello, world!", 4), ("don't stop", 4), ("a_b c2", 2), ("Größe über naïve", 3),
-        ("“so” – ok", 5), ("日本語", 3), ("a <region> b [SEG].", 5), ("{<TEMP-012><TEMP-047>}", 4),
-        ("<TEMP-", 3), ("\n\t ", 0), ("Привет, мир", 3), ("🚲🚲", 2),
-    ],
-)  # fmt: skip
-def test_words(text: str, count: int) -> None:
-    assert count_words(pa.array([text])).tolist() == [count]
-    assert count_words(pa.array(["x y", text, "", text, "z"]).slice(1, 3)).tolist() == [count, 0, count]
-
-
-@pytest.mark.parametrize(
-    ("name", "values", "edges", "labels"),
-    [
-        ("objects", [1, 1, 3], (1, 2, 3, 4), ["1", "2", "3"]),
-        ("right", [1, 2], (0, 1, 2, 3), ["A", "B", "C"]),
-        ("video", [10_000], (0, 500, 10_000), ["0", "2.5", "5", "7.5", "10"]),
-        ("video", [100, 4_000, 9_000], (0, 500, 9_000), ["0", "2.5", "5", "7.5"]),
-        ("words", [*range(1, 100)], (0, 5, 100), ["0", "25", "50", "75", "100"]),
-        ("video", [6_130, 9_000], (6_000, 6_200, 9_000), ["6", "7", "8", "9"]),
-        ("words", [1, 1, 1, 900], (1, 2, 1000), ["1", "10", "100", "1,000"]),
-        ("mask", [1, 1, 1, 9000], (1, 2, 10_000), ["0.01", "0.1", "1", "10", "100"]),
-    ],
-)
-def test_axes_have_round_edges(
-    name: str, values: list[int], edges: tuple[int, ...], labels: list[str]
-) -> None:
-    """``edges``: all of them, or the first two and the last."""
-    made = Tally()
-    made.add(np.array(values))
-    measure = next(m for m in MEASURES if m.name == name)
-    axis = make_axis(measure, made)
-    assert (axis.edges[0], axis.edges[1], axis.edges[-1]) == (edges[0], edges[1], edges[-1])
-    assert [measure.exact(axis.edges[i]) for i in axis.labelled] == labels
-    assert sum(made.between(axis.edges)) == len(values)
-
-
-def test_units_of_totals() -> None:
-    videos = Videos()
-    videos.add(np.array([1], np.uint64), np.array([7_200_000]))
-    assert page._hours(videos) == "2.0 h"
-    assert page._size(1_234_567) == "1.2 MB"
-    assert page._percent(1, 0) == "–"

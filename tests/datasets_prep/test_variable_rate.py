@@ -111,7 +111,7 @@ def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef
     sample = finished(uneven, frames(LONG, LONG), clip, outside_spans=Outside.CLAMP)
     assert sample.clip is not None
     times = frame_times(uneven)
-    assert video.frame_range(times, sample.clip.start_s, sample.clip.end_s) == (10, LONG)
+    assert times.frames_in(sample.clip.start_s, sample.clip.end_s) == (10, LONG)
     assert strip(sample, 6) == [10, LONG]
     for index, pixels in zip((10, LONG), video.decode(media / "uneven", [10, LONG]), strict=True):
         assert abs(int(pixels.mean()) - int(picture(index).mean())) <= 3

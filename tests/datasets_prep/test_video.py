@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pipeline import video
-from pipeline.schema.frame_times import FrameTimes
+from pipeline.needed import frames_shown, sample_indices
+from pipeline.schema.sample import Sample, Task, TimeSpan, VideoRef
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
 
 
@@ -18,23 +21,29 @@ def test_sampling_rule_is_the_published_one(golden: Path) -> None:
     cases = json.loads((golden / "metrics" / "frame_sampling.json").read_text())
     assert len(cases) > 5
     for frames, indices in cases.items():
-        assert video.sample_indices(int(frames), 32) == indices
+        assert sample_indices(int(frames), 32) == indices
 
 
 def test_sampling_a_part_stays_in_it() -> None:
-    assert video.sample_indices(100, 4, 50, 58) == [51, 53, 55, 57]
-    assert video.sample_indices(100, 3, 7, 7) == [7, 7, 7]
+    assert sample_indices(100, 4, 50, 58) == [51, 53, 55, 57]
+    assert sample_indices(100, 3, 7, 7) == [7, 7, 7]
     with pytest.raises(ValueError, match="cannot take"):
-        video.sample_indices(10, 4, 5, 10)
+        sample_indices(10, 4, 5, 10)
 
 
-def test_frame_range() -> None:
-    even = FrameTimes.even(20, 2.0)
-    assert video.frame_range(even, 0.5, 1.0) == (5, 9)
-    assert video.frame_range(even, 0.0, 2.0) == (0, 19)
-    assert video.frame_range(even, 1.01, 1.02) == (10, 10)
-    assert video.frame_range(even, -1.0, 3.0) == (0, 19)
-    assert video.frame_range(FrameTimes((0.0, 1.5), 2.0), 0.5, 1.5) == (0, 0)
+def test_a_clip_shows_the_frames_of_its_time() -> None:
+    ref = VideoRef(path="v.mp4", num_frames=20, duration_s=2.0)
+    sample = Sample(key="k", dataset="d", task=Task.TEMPORAL, video=ref, turns=())
+
+    def shown(start_s: float, end_s: float, **video: Any) -> set[int]:
+        clip = TimeSpan(start_s=start_s, end_s=end_s, start_bin=0, end_bin=99)
+        return set(frames_shown(replace(sample, video=replace(ref, **video), clip=clip), 100))
+
+    assert shown(0.5, 1.0) == set(range(5, 10))
+    assert shown(0.0, 2.0) == set(range(20)) == set(frames_shown(sample, 100))
+    assert shown(1.01, 1.02) == {10}
+    assert shown(-1.0, 3.0) == set(range(20)), "what lies outside shows nothing"
+    assert shown(0.5, 1.5, num_frames=2, frame_starts_s=(0.0, 1.5)) == {0}
 
 
 def test_probe_and_decode(tmp_path: Path) -> None:
