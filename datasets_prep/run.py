@@ -9,7 +9,6 @@ The manifest is written last.
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -26,7 +25,7 @@ from datasets_prep.stages.judge import judge
 from datasets_prep.stages.layout import lay_out
 from datasets_prep.stages.media import MediaTable
 from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.spread import rows_apart, share, spread
+from datasets_prep.stages.spread import each, rows_apart, share, spread
 from datasets_prep.stages.survey import survey_chunks
 from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
 from pipeline.artifact import without_credentials
@@ -47,7 +46,6 @@ from pipeline.storage import Location
 Resolve = Callable[[str], Location]
 _PROBES = 64  # media that one task probes
 _CHUNKS_AT_ONCE = 8  # that one task looks through for media, most of which it would tell of again and again
-_CHUNKS = pa.schema([("unit", pa.int32()), ("at", pa.int32()), ("chunk", pa.binary())])
 
 
 def prepare(context: StepContext) -> StepResult:
@@ -136,15 +134,11 @@ def build(
 def find_records(units: Sequence[ReadUnit], config: PrepConfig) -> list[PlannedChunk]:
     """The chunks of every file, in the order of the plan."""
 
-    def one(number: int) -> pa.Table:
-        chunks = [pickle.dumps(chunk) for chunk in cut(units[number], config.rows_per_shard)]
-        columns = {"unit": [number] * len(chunks), "at": list(range(len(chunks))), "chunk": chunks}
-        return pa.table(columns, schema=_CHUNKS)
+    def one(number: int) -> tuple[int, list[Chunk]]:
+        return number, cut(units[number], config.rows_per_shard)
 
-    found: list[tuple[int, int, bytes]] = []
-    for table in spread("finding records", range(len(units)), one):
-        found += zip(*(table[n].to_pylist() for n in ("unit", "at", "chunk")), strict=True)
-    return [PlannedChunk(unit=unit, chunk=pickle.loads(chunk)) for unit, _, chunk in sorted(found)]
+    found = dict(each("finding records", range(len(units)), one))
+    return [PlannedChunk(unit=n, chunk=chunk) for n in range(len(units)) for chunk in found[n]]
 
 
 def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -> Iterator[pa.Table]:

@@ -15,7 +15,6 @@ from pipeline.schema.sample import SEG, Role
 _MARKER = re.compile(r"(?<![ \t])[ \t]*+\n?[ \t]*+<(?:video|image)>[ \t]*+\n?[ \t]*+")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
 _FIRST = ("<video>\n", "<image>\n")
-_PLAIN_NAMES = ("human", "gpt")
 _ORDER = (Role.USER, Role.ASSISTANT)
 _WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
 _LIKE_OPTIONS = re.compile(r"(?:^|\n)[^\S\n]*+\(?A[.):]")
@@ -62,21 +61,20 @@ def plain_texts(conversations: Any) -> list[str] | None:
 
     Words hold no ``<`` or ``>``, so no placeholder and no time, and no ``[SEG]``.
     """
-    if type(conversations) is not list or len(conversations) % 2 or not conversations:
+    if type(conversations) is not list or not conversations:
         return None
-    texts: list[str] = []
-    for turn in conversations:
-        if type(turn) is not dict or turn.get("from") != _PLAIN_NAMES[len(texts) % 2]:
-            return None
-        text = turn.get("value")
-        if type(text) is not str:
-            return None
-        text = (text[8:] if not texts and text.startswith(_FIRST) else text).strip()
-        if not text:
-            return None
-        texts.append(text)
+    try:
+        names = [turn["from"] for turn in conversations]
+        texts: list[str] = [turn["value"].strip() for turn in conversations]
+        first = conversations[0]["value"]
+    except (AttributeError, KeyError, TypeError):
+        return None
+    if names != ["human", "gpt"] * (len(names) // 2):
+        return None
+    if first.startswith(_FIRST):
+        texts[0] = first[8:].strip()
     whole = "\n".join(texts)
-    if len(whole) > LONG_TEXT or "<" in whole or ">" in whole or SEG in whole or "\0" in whole:
+    if "" in texts or len(whole) > LONG_TEXT or "<" in whole or ">" in whole or SEG in whole or "\0" in whole:
         return None
     return texts
 
@@ -113,17 +111,12 @@ def read_written_times(turns: Sequence[DraftTurn]) -> Times:
     return Times(turns=changed, times=tuple(times))
 
 
-def may_have_options(question: str) -> bool:
-    """False for a question in which ``options_in`` would find none; a quick look."""
-    return _LIKE_OPTIONS.search(question) is not None
-
-
 def options_in(question: str) -> tuple[str, ...]:
     """Texts of the options A, B, C ... that stand on lines of their own in a question; () if there are none.
 
     Both ``A. text`` and ``(A) text`` are options. They must run from A without a gap, and be at least two.
     """
-    if not may_have_options(question):
+    if not _LIKE_OPTIONS.search(question):
         return ()
     found: list[str] = []
     for line in question.splitlines():

@@ -13,7 +13,6 @@ from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
 from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import (
     answer_index,
-    may_have_options,
     options_in,
     plain_texts,
     read_written_times,
@@ -33,18 +32,21 @@ class LlavaVideo(ListReader):
         return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
 
     def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
-        """A row without options or times, which is not to be split."""
+        """A row without times, which is not to be split."""
         raw = record.raw
         if type(raw) is not dict:
             return None
         texts = plain_texts(raw.get("conversations"))
-        if texts is None or (may_have_options(texts[0]) if len(texts) == 2 else source.split_turns):
+        if texts is None or (source.split_turns and len(texts) > 2):
             return None
         origin = str(raw.get("data_source", ""))
         try:
-            return Dialogue(media_of(raw.get("video"), origin), texts, origin)
+            media = media_of(raw.get("video"), origin)
+            choices = options_in(texts[0]) if len(texts) == 2 else ()
+            right = answer_index(texts[1], choices) if choices else -1
         except RejectError:
             return None
+        return Dialogue(media, texts, origin, choices, right)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """A row with options in its only question is a multiple choice, one with spans a temporal task."""

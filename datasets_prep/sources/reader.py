@@ -54,11 +54,14 @@ class Dialogue(NamedTuple):
     """A record that is questions and answers in words and nothing else, as most of the large lists are.
 
     ``texts`` are stripped; none is empty, holds a placeholder, or is too long; user and assistant take turns.
+    Of a multiple choice, ``choices`` are the texts of the options and ``answer_index`` is the right one.
     """
 
     media: Media
     texts: list[str]
     category: str
+    choices: tuple[str, ...] = ()
+    answer_index: int = -1
 
 
 class Reader(Protocol):

@@ -1,6 +1,6 @@
 """Dialogues in words, by column: the short way for what the large lists consist of.
 
-A dialogue has no time, mask or option to resolve, so it needs neither draft nor sample, only a valid video.
+A dialogue has no time or mask to resolve, so it needs neither draft nor sample, only a valid video.
 What is not surely one goes the ordinary way, and both ways give the same rows.
 """
 
@@ -79,6 +79,8 @@ def rows(dataset: str, words: Words, samples: Sequence[Sample], numbers: Sequenc
         videos=words.videos,
         texts=[dialogue.texts for dialogue in words.dialogues],
         categories=[dialogue.category for dialogue in words.dialogues],
+        choices=[dialogue.choices for dialogue in words.dialogues],
+        answer_indices=[dialogue.answer_index for dialogue in words.dialogues],
     )
     if not samples:
         return table

@@ -106,8 +106,12 @@ def words_table(
     videos: Sequence[VideoRef],
     texts: Sequence[Sequence[str]],
     categories: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    answer_indices: Sequence[int],
 ) -> pa.Table:
-    """The table of samples that are dialogues in words (``Task.QA``) and nothing else, without making them.
+    """The table of samples that are dialogues in words and nothing else, without making them.
+
+    Those with choices are of ``Task.CHOICE``, the others of ``Task.QA``.
 
     ``texts[k]`` are the turns of sample k, of user and assistant by turns. It equals ``to_table`` of such
     samples, and takes a fraction of the time.
@@ -121,13 +125,13 @@ def words_table(
     columns = {
         "key": pa.array(keys, pa.string()),
         "dataset": _constant([dataset] * count),
-        "task": _constant([Task.QA.value] * count),
+        "task": _constant([(Task.CHOICE if options else Task.QA).value for options in choices]),
         "video": _videos(videos),
         "turns": pa.ListArray.from_arrays(pa.array(ends), turns, type=pa.list_(_TURN)),
         "clip": pa.nulls(count, _SPAN),
         "expression": _constant([""] * count),
-        "choices": pa.array([()] * count, pa.list_(pa.string())),
-        "answer_index": pa.array(np.full(count, -1, np.int16)),
+        "choices": pa.array(choices, pa.list_(pa.string())),
+        "answer_index": pa.array(answer_indices, pa.int16()),
         "category": pa.array(categories, pa.string()),
     }
     nothing: list[Sequence[Any]] = [()] * count

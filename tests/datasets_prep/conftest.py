@@ -21,6 +21,7 @@ def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
         return map(work, pieces)
 
     monkeypatch.setattr(run, "spread", here)
+    monkeypatch.setattr(run, "each", here)
     monkeypatch.setattr(run, "share", lambda value, make: lambda: make(value))
 
 

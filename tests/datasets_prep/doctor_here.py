@@ -32,6 +32,7 @@ def spread_here(
 def do_without_ray(monkeypatch: pytest.MonkeyPatch, spread: Callable[..., Any] = spread_here) -> None:
     """Put ``spread`` where Ray would do the work."""
     monkeypatch.setattr(run, "spread", spread)
+    monkeypatch.setattr(run, "each", spread_here)
     monkeypatch.setattr(work, "spread", spread)
     monkeypatch.setattr(work, "share", lambda value, make: lambda: make(value))
     monkeypatch.setattr(command, "connect", lambda config: nullcontext())

@@ -41,9 +41,9 @@ MARKED = (
     "Sure, [SEG].",
     "<region>",
     "\0",
-    "Which?\nA. red\nB. blue",
-    "Which?\nA. red\nPick one.",
 )
+ASKED = ("Which?\nA. red\nB. blue", "Which?\nA. red\nPick one.")
+GIVEN = ("A. red", "B", "B. blue.", "red", "C", "A. blue", "green")
 
 
 def row(draw: random.Random) -> Any:
@@ -53,6 +53,8 @@ def row(draw: random.Random) -> Any:
         {"from": names[n], "value": draw.choice(PLAIN[:4] if draw.random() < 0.8 else PLAIN + MARKED)}
         for n in range(draw.choice((2, 2, 4, 6, 8)))
     ]
+    if len(talk) == 2 and draw.random() < 0.7:
+        talk[0]["value"], talk[1]["value"] = draw.choice(ASKED), draw.choice(GIVEN)
     if draw.random() < 0.5:
         talk[0]["value"] = "<image>\n" + talk[0]["value"]
     if draw.random() < 0.3:  # something else is wrong with it
@@ -162,7 +164,9 @@ def test_rows_of_words_are_those_of_samples() -> None:
         Sample(
             key=f"k{n}",
             dataset="d",
-            task=Task.QA,
+            task=Task.CHOICE if n == 2 else Task.QA,
+            choices=("x", "y") if n == 2 else (),
+            answer_index=1 if n == 2 else -1,
             video=videos[of[n]],
             turns=tuple(Turn((Role.USER, Role.ASSISTANT)[i % 2], t) for i, t in enumerate(said)),
             category=f"c{n}",
@@ -175,7 +179,10 @@ def test_rows_of_words_are_those_of_samples() -> None:
         videos=[s.video for s in samples],
         texts=texts,
         categories=[s.category for s in samples],
+        choices=[s.choices for s in samples],
+        answer_indices=[s.answer_index for s in samples],
     )
     table.validate(full=True)
     assert table.equals(to_table(samples), check_metadata=True)
-    assert words_table("d", keys=[], videos=[], texts=[], categories=[]).equals(to_table([]))
+    none = words_table("d", keys=[], videos=[], texts=[], categories=[], choices=[], answer_indices=[])
+    assert none.equals(to_table([]))
