@@ -175,7 +175,7 @@ def examine(
 
     def one(piece: Candidates) -> pa.Table:
         unit = units[piece.planned.unit]
-        finisher = Finisher(unit.source, shared().find, config.min_frames, seed)
+        finisher = Finisher(unit.source, shared(), config.min_frames, seed)
         return judge(piece, unit, finisher, seed, Baker.of(config.bake, unit.source, resolve))
 
     return spread("choosing samples", pieces, one, sum(len(p.places) for p in pieces))
@@ -198,7 +198,7 @@ def write(
         receipt = finished_before(job, out)
         if receipt is None:
             source = sources[job.source]
-            finisher = Finisher(source, shared().find, config.min_frames, seed)
+            finisher = Finisher(source, shared(), config.min_frames, seed)
             baker = Baker.of(config.bake, source, resolve)
             receipt = run_job(job, units, finisher, out, seed, baker)
         return pa.table({"receipt": pa.array([receipt.model_dump_json()])})

@@ -72,7 +72,7 @@ class Checker:
     def __call__(self, number: int, planned: PlannedChunk, unit: ReadUnit) -> Checked:
         """Check the chunk that the plan numbers ``number``."""
         source = unit.source
-        finisher = Finisher(source, self._media.find, self._min_frames, self._seed)
+        finisher = Finisher(source, self._media, self._min_frames, self._seed)
         items = [i for i in read_chunk(unit, planned.chunk, self._seed) if not i.left_out]
         finisher.expect(i.draft for i in items if i.draft is not None)
         rows = self._rows_of([i.draft for i in items if i.draft is not None], unit)
@@ -127,7 +127,7 @@ class Checker:
     def _tell_clampable(self, refused: Sequence[tuple[dict[str, Any], Draft]], unit: ReadUnit) -> None:
         """Note of refused spans how far outside they are, where ``outside_spans: clamp`` would save them."""
         lenient = unit.source.model_copy(update={"outside_spans": Outside.CLAMP})
-        finisher = Finisher(lenient, self._media.find, self._min_frames, self._seed)
+        finisher = Finisher(lenient, self._media, self._min_frames, self._seed)
         finisher.expect(draft for _, draft in refused)
         for row, draft in refused:
             try:

@@ -13,11 +13,11 @@ from typing import Any
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.events import Event, seconds, video_called
 from datasets_prep.sources.expression import words_of
-from datasets_prep.sources.timed_videos import TimedVideos
+from datasets_prep.sources.timed_videos import TimedEvents
 from pipeline.config.data import SourceConfig
 
 
-class ActivitynetCaptions(TimedVideos):
+class ActivitynetCaptions(TimedEvents):
     """One event per sentence."""
 
     def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:

@@ -138,14 +138,14 @@ def answer_index(answer: str, choices: Sequence[str]) -> int:
     Raises RejectError if it is none of them, or if letter and text name different options.
     """
     found = _ANSWER.match(answer)
-    texts = [_folded(c) for c in choices]
     if found and (index := ord(found[1]) - ord("A")) < len(choices):
         said = _folded(found[2])
-        if said and said in texts and texts[index] != said:
+        if said and said != _folded(choices[index]) and said in map(_folded, choices):
             raise RejectError(
                 Reason.BAD_CHOICE, f"answer {answer!r} names one option by letter and another by text"
             )
         return index
+    texts = [_folded(c) for c in choices]
     if _folded(answer) in texts:
         return texts.index(_folded(answer))
     raise RejectError(Reason.BAD_CHOICE, f"answer {answer!r} is none of the {len(choices)} options")

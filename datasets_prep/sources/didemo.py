@@ -18,13 +18,13 @@ from datasets_prep.draft import DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.sources.base import mapping, text_field, whole
 from datasets_prep.sources.events import Event, video_called
 from datasets_prep.sources.expression import words_of
-from datasets_prep.sources.timed_videos import TimedVideos
+from datasets_prep.sources.timed_videos import TimedEvents
 from pipeline.config.data import SourceConfig
 
 _PIECES = 6  # that annotators saw at most: longer videos were cut to 30 s
 
 
-class DiDeMo(TimedVideos):
+class DiDeMo(TimedEvents):
     """One event per row."""
 
     suffixes = (".json", ".jsonl")

@@ -17,11 +17,11 @@ from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.base import mapping
 from datasets_prep.sources.events import Event, seconds, video_called
 from datasets_prep.sources.expression import words_of
-from datasets_prep.sources.timed_videos import TimedVideos
+from datasets_prep.sources.timed_videos import TimedEvents
 from pipeline.config.data import SourceConfig, TemporalTask
 
 
-class HiRest(TimedVideos):
+class HiRest(TimedEvents):
     """The query is an event, and so is each step; dense captions are made of the steps."""
 
     def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:

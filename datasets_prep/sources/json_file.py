@@ -89,8 +89,11 @@ def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
             raise _of_another_kind(path, file, "neither a JSON array nor JSON lines")
 
 
-def list_records(path: Path, chunk: Chunk) -> Iterator[Any]:
-    """The records of a chunk; one that is no JSON, or names a thing twice, comes as ``Unparsed``."""
+def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
+    """The records of a chunk; one that is no JSON, or names a thing twice, comes as ``Unparsed``.
+
+    Not ``checked``, names that stand twice may go unnoticed, and the last of them counts.
+    """
     with open_annotations(path) as file:
         file.seek(chunk.start)
         text = file.read(chunk.end - chunk.start)
@@ -102,7 +105,7 @@ def list_records(path: Path, chunk: Chunk) -> Iterator[Any]:
         found = orjson.loads(b"[" + text + b"]")
     except orjson.JSONDecodeError:
         found = []
-    if len(found) == chunk.count and not _may_repeat_names(text, found):
+    if len(found) == chunk.count and not (checked and _may_repeat_names(text, found)):
         yield from found
         return
     # Something is wrong with one of them, so each is parsed alone.

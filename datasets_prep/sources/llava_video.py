@@ -9,6 +9,9 @@ makes each of them a sample, so that a plan may select among items as well as am
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Iterator
+from typing import Any
+
 from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
 from datasets_prep.sources.base import mapping, media_of
 from datasets_prep.sources.conversation import (
@@ -18,7 +21,8 @@ from datasets_prep.sources.conversation import (
     read_written_times,
     turns_of,
 )
-from datasets_prep.sources.reader import Dialogue, ListReader, Record
+from datasets_prep.sources.json_file import Chunk, list_records
+from datasets_prep.sources.reader import Dialogue, Files, ListReader, Record
 from pipeline.config.data import SourceConfig
 from pipeline.schema.sample import Task
 
@@ -30,6 +34,18 @@ class LlavaVideo(ListReader):
         """Below the root, or below the folder of its ``data_source``."""
         raw = mapping(record.raw)
         return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
+
+    def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
+        """The rows, names that stand twice unnoticed."""
+        return list_records(files.annotations, chunk, checked=False)
+
+    def names_media(self, raw: Any) -> Hashable:
+        """The two fields of which ``media`` makes them, where they are texts."""
+        try:
+            named = raw["video"], raw["data_source"]
+        except (TypeError, KeyError):
+            return None
+        return named if type(named[0]) is str and type(named[1]) is str else None
 
     def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
         """A row without times, which is not to be split."""

@@ -6,6 +6,7 @@ where the masks lie; a format says that by ``locate`` and ``tracks``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,19 +27,19 @@ Locate = Callable[[str, Mapping[str, Any]], tuple[Any, int]]
 Tracks = Callable[[Mapping[str, Any], list[str]], DraftTrack]
 
 
-class MetaFile:
+class MetaFile(ABC):
     """One draft per expression, keyed ``<source>/<video>/<expression id>``."""
 
     suffixes: tuple[str, ...] = ("meta_expressions.json",)
     masks_name = ""  # how a message calls what ``masks`` must be
 
+    @abstractmethod
     def locate(self, source: SourceConfig, files: Files) -> Locate:
         """For a video and its entry: what finding its masks takes, as JSON, and how many bytes they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
         """For an expression and the video's frames: the target. ``place`` is what ``locate`` noted."""
-        raise NotImplementedError
 
     def frames(self, entry: Mapping[str, Any]) -> list[str]:
         """The names of a video's frames. Raises RejectError."""

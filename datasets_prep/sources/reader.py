@@ -6,7 +6,8 @@ any order, and more than once, so both must be functions of their arguments alon
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -100,6 +101,14 @@ class ReadsDialogues(Protocol):
         """
         ...
 
+    def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
+        """What the records of a chunk are made of, names that stand twice unnoticed: for a first look."""
+        ...
+
+    def names_media(self, raw: Any) -> Hashable:
+        """What names the media of a row: rows of which it is the same have the same. None: ask ``media``."""
+        ...
+
 
 class ListReader:
     """Base of formats whose file is a list of rows; the index of a row in its file names it."""
@@ -123,7 +132,7 @@ class ListReader:
         return (media_of(mapping(record.raw).get("video")),)
 
 
-class RowsReader:
+class RowsReader(ABC):
     """Base of formats whose files are small: every chunk reads the file again and takes its part.
 
     A reader gives ``rows`` and ``convert``.
@@ -131,13 +140,13 @@ class RowsReader:
 
     suffixes: tuple[str, ...] = (".json",)
 
+    @abstractmethod
     def rows(self, source: SourceConfig, files: Files) -> Iterator[Record]:
         """All records of the file, in order. Raises UserError if it cannot be read as a whole."""
-        raise NotImplementedError
 
+    @abstractmethod
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Drafts of one record. Raises RejectError."""
-        raise NotImplementedError
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
         """As many rows each as the limits allow."""

@@ -12,11 +12,14 @@ from typing import BinaryIO
 
 import numpy as np
 
-_BLOCK = 8 << 20
+_BLOCK = 1 << 20  # what is made of it stays in the cache of a core
 _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COMMA = range(1, 6)
 
 _MEANING = {b'"': _QUOTE, b"\\": _BACKSLASH, b"[{": _OPEN, b"]}": _CLOSE, b",": _COMMA}
-_CLASSES = bytes(next((c for chars, c in _MEANING.items() if byte in chars), 0) for byte in range(256))
+_CLASS_OF = np.array(
+    [next((c for chars, c in _MEANING.items() if byte in chars), 0) for byte in range(256)], np.uint8
+)
+_LOWER = 0x20  # with this bit set, [ and ] become { and }, and the backslash between them becomes |
 _STEP = np.array([0, 0, 0, 1, -1, 0], np.int32)  # what each class does to the depth
 _CLOSER = {b"[": b"]", b"{": b"}"}
 _SPACE = b" \t\r\n"
@@ -44,12 +47,10 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
     inside_text, depth, at = 0, 0, start
     parted = True  # a comma, or nothing at all, stands in front of the next element
     while block := _block(file):
-        class_N = np.frombuffer(block.translate(_CLASSES), np.uint8)
-        if b"\\" in block:
-            class_N = class_N.copy()
-            _unescape(class_N)
-        token_K = np.flatnonzero(class_N != 0)
-        class_K = class_N[token_K]
+        byte_N = np.frombuffer(block, np.uint8)
+        token_K = _candidates(byte_N)
+        class_K = _CLASS_OF.take(byte_N.take(token_K))
+        _unescape(token_K, class_K)
         quote_K = class_K == _QUOTE
         # A sum modulo 256 keeps its parity, and that is all that is asked of it.
         within_K = (np.cumsum(quote_K, dtype=np.uint8) + inside_text) & 1
@@ -112,16 +113,27 @@ def _block(file: BinaryIO) -> bytes:
     return block
 
 
-def _unescape(class_N: np.ndarray) -> None:
-    """Take its meaning from every byte behind an odd run of backslashes."""
-    slash_S = np.flatnonzero(class_N == _BACKSLASH)
+def _candidates(byte_N: np.ndarray) -> np.ndarray:
+    """Positions of all bytes with a class, and of few others: three comparisons instead of seven."""
+    lower_N = byte_N | _LOWER
+    found_N = (lower_N - ord("{")) <= ord("}") - ord("{")  # what is below { wraps around to more than that
+    found_N |= lower_N == ord('"')
+    found_N |= lower_N == ord(",")
+    return np.flatnonzero(found_N)
+
+
+def _unescape(token_K: np.ndarray, class_K: np.ndarray) -> None:
+    """Take its class from every token behind an odd run of backslashes."""
+    slash_S = np.flatnonzero(class_K == _BACKSLASH)
     if not len(slash_S):
         return
-    first_R = np.flatnonzero(np.diff(slash_S, prepend=-2) != 1)
-    length_R = np.diff(first_R, append=len(slash_S))
-    behind_R = slash_S[first_R] + length_R
-    escaped = behind_R[(length_R % 2 == 1) & (behind_R < len(class_N))]
-    class_N[escaped] = 0
+    at_S = token_K[slash_S]
+    first_R = np.flatnonzero(np.diff(at_S, prepend=-2) != 1)
+    length_R = np.diff(first_R, append=len(at_S))
+    last_R = (first_R + length_R - 1)[length_R % 2 == 1]
+    next_R = slash_S[last_R] + 1
+    last_R, next_R = last_R[next_R < len(token_K)], next_R[next_R < len(token_K)]
+    class_K[next_R[token_K[next_R] == at_S[last_R] + 1]] = 0
 
 
 def _only_blanks(file: BinaryIO, rest: bytes, at: int) -> None:

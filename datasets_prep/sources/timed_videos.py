@@ -6,6 +6,7 @@ one video with all its events; so one bad event costs no other.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,22 +44,18 @@ class Timed:
     said: tuple[Any, ...]
 
 
-class TimedVideos:
-    """Base of these formats. A reader gives ``listed``, ``event`` and ``media_for``."""
+class TimedVideos(ABC):
+    """Base of these formats. A reader gives ``listed``, ``media_for`` and ``convert``."""
 
     suffixes: tuple[str, ...] = (".json",)
 
+    @abstractmethod
     def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """The events of a video as they are written, by the part of the key that names each."""
-        raise NotImplementedError
 
-    def event(self, said: Any) -> Event:
-        """One of them, read. Raises RejectError."""
-        raise NotImplementedError
-
+    @abstractmethod
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """Where a video may lie."""
-        raise NotImplementedError
 
     def entries(self, path: Path) -> Iterator[Member]:
         """The places of a file's entries; their names become parts of keys."""
@@ -75,14 +72,6 @@ class TimedVideos:
     def wanted(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
         """Whether a video is one for this set; others count as not selected."""
         return source.split is None or self.subset(entry) == source.split
-
-    def category(self, entry: Mapping[str, Any]) -> str:
-        """The source's own sorting of videos."""
-        return ""
-
-    def clip(self, entry: Mapping[str, Any]) -> DraftSpan | None:
-        """The part of the video that the annotators saw; None for all of it."""
-        return None
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
         """Videos with all their events."""
@@ -101,22 +90,9 @@ class TimedVideos:
         raw = record.raw
         return (self.media_for(raw.video, raw.entry),) if isinstance(raw, Timed) else ()
 
+    @abstractmethod
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """One draft."""
-        raw = record.raw
-        if isinstance(raw, RejectError):
-            raise raw
-        return [
-            ask(
-                record.key,
-                source,
-                seed,
-                [self.event(said) for said in raw.said],
-                media=self.media_for(raw.video, raw.entry),
-                clip=self.clip(raw.entry),
-                category=self.category(raw.entry),
-            )
-        ]
+        """Drafts of one record. Raises RejectError."""
 
     def _groups(self, source: SourceConfig, files: Files) -> Iterator[Group]:
         videos = VideoFilter(source, files)
@@ -180,6 +156,39 @@ class TimedVideos:
                 key=k, raw=Timed(video=video, entry=entry, said=s) if wanted else None, left_out=not wanted
             )
             for k, s in (whole if source.asks is TemporalTask.DENSE_CAPTIONS else each).items()
+        ]
+
+
+class TimedEvents(TimedVideos):
+    """Of these the formats whose events are told in the project's own words. A reader gives ``event``."""
+
+    @abstractmethod
+    def event(self, said: Any) -> Event:
+        """One of the events ``listed``, read. Raises RejectError."""
+
+    def category(self, entry: Mapping[str, Any]) -> str:
+        """The source's own sorting of videos."""
+        return ""
+
+    def clip(self, entry: Mapping[str, Any]) -> DraftSpan | None:
+        """The part of the video that the annotators saw; None for all of it."""
+        return None
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """One draft."""
+        raw = record.raw
+        if isinstance(raw, RejectError):
+            raise raw
+        return [
+            ask(
+                record.key,
+                source,
+                seed,
+                [self.event(said) for said in raw.said],
+                media=self.media_for(raw.video, raw.entry),
+                clip=self.clip(raw.entry),
+                category=self.category(raw.entry),
+            )
         ]
 
 

@@ -22,14 +22,14 @@ from datasets_prep.sources.base import mapping, text_field
 from datasets_prep.sources.events import Event, seconds, video_called
 from datasets_prep.sources.expression import words_of
 from datasets_prep.sources.json_file import Member, elements, members
-from datasets_prep.sources.timed_videos import TimedVideos
+from datasets_prep.sources.timed_videos import TimedEvents
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
 
 _TIMES = re.compile(r"(?:<time_token_\d+>\s*){2}")
 
 
-class VideoDatabase(TimedVideos):
+class VideoDatabase(TimedEvents):
     """One event per step."""
 
     def entries(self, path: Path) -> Iterator[Member]:

@@ -19,11 +19,11 @@ from datasets_prep.sources.base import mapping, number, text_field
 from datasets_prep.sources.events import Event, video_called
 from datasets_prep.sources.expression import words_of
 from datasets_prep.sources.json_file import Member
-from datasets_prep.sources.timed_videos import TimedVideos, rows
+from datasets_prep.sources.timed_videos import TimedEvents, rows
 from pipeline.config.data import SourceConfig
 
 
-class ViTT(TimedVideos):
+class ViTT(TimedEvents):
     """One event per tag."""
 
     suffixes = (".json", ".jsonl")

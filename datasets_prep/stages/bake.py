@@ -46,8 +46,7 @@ class Baker:
     def write(self, samples: Sequence[Sample], out: Location, shard: str) -> Baked:
         """Write the frames of a shard's samples.
 
-        A sample without all of its frames has
-        none in the file, unless others need them.
+        A sample without all of its frames has none in the file, unless others need them.
         """
         baked = Baked(frames=None)
 

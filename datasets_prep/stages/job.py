@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
 from datasets_prep.stages.bake import Baker
 from datasets_prep.stages.finish import Finished, finish
+from datasets_prep.stages.media import Found, MediaTable
 from datasets_prep.stages.read import Read, name_media, plain_detail, read_records, records_of
 from datasets_prep.stages.select import ALL, lot
 from datasets_prep.stages.units import PlannedChunk, ReadUnit
@@ -21,19 +22,11 @@ from datasets_prep.stages.words import Numbered, Words, part, rows
 from pipeline.config.data import SourceConfig
 from pipeline.schema.arrow import to_table
 from pipeline.schema.baked import frames_name
-from pipeline.schema.sample import Sample, VideoRef
+from pipeline.schema.sample import Sample
 from pipeline.schema.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.storage import Location
 
 WORK = "work"  # folder of the receipts; it goes when the manifest is there
-
-
-class Found(NamedTuple):
-    """What probing said of a medium: a video, or why there is none."""
-
-    video: VideoRef | None
-    reason: str = ""
-    detail: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +75,11 @@ class Finisher:
     def __init__(
         self,
         source: SourceConfig,
-        find: Callable[[Sequence[bytes]], Sequence[Found]],
+        media: MediaTable,
         min_frames: int,
         seed: int,
     ) -> None:
-        self._source, self._find, self._seed = source, find, seed
+        self._source, self._media, self._seed = source, media, seed
         self._min_frames = source.min_frames or min_frames
         self._known: dict[Media, Found] = {}
 
@@ -97,14 +90,22 @@ class Finisher:
     def _look_up(self, media: Iterable[Media]) -> None:
         new = {medium: b"" for medium in media if medium not in self._known}
         ids = [name_media(medium, self._source).id for medium in new]
-        self._known |= zip(new, self._find(ids), strict=True)
+        self._known |= zip(new, self._media.find(ids), strict=True)
 
-    def videos(self, media: Iterable[Media]) -> list[VideoRef | None]:
-        """Of each medium the video, None if its samples are rejected."""
+    def videos(self, media: Iterable[Media]) -> list[int | None]:
+        """The row of each medium's video in the table of media, None if its samples are rejected."""
         asked = list(media)
         self._look_up(asked)
-        found = [self._known[medium].video for medium in asked]
-        return [None if v is None or v.num_frames < self._min_frames else v for v in found]
+        good = {
+            medium: found.row
+            for medium, found in self._known.items()
+            if found.video is not None and found.video.num_frames >= self._min_frames
+        }
+        return [good.get(medium) for medium in asked]
+
+    def column(self, rows: Sequence[int]) -> pa.StructArray:
+        """The videos of some rows that ``videos`` gave, as a column of a shard."""
+        return self._media.videos(rows)
 
     def __call__(self, draft: Draft) -> Finished:
         """The valid sample, and whether one of its times was clamped. Raises RejectError."""
@@ -167,7 +168,7 @@ def run_job(
             not_selected += item.left_out
         if baker is None:
             numbers = [note.record for note in notes[first:]]
-            tables.append(rows(job.source, words, samples[first:], numbers))
+            tables.append(rows(job.source, words, finisher.column, samples[first:], numbers))
     name = shard_name(job.source, job.number)
     frames = None
     if baker is not None and samples:

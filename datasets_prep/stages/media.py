@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from datasets_prep.stages.job import Found
 from pipeline.fingerprint import digest
 from pipeline.schema.arrow import SAMPLE_SCHEMA
 from pipeline.schema.sample import VideoRef
@@ -25,13 +25,22 @@ MEDIA_SCHEMA = pa.schema(
 _MOST_KNOWN = 1 << 16
 
 
+class Found(NamedTuple):
+    """What probing said of a medium: a video, or why there is none. ``row`` is its row in the table."""
+
+    video: VideoRef | None
+    reason: str
+    detail: str
+    row: int
+
+
 class MediaTable:
     """MEDIA_SCHEMA rows, found by their ids. ``table`` must be sorted by them, so that a worker need not."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
-        column = self.table["media_id"].combine_chunks()
-        ids = b"".join(column.to_pylist())
+        self._videos = self.table["video"].combine_chunks()
+        ids = b"".join(self.table["media_id"].combine_chunks().to_pylist())
         self._ids_N2 = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
         self._known: dict[int, Found] = {}  # by row, so that one video is one object to all who ask
 
@@ -47,21 +56,25 @@ class MediaTable:
         self._known.update(zip(new, self._read(new), strict=True))
         return [self._known[row] for row in rows]
 
+    def videos(self, rows: Sequence[int]) -> pa.StructArray:
+        """The videos of some rows, which must have one, as a column of SAMPLE_SCHEMA."""
+        return self._videos.take(pa.array(rows, pa.int64()))
+
     def _read(self, rows: Sequence[int]) -> list[Found]:
         if not rows:
             return []
         part = self.table.take(pa.array(rows))
-        videos = part["video"].combine_chunks()
+        videos = self.videos(rows)
         columns = [videos.field(name).to_pylist() for name in VideoRef.__slots__]
         for at in map(VideoRef.__slots__.index, ("frames", "frame_starts_s")):
             columns[at] = [tuple(values or ()) for values in columns[at]]
         reasons, details = part["reason"].to_pylist(), part["detail"].to_pylist()
         out = []
-        for values, there, reason, detail in zip(
-            zip(*columns, strict=True), videos.is_valid().to_pylist(), reasons, details, strict=True
+        for row, values, there, reason, detail in zip(
+            rows, zip(*columns, strict=True), videos.is_valid().to_pylist(), reasons, details, strict=True
         ):
             video = VideoRef(**dict(zip(VideoRef.__slots__, values, strict=True))) if there else None
-            out.append(Found(video, reason, detail))
+            out.append(Found(video, reason, detail, row))
         return out
 
     def rows(self, ids: Sequence[bytes]) -> np.ndarray:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import orjson
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError
 from datasets_prep.sources import READERS, Record
 from datasets_prep.sources.json_file import Chunk
+from datasets_prep.sources.reader import ReadsDialogues
 from datasets_prep.stages.units import ReadUnit, readable
 from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
 
 _DETAIL = 400  # characters of a reject's detail
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -72,10 +74,10 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
                 seen.add(draft.key)
 
 
-def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
-    """The media that a chunk's drafts will name, with repeats; faster than reading the drafts."""
+def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Iterator[Media]:
+    """The media that the drafts of some chunks will name, with repeats; faster than reading the drafts."""
     reader, source = READERS[unit.source.format], unit.source
-    for record in records_of(unit, chunk):
+    for record in _naming_media(unit, chunks):
         if record.left_out:
             continue
         try:
@@ -84,13 +86,37 @@ def media_of_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Media]:
             continue
 
 
+def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:
+    """Records that name all media of some chunks; of the large lists without keys, and without repeats."""
+    reader = READERS[unit.source.format]
+    if not isinstance(reader, ReadsDialogues):
+        for chunk in chunks:
+            yield from records_of(unit, chunk)
+        return
+    known: set[Hashable] = set()
+    with readable(unit):
+        for chunk in chunks:
+            for raw in _counted(unit, chunk, reader.rows(unit.files(), chunk)):
+                named = reader.names_media(raw)
+                if named is None:
+                    yield Record("", raw)
+                elif named not in known:
+                    known.add(named)
+                    yield Record("", raw)
+
+
 def records_of(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
     """As many records as were counted when the file was cut, or a UserError: none goes without a word."""
-    reader, count = READERS[unit.source.format], 0
+    reader = READERS[unit.source.format]
     with readable(unit):
-        for record in reader.records(unit.source, unit.files(), chunk):
-            count += 1
-            yield record
+        yield from _counted(unit, chunk, reader.records(unit.source, unit.files(), chunk))
+
+
+def _counted(unit: ReadUnit, chunk: Chunk, items: Iterable[_T]) -> Iterator[_T]:
+    count = 0
+    for item in items:
+        count += 1
+        yield item
     if count != chunk.count:
         raise UserError(
             unit.annotations.uri,

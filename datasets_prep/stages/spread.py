@@ -5,8 +5,9 @@ from __future__ import annotations
 import gc
 import logging
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import progress
 
-_PIECES_PER_TASK = 4  # starting a task costs some milliseconds
+_PIECES_PER_TASK = 16  # between two tasks a core waits for some tens of milliseconds
 _BLOCK_BYTES = 16 << 20
 _T = TypeVar("_T")
 
@@ -62,13 +63,16 @@ def each(title: str, pieces: Sequence[Any], work: Callable[[Any], Any]) -> Itera
         return
     task = ray.remote(num_cpus=1)(work)
     waiting = [task.remote(piece) for piece in pieces]
-    import ray.data
-
-    with progress.track(title, len(pieces)) as bar:
-        while waiting:
-            done, waiting = ray.wait(waiting)
-            bar.advance(len(done))
-            yield from ray.get(done)
+    start = threading.Thread(target=_start_ray_data, daemon=True)
+    start.start()
+    try:
+        with progress.track(title, len(pieces)) as bar:
+            while waiting:
+                done, waiting = ray.wait(waiting)
+                bar.advance(len(done))
+                yield from ray.get(done)
+    finally:
+        start.join()
 
 
 @contextmanager
@@ -102,6 +106,15 @@ def _shared(reference: Any, make: Callable[[Any], Any]) -> Any:
     import ray
 
     return make(ray.get(reference))
+
+
+def _start_ray_data() -> None:
+    """Run a dataset of one row: the first one in a cluster starts actors that each import Ray Data."""
+    import ray.data
+
+    _set_up_ray_data()
+    with suppress(Exception):  # whatever it is, the datasets to come will say it
+        ray.data.from_items([0]).map_batches(lambda batch: batch, num_cpus=1).materialize()
 
 
 def _set_up_ray_data() -> None:

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from datasets_prep.draft import Media
 from datasets_prep.sources.json_file import Chunk
-from datasets_prep.stages.read import media_of_chunk, name_media, read_chunk
+from datasets_prep.stages.read import media_of_chunks, name_media, read_chunk
 from datasets_prep.stages.select import lot
 from datasets_prep.stages.units import ReadUnit
 
@@ -36,14 +36,15 @@ def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int
         return named.id
 
     drafts: list[tuple[int, int, int, int, bytes]] = []
-    for number, chunk in chunks:
-        if unit.source.select.count is None:
-            for media in media_of_chunk(unit, chunk, seed):
-                name(media)
-            continue
-        for read in read_chunk(unit, chunk, seed):
-            if read.draft is not None:
-                drafts.append((number, read.record, read.part, lot(seed, read.key), name(read.draft.media)))
+    if unit.source.select.count is None:
+        for media in media_of_chunks(unit, (chunk for _, chunk in chunks), seed):
+            name(media)
+    else:
+        for number, chunk in chunks:
+            for read in read_chunk(unit, chunk, seed):
+                if read.draft is not None:
+                    medium = name(read.draft.media)
+                    drafts.append((number, read.record, read.part, lot(seed, read.key), medium))
     columns = list(zip(*drafts, strict=True)) or [(), (), (), (), ()]
     return pa.table(
         [

@@ -17,7 +17,7 @@ from datasets_prep.sources import READERS, Record
 from datasets_prep.sources.reader import Dialogue, ReadsDialogues
 from pipeline.config.data import SourceConfig
 from pipeline.schema.arrow import to_table, words_table
-from pipeline.schema.sample import Sample, VideoRef
+from pipeline.schema.sample import Sample
 
 Numbered = tuple[int, Record]
 
@@ -29,7 +29,7 @@ class Words:
     numbers: list[int] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     dialogues: list[Dialogue] = field(default_factory=list)
-    videos: list[VideoRef] = field(default_factory=list)
+    videos: list[int] = field(default_factory=list)  # rows of the table of media
     not_selected: int = 0  # further ones
 
 
@@ -37,12 +37,12 @@ def part(
     records: Iterable[Numbered],
     source: SourceConfig,
     selected: Callable[[str], bool],
-    videos: Callable[[Iterable[Media]], Sequence[VideoRef | None]],
+    videos: Callable[[Iterable[Media]], Sequence[int | None]],
 ) -> tuple[Words, list[Numbered]]:
     """The dialogues among some records, and the others.
 
-    ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the video of each medium of
-    those that are, None if no sample of it can be kept.
+    ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the row of the video of each
+    medium of those that are, None if no sample of it can be kept.
     """
     reader = READERS[source.format]
     words = Words()
@@ -69,14 +69,23 @@ def part(
     return words, others
 
 
-def rows(dataset: str, words: Words, samples: Sequence[Sample], numbers: Sequence[int]) -> pa.Table:
-    """The dialogues and the samples of the other records, by their numbers, in file order."""
+def rows(
+    dataset: str,
+    words: Words,
+    column: Callable[[Sequence[int]], pa.StructArray],
+    samples: Sequence[Sample],
+    numbers: Sequence[int],
+) -> pa.Table:
+    """The dialogues and the samples of the other records, by their numbers, in file order.
+
+    ``column`` makes the column of the dialogues' videos.
+    """
     if not words.keys:
         return to_table(samples)
     table = words_table(
         dataset,
         keys=words.keys,
-        videos=words.videos,
+        videos=column(words.videos),
         texts=[dialogue.texts for dialogue in words.dialogues],
         categories=[dialogue.category for dialogue in words.dialogues],
         choices=[dialogue.choices for dialogue in words.dialogues],

@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.schema.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
 from pipeline.schema.version import SCHEMA_VERSION
 
 _VERSION_KEY = b"ufvideo_schema_version"
+_LIST_BYTES = 4  # that say where a list begins
+_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # where a text begins
 
 _SPAN = pa.struct(
     [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
@@ -103,7 +106,7 @@ def words_table(
     dataset: str,
     *,
     keys: Sequence[str],
-    videos: Sequence[VideoRef],
+    videos: pa.StructArray,
     texts: Sequence[Sequence[str]],
     categories: Sequence[str],
     choices: Sequence[Sequence[str]],
@@ -113,8 +116,8 @@ def words_table(
 
     Those with choices are of ``Task.CHOICE``, the others of ``Task.QA``.
 
-    ``texts[k]`` are the turns of sample k, of user and assistant by turns. It equals ``to_table`` of such
-    samples, and takes a fraction of the time.
+    ``videos`` are the column of the samples' videos; ``texts[k]`` are the turns of sample k, of user and
+    assistant by turns. It equals ``to_table`` of such samples, and takes a fraction of the time.
     """
     count = len(keys)
     said = [*chain.from_iterable(texts)]
@@ -126,7 +129,7 @@ def words_table(
         "key": pa.array(keys, pa.string()),
         "dataset": _constant([dataset] * count),
         "task": _constant([(Task.CHOICE if options else Task.QA).value for options in choices]),
-        "video": _videos(videos),
+        "video": videos,
         "turns": pa.ListArray.from_arrays(pa.array(ends), turns, type=pa.list_(_TURN)),
         "clip": pa.nulls(count, _SPAN),
         "expression": _constant([""] * count),
@@ -188,6 +191,23 @@ def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
     return _structs(there, kind).take(
         pa.array([None if i is None else next(places) for i in items], pa.int32())
     )
+
+
+def value_bytes(column: pa.Array | pa.ChunkedArray) -> int:
+    """Bytes that the values of a column take, whatever it took to make it.
+
+    ``nbytes`` also counts bitmaps of which values are there, and a column of the same values may do without.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return sum(map(value_bytes, column.chunks))
+    kind = column.type
+    if pa.types.is_struct(kind):
+        return sum(map(value_bytes, column.flatten()))
+    if pa.types.is_list(kind):
+        return _LIST_BYTES * len(column) + value_bytes(column.flatten())
+    if kind in _TEXTS:
+        return _TEXTS[kind] * len(column) + (pc.sum(pc.binary_length(column)).as_py() or 0)
+    return len(column) * kind.bit_width // 8
 
 
 def check_schema(schema: pa.Schema, where: str) -> None:

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, Valid
 from pipeline.config.data import BakeConfig, Use, file_stem
 from pipeline.errors import UserError
 from pipeline.fingerprint import content_sha256, plain
-from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row
+from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row, value_bytes
 from pipeline.schema.baked import BakedFootage, FramesEntry, FramesReader
 from pipeline.schema.key_rows import KeyRows
 from pipeline.schema.sample import Sample
@@ -32,7 +32,7 @@ MANIFEST = "manifest.json"
 REJECTS = "rejects.parquet"
 SELECTED = "selected.parquet"  # the keys of sources that keep a part of their samples
 # A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
-_GROUP_BYTES = 256 << 10
+_GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
 _OPEN_FILES = 32
@@ -175,8 +175,8 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _rows_per_group(table: pa.Table) -> int:
-    """Multiple of 16, by the size of the rows in memory, which is the same for the same rows."""
-    fit = _GROUP_BYTES * table.num_rows // max(table.nbytes, 1)
+    """Multiple of 16, by the size of the rows' values, which is the same for the same rows."""
+    fit = _GROUP_BYTES * table.num_rows // max(sum(map(value_bytes, table.columns)), 1)
     return min(max(fit // 16 * 16, _GROUP_ROWS[0]), _GROUP_ROWS[1])
 
 

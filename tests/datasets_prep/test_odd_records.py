@@ -55,7 +55,7 @@ def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], S
     jobs = lay_out(
         prep.sources, units, chunks, cuts={}, chosen={}, rows_per_shard=2048, identities={config.name: "x"}
     )
-    finisher = Finisher(config, media.find, prep.min_frames, 1)
+    finisher = Finisher(config, media, prep.min_frames, 1)
     receipts = [run_job(job, units, finisher, out, 1) for job in jobs]
     rows = {r.key: r.model_dump() for receipt in receipts for r in receipt.rejects}
     for shard in shards_of(config.name, receipts):

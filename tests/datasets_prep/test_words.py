@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from datasets_prep.draft import RejectError
 from datasets_prep.sources import READERS, Record
 from datasets_prep.stages import job as job_module
 from datasets_prep.stages import words
 from datasets_prep.stages.job import Finisher, Receipt, ShardJob, run_job
 from datasets_prep.stages.media import media_table
 from datasets_prep.stages.probe import probe_media
+from datasets_prep.stages.read import media_of_chunks, records_of
 from datasets_prep.stages.select import ALL
 from datasets_prep.stages.survey import survey_chunks
 from datasets_prep.stages.units import PlannedChunk, cut, list_units
 from pipeline.config.data import SourceConfig
-from pipeline.schema.arrow import to_table, words_table
+from pipeline.schema.arrow import SAMPLE_SCHEMA, to_table, words_table
 from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage import Location
 from tests.datasets_prep.clips import write_clip
@@ -94,7 +97,7 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     named = table.filter(pc.less(table["record"], 0)).select(["media_id", "media"])
     media = media_table([probe_media(named, Location.parse)])
     job = ShardJob(source=config.name, number=0, chunks=tuple(chunks), cut=cut_at)
-    receipt = run_job(job, units, Finisher(config, media.find, 5, 1), out, 1)
+    receipt = run_job(job, units, Finisher(config, media, 5, 1), out, 1)
     assert receipt.shard is not None
     return receipt, (out / receipt.shard.name).read_bytes()
 
@@ -140,6 +143,26 @@ def test_both_ways_give_the_same_bytes(
     assert bool(sum(taken)) == ("keep_types" not in more), "the short way is taken"
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    rows = [row(draw) for _ in range(300)]
+    rows += [{"video": f"v{n % 3}.mp4", "data_source": n % 2 or "youtube"} for n in range(12)]
+    rows += [{"video": ["a/1.jpg", "a/2.jpg"], "data_source": "youtube"}, ["video"], "video", 3, None]
+    path = write_rows(tmp_path, *rows)
+    fields = {"name": "s", "format": "llava_video", "annotations": str(path), "media": (str(tmp_path),)}
+    config = SourceConfig.model_validate(fields)
+    unit = list_units([config], Location.parse)[0]
+    reader, chunks, wanted = READERS[config.format], cut(unit, 64), set()
+    for chunk in chunks:
+        for record in records_of(unit, chunk):
+            with suppress(RejectError):
+                wanted.update(reader.media(record, config, 1))
+    found = list(media_of_chunks(unit, chunks, 1))
+    assert set(found) == wanted
+    assert len(found) < 2 * len(wanted) < len(rows), "what rows say again is mostly not looked at again"
+
+
 def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
     fields = {"name": "s", "format": "llava_video", "annotations": "a", "media": ["m"]}
     source = SourceConfig.model_validate(fields)
@@ -176,7 +199,7 @@ def test_rows_of_words_are_those_of_samples() -> None:
     table = words_table(
         "d",
         keys=[s.key for s in samples],
-        videos=[s.video for s in samples],
+        videos=to_table(samples)["video"].combine_chunks(),
         texts=texts,
         categories=[s.category for s in samples],
         choices=[s.choices for s in samples],
@@ -184,5 +207,6 @@ def test_rows_of_words_are_those_of_samples() -> None:
     )
     table.validate(full=True)
     assert table.equals(to_table(samples), check_metadata=True)
-    none = words_table("d", keys=[], videos=[], texts=[], categories=[], choices=[], answer_indices=[])
+    nothing = SAMPLE_SCHEMA.empty_table()["video"].combine_chunks()
+    none = words_table("d", keys=[], videos=nothing, texts=[], categories=[], choices=[], answer_indices=[])
     assert none.equals(to_table([]))
