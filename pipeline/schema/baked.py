@@ -8,9 +8,9 @@ from __future__ import annotations
 import io
 import threading
 from bisect import bisect_left
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from pipeline.errors import UserError
 from pipeline.fingerprint import content_sha256
+from pipeline.schema.open_files import OpenFiles, Recent
 from pipeline.schema.sample import VideoRef
 from pipeline.storage import Location
 from pipeline.video import VideoError
@@ -36,7 +37,6 @@ _INDEX = ["path", "sha256", "frame"]
 _GROUP_BYTES = 256 << 10
 _LARGEST_GROUP = 4 << 20
 _CACHED_BYTES = 64 << 20
-_OPEN_FILES = 32
 
 
 class FramesEntry(BaseModel):
@@ -149,9 +149,8 @@ class FramesReader:
 
     def __init__(self, location: Location) -> None:
         self.location = location
-        self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
-        self._groups: OrderedDict[tuple[str, int], _Group] = OrderedDict()
-        self._bytes = 0
+        self._files = OpenFiles(location, _check_frames)
+        self._groups = Recent[tuple[str, int], _Group](_CACHED_BYTES, weigh=lambda group: group.nbytes)
         self._lock = threading.Lock()
 
     def there(self, name: str, video: VideoRef) -> list[int]:
@@ -179,7 +178,7 @@ class FramesReader:
 
     def _groups_of(self, name: str, video: VideoRef) -> Iterator[_Group]:
         """The row groups that may hold frames of a video. Paths rise, so the footer tells which they are."""
-        file = self._open(name)
+        file = self._files.get(name)
         meta = file.metadata
 
         def paths(number: int) -> Any:
@@ -189,39 +188,20 @@ class FramesReader:
         for number in numbers[bisect_left(numbers, video.path, key=lambda n: paths(n).max) :]:
             if paths(number).min > video.path:
                 return
-            yield self._group(name, file, number)
+            yield self._groups.get((name, number), partial(_read, file, number))
 
-    def _group(self, name: str, file: pq.ParquetFile, number: int) -> _Group:
-        found = self._groups.get((name, number))
-        if found is None:
-            found = _Group(file.read_row_group(number))
-            self._groups[name, number] = found
-            self._bytes += found.nbytes
-            while self._bytes > _CACHED_BYTES and len(self._groups) > 1:
-                self._bytes -= self._groups.popitem(last=False)[1].nbytes
-        self._groups.move_to_end((name, number))
-        return found
 
-    def _open(self, name: str) -> pq.ParquetFile:
-        file = self._files.get(name)
-        if file is None:
-            place = self.location / name
-            if not place.exists():
-                raise UserError(
-                    place.uri, "is named by the manifest but missing.", "Prepare the dataset again."
-                )
-            file = pq.ParquetFile(place.fetch(), pre_buffer=False)
-            if not file.schema_arrow.equals(FRAMES_SCHEMA, check_metadata=True):
-                raise UserError(
-                    place.uri,
-                    "holds no frames as this version writes them.",
-                    "Prepare the dataset again with this version.",
-                )
-            self._files[name] = file
-            if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)[1].close()
-        self._files.move_to_end(name)
-        return file
+def _read(file: pq.ParquetFile, number: int) -> _Group:
+    return _Group(file.read_row_group(number))
+
+
+def _check_frames(schema: pa.Schema, where: str) -> None:
+    if not schema.equals(FRAMES_SCHEMA, check_metadata=True):
+        raise UserError(
+            where,
+            "holds no frames as this version writes them.",
+            "Prepare the dataset again with this version.",
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import io
 import json
 import threading
 from bisect import bisect_right
-from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -25,6 +24,7 @@ from pipeline.fingerprint import content_sha256, plain
 from pipeline.schema.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row, value_bytes
 from pipeline.schema.baked import BakedFootage, FramesEntry, FramesReader
 from pipeline.schema.key_rows import KeyRows
+from pipeline.schema.open_files import OpenFiles, Recent
 from pipeline.schema.sample import Sample
 from pipeline.storage import Location
 
@@ -35,7 +35,6 @@ SELECTED = "selected.parquet"  # the keys of sources that keep a part of their s
 _GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
-_OPEN_FILES = 32
 
 SELECTED_SCHEMA = pa.schema([("source", pa.string()), ("key", pa.string()), ("lot", pa.uint64())])
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "reason", "detail", "file")])
@@ -234,8 +233,8 @@ class ShardReader:
         for shard in self.manifest.shards:
             self._shards[shard.source].append(shard)
         self._ends = {name: list(accumulate(s.rows for s in shards)) for name, shards in self._shards.items()}
-        self._files: OrderedDict[str, pq.ParquetFile] = OrderedDict()
-        self._groups: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
+        self._files = OpenFiles(location, check_schema)
+        self._groups: Recent[tuple[str, int], pa.Table] = Recent(_CACHED_GROUPS)
         self._lock = threading.RLock()
         self._frames = FramesReader(location)
         self._rows: dict[str, KeyRows] = {}
@@ -273,7 +272,9 @@ class ShardReader:
         self.manifest.source(source)
         schema = pa.schema([SAMPLE_SCHEMA.field(name) for name in names])
         with self._lock:
-            parts = [self._file(s.name).read(columns=list(names)).select(names) for s in self._shards[source]]
+            parts = [
+                self._files.get(s.name).read(columns=list(names)).select(names) for s in self._shards[source]
+            ]
         return pa.concat_tables([p.cast(schema) for p in parts]) if parts else schema.empty_table()
 
     def media(self, sample: Sample) -> Location:
@@ -348,31 +349,11 @@ class ShardReader:
 
     def _group_rows(self, name: str) -> int:
         with self._lock:
-            return self._file(name).metadata.row_group(0).num_rows
+            return self._files.get(name).metadata.row_group(0).num_rows
 
     def _group(self, name: str, number: int) -> pa.Table:
-        with self._lock:
-            table = self._groups.get((name, number))
-            if table is None:
-                table = self._file(name).read_row_group(number, columns=self._columns)
-                self._groups[name, number] = table
-                if len(self._groups) > _CACHED_GROUPS:
-                    self._groups.popitem(last=False)
-            self._groups.move_to_end((name, number))
-            return table
+        def read() -> pa.Table:
+            return self._files.get(name).read_row_group(number, columns=self._columns)
 
-    def _file(self, name: str) -> pq.ParquetFile:
-        file = self._files.get(name)
-        if file is None:
-            place = self.location / name
-            if not place.exists():
-                raise UserError(
-                    place.uri, "is named by the manifest but missing.", "Prepare the dataset again."
-                )
-            file = pq.ParquetFile(place.fetch(), pre_buffer=False)
-            check_schema(file.schema_arrow, place.uri)
-            self._files[name] = file
-            if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)[1].close()
-        self._files.move_to_end(name)
-        return file
+        with self._lock:
+            return self._groups.get((name, number), read)
