@@ -58,5 +58,5 @@ if __name__ == "__main__":
                     same=lambda a, b: a == b,
                 )
             ],
-            repeats=3,
+            repeats=7,
         )
