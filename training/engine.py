@@ -72,6 +72,7 @@ class Engine:
         layout = stage.layout
         model.set_trainable(stage.train)
         model.gradient_checkpointing(layout.gradient_checkpointing)
+        model.language.packs = layout.packing
         model.train()
         owned = [(part, p) for part in stage.train for p in model.part_parameters(part)]
         self._trained = [p for _, p in owned]

@@ -157,7 +157,7 @@ def _step(
             sums.add(
                 passes=1,
                 samples=micro.batch.size,
-                tokens=float(output.attention_mask.sum()),
+                tokens=len(output.labels),
                 truncated=micro.truncated,
                 quarantined=len(micro.quarantined),
             )

@@ -30,6 +30,13 @@ class PromptStyle(StrEnum):
     PREPARED = "prepared"  # the question as the prepared sample holds it
 
 
+class SegState(StrEnum):
+    """Which hidden state of a generated answer becomes the prompt of a mask."""
+
+    PREDICTING = "predicting"  # the one that predicts [SEG], as in training
+    PUBLISHED = "published"  # one place earlier, as published; an answer's first token has none
+
+
 CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
 TIME_FAMILIES = (BenchmarkFamily.CHARADES_STA, BenchmarkFamily.UFVIDEO_BENCH)
 
@@ -90,6 +97,11 @@ class EvaluationConfig(Config):
     )
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
     max_new_tokens: int = Field(default=2048, ge=1)
+    seg_state: SegState = Field(
+        default=SegState.PREDICTING,
+        description="The hidden state that a mask is made of: predicting, as in training, or published, the "
+        "one before it, which the published code takes.",
+    )
     report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
     # Where it runs; not fingerprinted.
     actors: int = Field(default=1, ge=1)

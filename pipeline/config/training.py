@@ -75,6 +75,9 @@ class LayoutConfig(Config):
     precision: Precision = Precision.BF16
     zero_stage: int = Field(default=2, ge=1, le=2)
     gradient_checkpointing: bool = True
+    packing: bool = Field(
+        default=True, description="Samples of a micro-batch lie behind one another instead of being padded."
+    )
     torch_threads: int | None = Field(
         default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice."
     )

@@ -19,11 +19,14 @@ class Batch:
     """
 
     input_ids: Tensor
-    """[B, L] int64; each row has one video placeholder (-201), and one region token per region after it."""
+    """[B, L] int64; a row has one video placeholder (-201), and one region token per region after it. A row
+    of text alone has neither."""
     attention_mask: Tensor
     """[B, L] bool."""
     video: Tensor
-    """[B, T, 3, H, W] float, normalised for the vision tower."""
+    """[V, T, 3, H, W] float, normalised for the vision tower: of the samples that have a video, in order."""
+    has_video: list[bool] = field(default_factory=list)
+    """Per sample. An empty list: every sample has one, V = B."""
     labels: Tensor | None = None
     """[B, L] int64, -100 where no loss is taken; None in generation."""
     region_frames: list[Tensor] = field(default_factory=list)
@@ -42,6 +45,12 @@ class Batch:
             value = getattr(self, name)
             if value and len(value) != self.size:
                 raise ValueError(f"batch of {self.size} samples with {len(value)} entries in {name}")
+        if len(self.has_video) not in (0, self.size) or len(self.video) != (
+            sum(self.has_video) if self.has_video else self.size
+        ):
+            raise ValueError(
+                f"batch of {self.size} samples with {len(self.video)} videos; has_video tells whose they are"
+            )
         if not len(self.region_frames) == len(self.region_masks) == len(self.region_frame_indices):
             raise ValueError("region_frames, region_masks and region_frame_indices must be given together")
 
@@ -57,7 +66,7 @@ class Batch:
         def move(name: str, value: object) -> object:
             if isinstance(value, Tensor):
                 return value.to(device, dtype if name in pixels else None, non_blocking=True)
-            if isinstance(value, list) and name != "region_frame_indices":
+            if isinstance(value, list) and name not in ("region_frame_indices", "has_video"):
                 return [move(name, item) for item in value]
             return value
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import transformers
@@ -11,17 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.config.model import LanguageConfig
 from training.model import config as configs
+from training.model.packing import VARLEN_SDPA, Packed, Row, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One sample's sequence after splicing, not padded."""
-
-    embeds: Tensor
-    """[L, D]"""
-    labels: Tensor
-    """[L], -100 at visual tokens"""
 
 
 class Language(nn.Module):
@@ -30,22 +20,37 @@ class Language(nn.Module):
     def __init__(self, config: LanguageConfig, attention: str) -> None:
         super().__init__()
         self.lm = transformers.Qwen2ForCausalLM._from_config(
-            configs.qwen2(config), attn_implementation=attention
+            configs.qwen2(config), attn_implementation=VARLEN_SDPA if attention == "sdpa" else attention
         )
+        self.packs = False
+        """Whether a batch runs as one row without padding; the results are the same."""
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of token ids; placeholders (negative ids) get some token's, to be replaced."""
         return self.lm.get_input_embeddings()(ids.clamp(min=0))
 
-    def hidden(self, embeds_BLD: Tensor, mask_BL: Tensor) -> Tensor:
-        """Last hidden states [B, L, D], after the final norm. Positions count from the first real token."""
-        positions = (mask_BL.long().cumsum(1) - 1).clamp(min=0)
-        # A batch without padding needs no mask, and is causal by itself.
-        mask = None if bool(mask_BL.all()) else mask_BL
+    def hidden(self, packed: Packed) -> Tensor:
+        """Last hidden states [S, D], after the final norm; each sequence sees itself alone."""
+        if self.packs:
+            # Plain attention separates the sequences by a mask that is made from their positions.
+            plain = self.lm.config._attn_implementation == "eager"
+            output = self.lm.model(
+                inputs_embeds=packed.embeds[None],
+                attention_mask=None if plain else {"full_attention": None},
+                position_ids=packed.positions[None],
+                use_cache=False,
+                **({} if plain else packed.borders),
+            )
+            return output.last_hidden_state[0]
+        mask = real(packed.lengths, packed.labels.device)
         output = self.lm.model(
-            inputs_embeds=embeds_BLD, attention_mask=mask, position_ids=positions, use_cache=False
+            inputs_embeds=pad(packed.embeds, packed.lengths),
+            # A batch without padding needs no mask, and is causal by itself.
+            attention_mask=None if bool(mask.all()) else mask,
+            position_ids=pad(packed.positions, packed.lengths),
+            use_cache=False,
         )
-        return output.last_hidden_state
+        return output.last_hidden_state[mask]
 
     def logits(self, hidden: Tensor) -> Tensor:
         """[..., V]"""
@@ -53,15 +58,23 @@ class Language(nn.Module):
 
     @torch.no_grad()
     def greedy(
-        self, embeds_BLD: Tensor, mask_BL: Tensor, eos: Sequence[int], max_new_tokens: int
-    ) -> list[Tensor]:
-        """New token ids of each sample, its end of sequence included. Padding must stand on the LEFT."""
-        stops = torch.tensor(list(eos), device=embeds_BLD.device)
-        mask = mask_BL.long()
-        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        self, prompts: Packed, eos: Sequence[int], max_new_tokens: int, watched: int
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """New token ids [n] of each sample, its end of sequence included, and the states around some of them.
+
+        The second list holds, per sample, for each ``watched`` token at place p of its answer the states
+        [2, D] that predict the tokens at p - 1 and p (at p = 0: zeros, then the state). They are taken when
+        the token is chosen, so nothing has to run twice and no other state is kept.
+        """
+        lengths = prompts.lengths
+        stops = torch.tensor(list(eos), device=prompts.embeds.device)
+        mask = real(lengths, stops.device, left=True).long()
+        positions = pad(prompts.positions, lengths, left=True)
         cache = transformers.DynamicCache(config=self.lm.config)
-        inputs, chosen = embeds_BLD, []
-        done = torch.zeros(len(mask), dtype=torch.bool, device=mask.device)
+        inputs, chosen = pad(prompts.embeds, lengths, left=True), []
+        before = inputs.new_zeros(len(lengths), inputs.shape[-1])
+        seen: list[list[Tensor]] = [[] for _ in lengths]
+        done = torch.zeros(len(lengths), dtype=torch.bool, device=stops.device)
         for _ in range(max_new_tokens):
             output = self.lm.model(
                 inputs_embeds=inputs,
@@ -70,17 +83,23 @@ class Language(nn.Module):
                 past_key_values=cache,
                 use_cache=True,
             )
-            token = self.logits(output.last_hidden_state[:, -1]).argmax(-1)
+            state = output.last_hidden_state[:, -1]
+            token = self.logits(state).argmax(-1)
             chosen.append(token)
+            for i in ((token == watched) & ~done).nonzero().flatten().tolist():
+                seen[i].append(torch.stack([before[i].to(state.dtype), state[i]]))
+            before = state
             done = done | torch.isin(token, stops)
             if bool(done.all()):
                 break
             inputs = self.embed(token)[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             positions = positions[:, -1:] + 1
+        none = before.new_zeros(0, 2, before.shape[-1])
+        states = [torch.stack(pairs) if pairs else none for pairs in seen]
         if not chosen:
-            return [stops.new_empty(0) for _ in range(len(mask))]
-        return [_until_stop(row, stops) for row in torch.stack(chosen, 1)]
+            return [stops.new_empty(0) for _ in lengths], states
+        return [_until_stop(row, stops) for row in torch.stack(chosen, 1)], states
 
 
 def _until_stop(tokens: Tensor, stops: Tensor) -> Tensor:
@@ -92,42 +111,31 @@ def splice(
     ids: Tensor,
     embeds_LD: Tensor,
     labels: Tensor,
-    video_VD: Tensor,
+    video_VD: Tensor | None,
     regions: Sequence[Tensor],
     region_id: int,
 ) -> Row:
     """Replaces the video placeholder by the video's tokens and the k-th region token by the k-th region's.
 
-    Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions.
+    Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions. A
+    sample of text alone has no video, no placeholder and no regions.
     """
     where = (ids == VIDEO_PLACEHOLDER).nonzero().flatten().tolist()
-    if len(where) != 1:
+    if len(where) != (video_VD is not None):
         raise ValueError(
-            f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one"
+            f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one,"
+            f" and none without a video"
         )
     spots = (ids == region_id).nonzero().flatten().tolist()
-    if len(spots) != len(regions) or (spots and spots[0] < where[0]):
+    if len(spots) != len(regions) or (spots and not (where and where[0] < spots[0])):
         raise ValueError(
             f"a sample with {len(regions)} regions and {len(spots)} region tokens, at {spots}; the text needs"
-            f" one <region> for each region, all after the video (at {where[0]})"
+            f" one <region> for each region, all after the video (at {where})"
         )
+    visual = ([] if video_VD is None else [video_VD]) + list(regions)
     pieces, kept, start = [], [], 0
-    for spot, tokens in zip(where + spots, [video_VD, *regions], strict=True):
+    for spot, tokens in zip(where + spots, visual, strict=True):
         pieces += [embeds_LD[start:spot], tokens.to(embeds_LD.dtype)]
         kept += [labels[start:spot], labels.new_full((len(tokens),), IGNORE)]
         start = spot + 1
     return Row(embeds=torch.cat([*pieces, embeds_LD[start:]]), labels=torch.cat([*kept, labels[start:]]))
-
-
-def pad_rows(rows: Sequence[Row], left: bool = False) -> tuple[Tensor, Tensor, Tensor]:
-    """Embeddings [B, L, D] (zeros where padded), labels [B, L] (-100) and mask [B, L] bool of some rows."""
-    longest = max(len(row.labels) for row in rows)
-
-    def pad(x: Tensor, value: float) -> Tensor:
-        filler = x.new_full((longest - len(x), *x.shape[1:]), value)
-        return torch.cat([filler, x] if left else [x, filler])
-
-    embeds = torch.stack([pad(row.embeds, 0.0) for row in rows])
-    labels = torch.stack([pad(row.labels, IGNORE) for row in rows])
-    mask = torch.stack([pad(torch.ones_like(row.labels, dtype=torch.bool), False) for row in rows])
-    return embeds, labels, mask

@@ -17,6 +17,8 @@ from torch import Tensor
 from pipeline.config.model import LossWeights
 from pipeline.errors import UserError
 from training.model.golden import GoldenCase, golden_batch, golden_model, read_case
+from training.model.packing import pad, real
+from training.model.tokens import IGNORE
 from training.model.ufvideo import ModelOutput, UFVideo
 
 _AT_TOKENS = ("last_hidden", "logits")
@@ -43,28 +45,28 @@ def compare(golden: GoldenCase, model: UFVideo, losses: Losses) -> list[Differen
     """Every stored output and loss against the model's."""
     batch = golden_batch(golden)
     with torch.no_grad():
-        output = model(batch, all_logits=True)
+        output = model(batch)
         video, _ = model.visual_tokens(batch)
         found = {
             "vision_features": model.vision(batch.video[1]),
             "video_tokens": video,
             **_region_tokens(golden, model),
-            "expanded_labels": output.labels,
-            "attention_mask": output.attention_mask,
-            "last_hidden": output.last_hidden,
-            "logits": output.logits,
+            "expanded_labels": pad(output.labels, output.lengths, IGNORE),
+            "attention_mask": real(output.lengths, output.labels.device),
+            "last_hidden": pad(output.hidden, output.lengths),
+            "logits": pad(model.language.logits(output.hidden), output.lengths),
             # Stored frame by frame, [F, O, S, S].
             "mask_logits": model.decode_masks(
                 golden.tensor("sam_frames")[1], golden.tensor("seg_embedding")
             ).transpose(0, 1),
         }
         made = losses(output, batch.gt_masks, model.config.loss)
-    real = golden.tensor("out_attention_mask")
+    tokens = golden.tensor("out_attention_mask")
     rows = [
         Difference(
             name=name,
             # What stands at padding has no meaning: the reference embeds some of it and zeroes the rest.
-            largest=_largest(value, golden.tensor(f"out_{name}"), real if name in _AT_TOKENS else None),
+            largest=_largest(value, golden.tensor(f"out_{name}"), tokens if name in _AT_TOKENS else None),
             tolerance=0.0 if not value.is_floating_point() else 1e-3 if name == "mask_logits" else 1e-4,
         )
         for name, value in found.items()
@@ -93,8 +95,10 @@ def _is_weighted(stored: dict[str, float]) -> bool:
 def _region_tokens(golden: GoldenCase, model: UFVideo) -> dict[str, Tensor]:
     """All stored regions, the reference's dummies included."""
     samples = range(len(golden.case["region_frame_indices"]))
+    frames = [golden.tensor(f"region_frames_{i}") for i in samples]
     per_sample = model.regions(
-        [model.vision(golden.tensor(f"region_frames_{i}")) for i in samples],
+        model.vision(torch.cat(frames)),
+        [len(f) for f in frames],
         [golden.tensor(f"region_masks_{i}") for i in samples],
         golden.case["region_frame_indices"],
     )

@@ -6,39 +6,65 @@ Mask pooling as in VideoRefer (arXiv:2501.00599); frames of one object are merge
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-def pool_under_masks(patches_PND: Tensor, masks_Phw: Tensor) -> Tensor:
-    """Mean feature [P, D] under each mask, on the patch grid; zeros where a mask covers no patch at all.
-
-    A mask is resized bilinearly to the grid and covers every patch with any share of it.
-    """
-    grid = int(patches_PND.shape[1] ** 0.5)
+def on_grid(masks_Phw: Tensor, grid: int) -> Tensor:
+    """Which patches [P, N] each mask covers: any share of a patch, after bilinear resizing, counts."""
     small = F.interpolate(masks_Phw[:, None].float(), (grid, grid), mode="bilinear", align_corners=False)
-    weights = (small > 0).flatten(1).to(patches_PND.dtype)
-    summed = torch.einsum("pnd,pn->pd", patches_PND, weights)
-    return summed / (weights.sum(1, keepdim=True) + 1e-8)
+    return (small > 0).flatten(1)
 
 
-def merge_adjacent(vectors_nD: Tensor, limit: int) -> Tensor:
-    """At most ``limit`` means of runs of like neighbours, in order.
+def pool_under_masks(patches_KND: Tensor, covered_PN: Tensor, frame_P: Tensor) -> Tensor:
+    """Mean feature [P, D] under each mask on its frame; zeros where a mask covers no patch at all.
 
-    With r = n - limit, the threshold is the r-th largest cosine similarity of a neighbour pair; a run ends
-    where the similarity to the next vector is below it. Ties can leave fewer than ``limit`` runs.
+    ``frame_P`` says on which of the K frames a mask lies. The frames' features are read where they are: the
+    masks of one frame are one matrix product, and nothing is copied for each mask.
     """
-    surplus = vectors_nD.shape[0] - limit
-    if surplus <= 0:
-        return vectors_nD
-    similarity = F.cosine_similarity(vectors_nD[:-1].float(), vectors_nD[1:].float(), dim=-1)
-    threshold = similarity.topk(surplus).values[-1]
-    run = F.pad((similarity < threshold).long().cumsum(0), (1, 0))
-    counts = run.bincount()
-    sums = vectors_nD.new_zeros(len(counts), vectors_nD.shape[1]).index_add(0, run, vectors_nD)
-    return sums / counts.to(sums.dtype)[:, None]
+    frames = len(patches_KND)
+    counts = frame_P.bincount(minlength=frames)
+    order = frame_P.argsort(stable=True)
+    # The place of each mask among those of its frame.
+    place = torch.empty_like(order)
+    place[order] = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[frame_P[order]]
+    weights = patches_KND.new_zeros(frames, int(counts.max()), patches_KND.shape[1])
+    weights[frame_P, place] = covered_PN.to(weights.dtype)
+    summed = torch.bmm(weights, patches_KND)[frame_P, place]
+    return summed / (covered_PN.sum(1, keepdim=True).to(summed.dtype) + 1e-8)
+
+
+def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tuple[Tensor, list[int]]:
+    """Means of runs of like neighbours, in order, and how many each region has: at most ``limit``.
+
+    ``vectors_PD`` holds one region after the other, ``lengths`` how many vectors each has. In a region of
+    n vectors, with r = n - limit, the threshold is the r-th largest cosine similarity of a neighbour pair; a
+    run ends where the similarity to the next vector is below it. Ties can leave fewer than ``limit`` runs. A
+    region of at most ``limit`` vectors stays as it is. All regions are merged at once.
+    """
+    if max(lengths) <= limit:
+        return vectors_PD, list(lengths)
+    device = vectors_PD.device
+    length_R = torch.tensor(list(lengths), device=device)
+    region_P = torch.arange(len(length_R), device=device).repeat_interleave(length_R)
+    same_region = region_P[:-1] == region_P[1:]
+    similar = F.cosine_similarity(vectors_PD[:-1].float(), vectors_PD[1:].float(), dim=-1)
+    # Similarities by region and falling; those of no pair come last.
+    place = torch.arange(len(region_P), device=device) - (length_R.cumsum(0) - length_R)[region_P]
+    table = similar.new_full((len(length_R), int(length_R.max())), -torch.inf)
+    table[region_P[:-1][same_region], place[:-1][same_region]] = similar[same_region]
+    surplus = length_R - limit
+    ranked = table.sort(1, descending=True).values.gather(1, (surplus - 1).clamp(min=0)[:, None])[:, 0]
+    threshold = torch.where(surplus > 0, ranked, torch.inf)  # nothing is merged where nothing is too many
+    ends = ~same_region | (similar < threshold[region_P[:-1]])
+    run_P = F.pad(ends.long().cumsum(0), (1, 0))
+    counts = run_P.bincount()
+    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1]).index_add(0, run_P, vectors_PD)
+    begins = F.pad(ends, (1, 0), value=True)
+    return sums / counts.to(sums.dtype)[:, None], region_P[begins].bincount(minlength=len(length_R)).tolist()
 
 
 class RegionEncoder(nn.Module):
@@ -51,31 +77,39 @@ class RegionEncoder(nn.Module):
 
     def forward(
         self,
-        patches_KND: Sequence[Tensor],
+        patches_KND: Tensor,
+        counts: Sequence[int],
         masks: Sequence[Tensor],
         frame_indices: Sequence[Sequence[Sequence[int]]],
     ) -> list[list[Tensor]]:
         """Tokens [m, D], 1 <= m <= limit, of every region of every sample.
 
-        ``patches_KND``: per sample, the patches of its annotated frames; ``masks``: per sample [pairs, h, w],
-        one row per (region, frame) in the order of ``frame_indices[sample][region]``.
+        ``patches_KND``: the patches of all samples' annotated frames, one sample after the other;
+        ``counts``: how many of them each sample has; ``masks``: per sample [pairs, h, w], one row per
+        (region, frame) in the order of ``frame_indices[sample][region]``.
 
         Raises ValueError if masks and indices do not fit together.
         """
-        merged: list[Tensor] = []
-        for sample, (patches, pair_masks, regions) in enumerate(
-            zip(patches_KND, masks, frame_indices, strict=True)
+        frames: list[int] = []
+        covered: list[Tensor] = []
+        grid = int(patches_KND.shape[1] ** 0.5)
+        for sample, (start, pair_masks, regions) in enumerate(
+            zip(accumulate(counts, initial=0), masks, frame_indices, strict=False)
         ):
-            flat = [frame for region in regions for frame in region]
+            flat = [start + frame for region in regions for frame in region]
             if len(flat) != len(pair_masks) or not all(regions):
                 raise ValueError(
                     f"sample {sample} of the batch: {len(pair_masks)} region masks for regions on"
                     f" {[len(r) for r in regions]} frames; each region needs one mask for each of its frames"
                 )
             if flat:
-                pooled = pool_under_masks(patches[torch.tensor(flat, device=patches.device)], pair_masks)
-                merged += [merge_adjacent(v, self.limit) for v in pooled.split([len(r) for r in regions])]
-        if not merged:
+                frames += flat
+                covered.append(on_grid(pair_masks, grid))
+        if not frames:
             return [[] for _ in frame_indices]
-        tokens = iter(self.mlp(torch.cat(merged)).split([len(m) for m in merged]))
+        frame_P = torch.tensor(frames, device=patches_KND.device)
+        pooled_PD = pool_under_masks(patches_KND, torch.cat(covered), frame_P)
+        lengths = [len(region) for regions in frame_indices for region in regions]
+        merged, sizes = merge_adjacent(pooled_PD, lengths, self.limit)
+        tokens = iter(self.mlp(merged).split(sizes))
         return [[next(tokens) for _ in regions] for regions in frame_indices]

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from pipeline.config.evaluation import SegState
 from pipeline.config.model import ModelConfig
 from pipeline.config.training import PUBLISHED_TRAINED, Part
 from training.model import config as configs
 from training.model.batch import Batch
 from training.model.connector import Connector
-from training.model.language import Language, Row, pad_rows, splice
+from training.model.language import Language, splice
+from training.model.packing import Packed, Row
 from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
 from training.model.tokens import IGNORE, TokenIds
@@ -22,20 +24,20 @@ from training.model.vision import VisionTower
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelOutput:
-    """What the losses need. Sequences are those after splicing: L counts visual tokens too."""
+    """What the losses need. The B sequences after splicing, S tokens in all, lie behind one another."""
 
+    lengths: tuple[int, ...]
+    """tokens of each sequence, visual tokens included"""
     labels: Tensor
-    """[B, L]"""
-    attention_mask: Tensor
-    """[B, L] bool"""
-    last_hidden: Tensor
-    """[B, L, D]"""
+    """[S]"""
+    next_labels: Tensor
+    """[S]: the label of the token that each position predicts"""
+    hidden: Tensor
+    """[S, D]"""
     answer_logits: Tensor
     """[A, V]: predictions of the A tokens that bear a loss"""
     answer_targets: Tensor
     """[A]"""
-    logits: Tensor | None
-    """[B, L, V], only on request"""
     mask_logits: list[Tensor | None]
     """per sample [O, F, h, w] at the truth's size, or SAM 2's without truth; None without SAM frames"""
 
@@ -92,54 +94,59 @@ class UFVideo(nn.Module):
             self.language.lm.gradient_checkpointing_disable()
 
     def visual_tokens(self, batch: Batch) -> tuple[Tensor, list[list[Tensor]]]:
-        """Video tokens [B, V, D], and per sample and region its tokens [m, D]."""
-        size, times = batch.video.shape[:2]
+        """Tokens [V, N, D] of the batch's videos, and per sample and region its tokens [m, D]."""
+        videos, times = batch.video.shape[:2]
         counts = [len(frames) for frames in batch.region_frames]
         used = [frames for frames in batch.region_frames if len(frames)]
         patches = self.vision(torch.cat([batch.video.flatten(0, 1), *used]))
-        video, rest = patches[: size * times], patches[size * times :]
-        video_BVD = self.connector(video.unflatten(0, (size, times)))
+        video, rest = patches[: videos * times], patches[videos * times :]
+        video_VND = self.connector(video.unflatten(0, (videos, times)))
         if not used:
-            return video_BVD, [[] for _ in range(size)]
-        return video_BVD, self.regions(rest.split(counts), batch.region_masks, batch.region_frame_indices)
+            return video_VND, [[] for _ in range(batch.size)]
+        return video_VND, self.regions(rest, counts, batch.region_masks, batch.region_frame_indices)
 
     def rows(self, batch: Batch) -> list[Row]:
         """Every sample's sequence with its visual tokens spliced in and its padding left out."""
-        video_BVD, regions = self.visual_tokens(batch)
+        size = batch.size
+        if len(batch.video):
+            video_VND, regions = self.visual_tokens(batch)
+        else:
+            video_VND, regions = batch.video.new_zeros(0, 0, 0), [[] for _ in range(size)]
+        videos = iter(video_VND)
+        shown = [next(videos) if there else None for there in batch.has_video or [True] * size]
         labels = torch.full_like(batch.input_ids, IGNORE) if batch.labels is None else batch.labels
         embeds = self.language.embed(batch.input_ids)
         real = batch.attention_mask.bool()
         return [
             splice(ids[keep], embed[keep], label[keep], video, region, self.tokens.region)
             for ids, embed, label, keep, video, region in zip(
-                batch.input_ids, embeds, labels, real, video_BVD, regions, strict=True
+                batch.input_ids, embeds, labels, real, shown, regions, strict=True
             )
         ]
 
-    def forward(self, batch: Batch, all_logits: bool = False) -> ModelOutput:
+    def forward(self, batch: Batch) -> ModelOutput:
         """Teacher-forced pass.
 
         Raises ValueError if placeholders, regions, [SEG] labels and masks of a sample do not fit together.
         """
-        embeds, labels, mask = pad_rows(self.rows(batch))
-        hidden = self.language.hidden(embeds, mask)
-        bears_loss = labels[:, 1:] != IGNORE
-        answer_logits = self.language.logits(hidden[:, :-1][bears_loss])
+        packed = Packed.of(self.rows(batch))
+        hidden, target = self.language.hidden(packed), packed.next_labels
+        bears_loss = target != IGNORE
         return ModelOutput(
-            labels=labels,
-            attention_mask=mask,
-            last_hidden=hidden,
-            answer_logits=answer_logits,
-            answer_targets=labels[:, 1:][bears_loss],
-            logits=self.language.logits(hidden) if all_logits else None,
-            mask_logits=self._masks(batch, self.seg_embeddings(hidden, labels)),
+            lengths=packed.lengths,
+            labels=packed.labels,
+            next_labels=target,
+            hidden=hidden,
+            answer_logits=self.language.logits(hidden[bears_loss]),
+            answer_targets=target[bears_loss],
+            mask_logits=self._masks(batch, self._seg_embeddings(packed, hidden)),
         )
 
-    def seg_embeddings(self, hidden_BLD: Tensor, labels_BL: Tensor) -> list[Tensor]:
+    def _seg_embeddings(self, packed: Packed, hidden_SD: Tensor) -> list[Tensor]:
         """Per sample [O, 256]: the head's view of the states that PREDICT a [SEG], one position before it."""
-        before = labels_BL[:, 1:] == self.tokens.seg
-        embeddings = self.segmentation.head(hidden_BLD[:, :-1][before])
-        return list(embeddings.split(before.sum(1).tolist()))
+        predicts = packed.next_labels == self.tokens.seg
+        embeddings = self.segmentation.head(hidden_SD[predicts])
+        return list(embeddings.split([int(part.sum()) for part in predicts.split(packed.lengths)]))
 
     def _masks(self, batch: Batch, segs: list[Tensor]) -> list[Tensor | None]:
         frames = batch.sam_frames or [None] * batch.size
@@ -174,31 +181,24 @@ class UFVideo(nn.Module):
         return out
 
     @torch.no_grad()
-    def generate(self, batch: Batch, max_new_tokens: int = 2048) -> Generation:
+    def generate(
+        self, batch: Batch, max_new_tokens: int = 2048, seg_state: SegState = SegState.PREDICTING
+    ) -> Generation:
         """Greedy answers to the batch's prompts, and the [SEG] embeddings of what was generated.
 
-        The embeddings come from one more pass over prompt and answer, exactly as in training, for samples
-        that have a [SEG]. ``batch.labels`` and the mask fields are not read.
+        The embeddings are made of the states that training uses, which are kept while the answer is written;
+        ``seg_state`` chooses the published code's instead. ``batch.labels`` and masks are not read.
         """
-        prompts = self.rows(batch)
-        embeds, _, mask = pad_rows(prompts, left=True)
-        tokens = self.language.greedy(embeds, mask, self.tokens.eos, max_new_tokens)
-        with_seg = [i for i, new in enumerate(tokens) if bool((new == self.tokens.seg).any())]
-        none = embeds.new_zeros(0, self.config.sam2.hidden_dim)
-        found = [none for _ in tokens]
-        if with_seg:
-            rows = [
-                Row(
-                    embeds=torch.cat([prompts[i].embeds, self.language.embed(tokens[i])]),
-                    labels=torch.cat([torch.full_like(prompts[i].labels, IGNORE), tokens[i]]),
-                )
-                for i in with_seg
-            ]
-            embeds, labels, mask = pad_rows(rows)
-            segs = self.seg_embeddings(self.language.hidden(embeds, mask), labels)
-            for i, seg in zip(with_seg, segs, strict=True):
-                found[i] = seg
-        return Generation(tokens=tokens, seg_embeddings=found)
+        prompts = Packed.of(self.rows(batch))
+        tokens, states = self.language.greedy(prompts, self.tokens.eos, max_new_tokens, self.tokens.seg)
+        if seg_state is SegState.PUBLISHED:
+            # It looks a place too early, and finds nothing for a [SEG] that opens the answer.
+            places = [(new == self.tokens.seg).nonzero().flatten() for new in tokens]
+            chosen = [pairs[place > 0, 0] for pairs, place in zip(states, places, strict=True)]
+        else:
+            chosen = [pairs[:, 1] for pairs in states]
+        made = self.segmentation.head(torch.cat(chosen))
+        return Generation(tokens=tokens, seg_embeddings=list(made.split([len(c) for c in chosen])))
 
     @torch.no_grad()
     def decode_masks(

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from training.model.regions import RegionEncoder, merge_adjacent, pool_under_masks
+from training.model.regions import RegionEncoder, merge_adjacent, on_grid, pool_under_masks
 
 
 def _by_definition(x: torch.Tensor, limit: int) -> torch.Tensor:
@@ -29,48 +29,83 @@ def _by_definition(x: torch.Tensor, limit: int) -> torch.Tensor:
 @pytest.mark.parametrize("count", range(1, 12))
 def test_merging_follows_its_definition(count: int):
     x = torch.randn(count, 6, generator=torch.Generator().manual_seed(count))
-    merged = merge_adjacent(x, 4)
-    assert len(merged) == min(count, 4)
+    merged, sizes = merge_adjacent(x, [count], 4)
+    assert sizes == [len(merged)] == [min(count, 4)]
     torch.testing.assert_close(merged, _by_definition(x, 4))
 
 
+def test_regions_that_are_merged_together_are_those_that_are_merged_alone():
+    """Catches: a threshold of one region that is used for another, and runs across regions."""
+    lengths = [5, 1, 4, 11, 2, 32, 6, 4]
+    x = torch.randn(sum(lengths), 6, generator=torch.Generator().manual_seed(1))
+    x[4:6] = x[3]  # the end of one region is the whole of the next
+    merged, sizes = merge_adjacent(x, lengths, 4)
+    for region, made in zip(x.split(lengths), merged.split(sizes), strict=True):
+        torch.testing.assert_close(made, _by_definition(region, 4))
+
+
 def test_four_and_fewer_stay_as_they_are():
-    x = torch.ones(4, 3)
-    assert merge_adjacent(x, 4) is x
+    x = torch.ones(7, 3)
+    merged, sizes = merge_adjacent(x, [4, 3], 4)
+    assert merged is x
+    assert sizes == [4, 3]
 
 
 def test_ties_leave_fewer_than_the_limit():
-    assert len(merge_adjacent(torch.ones(7, 3), 4)) == 1
+    assert merge_adjacent(torch.ones(7, 3), [7], 4)[1] == [1]
     a, b = torch.tensor([1.0, 0.0]), torch.tensor([0.0, 1.0])
     # Similarities 1, 0, 1, 0, 1: the threshold is the largest, which three pairs reach.
-    merged = merge_adjacent(torch.stack([a, a, b, b, a, a]), 4)
+    merged, _ = merge_adjacent(torch.stack([a, a, b, b, a, a]), [6], 4)
     torch.testing.assert_close(merged, torch.stack([a, b, a]))
 
 
 def test_a_run_is_replaced_by_its_mean():
     x = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 1.0], [0.0, -1.0], [1.0, 0.0]])
-    torch.testing.assert_close(merge_adjacent(x, 4)[0], torch.tensor([2.0, 0.0]))
+    torch.testing.assert_close(merge_adjacent(x, [5], 4)[0][0], torch.tensor([2.0, 0.0]))
+
+
+def test_merging_lets_gradients_through():
+    x = torch.randn(9, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
+    merge_adjacent(x, [6, 3], 4)[0].sum().backward()
+    # A run of n shares a gradient of 1; in all there are as many as tokens.
+    torch.testing.assert_close(x.grad.sum(0), torch.full((6,), 7.0))
 
 
 def test_any_share_of_a_patch_counts():
     patches = torch.arange(4.0).reshape(1, 4, 1).expand(1, 4, 2)
-    mask = torch.zeros(1, 4, 4)
+    mask = torch.zeros(2, 4, 4)
     mask[0, 0, 0] = 1
-    torch.testing.assert_close(pool_under_masks(patches, mask), patches[:, 0])
-    assert pool_under_masks(patches, torch.zeros(1, 4, 4)).abs().max() == 0
+    pooled = pool_under_masks(patches, on_grid(mask, 2), torch.tensor([0, 0]))
+    torch.testing.assert_close(pooled[:1], patches[:, 0])
+    assert pooled[1].abs().max() == 0
+
+
+def test_masks_of_any_order_are_pooled_on_their_own_frames():
+    generator = torch.Generator().manual_seed(3)
+    patches, masks = (
+        torch.randn(3, 9, 5, generator=generator),
+        torch.rand(7, 6, 6, generator=generator) > 0.6,
+    )
+    frames = torch.tensor([2, 0, 2, 2, 1, 0, 2])
+    covered = on_grid(masks, 3)
+    together = pool_under_masks(patches, covered, frames)
+    for k in range(7):
+        torch.testing.assert_close(together[k], patches[frames[k]][covered[k]].mean(0))
 
 
 def test_tokens_come_back_by_sample_and_region():
     encoder = RegionEncoder(6, 8, 4)
-    patches = [torch.randn(6, 4, 6), torch.zeros(0, 4, 6), torch.randn(1, 4, 6)]
+    patches = torch.randn(7, 4, 6)
     masks = [torch.ones(8, 5, 5), torch.zeros(0, 5, 5), torch.ones(1, 9, 7)]
-    together = encoder(patches, masks, [[[0, 1, 2, 3, 4, 5], [2, 4]], [], [[0]]])
+    together = encoder(patches, [6, 0, 1], masks, [[[0, 1, 2, 3, 4, 5], [2, 4]], [], [[0]]])
     assert [[len(t) for t in sample] for sample in together] == [[4, 2], [], [1]]
-    alone = encoder(patches[2:], masks[2:], [[[0]]])
+    alone = encoder(patches[6:], [1], masks[2:], [[[0]]])
     torch.testing.assert_close(together[2][0], alone[0][0])
+    first = encoder(patches[:6], [6], masks[:1], [[[0, 1, 2, 3, 4, 5], [2, 4]]])
+    torch.testing.assert_close(together[0][1], first[0][1])
 
 
 def test_masks_that_do_not_fit_the_indices_are_refused():
     encoder = RegionEncoder(6, 8, 4)
     with pytest.raises(ValueError, match="2 region masks"):
-        encoder([torch.randn(3, 4, 6)], [torch.ones(2, 5, 5)], [[[0, 1, 2]]])
+        encoder(torch.randn(3, 4, 6), [3], [torch.ones(2, 5, 5)], [[[0, 1, 2]]])

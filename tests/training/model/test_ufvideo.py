@@ -7,11 +7,13 @@ import dataclasses
 import pytest
 import torch
 
+from pipeline.config.evaluation import SegState
 from pipeline.config.model import LossWeights, ModelConfig
 from pipeline.config.training import PUBLISHED_TRAINED, Part
 from training.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
+from training.model.packing import Packed
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 
@@ -45,7 +47,8 @@ def test_masks_are_object_major_for_three_objects_on_four_frames(toy: UFVideo, t
     batch = _with_masks(batch, toy_config, [3, 1])
     with torch.no_grad():
         output = toy(dataclasses.replace(batch, gt_masks=[]))
-        segs = toy.seg_embeddings(output.last_hidden, output.labels)
+        predicts = output.next_labels == SEG
+        segs = toy.segmentation.head(output.hidden[predicts]).split([3, 1])
     for masks, seg, frames in zip(output.mask_logits, segs, batch.sam_frames, strict=True):
         assert masks.shape[:2] == (len(seg), 4)
         for o in range(len(seg)):
@@ -93,13 +96,27 @@ def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, t
     with torch.no_grad():
         embeds = model.rows(dataclasses.replace(forced, video=batch.video))
         for i, row in enumerate(embeds):
-            hidden = model.language.hidden(
-                row.embeds[None], torch.ones(1, len(row.labels), dtype=torch.bool)
-            )[0]
+            hidden = model.language.hidden(Packed.of([row]))
             before = [p - 1 for p in range(len(row.labels)) if row.labels[p] == seg]
             expected = model.segmentation.head(hidden[before])
             torch.testing.assert_close(made.seg_embeddings[i], expected, atol=1e-4, rtol=1e-4)
     assert len(made.seg_embeddings[0]) == int((tokens[0] == seg).sum()) > 0
+
+
+@pytest.mark.parametrize(("position", "found"), [(0, 0), (1, 1), (4, 1)])
+def test_published_seg_states_lie_one_place_earlier(toy: UFVideo, free, position: int, found: int):
+    batch, tokens = free
+    answer = tokens[0].tolist()
+    seg = answer[position]
+    if answer.index(seg) != position:
+        pytest.skip("the random model says this token earlier as well")
+    model = _calling(toy, seg=seg)
+    made = model.generate(batch, max_new_tokens=position + 1, seg_state=SegState.PUBLISHED)
+    assert len(made.seg_embeddings[0]) == found
+    if found:
+        # The state that predicts the token before: what a [SEG] in its place would have been made of.
+        earlier = _calling(toy, seg=answer[position - 1]).generate(batch, max_new_tokens=position)
+        torch.testing.assert_close(made.seg_embeddings[0][-1], earlier.seg_embeddings[0][-1])
 
 
 def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
@@ -159,6 +176,22 @@ def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
     assert without.keys() == trained - unused
     assert sum(with_all[n].abs().max() > 0 for n in unused) > 0.8 * len(unused)
     assert without["language.lm.lm_head.weight"].abs().max() > 0
+
+
+def test_text_alone_goes_with_videos_in_one_batch(toy: UFVideo, toy_config, text_batch):
+    prompts, answers = [[5, 7], [6, VIDEO, 8], [9, 4, 3]], [[9, 2], [10, SEG, 2], [2]]
+    mixed = text_batch(prompts, answers)
+    mixed = dataclasses.replace(mixed, video=mixed.video[1:2], has_video=[False, True, False])
+    mixed = _with_masks(mixed, toy_config, [0, 1, 0])
+    with torch.no_grad():
+        output = toy(mixed)
+        assert output.lengths == (4, toy_config.video_tokens + 5, 4)
+        assert [m is not None for m in output.mask_logits] == [False, True, False]
+        text = {name: getattr(mixed, name)[:1] for name in ("input_ids", "attention_mask", "labels")}
+        alone = toy(Batch(**text, video=mixed.video[:0], has_video=[False]))
+    torch.testing.assert_close(alone.hidden, output.hidden[:4], atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="3 samples with 1 videos"):
+        dataclasses.replace(mixed, has_video=[])
 
 
 def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):

@@ -1,0 +1,117 @@
+"""The sequences of a batch, one behind the other without padding, and attention that keeps them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any, Final
+
+import torch
+import transformers
+from torch import Tensor
+from torch.nn import functional as F
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from training.model.tokens import IGNORE
+
+VARLEN_SDPA: Final = "ufvideo_varlen_sdpa"
+"""Name of ``varlen_sdpa`` among transformers' attention implementations."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One sample's sequence after splicing."""
+
+    embeds: Tensor
+    """[L, D]"""
+    labels: Tensor
+    """[L], -100 at visual tokens"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Packed:
+    """B sequences of ``lengths`` tokens, S in all."""
+
+    embeds: Tensor
+    """[S, D]"""
+    labels: Tensor
+    """[S]"""
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Packed:
+        """The rows in their order."""
+        return cls(
+            embeds=torch.cat([row.embeds for row in rows]),
+            labels=torch.cat([row.labels for row in rows]),
+            lengths=tuple(len(row.labels) for row in rows),
+        )
+
+    @property
+    def next_labels(self) -> Tensor:
+        """[S]: the label of the token that each position predicts; -100 at the end of a sequence."""
+        following = torch.cat([self.labels[1:], self.labels.new_full((1,), IGNORE)])
+        ends = torch.tensor(list(accumulate(self.lengths)), device=following.device) - 1
+        return following.index_fill(0, ends, IGNORE)
+
+    @property
+    def positions(self) -> Tensor:
+        """[S]: 0, 1, … in each sequence."""
+        return torch.cat([torch.arange(n, device=self.labels.device) for n in self.lengths])
+
+    @property
+    def borders(self) -> dict[str, Any]:
+        """Where sequences begin and end, as transformers hands it to flash attention."""
+        ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=self.labels.device)
+        longest = max(self.lengths)
+        return {
+            "cu_seq_lens_q": ends,
+            "cu_seq_lens_k": ends,
+            "max_length_q": longest,
+            "max_length_k": longest,
+        }
+
+
+def pad(x: Tensor, lengths: Sequence[int], value: float = 0.0, left: bool = False) -> Tensor:
+    """[S, …] of packed sequences as [B, L, …], filled up with ``value``."""
+    side = "left" if left else "right"
+    return torch.nn.utils.rnn.pad_sequence(
+        list(x.split(list(lengths))), batch_first=True, padding_value=value, padding_side=side
+    )
+
+
+def real(lengths: Sequence[int], device: torch.device, left: bool = False) -> Tensor:
+    """[B, L] bool: where ``pad`` leaves tokens."""
+    return pad(torch.ones(sum(lengths), dtype=torch.bool, device=device), lengths, False, left)
+
+
+def varlen_sdpa(
+    module: torch.nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    cu_seq_lens_q: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """Causal attention [1, H, S, d] -> [1, S, H, d] within each of several packed sequences.
+
+    Where flash attention cannot run: one call of PyTorch's for each sequence, so that neither a mask of S x S
+    nor padding is made. Without ``cu_seq_lens_q`` it is transformers' own.
+    """
+    if cu_seq_lens_q is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
+    lengths = cu_seq_lens_q.diff().tolist()
+    made = [
+        F.scaled_dot_product_attention(
+            q, k, v, is_causal=True, scale=kwargs.get("scaling"), enable_gqa=key.shape[1] != query.shape[1]
+        )
+        for q, k, v in zip(*(x.split(lengths, 2) for x in (query, key, value)), strict=True)
+    ]
+    return torch.cat(made, 2).transpose(1, 2).contiguous(), None
+
+
+transformers.AttentionInterface.register(VARLEN_SDPA, varlen_sdpa)
+transformers.AttentionMaskInterface.register(VARLEN_SDPA, sdpa_mask)
