@@ -19,8 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-
 from pipeline.schema.sample import VideoRef
 from pipeline.schema.temporal import NOISE_S, Outside, inside
 
@@ -158,11 +156,10 @@ def uneven_starts(stamps_s: Sequence[float], end_s: float) -> tuple[float, ...]:
     Raises ValueError where that leaves a frame no time that could be told from noise.
     """
     count, length_s = len(stamps_s), end_s - stamps_s[0]
-    begins_s = np.asarray(stamps_s, np.float64) - stamps_s[0]
+    starts_s = [stamp - stamps_s[0] for stamp in stamps_s]
     mean_s = length_s / count
-    if np.all(np.abs(begins_s - np.arange(count) * mean_s) <= EVEN_WITHIN * mean_s):
+    if all(abs(start - k * mean_s) <= EVEN_WITHIN * mean_s for k, start in enumerate(starts_s)):
         return ()
-    starts_s = begins_s.tolist()
     shared_s: list[float] = []
     while len(shared_s) < count:
         first = stop = len(shared_s)
