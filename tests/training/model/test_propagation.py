@@ -1,0 +1,92 @@
+"""Masks that SAM 2's memory carries from prompted frames to the others."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pipeline.config.model import ModelConfig
+from training.model import propagation
+from training.model.build import build_model
+from training.model.propagation import prompted_frames, propagate
+from training.model.ufvideo import UFVideo
+
+
+@pytest.fixture(scope="module")
+def toy(toy_config: ModelConfig, tokens) -> UFVideo:
+    """SAM 2's verdict at random is as often that no object shows; here it always shows."""
+    model = build_model(toy_config, tokens, seed=5).eval()
+    with torch.no_grad():
+        model.segmentation.sam.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(100.0)
+    return model
+
+
+@pytest.fixture(scope="module")
+def film(toy_config) -> torch.Tensor:
+    side = toy_config.sam2.image_size
+    return torch.randn(9, 3, side, side, generator=torch.Generator().manual_seed(21))
+
+
+@pytest.fixture(scope="module")
+def seg() -> torch.Tensor:
+    return torch.randn(2, 256, generator=torch.Generator().manual_seed(22))
+
+
+def _run(toy: UFVideo, film: torch.Tensor, seg: torch.Tensor, prompts: int) -> torch.Tensor:
+    made = list(propagate(toy.segmentation, film.__getitem__, len(film), seg, prompts=prompts))
+    return torch.stack(made, 1)
+
+
+@pytest.mark.parametrize(("count", "prompts", "chosen"), [(9, 2, (2, 6)), (3, 4, (0, 1, 2)), (8, 1, (4,))])
+def test_prompts_are_spread_evenly(count: int, prompts: int, chosen: tuple[int, ...]):
+    assert prompted_frames(count, prompts) == chosen
+
+
+def test_prompted_frames_have_the_masks_of_the_ordinary_way(toy: UFVideo, film, seg):
+    made = _run(toy, film, seg, 2)
+    assert made.shape == (2, 9, *film.shape[-2:])
+    ordinary = toy.decode_masks(film, seg)
+    for index in range(9):
+        same = torch.allclose(made[:, index], ordinary[:, index], atol=1e-4)
+        assert same == (index in (2, 6)), index
+    everywhere = _run(toy, film, seg, 9)
+    torch.testing.assert_close(everywhere, ordinary, atol=1e-4, rtol=1e-4)
+
+
+def test_a_frame_between_follows_the_prompted_one(toy: UFVideo, film, seg):
+    """Catches: a memory that is not read. Another object on the prompted frame, another mask behind it."""
+    made, other = _run(toy, film, seg, 1), _run(toy, film, seg.flip(0), 1)
+    torch.testing.assert_close(made.flip(0)[:, 4], other[:, 4])
+    assert (made[0, 5] - made[1, 5]).abs().max() > 1e-3
+    torch.testing.assert_close(made.flip(0), other, atol=1e-3, rtol=1e-3)
+
+
+def test_objects_do_not_touch_each_other(toy: UFVideo, film, seg):
+    together, alone = _run(toy, film, seg, 2), _run(toy, film, seg[1:], 2)
+    torch.testing.assert_close(together[1:], alone, atol=1e-3, rtol=1e-3)
+
+
+def test_a_long_video_takes_no_more_memory(toy: UFVideo, film, seg, monkeypatch):
+    """Catches: outputs of old frames that stay. What is kept is what SAM 2 looks back at."""
+    sessions = []
+    made = propagation._session
+    monkeypatch.setattr(propagation, "_session", lambda *a: sessions.append(made(*a)) or sessions[-1])
+    looks_back = toy.segmentation.sam.config.max_object_pointers_in_encoder
+    asked: list[int] = []
+
+    def frame(index: int) -> torch.Tensor:
+        asked.append(index)
+        return film[index % 9]
+
+    for _ in propagate(toy.segmentation, frame, looks_back + 12, seg[:1], prompts=2):
+        (session,) = sessions
+        assert not session.processed_frames
+        outputs = session.output_dict_per_obj[0]
+        assert len(outputs["non_cond_frame_outputs"]) <= looks_back
+        assert all("high_res_masks" not in kept for which in outputs.values() for kept in which.values())
+    assert len(asked) == looks_back + 12
+
+
+def test_nothing_to_follow_is_refused(toy: UFVideo, film, seg):
+    with pytest.raises(ValueError, match="0 objects"):
+        list(propagate(toy.segmentation, film.__getitem__, 9, seg[:0]))
