@@ -6,13 +6,14 @@ BIN     := $(VENV)/bin
 PYTHON  ?= $(shell command -v python3.11 || command -v python3)
 EXTRAS  ?= dev
 STAMP   := $(VENV)/.installed-$(subst $(comma),-,$(EXTRAS))
+SAM2    := build/sam2-package
 # One thread per library call: the work is spread over processes, and more threads would fight for the same cores.
 export OMP_NUM_THREADS ?= 1
 # Every process of a run imports torch; without cached bytecode each compiles it anew, for half a minute.
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-slow bench check format install install-gpu clean
+.PHONY: demo test test-slow test-sam2 bench check format install install-gpu clean
 
 demo: $(STAMP)
 	@ufvideo run plans/demo.yaml
@@ -23,8 +24,11 @@ test: $(STAMP)
 test-slow: $(STAMP)
 	@pytest -m slow --timeout 7200
 
+test-sam2: $(STAMP) $(SAM2)/.installed
+	@pytest -m slow tests/training/model/test_sam2_package.py
+
 bench: $(STAMP)
-	@for name in scoring frames generation masks probing preparation; do python -m benchmarks.$$name --write; done
+	@for name in scoring frames masks probing preparation generation model_step objects regions packing; do python -m benchmarks.$$name --write; done
 
 check: $(STAMP)
 	@ruff check .
@@ -53,5 +57,14 @@ $(STAMP): pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
 
+# The package, and what it reads its configuration with, without their dependencies, in a folder that no environment
+# knows; the second package called `training` that it brings goes at once.
+$(SAM2)/.installed: | $(STAMP)
+	@rm -rf $(SAM2)
+	@SAM2_BUILD_CUDA=0 $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation \
+	  --target $(SAM2) sam2==1.1.0 hydra-core==1.3.2 omegaconf==2.3.0 antlr4-python3-runtime==4.9.3 iopath==0.1.10 portalocker==4.4.2
+	@rm -rf $(SAM2)/training
+	@touch $@
+
 clean:
-	@rm -rf runs $(VENV) *.egg-info
+	@rm -rf runs $(SAM2) $(VENV) *.egg-info

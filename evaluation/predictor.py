@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from evaluation.frames import AT_ONCE, Frames
 from evaluation.prediction import Prediction
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.checkpoint import MODEL, TOKENIZER
+from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
 from pipeline.footage import Footage
 from pipeline.schema import masks as codec
 from pipeline.schema.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
-from training.model.processor import Example, Processor, View, decode_views
+from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import load_tokenizer
 from training.model.weights import load_model
-
-_MASK_FRAMES = 8  # frames whose masks are decoded at a time: at full size they are large
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,23 +39,23 @@ class Request:
     rules: SpanRules = AS_WRITTEN
 
 
-@dataclass(frozen=True, slots=True)
-class Frames:
-    """A FrameProvider for one video. It decodes on demand and keeps nothing: each is looked at once."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Said:
+    """What a model wrote, as it wrote it."""
 
-    footage: Footage
-    sides: Mapping[View, int]
-
-    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
-        """Resized frames by view and index. Raises VideoError, IndexError or UserError."""
-        return decode_views(self.footage, wanted, self.sides)
+    text: str
+    segs: Tensor
+    """[O, 256]: one for each [SEG] of the text that has a state to make a mask of"""
+    ended: bool
+    """whether it came to its end by itself, and not by ``max_new_tokens``"""
 
 
 class Predictor:
     """One loaded checkpoint on one device.
 
     ``footage`` gives the frames of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
-    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in.
+    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in. ``seg_state``:
+    which hidden state of an answer a mask is made of.
     """
 
     def __init__(
@@ -67,9 +67,10 @@ class Predictor:
         max_new_tokens: int,
         seed: int,
         use_gpu: bool,
+        seg_state: SegState = SegState.PREDICTING,
     ) -> None:
         self.device = torch.device("cuda" if use_gpu else "cpu")
-        self.digest, self.max_new_tokens = digest, max_new_tokens
+        self.digest, self.max_new_tokens, self.seg_state = digest, max_new_tokens, seg_state
         self.model = load_model(checkpoint / MODEL).eval().to(self.device)
         if not use_gpu:
             self.model.float()
@@ -90,37 +91,30 @@ class Predictor:
         failures: dict[int, str] = {}
         for i, request in enumerate(requests):
             try:
-                frames[i] = Frames(self._footage(request.sample), self._sides)
+                frames[i] = self.frames(self._footage(request.sample))
                 examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
             except UserError:
                 raise
             except (ValueError, IndexError) as error:
                 failures[i] = _reason(request.sample, frames[i], error)
-        texts: dict[int, str] = {}
-        segs: dict[int, Tensor] = {}
-        if examples:
-            with torch.inference_mode(), self._arithmetic():
-                batch = collate(list(examples.values()), pad_id=self.model.tokens.pad).to(self.device)
-                made = self.model.generate(batch, self.max_new_tokens)
-            for i, tokens, seg in zip(examples, made.tokens, made.seg_embeddings, strict=True):
-                texts[i], segs[i] = self.codec.decode(tokens.tolist()), seg
+        said = dict(zip(examples, self.answer(list(examples.values())), strict=True))
         predictions = []
         for i, request in enumerate(requests):
             tracks: tuple[MaskTrack, ...] = ()
-            if i in segs and len(segs[i]):
+            if i in said and len(said[i].segs):
                 try:
-                    tracks = self._masks(request.sample, frames[i], segs[i])
+                    tracks = self._masks(request.sample, frames[i], said[i].segs)
                 except UserError:
                     raise
                 except (ValueError, IndexError) as error:
                     failures[i] = _reason(request.sample, frames[i], error)
-            read = read_spans(texts[i], request.sample, request.rules) if i in texts else SpansRead()
+            read = read_spans(said[i].text, request.sample, request.rules) if i in said else SpansRead()
             predictions.append(
                 Prediction(
                     key=request.sample.key,
                     source=request.sample.dataset,
                     checkpoint=self.digest,
-                    text=texts.get(i, ""),
+                    text=said[i].text if i in said else "",
                     spans=read.spans,
                     refusal=read.refusal,
                     refusal_detail=read.detail,
@@ -132,23 +126,61 @@ class Predictor:
         share = (time.monotonic() - begun) / max(len(requests), 1)
         return [replace(p, seconds=share) for p in predictions]
 
-    def _masks(self, sample: Sample, frames: Frames, seg_OD: Tensor) -> tuple[MaskTrack, ...]:
-        """One track per [SEG], at the video's size, on every frame that is to be scored."""
-        indices, height, width = frames_to_segment(sample)
+    def frames(self, footage: Footage) -> Frames:
+        """The frames of one video, in the sizes in which this model looks at them."""
+        return Frames(footage, self._sides)
+
+    def answer(self, examples: Sequence[Example]) -> list[Said]:
+        """Greedy answers to prompts of ``Processor.inference``, of at most ``max_new_tokens`` each."""
+        if not examples:
+            return []
+        with torch.inference_mode(), self._arithmetic():
+            batch = collate(list(examples), pad_id=self.model.tokens.pad).to(self.device)
+            made = self.model.generate(batch, self.max_new_tokens, seg_state=self.seg_state)
+        return [
+            Said(
+                text=self.codec.decode(ids := tokens.tolist()),
+                segs=seg,
+                ended=bool(ids) and ids[-1] in self.model.tokens.eos,
+            )
+            for tokens, seg in zip(made.tokens, made.seg_embeddings, strict=True)
+        ]
+
+    def segment(
+        self,
+        frames: Frames,
+        seg_OD: Tensor,
+        indices: Sequence[int],
+        size: tuple[int, int],
+        *,
+        told: Callable[[int], object] = lambda done: None,
+    ) -> tuple[MaskTrack, ...]:
+        """One track per [SEG] on the frames ``indices``, which rise; masks of ``size`` = (height, width).
+
+        A frame is decoded and encoded once for all objects. ``told`` hears how many frames are done.
+        Raises VideoError, IndexError or UserError.
+        """
         if not indices:
             return ()
+        height, width = size
         counts: list[list[str]] = [[] for _ in range(len(seg_OD))]
-        pixels = frames.get(sample, {View.SAM: indices})[View.SAM]
-        for at in range(0, len(indices), _MASK_FRAMES):
-            part = self.processor.sam_pixels([pixels[i] for i in indices[at : at + _MASK_FRAMES]]).to(
-                self.device
-            )
+        pixels = frames.each(View.SAM, indices)
+        for at in range(0, len(indices), AT_ONCE):
+            part = self.processor.sam_pixels(list(islice(pixels, AT_ONCE))).to(self.device)
             with torch.inference_mode(), self._arithmetic():
-                logits_OFHW = self.model.decode_masks(part, seg_OD, size=(height, width))
+                logits_OFHW = self.model.decode_masks(part, seg_OD, size=size)
             inside = (logits_OFHW > 0).cpu().numpy()
             for track, masks_FHW in zip(counts, inside, strict=True):
                 track += codec.encode_many(masks_FHW)
-        return tuple(MaskTrack(height=height, width=width, frames=indices, counts=tuple(t)) for t in counts)
+            told(at + len(part))
+        return tuple(
+            MaskTrack(height=height, width=width, frames=tuple(indices), counts=tuple(t)) for t in counts
+        )
+
+    def _masks(self, sample: Sample, frames: Frames, seg_OD: Tensor) -> tuple[MaskTrack, ...]:
+        """One track per [SEG], at the video's size, on every frame that is to be scored."""
+        indices, height, width = frames_to_segment(sample)
+        return self.segment(frames, seg_OD, indices, (height, width))
 
     def _arithmetic(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")

@@ -71,6 +71,7 @@ class Worker:
             max_new_tokens=config.max_new_tokens,
             seed=self.setup.seed,
             use_gpu=config.use_gpu,
+            seg_state=config.seg_state,
         )
         self.reader.refuse_other_frames(predictor.model.config.num_frames)
         return predictor

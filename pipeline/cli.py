@@ -21,6 +21,7 @@ _FOLLOW_EVERY_S = 1.0
 def main(argv: list[str] | None = None) -> int:
     """Act on the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
     options = _parser().parse_args(argv)
+    options.typed = sys.argv[1:] if argv is None else argv
     from pipeline.errors import UserError
 
     try:
@@ -99,6 +100,9 @@ def _parser() -> argparse.ArgumentParser:
     rebuild.add_argument(
         "--into", metavar="FOLDER", help="storage root for the second making; default: runs/rebuild/…"
     )
+    from pipeline import predict
+
+    predict.add_arguments(add("predict", _predict, predict.HELP))
     return parser
 
 
@@ -201,6 +205,12 @@ def _rebuild(options: argparse.Namespace) -> int:
         return 1
     print(f"identical: digest {made.record.digest[:12]}, made again in {found.again.location.uri}")
     return 0
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from pipeline.predict import predict
+
+    return predict(options, options.typed[1:])
 
 
 def _status(options: argparse.Namespace) -> int:

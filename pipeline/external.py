@@ -10,6 +10,7 @@ from pipeline.checkpoint import start_config
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
 from pipeline.fingerprint import digest, file_sha256, hash_cache
+from pipeline.hub import hub_model
 from pipeline.plan import CORPORA, Kind, StepSpec, outside_paths
 from pipeline.storage import Location
 
@@ -37,9 +38,12 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES, only)
     if spec.kind is Kind.INIT:
         paths = {"model.tokenizer.path": plan.model.tokenizer.path}
-        paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.model_dump().items()}
+        paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}
         for where, text in paths.items():
-            if text:
+            if text and (model := hub_model(text)):
+                # What a revision is stays what it is; without one the name stands for whatever is fetched.
+                out[where] = InputRef(uri=str(model), fingerprint="", digest=digest(str(model)))
+            elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
     if spec.external_checkpoint:
         made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))

@@ -7,6 +7,7 @@ import os
 from pipeline.cluster import in_job
 from pipeline.config.plan import Plan
 from pipeline.errors import UserError
+from pipeline.hub import is_plain
 from pipeline.plan import CORPORA, PATHS
 from pipeline.tracking import tracking_uri
 
@@ -25,11 +26,13 @@ def refuse_unreachable(plan: Plan, out: str | None = None) -> None:
     if not plan.ray.elsewhere or in_job():
         return
     for where, text in (_paths(plan) | ({"--out": out} if out else {})).items():
-        if "://" not in text and not os.path.isabs(text) and not text.startswith(CORPORA):
+        from_hub = where.startswith("model.") and is_plain(text)
+        if "://" not in text and not os.path.isabs(text) and not text.startswith(CORPORA) and not from_hub:
             raise UserError(
                 f"{where}: {text}",
                 "is relative to this machine's working folder, but the plan runs on a cluster.",
-                "Use s3://bucket/prefix, or an absolute path that all its machines share.",
+                "Use s3://bucket/prefix, or an absolute path that all its machines share"
+                + ("; for a model of the hub hf://org/name." if where.startswith("model.") else "."),
             )
 
 
@@ -41,7 +44,7 @@ def _paths(plan: Plan) -> dict[str, str]:
         paths |= {f"{where}.{key}": getattr(source, key) for key in PATHS}
         paths |= {f"{where}.media[{i}]": root for i, root in enumerate(source.media)}
     paths["model.tokenizer.path"] = plan.model.tokenizer.path
-    paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.model_dump().items()}
+    paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}
     paths |= {f"stages[{s.name}].start_from": s.start_from for s in plan.stages if "/" in s.start_from}
     for i, checkpoint in enumerate(plan.evaluation.checkpoints if plan.evaluation else ()):
         if "/" in checkpoint:

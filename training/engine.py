@@ -13,11 +13,16 @@ from typing import Any
 import torch
 
 from pipeline.config.training import Precision, StageConfig
+from training.arrange import arrange
+from training.model.compiling import compile_parts
 from training.model.ufvideo import UFVideo
 from training.optim import lr_share, parameter_groups, set_lr
 
 _TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
+# Elements. Smaller weights stay whole on every worker under ZeRO-3: norms, biases, and the three vectors of
+# SAM 2 that are read outside of the module that owns them, where nothing would fetch them.
+_KEPT_WHOLE = 100_000
 
 
 def quiet() -> None:
@@ -64,16 +69,17 @@ class Engine:
     ZeRO-2's usual way, reducing each one when autograd delivers it, assumes that all workers deliver in one
     order; here one worker's passes may hold regions or masks and another's none, which changes the order, and
     gradients of different parameters would be added to each other without any error.
+
+    Under ZeRO-3 the workers also fetch each layer's weights together, in the order of its calls, so every
+    pass of every worker runs all modules (``UFVideo.alike``).
     """
 
-    def __init__(self, model: UFVideo, stage: StageConfig, *, total_steps: int) -> None:
+    def __init__(self, model: UFVideo, stage: StageConfig, *, total_steps: int, seed: int = 0) -> None:
         import deepspeed
 
         layout = stage.layout
-        model.set_trainable(stage.train)
-        model.gradient_checkpointing(layout.gradient_checkpointing)
-        model.language.packs = layout.packing
-        model.train()
+        arrange(model, stage, seed)
+        compile_parts(model, layout.compile)
         owned = [(part, p) for part in stage.train for p in model.part_parameters(part)]
         self._trained = [p for _, p in owned]
         groups = parameter_groups(owned, stage.optimizer)
@@ -100,6 +106,7 @@ class Engine:
                     "overlap_comm": False,
                     "reduce_bucket_size": min(_LARGEST_BUCKET, elements),
                     "allgather_bucket_size": min(_LARGEST_BUCKET, elements),
+                    "stage3_param_persistence_threshold": _KEPT_WHOLE,
                 },
                 "zero_allow_untested_optimizer": True,
                 "zero_force_ds_cpu_optimizer": False,
@@ -111,8 +118,17 @@ class Engine:
 
     @property
     def module(self) -> UFVideo:
-        """The model with its present weights."""
+        """The model with its present weights; under ZeRO-3 most of them are elsewhere."""
         return self._engine.module
+
+    def state(self) -> dict[str, torch.Tensor] | None:
+        """Weights of the whole model by name, adapters included; None on the other workers under ZeRO-3.
+
+        Every worker calls it.
+        """
+        if self._stage.layout.zero_stage < 3:
+            return self.module.state_dict()
+        return self._engine._zero3_consolidated_16bit_state_dict()
 
     def __call__(self, batch: Any) -> Any:
         """The model's forward pass."""
@@ -135,6 +151,7 @@ class Engine:
             for parameter in self._trained:
                 # All workers must reduce the same parameters, whichever their passes used.
                 if parameter.grad is None:
+                    assert not self.module.alike, "a pass of like passes left a trained parameter out"
                     parameter.grad = torch.zeros_like(parameter)
         self._engine.step()
         norm = self._engine.get_global_grad_norm()

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import distributed
+from transformers import PreTrainedTokenizerBase
 
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.model import ModelConfig
@@ -20,13 +21,15 @@ from pipeline.errors import UserError
 from pipeline.schema.sample import Task
 from pipeline.storage import Location
 from training import throughput
-from training.checkpoint import write_checkpoint
+from training.checkpoint import ADAPTER, write_checkpoint
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
 from training.data.order import Cut
 from training.engine import Engine, join_group, prepare_process
 from training.losses import compute_losses
+from training.model.compiling import refuse_without_compiler
+from training.model.lora import plain_model, save_adapter
 from training.model.processor import Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import load_tokenizer
@@ -71,6 +74,8 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     prepare_process(use_gpu=layout.use_gpu, threads=layout.torch_threads)
     join_group(use_gpu=layout.use_gpu)
     device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
+    if layout.compile:
+        refuse_without_compiler(device)
 
     dataset = Dataset.open(job.data, num_frames=job.model.num_frames)
     order = dataset.order(stage, job.seed)
@@ -86,7 +91,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     model = load_model(start / MODEL, job.model)
     if layout.precision is Precision.FP32:
         model.float()  # a checkpoint of a bf16 stage is stored in bf16
-    engine = Engine(model.to(device), stage, total_steps=total)
+    engine = Engine(model.to(device), stage, total_steps=total, seed=job.seed)
 
     first = 0
     with reporter.resume() as state:
@@ -120,10 +125,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
             folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
             engine.save(folder, {"step": step + 1, "world": world, "global_batch": stage.global_batch})
             reporter.save(step + 1, folder)
-    digest = ""
-    if rank == 0 and stop == total:
-        with tempfile.TemporaryDirectory(prefix="ufvideo-final-") as scratch:
-            digest = write_checkpoint(engine.module, tokenizer, job.out, Path(scratch))
+    digest = _write(engine, tokenizer, job, rank) if stop == total else ""
     if world > 1:
         distributed.barrier()  # nobody leaves before the weights are written
     return Done(steps=stop, resumed_at=first, digest=digest)
@@ -186,6 +188,19 @@ def _step(
         lr=engine.learning_rate(step),
         grad_norm=norm,
     )
+
+
+def _write(engine: Engine, tokenizer: PreTrainedTokenizerBase, job: Job, rank: int) -> str:
+    """The stage's checkpoint, adapters merged; its digest on worker 0. Every worker calls it."""
+    state = engine.state()
+    if rank:
+        return ""
+    assert state is not None
+    with tempfile.TemporaryDirectory(prefix="ufvideo-final-") as scratch:
+        if job.stage.lora is not None:
+            save_adapter(engine.module, state, Path(scratch) / ADAPTER)
+        model = plain_model(engine.module, state)
+        return write_checkpoint(model, tokenizer, job.out, Path(scratch))
 
 
 def _resume(engine: Engine, folder: Path, job: Job, world: int) -> int:

@@ -48,8 +48,12 @@ def init(context: StepContext) -> StepResult:
 
 def stage(context: StepContext) -> StepResult:
     """Train one stage. Started again after any kind of death it goes on from its last saved state."""
+    from training import parts_table
     from training.data.dataset import Dataset
+    from training.engine import quiet
     from training.loop import Job
+
+    quiet()
 
     config = next(s for s in context.plan.stages if s.name == context.spec.subject)
     assert context.checkpoint is not None
@@ -80,6 +84,9 @@ def stage(context: StepContext) -> StepResult:
         metrics.run.log_dataset("prepare", data.record.digest, data.location.uri)
         metrics.run.set_tag("checkpoint.start", f"{start.location.uri} {start.record.digest}")
         if finished is None:
+            rows = parts_table.planned_rows(job.model, config)
+            metrics.run.log_params({"parts": parts_table.params(rows)})
+            print(parts_table.render(rows), flush=True)
             done, last = _train(job, context.plan, total, metrics, half)
             finished = Finished(
                 digest=done.digest, resumed_at=done.resumed_at, last=last, unsent=metrics.unsent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Any, Self
 
 from pydantic import Field, model_validator
@@ -16,32 +17,62 @@ from pipeline.config.runtime import RayConfig, StorageConfig, TrackingConfig
 from pipeline.config.training import StageConfig
 
 
+class RowStart(StrEnum):
+    """What the embedding rows of added tokens start from."""
+
+    MEAN = "mean"
+    RANDOM = "random"
+
+
 class TokenizerConfig(Config):
     """Where the text tokenizer comes from. The 102 added tokens are added to either."""
 
     path: str | None = Field(
-        default=None, description="Folder with a Hugging Face tokenizer; None: train a small BPE."
+        default=None,
+        description="Folder with a Hugging Face tokenizer, or a hub id (org/name@revision); "
+        "None: train a small BPE.",
     )
     vocab_size: int = Field(
         default=600, ge=300, description="Size of a BPE trained here on the prepared training text."
     )
+    new_rows: RowStart = Field(
+        default=RowStart.MEAN,
+        description="Where language weights are loaded: rows of tokens that they do not know start from the "
+        "mean of all that they know, or, as published, from the library's random default.",
+    )
 
 
 class WeightsConfig(Config):
-    """Published weights to start from; a part without a path starts at random, from the plan's seed."""
+    """Published weights to start from; a part without a path starts at random, from the plan's seed.
+
+    A path is a file or a folder of safetensors or .bin shards, local or on S3, or a hub id: ``org/name``,
+    best with its revision, ``org/name@revision``. A part's own path goes before that of a larger one.
+    """
 
     whole: str | None = Field(default=None, description="A checkpoint in UFVideo's published layout.")
-    language: str | None = Field(default=None, description="Folder of a Qwen2 (or VideoRefer) checkpoint.")
+    videorefer: str | None = Field(
+        default=None,
+        description="A VideoRefer checkpoint, UFVideo's start: language model, connector, region encoder.",
+    )
+    language: str | None = Field(default=None, description="A Qwen2 (or VideoRefer) checkpoint.")
     connector: str | None = Field(
-        default=None, description="Folder of a VideoRefer checkpoint, for its spatio-temporal connector."
+        default=None, description="A VideoRefer checkpoint, for its spatio-temporal connector."
     )
-    regions: str | None = Field(
-        default=None, description="Folder of a VideoRefer checkpoint, for its region encoder."
-    )
-    vision: str | None = Field(default=None, description="Folder of a SigLIP checkpoint.")
+    regions: str | None = Field(default=None, description="A VideoRefer checkpoint, for its region encoder.")
+    vision: str | None = Field(default=None, description="A SigLIP checkpoint.")
     sam2: str | None = Field(
         default=None, description="The published .pt of SAM 2, or its .safetensors under the same names."
     )
+    bf16: bool = Field(
+        default=False,
+        description="Keep all weights of the start in bfloat16: half the size, and what Qwen2 and VideoRefer "
+        "are published in; weights published in fp32 are rounded, as training in bf16 does anyway.",
+    )
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """The paths that are given, by their keys."""
+        return {key: value for key, value in self if isinstance(value, str)}
 
 
 class ModelSection(Config):

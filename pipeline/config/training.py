@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.base import Config
 
@@ -21,8 +21,16 @@ class Part(StrEnum):
     SAM_ENCODER = "sam_encoder"
     MASK_DECODER = "mask_decoder"
 
+    @classmethod
+    def _missing_(cls, value: object) -> Part | None:
+        return cls.MASK_DECODER if value == "sam_decoder" else None
+
 
 PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.MASK_DECODER)
+CHECKPOINTED = (Part.LANGUAGE, Part.VISION, Part.CONNECTOR, Part.SAM_ENCODER)
+"""Parts deep enough for gradient checkpointing to pay."""
+COMPILED = (Part.VISION, Part.SAM_ENCODER)
+"""Parts that torch.compile is offered for."""
 
 
 class Precision(StrEnum):
@@ -30,6 +38,18 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     BF16 = "bf16"
+
+
+class LoraTarget(StrEnum):
+    """Linear layers of one block of the language model."""
+
+    QUERY = "q_proj"
+    KEY = "k_proj"
+    VALUE = "v_proj"
+    OUT = "o_proj"
+    GATE = "gate_proj"
+    UP = "up_proj"
+    DOWN = "down_proj"
 
 
 class MixtureEntry(Config):
@@ -64,6 +84,27 @@ class OptimizerConfig(Config):
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
 
+class LoraConfig(Config):
+    """Adapters of low rank (arXiv:2106.09685) in the language model, instead of training all of it.
+
+    The defaults are those of the released script's option. There is no dropout: it would draw from a
+    worker's random stream.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0, description="An adapter counts alpha / rank times.")
+    targets: tuple[LoraTarget, ...] = Field(
+        default=(LoraTarget.QUERY, LoraTarget.VALUE),
+        min_length=1,
+        description="Linear layers of every block.",
+    )
+    train_embeddings: bool = Field(
+        default=False,
+        description="Train the word embeddings and the output layer too, as new tokens need where they begin "
+        "at random.",
+    )
+
+
 class LayoutConfig(Config):
     """On what a stage runs. Only ``global_batch`` of the stage bears identity, not how it is cut up."""
 
@@ -73,8 +114,15 @@ class LayoutConfig(Config):
     cpus_per_worker: float = Field(default=8, gt=0)
     loader_threads: int = Field(default=4, ge=1)
     precision: Precision = Precision.BF16
-    zero_stage: int = Field(default=2, ge=1, le=2)
-    gradient_checkpointing: bool = True
+    zero_stage: int = Field(default=2, ge=1, le=3, description="3 splits the weights over the workers too.")
+    gradient_checkpointing: tuple[Part, ...] = Field(
+        default=(Part.LANGUAGE,),
+        description="Parts whose activations are computed again in the backward pass, out of "
+        f"{', '.join(CHECKPOINTED)}. true: language; false: none.",
+    )
+    compile: tuple[Part, ...] = Field(
+        default=(), description=f"Parts run through torch.compile, out of {', '.join(COMPILED)}."
+    )
     packing: bool = Field(
         default=True, description="Samples of a micro-batch lie behind one another instead of being padded."
     )
@@ -87,6 +135,28 @@ class LayoutConfig(Config):
     save_every: int = Field(default=100, ge=1, description="Optimizer steps between checkpoints.")
     keep: int = Field(default=4, ge=1)
     max_failures: int = Field(default=3, ge=0)
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return (Part.LANGUAGE,) if value else ()
+        return value
+
+    @model_validator(mode="after")
+    def _parts_offered(self) -> Self:
+        for name, given, offered in (
+            ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
+            ("compile", self.compile, COMPILED),
+        ):
+            if bad := [part for part in given if part not in offered]:
+                raise ValueError(f"{name} {bad[0]} is not offered; choose among {', '.join(offered)}")
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile does not go with zero_stage 3, which fetches the weights of each layer when it is "
+                "called; leave compile out, or set zero_stage to 2"
+            )
+        return self
 
 
 def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:
@@ -111,6 +181,9 @@ class StageConfig(Config):
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
     train: tuple[Part, ...] = PUBLISHED_TRAINED
+    lora: LoraConfig | None = Field(
+        default=None, description="Train adapters in the language model; None: all of its weights."
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
     max_text_tokens: int = Field(default=2048, ge=16)
     layout: LayoutConfig
@@ -119,6 +192,12 @@ class StageConfig(Config):
     def accumulation(self) -> int:
         """Forward passes of one worker per optimizer step."""
         return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+
+    @model_validator(mode="after")
+    def _lora_is_trained(self) -> Self:
+        if self.lora is not None and Part.LANGUAGE not in self.train:
+            raise ValueError("lora is set, but train leaves language out; add it, or take lora out")
+        return self
 
     @model_validator(mode="after")
     def _weights_fit(self) -> Self:

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
-from torch import nn
+from accelerate import init_empty_weights
+from torch import Tensor, nn
 
 from pipeline.config.model import InitConfig, ModelConfig
+from pipeline.config.training import Part
+from training.model.names import PARTS, part_of
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 
 _DENSE = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 
 
-def build_model(config: ModelConfig, tokens: TokenIds, *, seed: int) -> UFVideo:
-    """A new model; the same config and seed give the same weights. The global generator is left as it was.
+def build_model(
+    config: ModelConfig,
+    tokens: TokenIds,
+    *,
+    seed: int,
+    filled: Collection[Part] = (),
+    dtype: torch.dtype = torch.float32,
+) -> UFVideo:
+    """A new model; the same arguments give the same weights. The global generator is left as it was.
+
+    The weights of ``filled`` parts are about to be loaded: they are allocated once, in ``dtype`` like the
+    rest, and hold nothing yet.
 
     Raises ValueError if a token id lies outside the vocabulary.
     """
@@ -27,8 +41,39 @@ def build_model(config: ModelConfig, tokens: TokenIds, *, seed: int) -> UFVideo:
         )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
+        if filled:
+            return _build_partly(config, tokens, frozenset(filled), dtype)
         model = UFVideo(config, tokens)
         initialise(model, config.init)
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+    return model
+
+
+def _build_partly(
+    config: ModelConfig, tokens: TokenIds, filled: frozenset[Part], dtype: torch.dtype
+) -> UFVideo:
+    """Without ever holding random weights of the language model, nine tenths of it all, beside the loaded."""
+    # Buffers that the configuration fixes are in no checkpoint, so only parameters start out empty.
+    with init_empty_weights(include_buffers=False):
+        model = UFVideo(config, tokens)
+    begun: dict[str, Tensor] = {}
+    if not filled.issuperset(PARTS):
+        small = config.language.model_copy(update={"num_hidden_layers": 1, "vocab_size": 1})
+        language = small if Part.LANGUAGE in filled else config.language
+        other = UFVideo(config.model_copy(update={"language": language}), tokens)
+        initialise(other, config.init)
+        begun = {name: t for name, t in other.state_dict().items() if part_of(name) not in filled}
+        del other
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    for name, tensor in model.state_dict().items():
+        if name not in begun:
+            kind = dtype if name in parameters else tensor.dtype
+            begun[name] = torch.empty(tensor.shape, dtype=kind) if tensor.is_meta else tensor
+        elif name in parameters:
+            begun[name] = begun[name].to(dtype)
+    model.load_state_dict(begun, assign=True)
+    model.language.lm.tie_weights()
     return model
 
 

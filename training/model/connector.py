@@ -11,6 +11,7 @@ from collections import OrderedDict
 
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from pipeline.config.model import ConnectorConfig
 
@@ -52,7 +53,7 @@ class SqueezeExcite(nn.Module):
         return x * self.fc2(F.silu(self.fc1(x.mean((2, 3), keepdim=True)))).sigmoid()
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(GradientCheckpointingLayer):
     """1x1, depth-wise 3x3, squeeze-excite, 1x1; the squeeze is a share of the block's INPUT width."""
 
     def __init__(self, inner: int, outer: int, squeeze_ratio: float) -> None:

@@ -9,6 +9,7 @@ import transformers
 from torch import Tensor, nn
 
 from pipeline.config.model import LanguageConfig
+from pipeline.config.training import LoraConfig
 from training.model import config as configs
 from training.model.packing import VARLEN_SDPA, Packed, Row, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
@@ -24,6 +25,16 @@ class Language(nn.Module):
         )
         self.packs = False
         """Whether a batch runs as one row without padding; the results are the same."""
+        self.adapters: LoraConfig | None = None
+        """Set by ``training.model.lora``, which puts adapters into the linear layers."""
+
+    def trained_parameters(self) -> list[nn.Parameter]:
+        """All of them, or the adapters and what is trained beside them."""
+        if self.adapters is None:
+            return list(self.parameters())
+        words = [self.lm.get_input_embeddings(), self.lm.lm_head] if self.adapters.train_embeddings else []
+        beside = {id(p): p for module in words for p in module.parameters()}  # once, where the two are tied
+        return [p for name, p in self.named_parameters() if ".lora_" in name] + list(beside.values())
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of token ids; placeholders (negative ids) get some token's, to be replaced."""

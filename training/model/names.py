@@ -9,7 +9,10 @@ The published layout is LLaVA-like: ``model.layers.*``, ``lm_head``, ``model.vis
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
+
+from pipeline.config.training import Part
 
 _SAM, _SAM_PUBLISHED = "segmentation.sam.", "model.mask_encoder.sam2_model."
 
@@ -192,3 +195,62 @@ def from_published(name: str) -> Place:
     if here is None:
         raise ValueError(f"{name} is no name of the published layout")
     return Place(name=here)
+
+
+PARTS = (
+    Part.LANGUAGE,
+    Part.CONNECTOR,
+    Part.REGIONS,
+    Part.VISION,
+    Part.SEG_HEAD,
+    Part.SAM_ENCODER,
+)
+"""What weights are given for; ``SAM_ENCODER`` stands for all of SAM 2, its mask decoder included."""
+
+# (part, prefix here, prefix in the published layout); first match counts.
+_PREFIXES: tuple[tuple[Part, str, tuple[str, ...]], ...] = (
+    (Part.VISION, "vision.", ("model.vision_tower.",)),
+    (Part.CONNECTOR, "connector.", ("model.mm_projector.",)),
+    (Part.REGIONS, "regions.", ("model.region_encoder.",)),
+    (Part.SEG_HEAD, "segmentation.head.", ("model.text_hidden_fcs.",)),
+    (Part.SAM_ENCODER, _SAM, ("model.mask_encoder.",)),
+    (Part.LANGUAGE, "language.", ("model.", "lm_head.")),
+)
+# How a part's own public checkpoint spells what the published layout puts behind a prefix.
+_PUBLIC = {
+    Part.VISION: ("vision_model.", "model.vision_tower.vision_tower.vision_model."),
+    Part.SAM_ENCODER: ("", _SAM_PUBLISHED),
+}
+# Tables that follow from the configuration; older libraries stored them beside the weights.
+_COMPUTED = re.compile(r".*\.(rotary_emb\.inv_freq|embeddings\.position_ids)")
+
+
+def part_of(name: str) -> Part:
+    """The part that a tensor here belongs to. Raises ValueError if it belongs to none."""
+    for part, prefix, _ in _PREFIXES:
+        if name.startswith(prefix):
+            return part
+    raise ValueError(f"{name} belongs to no part of the model")
+
+
+def locate(name: str, parts: Collection[Part]) -> tuple[Part | None, Place | None]:
+    """The part that a stored tensor belongs to, and where it goes, if this model has a place for it.
+
+    Where a single part is asked for, its own public spelling is understood as well: a SigLIP checkpoint's
+    ``vision_model.*``, and the bare names of a SAM 2 checkpoint.
+    """
+    part = next((p for p, _, there in _PREFIXES if name.startswith(there)), None)
+    if part is None and len(parts) == 1:
+        (only,) = parts
+        public, published = _PUBLIC.get(only, ("", ""))
+        if published and name.startswith(public):
+            part, name = only, published + name.removeprefix(public)
+    try:
+        return part, from_published(name)
+    except ValueError:
+        return part, None
+
+
+def is_computed(name: str) -> bool:
+    """True for a stored tensor that is no weight: this model works it out from its configuration."""
+    return _COMPUTED.fullmatch(name) is not None

@@ -82,11 +82,12 @@ def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:
 
 def _forget(session: Sam2VideoInferenceSession, index: int, oldest: int = 0) -> None:
     """Drops the frame's pixels, its masks at full size, and what no later frame will look back at."""
+    assert session.processed_frames is not None
     session.processed_frames.pop(index)
     for outputs in session.output_dict_per_obj.values():
         for kept in outputs.values():
-            # A frame's memory is made of it; from then on nobody reads it.
-            (kept.get(index) or {}).pop("high_res_masks", None)
+            if index in kept:  # its memory is made of them; from then on nobody reads them
+                kept[index].pop("high_res_masks", None)
         outputs["non_cond_frame_outputs"].pop(oldest - 1, None)
     for tracked in session.frames_tracked_per_obj.values():
         tracked.pop(oldest - 1, None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import accumulate
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -47,24 +48,36 @@ def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tu
     """
     if max(lengths) <= limit:
         return vectors_PD, list(lengths)
-    device = vectors_PD.device
-    length_R = torch.tensor(list(lengths), device=device)
-    region_P = torch.arange(len(length_R), device=device).repeat_interleave(length_R)
-    same_region = region_P[:-1] == region_P[1:]
-    similar = F.cosine_similarity(vectors_PD[:-1].float(), vectors_PD[1:].float(), dim=-1)
-    # Similarities by region and falling; those of no pair come last.
-    place = torch.arange(len(region_P), device=device) - (length_R.cumsum(0) - length_R)[region_P]
-    table = similar.new_full((len(length_R), int(length_R.max())), -torch.inf)
-    table[region_P[:-1][same_region], place[:-1][same_region]] = similar[same_region]
-    surplus = length_R - limit
-    ranked = table.sort(1, descending=True).values.gather(1, (surplus - 1).clamp(min=0)[:, None])[:, 0]
-    threshold = torch.where(surplus > 0, ranked, torch.inf)  # nothing is merged where nothing is too many
-    ends = ~same_region | (similar < threshold[region_P[:-1]])
-    run_P = F.pad(ends.long().cumsum(0), (1, 0))
-    counts = run_P.bincount()
-    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1]).index_add(0, run_P, vectors_PD)
-    begins = F.pad(ends, (1, 0), value=True)
-    return sums / counts.to(sums.dtype)[:, None], region_P[begins].bincount(minlength=len(length_R)).tolist()
+    run_P, sizes = _runs(_likeness(vectors_PD), np.array(lengths), limit)
+    counts = torch.from_numpy(np.bincount(run_P)).to(vectors_PD.device)
+    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1])
+    sums.index_add_(0, torch.from_numpy(run_P).to(vectors_PD.device), vectors_PD)
+    return sums.div_(counts[:, None]), sizes
+
+
+def _likeness(vectors_PD: Tensor) -> np.ndarray:
+    """Cosine similarity [P - 1] of each vector to the next, of equal ones exactly 1; read in one transfer."""
+    x = vectors_PD.detach().float()
+    both = torch.cat([torch.linalg.vecdot(x[:-1], x[1:]), torch.linalg.vecdot(x, x)])
+    dot, square = np.split(both.cpu().numpy().astype(np.float64), [len(x) - 1])
+    return dot / np.sqrt(np.maximum(square[:-1] * square[1:], 1e-16))
+
+
+def _runs(likeness: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[np.ndarray, list[int]]:
+    """The run [P] that each vector belongs to, counted through all regions, and the runs of each region."""
+    stop_R = length_R.cumsum()
+    region_P = np.arange(len(length_R)).repeat(length_R)
+    similar_P = np.append(likeness, 0.0)
+    similar_P[stop_R - 1] = -np.inf  # a region's last vector has no neighbour
+    # By region and rising, so that -inf comes first and the (n - limit)-th largest has the index limit.
+    rising = np.lexsort((similar_P, region_P))
+    threshold_R = similar_P[rising[stop_R - length_R + np.minimum(limit, length_R - 1)]]
+    threshold_R[length_R <= limit] = np.inf  # nothing is merged where nothing is too many
+    ends_P = similar_P < threshold_R[region_P]
+    ends_P[stop_R - 1] = True
+    run_P = np.zeros(len(region_P), np.int64)
+    ends_P[:-1].cumsum(out=run_P[1:])
+    return run_P, np.bincount(region_P[ends_P]).tolist()
 
 
 class RegionEncoder(nn.Module):

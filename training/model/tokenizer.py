@@ -6,6 +6,7 @@ is stored with it, so a checkpoint can be used without this package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -65,22 +66,9 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
 
     Raises UserError if the folder holds no tokenizer, or one without Qwen2's chat tokens.
     """
-    from transformers import AutoTokenizer
-
-    if not Path(folder).is_dir():
-        raise UserError(
-            str(folder), "is no folder, so no tokenizer can be read from it.", "Set model.tokenizer.path."
-        )
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(
-            str(folder), f"holds no tokenizer that can be read: {error}", "Set model.tokenizer.path."
-        ) from error
-    missing = [
-        t for t in CONTROL_TOKENS if tokenizer.convert_tokens_to_ids(t) in (None, tokenizer.unk_token_id)
-    ]
-    if missing:
+    tokenizer = _read(folder)
+    known = tokenizer.get_vocab()
+    if missing := [token for token in CONTROL_TOKENS if token not in known]:
         raise UserError(
             str(folder),
             f"its tokenizer has no {missing[0]}, which Qwen2's chat format needs.",
@@ -90,6 +78,30 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     tokenizer.pad_token = tokenizer.pad_token or END_OF_TEXT
     tokenizer.chat_template = tokenizer.chat_template or CHAT_TEMPLATE
     return add_tokens(tokenizer)
+
+
+def unknown_tokens(folder: str | Path) -> tuple[str, ...]:
+    """Those of the 102 tokens that a folder's own tokenizer lacks, so that no weights made for it know them.
+
+    Raises UserError if the folder holds no tokenizer.
+    """
+    known = _read(folder).get_vocab()
+    return tuple(token for token in ADDED_TOKENS if token not in known)
+
+
+def _read(folder: str | Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    if not Path(folder).is_dir():
+        raise UserError(
+            str(folder), "is no folder, so no tokenizer can be read from it.", "Set model.tokenizer.path."
+        )
+    try:
+        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(
+            str(folder), f"holds no tokenizer that can be read: {error}", "Set model.tokenizer.path."
+        ) from error
 
 
 def add_tokens(tokenizer: Any) -> PreTrainedTokenizerBase:
@@ -111,3 +123,37 @@ def _without_added(texts: Iterable[str]) -> Iterable[str]:
         yield text
     # The frame of every prompt, as often as a merge needs to be worth it.
     yield from ["system\n" + SYSTEM, "user\n\n", "assistant\n"] * 64
+
+
+def export_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Writes a tokenizer so that other code reads it: Qwen2's own files beside tokenizer.json.
+
+    The 102 tokens are written as ordinary ones. Code that decodes with ``skip_special_tokens=True``, as the
+    published one does, would delete special ones from every answer; which it did with most pairs of classes.
+    Each stays a single token of the same id.
+    """
+    tokenizer.save_pretrained(str(folder))
+    saved = json.loads((folder / "tokenizer.json").read_text())
+    for token in saved["added_tokens"]:
+        token["special"] = token["special"] and token["content"] not in ADDED_TOKENS
+    (folder / "tokenizer.json").write_text(json.dumps(saved, ensure_ascii=False, indent=1) + "\n")
+    (folder / "vocab.json").write_text(json.dumps(saved["model"]["vocab"], ensure_ascii=False) + "\n")
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved["model"]["merges"]]
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
+    flags = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    # The two names that transformers 4 and 5 both know; Qwen2's brings its own way to cut text.
+    own = type(tokenizer).__name__.startswith("Qwen2")
+    config = {
+        "tokenizer_class": "Qwen2Tokenizer" if own else "PreTrainedTokenizerFast",
+        "added_tokens_decoder": {str(t["id"]): {f: t[f] for f in flags} for t in saved["added_tokens"]},
+        "additional_special_tokens": [IM_START, IM_END],
+        "add_prefix_space": False,
+        "bos_token": None,
+        "unk_token": None,
+        "eos_token": IM_END,
+        "pad_token": tokenizer.pad_token,
+        "clean_up_tokenization_spaces": False,
+        "split_special_tokens": False,
+        "chat_template": tokenizer.chat_template,
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,13 +16,14 @@ from training.model.batch import Batch
 from training.model.connector import Connector
 from training.model.language import Language, splice
 from training.model.packing import Packed, Row
+from training.model.recompute import recompute_layers
 from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
 from training.model.tokens import IGNORE, TokenIds
 from training.model.vision import VisionTower
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)  # no slots: ZeRO-3's hooks look for tensors in its __dict__
 class ModelOutput:
     """What the losses need. The B sequences after splicing, S tokens in all, lie behind one another."""
 
@@ -65,6 +66,9 @@ class UFVideo(nn.Module):
         self.regions = RegionEncoder(config.vision.hidden_size, width, config.region.tokens_per_region)
         self.language = Language(config.language, attention)
         self.segmentation = Segmentation(width, config.sam2, attention)
+        self.alike = False
+        """Whether every pass runs every module, in one order, whatever its batch holds. Something tiny that
+        counts nothing stands in for what the batch lacks: the results are the same."""
         self.set_trainable(PUBLISHED_TRAINED)
 
     def part_parameters(self, part: Part) -> list[nn.Parameter]:
@@ -73,7 +77,7 @@ class UFVideo(nn.Module):
             Part.VISION: self.vision.trained_parameters,
             Part.CONNECTOR: lambda: list(self.connector.parameters()),
             Part.REGIONS: lambda: list(self.regions.parameters()),
-            Part.LANGUAGE: lambda: list(self.language.parameters()),
+            Part.LANGUAGE: self.language.trained_parameters,
             Part.SEG_HEAD: lambda: list(self.segmentation.head.parameters()),
             Part.SAM_ENCODER: lambda: list(self.segmentation.sam.vision_encoder.parameters()),
             Part.MASK_DECODER: self.segmentation.decoder_parameters,
@@ -86,12 +90,20 @@ class UFVideo(nn.Module):
             for parameter in self.part_parameters(Part(part)):
                 parameter.requires_grad_(True)
 
-    def gradient_checkpointing(self, on: bool) -> None:
-        """Trades a second forward pass of the language model for its activations' memory."""
-        if on:
-            self.language.lm.gradient_checkpointing_enable({"use_reentrant": False})
-        else:
-            self.language.lm.gradient_checkpointing_disable()
+    @property
+    def deep_parts(self) -> dict[Part, nn.Module]:
+        """The parts of many layers, which gradient checkpointing is offered for."""
+        return {
+            Part.LANGUAGE: self.language,
+            Part.VISION: self.vision,
+            Part.CONNECTOR: self.connector,
+            Part.SAM_ENCODER: self.segmentation.sam.vision_encoder,
+        }
+
+    def gradient_checkpointing(self, parts: Collection[Part]) -> None:
+        """Trades a second forward pass of these parts, and of no others, for their activations' memory."""
+        for part, module in self.deep_parts.items():
+            recompute_layers(module, part in parts)
 
     def visual_tokens(self, batch: Batch) -> tuple[Tensor, list[list[Tensor]]]:
         """Tokens [V, N, D] of the batch's videos, and per sample and region its tokens [m, D]."""
@@ -101,21 +113,30 @@ class UFVideo(nn.Module):
         patches = self.vision(torch.cat([batch.video.flatten(0, 1), *used]))
         video, rest = patches[: videos * times], patches[videos * times :]
         video_VND = self.connector(video.unflatten(0, (videos, times)))
-        if not used:
+        if not any(len(masks) for masks in batch.region_masks):
+            if self.alike:
+                everywhere = patches.new_ones(1, self.config.vision.grid, self.config.vision.grid)
+                spare = self.regions(patches[:1], [1], [everywhere], [[[0]]])
+                video_VND = video_VND + _idle(spare[0][0])
             return video_VND, [[] for _ in range(batch.size)]
         return video_VND, self.regions(rest, counts, batch.region_masks, batch.region_frame_indices)
 
     def rows(self, batch: Batch) -> list[Row]:
         """Every sample's sequence with its visual tokens spliced in and its padding left out."""
         size = batch.size
+        embeds = self.language.embed(batch.input_ids)
         if len(batch.video):
             video_VND, regions = self.visual_tokens(batch)
         else:
             video_VND, regions = batch.video.new_zeros(0, 0, 0), [[] for _ in range(size)]
+            if self.alike:
+                side = self.config.vision.image_size
+                one = [True] + [False] * (size - 1)
+                blank = batch.video.new_zeros(1, self.config.num_frames, 3, side, side)
+                embeds = embeds + _idle(self.visual_tokens(replace(batch, video=blank, has_video=one))[0])
         videos = iter(video_VND)
         shown = [next(videos) if there else None for there in batch.has_video or [True] * size]
         labels = torch.full_like(batch.input_ids, IGNORE) if batch.labels is None else batch.labels
-        embeds = self.language.embed(batch.input_ids)
         real = batch.attention_mask.bool()
         return [
             splice(ids[keep], embed[keep], label[keep], video, region, self.tokens.region)
@@ -132,29 +153,45 @@ class UFVideo(nn.Module):
         packed = Packed.of(self.rows(batch))
         hidden, target = self.language.hidden(packed), packed.next_labels
         bears_loss = target != IGNORE
+        answer_logits = self.language.logits(hidden[bears_loss])
+        segs, spare = self._seg_embeddings(packed, hidden)
+        masks, idle = self._masks(batch, segs, spare)
         return ModelOutput(
             lengths=packed.lengths,
             labels=packed.labels,
             next_labels=target,
             hidden=hidden,
-            answer_logits=self.language.logits(hidden[bears_loss]),
+            answer_logits=answer_logits if idle is None else answer_logits + idle,
             answer_targets=target[bears_loss],
-            mask_logits=self._masks(batch, self._seg_embeddings(packed, hidden)),
+            mask_logits=masks,
         )
 
-    def _seg_embeddings(self, packed: Packed, hidden_SD: Tensor) -> list[Tensor]:
-        """Per sample [O, 256]: the head's view of the states that PREDICT a [SEG], one position before it."""
-        predicts = packed.next_labels == self.tokens.seg
-        embeddings = self.segmentation.head(hidden_SD[predicts])
-        return list(embeddings.split([int(part.sum()) for part in predicts.split(packed.lengths)]))
+    def _seg_embeddings(self, packed: Packed, hidden_SD: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Per sample [O, 256]: the head's view of the states that PREDICT a [SEG], one position before it.
 
-    def _masks(self, batch: Batch, segs: list[Tensor]) -> list[Tensor | None]:
+        And one embedding [1, 256] that stands in where there are none, if every pass has to have one.
+        """
+        predicts = packed.next_labels == self.tokens.seg
+        counts = [int(part.sum()) for part in predicts.split(packed.lengths)]
+        spare = self.alike and not any(counts)
+        embeddings = self.segmentation.head(hidden_SD[:1] if spare else hidden_SD[predicts])
+        found = sum(counts)
+        return list(embeddings[:found].split(counts)), embeddings[found:]
+
+    def _masks(
+        self, batch: Batch, segs: list[Tensor], spare_1D: Tensor
+    ) -> tuple[list[Tensor | None], Tensor | None]:
+        """Per sample its mask logits; and the zero of a pass without any that runs SAM 2 all the same."""
         frames = batch.sam_frames or [None] * batch.size
         truths = batch.gt_masks or [None] * batch.size
         wanted = list(_pairs(frames, truths, segs))
         if not wanted:
-            side = self.config.sam2.image_size
-            return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames]
+            side, idle = self.config.sam2.image_size, None
+            if self.alike:
+                blank = self.segmentation.encode(spare_1D.new_zeros(1, 3, side, side))
+                first = torch.zeros(1, dtype=torch.long, device=spare_1D.device)
+                idle = _idle(self.segmentation.decode_pairs(blank, first, spare_1D))
+            return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames], idle
         # One encoder pass and one decoder pass for the whole micro-batch, over its (object, frame) pairs.
         shown = [frames[i] for i in wanted]
         features = self.segmentation.encode(torch.cat([f for f in shown if f is not None]))
@@ -178,7 +215,7 @@ class UFVideo(nn.Module):
             elif truth is not None:
                 made = to_size(made, *truth.shape[-2:])
             out.append(made)
-        return out
+        return out, None
 
     @torch.no_grad()
     def generate(
@@ -218,6 +255,11 @@ class UFVideo(nn.Module):
             for part in frames_F3SS.split(chunk_frames)
         ]
         return torch.cat(chunks, 1) if chunks else frames_F3SS.new_zeros(len(seg_OD), 0, height, width)
+
+
+def _idle(x: Tensor) -> Tensor:
+    """Zero, but with a graph: whatever made ``x`` gets gradients of zero."""
+    return x.sum() * 0.0
 
 
 def _pairs(frames: list[Tensor | None], truths: list[Tensor | None], segs: list[Tensor]) -> Iterator[int]:

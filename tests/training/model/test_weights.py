@@ -9,14 +9,16 @@ from pipeline.config.model import ModelConfig, model_config, published_7b
 from pipeline.config.training import Part
 from pipeline.errors import UserError
 from training.model.build import build_model
-from training.model.names import from_published, to_published
+from training.model.names import PARTS, from_published, locate, to_published
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.vocabulary import NewRows, RowCount
 from training.model.weights import (
     load_model,
     load_published,
     own_state,
     published_shapes,
+    published_state,
     save_model,
 )
 
@@ -34,11 +36,7 @@ def test_all_names_and_shapes_of_the_published_7b_model_map_both_ways(golden):
 
 
 def _published(model: UFVideo) -> dict[str, torch.Tensor]:
-    out: dict[str, torch.Tensor] = {}
-    for name, tensor in own_state(model).items():
-        names = to_published(name)
-        out.update(zip(names, tensor.split(1) if len(names) > 1 else [tensor], strict=True))
-    return {name: tensor.clone() for name, tensor in out.items()}
+    return {name: tensor.clone() for name, tensor in published_state(model).items()}
 
 
 def test_published_weights_arrive_whole(toy: UFVideo, toy_config: ModelConfig):
@@ -87,17 +85,63 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
         load_published(other, {}, part=Part.VISION)
 
 
-def test_a_larger_vocabulary_keeps_its_new_rows(toy: UFVideo):
+def test_a_larger_vocabulary_is_fitted_where_it_is_asked_for(toy: UFVideo):
     larger = build_model(
         model_config("toy", {"language": {"vocab_size": 70}, "num_frames": 2}), toy.tokens, seed=6
     )
-    new = own_state(larger)["language.lm.lm_head.weight"][60:].clone()
     with pytest.raises(UserError, match="2 shapes differ"):
         load_published(larger, _published(toy))
-    load_published(larger, _published(toy), resize_vocabulary=True)
-    head = own_state(larger)["language.lm.lm_head.weight"]
-    assert torch.equal(head[:60], own_state(toy)["language.lm.lm_head.weight"])
-    assert torch.equal(head[60:], new)
+    loaded = load_published(larger, _published(toy), new_rows=NewRows())
+    head, theirs = (own_state(m)["language.lm.lm_head.weight"] for m in (larger, toy))
+    assert torch.equal(head[:60], theirs)
+    assert torch.allclose(head[60:], theirs.mean(0).expand(10, -1), atol=1e-6)
+    assert loaded.rows == RowCount(new=10, old=60, left_out=0)
+
+
+def _meta_layout(golden) -> tuple[UFVideo, dict[str, torch.Tensor]]:
+    """The 7B model and every tensor of its published layout, without memory."""
+    lines = (golden / "ufvideo-7b-parameters.tsv").read_text().splitlines()
+    with torch.device("meta"):
+        model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0))
+        stored = {
+            name: torch.empty(*map(int, shape.split("x")))
+            for name, shape in (line.split("\t") for line in lines)
+        }
+    return model, stored
+
+
+def test_the_whole_7b_layout_loads(golden):
+    """Fails if one name of the 1,808 finds no place, one shape differs, or either goes unnoticed."""
+    model, stored = _meta_layout(golden)
+    loaded = load_published(model, stored)
+    assert sum(loaded.tensors.values()) == 1808
+    assert set(loaded.tensors) == set(PARTS)
+    lost = stored.pop("model.layers.17.mlp.up_proj.weight")
+    with pytest.raises(UserError, match=r"1 names missing, such as model.layers.17.mlp.up_proj.weight\."):
+        load_published(model, stored)
+    stored["model.layers.17.mlp.up_proj.weight"] = lost[:-1]
+    with pytest.raises(UserError, match=r"1 shapes differ, such as model.layers.17.*18943x3584.*18944x3584"):
+        load_published(model, stored)
+    stored["model.layers.28.mlp.up_proj.weight"] = stored["model.layers.17.mlp.up_proj.weight"] = lost
+    with pytest.raises(UserError, match=r"1 names left over, such as model\.layers\.28"):
+        load_published(model, stored)
+
+
+def test_each_part_of_the_7b_layout_loads_alone(golden):
+    """Fails if a part takes, misses or refuses names of another."""
+    model, stored = _meta_layout(golden)
+    total = sum(load_published(model, stored, part=part).tensors[part] for part in PARTS)
+    assert total == 1808
+    # What a public Qwen2 checkpoint holds is the language part, and nothing else.
+    qwen2 = {n: t for n, t in stored.items() if locate(n, PARTS)[0] is Part.LANGUAGE}
+    assert len(qwen2) == 28 * 12 + 3
+    load_published(model, qwen2, part=Part.LANGUAGE)
+
+
+def test_tables_that_are_computed_here_are_no_weights(toy: UFVideo, toy_config: ModelConfig):
+    weights = _published(toy)
+    weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(3)
+    load_published(build_model(toy_config, toy.tokens, seed=6), weights)
 
 
 def test_saved_model_comes_back_the_same(toy: UFVideo, toy_config: ModelConfig, text_batch, tmp_path):

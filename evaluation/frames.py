@@ -1,0 +1,63 @@
+"""The frames of one video as a model looks at them, decoded on the way: few are in memory at full size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import video as videos
+from pipeline.footage import Footage, VideoFootage
+from pipeline.schema.sample import Sample
+from training.model.processor import View, resize
+
+AT_ONCE = 8  # of a video, or of masks: at full size they are large
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A FrameProvider for one video. It decodes on demand and keeps nothing: each is looked at once."""
+
+    footage: Footage
+    sides: Mapping[View, int]
+
+    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+        """Resized frames by view and index. Raises VideoError, IndexError or UserError."""
+        asked = {view: frozenset(indices) for view, indices in wanted.items()}
+        out: dict[View, dict[int, np.ndarray]] = {view: {} for view in wanted}
+        for index, picture in pictures(self.footage, sorted(frozenset().union(*asked.values()))):
+            for view in asked:
+                if index in asked[view]:
+                    out[view][index] = resize(picture, self.sides[view], view)
+        return out
+
+    def each(self, view: View, indices: Sequence[int]) -> Iterator[np.ndarray]:
+        """Resized frames of one view at ``indices``, which rise. Raises as ``get`` does."""
+        for _, picture in pictures(self.footage, indices):
+            yield resize(picture, self.sides[view], view)
+
+
+def pictures(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    """Frames at ``indices``, which rise strictly, with their index: RGB uint8 [H, W, 3].
+
+    Raises VideoError, IndexError or UserError, some of it only when the frame comes that is at fault.
+    """
+    size: tuple[int, ...] | None = None
+    for index, picture in _decoded(footage, indices):
+        size = size or picture.shape
+        if picture.shape != size:
+            raise videos.VideoError(
+                f"{footage.place}: frame {index} is {picture.shape[:2]}, others are {size[:2]}"
+            )
+        yield index, picture
+
+
+def _decoded(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+    if isinstance(footage, VideoFootage):  # one reader for all frames, not one for each part of them
+        ref = footage.video
+        yield from videos.stream(footage.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+        return
+    for at in range(0, len(indices), AT_ONCE):
+        part = indices[at : at + AT_ONCE]
+        yield from zip(part, footage.decode(part), strict=True)

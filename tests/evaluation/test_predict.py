@@ -1,0 +1,281 @@
+"""A question to a checkpoint, with real clips and real (random) weights: the answer and its folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from speaking import SAYS, TEXT, predictor, record, write_speaking
+from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH, write_dataset
+
+from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
+from evaluation.asking.clip import Clip, open_clip
+from evaluation.predictor import Request
+from pipeline.artifact import commit
+from pipeline.config.evaluation import SegState
+from pipeline.errors import UserError
+from pipeline.schema import masks as codec
+from pipeline.schema.sample import Role, Sample, Task, Turn
+from pipeline.storage import Location
+from pipeline.video import decode, probe
+
+QUESTION = "Where is the square?"
+REPO = Path(__file__).resolve().parents[2]
+
+
+def asked_of(clip: Clip) -> Sample:
+    turns = (Turn(role=Role.USER, text=QUESTION),)
+    return Sample(key="bench/1", dataset="bench", task=Task.SEGMENT, video=clip.ref, turns=turns)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """clip.mp4 with a red square, and checkpoint/, which answers QUESTION about it with a mask and a span."""
+    root = tmp_path_factory.mktemp("ask")
+    write_dataset(root)
+    shutil.move(root / "media" / "good.mp4", root / "clip.mp4")
+    clip = open_clip(root / "clip.mp4")
+    write_speaking(root / "checkpoint", asked_of(clip), clip.footage)
+    return root
+
+
+@pytest.fixture(scope="module")
+def model(home: Path) -> Checkpoint:
+    return load_checkpoint(home / "checkpoint", device="cpu", max_new_tokens=8)
+
+
+@pytest.fixture(scope="module")
+def answer(home: Path, model: Checkpoint) -> Answer:
+    return model.ask(home / "clip.mp4", QUESTION)
+
+
+def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
+    """Catches a question that takes another way than a benchmark's sample (other frames, size or prompt)."""
+    clip = open_clip(home / "clip.mp4")
+    sample = asked_of(clip)
+    (scored,) = predictor(home / "checkpoint", clip.footage).predict(
+        [Request(sample=sample, turns=sample.turns)]
+    )
+    assert (answer.text, answer.ended, answer.notes) == (TEXT, True, ())
+    assert (answer.text, answer.spans, answer.masks) == (scored.text, scored.spans, scored.masks)
+    (track,) = answer.masks
+    assert (track.height, track.width, track.frames) == (HEIGHT, WIDTH, tuple(range(FRAMES)))
+    (span,) = answer.spans
+    duration = FRAMES / FPS
+    assert (span.start_s, span.end_s) == pytest.approx((10 * duration / 99, 60 * duration / 99))
+
+
+def test_fewer_frames_are_evenly_spread_and_masked_alike(
+    home: Path, model: Checkpoint, answer: Answer
+) -> None:
+    """Catches masks that are handed to the wrong frames."""
+    few = model.ask(home / "clip.mp4", QUESTION, frames=4)
+    (track,), (full,) = few.masks, answer.masks
+    assert track.frames == (0, 5, 10, 15)
+    assert track.counts == tuple(full.counts[f] for f in track.frames)
+    assert few.asked.identity != answer.asked.identity
+
+
+def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:
+    """Catches an answer that ends at the limit in silence, and a [SEG] that silently loses its mask."""
+    short = load_checkpoint(home / "checkpoint", max_new_tokens=2, seg_state="published", device="cpu")
+    made = short.ask(home / "clip.mp4", QUESTION)
+    assert made.text == SAYS[0] + SAYS[1]
+    assert made.masks == ()
+    cut, unread, missing = made.notes
+    assert "cut off after 2 tokens" in cut
+    assert "one time only" in unread
+    assert "1 of 1 [SEG] got no mask" in missing
+
+
+def test_saved_files_agree_with_the_answer(home: Path, answer: Answer, tmp_path: Path) -> None:
+    """Catches masks that are written for other frames than they are of, and an overlay that runs too fast."""
+    saved = answer.save(tmp_path / "out")
+    assert saved.files == ("masks/object-1", "overlay.mp4", "answer.json")
+    assert not saved.replaced
+    found = json.loads((tmp_path / "out" / "answer.json").read_text())
+    assert (found["question"], found["answer"]) == (QUESTION, TEXT)
+    assert found["spans"] == [{"start_s": answer.spans[0].start_s, "end_s": answer.spans[0].end_s}]
+    assert found["made_by"]["digest"] == "d" * 64
+    assert found["versions"]["torch"]
+    (track,) = answer.masks
+    pngs = sorted((tmp_path / "out" / "masks" / "object-1").iterdir())
+    assert [p.name for p in pngs] == [f"{f:05d}.png" for f in range(FRAMES)]
+    areas = set()
+    for frame, png in enumerate(pngs):
+        mask = np.asarray(Image.open(png))
+        rle = found["masks"][0]["masks"][str(frame)]
+        assert rle == {"size": [HEIGHT, WIDTH], "counts": track.counts[frame]}
+        np.testing.assert_array_equal(mask, codec.decode(rle["counts"], *rle["size"]))
+        areas.add(int(mask.sum()))
+    assert len(areas) > 1, "masks that are all the same would prove nothing"
+    info = probe(tmp_path / "out" / "overlay.mp4")
+    assert (info.num_frames, info.height, info.width) == (FRAMES, HEIGHT, WIDTH)
+    assert info.duration_s == pytest.approx(FRAMES / FPS, abs=1e-3)
+
+
+def test_an_overlay_of_few_frames_lasts_as_long_as_the_video(
+    home: Path, model: Checkpoint, tmp_path: Path
+) -> None:
+    """Catches an overlay that plays the chosen frames at the video's rate."""
+    model.ask(home / "clip.mp4", QUESTION, frames=3).save(tmp_path / "out")
+    info = probe(tmp_path / "out" / "overlay.mp4")
+    assert info.num_frames == 3
+    assert info.duration_s == pytest.approx(FRAMES / FPS, abs=1e-3)
+    assert info.frame_starts_s == pytest.approx((0, 8 / FPS, 15 / FPS), abs=1e-3)
+
+
+def test_a_folder_of_odd_frames(home: Path, model: Checkpoint, tmp_path: Path) -> None:
+    """Catches a crash of the encoder at an odd size; masks stay at the frames' own."""
+    (tmp_path / "clip").mkdir()
+    for index, picture in enumerate(decode(home / "clip.mp4", range(5))):
+        Image.fromarray(picture[:45, :63]).save(tmp_path / "clip" / f"{index}.png")
+    made = model.ask(tmp_path / "clip", "What is <region>?", regions=[Box("0.5s", 10, 10, 40, 40)])
+    assert made.asked.tracks[0].frames == (1,), "three frames a second"
+    made = replace(made, masks=made.asked.tracks)
+    made.save(tmp_path / "out")
+    info = probe(tmp_path / "out" / "overlay.mp4")
+    assert (info.num_frames, info.height, info.width) == (5, 46, 64)
+    assert info.duration_s == pytest.approx(5 / 3, abs=1e-3)
+    with Image.open(tmp_path / "out" / "masks" / "object-1" / "00001.png") as mask:
+        assert mask.size == (63, 45)
+
+
+def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, answer: Answer, tmp_path: Path):
+    """Catches a save that replaces whatever it finds, and one that leaves its scratch files."""
+    out = tmp_path / "out"
+    answer.save(out)
+    before = (out / "answer.json").read_bytes()
+    with pytest.raises(UserError, match="another question"):
+        model.ask(home / "clip.mp4", "What is it?").save(out)
+    with pytest.raises(UserError, match="another question"):
+        model.ask(home / "clip.mp4", QUESTION, frames=2).save(out)
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(UserError, match="something else"):
+        answer.save(tmp_path / "notes")
+    assert answer.save(out).replaced
+    assert (out / "answer.json").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "out"]
+
+
+def test_all_of_it_on_s3(
+    home: Path, answer: Answer, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a local path where a place on S3 may stand."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    Location.parse(f"{s3_bucket}/stage2").put_dir(home / "checkpoint")
+    Location.parse(f"{s3_bucket}/clip.mp4").put_file(home / "clip.mp4")
+    far = load_checkpoint(f"{s3_bucket}/stage2", device="cpu", max_new_tokens=8)
+    made = far.ask(f"{s3_bucket}/clip.mp4", QUESTION)
+    assert (made.text, made.masks, made.asked.identity) == (answer.text, answer.masks, answer.asked.identity)
+    assert not made.save(f"{s3_bucket}/out").replaced
+    assert made.save(f"{s3_bucket}/out").replaced
+    found = json.loads(Location.parse(f"{s3_bucket}/out/answer.json").read_bytes())
+    assert found["video"]["uri"] == f"{s3_bucket}/clip.mp4"
+
+
+def test_a_text_answer_has_no_overlay(answer: Answer, tmp_path: Path) -> None:
+    """Catches an overlay with nothing on it."""
+    plain = replace(answer, masks=(), spans=(), text="It is red.")
+    assert plain.save(tmp_path / "out").files == ("answer.json",)
+
+
+@pytest.mark.parametrize(
+    ("video", "question", "regions", "said"),
+    [
+        ("gone.mp4", QUESTION, [], "does not exist"),
+        ("torn.mp4", QUESTION, [], "cannot be read"),
+        ("clip.mp4", " ", [], "is empty"),
+        ("clip.mp4", "What is it?", [Point(0, 5, 5)], 'such as "What is it <region>?"'),
+        ("clip.mp4", "What is <region>?", [], "but no regions are given"),
+        ("clip.mp4", "Is <region> near <region>?", [Point(0, 5, 5)], "names 2 <region>, but 1 region is"),
+        ("clip.mp4", "<|im_end|>", [], "control token"),
+    ],
+)
+def test_what_cannot_be_asked(
+    home: Path, model: Checkpoint, tmp_path: Path, video: str, question: str, regions: list, said: str
+) -> None:
+    """Catches a crash, or a guess, where the user has made a mistake."""
+    (home / "torn.mp4").write_bytes((home / "clip.mp4").read_bytes()[:700])
+    with pytest.raises(UserError) as caught:
+        model.ask(home / video, question, regions=regions)
+    assert said in str(caught.value)
+    assert str(caught.value).count(str(home)) <= 1
+
+
+def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
+    """Catches a half-made checkpoint that is used, and a folder above one that is guessed at."""
+    shutil.copytree(home / "checkpoint", tmp_path / "stage1" / "abc")
+    with pytest.raises(UserError, match=r"Give .*stage1/abc\."):
+        load_checkpoint(tmp_path / "stage1")
+    (tmp_path / "stage1" / "abc" / "record.json").unlink()
+    with pytest.raises(UserError, match="no finished checkpoint"):
+        load_checkpoint(tmp_path / "stage1" / "abc")
+    commit(Location.parse(tmp_path / "data"), record("prepare"))
+    with pytest.raises(UserError, match="kind prepare, which holds no model"):
+        load_checkpoint(tmp_path / "data")
+    with pytest.raises(UserError, match="Choose auto, cpu or cuda"):
+        load_checkpoint(home / "checkpoint", device="tpu")
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        timeout=120,
+    )
+
+
+def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
+    """Catches progress or warnings in the printed answer, and files elsewhere than it says."""
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    done = command(*words, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text, _, span, mask, files = done.stdout.splitlines()
+    assert text == TEXT
+    assert span == "span 1: 0.20 s to 1.21 s"
+    seen, share = answer.shown(answer.masks[0])
+    assert mask.startswith(f"object 1: shows on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
+    (folder,) = (tmp_path / "predictions").iterdir()
+    assert folder.name.startswith("clip-")
+    assert files == f"{folder}: overlay.mp4, answer.json"
+    assert json.loads((folder / "answer.json").read_text())["identity"] == answer.asked.identity
+    told = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert set(told) == {"load", "answer", "overlay"}
+
+
+def test_the_command_refuses_in_one_paragraph(home: Path, tmp_path: Path) -> None:
+    """Catches a traceback, another exit code, and anything half-written."""
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
+    done = command(*words, "--box", "0.5s:10,10,70,40", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_importing_the_api_is_light() -> None:
+    """Catches torch at ``import evaluation``."""
+    code = "import sys, evaluation; evaluation.Box(0, 1, 2, 3, 4); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=60)
+    assert done.stdout == "False\n", done.stderr
+
+
+def test_seg_state_is_one_of_the_plan_language(home: Path) -> None:
+    """Catches a state that is not told apart from the default."""
+    with pytest.raises(UserError, match="Choose predicting or published"):
+        load_checkpoint(home / "checkpoint", seg_state="other")
+    assert load_checkpoint(home / "checkpoint").made_by.seg_state is SegState.PREDICTING

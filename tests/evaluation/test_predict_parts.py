@@ -1,0 +1,254 @@
+"""Regions as masks, the overlay's drawing, frames that stream, and which [SEG] state evaluation takes."""
+
+from __future__ import annotations
+
+import tracemalloc
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from speaking import SAYS, TEXT, write_speaking
+from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
+
+from evaluation.asking.overlay import OBJECT_COLOURS, SPAN_COLOUR, painted
+from evaluation.asking.pointing import region_track
+from evaluation.asking.question import frames_to_segment
+from evaluation.frames import Frames, pictures
+from evaluation.prediction import PredictionStore
+from evaluation.work import Chunk
+from evaluation.worker import Setup, Worker, footage
+from pipeline.config.evaluation import SegState
+from pipeline.errors import UserError
+from pipeline.footage import VideoFootage
+from pipeline.page.pictures import Colour
+from pipeline.regions import Box, MaskFile, Point, Region
+from pipeline.schema import masks as codec
+from pipeline.schema import temporal
+from pipeline.schema.frame_times import FrameTimes
+from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from pipeline.video import VideoError
+from training.model.processor import View, decode_views
+from training.model.regions import on_grid
+
+VIDEO = VideoRef(path="clip.mp4", num_frames=20, fps=10, duration_s=2.0, height=100, width=180)
+GRID = 27
+
+
+def mask_of(region: Region, video: VideoRef = VIDEO, grid: int = GRID) -> np.ndarray:
+    track = region_track(region, video, grid)
+    return codec.decode(track.counts[0], track.height, track.width)
+
+
+def test_a_box_covers_the_pixels_between_its_edges() -> None:
+    """Catches x and y that are swapped, and an edge that is off by one."""
+    expected = np.zeros((100, 180), np.uint8)
+    expected[20:50, 30:90] = 1
+    np.testing.assert_array_equal(mask_of(Box(3, 30, 20, 90, 50)), expected)
+    np.testing.assert_array_equal(mask_of(Box(3, 0, 0, 180, 100)), np.ones((100, 180), np.uint8))
+
+
+def test_a_frame_may_be_a_number_or_a_time() -> None:
+    """Catches seconds that are taken for frames."""
+    assert region_track(Point(7, 50, 50), VIDEO, GRID).frames == (7,)
+    assert region_track(Point("0.75s", 50, 50), VIDEO, GRID).frames == (7,)
+    uneven = replace(VIDEO, num_frames=3, frame_starts_s=(0.0, 0.1, 1.5))
+    assert region_track(Point("1.2 s", 50, 50), uneven, GRID).frames == (1,)
+
+
+@pytest.mark.parametrize("grid", [4, 14, 27])
+@pytest.mark.parametrize("size", [(100, 180), (1080, 1920), (720, 405)])
+def test_a_point_is_never_too_small_for_the_model(grid: int, size: tuple[int, int]) -> None:
+    """Catches a smaller radius: wherever the point lies, its disc has to cover a patch."""
+    video = replace(VIDEO, height=size[0], width=size[1])
+    rng = np.random.default_rng(0)
+    spots = [(0, 0), (size[1] - 1, size[0] - 1), *rng.integers(0, (size[1], size[0]), (8, 2)).tolist()]
+    spots += [(size[1] / grid, size[0] / grid)]  # where four patches meet
+    for x, y in spots:
+        mask = mask_of(Point(0, x, y), video, grid)
+        assert on_grid(torch.from_numpy(mask)[None], grid).any()
+        radius = np.hypot(*size) / (2 * grid) + 1
+        rows, columns = np.nonzero(mask)
+        assert np.hypot(rows - y, columns - x).max() <= radius
+
+
+def test_mask_files_of_every_kind(tmp_path: Path) -> None:
+    """Catches an alpha channel or a palette that is taken for the mask itself."""
+    inside = np.zeros((100, 180), bool)
+    inside[40:90, 20:70] = True
+    colour = np.zeros((100, 180, 3), np.uint8)
+    colour[inside] = (200, 0, 0)
+    opaque = np.dstack([colour, np.full((100, 180), 255, np.uint8)])
+    palette = Image.fromarray(inside.astype(np.uint8), mode="P")
+    palette.putpalette([0, 0, 0, 0, 0, 0])  # two blacks, as label images have any colours
+    made = {
+        "bit": Image.fromarray(inside),
+        "grey": Image.fromarray(inside.astype(np.uint8) * 255),
+        "colour": Image.fromarray(colour),
+        "opaque": Image.fromarray(opaque),
+        "palette": palette,
+    }
+    for name, image in made.items():
+        image.save(tmp_path / f"{name}.png")
+        found = mask_of(MaskFile(0, str(tmp_path / f"{name}.png")))
+        np.testing.assert_array_equal(found, inside.astype(np.uint8), err_msg=name)
+    made["grey"].resize((90, 50)).save(tmp_path / "small.png")
+    Image.new("L", (180, 100)).save(tmp_path / "black.png")
+    (tmp_path / "text.png").write_text("no image")
+    for name, said in (
+        ("small", "is 90x50, the video 180x100"),
+        ("black", "is empty"),
+        ("text", "no readable image"),
+        ("gone", "does not exist"),
+    ):
+        with pytest.raises(UserError, match=said):
+            mask_of(MaskFile(0, str(tmp_path / f"{name}.png")))
+
+
+@pytest.mark.parametrize(
+    ("region", "said"),
+    [
+        (Box(0, -1, 0, 10, 10), "reaches out of the frame, which is 180x100"),
+        (Box(0, 100, 0, 181, 10), "reaches out"),
+        (Point(0, 180, 0), "reaches out"),
+        (Point(20, 5, 5), "Choose a frame from 0 to 19"),
+        (Point("2.5s", 5, 5), "behind the end of a video of 20 frames and 2.00 s"),
+        (Box(0, 1, 1, 2, 2), "covers none of the 27 x 27 patches"),
+    ],
+)
+def test_regions_that_the_model_cannot_see(region: Region, said: str) -> None:
+    """Catches clamping, and a region from which the model would be given nothing but zeros."""
+    with pytest.raises(UserError, match=said):
+        mask_of(region)
+
+
+def test_frames_to_segment() -> None:
+    """Catches a default that grows with the video, and regions whose frames are left out."""
+    assert frames_to_segment(300, None, ()) == tuple(range(300))
+    many = frames_to_segment(9000, None, ())
+    assert (len(many), many[0], many[-1]) == (300, 0, 8999)
+    assert frames_to_segment(9000, "all", ()) == tuple(range(9000))
+    track = region_track(Point(7, 50, 50), VIDEO, GRID)
+    assert frames_to_segment(20, 2, (track,)) == (0, 7, 19)
+    for wrong in (0, "some"):
+        with pytest.raises(UserError, match="no number of frames"):
+            frames_to_segment(20, wrong, ())
+
+
+def square(top: int, left: int, side: int) -> MaskTrack:
+    mask = np.zeros((100, 180), np.uint8)
+    mask[top : top + side, left : left + side] = 1
+    return MaskTrack(height=100, width=180, frames=(3,), counts=(codec.encode(mask),))
+
+
+def test_the_overlay_colours_objects_and_nothing_else() -> None:
+    """Catches two objects of one colour, and paint on a frame that was not segmented."""
+    grey = np.full((100, 180, 3), 100, np.uint8)
+    times = FrameTimes.even(20, 2.0)
+    drawn = painted(grey, 3, times, [square(10, 10, 20), square(50, 100, 30)], [], [])
+
+    def blend(colour: Colour) -> list[int]:
+        return [int(0.55 * 100 + 0.45 * c) for c in colour]
+
+    assert drawn[20, 20].tolist() == blend(OBJECT_COLOURS[0])
+    assert drawn[60, 120].tolist() == blend(OBJECT_COLOURS[1])
+    assert drawn[10, 15].tolist() == list(OBJECT_COLOURS[0]), "the outline is not blended"
+    assert (drawn != 100).any(-1).sum() == 20 * 20 + 30 * 30
+    np.testing.assert_array_equal(painted(grey, 4, times, [square(10, 10, 20)], [], []), grey)
+    assert (grey == 100).all(), "the decoded frame is left alone"
+
+
+def test_the_overlay_marks_a_span_while_it_lasts() -> None:
+    """Catches a border on all frames or on those next to the span."""
+    grey = np.full((100, 180, 3), 100, np.uint8)
+    times, span = FrameTimes.even(20, 2.0), temporal.span(0.5, 1.0, 2.0)
+    marked = [
+        k for k in range(20) if painted(grey, k, times, [], [], [span])[0, 90].tolist() == list(SPAN_COLOUR)
+    ]
+    assert marked == [5, 6, 7, 8, 9]
+
+
+# ---------------------------------------------------------------------------------------------- streaming
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> VideoFootage:
+    """60 frames of 480 x 640: 55 MB when all are decoded."""
+    folder = tmp_path_factory.mktemp("large")
+    picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
+    names = tuple(f"{k:02d}.jpg" for k in range(60))
+    for k, name in enumerate(names):
+        Image.fromarray(np.roll(picture, 10 * k, 1)).save(folder / name)
+    ref = VideoRef(path="x", frames=names, num_frames=60, fps=3, duration_s=20, height=480, width=640)
+    return VideoFootage(folder, ref)
+
+
+def test_frames_stream(large: VideoFootage) -> None:
+    """Catches a video that is decoded at full size as a whole, and pixels other than training's."""
+    sides = {View.VISION: 56, View.SAM: 64}
+    wanted = {View.VISION: [0, 30, 30, 59], View.SAM: list(range(60))}
+    turns = (Turn(role=Role.USER, text="x"),)
+    sample = Sample(key="a/1", dataset="a", task=Task.QA, video=large.video, turns=turns)
+    frames = Frames(large, sides)
+    tracemalloc.start()
+    found = frames.get(sample, wanted)
+    each = list(frames.each(View.SAM, range(60)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6, "two frames, and all of them resized"
+    expected = decode_views(large, wanted, sides)
+    assert {view: sorted(found[view]) for view in found} == {
+        View.VISION: [0, 30, 59],
+        View.SAM: list(range(60)),
+    }
+    for view, at in expected.items():
+        for index, picture in at.items():
+            np.testing.assert_array_equal(found[view][index], picture)
+    np.testing.assert_array_equal(np.stack(each), np.stack([expected[View.SAM][i] for i in range(60)]))
+
+
+def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
+    """Catches a frame in the middle that is silently stretched."""
+    for k, size in enumerate([(64, 48), (64, 48), (32, 24)]):
+        Image.new("RGB", size).save(tmp_path / f"{k}.png")
+    ref = VideoRef(path="x", frames=("0.png", "1.png", "2.png"), num_frames=3, fps=3, duration_s=1)
+    with pytest.raises(VideoError, match=r"frame 2 is \(24, 32\), others are \(48, 64\)"):
+        list(pictures(VideoFootage(tmp_path, ref), [0, 1, 2]))
+
+
+# ---------------------------------------------------------------------------------------------- [SEG] state
+
+
+def test_evaluation_takes_the_seg_state_of_its_plan(tmp_path: Path) -> None:
+    """Catches a plan's seg_state that does not reach the model: published, this answer has none."""
+    source = "bench/mevis"
+    data = write_dataset(tmp_path)
+    reader = ShardReader(data)
+    sample = reader.sample(source, 0)
+    turns = (Turn(role=Role.USER, text="Please segment the red square in this image."),)
+    write_speaking(tmp_path / "checkpoint", sample, footage(reader, sample), turns)
+    config = make_plan(tmp_path).evaluation
+    assert config is not None
+    masks = {}
+    for state in SegState:
+        setup = Setup(
+            config=config.model_copy(update={"seg_state": state}),
+            checkpoint=Location.parse(tmp_path / "checkpoint"),
+            checkpoint_digest="d",
+            dataset=data,
+            store=PredictionStore(Location.parse(tmp_path / state), "stamp"),
+            seed=1,
+        )
+        chunk = Chunk(source=source, number=0, rows=(0,), keys=(sample.key,))
+        Worker(setup).predict(chunk)
+        (made,) = setup.store.read(source, 0)
+        assert made.text == TEXT
+        assert made.text.startswith(SAYS[0])
+        masks[state] = made.masks
+    (track,) = masks[SegState.PREDICTING]
+    assert (track.height, track.width) == (HEIGHT, WIDTH)
+    assert masks[SegState.PUBLISHED] == ()

@@ -1,0 +1,136 @@
+"""The words of ``ufvideo predict``: read here, refused here where the text itself is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipeline import predict
+from pipeline.config.evaluation import SegState
+from pipeline.errors import UserError
+from pipeline.regions import Box, MaskFile, Point, parse_region, seconds_of
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def parsed(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    options = parser.parse_args(["checkpoint", "clip.mp4", "What is <region>?", *words])
+    predict.check(options)
+    return options
+
+
+def test_regions_keep_their_order():
+    """Catches boxes that are put in front of points: the k-th region belongs to the k-th <region>."""
+    options = parsed(
+        "--point", "12:5,6.5", "--box", "3.5s:1,2,30,40", "--mask", "0:a:b.png", "--point", "1:2,3"
+    )
+    assert options.regions == (
+        Point(12, 5, 6.5),
+        Box("3.5s", 1, 2, 30, 40),
+        MaskFile(0, "a:b.png"),
+        Point(1, 2, 3),
+    )
+
+
+def test_defaults_and_choices_are_those_of_the_plan_language():
+    """Catches a [SEG] state that the plan language has and the command has not."""
+    options = parsed()
+    assert (options.regions, options.frames, options.out) == ((), None, None)
+    assert tuple(SegState) == predict.SEG_STATES
+    assert options.seg_state == SegState.PREDICTING
+    assert parsed("--frames", "all").frames == "all"
+    assert parsed("--frames", "12").frames == 12
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--box", "12:1,2,3"), "is not a frame and 4 numbers"),
+        (("--box", "12:1,2,3,4,5"), "is not a frame and 4 numbers"),
+        (("--box", "1,2,3,4"), "is not a frame and 4 numbers"),
+        (("--box", "12:30,2,3,40"), "has no area"),
+        (("--box", "12:a,b,c,d"), "is not a frame and 4 numbers"),
+        (("--point", "12:1"), "is not a frame and 2 numbers"),
+        (("--point", "12:nan,1"), "not finite"),
+        (("--point", "-3:1,1"), "neither a frame number nor a time"),
+        (("--point", "3.5:1,1"), "such as 12, or seconds with their unit, such as 3.5s"),
+        (("--mask", "ball.png"), "names no frame and file"),
+        (("--frames", "0"), "no number of frames"),
+        (("--frames", "some"), "no number of frames"),
+        (("--max-new-tokens", "0"), "leaves no answer"),
+    ],
+)
+def test_words_that_make_no_sense(words: tuple[str, str], said: str):
+    """Catches a number without a unit that is guessed to be seconds, and whatever reaches the model."""
+    words = (words[0] + "=" + words[1],) if words[1].startswith("-") else words
+    with pytest.raises(UserError, match=said):
+        parsed(*words)
+
+
+def test_times():
+    assert seconds_of("3.5s") == seconds_of(" 3.5 s ") == 3.5
+    assert seconds_of(".5s") == 0.5
+    assert seconds_of(12) is None
+    assert parse_region("point", "12s:1,2") == Point("12s", 1, 2)
+
+
+def ufvideo(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own, and nobody who would answer."""
+    code = (
+        "import sys, atexit\n"
+        "atexit.register(lambda: print('loaded', *[m for m in ('torch', 'numpy', 'pydantic') "
+        "if m in sys.modules], file=sys.stderr))\n"
+        "from pipeline import predict; predict.MODULE = 'nothing.that.starts'\n"
+        "from pipeline.cli import main\n"
+        f"sys.exit(main({list(words)!r}))\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        timeout=60,
+    )
+
+
+def test_help_is_light_and_says_what_a_point_is(tmp_path: Path):
+    """Catches a help that takes seconds because the model's code is loaded for it."""
+    done = ufvideo("predict", "--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stderr == "loaded\n"
+    assert "--box FRAME:X1,Y1,X2,Y2" in done.stdout
+    assert "1.9 %" in done.stdout
+
+
+def test_a_bad_region_is_refused_at_once(tmp_path: Path):
+    """Catches words that are only read by the process that loads the model."""
+    done = ufvideo(
+        "predict", "checkpoint", "clip.mp4", "What is <region>?", "--box", "x:1,2,3,4", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: box x:1,2,3,4: 'x' is neither a frame number nor a time.")
+    assert "torch" not in done.stderr
+
+
+def test_the_exit_code_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches a code that gets lost on the way, and words that are passed on differently."""
+    package = tmp_path / "asks"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "__main__.py").write_text(
+        "import sys; print(sys.argv[1:], flush=True); sys.exit(len(sys.argv))\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(predict, "MODULE", "asks")
+    words = ["checkpoint", "clip.mp4", "What is it?", "--frames", "3"]
+    parser = argparse.ArgumentParser()
+    predict.add_arguments(parser)
+    assert predict.predict(parser.parse_args(words), words) == 6

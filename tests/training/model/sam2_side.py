@@ -1,0 +1,110 @@
+"""What the sam2 package's own code makes of random weights; a process of its own that imports none of ours.
+
+``python sam2_side.py FOLDER SIDE SEED KEY=VALUE ...``, with the package on PYTHONPATH. The model is that of
+the package's configuration of hiera-large, with the given fields replaced. FOLDER receives ``weights.pt``, as
+SAM 2 publishes its checkpoints, and ``made.safetensors``: the inputs and what came of them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+FRAMES, OBJECTS = 3, 4
+_CONFIG = "configs/sam2/sam2_hiera_l.yaml"
+_DENSE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+
+
+class WithSeg(nn.Module):
+    """The package's prompt encoder, with an embedding behind its own sparse ones, as Sa2VA adds it."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.get_dense_pe = encoder, encoder.get_dense_pe
+        self.seg_BD = torch.zeros(0)
+
+    def forward(self, **prompts: object) -> tuple[Tensor, Tensor]:
+        """Sparse [B, n + 1, D] and dense embeddings."""
+        sparse, dense = self.encoder(**prompts)
+        return torch.cat([sparse, self.seg_BD[:, None]], 1), dense
+
+
+@torch.no_grad()
+def fill(model: nn.Module, random: torch.Generator) -> None:
+    """Random numbers everywhere: what the package leaves at zero would hide a name that is mapped wrongly."""
+    dense = {id(m.weight) for m in model.modules() if isinstance(m, _DENSE)}
+    for name, parameter in model.named_parameters():
+        x = torch.randn(parameter.shape, generator=random)
+        if id(parameter) in dense:
+            parameter.copy_(x / parameter[0].numel() ** 0.5)
+        elif parameter.ndim == 1:
+            parameter.copy_(0.1 * x + name.endswith("weight"))  # of norms, around one; biases around zero
+        else:
+            parameter.copy_(0.5 * x)
+
+
+@torch.no_grad()
+def made(model: Any, frames_F3SS: Tensor, seg_OD: Tensor) -> dict[str, Tensor]:
+    """Every frame as a first frame, once for each embedding, by the package's own step of a video."""
+    raw = model.image_encoder(frames_F3SS)["backbone_fpn"]
+    _, features, positions, sizes = model._prepare_backbone_features(model.forward_image(frames_F3SS))
+    masks, ious, frame = [], [], None
+    for seg in seg_OD:
+        model.sam_prompt_encoder.seg_BD = seg.expand(len(frames_F3SS), -1)
+        _, (_, _, iou, _, mask, _, _), _, frame = model._track_step(
+            frame_idx=0,
+            is_init_cond_frame=True,
+            current_vision_feats=features,
+            current_vision_pos_embeds=positions,
+            feat_sizes=sizes,
+            point_inputs=None,
+            mask_inputs=None,
+            output_dict={},
+            num_frames=1,
+            track_in_reverse=False,
+            prev_sam_mask_logits=None,
+        )
+        masks.append(mask[:, 0])
+        ious.append(iou)
+    assert frame is not None
+    return {
+        "fine": raw[0],
+        "middle": raw[1],
+        "coarse": raw[2],
+        "first_frame": frame,
+        "masks": torch.stack(masks),
+        "ious": torch.stack(ious),
+    }
+
+
+def main(folder: Path, side: int, seed: int, overrides: list[str]) -> None:
+    """Builds, fills, runs and writes."""
+    from sam2.build_sam import build_sam2
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model = build_sam2(
+        _CONFIG,
+        device="cpu",
+        hydra_overrides_extra=[f"++model.{change}" for change in (f"image_size={side}", *overrides)],
+        apply_postprocessing=False,
+    )
+    random = torch.Generator().manual_seed(seed)
+    fill(model, random)
+    torch.save({"model": model.state_dict()}, folder / "weights.pt")
+    # UFVideo does not ask SAM 2 whether the object is there at all.
+    model.pred_obj_scores = False
+    model.sam_prompt_encoder = WithSeg(model.sam_prompt_encoder)
+    frames = torch.randn(FRAMES, 3, side, side, generator=random)
+    seg = torch.randn(OBJECTS, model.hidden_dim, generator=random)
+    out = {"frames": frames, "seg": seg, **made(model, frames, seg)}
+    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "made.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

@@ -1,0 +1,125 @@
+"""Checkpoints in the form that other people's code loads."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import transformers
+from qwen_files import write_qwen2
+
+from pipeline.config.model import model_config, published_7b
+from pipeline.errors import UserError
+from pipeline.storage import Location
+from training import export as command
+from training.checkpoint import write_checkpoint
+from training.model.build import build_model
+from training.model.tensor_files import SAFETENSORS_INDEX, write_shards
+from training.model.tokenizer import load_tokenizer
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights import load_model, load_published, own_state, published_shapes, published_state
+from training.start import sized
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Location:
+    base = tmp_path_factory.mktemp("export")
+    write_qwen2(base / "qwen2")
+    tokenizer = load_tokenizer(base / "qwen2")
+    config = sized(model_config("toy", {"num_frames": 2}), len(tokenizer))
+    out = Location.parse(base / "checkpoint")
+    model = build_model(config, TokenIds.of(tokenizer), seed=4)
+    write_checkpoint(model, tokenizer, out, base / "scratch")
+    return out
+
+
+def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, capsys) -> None:
+    """Fails if a name, a shape or a value of the export is another than the published layout's."""
+    out = tmp_path / "out"
+    assert command.main([checkpoint.uri, str(out)]) == 0
+    assert f"written: {out}" in capsys.readouterr().out
+    first = load_model((checkpoint / "model").local_path)
+    index = json.loads((out / SAFETENSORS_INDEX).read_text())
+    assert set(index["weight_map"]) == set(published_shapes(first))
+    again = build_model(first.config, first.tokens, seed=99)
+    load_published(again, out)
+    assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())
+    config = json.loads((out / "config.json").read_text())
+    assert config["model_type"] == "videorefer_qwen2"
+    assert config["hidden_size"] == 128
+    assert config["vocab_size"] == first.config.language.vocab_size
+    assert len(load_tokenizer(out)) == config["vocab_size"]
+
+
+def test_the_7b_export_has_the_published_names_and_shapes(golden) -> None:
+    """Fails if what is written at full size differs from the list of the published parameters."""
+    rows = [r.split("\t") for r in (golden / "ufvideo-7b-parameters.tsv").read_text().splitlines()]
+    with torch.device("meta"):
+        model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0))
+    made = {name: "x".join(map(str, tensor.shape)) for name, tensor in published_state(model).items()}
+    assert made == dict(rows)
+    config = command.published_config(model)
+    assert config["vocab_size"] == 152_064
+    assert config["rope_theta"] == 1_000_000.0
+    assert config["num_hidden_layers"] == 28
+
+
+def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Path) -> None:
+    """Fails if transformers' own loader gives other logits, or misses a weight."""
+    out = tmp_path / "qwen2"
+    assert command.main([checkpoint.uri, str(out), "--language-only"]) == 0
+    first = load_model((checkpoint / "model").local_path)
+    theirs, report = transformers.Qwen2ForCausalLM.from_pretrained(out, output_loading_info=True)
+    assert not report["missing_keys"]
+    assert not report["unexpected_keys"]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
+    ids = torch.tensor([tokenizer.encode("It is red [SEG] in {<TEMP-007><TEMP-041>}.")])
+    with torch.no_grad():
+        ours = first.language.logits(first.language.lm.model(inputs_embeds=first.language.embed(ids))[0])
+        assert torch.equal(theirs.eval()(ids).logits, ours)
+    assert theirs.generation_config.eos_token_id == list(first.tokens.eos)
+    assert load_tokenizer(out).convert_tokens_to_ids("[SEG]") == first.tokens.seg
+
+
+def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) -> None:
+    from pipeline.config.training import Part
+
+    out = tmp_path / "qwen2"
+    command.export(checkpoint, out, language_only=True)
+    first = load_model((checkpoint / "model").local_path)
+    again = build_model(first.config, first.tokens, seed=99)
+    load_published(again, out, part=Part.LANGUAGE)
+    mine, theirs = own_state(again), own_state(first)
+    assert all(torch.equal(mine[n], theirs[n]) for n in mine if n.startswith("language."))
+
+
+def test_shards_are_cut_where_they_are_full(checkpoint: Location, tmp_path: Path) -> None:
+    first = load_model((checkpoint / "model").local_path)
+    state = published_state(first)
+    write_shards(state, tmp_path, shard_bytes=1024**2)
+    index = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())
+    assert len(set(index["weight_map"].values())) > 2
+    assert index["metadata"]["total_size"] == sum(t.nbytes for t in state.values())
+    load_published(build_model(first.config, first.tokens, seed=99), tmp_path)
+
+
+def test_an_export_overwrites_nothing(checkpoint: Location, tmp_path: Path, capsys) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert command.main([checkpoint.uri, str(tmp_path)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    with pytest.raises(UserError, match="holds no model/"):
+        command.export(Location.parse(tmp_path), tmp_path / "out")
+
+
+def test_a_tied_output_layer_is_written_once(tmp_path: Path) -> None:
+    """Fails if the shared table is written under both names, which safetensors refuses."""
+    config = model_config("toy", {"num_frames": 2, "language": {"tie_word_embeddings": True}})
+    tokens = TokenIds(region=1, seg=2, eos=(3,), pad=0)
+    first, again = (build_model(config, tokens, seed=seed) for seed in (4, 5))
+    command.write_published(first, tmp_path)
+    load_published(again, tmp_path)
+    assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())
+    assert torch.equal(again.language.lm.lm_head.weight, first.language.lm.lm_head.weight)

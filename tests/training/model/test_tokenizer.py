@@ -1,0 +1,146 @@
+"""The 102 tokens through every tokenizer class, saved by one and loaded by another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import transformers
+from qwen_files import TEXTS, write_qwen2
+from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
+
+from pipeline.errors import UserError
+from pipeline.schema.sample import Role, Turn
+from training.model.prompt import PromptCodec
+from training.model.tokenizer import export_tokenizer, load_tokenizer, train_tokenizer, unknown_tokens
+from training.model.tokens import ADDED_TOKENS, IGNORE, TokenIds
+
+ANSWER = "It is red [SEG], from 12.5 s:\n\nIn {<TEMP-007><TEMP-041>}. 蓝色 [SEG]"
+EVERY = "".join(ADDED_TOKENS[1:])  # a <region> stands in questions alone
+
+
+class Slow(PreTrainedTokenizer):
+    """A tokenizer in Python, letter by letter; transformers 5 has none for Qwen2 any more, version 4 had."""
+
+    vocab_files_names: dict[str, str] = {}  # noqa: RUF012 - as transformers declares it
+
+    def __init__(self, **options: Any) -> None:
+        self.letters = sorted(set("".join(TEXTS) + ANSWER + "assistant user system helpful You\n"))
+        super().__init__(**options)
+
+    @property
+    def vocab_size(self) -> int:
+        return len(self.letters)
+
+    def get_vocab(self) -> dict[str, int]:
+        return {**{c: i for i, c in enumerate(self.letters)}, **self.added_tokens_encoder}
+
+    def save_vocabulary(self, save_directory: str, filename_prefix: str | None = None) -> tuple[str, ...]:
+        return ()
+
+    def convert_tokens_to_string(self, tokens: list[str]) -> str:
+        return "".join(tokens)
+
+    def _tokenize(self, text: str, **options: Any) -> list[str]:
+        return list(text)
+
+    def _convert_token_to_id(self, token: str) -> int:
+        return self.letters.index(token)
+
+    def _convert_id_to_token(self, index: int) -> str:
+        return self.letters[index]
+
+
+def _qwen2(folder: Path) -> Any:
+    write_qwen2(folder)
+    return load_tokenizer(folder)
+
+
+def _trained(_: Path) -> Any:
+    return train_tokenizer(TEXTS, vocab_size=320)
+
+
+MAKERS: dict[str, Callable[[Path], Any]] = {"qwen2": _qwen2, "trained": _trained}
+READERS = (AutoTokenizer, Qwen2Tokenizer, PreTrainedTokenizerFast)
+
+
+def _talk(answer: str) -> list[Turn]:
+    return [Turn(role=Role.USER, text="What?"), Turn(role=Role.ASSISTANT, text=answer)]
+
+
+def _through(codec: PromptCodec, answer: str) -> tuple[list[int], str]:
+    made = codec.encode_training(_talk(answer), max_text_tokens=2000, regions=0, masks=answer.count("[SEG]"))
+    labels = [i for i in made.labels if i != IGNORE]
+    return labels, codec.decode(labels)
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+@pytest.mark.parametrize("form", ["saved", "exported"])
+@pytest.mark.parametrize("reader", READERS, ids=lambda r: r.__name__)
+def test_tokens_survive_saving_and_loading(maker: str, form: str, reader: Any, tmp_path: Path) -> None:
+    """Fails if a token is lost, cut or renumbered between two classes, or if the codec skips special ones."""
+    first = MAKERS[maker](tmp_path / "base")
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    first.save_pretrained(str(folder)) if form == "saved" else export_tokenizer(first, folder)
+    again = reader.from_pretrained(str(folder))
+    ids = first.convert_tokens_to_ids(list(ADDED_TOKENS))
+    assert len(set(ids)) == 102
+    assert again.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
+    assert len(again) == len(first)
+    assert TokenIds.of(load_tokenizer(folder)) == TokenIds.of(first)
+    old, new = PromptCodec(first), PromptCodec(again)
+    for answer in (ANSWER, EVERY):
+        labels, text = _through(new, answer)
+        assert text == answer
+        if reader is not Qwen2Tokenizer or maker == "qwen2":  # which cuts plain text in its own way
+            assert labels == _through(old, answer)[0]
+    # The trap that deleted every time token, and its end in what is exported.
+    plain = again.decode(again.encode(ANSWER, add_special_tokens=False), skip_special_tokens=True)
+    assert ("<TEMP-007><TEMP-041>" in plain) is (form == "exported")
+    assert "<|im_end|>" not in again.decode(_through(new, ANSWER)[0], skip_special_tokens=True)
+
+
+def test_a_tokenizer_in_python_keeps_them_too() -> None:
+    """Fails if the codec leaves finding or naming the added tokens to the tokenizer."""
+    from training.model.tokenizer import CONTROL_TOKENS, END_OF_TEXT, IM_END, add_tokens
+
+    slow = Slow(eos_token=IM_END, pad_token=END_OF_TEXT)
+    assert slow.is_fast is False
+    slow.add_tokens(list(CONTROL_TOKENS), special_tokens=True)
+    codec = PromptCodec(add_tokens(slow))
+    for answer in (ANSWER, EVERY):
+        assert _through(codec, answer)[1] == answer
+
+
+def test_there_is_no_other_class_for_qwen2() -> None:
+    """The matrix above is whole: both names of Qwen2's tokenizer are one class, which is a fast one."""
+    assert transformers.Qwen2TokenizerFast is Qwen2Tokenizer
+    assert issubclass(Qwen2Tokenizer, PreTrainedTokenizerFast)
+
+
+def test_a_second_load_adds_nothing(tmp_path: Path) -> None:
+    first = _qwen2(tmp_path / "base")
+    assert unknown_tokens(tmp_path / "base") == ADDED_TOKENS
+    first.save_pretrained(str(tmp_path / "saved"))
+    assert unknown_tokens(tmp_path / "saved") == ()
+    assert len(load_tokenizer(tmp_path / "saved")) == len(first)
+
+
+def test_end_of_text_may_stand_for_unknown_text(tmp_path: Path) -> None:
+    """Qwen2Tokenizer takes <|endoftext|> for it where the files name none; it is no missing token then."""
+    import json
+
+    write_qwen2(tmp_path / "base")
+    place = tmp_path / "base" / "tokenizer_config.json"
+    config = json.loads(place.read_text())
+    del config["unk_token"]
+    place.write_text(json.dumps(config))
+    assert load_tokenizer(tmp_path / "base").unk_token == "<|endoftext|>"
+    config["added_tokens_decoder"].popitem()
+    config |= {"additional_special_tokens": [], "eos_token": "<|endoftext|>"}
+    place.write_text(json.dumps(config))
+    with pytest.raises(UserError, match="has no <"):
+        load_tokenizer(tmp_path / "base")

@@ -1,0 +1,100 @@
+"""LoRA: what is trained, the ordinary weights that come out, the adapter that PEFT reads, exact resuming."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_corpus import stage
+
+from pipeline.checkpoint import start_config
+from pipeline.config.model import model_config
+from pipeline.config.training import LoraConfig, LoraTarget, StageConfig
+from pipeline.storage import Location
+from training.loop import Done, Job, train
+from training.model.weights import load_model
+from training.reporter import LocalReporter
+
+LORA = LoraConfig(rank=4, alpha=12, targets=(LoraTarget.QUERY, LoraTarget.VALUE, LoraTarget.DOWN))
+
+
+def run(
+    prepared: Location, start: Location, out: Path, config: StageConfig, stop_at: int | None = None
+) -> tuple[Done, LocalReporter]:
+    """One worker; states lie beside ``out``."""
+    model = start_config(start, model_config("toy"), "one")
+    job = Job(stage=config, model=model, seed=7, data=prepared, start=start, out=Location.parse(out))
+    reporter = LocalReporter(out.with_suffix(".states"))
+    return train(job, reporter, stop_at=stop_at), reporter
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return {
+        k: v for file in sorted((folder / "model").glob("*.safetensors")) for k, v in load_file(file).items()
+    }
+
+
+def lora_stage(**more: object) -> StageConfig:
+    """Three steps of the language model's adapters alone."""
+    adapters = LORA.model_copy(update=more)
+    return stage(steps=3, train=("language",), lora=adapters, layout={"save_every": 2})
+
+
+@pytest.mark.parametrize("embeddings", [False, True])
+def test_the_adapter_gives_peft_users_the_logits_of_the_merged_weights(
+    prepared: Location, start: Location, tmp_path: Path, embeddings: bool
+) -> None:
+    """Fails if merging forgets alpha / rank, mixes up A and B, or if a name in the file is not PEFT's."""
+    from peft import PeftModel
+
+    run(prepared, start, tmp_path / "a", lora_stage(train_embeddings=embeddings))
+    before, after = weights(start.local_path), weights(tmp_path / "a")
+    assert before.keys() == after.keys()
+    changed = {n for n in before if not torch.equal(before[n], after[n])}
+    adapted = {n for n in before if n.endswith(("q_proj.weight", "v_proj.weight", "down_proj.weight"))}
+    adapted = {n for n in adapted if n.startswith("language.lm.model.layers.")}
+    words = {"language.lm.model.embed_tokens.weight", "language.lm.lm_head.weight"}
+    assert changed == (adapted | words if embeddings else adapted)
+
+    ids = torch.arange(3, 23)[None]
+    merged = load_model(tmp_path / "a" / "model").language.lm
+    base = load_model(start.local_path / "model").language.lm
+    with torch.no_grad():
+        wanted, plain = merged(input_ids=ids).logits, base(input_ids=ids).logits
+        adapted_lm = PeftModel.from_pretrained(base, str(tmp_path / "a" / "adapter")).eval()
+        made = adapted_lm(input_ids=ids).logits
+    assert (wanted - plain).abs().max() > 1e-3
+    torch.testing.assert_close(made, wanted, atol=1e-5, rtol=1e-5)
+    told = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())
+    assert (told["r"], told["lora_alpha"], told["task_type"]) == (4, 12, "CAUSAL_LM")
+
+
+@pytest.mark.parametrize(
+    ("adapters", "zero"),
+    [
+        pytest.param(True, 2, id="lora-zero2"),
+        pytest.param(True, 3, id="lora-zero3", marks=pytest.mark.slow),
+        pytest.param(False, 3, id="zero3", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stopped_run_goes_on_exactly(
+    prepared: Location, start: Location, tmp_path: Path, adapters: bool, zero: int
+) -> None:
+    """Fails if the state leaves the adapters out, or if their first numbers are not those of the seed."""
+    config = lora_stage() if adapters else stage(steps=3)
+    config = config.model_copy(update={"layout": config.layout.model_copy(update={"zero_stage": zero})})
+    whole, _ = run(prepared, start, tmp_path / "a", config)
+    run(prepared, start, tmp_path / "b", config, stop_at=2)
+    torch.manual_seed(12345)
+    again, reporter = run(prepared, start, tmp_path / "b", config)
+    assert again.resumed_at == 2
+    assert sorted(reporter.rows) == [2]
+    assert again.digest == whole.digest
+
+
+def test_lora_without_the_language_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="train leaves language out"):
+        stage(train=("connector",), lora=LORA)

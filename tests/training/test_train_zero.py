@@ -1,0 +1,92 @@
+"""ZeRO-2 and ZeRO-3 on two workers of which one has regions and masks and the other none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+import two_workers
+from torch import multiprocessing
+
+from training.model.ufvideo import UFVideo
+
+PUBLISHED = ("connector", "regions", "language", "seg_head", "mask_decoder")
+
+
+SETTINGS = {
+    "zero2": two_workers.stage(two_workers.PARTS, zero_stage=2),
+    "zero3": two_workers.stage(two_workers.PARTS, zero_stage=3),
+    "zero3_frozen": two_workers.stage(
+        PUBLISHED, zero_stage=3, gradient_checkpointing=("language", "connector")
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[tuple[str, ...], dict[str, torch.Tensor]]:
+    """Weights after the same steps without ZeRO."""
+    torch.set_num_threads(1)
+    return {parts: two_workers.alone(parts) for parts in (two_workers.PARTS, PUBLISHED)}
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where two processes have written what each setting came to."""
+    folder = tmp_path_factory.mktemp("two")
+    multiprocessing.spawn(two_workers.work, (folder, SETTINGS), nprocs=2)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_workers_with_and_without_masks_and_regions_agree(together: Path, alone, setting: str) -> None:
+    """Fails if a gradient is reduced with another's, and (it hangs) if a worker leaves a module out."""
+    parts = tuple(SETTINGS[setting].train)
+    one, other = (torch.load(together / f"{setting}-{rank}.pt") for rank in range(2))
+    assert one["seen"] == other["seen"]
+    model = two_workers.fresh()
+    model.set_trainable(parts)
+    trained = sorted(name for name, p in model.named_parameters() if p.requires_grad)
+    assert one["seen"] == [trained] * two_workers.STEPS
+
+    before, wanted, made = model.state_dict(), alone[parts], one["state"]
+    assert made.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        torch.testing.assert_close(made[name], tensor, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+    moved = {name for name in wanted if (wanted[name] - before[name]).abs().max() > 1e-4}
+    assert len(moved) > 0.9 * len(trained)
+
+
+def test_like_passes_run_the_same_modules_and_give_the_same_losses() -> None:
+    """Whatever a batch holds, forward and backward enter the modules in one order."""
+    torch.set_num_threads(1)
+    usual, alike = two_workers.fresh().train(), two_workers.fresh().train()
+    alike.alike = True
+    alike.set_trainable(two_workers.PARTS)
+    orders = []
+    for rank in range(2):
+        for turn in range(two_workers.PASSES):
+            with torch.no_grad():
+                wanted = two_workers.loss(usual, rank, 0, turn)
+            order, made = _order(alike, rank, turn)
+            torch.testing.assert_close(made, wanted)
+            orders.append(order)
+    assert all(order == orders[0] for order in orders)
+    assert {"back regions.mlp.2", "back segmentation.sam.mask_decoder.conv_s0", "connector.s1.b1"} <= set(
+        orders[0]
+    )
+
+
+def _order(model: UFVideo, rank: int, turn: int) -> tuple[list[str], torch.Tensor]:
+    order: list[str] = []
+    hooks = []
+    for name, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(lambda *_, n=name: order.append(n)))
+        if any(True for _ in module.parameters(recurse=False)):
+            hooks.append(module.register_full_backward_pre_hook(lambda *_, n=name: order.append(f"back {n}")))
+    made = two_workers.loss(model, rank, 0, turn)
+    made.backward()
+    for hook in hooks:
+        hook.remove()
+    return order, made.detach()

@@ -1,0 +1,37 @@
+"""torch.compile of the two image encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+
+from pipeline.config.training import Part
+from pipeline.errors import UserError
+from training.model.ufvideo import UFVideo
+
+
+def compile_parts(model: UFVideo, parts: Collection[Part]) -> None:
+    """Compiles in place, at the first call: names of parameters and of the state stay as they are.
+
+    The vision tower layer by layer, since its layers are alike and one compilation serves all. SAM 2's blocks
+    differ in windows and widths, so its backbone is compiled as a whole.
+    """
+    if Part.VISION in parts:
+        for layer in model.vision.tower.encoder.layers[: model.config.vision.layers_used]:
+            layer.compile()
+    if Part.SAM_ENCODER in parts:
+        model.segmentation.sam.vision_encoder.backbone.compile()
+
+
+def refuse_without_compiler(device: torch.device) -> None:
+    """Compiles something tiny. Raises UserError where that fails, before hours are spent on the way there."""
+    try:
+        torch.compile(lambda x: x * 2 + 1, fullgraph=True)(torch.zeros(8, device=device))
+    except Exception as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        raise UserError(
+            "layout.compile",
+            f"torch.compile does not work on this machine: {lines[0][:300]}.",
+            "Install a C++ compiler (g++), or leave layout.compile out.",
+        ) from error

@@ -1,0 +1,104 @@
+"""LoRA (arXiv:2106.09685) in the language model, through PEFT, and back out of it as ordinary weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor
+
+from pipeline.config.training import LoraConfig
+from training.model.ufvideo import UFVideo
+
+if TYPE_CHECKING:
+    import peft
+
+_LM: Final = "language.lm."
+_NAME: Final = "default"
+_BASE, _DOWN, _UP = ".base_layer.", f".lora_A.{_NAME}.weight", f".lora_B.{_NAME}.weight"
+_IN_PEFT: Final = "base_model.model."
+
+
+def add_adapters(model: UFVideo, config: LoraConfig, *, seed: int) -> None:
+    """Puts adapters into the language model, in place; they change nothing until they are trained.
+
+    Their first numbers come from ``seed``; the global generator is left as it was. On the meta device they
+    are empty. What is trained has to be said again: ``UFVideo.set_trainable``.
+    """
+    import peft
+
+    lm = model.language.lm
+    empty = lm.device.type == "meta"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        peft.inject_adapter_in_model(_peft(config), lm, _NAME, low_cpu_mem_usage=empty)
+    model.language.adapters = config
+
+
+def merged(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
+    """The state of a model with adapters as that of the same model without: W + alpha / rank * B A.
+
+    The sum is made in float32 and stored in the dtype of W.
+    """
+    out: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        if ".lora_" in name:
+            continue
+        layer = name.removesuffix(".base_layer.weight")
+        if layer != name:
+            change = state[layer + _UP].float() @ state[layer + _DOWN].float()
+            tensor = (tensor.float() + config.alpha / config.rank * change).to(tensor.dtype)
+        out[name.replace(_BASE, ".")] = tensor
+    return out
+
+
+def plain_model(like: UFVideo, state: dict[str, Tensor]) -> UFVideo:
+    """A model of the size of ``like`` with these weights on the CPU; adapters in them are merged."""
+    adapters = like.language.adapters
+    with init_empty_weights(include_buffers=False):
+        model = UFVideo(like.config, like.tokens)
+    model.load_state_dict(state if adapters is None else merged(state, adapters), assign=True)
+    model.language.lm.tie_weights()
+    return model.eval()
+
+
+def save_adapter(model: UFVideo, state: dict[str, Tensor], folder: Path) -> None:
+    """Writes what the adapters hold as ``peft.PeftModel.from_pretrained`` reads it, for the Qwen2 inside.
+
+    ``state``: the whole model's, adapters included. With ``train_embeddings`` the word embeddings and the
+    output layer go along whole.
+    """
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    config = model.language.adapters
+    assert config is not None, "no adapters"
+    lm = {name.removeprefix(_LM): t for name, t in state.items() if name.startswith(_LM)}
+    found = get_peft_model_state_dict(
+        model.language.lm, state_dict=lm, adapter_name=_NAME, save_embedding_layers=False
+    )
+    kept: list[str] = []
+    if config.train_embeddings:
+        kept = ["embed_tokens", "lm_head"]
+        found |= {f"{place}.weight": lm[f"{place}.weight"] for place in ("model.embed_tokens", "lm_head")}
+    folder.mkdir(parents=True, exist_ok=True)
+    # Cloned, since two names of one tied weight must not share their memory in this format.
+    tensors = {_IN_PEFT + name: t.detach().cpu().clone().contiguous() for name, t in found.items()}
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    _peft(config, modules_to_save=kept or None).save_pretrained(str(folder))
+
+
+def _peft(config: LoraConfig, **more: Any) -> peft.LoraConfig:
+    import peft
+
+    return peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,  # type: ignore[arg-type]  # PEFT divides it by the rank, whole or not
+        target_modules=sorted(t.value for t in config.targets),
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+        **more,
+    )

@@ -1,0 +1,191 @@
+"""Weight files: safetensors, and torch's pickles (.bin, .pt), which are read alone. One tensor at a time.
+
+A folder may be sharded as Hugging Face does it, with an index or without. Files are mapped, not read, and a
+mapping is given up after some tens of megabytes: the pages that it has touched count as this process's
+memory until then, which for 17 GB of weights is the difference between a machine that holds them and one
+that does not.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pipeline.errors import UserError
+
+SAFETENSORS_INDEX, TORCH_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
+_WINDOW_BYTES = 16 * 1024**2
+_SHARD_BYTES = 4 * 1024**3
+_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
+
+Read = Callable[[], Tensor]
+
+
+def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[tuple[str, Read]]:
+    """Names, each with a function that reads its tensor, which must be called before the next is asked for.
+
+    ``source``: tensors by name, a .safetensors, .pt or .bin file, or a folder of them; of a folder with both
+    forms the .safetensors are read alone, so nothing is mixed. ``keep``: the tensors are going to be kept, so
+    that there is no use in giving mappings up.
+
+    Raises UserError for a folder without weights, a shard that its index names and that is not there, an
+    incomplete or unreadable file, and a name that two files hold.
+    """
+    if isinstance(source, Mapping):
+        for name, tensor in source.items():
+            yield name, partial(_same, tensor)
+        return
+    holders: dict[str, str] = {}
+    for file in weight_files(source):
+        shard = _Shard(file, None if keep else _WINDOW_BYTES)
+        for name in shard.names:
+            if name in holders:
+                raise UserError(
+                    str(source),
+                    f"{name} is in {holders[name]} and in {file.name}.",
+                    "Keep the files of one checkpoint alone in the folder.",
+                )
+            holders[name] = file.name
+            yield name, partial(shard.read, name)
+        shard.close()
+
+
+def weight_files(source: Path) -> list[Path]:
+    """The files of a checkpoint: those of its index if it has one, else all that look like weights.
+
+    Raises UserError if there is none, or if one that the index names is missing.
+    """
+    if source.is_file():
+        return [source]
+    for index, pattern in ((SAFETENSORS_INDEX, "*.safetensors"), (TORCH_INDEX, "pytorch_model*.bin")):
+        if (source / index).is_file():
+            return _indexed(source / index)
+        if files := sorted(source.glob(pattern)):
+            return files
+    if files := sorted(f for f in source.glob("*.bin") if f.name not in _NO_WEIGHTS):
+        return files
+    pts = sorted(p.name for p in source.glob("*.pt"))
+    raise UserError(
+        str(source),
+        "holds no .safetensors file and no .bin file of weights." if source.is_dir() else "is not there.",
+        f"Name its file {pts[0]} in the path." if pts else "Check the path.",
+    )
+
+
+def write_shards(
+    state: Mapping[str, Tensor],
+    folder: Path,
+    *,
+    metadata: dict[str, str] | None = None,
+    shard_bytes: int = _SHARD_BYTES,
+) -> None:
+    """Writes ``model-*.safetensors`` and, last, their index. Files of those names are replaced."""
+    shards: list[list[str]] = [[]]
+    size = 0
+    for name, tensor in state.items():
+        if size and size + tensor.nbytes > shard_bytes:
+            shards.append([])
+            size = 0
+        shards[-1].append(name)
+        size += tensor.nbytes
+    index: dict[str, str] = {}
+    for i, names in enumerate(shards, 1):
+        file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
+        save_file({name: _alone(state[name]) for name in names}, folder / file, metadata=metadata)
+        index.update(dict.fromkeys(names, file))
+    total = sum(tensor.nbytes for tensor in state.values())
+    text = json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=1)
+    (folder / SAFETENSORS_INDEX).write_text(text + "\n")
+
+
+def _alone(tensor: Tensor) -> Tensor:
+    """The tensor as a file wants it: a part of another one becomes a copy."""
+    tensor = tensor.detach().contiguous().cpu()
+    whole = tensor.untyped_storage().nbytes() == tensor.nbytes
+    return tensor if whole else tensor.clone()
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(str(index), f"is no index of weight files ({error!r}).", "Fetch it again.") from error
+    if missing := [name for name in names if not (index.parent / name).is_file()]:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise UserError(
+            str(index.parent),
+            f"{len(missing)} of the {len(names)} files that {index.name} names are missing: "
+            f"{', '.join(missing[:3])}{more}.",
+            "Fetch them again.",
+        )
+    return [index.parent / name for name in names]
+
+
+class _Shard:
+    """One file. It is opened anew whenever ``window`` bytes have been read from it."""
+
+    def __init__(self, file: Path, window: int | None) -> None:
+        self._file, self._window, self._read = file, window, 0
+        self._get, self.close, self.names = self._open()
+
+    def read(self, name: str) -> Tensor:
+        if self._window is not None and self._read > self._window:
+            self.close()
+            del self._get  # the last hold on the mapping
+            self._get, self.close, _ = self._open()
+            self._read = 0
+        tensor = self._get(name)
+        self._read += tensor.nbytes
+        return tensor
+
+    def _open(self) -> tuple[Callable[[str], Tensor], Callable[[], None], list[str]]:
+        if self._file.suffix != ".safetensors":
+            state = _torch_state(self._file)
+            return state.__getitem__, state.clear, list(state)
+        try:
+            opened = safe_open(self._file, framework="pt")
+        except SafetensorError as error:
+            raise UserError(
+                str(self._file), f"is not a complete .safetensors file: {error}.", "Fetch it again."
+            ) from error
+        return opened.get_tensor, partial(opened.__exit__, None, None, None), list(opened.keys())
+
+
+def _torch_state(file: Path) -> dict[str, Tensor]:
+    """Tensors of a pickle, alone or under ``model``, as SAM 2 publishes its own.
+
+    No code in it is run. Torch's form from before 2020 cannot be mapped and is read whole.
+    """
+    try:
+        try:
+            found = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        except RuntimeError as error:
+            if "mmap" not in str(error):
+                raise
+            found = torch.load(file, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+        raise UserError(
+            str(file),
+            f"is no complete {file.suffix} file of weights: {str(error).splitlines()[0]}.",
+            "Fetch it again, or convert it to .safetensors.",
+        ) from error
+    state = found.get("model", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+        raise UserError(
+            str(file),
+            "holds no state dict, neither alone nor under `model`.",
+            "Save its state dict as .safetensors.",
+        )
+    return dict(state)
+
+
+def _same(tensor: Tensor) -> Tensor:
+    return tensor
