@@ -89,11 +89,17 @@ class Seen:
         return "down" if dy > 0 else "up"
 
 
+def near(frames: np.ndarray, colour: np.ndarray) -> np.ndarray:
+    """Which pixels [..., H, W] have about this colour."""
+    apart = np.abs(frames.astype(np.int16) - colour.astype(np.int16))
+    return apart.sum(axis=-1, dtype=np.int16) < 110
+
+
 def look(frames: np.ndarray) -> dict[str, Seen]:
     """Coloured things by colour; the shape from how much of its bounding box a thing fills."""
     found = {}
     for colour, rgb in COLOURS.items():
-        masks = np.abs(frames.astype(int) - rgb).sum(axis=-1) < 110
+        masks = near(frames, rgb)
         areas = masks.sum(axis=(1, 2))
         there = areas > 40
         if there.sum() < 2:
@@ -283,7 +289,7 @@ def test_mevis_masks_cover_what_the_expressions_name(root: Path) -> None:
                 several += len(tracks) > 1
                 named = re.findall("|".join(COLOURS), expression["exp"])
                 for colour, track in zip(named, tracks, strict=False):
-                    seen = np.abs(frames.astype(int) - COLOURS[colour]).sum(axis=-1) < 110
+                    seen = near(frames, COLOURS[colour])
                     for k, rle in enumerate(track):
                         mask = coco.decode(rle).astype(bool) if rle else np.zeros(seen.shape[1:], bool)
                         union = (mask | seen[k]).sum()
@@ -309,16 +315,16 @@ def test_videorefer_regions_hold_the_colour_of_their_caption(root: Path) -> None
             assert row["conversations"][0]["value"].count("<region>") == len(row["annotation"]) == 1
             for key, part_ in row["annotation"][0].items():
                 segmentation = part_["segmentation"]
-                near = np.abs(frames[int(key)].astype(int) - colour).sum(axis=-1) < 110
+                seen = near(frames[int(key)], colour)
                 if segmentation is None:
                     forms.add("null")
-                    assert near.sum() < 10
+                    assert seen.sum() < 10
                     continue
                 forms.add(
                     "polygon" if isinstance(segmentation, list) else type(segmentation["counts"]).__name__
                 )
                 mask = mask_of(segmentation, *frames.shape[1:3])
-                assert near[mask].mean() > 0.85
+                assert seen[mask].mean() > 0.85
     assert forms >= {"polygon", "list", "str"}
 
 

@@ -94,6 +94,7 @@ def test_report(plan: Plan, evaluated: Artifact) -> None:
     assert str(plan.storage.root) not in page.split('id="provenance"')[0]
 
 
+@pytest.mark.slow
 def test_predictions_of_another_checkpoint_are_made_again(plan: Plan, evaluated: Artifact) -> None:
     from tiny_bench import finished
 

@@ -167,6 +167,7 @@ def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, ans
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "out"]
 
 
+@pytest.mark.slow
 def test_all_of_it_on_s3(
     home: Path, answer: Answer, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

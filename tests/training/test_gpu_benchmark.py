@@ -87,6 +87,7 @@ def test_without_a_gpu_it_ends_with_one_paragraph(capsys):
     assert len(error.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_same_way_runs_at_toy_size(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu_7b, "_WARM_UP", 0)
     monkeypatch.setattr(gpu_7b, "_ANSWERS", (60, 10))

@@ -202,6 +202,7 @@ def dies(*_: Any, **__: Any) -> Any:
     raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["record", "states"])
 def test_a_kill_in_the_clean_up_costs_no_training(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, where: str
@@ -225,6 +226,7 @@ def test_a_kill_in_the_clean_up_costs_no_training(
     assert trainings == [again.record.digest, forced.record.digest]
 
 
+@pytest.mark.slow
 def test_another_build_of_the_start_is_trained_from_the_beginning(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
 ) -> None:
@@ -276,6 +278,7 @@ def test_rows_that_mlflow_refused_are_sent_again(plan: Plan, flaky: Callable[[in
     assert tracking.history(plan, "f" * 64)["loss"] == [(0, 3.0), (1, 2.0)]
 
 
+@pytest.mark.slow
 def test_a_stage_whose_metrics_are_never_taken_keeps_its_weights(
     plan: Plan, trainings: list[str], flaky: Callable[[int], list[int]]
 ) -> None:

@@ -118,6 +118,7 @@ def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> 
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.slow
 def test_fp32_goes_on_in_fp32_from_a_bf16_checkpoint(
     prepared: Location, start: Location, tmp_path: Path
 ) -> None:

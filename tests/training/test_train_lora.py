@@ -43,7 +43,7 @@ def lora_stage(**more: object) -> StageConfig:
     return stage(steps=3, train=("language",), lora=adapters, layout={"save_every": 2})
 
 
-@pytest.mark.parametrize("embeddings", [False, True])
+@pytest.mark.parametrize("embeddings", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_adapter_gives_peft_users_the_logits_of_the_merged_weights(
     prepared: Location, start: Location, tmp_path: Path, embeddings: bool
 ) -> None:
@@ -75,7 +75,7 @@ def test_the_adapter_gives_peft_users_the_logits_of_the_merged_weights(
 @pytest.mark.parametrize(
     ("adapters", "zero"),
     [
-        pytest.param(True, 2, id="lora-zero2"),
+        pytest.param(True, 2, id="lora-zero2", marks=pytest.mark.slow),
         pytest.param(True, 3, id="lora-zero3", marks=pytest.mark.slow),
         pytest.param(False, 3, id="zero3", marks=pytest.mark.slow),
     ],
