@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,36 @@ import numpy as np
 
 from pipeline import video as videos
 from pipeline.schema.sample import VideoRef
+
+
+def inspect(
+    local: Path, path: str, names: tuple[str, ...] = (), folder_fps: float = videos.FOLDER_FPS
+) -> VideoRef:
+    """Probe and hash the video at ``local``, which samples know as ``path``; a folder has frames ``names``.
+
+    Raises VideoError for a video that cannot be read, OSError for a file that cannot.
+    """
+    files = [local / name for name in names] or [local]
+    info = videos.probe(local, frames=names, folder_fps=folder_fps)
+    digests = [_sha256(file) for file in files]
+    return VideoRef(
+        path=path,
+        frames=names,
+        num_frames=info.num_frames,
+        fps=info.fps,
+        duration_s=info.duration_s,
+        duration_source=info.duration_source,
+        frame_starts_s=info.frame_starts_s,
+        height=info.height,
+        width=info.width,
+        size_bytes=sum(file.stat().st_size for file in files),
+        sha256=digests[0] if not names else hashlib.sha256("".join(digests).encode()).hexdigest(),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Footage(Protocol):

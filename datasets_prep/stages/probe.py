@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,9 @@ from datasets_prep.draft import Reason, RejectError, unforeseen
 from datasets_prep.stages.media import MEDIA_SCHEMA
 from datasets_prep.stages.read import plain_detail
 from pipeline import video
+from pipeline.footage import inspect
 from pipeline.schema.sample import VideoRef
 from pipeline.storage import Location
-
-_BLOCK = 1 << 20
 
 
 def probe_media(media: pa.Table, resolve: Callable[[str], Location]) -> pa.Table:
@@ -94,7 +92,7 @@ def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps:
         names = _frame_names(local, frames) if is_dir else ()
         for file in [local / name for name in names] or [local]:
             _check_file(file, _root_of(place, path) if is_dir and place.is_local else None)
-        return _inspect(local, path, names, folder_fps)
+        return inspect(local, path, names, folder_fps)
     except video.VideoError as error:
         # The message begins with the local path, which differs between machines.
         said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
@@ -130,25 +128,6 @@ def _root_of(place: Location, path: str) -> str:
     return os.path.realpath(place.uri.removesuffix("/" + "/".join(parts)))
 
 
-def _inspect(local: Path, path: str, names: tuple[str, ...], folder_fps: float) -> VideoRef:
-    files = [local / name for name in names] or [local]
-    info = video.probe(local, frames=names, folder_fps=folder_fps)
-    digests = [_sha256(file) for file in files]
-    return VideoRef(
-        path=path,
-        frames=names,
-        num_frames=info.num_frames,
-        fps=info.fps,
-        duration_s=info.duration_s,
-        duration_source=info.duration_source,
-        frame_starts_s=info.frame_starts_s,
-        height=info.height,
-        width=info.width,
-        size_bytes=sum(file.stat().st_size for file in files),
-        sha256=digests[0] if not names else hashlib.sha256("".join(digests).encode()).hexdigest(),
-    )
-
-
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the frames as they lie on disk; a listed name may lack its suffix."""
     if listed and all((folder / name).is_file() for name in listed):
@@ -173,16 +152,3 @@ def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
         if name.encode("utf-8", "replace").decode("utf-8") != name:
             raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is no UTF-8")
     return names
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    for block in _blocks(path):
-        digest.update(block)
-    return digest.hexdigest()
-
-
-def _blocks(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            yield block

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.fingerprint import content_sha256
-from pipeline.footage import VideoFootage
+from pipeline.footage import VideoFootage, inspect
 from pipeline.schema.sample import VideoRef
 from pipeline.storage import Location
-from pipeline.video import FOLDER_FPS, VideoError, list_frames, probe
+from pipeline.video import VideoError, list_frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,27 +39,10 @@ def open_clip(text: str | Path) -> Clip:
     path = place.fetch_dir() if folder else place.fetch()
     try:
         names = list_frames(path) if folder else ()
-        info = probe(path, frames=names, folder_fps=FOLDER_FPS)
+        ref = inspect(path, place.name, names)
     except VideoError as error:
         raise unreadable(place.uri, path, error) from error
-    digests = [content_sha256(Location.parse(path / name)) for name in names]
-    sha256 = hashlib.sha256("".join(digests).encode()).hexdigest() if folder else ""
-    return Clip(
-        uri=place.uri,
-        path=path,
-        ref=VideoRef(
-            path=place.name,
-            frames=names,
-            num_frames=info.num_frames,
-            fps=info.fps,
-            duration_s=info.duration_s,
-            duration_source=info.duration_source,
-            frame_starts_s=info.frame_starts_s,
-            height=info.height,
-            width=info.width,
-            sha256=sha256 or content_sha256(Location.parse(path)),
-        ),
-    )
+    return Clip(uri=place.uri, path=path, ref=ref)
 
 
 def unreadable(uri: str, path: Path, error: Exception) -> UserError:
