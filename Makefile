@@ -18,8 +18,9 @@ export PATH := $(abspath $(BIN)):$(PATH)
 demo: $(STAMP)
 	@ufvideo run plans/demo.yaml
 
+# Two processes: half of the suite waits for servers and clusters. Ray's tests share one process and one cluster.
 test: $(STAMP)
-	@pytest
+	@pytest -n 2 --dist loadgroup
 
 test-slow: $(STAMP)
 	@pytest -m slow --timeout 7200

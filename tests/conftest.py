@@ -12,6 +12,23 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What `--dist loadgroup` keeps in one process: the tests of a file, and all that need the cluster."""
+    for item in items:
+        needs_ray = "ray_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.path.stem))
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One Ray of two CPUs with a job server for all tests: starting it takes longer than most of them."""
+    from pipeline import cluster
+    from pipeline.config.runtime import RayConfig
+
+    with cluster.connect(RayConfig(num_cpus=2, object_store_mb=200), jobs=True):
+        yield
+
+
 def shared_dir() -> Path:
     """Where golden numbers and real annotation samples lie, when this checkout has them."""
     return Path(os.environ.get("UFVIDEO_SHARED", REPO.parent / "shared"))

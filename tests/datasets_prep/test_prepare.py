@@ -15,10 +15,8 @@ import pytest
 from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
 from datasets_prep.stages.select import lot
-from pipeline.cluster import connect
 from pipeline.config.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.config.demo import DemoConfig
-from pipeline.config.runtime import RayConfig
 from pipeline.errors import UserError
 from pipeline.schema import masks
 from pipeline.schema.arrow import SCHEMA_VERSION
@@ -26,6 +24,8 @@ from pipeline.schema.sample import Task
 from pipeline.schema.shards import MANIFEST, Manifest, ShardReader
 from pipeline.storage import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 RLE = {"size": [HEIGHT, WIDTH], "counts": masks.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8))}
 
@@ -83,13 +83,6 @@ def config(raw: Path, **more: Any) -> PrepConfig:
     return PrepConfig(sources=sources, rows_per_shard=70, **more)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster() -> Iterator[None]:
-    """One cluster of two CPUs for all tests here: starting one takes longer than the tests."""
-    with connect(RayConfig(num_cpus=2, object_store_mb=150)):
-        yield
-
-
 @contextmanager
 def one_cpu_left() -> Iterator[None]:
     """Something else holds the other CPU, so tasks run one at a time."""
@@ -112,7 +105,9 @@ def build(raw: Path, out: Path, **more: Any) -> Manifest:
 
 
 @pytest.fixture(scope="module")
-def built(cluster: None, raw: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, ShardReader]:
+def built(
+    ray_cluster: None, raw: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Manifest, ShardReader]:
     out = tmp_path_factory.mktemp("built")
     return build(raw, out), ShardReader(Location.parse(out))
 

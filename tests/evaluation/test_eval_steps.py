@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,18 +13,10 @@ from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 from evaluation.prediction import from_row
 from evaluation.run import evaluate, report
 from evaluation.work import Chunk, work_off
-from pipeline import cluster, tracking
+from pipeline import tracking
 from pipeline.artifact import Artifact
 from pipeline.config.plan import Plan
-from pipeline.config.runtime import RayConfig
 from pipeline.step import build, make_context
-
-
-@pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    """One Ray of two CPUs for all tests of this file."""
-    with cluster.connect(RayConfig(num_cpus=2, object_store_mb=100)):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,7 @@ from datasets_prep import run
 from datasets_prep.sources import READERS, Files
 from datasets_prep.stages.finish import finish
 from datasets_prep.stages.validate import check
-from pipeline.cluster import connect
 from pipeline.config.data import PrepConfig, SourceConfig, Use
-from pipeline.config.runtime import RayConfig
 from pipeline.schema.sample import MaskTrack, Sample, Task, VideoRef
 from pipeline.schema.shards import ShardReader
 from pipeline.storage import Location
@@ -122,7 +120,7 @@ def write_timed(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def built(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardReader:
+def built(ray_cluster: None, realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardReader:
     """Everything through the real job."""
     folder = tmp_path_factory.mktemp("real")
     write_mevis(realdata, folder)
@@ -156,8 +154,7 @@ def built(realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardRead
     ]
     config = PrepConfig(sources=tuple(SourceConfig.model_validate(row) for row in rows))
     out = Location.parse(folder / "out")
-    with connect(RayConfig(num_cpus=2, object_store_mb=150)):
-        run.build(config, Location.parse, out, 7)
+    run.build(config, Location.parse, out, 7)
     return ShardReader(out)
 
 

@@ -77,8 +77,8 @@ with cluster.connect(RayConfig()):
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[jobs.JobServer]:
-    with jobs.job_server(RayConfig(num_cpus=2, object_store_mb=200)) as found:
+def server(ray_cluster: None) -> Iterator[jobs.JobServer]:
+    with jobs.job_server(RayConfig()) as found:
         yield found
 
 

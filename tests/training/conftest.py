@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from tiny_corpus import write_dataset
 
@@ -44,13 +42,3 @@ def start(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Locat
         tmp_path_factory.mktemp("scratch"),
     )
     return out
-
-
-@pytest.fixture(scope="session")
-def ray_cluster() -> Iterator[None]:
-    """One Ray of two CPUs for all tests that need it."""
-    from pipeline import cluster
-    from pipeline.config.runtime import RayConfig
-
-    with cluster.connect(RayConfig(num_cpus=2, object_store_mb=100)):
-        yield

@@ -58,6 +58,7 @@ def test_workers_with_and_without_masks_and_regions_agree(together: Path, alone,
     assert len(moved) > 0.9 * len(trained)
 
 
+@pytest.mark.filterwarnings("ignore:.*ackward hook")  # of the watching alone
 def test_like_passes_run_the_same_modules_and_give_the_same_losses() -> None:
     """Whatever a batch holds, forward and backward enter the modules in one order."""
     torch.set_num_threads(1)
