@@ -45,12 +45,14 @@ def load_checkpoint(
     device: str = "auto",
     max_new_tokens: int = MAX_NEW_TOKENS,
     seg_state: SegState | str = SegState.PREDICTING,
+    prompted_frames: int | None = None,
 ) -> Checkpoint:
     """A checkpoint that answers questions: the artifact's folder of a stage or of init, local or on S3.
 
     ``device``: "cpu", "cuda", or "auto", a GPU where there is one. ``max_new_tokens``: where an answer is cut
-    off. ``seg_state``: the hidden state that a mask is made of. Weights are read at the first question, when
-    it is clear that it can be asked.
+    off. ``seg_state``: the hidden state that a mask is made of. ``prompted_frames``: how many frames it
+    prompts, SAM 2's memory carrying their masks to the others; None prompts all. Weights are read at the
+    first question, when it is clear that it can be asked.
 
     Raises UserError for a folder that is no finished checkpoint, and for a GPU that is not there.
     """
@@ -62,6 +64,8 @@ def load_checkpoint(
         raise UserError(f"seg_state {seg_state!r}", "is not known.", f"Choose {' or '.join(SegState)}.")
     if max_new_tokens < 1:
         raise UserError(f"max_new_tokens {max_new_tokens}", "leaves no answer.", "Give 1 or more.")
+    if prompted_frames is not None and prompted_frames < 1:
+        raise UserError(f"prompted_frames {prompted_frames}", "leaves no mask.", "Give 1 or more, or None.")
     found = _find(Location.parse(place))
     folder = found.location.fetch_dir()
     config, _ = read_config(folder / MODEL)
@@ -70,6 +74,7 @@ def load_checkpoint(
         checkpoint=without_credentials(found.location.uri),
         digest=found.record.digest,
         seg_state=SegState(seg_state),
+        prompted_frames=prompted_frames,
         max_new_tokens=max_new_tokens,
         device="cuda" if use_gpu else "cpu",
     )
@@ -174,6 +179,7 @@ class Checkpoint:
             seed=0,  # draws nothing at inference
             use_gpu=self.made_by.device == "cuda",
             seg_state=self.made_by.seg_state,
+            prompted_frames=self.made_by.prompted_frames,
         )
 
 

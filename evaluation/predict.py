@@ -49,6 +49,7 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
         device=options.device,
         max_new_tokens=options.max_new_tokens,
         seg_state=options.seg_state,
+        prompted_frames=options.prompted_frames,
     )
     asked = model.check(options.video, options.question, regions=options.regions, frames=options.frames)
     stem = asked.clip.ref.path if asked.clip.ref.frames else asked.clip.path.stem

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import torch
@@ -23,6 +23,8 @@ from pipeline.schema.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
 from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
+from training.model.propagation import prompted_frames, propagate
+from training.model.segmentation import to_size
 from training.model.tokenizer import load_tokenizer
 from training.model.weights import load_model
 
@@ -55,7 +57,8 @@ class Predictor:
 
     ``footage`` gives the frames of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
     as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in. ``seg_state``:
-    which hidden state of an answer a mask is made of.
+    which hidden state of an answer a mask is made of. ``prompted_frames``: how many frames it prompts, None
+    for all; SAM 2's memory carries the masks of some to the others.
     """
 
     def __init__(
@@ -68,9 +71,11 @@ class Predictor:
         seed: int,
         use_gpu: bool,
         seg_state: SegState = SegState.PREDICTING,
+        prompted_frames: int | None = None,
     ) -> None:
         self.device = torch.device("cuda" if use_gpu else "cpu")
-        self.digest, self.max_new_tokens, self.seg_state = digest, max_new_tokens, seg_state
+        self.digest, self.max_new_tokens = digest, max_new_tokens
+        self.seg_state, self.prompted_frames = seg_state, prompted_frames
         self.model = load_model(checkpoint / MODEL).eval().to(self.device)
         if not use_gpu:
             self.model.float()
@@ -164,18 +169,38 @@ class Predictor:
             return ()
         height, width = size
         counts: list[list[str]] = [[] for _ in range(len(seg_OD))]
-        pixels = frames.each(View.SAM, indices)
-        for at in range(0, len(indices), AT_ONCE):
-            part = self.processor.sam_pixels(list(islice(pixels, AT_ONCE))).to(self.device)
-            with torch.inference_mode(), self._arithmetic():
-                logits_OFHW = self.model.decode_masks(part, seg_OD, size=size)
-            inside = (logits_OFHW > 0).cpu().numpy()
-            for track, masks_FHW in zip(counts, inside, strict=True):
-                track += codec.encode_many(masks_FHW)
-            told(at + len(part))
+        done = 0
+        with torch.inference_mode(), self._arithmetic():
+            for logits_OFHW in self._mask_logits(frames, seg_OD, indices, size):
+                inside = (logits_OFHW > 0).cpu().numpy()
+                for track, masks_FHW in zip(counts, inside, strict=True):
+                    track += codec.encode_many(masks_FHW)
+                told(done := done + logits_OFHW.shape[1])
         return tuple(
             MaskTrack(height=height, width=width, frames=tuple(indices), counts=tuple(t)) for t in counts
         )
+
+    def _mask_logits(
+        self, frames: Frames, seg_OD: Tensor, indices: Sequence[int], size: tuple[int, int]
+    ) -> Iterator[Tensor]:
+        """Logits [O, F, H, W] of the frames ``indices``, a few at a time and in order."""
+        if self.prompted_frames is None:
+            pixels = frames.each(View.SAM, indices)
+            for _ in range(0, len(indices), AT_ONCE):
+                part = self.processor.sam_pixels(list(islice(pixels, AT_ONCE))).to(self.device)
+                yield self.model.decode_masks(part, seg_OD, size=size)
+            return
+        first = prompted_frames(len(indices), self.prompted_frames)
+        others = [n for n in range(len(indices)) if n not in set(first)]
+        asked = chain(*(frames.each(View.SAM, [indices[n] for n in part]) for part in (first, others)))
+
+        def next_frame(_: int) -> Tensor:
+            return self.processor.sam_pixels([next(asked)])[0].to(self.device)
+
+        for logits_OSS in propagate(
+            self.model.segmentation, next_frame, len(indices), seg_OD, prompts=self.prompted_frames
+        ):
+            yield to_size(logits_OSS[:, None], *size)
 
     def _masks(self, sample: Sample, frames: Frames, seg_OD: Tensor) -> tuple[MaskTrack, ...]:
         """One track per [SEG], at the video's size, on every frame that is to be scored."""

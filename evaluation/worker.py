@@ -72,6 +72,7 @@ class Worker:
             seed=self.setup.seed,
             use_gpu=config.use_gpu,
             seg_state=config.seg_state,
+            prompted_frames=config.prompted_frames,
         )
         self.reader.refuse_other_frames(predictor.model.config.num_frames)
         return predictor

@@ -81,6 +81,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the hidden state that a mask is made of (default: %(default)s, as in training)",
     )
     parser.add_argument(
+        "--prompted-frames",
+        type=int,
+        metavar="N",
+        help="prompt N frames and let SAM 2's memory carry their masks to the others; default: prompt all",
+    )
+    parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one"
     )
 
@@ -101,6 +107,8 @@ def check(options: argparse.Namespace) -> None:
                 f"--frames {options.frames}", "is no number of frames.", "Give 1 or more, or all."
             )
         options.frames = int(options.frames)
+    if options.prompted_frames is not None and options.prompted_frames < 1:
+        raise UserError(f"--prompted-frames {options.prompted_frames}", "leaves no mask.", "Give 1 or more.")
     if options.max_new_tokens < 1:
         raise UserError(f"--max-new-tokens {options.max_new_tokens}", "leaves no answer.", "Give 1 or more.")
 

@@ -29,6 +29,7 @@ class MadeBy:
     checkpoint: str
     digest: str
     seg_state: SegState
+    prompted_frames: int | None  # None: every frame that is segmented
     max_new_tokens: int
     device: str  # "cpu" or "cuda": the arithmetic differs, and with it an answer may
 

@@ -102,6 +102,12 @@ class EvaluationConfig(Config):
         description="The hidden state that a mask is made of: predicting, as in training, or published, the "
         "one before it, which the published code takes.",
     )
+    prompted_frames: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many frames of a video [SEG] prompts. null: every one, as published. A number: so "
+        "many evenly spread ones, and SAM 2's memory carries their masks to the others.",
+    )
     report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
     # Where it runs; not fingerprinted.
     actors: int = Field(default=1, ge=1)

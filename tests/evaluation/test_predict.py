@@ -23,9 +23,10 @@ from pipeline.artifact import commit
 from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
 from pipeline.schema import masks as codec
-from pipeline.schema.sample import Role, Sample, Task, Turn
+from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn
 from pipeline.storage import Location
 from pipeline.video import decode, probe
+from training.model.propagation import prompted_frames
 
 QUESTION = "Where is the square?"
 REPO = Path(__file__).resolve().parents[2]
@@ -82,6 +83,24 @@ def test_fewer_frames_are_evenly_spread_and_masked_alike(
     assert track.frames == (0, 5, 10, 15)
     assert track.counts == tuple(full.counts[f] for f in track.frames)
     assert few.asked.identity != answer.asked.identity
+
+
+def test_memory_carries_masks_from_prompted_frames(home: Path, answer: Answer) -> None:
+    """Catches a setting that does not arrive, and frames that are handed to SAM 2 in another order."""
+    (full,) = answer.masks
+
+    def asked(prompts: int) -> MaskTrack:
+        model = load_checkpoint(home / "checkpoint", device="cpu", max_new_tokens=8, prompted_frames=prompts)
+        made = model.ask(home / "clip.mp4", QUESTION)
+        assert made.asked.identity != answer.asked.identity
+        return made.masks[0]
+
+    assert asked(FRAMES).counts == full.counts, "all are prompted"
+    some = asked(3)
+    assert some.frames == full.frames
+    for frame in prompted_frames(FRAMES, 3):
+        assert some.counts[frame] == full.counts[frame]
+    assert some.counts != full.counts, "the others are SAM 2's own"
 
 
 def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:

@@ -33,6 +33,7 @@ from pipeline.schema.shards import ShardReader
 from pipeline.storage import Location
 from pipeline.video import VideoError
 from training.model.processor import View, decode_views
+from training.model.propagation import prompted_frames
 from training.model.regions import on_grid
 
 VIDEO = VideoRef(path="clip.mp4", num_frames=20, fps=10, duration_s=2.0, height=100, width=180)
@@ -223,8 +224,9 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------------------------------- [SEG] state
 
 
-def test_evaluation_takes_the_seg_state_of_its_plan(tmp_path: Path) -> None:
-    """Catches a plan's seg_state that does not reach the model: published, this answer has none."""
+def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
+    """Catches a plan's seg_state that does not reach the model: published, this answer has none. Likewise
+    how many frames are prompted: with one, all others are SAM 2's own."""
     source = "bench/mevis"
     data = write_dataset(tmp_path)
     reader = ShardReader(data)
@@ -234,13 +236,17 @@ def test_evaluation_takes_the_seg_state_of_its_plan(tmp_path: Path) -> None:
     config = make_plan(tmp_path).evaluation
     assert config is not None
     masks = {}
-    for state in SegState:
+    for name, setting in {
+        "usual": {},
+        "published": {"seg_state": SegState.PUBLISHED},
+        "memory": {"prompted_frames": 1},
+    }.items():
         setup = Setup(
-            config=config.model_copy(update={"seg_state": state}),
+            config=config.model_copy(update=setting),
             checkpoint=Location.parse(tmp_path / "checkpoint"),
             checkpoint_digest="d",
             dataset=data,
-            store=PredictionStore(Location.parse(tmp_path / state), "stamp"),
+            store=PredictionStore(Location.parse(tmp_path / name), "stamp"),
             seed=1,
         )
         chunk = Chunk(source=source, number=0, rows=(0,), keys=(sample.key,))
@@ -248,7 +254,11 @@ def test_evaluation_takes_the_seg_state_of_its_plan(tmp_path: Path) -> None:
         (made,) = setup.store.read(source, 0)
         assert made.text == TEXT
         assert made.text.startswith(SAYS[0])
-        masks[state] = made.masks
-    (track,) = masks[SegState.PREDICTING]
+        masks[name] = made.masks
+    (track,), (carried,) = masks["usual"], masks["memory"]
     assert (track.height, track.width) == (HEIGHT, WIDTH)
-    assert masks[SegState.PUBLISHED] == ()
+    assert masks["published"] == ()
+    (prompted,) = prompted_frames(len(track.frames), 1)
+    assert carried.frames == track.frames
+    assert carried.counts[prompted] == track.counts[prompted]
+    assert carried.counts != track.counts

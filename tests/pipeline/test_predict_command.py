@@ -47,6 +47,7 @@ def test_defaults_and_choices_are_those_of_the_plan_language():
     assert options.seg_state == SegState.PREDICTING
     assert parsed("--frames", "all").frames == "all"
     assert parsed("--frames", "12").frames == 12
+    assert (options.prompted_frames, parsed("--prompted-frames", "4").prompted_frames) == (None, 4)
 
 
 @pytest.mark.parametrize(
@@ -65,6 +66,7 @@ def test_defaults_and_choices_are_those_of_the_plan_language():
         (("--frames", "0"), "no number of frames"),
         (("--frames", "some"), "no number of frames"),
         (("--max-new-tokens", "0"), "leaves no answer"),
+        (("--prompted-frames", "0"), "leaves no mask"),
     ],
 )
 def test_words_that_make_no_sense(words: tuple[str, str], said: str):
