@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import video as videos
-from pipeline.footage import Footage, VideoFootage
+from pipeline.footage import Footage
 from pipeline.schema.sample import Sample
+from pipeline.video import VideoError
 from training.model.processor import View, resize
-
-AT_ONCE = 8  # of a video, or of masks: at full size they are large
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +42,8 @@ def pictures(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np
     Raises VideoError, IndexError or UserError, some of it only when the frame comes that is at fault.
     """
     size: tuple[int, ...] | None = None
-    for index, picture in _decoded(footage, indices):
+    for index, picture in footage.stream(indices):
         size = size or picture.shape
         if picture.shape != size:
-            raise videos.VideoError(
-                f"{footage.place}: frame {index} is {picture.shape[:2]}, others are {size[:2]}"
-            )
+            raise VideoError(f"{footage.place}: frame {index} is {picture.shape[:2]}, others are {size[:2]}")
         yield index, picture
-
-
-def _decoded(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    if isinstance(footage, VideoFootage):  # one reader for all frames, not one for each part of them
-        ref = footage.video
-        yield from videos.stream(footage.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
-        return
-    for at in range(0, len(indices), AT_ONCE):
-        part = indices[at : at + AT_ONCE]
-        yield from zip(part, footage.decode(part), strict=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from evaluation.frames import AT_ONCE, Frames
+from evaluation.frames import Frames
 from evaluation.prediction import Prediction
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.checkpoint import MODEL, TOKENIZER
@@ -27,6 +27,8 @@ from training.model.propagation import prompted_frames, propagate
 from training.model.segmentation import to_size
 from training.model.tokenizer import load_tokenizer
 from training.model.weights import load_model
+
+AT_ONCE = 8  # frames: their masks are large at full size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,12 @@ class Footage(Protocol):
         damaged, IndexError for a frame that the video does not have, UserError for one that was not baked.
         """
 
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it.
+
+        A few are in memory at a time. Raises as ``decode`` does, some of it only when the frame comes.
+        """
+
 
 @dataclass(frozen=True, slots=True)
 class VideoFootage:
@@ -75,3 +81,8 @@ class VideoFootage:
         """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError or IndexError."""
         ref = self.video
         return videos.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """As ``decode``, with one reader for all frames."""
+        ref = self.video
+        return videos.stream(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)

@@ -7,7 +7,6 @@ count can be wrong, and their duration may be that of the sound track.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,19 +16,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.containers import promised_bytes
+from pipeline.media_files import MOST_PIXELS, VideoError, av, check_size, open_image, open_video, plain
 from pipeline.schema.frame_times import uneven_starts
 
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
-_MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
-_OTHER_FILES = frozenset(
-    {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
-)
-_CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\] \S+ ?")  # decord begins with the time and a line of its own code
 _CHUNK = 8  # frames decoded at a time, so that full-size pixels of a long request never lie in memory at once
-
-
-class VideoError(ValueError):
-    """A video that cannot be read: missing, corrupt, or without a frame."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +73,7 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
 
 def header_frames(path: Path) -> int:
     """How many frames a video file's header promises, 0 if it promises nothing. It is not to be believed."""
-    with _open(path) as container:
+    with open_video(path) as container:
         return max(int(container.streams.video[0].frames), 0)
 
 
@@ -116,14 +107,9 @@ def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
 
 
 def _image_size(path: Path) -> tuple[int, int]:
-    with _image(path) as image:
-        _check_size(path, *image.size)
+    with open_image(path) as image:
+        check_size(path, *image.size)
         return image.size
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > _MOST_PIXELS:
-        raise VideoError(f"{path}: a frame of {height}x{width} is more than any video has")
 
 
 @dataclass(slots=True)
@@ -140,11 +126,11 @@ class _Scan:
 
 def _scan(path: Path, *, look: bool = False) -> _Scan:
     """Read all packets of a file once; with ``look`` its first frame is decoded on the way."""
-    with _open(path, parse=False) as container:
+    with open_video(path, parse=False) as container:
         stream = container.streams.video[0]
         if look:
-            _check_size(path, stream.width, stream.height)
-            stream.codec_context.options = {"max_pixels": str(_MOST_PIXELS)}  # whatever the header says
+            check_size(path, stream.width, stream.height)
+            stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever the header says
             stream.thread_count = 1  # for one frame, starting threads takes longer than decoding
         first = None
         unit = float(stream.time_base)
@@ -184,15 +170,15 @@ def _packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
     """All packets of a stream, and at the end an empty one that makes the decoder give what it holds."""
     try:
         yield from container.demux(stream)
-    except _av().FFmpegError as error:
-        raise VideoError(f"{path}: packets are damaged ({_plain(error)})") from error
+    except av().FFmpegError as error:
+        raise VideoError(f"{path}: packets are damaged ({plain(error)})") from error
 
 
 def _decoded(path: Path, packet: Any) -> Any:
     try:
         return packet.decode()
-    except _av().FFmpegError as error:
-        raise VideoError(f"{path}: the first frame does not decode ({_plain(error)})") from error
+    except av().FFmpegError as error:
+        raise VideoError(f"{path}: the first frame does not decode ({plain(error)})") from error
 
 
 def _check_whole(path: Path, torn: bool, missing: bool) -> None:
@@ -277,9 +263,7 @@ def _decode_file(path: Path, wanted: list[int], total: int) -> Iterator[tuple[in
         try:
             pixels = reader.get_batch(part).asnumpy()
         except Exception as error:  # decord has one error class for everything, and it derives from Exception
-            raise VideoError(
-                f"{path}: frames {part[0]}-{part[-1]} do not decode ({_plain(error)})"
-            ) from error
+            raise VideoError(f"{path}: frames {part[0]}-{part[-1]} do not decode ({plain(error)})") from error
         yield from zip(part, pixels, strict=True)
 
 
@@ -298,7 +282,7 @@ def _decord_reader(path: Path, total: int) -> Any | None:
 def _decode_av(path: Path, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Sequentially from the start to the last wanted frame: exact whatever the file's index says."""
     left, last = set(wanted), wanted[-1]
-    with _open(path) as container:
+    with open_video(path) as container:
         stream = container.streams.video[0]
         stream.thread_count = 1
         try:
@@ -308,8 +292,8 @@ def _decode_av(path: Path, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]
                     yield index, np.ascontiguousarray(turned)
                 if index >= last:
                     return
-        except _av().FFmpegError as error:
-            raise VideoError(f"{path}: does not decode ({_plain(error)})") from error
+        except av().FFmpegError as error:
+            raise VideoError(f"{path}: does not decode ({plain(error)})") from error
 
 
 def _check_range(path: Path, wanted: list[int], total: int) -> None:
@@ -326,67 +310,11 @@ def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _read_image(path: Path) -> np.ndarray:
-    with _image(path) as image:
+    with open_image(path) as image:
         try:
             return np.asarray(image.convert("RGB"))
         except (OSError, SyntaxError) as error:
-            raise VideoError(f"{path}: damaged image ({_plain(error)})") from error
-
-
-def _image(path: Path) -> Any:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        return Image.open(path)
-    except UnidentifiedImageError as error:  # an OSError; its text is the path
-        raise VideoError(f"{path}: no readable image (of no known format)") from error
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise VideoError(f"{path}: no readable image ({_plain(error)})") from error
-
-
-def _open(path: Path, *, parse: bool = True) -> Any:
-    """A container with a video stream.
-
-    Without ``parse``, the packets of an MP4 are taken as its tables give them, in half the time: whole
-    frames with their times. Other containers need FFmpeg's parsers for that, and always get them.
-    """
-    av = _av()
-    try:
-        container = None if parse else _open_tables(path)
-        if container is None:
-            container = av.open(str(path), metadata_errors="ignore", options={"format_whitelist": _formats()})
-    except av.ArgumentError as error:  # also a format that is not among those
-        raise VideoError(f"{path}: no readable video, or a playlist of other files") from error
-    except (av.FFmpegError, OSError) as error:
-        raise VideoError(f"{path}: no readable video ({_plain(error)})") from error
-    if not container.streams.video:
-        container.close()
-        raise VideoError(f"{path}: holds no video stream")
-    return container
-
-
-def _open_tables(path: Path) -> Any | None:
-    """An MP4 whose packets nobody parses, or None for any other file."""
-    av = _av()
-    try:
-        options = {"format_whitelist": "mov", "fflags": "noparse"}
-        return av.open(str(path), metadata_errors="ignore", options=options)
-    except av.ArgumentError:
-        return None
-
-
-@cache
-def _av() -> Any:
-    import av
-
-    av.logging.set_level(av.logging.PANIC)
-    return av
-
-
-@cache
-def _formats() -> str:
-    """All that FFmpeg reads but lists and streams: those name further files, which may lie anywhere."""
-    return ",".join(sorted(_av().formats_available - _OTHER_FILES))
+            raise VideoError(f"{path}: damaged image ({plain(error)})") from error
 
 
 @cache
@@ -397,8 +325,3 @@ def _decord() -> Any | None:
         return None
     decord.logging.set_level(decord.logging.QUIET)
     return decord
-
-
-def _plain(error: Exception) -> str:
-    said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
-    return " ".join(_CLOCK.sub("", said).split())[:160] or type(error).__name__

@@ -226,12 +226,16 @@ class BakedFootage:
 
         Raises UserError for a frame that was not baked, VideoError for one that is damaged.
         """
-        distinct = sorted(set(indices))
-        jpegs = self.frames.jpegs(self.name, self.video, distinct)
-        made = {frame: self._picture(frame, jpeg) for frame, jpeg in zip(distinct, jpegs, strict=True)}
+        made = dict(self.stream(indices))
         if len({picture.shape for picture in made.values()}) > 1:
             raise VideoError(f"{self.place}: frames of {self.video.path} differ in size")
         return np.stack([made[index] for index in indices])
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Each distinct frame with its index, rising; compressed, all are in memory. Raises as ``decode``."""
+        distinct = sorted(set(indices))
+        for frame, jpeg in zip(distinct, self.frames.jpegs(self.name, self.video, distinct), strict=True):
+            yield frame, self._picture(frame, jpeg)
 
     def _picture(self, frame: int, jpeg: bytes) -> np.ndarray:
         from PIL import Image

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import video
+from pipeline import media_files, video
 from pipeline.containers import promised_bytes
 
 FRAMES = 30
@@ -106,10 +106,11 @@ def test_a_stream_without_an_outer_form_promises_nothing(tmp_path: Path) -> None
 
 def test_a_frame_of_an_absurd_size_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "a.mp4")
-    monkeypatch.setattr(video, "_MOST_PIXELS", 64 * 48 - 1)
+    for module in (media_files, video):
+        monkeypatch.setattr(module, "MOST_PIXELS", 64 * 48 - 1)
     with pytest.raises(video.VideoError, match="a frame of 48x64 is more than any video has"):
         video.probe(tmp_path / "a.mp4")
     # A header may say something else than what is decoded.
-    monkeypatch.setattr(video, "_check_size", lambda *_: None)
+    monkeypatch.setattr(video, "check_size", lambda *_: None)
     with pytest.raises(video.VideoError, match="does not decode"):
         video.probe(tmp_path / "a.mp4")
