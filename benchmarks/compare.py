@@ -29,7 +29,7 @@ def main(title: str, about: str, pairs: Sequence[Pair], repeats: int = 5) -> Non
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks/<title>.md")
     options = parser.parse_args()
     lines = [
-        f"# {title.capitalize()}",
+        f"# {title.replace('_', ' ').capitalize()}",
         "",
         f"{about}",
         "",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.compare import Pair, main
 from pipeline.config.model import model_config
@@ -13,15 +14,17 @@ from training.model.tokenizer import train_tokenizer
 
 _SIZE, _BATCH, _NEW = 16, 8, 24
 _QUESTION = "How many shapes are there in the video, and what colour is the largest shape?"
+_WORDS = (5, 9, 16, 7, 12, 14, 4, 10)  # of the question that are asked, so that a batch has to be padded
 
 
 def _prompts(codec: PromptCodec, video: torch.Tensor, rows: range) -> Batch:
     from pipeline.schema.sample import Role, Turn
 
-    ids = codec.encode_prompt([Turn(role=Role.USER, text=_QUESTION)], regions=0)
+    asked = [" ".join(_QUESTION.split()[: _WORDS[row % len(_WORDS)]]) for row in rows]
+    ids = [torch.tensor(codec.encode_prompt([Turn(role=Role.USER, text=text)], regions=0)) for text in asked]
     return Batch(
-        input_ids=torch.tensor([ids] * len(rows)),
-        attention_mask=torch.ones(len(rows), len(ids), dtype=torch.bool),
+        input_ids=pad_sequence(ids, batch_first=True),
+        attention_mask=pad_sequence([torch.ones_like(i, dtype=torch.bool) for i in ids], batch_first=True),
         video=video[list(rows)],
     )
 
@@ -43,9 +46,9 @@ if __name__ == "__main__":
 
     main(
         "generation",
-        f"{_SIZE} questions about {_SIZE} videos, {_NEW} new tokens each, toy size, one thread: one by one "
-        f"(plain) against {_BATCH} at a time (`training/model/language.py`), both with a key-value cache. "
-        "The aim is 3.",
+        f"{_SIZE} questions of unlike lengths about {_SIZE} videos, {_NEW} new tokens each, toy size, one "
+        f"thread: one by one (plain) against {_BATCH} at a time (`training/model/language.py`), both with a "
+        "key-value cache. The aim is 3.",
         [
             Pair(
                 what="answers",

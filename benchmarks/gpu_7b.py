@@ -21,7 +21,6 @@ from pipeline.config.model import ModelConfig, Preset, model_config
 from pipeline.config.training import PUBLISHED_TRAINED, Part
 from pipeline.errors import UserError
 from training.losses import compute_losses
-from training.model import config as configs
 from training.model.batch import Batch
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER, TokenIds
 from training.model.ufvideo import UFVideo
@@ -175,6 +174,7 @@ def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
     last = config.language.vocab_size - 1
     tokens = TokenIds(region=last - 2, seg=last - 1, eos=(last,), pad=0)
     model = random_model(config, tokens, device)
+    attention = model.attend(torch.device(device), torch.bfloat16)
     batch = make_batch(config, tokens).to(device, torch.bfloat16)
     parts = flops.training_step(
         config,
@@ -188,7 +188,7 @@ def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
         measure(model, batch, packs=packs, repeats=repeats, operations=sum(parts.values()))
         for packs in (False, True)
     ]
-    return page(rows, parts, name, configs.attention_name(config.attention), peak or peak_of(name))
+    return page(rows, parts, name, attention, peak or peak_of(name))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

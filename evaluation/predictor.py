@@ -58,9 +58,11 @@ class Predictor:
     """One loaded checkpoint on one device.
 
     ``footage`` gives the frames of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
-    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in. ``seg_state``:
-    which hidden state of an answer a mask is made of. ``prompted_frames``: how many frames it prompts, None
-    for all; SAM 2's memory carries the masks of some to the others.
+    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in. A model trained
+    with flash attention by name is asked with PyTorch's kernels where flash attention cannot run: the name
+    binds the stage that trained it. ``seg_state``: which hidden state of an answer a mask is made of.
+    ``prompted_frames``: how many frames it prompts, None for all; SAM 2's memory carries the masks of some to
+    the others.
     """
 
     def __init__(
@@ -78,9 +80,10 @@ class Predictor:
         self.device = torch.device("cuda" if use_gpu else "cpu")
         self.digest, self.max_new_tokens = digest, max_new_tokens
         self.seg_state, self.prompted_frames = seg_state, prompted_frames
-        self.model = load_model(checkpoint / MODEL).eval().to(self.device)
-        if not use_gpu:
-            self.model.float()
+        stored = None if use_gpu else torch.float32
+        self.model = load_model(checkpoint / MODEL, dtype=stored).eval().to(self.device)
+        # Whatever it was trained with by name, it answers wherever it is asked.
+        self.model.attend(self.device, torch.bfloat16 if use_gpu else torch.float32, insists=False)
         self.codec = PromptCodec(load_tokenizer(checkpoint / TOKENIZER))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
         self._footage = footage
@@ -103,7 +106,7 @@ class Predictor:
             except UserError:
                 raise
             except (ValueError, IndexError) as error:
-                failures[i] = _reason(request.sample, frames[i], error)
+                failures[i] = _reason(request.sample, frames.get(i), error)
         said = dict(zip(examples, self.answer(list(examples.values())), strict=True))
         predictions = []
         for i, request in enumerate(requests):
@@ -114,7 +117,7 @@ class Predictor:
                 except UserError:
                     raise
                 except (ValueError, IndexError) as error:
-                    failures[i] = _reason(request.sample, frames[i], error)
+                    failures[i] = _reason(request.sample, frames.get(i), error)
             read = read_spans(said[i].text, request.sample, request.rules) if i in said else SpansRead()
             predictions.append(
                 Prediction(
@@ -226,7 +229,10 @@ def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
     return tuple(frames), sample.video.height, sample.video.width
 
 
-def _reason(sample: Sample, frames: Frames, error: Exception) -> str:
+def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
     """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
-    text = " ".join(str(error).replace(frames.footage.place, sample.video.path).split())
+    said = str(error)
+    if frames is not None:
+        said = said.replace(frames.footage.place, sample.video.path)
+    text = " ".join(said.split())
     return f"not readable: {text[:300]}"

@@ -13,13 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import UserError
+from pipeline.storage import Location
 
-TOKENIZER_FILES: Final = ("*.json", "*.txt", "*.model", "*.jinja")
-WEIGHT_FILES: Final = ("*.safetensors", "*.bin", "*.pt", "*.json")
-SAM2_FILES: Final = ("*.pt",)  # its .safetensors on the hub have other names
+Wanted = Sequence[Sequence[str]]
+"""Groups of patterns, tried in turn until one gives a file that fits the group's first."""
+
+TOKENIZER_FILES: Final[Wanted] = (("*.json", "*.txt", "*.model", "*.jinja"),)
+WEIGHT_FILES: Final[Wanted] = (("*.safetensors", "*.json"), ("*.bin",))  # many models have both, 15 GB each
+MODEL_FILES: Final[Wanted] = ((*WEIGHT_FILES[0], *TOKENIZER_FILES[0]), *WEIGHT_FILES[1:])
+SAM2_FILES: Final[Wanted] = (("*.pt",),)  # its .safetensors on the hub have other names
 
 _SCHEME: Final = "hf://"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_COMMIT = re.compile("[0-9a-f]{40}")
 _ID = re.compile(rf"(?P<repo>{_NAME}/{_NAME})(@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]*))?")
 
 
@@ -55,8 +61,33 @@ def is_plain(text: str) -> bool:
     return found is not None and (text.startswith(_SCHEME) or found["revision"] is not None)
 
 
-def fetch(model: HubModel, files: Sequence[str], download: Callable[..., Any] | None = None) -> Path:
-    """A local folder with the model's files that fit ``files``; what was fetched before is not fetched again.
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A local copy of what a plan names."""
+
+    path: Path
+    commit: str | None
+    """of the hub, which a name without a revision, or with a branch's, does not tell"""
+
+    @property
+    def at(self) -> str:
+        """`` at commit …``, or nothing, to stand behind a name."""
+        return f" at commit {self.commit}" if self.commit else ""
+
+
+def local_copy(text: str, wanted: Wanted, cache: str | Path | None = None) -> Fetched:
+    """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
+
+    Raises UserError where the hub does not give it.
+    """
+    if model := hub_model(text):
+        return fetch(model, wanted)
+    place = Location.parse(text, cache)
+    return Fetched(place.fetch_dir() if place.is_dir() else place.fetch(), None)
+
+
+def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None = None) -> Fetched:
+    """A local folder with the model's files; what was fetched before is not fetched again.
 
     ``download`` is huggingface_hub's ``snapshot_download``. Raises UserError where it cannot be had.
     """
@@ -64,13 +95,44 @@ def fetch(model: HubModel, files: Sequence[str], download: Callable[..., Any] | 
         from huggingface_hub import snapshot_download
 
         download = snapshot_download
-    try:
-        return Path(download(repo_id=model.repo, revision=model.revision, allow_patterns=list(files)))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            str(model),
-            f"is no folder here, and the hub does not give it ({str(error).splitlines()[0]}).",
-            "Correct the path or the name; or fetch it where there is a network, with `hf download "
-            f"{model.repo}{f' --revision {model.revision}' if model.revision else ''} --local-dir FOLDER`, "
-            "and give FOLDER.",
-        ) from error
+    found = Fetched(Path(), None)
+    revision = model.revision
+    for patterns in wanted:
+        try:
+            folder = Path(download(repo_id=model.repo, revision=revision, allow_patterns=list(patterns)))
+        except Exception as error:  # the client's own, its HTTP library's, the disk's
+            raise _unfetched(model, error) from error
+        # The folder of a snapshot is called after its commit.
+        found = Fetched(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
+        if any(folder.glob(patterns[0])):
+            break
+        revision = found.commit or revision  # nobody's push comes in between
+    return found
+
+
+def _unfetched(model: HubModel, error: Exception) -> UserError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(
+        str(model),
+        f"is no folder here, and the hub does not give it ({reason}).",
+        "Correct the path or the name; or fetch it where there is a network, with `hf download "
+        f"{model.repo}{f' --revision {model.revision}' if model.revision else ''} --local-dir FOLDER`, "
+        "and give FOLDER.",
+    )
+
+
+def only_file(model: HubModel, found: Fetched, pattern: str) -> Path:
+    """The one file of a fetched folder that fits. Raises UserError if there are none or several."""
+    files = sorted(found.path.glob(pattern))
+    if len(files) == 1:
+        return files[0]
+    revision = f" --revision {model.revision}" if model.revision else ""
+    names = ", ".join(file.name for file in files)
+    raise UserError(
+        str(model),
+        f"holds {len(files)} {pattern} files: {names}." if files else f"holds no {pattern} file.",
+        f"Give one of them: `hf download {model.repo} {files[0].name}{revision} --local-dir FOLDER`, and "
+        f"then FOLDER/{files[0].name}."
+        if files
+        else "Name another model.",
+    )

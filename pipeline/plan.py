@@ -46,8 +46,9 @@ MODULES = {
 REVISION = dict.fromkeys(Kind, 1) | {
     Kind.CORPORA: 3,
     Kind.PREPARE: 4,
-    Kind.STAGE: 2,
-    Kind.EVALUATE: 4,
+    Kind.INIT: 2,
+    Kind.STAGE: 3,
+    Kind.EVALUATE: 5,
     Kind.REPORT: 3,
 }
 

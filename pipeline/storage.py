@@ -215,7 +215,10 @@ class Location:
         return target
 
     def fetch_dir(self) -> Path:
-        """A local folder with this folder's files: the folder itself, or a cached copy of a remote one."""
+        """A local folder with this folder's files: the folder itself, or a cached copy of a remote one.
+
+        Raises UserError for a key that would lie outside the copy.
+        """
         if self.is_local:
             return Path(self.uri)
         files = self.list(recursive=True)
@@ -228,7 +231,8 @@ class Location:
         temp = Path(tempfile.mkdtemp(prefix=_TEMP, dir=target.parent))
         try:
             for file in files:
-                place = temp / file.uri[len(self.uri) + 1 :]
+                # A key is anyone's text: `..` or a second slash in it would lead out of the cache.
+                place = temp / (self / file.uri[len(self.uri) + 1 :]).uri[len(self.uri) + 1 :]
                 place.parent.mkdir(parents=True, exist_ok=True)
                 file._download(place)
             try:

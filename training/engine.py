@@ -62,6 +62,11 @@ def join_group(*, use_gpu: bool) -> None:
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
 
 
+def arithmetic(precision: Precision) -> torch.dtype:
+    """The dtype of forward and backward."""
+    return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[precision]
+
+
 class Engine:
     """A model under ZeRO, one optimizer step at a time.
 
@@ -114,7 +119,7 @@ class Engine:
             },
         )
         self._stage, self._total = stage, total_steps
-        self.dtype = torch.bfloat16 if layout.precision is Precision.BF16 else torch.float32
+        self.dtype = arithmetic(layout.precision)
 
     @property
     def module(self) -> UFVideo:

@@ -69,6 +69,7 @@ def write_published(model: UFVideo, out: Path) -> None:
 def published_config(model: UFVideo) -> dict[str, Any]:
     """Qwen2's fields, and those that the published code adds for video, masks and losses."""
     from training.model import config as configs
+    from training.model.weights import OWN_CONFIG, own_config
 
     config = model.config
     qwen2 = configs.qwen2(config.language).to_dict()
@@ -90,6 +91,8 @@ def published_config(model: UFVideo) -> dict[str, Any]:
         "ce_loss_weight": config.loss.ce,
         "bce_loss_weight": config.loss.bce,
         "dice_loss_weight": config.loss.dice,
+        # Sizes that the published keys do not tell; other code passes over the key.
+        OWN_CONFIG: own_config(model),
     }
 
 

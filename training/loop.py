@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.model import ModelConfig
-from pipeline.config.training import Precision, StageConfig
+from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
 from pipeline.schema.sample import Task
 from pipeline.storage import Location
@@ -26,8 +26,9 @@ from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
 from training.data.order import Cut
-from training.engine import Engine, join_group, prepare_process
+from training.engine import Engine, arithmetic, join_group, prepare_process
 from training.losses import compute_losses
+from training.model.attention import choose
 from training.model.compiling import refuse_without_compiler
 from training.model.lora import plain_model, save_adapter
 from training.model.processor import Processor, View
@@ -74,6 +75,8 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     prepare_process(use_gpu=layout.use_gpu, threads=layout.torch_threads)
     join_group(use_gpu=layout.use_gpu)
     device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
+    dtype = arithmetic(layout.precision)
+    choose(job.model.attention, device, dtype)  # raises before the weights are loaded
     if layout.compile:
         refuse_without_compiler(device)
 
@@ -88,10 +91,10 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     frames = CachedFrames(
         dataset.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
     )
-    model = load_model(start / MODEL, job.model)
-    if layout.precision is Precision.FP32:
-        model.float()  # a checkpoint of a bf16 stage is stored in bf16
-    engine = Engine(model.to(device), stage, total_steps=total, seed=job.seed)
+    # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps whatever it starts from.
+    model = load_model(start / MODEL, job.model, dtype=None if dtype is torch.bfloat16 else dtype)
+    model.to(device).attend(device, dtype)
+    engine = Engine(model, stage, total_steps=total, seed=job.seed)
 
     first = 0
     with reporter.resume() as state:
@@ -161,6 +164,7 @@ def _step(
                 samples=micro.batch.size,
                 tokens=len(output.labels),
                 truncated=micro.truncated,
+                blank_regions=micro.blank_regions,
                 quarantined=len(micro.quarantined),
             )
             for task in Task:

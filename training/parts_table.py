@@ -9,7 +9,7 @@ from typing import Any, Final
 from accelerate import init_empty_weights
 from torch import nn
 
-from pipeline.config.model import Attention, ModelConfig
+from pipeline.config.model import ModelConfig
 from pipeline.config.training import Part, StageConfig
 from training.arrange import arrange
 from training.model.recompute import recomputes
@@ -57,10 +57,8 @@ def part_rows(model: UFVideo, stage: StageConfig) -> list[PartRow]:
 
 def planned_rows(config: ModelConfig, stage: StageConfig) -> list[PartRow]:
     """``part_rows`` of a stage that has not begun; no weights are read or made."""
-    # Nothing is run here, so flash attention need not be there.
-    sizes = config.model_copy(update={"attention": Attention.EAGER})
     with init_empty_weights(include_buffers=True):
-        model = UFVideo(sizes, TokenIds(region=0, seg=0, eos=(), pad=0))
+        model = UFVideo(config, TokenIds(region=0, seg=0, eos=(), pad=0))
     arrange(model, stage, seed=0)
     return part_rows(model, stage)
 

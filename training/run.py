@@ -39,11 +39,14 @@ def init(context: StepContext) -> StepResult:
         data = context.inputs["prepare"].location if "prepare" in context.inputs else None
         tokenizer = make_tokenizer(context.plan, data)
         bar.advance(vocabulary=len(tokenizer))
-        model = make_model(context.plan, tokenizer)
+        commits: dict[str, str] = {}
+        model = make_model(context.plan, tokenizer, commits)
         digest = write_checkpoint(model, tokenizer, context.out, context.scratch)
         bar.advance()
     values = sum(p.numel() for p in model.parameters())
-    return StepResult(digest=digest, summary={"vocabulary": len(tokenizer), "parameters": values})
+    return StepResult(
+        digest=digest, summary={"vocabulary": len(tokenizer), "parameters": values, "commits": commits}
+    )
 
 
 def stage(context: StepContext) -> StepResult:

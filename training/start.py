@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, MutableMapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from pipeline import hub
 from pipeline.config.data import Use
@@ -21,28 +21,37 @@ if TYPE_CHECKING:
     from training.model.ufvideo import UFVideo
     from training.model.vocabulary import NewRows
 
+_HOLD_NO_OTHER: Final = ("whole", "videorefer", "language")
+"""Weights of this model or of a part of it: a name in them that nothing here is called is a mistake."""
+
 
 def make_tokenizer(plan: Plan, data: Location | None) -> PreTrainedTokenizerBase:
     """The plan's tokenizer, or a byte-level BPE trained on the text of its training sources."""
     from training.model.tokenizer import load_tokenizer, train_tokenizer
 
-    if plan.model.tokenizer.path:
-        return load_tokenizer(_fetched(plan.model.tokenizer.path, plan, hub.TOKENIZER_FILES))
+    if path := plan.model.tokenizer.path:
+        found = hub.local_copy(path, hub.TOKENIZER_FILES, plan.storage.cache)
+        print(f"init: tokenizer from {path}{found.at}", flush=True)
+        return load_tokenizer(found.path)
     assert data is not None, "a tokenizer that is trained here needs the prepared data"
     from training.data.dataset import Dataset
 
     return train_tokenizer(_texts(plan, Dataset.open(data)), vocab_size=plan.model.tokenizer.vocab_size)
 
 
-def make_model(plan: Plan, tokenizer: PreTrainedTokenizerBase) -> UFVideo:
+def make_model(
+    plan: Plan, tokenizer: PreTrainedTokenizerBase, commits: MutableMapping[str, str] | None = None
+) -> UFVideo:
     """The plan's model: each part from the weights that the plan names, the others at random from its seed.
 
     Its vocabulary is the tokenizer's, to the token, as in the published model. Says on stdout what came from
-    where. Raises UserError where weights do not fit.
+    where; ``commits`` is given the commit of each of ``model.weights`` that came from the hub, by key. Raises
+    UserError where weights do not fit.
     """
     import torch
 
     from training.model.build import build_model
+    from training.model.misfits import folded
     from training.model.names import PARTS
     from training.model.tokens import TokenIds
     from training.model.weights import load_published
@@ -58,10 +67,16 @@ def make_model(plan: Plan, tokenizer: PreTrainedTokenizerBase) -> UFVideo:
     )
     for key, parts in sources.items():
         text = given.paths[key]
-        fit = _new_rows(plan, tokenizer) if Part.LANGUAGE in parts else None
-        files = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
-        loaded = load_published(model, _fetched(text, plan, files), part=parts, new_rows=fit)
-        print(f"init: {', '.join(parts)} from {text} ({sum(loaded.tensors.values())} tensors)", flush=True)
+        found = _weights(key, text, plan)
+        fit = _new_rows(plan, tokenizer, key, found) if Part.LANGUAGE in parts else None
+        loaded = load_published(model, found.path, part=parts, new_rows=fit, strict=key in _HOLD_NO_OTHER)
+        named = ", ".join(parts)
+        print(f"init: {named} from {text}{found.at} ({sum(loaded.tensors.values())} tensors)", flush=True)
+        if commits is not None and found.commit:
+            commits[key] = found.commit
+        if loaded.foreign:
+            names = "; ".join(folded(loaded.foreign))
+            print(f"init: {len(loaded.foreign)} names in {text} are of nothing here: {names}", flush=True)
         if fit and loaded.rows:
             rows = loaded.rows
             print(
@@ -97,21 +112,53 @@ def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
     return out
 
 
-def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase) -> NewRows:
-    from training.model.tokenizer import unknown_tokens
+def _weights(key: str, text: str, plan: Plan) -> hub.Fetched:
+    """A local copy of one of the plan's weights."""
+    wanted = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
+    found = hub.local_copy(text, wanted, plan.storage.cache)
+    model = hub.hub_model(text)
+    if key == "sam2" and model:
+        return replace(found, path=hub.only_file(model, found, "*.pt"))
+    return found
+
+
+def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights: hub.Fetched) -> NewRows:
+    """Which rows are new: those of tokens that the tokenizer beside the weights does not know.
+
+    Where there is none, the plan's own tokenizer has to tell, as it was before the 102 were added.
+    """
+    from training.model.tokenizer import holds_tokenizer, own_vocabulary
     from training.model.vocabulary import NewRows
 
-    config = plan.model.tokenizer
+    config, text = plan.model.tokenizer, plan.model.weights.paths[key]
     if config.path is None:
         raise UserError(
             "model.tokenizer.path",
             "is not set, but the plan loads a language model, whose rows are those of its own tokenizer.",
             "Name the folder of that tokenizer.",
         )
-    unknown = unknown_tokens(_fetched(config.path, plan, hub.TOKENIZER_FILES))
-    ids = tokenizer.get_vocab()
+    if model := hub.hub_model(text):
+        same = replace(model, revision=weights.commit or model.revision)
+        folder = hub.fetch(same, hub.TOKENIZER_FILES).path
+    else:
+        folder = weights.path if weights.path.is_dir() else weights.path.parent
+    if not holds_tokenizer(folder):
+        print(
+            f"init: {text} holds no tokenizer: model.tokenizer.path tells which tokens its weights know",
+            flush=True,
+        )
+        folder = hub.local_copy(config.path, hub.TOKENIZER_FILES, plan.storage.cache).path
+    known, ids = own_vocabulary(folder), tokenizer.get_vocab()
+    if moved := sorted((i, token) for token, i in ids.items() if known.get(token, i) != i):
+        here, token = moved[0]
+        raise UserError(
+            f"model.weights.{key}",
+            f"its own tokenizer, of {folder}, gives {len(moved)} tokens other ids than model.tokenizer.path: "
+            f"{token!r} is {known[token]} there and {here} here.",
+            "Set model.tokenizer.path to the tokenizer of these weights.",
+        )
     return NewRows(
-        tokens=frozenset(ids[token] for token in unknown),
+        tokens=frozenset(i for token, i in ids.items() if token not in known),
         start=config.new_rows,
         seed=plan.seed,
     )
@@ -130,13 +177,3 @@ def _texts(plan: Plan, dataset: Dataset) -> Iterator[str]:
         for row in range(dataset.size(source)):
             for turn in dataset.sample(source, row).turns:
                 yield turn.text
-
-
-def _fetched(text: str, plan: Plan, files: Sequence[str]) -> Path:
-    """A local copy of what a plan names: a file or folder here, on S3, or on the hub."""
-    if model := hub.hub_model(text):
-        folder = hub.fetch(model, files)
-        pts = sorted(folder.glob("*.pt")) if files == hub.SAM2_FILES else []
-        return pts[0] if len(pts) == 1 else folder
-    place = Location.parse(text, plan.storage.cache)
-    return place.fetch_dir() if place.is_dir() else place.fetch()

@@ -22,6 +22,7 @@ _FIXED = (
     "samples",
     "tokens",
     "truncated",
+    "blank_regions",
     "quarantined",
     "wait_s",
 )
@@ -69,6 +70,7 @@ def metrics(
         "data_wait_share": sums["wait_s"] / world / seconds,
         "masks": sums["masks"],
         "truncated": sums["truncated"],
+        "blank_regions": sums["blank_regions"],
         "quarantined": sums["quarantined"],
     }
     if sums["masks"]:

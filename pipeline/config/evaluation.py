@@ -34,7 +34,9 @@ class SegState(StrEnum):
     """Which hidden state of a generated answer becomes the prompt of a mask."""
 
     PREDICTING = "predicting"  # the one that predicts [SEG], as in training
-    PUBLISHED = "published"  # one place earlier, as published; an answer's first token has none
+    # One place earlier, as published; an answer's first token has none. Behind one token alone the published
+    # code takes all states of the prompt for its one [SEG]; here it is the prompt's last.
+    PUBLISHED = "published"
 
 
 CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)

@@ -15,7 +15,13 @@ from pipeline.config.base import Config
 
 
 class Attention(StrEnum):
-    """How attention is computed. ``AUTO``: flash attention 2 where it can run, else torch's own kernels."""
+    """How vision tower and language model compute attention; decided anew wherever the model runs.
+
+    ``AUTO``: flash attention 2 where it can run (a CUDA device of compute capability 8.0 or newer, bf16,
+    flash-attn installed), else torch's own kernels. ``FLASH`` refuses to train where it cannot run;
+    evaluation and ``ufvideo predict`` take it as ``AUTO``. ``EAGER`` is plain and slow, for tests. SAM 2
+    never takes flash attention.
+    """
 
     AUTO = "auto"
     EAGER = "eager"
@@ -165,7 +171,11 @@ class ModelConfig(Config):
     num_sam_frames: int = Field(default=4, gt=0)
     loss: LossWeights = LossWeights()
     init: InitConfig = InitConfig()
-    attention: Attention = Attention.AUTO
+    attention: Attention = Field(
+        default=Attention.AUTO,
+        description="auto: flash attention 2 where it can run, else PyTorch's kernels; flash_attention_2: "
+        "refuse to train where it cannot; sdpa: PyTorch's; eager: plain.",
+    )
 
     @property
     def video_tokens(self) -> int:

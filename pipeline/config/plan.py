@@ -12,9 +12,9 @@ from pipeline.config.data import PrepConfig, Use
 from pipeline.config.demo import DemoConfig
 from pipeline.config.doctor import DoctorConfig
 from pipeline.config.evaluation import EvaluationConfig
-from pipeline.config.model import ModelConfig, model_config
+from pipeline.config.model import Attention, ModelConfig, model_config
 from pipeline.config.runtime import RayConfig, StorageConfig, TrackingConfig
-from pipeline.config.training import StageConfig
+from pipeline.config.training import Part, Precision, StageConfig
 
 
 class RowStart(StrEnum):
@@ -38,7 +38,7 @@ class TokenizerConfig(Config):
     new_rows: RowStart = Field(
         default=RowStart.MEAN,
         description="Where language weights are loaded: rows of tokens that they do not know start from the "
-        "mean of all that they know, or, as published, from the library's random default.",
+        "mean of all that they know, or from N(0, 0.02), the library's default.",
     )
 
 
@@ -89,6 +89,15 @@ class ModelSection(Config):
     def resolved(self) -> ModelConfig:
         """The full model configuration."""
         return model_config(self.preset, self.overrides)
+
+    @property
+    def new_rows_alike(self) -> bool:
+        """Whether init gives all tokens that the language weights do not know one and the same row.
+
+        Weights of the whole UFVideo know the 102 tokens, and random weights are all different.
+        """
+        grown = self.weights.language or self.weights.videorefer
+        return bool(grown) and self.tokenizer.new_rows is RowStart.MEAN
 
     @model_validator(mode="after")
     def _overrides_are_known(self) -> Self:
@@ -144,4 +153,37 @@ class Plan(Config):
             for checkpoint in self.evaluation.checkpoints:
                 if "/" not in checkpoint and checkpoint not in made:
                     raise ValueError(f"evaluation scores {checkpoint}, which is none of {', '.join(made)}")
+        return self
+
+    @model_validator(mode="after")
+    def _flash_attention_can_run(self) -> Self:
+        if self.model.resolved.attention is not Attention.FLASH:
+            return self
+        for stage in self.stages:
+            for field, value, bad in (
+                ("use_gpu: false", stage.layout.use_gpu, False),
+                ("precision: fp32", stage.layout.precision, Precision.FP32),
+            ):
+                if value == bad:
+                    raise ValueError(
+                        f"model.overrides.attention is flash_attention_2, which needs a GPU and bf16, but "
+                        f"stage {stage.name} has layout.{field}; choose auto, which takes flash attention "
+                        "where it can run"
+                    )
+        return self
+
+    @model_validator(mode="after")
+    def _new_tokens_can_be_told_apart(self) -> Self:
+        alike = {"init"} if self.model.new_rows_alike else set()
+        for stage in self.stages:
+            words = Part.LANGUAGE in stage.train and (stage.lora is None or stage.lora.train_embeddings)
+            if stage.start_from not in alike or words:
+                continue
+            if stage.lora is not None:
+                raise ValueError(
+                    f"stage {stage.name} has lora.train_embeddings: false, but where it starts the rows of "
+                    "[SEG], <region> and the time tokens are all the same (model.tokenizer.new_rows: mean), "
+                    f"and adapters cannot make them differ; set lora.train_embeddings: true in {stage.name}"
+                )
+            alike.add(stage.name)
         return self

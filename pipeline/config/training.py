@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from pipeline.config.base import Config
 
@@ -19,14 +20,16 @@ class Part(StrEnum):
     LANGUAGE = "language"
     SEG_HEAD = "seg_head"
     SAM_ENCODER = "sam_encoder"
-    MASK_DECODER = "mask_decoder"
+    SAM_DECODER = "sam_decoder"
 
     @classmethod
     def _missing_(cls, value: object) -> Part | None:
-        return cls.MASK_DECODER if value == "sam_decoder" else None
+        return cls.SAM_DECODER if value == FORMER_NAME else None
 
 
-PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.MASK_DECODER)
+FORMER_NAME: Final = "mask_decoder"
+"""Of ``sam_decoder``; plans may still say it."""
+PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.SAM_DECODER)
 CHECKPOINTED = (Part.LANGUAGE, Part.VISION, Part.CONNECTOR, Part.SAM_ENCODER)
 """Parts deep enough for gradient checkpointing to pay."""
 COMPILED = (Part.VISION, Part.SAM_ENCODER)
@@ -34,7 +37,11 @@ COMPILED = (Part.VISION, Part.SAM_ENCODER)
 
 
 class Precision(StrEnum):
-    """Arithmetic of forward and backward; optimizer state is always fp32."""
+    """Arithmetic of forward and backward; optimizer state is always fp32.
+
+    On GPUs that have it, fp32 multiplies matrices and convolves in TF32: its factors keep 10 bits of mantissa
+    instead of 23, about three digits, and their sums are fp32. That is several times as fast.
+    """
 
     FP32 = "fp32"
     BF16 = "bf16"
@@ -83,12 +90,20 @@ class OptimizerConfig(Config):
     )
     clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
 
+    @field_validator("part_lr", mode="wrap")
+    @classmethod
+    def _each_part_once(cls, value: Any, read: ValidatorFunctionWrapHandler) -> dict[Part, float]:
+        rates: dict[Part, float] = read(value)
+        if isinstance(value, Mapping) and len(rates) < len(value):
+            raise ValueError(f"{Part.SAM_DECODER} and {FORMER_NAME} are one part; keep the first name")
+        return rates
+
 
 class LoraConfig(Config):
     """Adapters of low rank (arXiv:2106.09685) in the language model, instead of training all of it.
 
-    The defaults are those of the released script's option. There is no dropout: it would draw from a
-    worker's random stream.
+    Rank, alpha and targets are by default those of the released script's option. There is no dropout: it
+    would draw from a worker's random stream.
     """
 
     rank: int = Field(default=8, ge=1)
@@ -99,9 +114,10 @@ class LoraConfig(Config):
         description="Linear layers of every block.",
     )
     train_embeddings: bool = Field(
-        default=False,
-        description="Train the word embeddings and the output layer too, as new tokens need where they begin "
-        "at random.",
+        default=True,
+        description="Train the word embeddings and the output layer too, whole: adapters do not reach them, "
+        "and the rows of [SEG], <region> and the time tokens start alike where they are new. false: for a "
+        "start that knows these tokens.",
     )
 
 
@@ -113,7 +129,10 @@ class LayoutConfig(Config):
     use_gpu: bool = True
     cpus_per_worker: float = Field(default=8, gt=0)
     loader_threads: int = Field(default=4, ge=1)
-    precision: Precision = Precision.BF16
+    precision: Precision = Field(
+        default=Precision.BF16,
+        description="Of forward and backward. fp32 multiplies in TF32 on GPUs that have it.",
+    )
     zero_stage: int = Field(default=2, ge=1, le=3, description="3 splits the weights over the workers too.")
     gradient_checkpointing: tuple[Part, ...] = Field(
         default=(Part.LANGUAGE,),
@@ -180,7 +199,9 @@ class StageConfig(Config):
     global_batch: int = Field(ge=1)
     epochs: float | None = Field(default=None, gt=0)
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
-    train: tuple[Part, ...] = PUBLISHED_TRAINED
+    train: tuple[Part, ...] = Field(
+        default=PUBLISHED_TRAINED, min_length=1, description="Parts that learn; all others are frozen."
+    )
     lora: LoraConfig | None = Field(
         default=None, description="Train adapters in the language model; None: all of its weights."
     )
@@ -192,6 +213,17 @@ class StageConfig(Config):
     def accumulation(self) -> int:
         """Forward passes of one worker per optimizer step."""
         return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+
+    @model_validator(mode="after")
+    def _parts_are_trained(self) -> Self:
+        if twice := [part for part in Part if self.train.count(part) > 1]:
+            raise ValueError(f"train names {twice[0]} twice")
+        if idle := [part for part in self.optimizer.part_lr if part not in self.train]:
+            raise ValueError(
+                f"optimizer.part_lr has a rate for {idle[0]}, which train leaves out; add it to train, or "
+                "take its rate out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _lora_is_trained(self) -> Self:

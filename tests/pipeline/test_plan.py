@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -220,3 +221,81 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path: Path):
 def test_identity_is_plain_json(plan_file: Path):
     for spec in steps(load_plan(str(plan_file))):
         json.dumps(spec.identity)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (["stages.0.train=[]"], "stages.0.train"),
+        (["stages.0.train=[language,connector,language]"], "train names language twice"),
+        (["stages.0.train=[sam_decoder,mask_decoder]"], "train names sam_decoder twice"),
+        (
+            ["stages.0.train=[language]", "stages.0.optimizer.part_lr={connector: 1.0e-4}"],
+            "optimizer.part_lr has a rate for connector, which train leaves out",
+        ),
+        (
+            ["stages.0.optimizer.part_lr={sam_decoder: 1.0e-4, mask_decoder: 1.0e-3}"],
+            "sam_decoder and mask_decoder are one part",
+        ),
+    ],
+)
+def test_parts_that_make_no_sense_are_refused(plan_file: Path, settings: list[str], told: str):
+    """Catches: a stage that trains nothing, a rate that nothing learns at, one of two rates dropped."""
+    with pytest.raises(UserError, match=re.escape(told)):
+        load_plan(str(plan_file), settings)
+
+
+def test_the_mask_decoder_s_two_names_make_one_stage(plan_file: Path):
+    """Catches: a stage that is trained again because its plan now writes the part's other name."""
+    before, now = (
+        prints(load_plan(str(plan_file), [f"stages.0.train=[{n}]", f"stages.0.optimizer.part_lr={{{n}: 1}}"]))
+        for n in ("mask_decoder", "sam_decoder")
+    )
+    assert before == now
+
+
+FLASH = "model.overrides.attention=flash_attention_2"
+
+
+@pytest.mark.parametrize("field", ["use_gpu: false", "precision: fp32"])
+def test_flash_attention_is_refused_for_a_stage_that_cannot_run_it(plan_file: Path, field: str):
+    """Catches: a plan that passes the check and dies on its workers."""
+    load_plan(str(plan_file), [FLASH])
+    setting = "stages.1.layout." + field.replace(": ", "=")
+    load_plan(str(plan_file), ["model.overrides.attention=auto", setting])
+    with pytest.raises(UserError, match=f"stage stage2 has layout.{field}; choose auto"):
+        load_plan(str(plan_file), [FLASH, setting])
+
+
+QWEN = ["model.tokenizer.path=/tokenizer", "model.weights.language=/qwen2"]
+ADAPTERS = "={train_embeddings: false}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "refused"),
+    [
+        ([*QWEN, "stages.0.lora" + ADAPTERS], "stage1"),
+        (["model.tokenizer.path=/t", "model.weights.videorefer=/v", "stages.0.lora" + ADAPTERS], "stage1"),
+        # All of the language model, or the words beside the adapters, are trained before.
+        ([*QWEN, "stages.1.lora" + ADAPTERS], None),
+        ([*QWEN, "stages.0.lora={}", "stages.1.lora" + ADAPTERS], None),
+        # The stage before leaves the words as init made them.
+        ([*QWEN, "stages.0.train=[connector]", "stages.1.lora" + ADAPTERS], "stage2"),
+        ([*QWEN, "stages.0.train=[connector]", "stages.1.lora={}"], None),
+        # Rows that differ, or that came with the weights.
+        (["stages.0.lora" + ADAPTERS], None),
+        ([*QWEN, "model.tokenizer.new_rows=random", "stages.0.lora" + ADAPTERS], None),
+        (["model.tokenizer.path=/t", "model.weights.whole=/w", "stages.0.lora" + ADAPTERS], None),
+        ([*QWEN, "model.weights.whole=/w", "stages.0.lora" + ADAPTERS], "stage1"),
+        ([*QWEN, "stages.0.start_from=/made/before", "stages.0.lora" + ADAPTERS], None),
+    ],
+)
+def test_adapters_alone_are_refused_where_new_tokens_are_all_the_same(
+    plan_file: Path, settings: list[str], refused: str | None
+):
+    """Catches: [SEG], <region> and the time tokens that no training of the plan can tell apart."""
+    if refused is None:
+        load_plan(str(plan_file), settings)
+        return
+    with pytest.raises(UserError, match=rf"{refused} has lora.*set lora.train_embeddings: true in {refused}"):
+        load_plan(str(plan_file), settings)

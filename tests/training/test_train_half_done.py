@@ -298,3 +298,23 @@ def test_init_leaves_no_accelerator_to_the_stages_after_it(
     monkeypatch.delenv("DS_ACCELERATOR", raising=False)
     build(make_context(plan, "init"), run.init)
     assert "DS_ACCELERATOR" not in os.environ
+
+
+def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fails if the table is not printed, not sent to MLflow, or only once something is trained."""
+    from mlflow.tracking import MlflowClient
+
+    monkeypatch.setattr(run, "_train", dies)
+    with pytest.raises(Killed):
+        make(plan)
+    heads = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("part ")]
+    assert heads == [["part", "tensors", "parameters", "trainable", "share", "lr", "checkpointed"]]
+    client = MlflowClient(tracking_uri=tracking.tracking_uri(plan))
+    (experiment,) = (e for e in client.search_experiments() if e.name == plan.name)
+    (logged,) = client.search_runs([experiment.experiment_id])
+    values = logged.data.params
+    assert int(values["parts.connector.trainable"]) == int(values["parts.connector.parameters"]) > 0
+    assert values["parts.vision.trainable"] == "0"
+    assert values["parts.sam_decoder.lr"] == "0.001"

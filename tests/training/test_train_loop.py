@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline.storage import Location
 from training.data.dataset import Dataset
 from training.engine import prepare_process
 from training.loop import Job, train
+from training.model.ufvideo import UFVideo
 from training.reporter import LocalReporter
 
 
@@ -108,6 +110,33 @@ def test_a_checkpoint_of_another_size_is_refused(prepared: Location, start: Loca
         job(prepared, start, tmp_path, stage(), other)
     with pytest.raises(UserError, match="holds no model"):
         job(prepared, Location.parse(tmp_path), tmp_path, stage())
+
+
+def test_flash_attention_by_name_is_refused_where_the_stage_cannot_run_it(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
+    """Fails if a stage trains with another attention than its plan names, or says so after loading."""
+    model = model_config("toy", {"attention": "flash_attention_2"})
+    asked = job(prepared, start, tmp_path / "a", stage(), model)
+    with pytest.raises(UserError, match=r"model\.overrides\.attention: flash_attention_2 cannot run here"):
+        train(dataclasses.replace(asked, data=Location.parse(tmp_path)), LocalReporter(tmp_path / "s"))
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_attention_is_set_for_the_stage_s_device_and_precision(
+    prepared: Location, start: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision, dtype
+) -> None:
+    """Fails if the model trains with what it was built with, or if flash attention is chosen for fp32."""
+    real, seen = UFVideo.attend, []
+
+    def noted(model: UFVideo, device: torch.device, *rest: torch.dtype) -> str:
+        seen.append((device.type, *rest))
+        return real(model, device, *rest)
+
+    monkeypatch.setattr(UFVideo, "attend", noted)
+    config = stage(layout={"precision": precision})
+    train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"), stop_at=0)
+    assert seen == [("cpu", dtype)]
 
 
 def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import two_workers
 from safetensors.torch import load_file
 from tiny_corpus import stage
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.checkpoint import start_config
 from pipeline.config.model import model_config
 from pipeline.config.training import LoraConfig, LoraTarget, StageConfig
 from pipeline.storage import Location
 from training.loop import Done, Job, train
+from training.model.lora import add_adapters, plain_model
 from training.model.weights import load_model
 from training.reporter import LocalReporter
 
@@ -93,6 +96,27 @@ def test_a_stopped_run_goes_on_exactly(
     assert again.resumed_at == 2
     assert sorted(reporter.rows) == [2]
     assert again.digest == whole.digest
+
+
+@pytest.mark.parametrize("adapters", [LORA, None])
+def test_weights_on_a_gpu_leave_it_one_by_one(adapters: LoraConfig | None) -> None:
+    """Fails if weights are merged or copied on the GPU and stay there. The GPU is PyTorch's fake one."""
+    model = two_workers.fresh()
+    if adapters is not None:
+        add_adapters(model, adapters, seed=1)
+    sizes = {name: t.shape for name, t in model.state_dict().items()}
+    with FakeTensorMode():
+        state = {name: torch.empty(size, device="cuda") for name, size in sizes.items()}
+    plain = plain_model(model, state)
+    assert {t.device.type for t in plain.parameters()} == {"cpu"}
+    assert not [name for name, _ in plain.named_parameters() if ".lora_" in name]
+
+
+def test_weights_on_the_cpu_are_shared_not_copied() -> None:
+    model = two_workers.fresh()
+    state = model.state_dict()
+    plain = plain_model(model, state).state_dict()
+    assert all(t.data_ptr() == state[name].data_ptr() for name, t in plain.items())
 
 
 def test_lora_without_the_language_model_is_refused() -> None:

@@ -10,10 +10,13 @@ import two_workers
 from tiny_corpus import stage
 from torch.utils import checkpoint
 
+from pipeline.config.model import LossWeights
 from pipeline.config.training import CHECKPOINTED, LayoutConfig, LoraConfig, OptimizerConfig, Part
 from pipeline.errors import UserError
 from training.arrange import arrange
+from training.losses import compute_losses
 from training.model.compiling import compile_parts, refuse_without_compiler
+from training.model.ufvideo import UFVideo
 from training.parts_table import params, part_rows, planned_rows, render
 
 DENSE = (0, 0), (0, 1)
@@ -54,7 +57,7 @@ def kept() -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("part", CHECKPOINTED)
 def test_gradient_checkpointing_of_a_part_changes_no_gradient(kept, part: Part) -> None:
-    """Fails if the part's switch reaches no layer, or a layer of another part."""
+    """But for rounding. Fails if the part's switch reaches no layer, or a layer of another part."""
     made, calls = gradients((part,))
     # Twice through vision (2 of 3 layers), connector (8 blocks) and language (3), once through SAM 2 (5).
     assert calls == {"vision": 4, "connector": 16, "language": 6, "sam_encoder": 5}[part]
@@ -77,7 +80,16 @@ def test_gradient_checkpointing_reads_as_before_and_refuses_what_is_not_offered(
         given(compile=["language"])
     with pytest.raises(ValueError, match="compile does not go with zero_stage 3"):
         given(compile=["vision"], zero_stage=3)
-    assert stage(train=("sam_decoder",)).train == (Part.MASK_DECODER,)
+
+
+def test_the_mask_decoder_s_former_name_is_taken_and_its_present_one_is_shown() -> None:
+    """Fails if plan and table have two names for one part, or if plans of before are refused."""
+    config = stage(train=("mask_decoder",))
+    assert config.train == (Part.SAM_DECODER,)
+    assert config.model_dump(mode="json")["train"] == ["sam_decoder"]
+    rows = {r.part: r for r in planned_rows(two_workers.config(), config)}
+    assert [name for name, row in rows.items() if row.trainable] == ["sam_decoder"]
+    assert "sam_decoder" in params(rows.values())
 
 
 def test_the_table_counts_every_parameter_once_and_says_what_is_trained() -> None:
@@ -107,12 +119,16 @@ def test_the_table_counts_every_parameter_once_and_says_what_is_trained() -> Non
 
 
 def test_the_table_tells_adapters_from_the_weights_they_stand_on() -> None:
-    config = stage(train=("language",), lora=LoraConfig(rank=2))
+    config = stage(train=("language",), lora=LoraConfig(rank=2, train_embeddings=False))
     rows = {r.part: r for r in planned_rows(two_workers.config(), config)}
     width, narrow, layers = 128, 64, 3  # of the toy's hidden size, its keys and values, its blocks
     assert rows["language"].trainable == layers * 2 * (width + width + width + narrow)
     assert rows["language"].parameters > 10 * rows["language"].trainable
     assert rows["language"].share == 1.0
+    config = stage(train=("language",), lora=LoraConfig(rank=2))
+    words = 2 * two_workers.config().language.vocab_size * width
+    whole = {r.part: r for r in planned_rows(two_workers.config(), config)}["language"]
+    assert whole.trainable == rows["language"].trainable + words
 
 
 def test_compiled_encoders_keep_their_names() -> None:
@@ -125,17 +141,45 @@ def test_compiled_encoders_keep_their_names() -> None:
     assert sam.backbone._compiled_call_impl is not None
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
-def test_compiled_encoders_give_the_same_outputs() -> None:
-    plain, compiled = two_workers.fresh().eval(), two_workers.fresh().eval()
-    compile_parts(compiled, (Part.VISION, Part.SAM_ENCODER))
+ENCODERS = (Part.VISION, Part.SAM_ENCODER)
+
+
+@pytest.fixture(scope="module")
+def uncompiled() -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """Answer logits, mask logits and gradients of a batch with masks."""
+    return passed(two_workers.fresh(), ())
+
+
+def passed(
+    model: UFVideo, checkpointed: tuple[Part, ...]
+) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    """One forward and backward pass, all parts trained."""
+    arrange(model, two_workers.stage(two_workers.PARTS, gradient_checkpointing=checkpointed), seed=1)
     one = two_workers.batch(0, 0, 1)
-    with torch.no_grad():
-        made, wanted = compiled(one), plain(one)
-        torch.testing.assert_close(made.answer_logits, wanted.answer_logits, atol=1e-4, rtol=1e-4)
-        torch.testing.assert_close(made.mask_logits[0], wanted.mask_logits[0], atol=1e-4, rtol=1e-4)
+    output = model(one)
+    compute_losses(output, one.gt_masks, LossWeights())["total"].backward()
+    gradients = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+    return output.answer_logits.detach(), output.mask_logits[0].detach(), gradients
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_encoders_give_the_same_outputs_and_gradients(uncompiled) -> None:
+    """Fails if a compiled part is cut off from the graph, alone (SAM 2) or recomputed (vision)."""
+    torch._dynamo.reset()
+    model = two_workers.fresh()
+    compile_parts(model, ENCODERS)
+    answers, masks, gradients = passed(model, (Part.VISION,))
+    torch.testing.assert_close(answers, uncompiled[0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(masks, uncompiled[1], atol=1e-4, rtol=1e-4)
+    assert gradients.keys() == uncompiled[2].keys()
+    inside = ("vision.tower.encoder.layers.0.", "segmentation.sam.vision_encoder.backbone.blocks.0.")
+    assert all(any(name.startswith(place) for name in gradients) for place in inside)
+    for name, wanted in uncompiled[2].items():
+        # By the largest of the tensor: single entries near zero are rounding.
+        near = 1e-3 * float(wanted.abs().max()) + 1e-6
+        torch.testing.assert_close(gradients[name], wanted, atol=near, rtol=0, msg=name)
 
 
 def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
@@ -143,5 +187,14 @@ def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("CXX", str(tmp_path / "g++"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     torch._dynamo.reset()
-    with pytest.raises(UserError, match=r"layout\.compile.*does not work on this machine"):
+    with pytest.raises(UserError, match=r"layout\.compile.*does not work on this machine.*\(g\+\+\)"):
         refuse_without_compiler(torch.device("cpu"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_on_a_gpu_it_is_not_the_cpu_s_compiler_that_is_missing() -> None:
+    """Fails if the cure is a C++ compiler whatever the device."""
+    torch._dynamo.reset()
+    with pytest.raises(UserError, match=r"layout\.compile.*Install triton") as caught:
+        refuse_without_compiler(torch.device("cuda"))
+    assert "g++" not in str(caught.value)

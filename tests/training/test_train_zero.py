@@ -11,7 +11,7 @@ from torch import multiprocessing
 
 from training.model.ufvideo import UFVideo
 
-PUBLISHED = ("connector", "regions", "language", "seg_head", "mask_decoder")
+PUBLISHED = ("connector", "regions", "language", "seg_head", "sam_decoder")
 
 
 SETTINGS = {

@@ -22,7 +22,7 @@ from training.model.ufvideo import UFVideo
 
 VIDEO, REGION, SEG, STEPS, PASSES = -201, 50, 51, 3, 2
 TOKENS = TokenIds(region=REGION, seg=SEG, eos=(2,), pad=0)
-PARTS = ("vision", "connector", "regions", "language", "seg_head", "sam_encoder", "mask_decoder")
+PARTS = ("vision", "connector", "regions", "language", "seg_head", "sam_encoder", "sam_decoder")
 # A large eps: where a gradient is nothing but rounding, Adam must not make a whole step of it.
 OPTIMIZER = OptimizerConfig(lr=1e-2, eps=1e-3, warmup_share=0, clip=1e9)
 

@@ -56,6 +56,7 @@ class MicroBatch:
     keys: tuple[str, ...]
     tasks: Counter[Task]
     truncated: int  # samples that lost the end of their last answers
+    blank_regions: int  # regions that cover no patch
     quarantined: tuple[Quarantined, ...]
 
 
@@ -127,6 +128,7 @@ class Loader:
             keys=tuple(example.key for _, example, _ in done),
             tasks=Counter(sample.task for sample, _, _ in done),
             truncated=sum(example.truncated > 0 for _, example, _ in done),
+            blank_regions=sum(example.blank_regions for _, example, _ in done),
             quarantined=bad,
         )
 

@@ -25,6 +25,9 @@ class Batch:
     """[B, L] bool."""
     video: Tensor
     """[V, T, 3, H, W] float, normalised for the vision tower: of the samples that have a video, in order."""
+    same_as: Tensor | None = None
+    """[V * T + K in all] int64: for every frame of all videos, then of all ``region_frames``, the place of
+    the first that is the same picture; the vision tower looks at that one only. None: all differ."""
     has_video: list[bool] = field(default_factory=list)
     """Per sample. An empty list: every sample has one, V = B."""
     labels: Tensor | None = None
@@ -51,6 +54,9 @@ class Batch:
             raise ValueError(
                 f"batch of {self.size} samples with {len(self.video)} videos; has_video tells whose they are"
             )
+        looks = self.video.shape[:2].numel() + sum(len(frames) for frames in self.region_frames)
+        if self.same_as is not None and len(self.same_as) != looks:
+            raise ValueError(f"batch of {looks} frames with {len(self.same_as)} entries in same_as")
         if not len(self.region_frames) == len(self.region_masks) == len(self.region_frame_indices):
             raise ValueError("region_frames, region_masks and region_frame_indices must be given together")
 

@@ -12,7 +12,13 @@ from training.model.tokens import IGNORE
 
 
 def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
-    """One micro-batch; text is padded on the right up to the longest. Masks stay per sample, object-major."""
+    """One micro-batch; text is padded on the right up to the longest. Masks stay per sample, object-major.
+
+    Raises ValueError if some examples have labels and others have none.
+    """
+    answered = {e.labels is not None for e in examples}
+    if len(answered) > 1:
+        raise ValueError("some examples are for training and some are prompts; collate one kind at a time")
     longest = max(len(e.input_ids) for e in examples)
     ids = torch.full((len(examples), longest), pad_id, dtype=torch.int64)
     labels = torch.full_like(ids, IGNORE)
@@ -23,15 +29,26 @@ def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
         mask[row, :n] = True
         if example.labels is not None:
             labels[row, :n] = torch.tensor(example.labels)
-    answered = all(e.labels is not None for e in examples)
+    videos = [e.video for e in examples if e.video is not None]
     return Batch(
         input_ids=ids,
-        labels=labels if answered else None,
+        labels=labels if answered == {True} else None,
         attention_mask=mask,
-        video=torch.stack([e.video for e in examples]),
+        video=torch.stack(videos) if videos else torch.zeros(0, 0, 3, 1, 1),
+        same_as=_same_as(examples),
+        has_video=[] if len(videos) == len(examples) else [e.video is not None for e in examples],
         region_frames=[e.region_frames for e in examples],
         region_masks=[e.region_masks for e in examples],
         region_frame_indices=[e.region_frame_indices for e in examples],
         sam_frames=[e.sam_frames for e in examples],
         gt_masks=[e.gt_masks for e in examples],
     )
+
+
+def _same_as(examples: Sequence[Example]) -> torch.Tensor:
+    """``Batch.same_as``: frames of one sample with one number are one picture."""
+    videos = [0 if e.video is None else len(e.video) for e in examples]
+    named = [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[: videos[row]]]
+    named += [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[videos[row] :]]
+    first: dict[tuple[int, int], int] = {}
+    return torch.tensor([first.setdefault(name, at) for at, name in enumerate(named)], dtype=torch.int64)

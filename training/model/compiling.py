@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 import torch
 
 from pipeline.config.training import Part
 from pipeline.errors import UserError
 from training.model.ufvideo import UFVideo
+
+_NEEDS: Final = {
+    "cpu": "Install a C++ compiler (g++)",
+    "cuda": "Install triton and a C compiler (gcc), on a GPU of compute capability 7.0 or newer",
+}
+"""What torch.compile asks of a machine, by the device that the code is for."""
 
 
 def compile_parts(model: UFVideo, parts: Collection[Part]) -> None:
@@ -25,7 +32,7 @@ def compile_parts(model: UFVideo, parts: Collection[Part]) -> None:
 
 
 def refuse_without_compiler(device: torch.device) -> None:
-    """Compiles something tiny. Raises UserError where that fails, before hours are spent on the way there."""
+    """Compiles something tiny for ``device``. Raises UserError where that fails, before hours are spent."""
     try:
         torch.compile(lambda x: x * 2 + 1, fullgraph=True)(torch.zeros(8, device=device))
     except Exception as error:
@@ -33,5 +40,5 @@ def refuse_without_compiler(device: torch.device) -> None:
         raise UserError(
             "layout.compile",
             f"torch.compile does not work on this machine: {lines[0][:300]}.",
-            "Install a C++ compiler (g++), or leave layout.compile out.",
+            f"{_NEEDS.get(device.type, _NEEDS['cpu'])}, or leave layout.compile out.",
         ) from error

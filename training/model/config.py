@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-
-import torch
 import transformers
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig
 from transformers.models.sam2_video.configuration_sam2_video import (
@@ -12,25 +9,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoPromptEncoderConfig,
 )
 
-from pipeline.config.model import Attention, LanguageConfig, Sam2Config, VisionConfig
-from pipeline.errors import UserError
-
-
-def attention_name(choice: Attention) -> str:
-    """Name under which transformers knows an implementation.
-
-    Raises UserError if flash attention is asked for by name where it cannot run.
-    """
-    can_flash = torch.cuda.is_available() and importlib.util.find_spec("flash_attn") is not None
-    if choice is Attention.FLASH and not can_flash:
-        raise UserError(
-            "model.attention",
-            "flash_attention_2 needs a CUDA device and the flash-attn package.",
-            "Install the gpu extra, or choose auto or sdpa.",
-        )
-    if choice is Attention.AUTO:
-        return "flash_attention_2" if can_flash else "sdpa"
-    return choice.value
+from pipeline.config.model import LanguageConfig, Sam2Config, VisionConfig
 
 
 def siglip(config: VisionConfig) -> transformers.SiglipVisionConfig:

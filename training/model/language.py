@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from pipeline.config.model import LanguageConfig
 from pipeline.config.training import LoraConfig
 from training.model import config as configs
+from training.model.attention import EAGER, SDPA
 from training.model.packing import VARLEN_SDPA, Packed, Row, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
 
@@ -21,12 +22,16 @@ class Language(nn.Module):
     def __init__(self, config: LanguageConfig, attention: str) -> None:
         super().__init__()
         self.lm = transformers.Qwen2ForCausalLM._from_config(
-            configs.qwen2(config), attn_implementation=VARLEN_SDPA if attention == "sdpa" else attention
+            configs.qwen2(config), attn_implementation=_known_as(attention)
         )
         self.packs = False
         """Whether a batch runs as one row without padding; the results are the same."""
         self.adapters: LoraConfig | None = None
         """Set by ``training.model.lora``, which puts adapters into the linear layers."""
+
+    def attend_by(self, attention: str) -> None:
+        """Changes the attention implementation, by transformers' name for it."""
+        self.lm.set_attn_implementation(_known_as(attention))
 
     def trained_parameters(self) -> list[nn.Parameter]:
         """All of them, or the adapters and what is trained beside them."""
@@ -44,7 +49,7 @@ class Language(nn.Module):
         """Last hidden states [S, D], after the final norm; each sequence sees itself alone."""
         if self.packs:
             # Plain attention separates the sequences by a mask that is made from their positions.
-            plain = self.lm.config._attn_implementation == "eager"
+            plain = self.lm.config._attn_implementation == EAGER
             output = self.lm.model(
                 inputs_embeds=packed.embeds[None],
                 attention_mask=None if plain else {"full_attention": None},
@@ -113,6 +118,11 @@ class Language(nn.Module):
         return [_until_stop(row, stops) for row in torch.stack(chosen, 1)], states
 
 
+def _known_as(attention: str) -> str:
+    """Where transformers has torch's own kernels, this model has them for each packed sequence."""
+    return VARLEN_SDPA if attention == SDPA else attention
+
+
 def _until_stop(tokens: Tensor, stops: Tensor) -> Tensor:
     ends = torch.isin(tokens, stops).nonzero()
     return tokens[: int(ends[0]) + 1] if len(ends) else tokens
@@ -132,6 +142,8 @@ def splice(
     sample of text alone has no video, no placeholder and no regions.
     """
     where = (ids == VIDEO_PLACEHOLDER).nonzero().flatten().tolist()
+    if bool(((ids < 0) & (ids != VIDEO_PLACEHOLDER)).any()):
+        raise ValueError(f"a sample with ids {ids[ids < 0].tolist()}; {VIDEO_PLACEHOLDER} alone is known")
     if len(where) != (video_VD is not None):
         raise ValueError(
             f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one,"

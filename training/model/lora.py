@@ -40,7 +40,8 @@ def add_adapters(model: UFVideo, config: LoraConfig, *, seed: int) -> None:
 def merged(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
     """The state of a model with adapters as that of the same model without: W + alpha / rank * B A.
 
-    The sum is made in float32 and stored in the dtype of W.
+    The sum is made in float32 where W lies, and stored in the dtype of W on the CPU: one weight after
+    another goes there, so a GPU never holds a second copy of them all.
     """
     out: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -50,16 +51,20 @@ def merged(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
         if layer != name:
             change = state[layer + _UP].float() @ state[layer + _DOWN].float()
             tensor = (tensor.float() + config.alpha / config.rank * change).to(tensor.dtype)
-        out[name.replace(_BASE, ".")] = tensor
+        out[name.replace(_BASE, ".")] = tensor.cpu()
     return out
 
 
 def plain_model(like: UFVideo, state: dict[str, Tensor]) -> UFVideo:
-    """A model of the size of ``like`` with these weights on the CPU; adapters in them are merged."""
+    """A model of the size of ``like`` with these weights on the CPU; adapters in them are merged.
+
+    Weights that lie on the CPU already are shared with ``state``, not copied.
+    """
     adapters = like.language.adapters
     with init_empty_weights(include_buffers=False):
         model = UFVideo(like.config, like.tokens)
-    model.load_state_dict(state if adapters is None else merged(state, adapters), assign=True)
+    plain = {name: t.cpu() for name, t in state.items()} if adapters is None else merged(state, adapters)
+    model.load_state_dict(plain, assign=True)
     model.language.lm.tie_weights()
     return model.eval()
 

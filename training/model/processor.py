@@ -22,11 +22,13 @@ from pipeline.needed import frames_shown
 from pipeline.schema import masks
 from pipeline.schema.sample import MaskTrack, Sample, Turn
 from training.model.prompt import PromptCodec
+from training.model.regions import on_grid
 from training.model.sam_frames import choose_frames, common_frames
 
 MAX_REGION_FRAMES: Final = 150
 """Distinct annotated frames of one sample; the published trainer refuses more as well."""
 
+_NO_MASKS = torch.zeros(0, 1, 1, dtype=torch.uint8)
 _SIGLIP = (np.float32(127.5), np.float32(127.5))  # mean and deviation 0.5 of values 0-1, here of 0-255
 _SAM_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 _SAM_STD = np.array([58.395, 57.12, 57.375], np.float32)
@@ -71,14 +73,16 @@ class Example:
     key: str
     input_ids: list[int]
     labels: list[int] | None
-    video: Tensor  # [T, 3, H, W]
+    video: Tensor | None  # [T, 3, H, W]; None for text alone
     region_frames: Tensor  # [K, 3, H, W]
+    frame_numbers: tuple[int, ...] = ()  # of the T + K frames above; equal numbers are one picture
     region_masks: Tensor  # [pairs, h, w] uint8
     region_frame_indices: list[list[int]] = field(default_factory=list)
     sam_frames: Tensor | None = None  # [F, 3, S, S]
     gt_masks: Tensor | None = None  # [O, F, h, w] uint8
     sam_indices: tuple[int, ...] = ()
     truncated: int = 0
+    blank_regions: int = 0  # regions so small that they cover no patch: the model is told nothing of them
 
 
 class Processor:
@@ -135,6 +139,24 @@ class Processor:
             sam_indices=needed.sam,
             truncated=text.truncated,
             **self._looks(sample, needed, pixels),
+        )
+
+    def text(self, key: str, turns: Sequence[Turn]) -> Example:
+        """A conversation about no video. Prepared datasets hold none: every sample there has its video.
+
+        Raises RefusedSample.
+        """
+        text = self.codec.encode_training(
+            turns, max_text_tokens=self.max_text_tokens, regions=0, masks=0, video=False
+        )
+        return Example(
+            key=key,
+            input_ids=text.input_ids,
+            labels=text.labels,
+            video=None,
+            region_frames=self.vision_pixels([]),
+            region_masks=_NO_MASKS,
+            truncated=text.truncated,
         )
 
     def inference(
@@ -195,18 +217,21 @@ class Processor:
         place = {frame: i for i, frame in enumerate(needed.regions)}
         rows: list[np.ndarray] = []
         indices: list[list[int]] = []
+        blank = 0
         for track in sample.regions:
             here = shown(track)
             indices.append([place[frame] for frame, _ in here])
-            rows += [masks.decode(counts, track.height, track.width) for _, counts in here]
+            rows += (own := [masks.decode(counts, track.height, track.width) for _, counts in here])
+            covered = on_grid(torch.from_numpy(np.stack(own)), self.config.vision.grid)
+            blank += not bool(covered.any())
         vision = pixels[View.VISION]
         return {
             "video": self.vision_pixels([vision[i] for i in needed.video]),
             "region_frames": self.vision_pixels([vision[i] for i in needed.regions]),
-            "region_masks": torch.from_numpy(np.stack(rows))
-            if rows
-            else torch.zeros(0, 1, 1, dtype=torch.uint8),
+            "region_masks": torch.from_numpy(np.stack(rows)) if rows else _NO_MASKS,
             "region_frame_indices": indices,
+            "frame_numbers": (*needed.video, *needed.regions),
+            "blank_regions": blank,
         }
 
 

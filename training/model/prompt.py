@@ -70,9 +70,11 @@ class PromptCodec:
         self._cache: dict[str, list[int]] = {}
 
     def encode_training(
-        self, turns: Sequence[Turn], *, max_text_tokens: int, regions: int, masks: int
+        self, turns: Sequence[Turn], *, max_text_tokens: int, regions: int, masks: int, video: bool = True
     ) -> Encoded:
         """Ids and labels of a whole conversation; the loss is on every answer and its <|im_end|>.
+
+        ``video``: whether it is about one, whose place is then in the first question.
 
         ``max_text_tokens`` counts ids before the video is spliced in. A longer conversation loses its end,
         unless that end holds a [SEG] or a <region>, or all of the answers.
@@ -82,7 +84,7 @@ class PromptCodec:
         self._check(turns, regions=regions, masks=masks)
         if turns[-1].role is not Role.ASSISTANT:
             raise RefusedSample(Refusal.TURNS)
-        ids, labels = self._encode(turns)
+        ids, labels = self._encode(turns, video)
         cut = ids[max_text_tokens:]
         if self._id[SEG] in cut:
             raise RefusedSample(Refusal.CUTS_SEG, f"{len(ids)} tokens, limit {max_text_tokens}")
@@ -101,7 +103,7 @@ class PromptCodec:
         self._check(turns, regions=regions, masks=None)
         if turns[-1].role is not Role.USER:
             raise RefusedSample(Refusal.TURNS, "a prompt ends with the user's turn")
-        ids, _ = self._encode(turns)
+        ids, _ = self._encode(turns, video=True)
         return [*ids, self._id[IM_START], *self._text("assistant\n")]
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -146,14 +148,14 @@ class PromptCodec:
         if masks is not None and answers.count(SEG) != masks:
             raise RefusedSample(Refusal.SEG_COUNT, f"{answers.count(SEG)} in the answers, {masks} recorded")
 
-    def _encode(self, turns: Sequence[Turn]) -> tuple[list[int], list[int]]:
+    def _encode(self, turns: Sequence[Turn], video: bool) -> tuple[list[int], list[int]]:
         start, end, newline = [self._id[IM_START]], [self._id[IM_END]], self._text("\n")
         ids = [*start, *self._text("system\n" + SYSTEM), *end, *newline]
         labels = [IGNORE] * len(ids)
         for index, turn in enumerate(turns):
             if turn.role is Role.ASSISTANT:
                 question, answer = [*start, *self._text("assistant\n")], [*self._text(turn.text), *end]
-            elif index == 0:
+            elif index == 0 and video:
                 head = [*start, *self._text("user\n"), VIDEO_PLACEHOLDER]
                 question, answer = [*head, *self._text("\n" + turn.text), *end], []
             else:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import Sam2VideoInferenceSession
 
-from training.model.segmentation import Segmentation, to_size
+from training.model.segmentation import FrameFeatures, Segmentation, to_size
 
 
 def prompted_frames(count: int, prompts: int) -> tuple[int, ...]:
@@ -35,9 +35,10 @@ def propagate(
 ) -> Iterator[Tensor]:
     """Mask logits [O, S, S] of frame 0, 1, … of ``count``, at SAM 2's input size. Positive means object.
 
-    ``frame(i)`` gives frame i as [3, S, S], normalised for SAM 2. It is asked once for each: first the
-    ``prompts`` that [SEG] prompts, then the others in order. In memory are the masks of those that are
-    prompted and what SAM 2 looks back at, however long the video is.
+    ``frame(i)`` gives frame i as [3, S, S], normalised for SAM 2. It is asked for once and encoded once:
+    first the ``prompts`` that [SEG] prompts, then the others in order. In memory are the masks of those that
+    are prompted and what SAM 2 looks back at, however long the video is. The memory encoder runs for what is
+    looked back at: not for the last frame, and not at all where every frame is prompted.
 
     Raises ValueError without an object or a prompt.
     """
@@ -48,24 +49,33 @@ def propagate(
     sam, side = segmentation.sam, segmentation.config.image_size
     session: Sam2VideoInferenceSession | None = None
     known: dict[int, Tensor] = {}
-    for index in prompted_frames(count, prompts):
+    chosen = prompted_frames(count, prompts)
+    followed = [index for index in range(count) if index not in set(chosen)]
+    for index in chosen:
         pixels = frame(index)
+        features = segmentation.encode(pixels[None])
+        logits_OSS = segmentation.decode(features, seg_OD)[:, 0]
+        if not followed:
+            yield logits_OSS
+            continue
+        known[index] = logits_OSS
         session = session or _session(pixels, len(seg_OD))
-        logits_OSS = segmentation.decode(segmentation.encode(pixels[None]), seg_OD)[:, 0]
         for at in range(len(seg_OD)):
             session.add_mask_inputs(at, index, (logits_OSS[at] > 0)[None, None])
         session.obj_with_new_inputs = list(session.obj_ids)
+        _show(segmentation, session, index, features)
         sam(session, frame=pixels, frame_idx=index)
         _forget(session, index)
-        known[index] = logits_OSS
-    for index in range(count):
+    for index in range(count) if followed else ():
         if index in known:
-            yield known[index]
+            yield known.pop(index)
             continue
         assert session is not None
-        small_O1hw = sam(session, frame=frame(index), frame_idx=index).pred_masks
+        pixels = frame(index)
+        _show(segmentation, session, index, segmentation.encode(pixels[None]))
+        made = sam(session, frame=pixels, frame_idx=index, run_mem_encoder=index != followed[-1])
         _forget(session, index, oldest=index - sam.config.max_object_pointers_in_encoder + 1)
-        yield to_size(small_O1hw.float(), side, side)[:, 0]
+        yield to_size(made.pred_masks.float(), side, side)[:, 0]
 
 
 def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:
@@ -80,6 +90,27 @@ def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:
     return session
 
 
+def _show(
+    segmentation: Segmentation, session: Sam2VideoInferenceSession, index: int, features: FrameFeatures
+) -> None:
+    """Gives SAM 2 the features of a frame, so that it does not encode it again."""
+    sam = segmentation.sam
+    coarse = features.coarse_F - sam.no_memory_embedding.reshape(1, -1, 1, 1)
+    levels = [
+        sam.mask_decoder.conv_s0(features.fine_F),
+        sam.mask_decoder.conv_s1(features.middle_F),
+        coarse,
+    ]
+    places = sam.vision_encoder.neck.position_encoding(coarse.shape, coarse.device, coarse.dtype)
+    session.cache.cache_vision_features(
+        index, {"vision_feats": [_flat(x) for x in levels], "vision_pos_embeds": [_flat(places)]}
+    )
+
+
+def _flat(x_FChw: Tensor) -> Tensor:
+    return x_FChw.flatten(2).permute(2, 0, 1)
+
+
 def _forget(session: Sam2VideoInferenceSession, index: int, oldest: int = 0) -> None:
     """Drops the frame's pixels, its masks at full size, and what no later frame will look back at."""
     assert session.processed_frames is not None
@@ -88,6 +119,7 @@ def _forget(session: Sam2VideoInferenceSession, index: int, oldest: int = 0) -> 
         for kept in outputs.values():
             if index in kept:  # its memory is made of them; from then on nobody reads them
                 kept[index].pop("high_res_masks", None)
-        outputs["non_cond_frame_outputs"].pop(oldest - 1, None)
-    for tracked in session.frames_tracked_per_obj.values():
-        tracked.pop(oldest - 1, None)
+    behind = [o["non_cond_frame_outputs"] for o in session.output_dict_per_obj.values()]
+    for by_frame in [*behind, *session.frames_tracked_per_obj.values()]:
+        for old in [frame for frame in by_frame if frame < oldest]:
+            del by_frame[old]

@@ -10,7 +10,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 
 
 def recompute_layers(root: nn.Module, on: bool) -> None:
-    """Switches it for every layer below ``root`` that offers it. The gradients are the same to the last bit.
+    """Switches it for every layer below ``root`` that offers it. The gradients are the same but for rounding.
 
     By layers, not by transformers' switch for whole models, which SAM 2's classes refuse.
     """

@@ -50,9 +50,10 @@ def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tu
         return vectors_PD, list(lengths)
     run_P, sizes = _runs(_likeness(vectors_PD), np.array(lengths), limit)
     counts = torch.from_numpy(np.bincount(run_P)).to(vectors_PD.device)
-    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1])
-    sums.index_add_(0, torch.from_numpy(run_P).to(vectors_PD.device), vectors_PD)
-    return sums.div_(counts[:, None]), sizes
+    # In float32: of many bfloat16 vectors, the last ones would hardly count.
+    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1], dtype=torch.float32)
+    sums.index_add_(0, torch.from_numpy(run_P).to(vectors_PD.device), vectors_PD.float())
+    return sums.div_(counts[:, None]).to(vectors_PD.dtype), sizes
 
 
 def _likeness(vectors_PD: Tensor) -> np.ndarray:

@@ -9,10 +9,11 @@ that does not.
 from __future__ import annotations
 
 import json
-import pickle
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,11 +27,20 @@ _WINDOW_BYTES = 16 * 1024**2
 _SHARD_BYTES = 4 * 1024**3
 _NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
 
-Read = Callable[[], Tensor]
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One tensor of a source, not yet read."""
+
+    name: str
+    file: Path | None
+    """that holds it; None for a tensor that was given"""
+    read: Callable[[], Tensor]
+    """must be called before the next tensor is asked for"""
 
 
-def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[tuple[str, Read]]:
-    """Names, each with a function that reads its tensor, which must be called before the next is asked for.
+def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[Stored]:
+    """Every tensor of a source, in the order of its files.
 
     ``source``: tensors by name, a .safetensors, .pt or .bin file, or a folder of them; of a folder with both
     forms the .safetensors are read alone, so nothing is mixed. ``keep``: the tensors are going to be kept, so
@@ -41,7 +51,7 @@ def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Itera
     """
     if isinstance(source, Mapping):
         for name, tensor in source.items():
-            yield name, partial(_same, tensor)
+            yield Stored(name, None, partial(_same, tensor))
         return
     holders: dict[str, str] = {}
     for file in weight_files(source):
@@ -54,7 +64,7 @@ def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Itera
                     "Keep the files of one checkpoint alone in the folder.",
                 )
             holders[name] = file.name
-            yield name, partial(shard.read, name)
+            yield Stored(name, file, partial(shard.read, name))
         shard.close()
 
 
@@ -114,10 +124,21 @@ def _alone(tensor: Tensor) -> Tensor:
 
 
 def _indexed(index: Path) -> list[Path]:
+    """The files that an index names. Links are not followed: the hub's cache is made of them."""
     try:
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        entries = dict(json.loads(index.read_text())["weight_map"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(str(index), f"is no index of weight files ({error!r}).", "Fetch it again.") from error
+    if not entries:
+        raise UserError(str(index), "names no files: its weight_map is empty.", "Fetch it again.")
+    for name, file in entries.items():
+        if not _is_below(file):
+            raise UserError(
+                str(index),
+                f"says that {name} is in {file!r}, which is no name of a file in its folder.",
+                "Fetch it again, from where you trust it.",
+            )
+    names = sorted(set(entries.values()))
     if missing := [name for name in names if not (index.parent / name).is_file()]:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise UserError(
@@ -127,6 +148,14 @@ def _indexed(index: Path) -> list[Path]:
             "Fetch them again.",
         )
     return [index.parent / name for name in names]
+
+
+def _is_below(file: Any) -> bool:
+    """True for text that names a file in a folder or below it, on any system."""
+    if not isinstance(file, str) or not file or "\\" in file or "\0" in file:
+        return False
+    path = PurePosixPath(file)
+    return not path.is_absolute() and ".." not in path.parts
 
 
 class _Shard:
@@ -152,7 +181,7 @@ class _Shard:
             return state.__getitem__, state.clear, list(state)
         try:
             opened = safe_open(self._file, framework="pt")
-        except SafetensorError as error:
+        except (SafetensorError, OSError) as error:
             raise UserError(
                 str(self._file), f"is not a complete .safetensors file: {error}.", "Fetch it again."
             ) from error
@@ -171,20 +200,26 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
             if "mmap" not in str(error):
                 raise
             found = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError, OSError) as error:
+    except Exception as error:  # bytes cut anywhere raise whatever the unpickler stumbles on
         raise UserError(
             str(file),
-            f"is no complete {file.suffix} file of weights: {str(error).splitlines()[0]}.",
+            f"is no complete {file.suffix} file of weights: {_first_line(error)}.",
             "Fetch it again, or convert it to .safetensors.",
         ) from error
     state = found.get("model", found) if isinstance(found, dict) else None
-    if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
+    ):
         raise UserError(
             str(file),
             "holds no state dict, neither alone nor under `model`.",
             "Save its state dict as .safetensors.",
         )
     return dict(state)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _same(tensor: Tensor) -> Tensor:

@@ -22,6 +22,8 @@ IM_END: Final = "<|im_end|>"
 END_OF_TEXT: Final = "<|endoftext|>"
 CONTROL_TOKENS: Final = (END_OF_TEXT, IM_START, IM_END)
 
+_VOCABULARIES: Final = ("tokenizer.json", "vocab.json", "tokenizer.model")
+
 SYSTEM: Final = "You are a helpful assistant."
 """Qwen2's default system text; UFVideo trains and infers with it."""
 
@@ -80,13 +82,18 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     return add_tokens(tokenizer)
 
 
-def unknown_tokens(folder: str | Path) -> tuple[str, ...]:
-    """Those of the 102 tokens that a folder's own tokenizer lacks, so that no weights made for it know them.
+def holds_tokenizer(folder: Path) -> bool:
+    """True for a folder with a tokenizer's vocabulary; beside weights alone lies a config.json at most."""
+    return any((folder / name).is_file() for name in _VOCABULARIES)
 
-    Raises UserError if the folder holds no tokenizer.
+
+def own_vocabulary(folder: str | Path) -> dict[str, int]:
+    """Tokens and ids of a folder's own tokenizer, without any of the 102 that it lacks.
+
+    What is not in it no weights that were made with this tokenizer know. Raises UserError if the folder holds
+    none.
     """
-    known = _read(folder).get_vocab()
-    return tuple(token for token in ADDED_TOKENS if token not in known)
+    return _read(folder).get_vocab()
 
 
 def _read(folder: str | Path) -> PreTrainedTokenizerBase:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from pipeline.config.evaluation import SegState
 from pipeline.config.model import ModelConfig
 from pipeline.config.training import PUBLISHED_TRAINED, Part
-from training.model import config as configs
+from training.model.attention import built_with, choose
 from training.model.batch import Batch
 from training.model.connector import Connector
 from training.model.language import Language, splice
@@ -59,7 +60,7 @@ class UFVideo(nn.Module):
     def __init__(self, config: ModelConfig, tokens: TokenIds) -> None:
         super().__init__()
         self.config, self.tokens = config, tokens
-        attention = configs.attention_name(config.attention)
+        attention = built_with(config.attention)
         width = config.language.hidden_size
         self.vision = VisionTower(config.vision, attention)
         self.connector = Connector(config.vision.hidden_size, width, config.connector)
@@ -71,6 +72,21 @@ class UFVideo(nn.Module):
         counts nothing stands in for what the batch lacks: the results are the same."""
         self.set_trainable(PUBLISHED_TRAINED)
 
+    def attend(self, device: torch.device, dtype: torch.dtype, *, insists: bool = True) -> str:
+        """Sets how vision tower and language model compute attention, now that it is known where they run.
+
+        Until then a model is as fit for a CPU as for a GPU, whatever ``config.attention`` says: it is loaded,
+        exported and merged anywhere. Call it with the model on its ``device`` and the ``dtype`` of the
+        arithmetic. Segmentation stays as it was built. Returns transformers' name of what is set.
+
+        Raises UserError if ``config.attention`` names flash attention and it cannot run there. Without
+        ``insists`` the name is a wish: the choice of a plan binds its training, not who uses the weights.
+        """
+        name = choose(self.config.attention, device, dtype, insists=insists)
+        self.vision.attend_by(name)
+        self.language.attend_by(name)
+        return name
+
     def part_parameters(self, part: Part) -> list[nn.Parameter]:
         """The parameters that training a part changes; parts share none."""
         return {
@@ -80,7 +96,7 @@ class UFVideo(nn.Module):
             Part.LANGUAGE: self.language.trained_parameters,
             Part.SEG_HEAD: lambda: list(self.segmentation.head.parameters()),
             Part.SAM_ENCODER: lambda: list(self.segmentation.sam.vision_encoder.parameters()),
-            Part.MASK_DECODER: self.segmentation.decoder_parameters,
+            Part.SAM_DECODER: self.segmentation.decoder_parameters,
         }[part]()
 
     def set_trainable(self, parts: Collection[Part | str]) -> None:
@@ -89,6 +105,33 @@ class UFVideo(nn.Module):
         for part in parts:
             for parameter in self.part_parameters(Part(part)):
                 parameter.requires_grad_(True)
+
+    @classmethod
+    def from_pretrained(
+        cls, source: str | Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
+    ) -> UFVideo:
+        """A model with its weights, in evaluation mode on the CPU.
+
+        ``source``: a checkpoint's ``model`` folder or a folder of ``save_pretrained``, a folder in the
+        published layout (an export, the released model), local or ``s3://``, or text that names such a
+        model of the hub (``org/name@revision``). ``config``: the sizes, where the folder's own config.json
+        does not hold them and they are not the published 7B's. ``dtype`` of the parameters; None: as stored.
+
+        Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
+        """
+        from training.model.pretrained import from_pretrained
+
+        return from_pretrained(source, config=config, dtype=dtype)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes config.json and safetensors shards with their index, as checkpoints hold them.
+
+        The folder is made if need be; files of those names in it are replaced. The published layout, which
+        other people's code reads, is ``training.export``'s.
+        """
+        from training.model.weights import save_model
+
+        save_model(self, Path(folder))
 
     @property
     def deep_parts(self) -> dict[Part, nn.Module]:
@@ -110,7 +153,7 @@ class UFVideo(nn.Module):
         videos, times = batch.video.shape[:2]
         counts = [len(frames) for frames in batch.region_frames]
         used = [frames for frames in batch.region_frames if len(frames)]
-        patches = self.vision(torch.cat([batch.video.flatten(0, 1), *used]))
+        patches = self._looked_at(torch.cat([batch.video.flatten(0, 1), *used]), batch.same_as)
         video, rest = patches[: videos * times], patches[videos * times :]
         video_VND = self.connector(video.unflatten(0, (videos, times)))
         if not any(len(masks) for masks in batch.region_masks):
@@ -120,6 +163,15 @@ class UFVideo(nn.Module):
                 video_VND = video_VND + _idle(spare[0][0])
             return video_VND, [[] for _ in range(batch.size)]
         return video_VND, self.regions(rest, counts, batch.region_masks, batch.region_frame_indices)
+
+    def _looked_at(self, pictures_F3HW: Tensor, same_as_F: Tensor | None) -> Tensor:
+        """Patches [F, N, D]; the vision tower sees each picture once, however often it comes."""
+        if same_as_F is None:
+            return self.vision(pictures_F3HW)
+        distinct, place_F = same_as_F.unique(return_inverse=True)
+        if len(distinct) == len(place_F):
+            return self.vision(pictures_F3HW)
+        return self.vision(pictures_F3HW[distinct])[place_F]
 
     def rows(self, batch: Batch) -> list[Row]:
         """Every sample's sequence with its visual tokens spliced in and its padding left out."""
@@ -133,7 +185,8 @@ class UFVideo(nn.Module):
                 side = self.config.vision.image_size
                 one = [True] + [False] * (size - 1)
                 blank = batch.video.new_zeros(1, self.config.num_frames, 3, side, side)
-                embeds = embeds + _idle(self.visual_tokens(replace(batch, video=blank, has_video=one))[0])
+                stand_in = replace(batch, video=blank, has_video=one, same_as=None)
+                embeds = embeds + _idle(self.visual_tokens(stand_in)[0])
         videos = iter(video_VND)
         shown = [next(videos) if there else None for there in batch.has_video or [True] * size]
         labels = torch.full_like(batch.input_ids, IGNORE) if batch.labels is None else batch.labels

@@ -23,6 +23,10 @@ class VisionTower(nn.Module):
             configs.siglip(config), attn_implementation=attention
         )
 
+    def attend_by(self, attention: str) -> None:
+        """Changes the attention implementation, by transformers' name for it."""
+        self.tower.set_attn_implementation(attention)
+
     def trained_parameters(self) -> list[nn.Parameter]:
         """The parameters that take part in the forward pass."""
         used = [self.tower.embeddings, *self.tower.encoder.layers[: self.config.layers_used]]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pipeline.config.plan import RowStart
+from pipeline.errors import UserError
 
 _CHUNK_ROWS = 4096
 
@@ -26,20 +27,24 @@ class NewRows:
     """ids of tokens that the weights' own tokenizer lacks; ids past the stored table need not be named"""
     start: RowStart = RowStart.MEAN
     std: float = 0.02
-    """of ``RowStart.RANDOM``; Qwen2's default"""
+    """of ``RowStart.RANDOM``; the ``initializer_range`` of Qwen2"""
     seed: int = 0
 
     def fill(self, target_VD: Tensor, stored_WD: Tensor, name: str) -> RowCount:
         """Write every row of ``target``: the stored one where the token is old. ``name`` seeds the draw.
 
-        Raises ValueError if there is no old row.
+        Raises UserError if there is no old row.
         """
         shared = min(len(target_VD), len(stored_WD))
         new = sorted({i for i in self.tokens if i < len(target_VD)} | set(range(shared, len(target_VD))))
         old = torch.ones(shared, dtype=torch.bool)
         old[[i for i in new if i < shared]] = False
         if not old.any():
-            raise ValueError(f"{name} has no row of an old token")
+            raise UserError(
+                name,
+                "has no row of a token that these weights know already, so there is nothing to start from.",
+                "Check that model.tokenizer.path is the tokenizer of these weights.",
+            )
         target_VD[:shared].copy_(stored_WD[:shared])
         count = RowCount(new=len(new), old=int(old.sum()), left_out=len(stored_WD) - shared)
         if not new or target_VD.is_meta:

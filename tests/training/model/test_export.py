@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import pytest
 import torch
 import transformers
 from qwen_files import write_qwen2
+from safetensors import safe_open
 
 from pipeline.config.model import model_config, published_7b
 from pipeline.errors import UserError
 from pipeline.storage import Location
 from training import export as command
 from training.checkpoint import write_checkpoint
+from training.model import tensor_files
 from training.model.build import build_model
 from training.model.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.model.tokenizer import load_tokenizer
@@ -54,14 +57,44 @@ def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, c
     assert len(load_tokenizer(out)) == config["vocab_size"]
 
 
-def test_the_7b_export_has_the_published_names_and_shapes(golden) -> None:
-    """Fails if what is written at full size differs from the list of the published parameters."""
+def _sparse(state: dict[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+    """A safetensors file with the tensors' names and shapes, and a hole in place of their bytes."""
+    header: dict[str, object] = {"__metadata__": metadata or {}}
+    end = 0
+    for name, tensor in state.items():
+        begin, end = end, end + tensor.nbytes
+        header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    with file.open("wb") as out:
+        out.write(len(text).to_bytes(8, "little") + text)
+        out.truncate(8 + len(text) + end)
+
+
+def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path, monkeypatch) -> None:
+    """Fails if index or shards at full size differ from the list of the published parameters.
+
+    Everything but the bytes is real: the model is on the meta device, so the 17 GB are holes in the files.
+    """
     rows = [r.split("\t") for r in (golden / "ufvideo-7b-parameters.tsv").read_text().splitlines()]
+    published = {name: [int(n) for n in shape.split("x")] for name, shape in rows}
     with torch.device("meta"):
-        model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0))
-    made = {name: "x".join(map(str, tensor.shape)) for name, tensor in published_state(model).items()}
-    assert made == dict(rows)
-    config = command.published_config(model)
+        model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0)).bfloat16()
+    monkeypatch.setattr(tensor_files, "save_file", _sparse)
+    monkeypatch.setattr(tensor_files, "_alone", lambda tensor: tensor)
+    command.write_published(model, tmp_path)
+    index = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())
+    assert index["weight_map"].keys() == published.keys()
+    files = sorted(set(index["weight_map"].values()))
+    assert files == [f"model-{i:05d}-of-00005.safetensors" for i in range(1, 6)]
+    assert index["metadata"]["total_size"] == 2 * sum(math.prod(shape) for shape in published.values())
+    found = {}
+    for name in files:
+        assert (tmp_path / name).stat().st_size < 4.01 * 1024**3
+        with safe_open(tmp_path / name, framework="pt") as file:
+            assert file.metadata() == {"format": "pt"}
+            found |= {key: (file.get_slice(key).get_shape(), name) for key in file.keys()}  # noqa: SIM118
+    assert found == {name: (shape, index["weight_map"][name]) for name, shape in published.items()}
+    config = json.loads((tmp_path / "config.json").read_text())
     assert config["vocab_size"] == 152_064
     assert config["rope_theta"] == 1_000_000.0
     assert config["num_hidden_layers"] == 28

@@ -61,6 +61,29 @@ def test_a_frame_between_follows_the_prompted_one(toy: UFVideo, film, seg):
     torch.testing.assert_close(made.flip(0), other, atol=1e-3, rtol=1e-3)
 
 
+def test_each_frame_is_encoded_once_and_remembered_where_it_is_looked_back_at(
+    toy: UFVideo, film, seg, monkeypatch
+):
+    """Catches: SAM 2's own second look at a prompted frame, or one that is given other features."""
+    runs: list[str] = []
+    sam = toy.segmentation.sam
+    hooks = [
+        part.register_forward_hook(lambda *_, name=name: runs.append(name))
+        for name, part in {"encoder": sam.vision_encoder.backbone, "memory": sam.memory_encoder}.items()
+    ]
+    try:
+        for prompts, remembered in ((2, 8), (8, 8), (9, 0)):
+            runs.clear()
+            made = _run(toy, film, seg, prompts)
+            assert (runs.count("encoder"), runs.count("memory")) == (9, remembered), prompts
+            monkeypatch.setattr(propagation, "_show", lambda *_: None)
+            torch.testing.assert_close(_run(toy, film, seg, prompts), made, atol=1e-4, rtol=1e-4)
+            monkeypatch.undo()
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
 def test_objects_do_not_touch_each_other(toy: UFVideo, film, seg):
     together, alone = _run(toy, film, seg, 2), _run(toy, film, seg[1:], 2)
     torch.testing.assert_close(together[1:], alone, atol=1e-3, rtol=1e-3)

@@ -14,11 +14,22 @@ from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizer
 from pipeline.errors import UserError
 from pipeline.schema.sample import Role, Turn
 from training.model.prompt import PromptCodec
-from training.model.tokenizer import export_tokenizer, load_tokenizer, train_tokenizer, unknown_tokens
+from training.model.tokenizer import (
+    CONTROL_TOKENS,
+    END_OF_TEXT,
+    IM_END,
+    add_tokens,
+    export_tokenizer,
+    holds_tokenizer,
+    load_tokenizer,
+    own_vocabulary,
+    train_tokenizer,
+)
 from training.model.tokens import ADDED_TOKENS, IGNORE, TokenIds
 
 ANSWER = "It is red [SEG], from 12.5 s:\n\nIn {<TEMP-007><TEMP-041>}. 蓝色 [SEG]"
 EVERY = "".join(ADDED_TOKENS[1:])  # a <region> stands in questions alone
+QUESTION = "Is <region> left of<region>?"
 
 
 class Slow(PreTrainedTokenizer):
@@ -27,7 +38,7 @@ class Slow(PreTrainedTokenizer):
     vocab_files_names: dict[str, str] = {}  # noqa: RUF012 - as transformers declares it
 
     def __init__(self, **options: Any) -> None:
-        self.letters = sorted(set("".join(TEXTS) + ANSWER + "assistant user system helpful You\n"))
+        self.letters = sorted(set("".join(TEXTS) + ANSWER + QUESTION + "assistant user system helpful You\n"))
         super().__init__(**options)
 
     @property
@@ -76,6 +87,17 @@ def _through(codec: PromptCodec, answer: str) -> tuple[list[int], str]:
     return labels, codec.decode(labels)
 
 
+def _asks_about_regions(tokenizer: Any) -> None:
+    """A <region> is one token between the words, by the codec and by the tokenizer itself, and comes back."""
+    codec = PromptCodec(tokenizer)
+    ids = codec.encode_prompt([Turn(role=Role.USER, text=QUESTION)], regions=2)
+    assert ids.count(codec.ids.region) == 2
+    assert QUESTION in codec.decode(ids)
+    own = tokenizer.encode(QUESTION, add_special_tokens=False)
+    assert own.count(codec.ids.region) == 2
+    assert codec.decode(own) == QUESTION
+
+
 @pytest.mark.parametrize("maker", MAKERS)
 @pytest.mark.parametrize("form", ["saved", "exported"])
 @pytest.mark.parametrize("reader", READERS, ids=lambda r: r.__name__)
@@ -97,22 +119,30 @@ def test_tokens_survive_saving_and_loading(maker: str, form: str, reader: Any, t
         assert text == answer
         if reader is not Qwen2Tokenizer or maker == "qwen2":  # which cuts plain text in its own way
             assert labels == _through(old, answer)[0]
+    _asks_about_regions(again)
     # The trap that deleted every time token, and its end in what is exported.
     plain = again.decode(again.encode(ANSWER, add_special_tokens=False), skip_special_tokens=True)
     assert ("<TEMP-007><TEMP-041>" in plain) is (form == "exported")
     assert "<|im_end|>" not in again.decode(_through(new, ANSWER)[0], skip_special_tokens=True)
 
 
-def test_a_tokenizer_in_python_keeps_them_too() -> None:
-    """Fails if the codec leaves finding or naming the added tokens to the tokenizer."""
-    from training.model.tokenizer import CONTROL_TOKENS, END_OF_TEXT, IM_END, add_tokens
-
+def test_a_tokenizer_in_python_keeps_them_too(tmp_path: Path) -> None:
+    """Fails if the codec leaves finding or naming the added tokens to the tokenizer, or saving loses one."""
     slow = Slow(eos_token=IM_END, pad_token=END_OF_TEXT)
-    assert slow.is_fast is False
     slow.add_tokens(list(CONTROL_TOKENS), special_tokens=True)
-    codec = PromptCodec(add_tokens(slow))
-    for answer in (ANSWER, EVERY):
-        assert _through(codec, answer)[1] == answer
+    first = add_tokens(slow)
+    first.save_pretrained(str(tmp_path))
+    again: Any = Slow.from_pretrained(str(tmp_path))
+    assert again.is_fast is False
+    ids = first.convert_tokens_to_ids(list(ADDED_TOKENS))
+    assert len(set(ids)) == 102
+    assert again.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
+    assert TokenIds.of(again) == TokenIds.of(first)
+    assert len(again) == len(first)
+    for tokenizer in (first, again):
+        for answer in (ANSWER, EVERY):
+            assert _through(PromptCodec(tokenizer), answer)[1] == answer
+        _asks_about_regions(tokenizer)
 
 
 def test_there_is_no_other_class_for_qwen2() -> None:
@@ -123,9 +153,10 @@ def test_there_is_no_other_class_for_qwen2() -> None:
 
 def test_a_second_load_adds_nothing(tmp_path: Path) -> None:
     first = _qwen2(tmp_path / "base")
-    assert unknown_tokens(tmp_path / "base") == ADDED_TOKENS
+    assert holds_tokenizer(tmp_path / "base")
+    assert own_vocabulary(tmp_path / "base").keys().isdisjoint(ADDED_TOKENS)
     first.save_pretrained(str(tmp_path / "saved"))
-    assert unknown_tokens(tmp_path / "saved") == ()
+    assert own_vocabulary(tmp_path / "saved") == first.get_vocab()
     assert len(load_tokenizer(tmp_path / "saved")) == len(first)
 
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import json
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -9,11 +14,14 @@ from pipeline.config.model import ModelConfig, model_config, published_7b
 from pipeline.config.training import Part
 from pipeline.errors import UserError
 from training.model.build import build_model
+from training.model.misfits import folded
 from training.model.names import PARTS, from_published, locate, to_published
+from training.model.tensor_files import write_shards
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.vocabulary import NewRows, RowCount
 from training.model.weights import (
+    INDEX_FILE,
     load_model,
     load_published,
     own_state,
@@ -72,7 +80,9 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
     before = own_state(other)["language.lm.lm_head.weight"].clone()
     long, short = "model.vision_tower.vision_tower.vision_model.", "vision_model."
     siglip = {k.replace(long, short): v for k, v in _published(toy).items() if k.startswith(long)}
-    load_published(other, {**siglip, "text_model.final_layer_norm.weight": torch.ones(3)}, part=Part.VISION)
+    text = {f"text_model.encoder.layers.{i}.mlp.fc1.bias": torch.ones(3) for i in range(2)}
+    loaded = load_published(other, {**siglip, **text}, part=Part.VISION, strict=False)
+    assert loaded.foreign == tuple(text)
     prefix = "model.mask_encoder.sam2_model."
     sam = {k.removeprefix(prefix): v for k, v in _published(toy).items() if k.startswith(prefix)}
     load_published(other, sam, part=Part.SAM_ENCODER)
@@ -83,6 +93,8 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
     assert torch.equal(mine["language.lm.lm_head.weight"], before)
     with pytest.raises(UserError, match="names missing"):
         load_published(other, {}, part=Part.VISION)
+    with pytest.raises(UserError, match=r"2 names left over: text_model\.encoder\.layers\.\{0-1\}\.mlp"):
+        load_published(other, {**siglip, **text}, part=Part.VISION)
 
 
 def test_a_larger_vocabulary_is_fitted_where_it_is_asked_for(toy: UFVideo):
@@ -117,14 +129,66 @@ def test_the_whole_7b_layout_loads(golden):
     assert sum(loaded.tensors.values()) == 1808
     assert set(loaded.tensors) == set(PARTS)
     lost = stored.pop("model.layers.17.mlp.up_proj.weight")
-    with pytest.raises(UserError, match=r"1 names missing, such as model.layers.17.mlp.up_proj.weight\."):
+    with pytest.raises(UserError, match=r"1 names missing: model.layers.17.mlp.up_proj.weight\."):
         load_published(model, stored)
     stored["model.layers.17.mlp.up_proj.weight"] = lost[:-1]
-    with pytest.raises(UserError, match=r"1 shapes differ, such as model.layers.17.*18943x3584.*18944x3584"):
+    with pytest.raises(UserError, match=r"1 shapes differ: model.layers.17.*18943x3584.*18944x3584"):
         load_published(model, stored)
     stored["model.layers.28.mlp.up_proj.weight"] = stored["model.layers.17.mlp.up_proj.weight"] = lost
-    with pytest.raises(UserError, match=r"1 names left over, such as model\.layers\.28"):
+    with pytest.raises(UserError, match=r"1 names left over: model\.layers\.28"):
         load_published(model, stored)
+
+
+def test_every_name_is_told_with_its_numbers_folded(golden):
+    """Fails if a list is cut short, or if folding loses a name or spells one that is not there."""
+    model, stored = _meta_layout(golden)
+    lost = {n for n in stored if ".self_attn." in n and n.startswith("model.layers.")}
+    odd = "model.layers.5.mlp.up_proj.weight"
+    with pytest.raises(UserError) as caught:
+        load_published(model, {n: t for n, t in stored.items() if n not in {*lost, odd}})
+    text = str(caught.value)
+    assert f"{len(lost) + 1} names missing: " in text
+    for kind in ("q_proj.weight", "q_proj.bias", "k_proj.weight", "v_proj.weight", "o_proj.weight"):
+        assert f"model.layers.{{0-27}}.self_attn.{kind}" in text
+    assert odd in text
+    assert len(text) < 1000
+    names = [f"a.{i}.b.{j}.w" for i in (0, 1, 2, 5) for j in (0, 3) if (i, j) != (5, 3)]
+    assert folded(names) == ["a.{0-2,5}.b.0.w", "a.{0-2}.b.3.w"]
+    assert folded(["norm", "x.07", "x.08", "x.1"]) == ["norm", "x.07", "x.08", "x.1"]
+
+
+def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig, tmp_path):
+    """Fails if a misshapen or strange tensor of a folder is told without its shard, in either layout."""
+    weights = _published(toy)
+    weights["model.norm.weight"], weights["strange"] = torch.ones(3), torch.ones(3)
+    write_shards(weights, tmp_path, shard_bytes=1024**2)
+    shard = json.loads((tmp_path / INDEX_FILE).read_text())["weight_map"]
+    with pytest.raises(UserError) as caught:
+        load_published(build_model(toy_config, toy.tokens, seed=6), tmp_path)
+    assert len(set(shard.values())) > 2
+    assert f"1 names left over: strange ({shard['strange']})." in str(caught.value)
+    wrong = f"model.norm.weight is 3, the model has 128 ({shard['model.norm.weight']})."
+    assert f"1 shapes differ: {wrong}" in str(caught.value)
+
+
+def test_all_faults_of_a_saved_model_are_told_at_once(toy: UFVideo, tmp_path):
+    """Fails if loading stops at the first tensor that does not fit."""
+    save_model(toy, tmp_path)
+    state = {n: t.clone() for n, t in own_state(toy).items()}
+    for i in range(2):
+        del state[f"language.lm.model.layers.{i}.mlp.up_proj.weight"]
+        state[f"language.lm.model.layers.{i}.mlp.down_proj.weight"] = torch.ones(3, 3)
+        state[f"language.lm.model.layers.{i}.mlp.gate"] = torch.ones(3)
+    for old in tmp_path.glob("*.safetensors*"):
+        old.unlink()
+    write_shards(state, tmp_path)
+    with pytest.raises(UserError) as caught:
+        load_model(tmp_path)
+    text, layers = str(caught.value), "language.lm.model.layers.{0-1}.mlp"
+    file = "(model-00001-of-00001.safetensors)"
+    assert f"2 names missing: {layers}.up_proj.weight. " in text
+    assert f"2 names left over: {layers}.gate {file}. " in text
+    assert f"2 shapes differ: {layers}.down_proj.weight is 3x3, the model has 128x" in text
 
 
 def test_each_part_of_the_7b_layout_loads_alone(golden):
@@ -156,6 +220,40 @@ def test_saved_model_comes_back_the_same(toy: UFVideo, toy_config: ModelConfig, 
     assert torch.equal(again.decode_masks(frames, seg), toy.decode_masks(frames, seg))
     assert not any(p.is_meta for p in (*again.parameters(), *again.buffers()))
     assert again.tokens == toy.tokens
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
+def test_a_saved_model_comes_in_the_dtype_that_is_asked_for(toy: UFVideo, tmp_path, stored, wanted):
+    """Fails if what comes differs from a load and a cast, or if a buffer takes the parameters' dtype."""
+    first = copy.deepcopy(toy)
+    for parameter in first.parameters():
+        parameter.data = parameter.data.to(stored)
+    save_model(first, tmp_path)
+    again = load_model(tmp_path, dtype=wanted)
+    assert {p.dtype for p in again.parameters()} == {wanted}
+    assert {b.dtype for b in again.buffers() if b.is_floating_point()} == {torch.float32}
+    theirs = dict(again.named_parameters())
+    assert all(torch.equal(p.to(wanted), theirs[n]) for n, p in first.named_parameters())
+    assert {p.dtype for p in load_model(tmp_path).parameters()} == {stored}
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's account of memory")
+def test_a_cast_while_loading_lets_go_of_the_files(toy: UFVideo, tmp_path):
+    """Fails if a stored file stays mapped beside the copy of its tensors, in whatever dtype they were."""
+
+    def mapped() -> bool:
+        gc.collect()
+        return str(tmp_path) in Path("/proc/self/maps").read_text()
+
+    save_model(toy, tmp_path)
+    model = load_model(tmp_path)
+    assert mapped()
+    del model
+    for dtype in (torch.float32, torch.bfloat16):
+        model = load_model(tmp_path, dtype=dtype)
+        assert not mapped()
+        assert next(model.parameters()).dtype is dtype
 
 
 def test_another_size_is_told_by_its_fields(toy: UFVideo, tmp_path):

@@ -1,0 +1,33 @@
+"""A checkpoint whose plan named flash attention, in the hands of those who have no GPU."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from speaking import predictor
+from tiny_bench import write_checkpoint, write_dataset
+
+from evaluation.predictor import Request
+from evaluation.worker import footage
+from pipeline.schema.shards import ShardReader
+from pipeline.storage import Location
+from training.export import export
+
+
+def test_what_was_trained_with_flash_attention_answers_and_is_exported_on_a_cpu(tmp_path: Path) -> None:
+    """Fails if the name that binds a plan's training binds those who use its weights."""
+    folder = tmp_path / "checkpoint"
+    write_checkpoint(folder)
+    reader = ShardReader(write_dataset(tmp_path))
+    sample = reader.sample("bench/mvbench", 0)
+    request = Request(sample=sample, turns=sample.turns[:1])
+    (wanted,) = predictor(folder, footage(reader, sample)).predict([request])
+    saved = json.loads((folder / "model/config.json").read_text())
+    saved["model"]["attention"] = "flash_attention_2"
+    (folder / "model/config.json").write_text(json.dumps(saved))
+    (made,) = predictor(folder, footage(reader, sample)).predict([request])
+    assert made.failure is None
+    assert made.text == wanted.text
+    export(Location.parse(folder), tmp_path / "out")
+    assert (tmp_path / "out/config.json").exists()

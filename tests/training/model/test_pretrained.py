@@ -1,0 +1,96 @@
+"""``UFVideo.from_pretrained`` and ``save_pretrained``, in this project's layout and in the published one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from qwen_files import write_qwen2
+from safetensors import safe_open
+
+from pipeline.config.model import model_config
+from pipeline.errors import UserError
+from pipeline.storage import Location
+from tests.pipeline.small_hub import small_hub
+from training.checkpoint import write_checkpoint
+from training.export import export
+from training.model.build import build_model
+from training.model.tokenizer import load_tokenizer
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights import own_state
+from training.start import sized
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``checkpoint/`` of a toy in bf16 and ``org/export``, the same in the published layout."""
+    base = tmp_path_factory.mktemp("pretrained")
+    write_qwen2(base / "qwen2")
+    tokenizer = load_tokenizer(base / "qwen2")
+    config = sized(model_config("toy", {"num_frames": 2}), len(tokenizer))
+    model = build_model(config, TokenIds.of(tokenizer), seed=4, dtype=torch.bfloat16)
+    checkpoint = Location.parse(base / "checkpoint")
+    write_checkpoint(model, tokenizer, checkpoint, base / "scratch")
+    export(checkpoint, base / "org" / "export")
+    return base
+
+
+def _same(first: UFVideo, second: UFVideo) -> bool:
+    theirs = own_state(second)
+    return theirs.keys() == own_state(first).keys() and all(
+        torch.equal(t, theirs[n]) for n, t in own_state(first).items()
+    )
+
+
+def test_what_is_saved_comes_back(toy: UFVideo, tmp_path: Path) -> None:
+    """Fails if a tensor, a size, a token id or the dtype is lost, or if the file does not say whose it is."""
+    toy.save_pretrained(tmp_path / "saved")
+    again = UFVideo.from_pretrained(tmp_path / "saved")
+    assert _same(toy, again)
+    assert (again.config, again.tokens, again.training) == (toy.config, toy.tokens, False)
+    with safe_open(next((tmp_path / "saved").glob("*.safetensors")), framework="pt") as file:
+        assert file.metadata() == {"format": "pt"}
+    half = UFVideo.from_pretrained(str(tmp_path / "saved"), dtype=torch.bfloat16)
+    assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
+
+
+def test_both_layouts_give_the_same_model(base: Path, tmp_path: Path, monkeypatch) -> None:
+    """Fails if an export, by its path or from the hub, is another model than the checkpoint it is of."""
+    first = UFVideo.from_pretrained(base / "checkpoint" / "model")
+    published = UFVideo.from_pretrained(base / "org" / "export")
+    with small_hub(base, tmp_path / "cache"):
+        fetched = UFVideo.from_pretrained("hf://org/export")
+    for other in (published, fetched):
+        assert _same(first, other)
+        assert (other.config, other.tokens, other.training) == (first.config, first.tokens, False)
+        assert {p.dtype for p in other.parameters()} == {torch.bfloat16}
+        assert not any(t.is_meta for t in (*other.parameters(), *other.buffers()))
+    published.save_pretrained(tmp_path / "own")
+    assert _same(first, UFVideo.from_pretrained(tmp_path / "own"))
+    wide = UFVideo.from_pretrained(base / "org" / "export", dtype=torch.float32)
+    assert {p.dtype for p in wide.parameters()} == {torch.float32}
+
+
+@pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated")  # the released file's own word
+def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Path) -> None:
+    """Without this project's key the sizes are those given, and the token ids those of the tokenizer."""
+    first = UFVideo.from_pretrained(base / "checkpoint" / "model")
+    for file in (base / "org" / "export").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    raw = json.loads((tmp_path / "config.json").read_text())
+    del raw["ufvideo"]
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    again = UFVideo.from_pretrained(tmp_path, config=first.config)
+    assert _same(first, again)
+    assert again.tokens == first.tokens
+
+
+def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no config.json .* Give the model/ folder"):
+        UFVideo.from_pretrained(tmp_path)
+    with pytest.raises(UserError, match=r"holds no config\.json"):
+        UFVideo.from_pretrained(Path("no/where"))  # a path that is not there is not looked for on the hub

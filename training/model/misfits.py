@@ -1,0 +1,103 @@
+"""What of a checkpoint and of a model does not fit together, told whole: every name, numbers folded.
+
+``model.layers.0.mlp.up_proj.weight`` to ``model.layers.27.mlp.up_proj.weight`` are one entry,
+``model.layers.{0-27}.mlp.up_proj.weight``, so that a list that is complete can still be read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from pipeline.errors import UserError
+
+_NUMBER = re.compile("0|[1-9][0-9]*")
+
+
+@dataclass(kw_only=True, slots=True)
+class Misfits:
+    """Collected while weights are read; ``refuse`` raises once all of them are known."""
+
+    missing: list[str] = field(default_factory=list)
+    """names of the model that the checkpoint lacks"""
+    left: list[tuple[str, str]] = field(default_factory=list)
+    """(name, file) that the model has no place for"""
+    foreign: list[str] = field(default_factory=list)
+    """names of no part that was asked for, which are told along with the others, but are no fault alone"""
+    shapes: list[tuple[str, str]] = field(default_factory=list)
+    """(name, what is wrong with it and where)"""
+
+    def leave(self, name: str, file: Path | None) -> None:
+        """Note a name that nothing takes."""
+        self.left.append((name, _in(file)))
+
+    def misshapen(self, name: str, stored: Tensor, wanted: Tensor, file: Path | None) -> None:
+        """Note a tensor of another shape than the model's."""
+        self.shapes.append((name, f" is {_shape(stored)}, the model has {_shape(wanted)}{_in(file)}"))
+
+    def refuse(self, where: str, fix: str) -> None:
+        """Raises UserError that counts and lists everything, if there is anything."""
+        if not (self.missing or self.left or self.shapes):
+            return
+        told = [
+            _told("names missing", [(name, "") for name in self.missing]),
+            _told("names left over", self.left),
+            _told("names of no part that was asked for", [(name, "") for name in self.foreign]),
+            _told("shapes differ", self.shapes),
+        ]
+        raise UserError(where, " ".join(filter(None, told)), fix)
+
+
+def folded(names: Iterable[str]) -> list[str]:
+    """The names in their order, those that differ in one number only as one: ``a.{0-3,7}.b``.
+
+    Only pieces between dots that are numbers count, and each entry stands for just the names it spells.
+    """
+    rows = [tuple(name.split(".")) for name in dict.fromkeys(names)]
+    for place in range(max(map(len, rows), default=0)):
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for row in rows:
+            numbered = place < len(row) and _NUMBER.fullmatch(row[place]) is not None
+            key = (*row[:place], "", *row[place + 1 :]) if numbered else row
+            groups.setdefault(key, []).extend([row[place]] if numbered else [])
+        rows = [
+            (*key[:place], _numbers(found), *key[place + 1 :]) if found else key
+            for key, found in groups.items()
+        ]
+    return [".".join(row) for row in rows]
+
+
+def _numbers(found: list[str]) -> str:
+    """``3``, or ``{0-3,7}``."""
+    if len(found) == 1:
+        return found[0]
+    runs: list[list[int]] = []
+    for number in sorted(map(int, found)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"
+
+
+def _told(what: str, entries: list[tuple[str, str]]) -> str:
+    """``2 names left over: a (x.bin); b (y.bin).``; names are folded where the rest is the same."""
+    if not entries:
+        return ""
+    by_rest: dict[str, list[str]] = {}
+    for name, rest in entries:
+        by_rest.setdefault(rest, []).append(name)
+    lines = [name + rest for rest, names in by_rest.items() for name in folded(names)]
+    return f"{len(entries)} {what}: {'; '.join(lines)}."
+
+
+def _in(file: Path | None) -> str:
+    return f" ({file.name})" if file else ""
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "scalar"

@@ -1,0 +1,59 @@
+"""A model from wherever its weights lie: this project's layout or the published one, here or on the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline import hub
+from pipeline.config.model import ModelConfig, published_7b
+from pipeline.errors import UserError
+from training.model.build import build_model
+from training.model.names import PARTS
+from training.model.tensor_files import tensors
+from training.model.tokenizer import load_tokenizer
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights import CONFIG_FILE, OWN_CONFIG, load_model, load_published, parse_config
+
+
+def from_pretrained(
+    source: str | Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
+) -> UFVideo:
+    """As ``UFVideo.from_pretrained`` says."""
+    text = str(source.absolute()) if isinstance(source, Path) else source  # a Path is never on the hub
+    folder = hub.local_copy(text, hub.MODEL_FILES).path
+    raw = _read(folder)
+    if "tokens" in raw:
+        return load_model(folder, config, dtype=dtype)
+    if OWN_CONFIG in raw:
+        stored, tokens = parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
+    else:
+        # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
+        stored, tokens = published_7b(), TokenIds.of(load_tokenizer(folder))
+        language = stored.language.model_copy(update={"vocab_size": raw.get("vocab_size", 0)})
+        stored = stored.model_copy(update={"language": language})
+    # Shapes that differ from those of ``config`` are told by name when the weights are read.
+    model = build_model(
+        config or stored, tokens, seed=0, filled=PARTS, dtype=dtype or next(tensors(folder)).read().dtype
+    )
+    load_published(model, folder)
+    return model.eval()
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG_FILE
+    try:
+        raw = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            str(folder),
+            f"holds no {CONFIG_FILE} that can be read ({error}).",
+            "Give the model/ folder of a checkpoint, an export, or a model of the hub.",
+        ) from error
+    if not isinstance(raw, dict):
+        raise UserError(str(file), "is not a model's configuration.", "Save the model again.")
+    return raw
