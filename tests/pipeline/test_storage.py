@@ -100,7 +100,7 @@ def test_a_remote_file_is_fetched_once(s3_bucket: str, tmp_path: Path):
         _ = place.local_path
 
 
-@pytest.mark.parametrize("name", ["../../../../../up.txt", "/tmp/ufvideo-test-up.txt", "a/../../b", "a\\b"])
+@pytest.mark.parametrize("name", ["../../../../../up.txt", "{tmp}/up.txt", "a/../../b", "a\\b"])
 def test_a_key_that_leads_out_of_the_cache_is_not_fetched(
     s3_server: str, s3_bucket: str, tmp_path: Path, name
 ):
@@ -110,13 +110,14 @@ def test_a_key_that_leads_out_of_the_cache_is_not_fetched(
     client = boto3.client("s3", endpoint_url=s3_server)
     folder = Location.parse(s3_bucket + "/some/prefix", tmp_path / "deep/er/cache")
     (folder / "good.txt").write_text("1")
-    client.put_object(Bucket=s3_bucket.removeprefix("s3://"), Key=f"some/prefix/{name}", Body=b"2")
+    client.put_object(
+        Bucket=s3_bucket.removeprefix("s3://"), Key=f"some/prefix/{name.format(tmp=tmp_path)}", Body=b"2"
+    )
     before = {p for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(UserError, match="leaves this folder") as caught:
         folder.fetch_dir()
     assert caught.value.where == folder.uri
     assert {p for p in tmp_path.rglob("*") if p.is_file()} == before
-    assert not Path("/tmp/ufvideo-test-up.txt").exists()
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path: Path):
