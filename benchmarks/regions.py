@@ -61,8 +61,7 @@ if __name__ == "__main__":
         "regions",
         f"{_OBJECTS} objects on {_FRAMES} frames, {_PATCHES} patches of width {_WIDTH}, at most {_LIMIT} "
         "tokens for an object, one thread. Plain: a loop over vectors, and over masks. The aim of merging is "
-        "20; of pooling there is none. The second row is a part of the first: what is left of it here goes "
-        "into finding the runs and adding them up.",
+        "20; of pooling there is none. In the second row each call finds caches that the loop has filled.",
         [
             Pair(
                 what="merging",
@@ -71,10 +70,11 @@ if __name__ == "__main__":
                 same=same,
             ),
             Pair(
-                what="of merging, the similarities of neighbours",
-                plain=lambda: torch.stack([F.cosine_similarity(a, b, dim=0) for a, b in pairwise(vectors)]),
-                ours=lambda: F.cosine_similarity(vectors[:-1], vectors[1:], dim=-1),
+                what="merging, one call at a time between calls of the loop",
+                plain=lambda: merged_one_by_one(vectors, lengths, _LIMIT),
+                ours=lambda: merge_adjacent(vectors, lengths, _LIMIT)[0],
                 same=same,
+                once=True,
             ),
             Pair(
                 what="pooling and merging",

@@ -48,37 +48,45 @@ def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tu
     """
     if max(lengths) <= limit:
         return vectors_PD, list(lengths)
-    run_P, sizes = _runs(_likeness(vectors_PD), np.array(lengths), limit)
-    counts = torch.from_numpy(np.bincount(run_P)).to(vectors_PD.device)
-    # In float32: of many bfloat16 vectors, the last ones would hardly count.
-    sums = vectors_PD.new_zeros(len(counts), vectors_PD.shape[1], dtype=torch.float32)
-    sums.index_add_(0, torch.from_numpy(run_P).to(vectors_PD.device), vectors_PD.float())
-    return sums.div_(counts[:, None]).to(vectors_PD.dtype), sizes
+    stops, sizes = _run_stops(_likeness(vectors_PD), np.array(lengths), limit)
+    starts = np.append(0, stops[:-1])
+    where = vectors_PD.device
+    # A bag is a run: one pass adds them all up. In float32: of many bfloat16 vectors, the last ones would
+    # hardly count.
+    sums = F.embedding_bag(
+        torch.arange(len(vectors_PD), device=where),
+        vectors_PD.float(),
+        torch.from_numpy(starts).to(where),
+        mode="sum",
+    )
+    counts = torch.from_numpy((stops - starts).astype(np.float32)).to(where)
+    return (sums / counts[:, None]).to(vectors_PD.dtype), sizes
 
 
 def _likeness(vectors_PD: Tensor) -> np.ndarray:
-    """Cosine similarity [P - 1] of each vector to the next, of equal ones exactly 1; read in one transfer."""
-    x = vectors_PD.detach().float()
-    both = torch.cat([torch.linalg.vecdot(x[:-1], x[1:]), torch.linalg.vecdot(x, x)])
-    dot, square = np.split(both.cpu().numpy().astype(np.float64), [len(x) - 1])
-    return dot / np.sqrt(np.maximum(square[:-1] * square[1:], 1e-16))
+    """Cosine similarity [P - 1] of each vector to the next, of equal ones exactly 1.
+
+    On the host on every device, so that the same vectors are merged alike everywhere; NumPy hands a row to
+    BLAS where torch would write the products out first.
+    """
+    x = vectors_PD.detach().float().cpu().numpy()
+    square = np.vecdot(x, x).astype(np.float64)
+    return np.vecdot(x[:-1], x[1:]) / np.sqrt(np.maximum(square[:-1] * square[1:], 1e-16))
 
 
-def _runs(likeness: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[np.ndarray, list[int]]:
-    """The run [P] that each vector belongs to, counted through all regions, and the runs of each region."""
-    stop_R = length_R.cumsum()
-    region_P = np.arange(len(length_R)).repeat(length_R)
-    similar_P = np.append(likeness, 0.0)
-    similar_P[stop_R - 1] = -np.inf  # a region's last vector has no neighbour
-    # By region and rising, so that -inf comes first and the (n - limit)-th largest has the index limit.
-    rising = np.lexsort((similar_P, region_P))
-    threshold_R = similar_P[rising[stop_R - length_R + np.minimum(limit, length_R - 1)]]
-    threshold_R[length_R <= limit] = np.inf  # nothing is merged where nothing is too many
-    ends_P = similar_P < threshold_R[region_P]
-    ends_P[stop_R - 1] = True
-    run_P = np.zeros(len(region_P), np.int64)
-    ends_P[:-1].cumsum(out=run_P[1:])
-    return run_P, np.bincount(region_P[ends_P]).tolist()
+def _run_stops(likeness: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[np.ndarray, list[int]]:
+    """Where each run stops, counted through the vectors of all regions, and how many runs each region has."""
+    place = np.arange(length_R.max())
+    last = place == length_R[:, None] - 1  # a region's last vector has no neighbour and ends a run
+    inside = place < length_R[:, None]
+    # A row for each region. What is not there counts as most alike, so that the (n - limit)-th largest of
+    # n - 1 has the index limit - 1 from below, and is infinite where nothing is too many.
+    similar = np.full(inside.shape, np.inf)
+    similar[inside] = np.append(likeness, np.inf)
+    similar[last] = np.inf
+    threshold = np.partition(similar, limit - 1, axis=1)[:, limit - 1, None]
+    ends = (similar < threshold) | last
+    return np.flatnonzero(ends[inside]) + 1, ends.sum(1).tolist()
 
 
 class RegionEncoder(nn.Module):
