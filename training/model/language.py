@@ -49,13 +49,14 @@ class Language(nn.Module):
         """Last hidden states [S, D], after the final norm; each sequence sees itself alone."""
         if self.packs:
             # Plain attention separates the sequences by a mask that is made from their positions.
-            plain = self.lm.config._attn_implementation == EAGER
+            attention = self.lm.config._attn_implementation
+            plain = attention == EAGER
             output = self.lm.model(
                 inputs_embeds=packed.embeds[None],
                 attention_mask=None if plain else {"full_attention": None},
                 position_ids=packed.positions[None],
                 use_cache=False,
-                **({} if plain else packed.borders),
+                **({} if plain else packed.borders(attention)),
             )
             return output.last_hidden_state[0]
         mask = real(packed.lengths, packed.labels.device)

@@ -61,10 +61,13 @@ class Packed:
         """[S]: 0, 1, … in each sequence."""
         return torch.cat([torch.arange(n, device=self.labels.device) for n in self.lengths])
 
-    @property
-    def borders(self) -> dict[str, Any]:
-        """Where sequences begin and end, as transformers hands it to flash attention."""
-        ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=self.labels.device)
+    def borders(self, attention: str) -> dict[str, Any]:
+        """Where sequences begin and end, as transformers hands it to its attention function of that name.
+
+        They lie where they are read: ``varlen_sdpa`` would wait for the GPU in every layer.
+        """
+        where = "cpu" if attention == VARLEN_SDPA else self.labels.device
+        ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=where)
         longest = max(self.lengths)
         return {
             "cu_seq_lens_q": ends,
