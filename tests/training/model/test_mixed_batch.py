@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 from pipeline.config.model import ModelConfig
 from training.model.batch import Batch
+from training.model.build import build_model
 from training.model.golden import GoldenCase, golden_model
 from training.model.parity import compare
+from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 
 VIDEO, REGION, SEG, TIME, END = -201, 50, 51, 40, 2
@@ -63,6 +67,13 @@ def _kinds(config: ModelConfig) -> dict[str, Batch]:
     }
 
 
+def _prompt(sample: Batch) -> Batch:
+    """The sample without its answer."""
+    keep = (sample.labels == -100)[0]
+    short = {name: getattr(sample, name)[:, keep] for name in ("input_ids", "labels", "attention_mask")}
+    return dataclasses.replace(sample, **short)
+
+
 def _together(samples: list[Batch], pad: int) -> Batch:
     longest = max(s.input_ids.shape[1] for s in samples)
 
@@ -109,6 +120,28 @@ def test_every_kind_comes_out_of_a_mixed_batch_as_it_does_alone(
             assert answers == len(mixed.answer_targets)
     finally:
         toy.language.packs = False
+
+
+def test_every_kind_is_answered_in_a_batch_as_it_is_alone(toy: UFVideo, toy_config: ModelConfig):
+    """Catches: left padding that is seen, regions and [SEG] states that reach a neighbour's answer."""
+    kinds = {name: _prompt(sample) for name, sample in _kinds(toy_config).items()}
+    together = _together(list(kinds.values()), toy.tokens.pad)
+    assert len({tuple(sample.input_ids.shape) for sample in kinds.values()}) > 2  # so there is padding
+    free = [answer.tolist() for answer in toy.generate(together, 6).tokens]
+    # A random model says [SEG] where a token that it does say, in one answer several times, has that id.
+    said = sorted({token for answer in free for token in answer} - {REGION, END})
+    seg = max(said, key=lambda token: (max(a.count(token) for a in free), sum(token in a for a in free)))
+    model = build_model(toy_config, TokenIds(region=REGION, seg=seg, eos=(END,), pad=0), seed=5).eval()
+    model.load_state_dict(toy.state_dict())
+    made = model.generate(together, 6)
+    assert max(map(len, made.seg_embeddings)) > 1
+    assert sum(len(embeddings) > 0 for embeddings in made.seg_embeddings) > 1
+    for (name, sample), answer, embeddings in zip(
+        kinds.items(), made.tokens, made.seg_embeddings, strict=True
+    ):
+        alone = model.generate(sample, 6)
+        assert answer.tolist() == alone.tokens[0].tolist(), name
+        torch.testing.assert_close(embeddings, alone.seg_embeddings[0], atol=1e-4, rtol=1e-4, msg=name)
 
 
 def test_the_golden_case_holds_for_packed_sequences(golden_case: GoldenCase):
