@@ -8,17 +8,25 @@ from pathlib import Path
 import torch
 from tiny_bench import write_checkpoint
 
+from evaluation.asking.clip import Clip
 from evaluation.predictor import Predictor
 from pipeline.artifact import ArtifactRecord, commit
 from pipeline.fingerprint import code_version
 from pipeline.footage import Footage
-from pipeline.schema.sample import Sample, Turn
+from pipeline.schema.sample import Role, Sample, Task, Turn
 from pipeline.storage import Location
 from training.model.collate import collate
 from training.model.weights import load_model, save_model
 
 SAYS = ("[SEG]", "<TEMP-010>", "<TEMP-060>")
 TEXT = "".join(SAYS)
+QUESTION = "Where is the square?"
+
+
+def asked_of(clip: Clip, question: str = QUESTION) -> Sample:
+    """The question about a clip as a benchmark's sample."""
+    turns = (Turn(role=Role.USER, text=question),)
+    return Sample(key="bench/1", dataset="bench", task=Task.SEGMENT, video=clip.ref, turns=turns)
 
 
 def write_speaking(

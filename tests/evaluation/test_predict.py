@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,49 +12,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from speaking import SAYS, TEXT, predictor, record, write_speaking
-from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH, write_dataset
+from speaking import QUESTION, SAYS, TEXT, asked_of, predictor, record
+from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
-from evaluation.asking.clip import Clip, open_clip
+from evaluation.asking.clip import open_clip
 from evaluation.predictor import Request
 from pipeline.artifact import commit
 from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
 from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn
+from pipeline.schema.sample import MaskTrack
 from pipeline.storage import Location
 from pipeline.video import decode, probe
 from training.model.propagation import prompted_frames
 
-QUESTION = "Where is the square?"
 REPO = Path(__file__).resolve().parents[2]
-
-
-def asked_of(clip: Clip) -> Sample:
-    turns = (Turn(role=Role.USER, text=QUESTION),)
-    return Sample(key="bench/1", dataset="bench", task=Task.SEGMENT, video=clip.ref, turns=turns)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """clip.mp4 with a red square, and checkpoint/, which answers QUESTION about it with a mask and a span."""
-    root = tmp_path_factory.mktemp("ask")
-    write_dataset(root)
-    shutil.move(root / "media" / "good.mp4", root / "clip.mp4")
-    clip = open_clip(root / "clip.mp4")
-    write_speaking(root / "checkpoint", asked_of(clip), clip.footage)
-    return root
-
-
-@pytest.fixture(scope="module")
-def model(home: Path) -> Checkpoint:
-    return load_checkpoint(home / "checkpoint", device="cpu", max_new_tokens=8)
-
-
-@pytest.fixture(scope="module")
-def answer(home: Path, model: Checkpoint) -> Answer:
-    return model.ask(home / "clip.mp4", QUESTION)
 
 
 def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
@@ -245,46 +217,6 @@ def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "data")
     with pytest.raises(UserError, match="Choose auto, cpu or cuda"):
         load_checkpoint(home / "checkpoint", device="tpu")
-
-
-def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-        timeout=120,
-    )
-
-
-def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
-    """Catches progress or warnings in the printed answer, and files elsewhere than it says."""
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
-    done = command(*words, "--device", "cpu", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    text, _, span, mask, files = done.stdout.splitlines()
-    assert text == TEXT
-    assert span == "span 1: 0.20 s to 1.21 s"
-    seen, share = answer.shown(answer.masks[0])
-    assert mask.startswith(f"object 1: shows on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
-    (folder,) = (tmp_path / "predictions").iterdir()
-    assert folder.name.startswith("clip-")
-    assert files == f"{folder}: overlay.mp4, answer.json"
-    assert json.loads((folder / "answer.json").read_text())["identity"] == answer.asked.identity
-    told = [line.partition(":")[0] for line in done.stderr.splitlines()]
-    assert set(told) == {"load", "answer", "overlay"}
-
-
-def test_the_command_refuses_in_one_paragraph(home: Path, tmp_path: Path) -> None:
-    """Catches a traceback, another exit code, and anything half-written."""
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
-    done = command(*words, "--box", "0.5s:10,10,70,40", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
-    assert done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_importing_the_api_is_light() -> None:

@@ -1,0 +1,107 @@
+"""``ufvideo predict`` as it is typed, and the three lines of the README."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from speaking import QUESTION, TEXT, asked_of, write_speaking
+from tiny_bench import FRAMES, HEIGHT, WIDTH, square
+
+from evaluation import Answer, Box, Checkpoint, MaskFile, Point
+from evaluation.asking.clip import open_clip
+from evaluation.predict import main
+from pipeline.schema import masks as codec
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        timeout=120,
+    )
+
+
+def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
+    """Catches progress or warnings in the printed answer, and files elsewhere than it says."""
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    done = command(*words, "--device", "cpu", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    text, _, span, mask, files = done.stdout.splitlines()
+    assert text == TEXT
+    assert span == "span 1: 0.20 s to 1.21 s"
+    seen, share = answer.shown(answer.masks[0])
+    assert mask.startswith(f"object 1: shows on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
+    (folder,) = (tmp_path / "predictions").iterdir()
+    assert folder.name.startswith("clip-")
+    assert files == f"{folder}: overlay.mp4, answer.json"
+    assert json.loads((folder / "answer.json").read_text())["identity"] == answer.asked.identity
+    told = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert set(told) == {"load", "answer", "overlay"}
+
+
+def test_the_command_refuses_in_one_paragraph(home: Path, tmp_path: Path) -> None:
+    """Catches a traceback, another exit code, and anything half-written."""
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
+    done = command(*words, "--box", "0.5s:10,10,70,40", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_pointed_at_is_what_the_model_sees(
+    home: Path, model: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """Catches a mask file, a box and a point that are told apart wrongly, or stand in another order."""
+    Image.fromarray(square(0, 7) * 255).save(tmp_path / "square.png")
+    monkeypatch.chdir(tmp_path)
+    question = "Is <region> left of <region>, or of <region>?"
+    pointed = ["--mask", "7:square.png", "--box", "0.5s:10,10,50,40", "--point", "3:30,20"]
+    words = [str(home / "checkpoint"), str(home / "clip.mp4"), question, "--out", "out", "--device", "cpu"]
+    assert main([*words, *pointed, "--max-new-tokens", "8"]) == 0
+    found = json.loads((tmp_path / "out" / "answer.json").read_text())
+    assert found["answer"] == capsys.readouterr().out.splitlines()[0]
+    inside, box, point = found["regions"]
+    assert [list(region["masks"]) for region in (inside, box, point)] == [["7"], ["4"], ["3"]]
+    rle = inside["masks"]["7"]
+    assert (codec.decode(rle["counts"], *rle["size"]) == square(0, 7)).all()
+    assert codec.area(box["masks"]["4"]["counts"], HEIGHT, WIDTH) == 40 * 30
+    regions = [MaskFile(7, "square.png"), Box("0.5s", 10, 10, 50, 40), Point(3, 30, 20)]
+    same = model.ask(home / "clip.mp4", question, regions=regions)
+    other = model.ask(home / "clip.mp4", question, regions=regions[::-1])
+    assert (same.text, same.asked.identity) == (found["answer"], found["identity"])
+    assert other.asked.identity != found["identity"]
+    assert [str(region) for region in same.asked.regions] == [r["given"] for r in found["regions"]]
+
+
+def test_the_lines_of_the_readme(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs what the README shows, word for word, where the places that it names exist."""
+    blocks = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
+    (lines,) = [block for block in blocks if "load_checkpoint" in block]
+    place, video, question = re.findall(r'"([^"]+)"', lines)
+    assert len([line for line in lines.splitlines() if line]) == 3
+    shutil.copy(home / "clip.mp4", tmp_path / video)
+    clip = open_clip(tmp_path / video)
+    write_speaking(tmp_path / place, asked_of(clip, question), clip.footage)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(compile(lines, "README.md", "exec"), names)
+    answer = names["answer"]
+    assert isinstance(answer, Answer)
+    assert (answer.text, len(answer.spans), len(answer.masks)) == (TEXT, 1, 1)
+    assert len(answer.masks[0].frames) == FRAMES
+    assert "overlay.mp4" in answer.save("out").files
