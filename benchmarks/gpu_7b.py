@@ -27,7 +27,9 @@ from training.model.ufvideo import UFVideo
 
 # Dense bf16, TFLOP/s, as NVIDIA states it for the SXM board; the first name that fits counts.
 _PEAKS = {"H100 PCIe": 756, "H100 NVL": 835, "H200": 989, "H100": 989, "A100": 312, "A800": 312, "L40S": 362}
-_QUESTION, _ANSWERS, _OBJECTS = 64, (600, 40), 2
+_QUESTION, _ANSWERS, _OBJECTS = 64, (600, 40, 200), 2
+_VIDEOS = (True, True, False)
+"""Text alone goes with videos, so that a padded batch has the padding that a mixed one has."""
 _TRUTH = (480, 854)
 _WARM_UP = 2
 
@@ -77,9 +79,10 @@ def page(
 
 `python -m benchmarks.gpu_7b --write`: {device}, attention: {attention}, random weights in bf16.
 
-One micro-batch of {len(_ANSWERS)} samples, each with its video; one of them has {_OBJECTS} [SEG] and masks on
-its SAM frames. Forward and backward of the published recipe's parts, gradient checkpointing on the language
-model, no optimizer step. Tokens are those of the sequences, visual ones included, padding not.
+One micro-batch of {len(_ANSWERS)} samples: a long answer about a video, a short one about another with
+{_OBJECTS} [SEG] and masks on its SAM frames, and text alone. Forward and backward of the published recipe's
+parts, gradient checkpointing on the language model, no optimizer step. Tokens are those of the sequences,
+visual ones included, padding not.
 
 {table(rows, peak)}
 
@@ -106,13 +109,21 @@ def random_model(config: ModelConfig, tokens: TokenIds, device: str) -> UFVideo:
     return model.train()
 
 
+def sequence_lengths(config: ModelConfig) -> list[int]:
+    """Tokens of each sample, the visual ones included."""
+    return [
+        (config.video_tokens if seen else 1) + _QUESTION + n
+        for n, seen in zip(_ANSWERS, _VIDEOS, strict=True)
+    ]
+
+
 def make_batch(config: ModelConfig, tokens: TokenIds) -> Batch:
-    """A long answer about one video; a short one with [SEG]s about the other."""
+    """A long answer about a video, a short one with [SEG]s about another, and text alone."""
     random = torch.Generator().manual_seed(0)
     full = 1 + _QUESTION + max(_ANSWERS)
     shape = (len(_ANSWERS), full)
     ids = torch.randint(1, min(tokens.region, tokens.seg), shape, generator=random)
-    ids[:, 0] = VIDEO_PLACEHOLDER
+    ids[torch.tensor(_VIDEOS), 0] = VIDEO_PLACEHOLDER
     ends = torch.tensor([1 + _QUESTION + n for n in _ANSWERS])[:, None]
     at = torch.arange(full)[None]
     labels = ids.masked_fill((at <= _QUESTION) | (at >= ends), IGNORE)
@@ -123,9 +134,10 @@ def make_batch(config: ModelConfig, tokens: TokenIds) -> Batch:
         input_ids=ids,
         attention_mask=at < ends,
         labels=labels,
-        video=torch.randn(len(ids), config.num_frames, 3, side, side, generator=random),
-        sam_frames=[None, torch.randn(frames, 3, sam, sam, generator=random)],
-        gt_masks=[None, (torch.rand(_OBJECTS, frames, *_TRUTH, generator=random) > 0.7).float()],
+        video=torch.randn(sum(_VIDEOS), config.num_frames, 3, side, side, generator=random),
+        has_video=list(_VIDEOS),
+        sam_frames=[None, torch.randn(frames, 3, sam, sam, generator=random), None],
+        gt_masks=[None, (torch.rand(_OBJECTS, frames, *_TRUTH, generator=random) > 0.7).float(), None],
     )
 
 
@@ -149,7 +161,7 @@ def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operatio
         tokens = sum(output.lengths)
         del output
     return Row(
-        what="packed in one row" if packs else "padded to the longer one",
+        what="packed in one row" if packs else "padded to the longest",
         tokens=tokens,
         seconds=best,
         operations=operations,
@@ -178,9 +190,9 @@ def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
     batch = make_batch(config, tokens).to(device, torch.bfloat16)
     parts = flops.training_step(
         config,
-        lengths=[config.video_tokens + _QUESTION + n for n in _ANSWERS],
+        lengths=sequence_lengths(config),
         answers=sum(_ANSWERS),
-        videos=len(_ANSWERS),
+        videos=sum(_VIDEOS),
         sam_frames=config.num_sam_frames,
     )
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {preset} size"

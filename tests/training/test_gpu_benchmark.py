@@ -90,7 +90,7 @@ def test_without_a_gpu_it_ends_with_one_paragraph(capsys):
 @pytest.mark.slow
 def test_the_same_way_runs_at_toy_size(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu_7b, "_WARM_UP", 0)
-    monkeypatch.setattr(gpu_7b, "_ANSWERS", (60, 10))
+    monkeypatch.setattr(gpu_7b, "_ANSWERS", (60, 10, 20))
     monkeypatch.setattr(gpu_7b, "_TRUTH", (48, 85))
     assert gpu_7b.main(["--preset", "toy", "--device", "cpu", "--repeats", "1", "--peak", "1"]) == 0
     printed = capsys.readouterr().out
@@ -105,8 +105,11 @@ def test_random_weights_and_the_batch_fit_together():
     tokens = gpu_7b.TokenIds(region=1021, seg=1022, eos=(1023,), pad=0)
     batch = gpu_7b.make_batch(_TOY, tokens)
     assert batch.labels is not None
-    assert (batch.labels == tokens.seg).sum(1).tolist() == [0, 2]
+    assert (batch.labels == tokens.seg).sum(1).tolist() == [0, 2, 0]
     assert (batch.labels != -100).sum(1).tolist() == list(gpu_7b._ANSWERS)
     model = gpu_7b.random_model(_TOY, tokens, "cpu")
     assert not any(t.is_meta for t in (*model.parameters(), *model.buffers()))
     assert all(p.dtype == torch.bfloat16 for p in model.parameters())
+    with torch.no_grad():
+        lengths = model(batch.to(torch.device("cpu"), torch.bfloat16)).lengths
+    assert list(lengths) == gpu_7b.sequence_lengths(_TOY)
