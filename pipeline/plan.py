@@ -49,7 +49,7 @@ REVISION = dict.fromkeys(Kind, 1) | {
     Kind.INIT: 2,
     Kind.STAGE: 3,
     Kind.EVALUATE: 5,
-    Kind.REPORT: 3,
+    Kind.REPORT: 4,
 }
 
 

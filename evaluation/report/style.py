@@ -6,6 +6,7 @@ CSS = (
     SHARED
     + """
 .up { color:var(--good); } .down { color:var(--bad); } .flat { color:var(--soft); }
+tbody th { overflow-wrap:break-word; } /* the template says where a name may break */
 tr.other td { color:var(--soft); }
 td.last { font-weight:650; }
 .curves { display:grid; grid-template-columns:repeat(auto-fit,minmax(230px,1fr)); gap:14px; }

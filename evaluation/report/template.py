@@ -7,7 +7,9 @@ TEMPLATE = """
 {% for line in group.lines %}
 <tr{% if not line.main %} class="other"{% endif %}>
 {% if loop.first %}
-<th scope="rowgroup" rowspan="{{ group.lines | length }}">{{ group.benchmark }}{% if group.category %}<br>
+<th scope="rowgroup" rowspan="{{ group.lines | length }}">
+{% for part in group.benchmark.split("_") %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}
+{% if group.category %}<br>
 <span class="chip">{{ group.category }}</span>{% endif %}</th>
 {% endif %}
 <td>{{ line.metric }}</td>
