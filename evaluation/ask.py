@@ -20,23 +20,18 @@ from evaluation.asking.answer import Answer, MadeBy
 from evaluation.asking.clip import open_clip, unreadable
 from evaluation.asking.pointing import region_track
 from evaluation.asking.question import Asked, check_text, frames_to_segment, identify
+from evaluation.asking.source import Source, find_source
 from evaluation.predictor import Predictor
 from evaluation.spans import read_spans
-from pipeline import artifact
-from pipeline.artifact import Artifact, without_credentials
-from pipeline.checkpoint import MODEL
 from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
 from pipeline.fingerprint import plain
 from pipeline.footage import Footage
-from pipeline.plan import Kind
 from pipeline.predict import MAX_NEW_TOKENS
 from pipeline.regions import Region
 from pipeline.schema.sample import Sample
-from pipeline.storage import Location
 from pipeline.video import VideoError
 from training.model.prompt import RefusedSample
-from training.model.weights import read_config
 
 
 def load_checkpoint(
@@ -47,14 +42,17 @@ def load_checkpoint(
     seg_state: SegState | str = SegState.PREDICTING,
     prompted_frames: int | None = None,
 ) -> Checkpoint:
-    """A checkpoint that answers questions: the artifact's folder of a stage or of init, local or on S3.
+    """A model that answers questions.
 
-    ``device``: "cpu", "cuda", or "auto", a GPU where there is one. ``max_new_tokens``: where an answer is cut
-    off. ``seg_state``: the hidden state that a mask is made of. ``prompted_frames``: how many frames it
-    prompts, SAM 2's memory carrying their masks to the others; None prompts all. Weights are read at the
-    first question, when it is clear that it can be asked.
+    ``place``: the artifact's folder of a stage or of init; or a folder with weights and their tokenizer in
+    the published layout (the released model, an export) or this project's; both local or on S3; or such a
+    model of the hub (``hf://org/name@revision``). ``device``: "cpu", "cuda", or "auto", a GPU where there is
+    one. ``max_new_tokens``: where an answer is cut off. ``seg_state``: the hidden state that a mask is made
+    of. ``prompted_frames``: how many frames it prompts, SAM 2's memory carrying their masks to the others;
+    None prompts all. Weights are read at the first question, when it is clear that it can be asked.
 
-    Raises UserError for a folder that is no finished checkpoint, and for a GPU that is not there.
+    Raises UserError for a place that holds no finished checkpoint and no model, and for a GPU that is not
+    there.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device {device!r}", "is not known.", "Choose auto, cpu or cuda.")
@@ -66,28 +64,25 @@ def load_checkpoint(
         raise UserError(f"max_new_tokens {max_new_tokens}", "leaves no answer.", "Give 1 or more.")
     if prompted_frames is not None and prompted_frames < 1:
         raise UserError(f"prompted_frames {prompted_frames}", "leaves no mask.", "Give 1 or more, or None.")
-    found = _find(Location.parse(place))
-    folder = found.location.fetch_dir()
-    config, _ = read_config(folder / MODEL)
+    source = find_source(place)
     use_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
     made_by = MadeBy(
-        checkpoint=without_credentials(found.location.uri),
-        digest=found.record.digest,
+        checkpoint=source.uri,
+        digest=source.digest,
         seg_state=SegState(seg_state),
         prompted_frames=prompted_frames,
         max_new_tokens=max_new_tokens,
         device="cuda" if use_gpu else "cpu",
     )
-    return Checkpoint(folder=folder, made_by=made_by, grid=config.vision.grid)
+    return Checkpoint(source=source, made_by=made_by)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint on this machine. ``grid``: patches per side of its view of a frame."""
+    """A checkpoint on this machine, and what its answers say of it."""
 
-    folder: Path
+    source: Source
     made_by: MadeBy
-    grid: int
 
     def ask(
         self,
@@ -118,7 +113,7 @@ class Checkpoint:
         """A question, checked as far as that goes without the weights. Raises as ``ask`` does."""
         check_text(question, regions)
         clip = open_clip(video)
-        tracks = tuple(region_track(region, clip.ref, self.grid) for region in regions)
+        tracks = tuple(region_track(region, clip.ref, self.source.config.vision.grid) for region in regions)
         chosen = frames_to_segment(clip.ref.num_frames, frames, tracks)
         settings = {k: v for k, v in plain(self.made_by).items() if k != "checkpoint"}
         return Asked(
@@ -172,7 +167,8 @@ class Checkpoint:
             raise UserError(sample.key, "is of no dataset.", "Ask with a video of its own.")
 
         return Predictor(
-            self.folder,
+            self.source.model,
+            self.source.tokenizer,
             digest=self.made_by.digest,
             footage=no_dataset,
             max_new_tokens=self.made_by.max_new_tokens,
@@ -181,28 +177,3 @@ class Checkpoint:
             seg_state=self.made_by.seg_state,
             prompted_frames=self.made_by.prompted_frames,
         )
-
-
-def _find(place: Location) -> Artifact:
-    """The finished checkpoint artifact in a folder. Raises UserError if there is none."""
-    found = artifact.load(place)
-    if found is None:
-        below = [f for f in place.list() if f.is_dir() and (f / artifact.RECORD_NAME).exists()]
-        if below:
-            raise UserError(
-                place.uri,
-                f"is no checkpoint itself, but {' and '.join(f.name for f in below[:3])} in it may be.",
-                f"Give {below[0].uri}.",
-            )
-        raise UserError(
-            place.uri,
-            f"is no finished checkpoint (it holds no {artifact.RECORD_NAME}).",
-            "Give the folder of a stage's artifact, or of init; `ufvideo status PLAN` says what is there.",
-        )
-    if found.record.kind not in (Kind.INIT, Kind.STAGE):
-        raise UserError(
-            place.uri,
-            f"is an artifact of kind {found.record.kind}, which holds no model.",
-            "Give the folder of a training stage, or of init.",
-        )
-    return found

@@ -14,7 +14,6 @@ from torch import Tensor
 from evaluation.frames import Frames
 from evaluation.prediction import Prediction
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
-from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
 from pipeline.footage import Footage
@@ -26,7 +25,7 @@ from training.model.prompt import PromptCodec
 from training.model.propagation import prompted_frames, propagate
 from training.model.segmentation import to_size
 from training.model.tokenizer import load_tokenizer
-from training.model.weights import load_model
+from training.model.ufvideo import UFVideo
 
 AT_ONCE = 8  # frames: their masks are large at full size
 
@@ -57,17 +56,19 @@ class Said:
 class Predictor:
     """One loaded checkpoint on one device.
 
-    ``footage`` gives the frames of a sample's video. On a GPU the arithmetic is bfloat16 under autocast,
-    as in training; on a CPU it is float32, whatever the checkpoint's weights are stored in. A model trained
-    with flash attention by name is asked with PyTorch's kernels where flash attention cannot run: the name
-    binds the stage that trained it. ``seg_state``: which hidden state of an answer a mask is made of.
-    ``prompted_frames``: how many frames it prompts, None for all; SAM 2's memory carries the masks of some to
-    the others.
+    ``model`` and ``tokenizer`` are folders, as ``UFVideo.from_pretrained`` and ``load_tokenizer`` take them;
+    ``digest`` names the checkpoint in predictions. ``footage`` gives the frames of a sample's video. On a GPU
+    the arithmetic is bfloat16 under autocast, as in training; on a CPU it is float32, whatever the weights
+    are stored in. A model trained with flash attention by name is asked with PyTorch's kernels where flash
+    attention cannot run: the name binds the stage that trained it. ``seg_state``: which hidden state of an
+    answer a mask is made of. ``prompted_frames``: how many frames it prompts, None for all; SAM 2's memory
+    carries the masks of some to the others.
     """
 
     def __init__(
         self,
-        checkpoint: Path,
+        model: Path,
+        tokenizer: Path,
         *,
         digest: str,
         footage: Callable[[Sample], Footage],
@@ -81,10 +82,10 @@ class Predictor:
         self.digest, self.max_new_tokens = digest, max_new_tokens
         self.seg_state, self.prompted_frames = seg_state, prompted_frames
         stored = None if use_gpu else torch.float32
-        self.model = load_model(checkpoint / MODEL, dtype=stored).eval().to(self.device)
+        self.model = UFVideo.from_pretrained(model, dtype=stored).to(self.device)
         # Whatever it was trained with by name, it answers wherever it is asked.
         self.model.attend(self.device, torch.bfloat16 if use_gpu else torch.float32, insists=False)
-        self.codec = PromptCodec(load_tokenizer(checkpoint / TOKENIZER))
+        self.codec = PromptCodec(load_tokenizer(tokenizer))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
         self._footage = footage
         self._sides = {view: self.processor.side(view) for view in View}

@@ -11,6 +11,7 @@ from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
+from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.evaluation import BenchmarkConfig, EvaluationConfig
 from pipeline.errors import UserError
 from pipeline.footage import Footage, VideoFootage
@@ -64,8 +65,10 @@ class Worker:
         config = self.setup.config
         if config.torch_threads:
             torch.set_num_threads(config.torch_threads)
+        folder = self.setup.checkpoint.fetch_dir()
         predictor = Predictor(
-            self.setup.checkpoint.fetch_dir(),
+            folder / MODEL,
+            folder / TOKENIZER,
             digest=self.setup.checkpoint_digest,
             footage=lambda sample: footage(self.reader, sample),
             max_new_tokens=config.max_new_tokens,

@@ -41,7 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _DETAILS
     parser.add_argument(
-        "checkpoint", metavar="CHECKPOINT", help="the folder of a stage's artifact, or of init; or s3://"
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="the folder of a stage's artifact or of init; or weights with their tokenizer, in a folder or "
+        "on the hub (hf://org/name); folders may be s3://",
     )
     parser.add_argument("video", metavar="VIDEO", help="a video file, or a folder of frames")
     parser.add_argument("question", metavar="QUESTION", help="what to ask, as one argument")

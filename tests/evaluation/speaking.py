@@ -76,5 +76,11 @@ def record(kind: str) -> ArtifactRecord:
 def predictor(folder: Path, footage: Footage) -> Predictor:
     """The checkpoint as evaluation loads it."""
     return Predictor(
-        folder, digest="d" * 64, footage=lambda sample: footage, max_new_tokens=8, seed=1, use_gpu=False
+        folder / "model",
+        folder / "tokenizer",
+        digest="d" * 64,
+        footage=lambda sample: footage,
+        max_new_tokens=8,
+        seed=1,
+        use_gpu=False,
     )

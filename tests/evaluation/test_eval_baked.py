@@ -62,7 +62,8 @@ def first(reader: ShardReader) -> list[Sample]:
 
 def predictor(home: Path, reader: ShardReader) -> Predictor:
     return Predictor(
-        home / "checkpoint",
+        home / "checkpoint" / "model",
+        home / "checkpoint" / "tokenizer",
         digest="d",
         footage=lambda sample: footage(reader, sample),
         max_new_tokens=4,

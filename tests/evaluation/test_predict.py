@@ -25,6 +25,8 @@ from pipeline.schema import masks as codec
 from pipeline.schema.sample import MaskTrack
 from pipeline.storage import Location
 from pipeline.video import decode, probe
+from tests.pipeline.small_hub import COMMIT, small_hub
+from training.export import export
 from training.model.propagation import prompted_frames
 
 REPO = Path(__file__).resolve().parents[2]
@@ -217,6 +219,39 @@ def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "data")
     with pytest.raises(UserError, match="Choose auto, cpu or cuda"):
         load_checkpoint(home / "checkpoint", device="tpu")
+
+
+def test_a_model_without_a_plan_is_asked_like_its_checkpoint(
+    home: Path, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The published layout, from a folder and from the hub. Catches weights, sizes or a tokenizer that are
+    read in another way than the checkpoint's, and an answer that does not tell which weights gave it."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "org" / "export"
+    export(Location.parse(home / "checkpoint"), folder)
+    near = load_checkpoint(folder, device="cpu", max_new_tokens=8)
+    with small_hub(tmp_path, tmp_path / "hub"):
+        far = load_checkpoint("hf://org/export", device="cpu", max_new_tokens=8)
+    for model in (near, far):
+        made = model.ask(home / "clip.mp4", QUESTION)
+        assert (made.text, made.spans, made.masks) == (answer.text, answer.spans, answer.masks)
+    assert (far.made_by.checkpoint, far.made_by.digest) == ("hf://org/export", COMMIT)
+    assert near.made_by.digest == load_checkpoint(folder).made_by.digest
+    weights = next(folder.glob("*.safetensors"))
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert load_checkpoint(folder).made_by.digest != near.made_by.digest
+
+
+def test_a_model_without_its_tokenizer_is_told(home: Path, tmp_path: Path) -> None:
+    """Catches a failure behind the load of the weights, and a tokenizer that is guessed at."""
+    with pytest.raises(UserError, match=r"no tokenizer. Give the folder of its artifact"):
+        load_checkpoint(home / "checkpoint" / "model")
+    export(Location.parse(home / "checkpoint"), tmp_path / "export")
+    next((tmp_path / "export").glob("*.safetensors")).unlink()
+    with pytest.raises(UserError, match=r"1 of the 1 files that .* names are missing"):
+        load_checkpoint(tmp_path / "export")
 
 
 def test_importing_the_api_is_light() -> None:

@@ -17,7 +17,14 @@ from training.model.tensor_files import tensors
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import CONFIG_FILE, OWN_CONFIG, load_model, load_published, parse_config
+from training.model.weights import (
+    CONFIG_FILE,
+    OWN_CONFIG,
+    load_model,
+    load_published,
+    parse_config,
+    read_config,
+)
 
 
 def from_pretrained(
@@ -27,21 +34,40 @@ def from_pretrained(
     text = str(source.absolute()) if isinstance(source, Path) else source  # a Path is never on the hub
     folder = hub.local_copy(text, hub.MODEL_FILES).path
     raw = _read(folder)
-    if "tokens" in raw:
+    if _is_own(raw):
         return load_model(folder, config, dtype=dtype)
-    if OWN_CONFIG in raw:
-        stored, tokens = parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
-    else:
-        # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
-        stored, tokens = published_7b(), TokenIds.of(load_tokenizer(folder))
-        language = stored.language.model_copy(update={"vocab_size": raw.get("vocab_size", 0)})
-        stored = stored.model_copy(update={"language": language})
+    stored, tokens = _published(raw, folder)
     # Shapes that differ from those of ``config`` are told by name when the weights are read.
     model = build_model(
-        config or stored, tokens, seed=0, filled=PARTS, dtype=dtype or next(tensors(folder)).read().dtype
+        config or stored,
+        tokens or TokenIds.of(load_tokenizer(folder)),
+        seed=0,
+        filled=PARTS,
+        dtype=dtype or next(tensors(folder)).read().dtype,
     )
     load_published(model, folder)
     return model.eval()
+
+
+def stored_sizes(folder: Path) -> ModelConfig:
+    """The sizes of the model in a folder, in either layout, without its weights. Raises UserError."""
+    raw = _read(folder)
+    return (read_config(folder) if _is_own(raw) else _published(raw, folder))[0]
+
+
+def _is_own(raw: dict[str, Any]) -> bool:
+    """Whether a config.json is this project's own, not the published one."""
+    return "tokens" in raw
+
+
+def _published(raw: dict[str, Any], folder: Path) -> tuple[ModelConfig, TokenIds | None]:
+    """Sizes of a model in the published layout, and its token ids where the file tells them."""
+    if OWN_CONFIG in raw:
+        return parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
+    # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
+    published = published_7b()
+    language = published.language.model_copy(update={"vocab_size": raw.get("vocab_size", 0)})
+    return published.model_copy(update={"language": language}), None
 
 
 def _read(folder: Path) -> dict[str, Any]:
