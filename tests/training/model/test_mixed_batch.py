@@ -145,6 +145,7 @@ def test_every_kind_is_answered_in_a_batch_as_it_is_alone(toy: UFVideo, toy_conf
 
 
 def test_the_golden_case_holds_for_packed_sequences(golden_case: GoldenCase):
+    """Catches a pack that differs from the reference's padded batch, labels and losses included."""
     from training.losses import compute_losses
 
     model = golden_model(golden_case)

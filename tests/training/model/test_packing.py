@@ -43,6 +43,7 @@ def _run(model: UFVideo, batch: Batch, packs: bool) -> tuple[torch.Tensor, dict[
 
 
 def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, batch: Batch):
+    """Catches one block for the whole pack, and a border that lies a token off."""
     padded, padded_gradients = _run(model, batch, packs=False)
     packed, packed_gradients = _run(model, batch, packs=True)
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-5)
@@ -52,6 +53,7 @@ def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, ba
 
 
 def test_a_sample_does_not_see_its_neighbours(model: UFVideo, batch: Batch):
+    """Catches attention across a border, in whichever direction."""
     model.language.packs = True
     with torch.no_grad():
         before = model(batch).hidden

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from transformers import Sam2VideoInferenceSession
 
 from pipeline.config.model import ModelConfig
 from training.model import propagation
 from training.model.build import build_model
 from training.model.propagation import prompted_frames, propagate
+from training.model.segmentation import to_size
 from training.model.ufvideo import UFVideo
 
 
@@ -82,6 +84,32 @@ def test_each_frame_is_encoded_once_and_remembered_where_it_is_looked_back_at(
     finally:
         for hook in hooks:
             hook.remove()
+
+
+@pytest.mark.parametrize("prompts", [1, 3])
+def test_masks_are_those_of_sam_s_own_propagation(toy: UFVideo, toy_config, seg, prompts: int):
+    """Catches: a frame that is forgotten while SAM 2 looks back at it, or is gone through in another order.
+
+    The reference is transformers' own loop over a session that keeps the whole video, which is longer than
+    SAM 2 looks back.
+    """
+    sam, side = toy.segmentation.sam, toy_config.sam2.image_size
+    count = sam.config.max_object_pointers_in_encoder + 8
+    film = torch.randn(count, 3, side, side, generator=torch.Generator().manual_seed(23))
+    made = _run(toy, film, seg, prompts)
+    session = Sam2VideoInferenceSession(video=film, video_height=side, video_width=side, dtype=film.dtype)
+    chosen = prompted_frames(count, prompts)
+    with torch.inference_mode():
+        for index in chosen:
+            for at, mask in enumerate(toy.decode_masks(film[index : index + 1], seg)[:, 0] > 0):
+                session.obj_id_to_idx(at)
+                session.add_mask_inputs(at, index, mask[None, None])
+            session.obj_with_new_inputs = list(session.obj_ids)
+            sam(session, frame_idx=index)
+        whole = [o.pred_masks for o in sam.propagate_in_video_iterator(session, start_frame_idx=0)]
+    for index in sorted(set(range(count)) - set(chosen)):
+        wanted = to_size(whole[index], side, side)[:, 0]
+        torch.testing.assert_close(made[:, index], wanted, atol=1e-4, rtol=1e-4, msg=f"frame {index}")
 
 
 def test_objects_do_not_touch_each_other(toy: UFVideo, film, seg):

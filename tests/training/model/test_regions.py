@@ -28,6 +28,7 @@ def _by_definition(x: torch.Tensor, limit: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("count", range(1, 12))
 def test_merging_follows_its_definition(count: int):
+    """Catches a threshold of another rank, and a run that ends at an equal similarity."""
     x = torch.randn(count, 6, generator=torch.Generator().manual_seed(count))
     merged, sizes = merge_adjacent(x, [count], 4)
     assert sizes == [len(merged)] == [min(count, 4)]
@@ -81,6 +82,7 @@ def test_any_share_of_a_patch_counts():
 
 
 def test_masks_of_any_order_are_pooled_on_their_own_frames():
+    """Catches a mask that is pooled on another mask's frame, or divided by another's area."""
     generator = torch.Generator().manual_seed(3)
     patches, masks = (
         torch.randn(3, 9, 5, generator=generator),
@@ -94,6 +96,7 @@ def test_masks_of_any_order_are_pooled_on_their_own_frames():
 
 
 def test_tokens_come_back_by_sample_and_region():
+    """Catches frames that are counted from the batch's start instead of the sample's."""
     encoder = RegionEncoder(6, 8, 4)
     patches = torch.randn(7, 4, 6)
     masks = [torch.ones(8, 5, 5), torch.zeros(0, 5, 5), torch.ones(1, 9, 7)]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import transformers
 from qwen_files import TEXTS, write_qwen2
+from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pipeline.errors import UserError
@@ -126,8 +127,27 @@ def test_tokens_survive_saving_and_loading(maker: str, form: str, reader: Any, t
     assert "<|im_end|>" not in again.decode(_through(new, ANSWER)[0], skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("maker", MAKERS)
+def test_blanks_beside_the_tokens_survive(maker: str, tmp_path: Path) -> None:
+    """Some publish special tokens that swallow the blanks around them. Fails if the codec leaves finding or
+    naming the added tokens to the tokenizer."""
+    write_qwen2(tmp_path / "base")
+    greedy = (
+        AutoTokenizer.from_pretrained(tmp_path / "base")
+        if maker == "qwen2"
+        else train_tokenizer(TEXTS, vocab_size=320)
+    )
+    greedy.add_tokens(
+        [AddedToken(t, special=True, normalized=False, lstrip=True, rstrip=True) for t in ADDED_TOKENS],
+        special_tokens=True,
+    )
+    swallowed = greedy.decode(greedy.encode("It is red [SEG] , there", add_special_tokens=False))
+    assert swallowed != "It is red [SEG] , there", "this tokenizer swallows nothing, so it shows nothing"
+    assert _through(PromptCodec(greedy), "It is red [SEG] , there")[1] == "It is red [SEG] , there"
+
+
 def test_a_tokenizer_in_python_keeps_them_too(tmp_path: Path) -> None:
-    """Fails if the codec leaves finding or naming the added tokens to the tokenizer, or saving loses one."""
+    """Fails if the codec decodes as a slow tokenizer does, without special tokens, or if saving loses one."""
     slow = Slow(eos_token=IM_END, pad_token=END_OF_TEXT)
     slow.add_tokens(list(CONTROL_TOKENS), special_tokens=True)
     first = add_tokens(slow)
@@ -152,6 +172,7 @@ def test_there_is_no_other_class_for_qwen2() -> None:
 
 
 def test_a_second_load_adds_nothing(tmp_path: Path) -> None:
+    """Catches tokens that are added, and numbered, once more with every load."""
     first = _qwen2(tmp_path / "base")
     assert holds_tokenizer(tmp_path / "base")
     assert own_vocabulary(tmp_path / "base").keys().isdisjoint(ADDED_TOKENS)

@@ -43,6 +43,7 @@ def _with_regions(batch: Batch, config: ModelConfig, indices: list[list[list[int
 
 
 def test_masks_are_object_major_for_three_objects_on_four_frames(toy: UFVideo, toy_config, text_batch):
+    """Catches frames or embeddings repeated in the other order, alone or both: masks of frames by objects."""
     batch = text_batch([[5, VIDEO, 7], [6, VIDEO, 8]], [[9, SEG, 4, SEG, 3, SEG, 2], [SEG, 2]])
     batch = _with_masks(batch, toy_config, [3, 1])
     with torch.no_grad():
@@ -60,6 +61,7 @@ def test_masks_are_object_major_for_three_objects_on_four_frames(toy: UFVideo, t
 
 
 def test_masks_of_many_frames_do_not_depend_on_the_chunk(toy: UFVideo, toy_config):
+    """Catches chunks that are joined along objects, and a frame-major decoder."""
     side = toy_config.sam2.image_size
     frames, seg = torch.randn(5, 3, side, side), torch.randn(2, 256)
     whole = toy.decode_masks(frames, seg, chunk_frames=8, size=(20, 30))
@@ -86,6 +88,7 @@ def _calling(toy: UFVideo, *, seg: int, eos: int = 59) -> UFVideo:
 
 @pytest.mark.parametrize("position", [0, 1, 4])
 def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, text_batch, position: int):
+    """Catches the state before, as the published code takes it, and the state OF [SEG]."""
     batch, tokens = free
     seg = int(tokens[0][position])
     model = _calling(toy, seg=seg)
@@ -105,6 +108,7 @@ def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, t
 
 @pytest.mark.parametrize(("position", "found"), [(0, 0), (1, 1), (4, 1)])
 def test_published_seg_states_lie_one_place_earlier(toy: UFVideo, free, position: int, found: int):
+    """Catches the option that changes nothing, and a mask for a [SEG] that opens the answer."""
     batch, tokens = free
     answer = tokens[0].tolist()
     seg = answer[position]
@@ -120,6 +124,7 @@ def test_published_seg_states_lie_one_place_earlier(toy: UFVideo, free, position
 
 
 def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
+    """Catches padding that is seen, a cache that forgets, and states of another row."""
     batch, tokens = free
     model = _calling(toy, seg=int(tokens[1][0]))
     together = model.generate(batch, max_new_tokens=6)
@@ -136,6 +141,7 @@ def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
 
 
 def test_left_padded_input_is_the_same_prompt(toy: UFVideo, free):
+    """Catches prompts that are taken from the left edge, padding and all."""
     batch, tokens = free
     ids, mask = batch.input_ids.clone(), batch.attention_mask.clone()
     for i, keep in enumerate(batch.attention_mask):
@@ -147,6 +153,7 @@ def test_left_padded_input_is_the_same_prompt(toy: UFVideo, free):
 
 
 def test_generation_stops_at_the_end_token(toy: UFVideo, free):
+    """Catches an answer that goes on behind its end because another one is not finished."""
     batch, tokens = free
     end = int(tokens[2][2])
     first = tokens[2].tolist().index(end)
@@ -158,6 +165,7 @@ def test_generation_stops_at_the_end_token(toy: UFVideo, free):
 def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
     toy_config: ModelConfig, tokens, text_batch, parts: tuple[Part, ...]
 ):
+    """Catches SAM 2 or the region encoder run for nobody, and a part that gets no gradient where it is used."""
     model = build_model(toy_config, tokens, seed=5).train()
     model.set_trainable(parts)
     plain = text_batch([[5, VIDEO, 7], [6, VIDEO]], [[9, 2], [10, 11, 2]])
@@ -179,6 +187,7 @@ def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
 
 
 def test_text_alone_goes_with_videos_in_one_batch(toy: UFVideo, toy_config, text_batch):
+    """Catches a video that goes to the wrong sample, and text that is given one."""
     prompts, answers = [[5, 7], [6, VIDEO, 8], [9, 4, 3]], [[9, 2], [10, SEG, 2], [2]]
     mixed = text_batch(prompts, answers)
     mixed = dataclasses.replace(mixed, video=mixed.video[1:2], has_video=[False, True, False])
@@ -203,6 +212,7 @@ def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
 
 
 def test_losses_follow_their_formulas(toy: UFVideo):
+    """Catches a mean over samples instead of masks, and another smoothing."""
     from training.losses import mask_losses
 
     logits, truth = torch.randn(3, 4, 6, 7), (torch.rand(3, 4, 6, 7) > 0.5).float()
@@ -231,6 +241,7 @@ def test_what_does_not_fit_is_refused(toy: UFVideo, toy_config, text_batch, prom
 
 
 def test_a_seg_in_the_question_is_no_target(toy: UFVideo, text_batch):
+    """Catches [SEG]s that are looked for in the ids instead of in the labels."""
     output = toy(text_batch([[5, VIDEO, SEG]], [[9, 2]]))
     assert output.mask_logits == [None]
 
