@@ -165,7 +165,7 @@ def test_generation_stops_at_the_end_token(toy: UFVideo, free):
 def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
     toy_config: ModelConfig, tokens, text_batch, parts: tuple[Part, ...]
 ):
-    """Catches SAM 2 or the region encoder run for nobody, and a part that gets no gradient where it is used."""
+    """Catches SAM 2 or the region encoder run for nobody, and a used part that gets no gradient."""
     model = build_model(toy_config, tokens, seed=5).train()
     model.set_trainable(parts)
     plain = text_batch([[5, VIDEO, 7], [6, VIDEO]], [[9, 2], [10, 11, 2]])
