@@ -50,17 +50,18 @@ def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tu
         return vectors_PD, list(lengths)
     stops, sizes = _run_stops(_likeness(vectors_PD), np.array(lengths), limit)
     starts = np.append(0, stops[:-1])
+    counts = stops - starts
     where = vectors_PD.device
-    # A bag is a run: one pass adds them all up. In float32: of many bfloat16 vectors, the last ones would
-    # hardly count.
-    sums = F.embedding_bag(
+    # A bag is a run, and each of its n vectors counts 1/n: one pass makes all means. In float32: of many
+    # bfloat16 vectors, the last ones would hardly count.
+    means = F.embedding_bag(
         torch.arange(len(vectors_PD), device=where),
         vectors_PD.float(),
         torch.from_numpy(starts).to(where),
+        per_sample_weights=torch.from_numpy((1 / counts).astype(np.float32).repeat(counts)).to(where),
         mode="sum",
     )
-    counts = torch.from_numpy((stops - starts).astype(np.float32)).to(where)
-    return (sums / counts[:, None]).to(vectors_PD.dtype), sizes
+    return means.to(vectors_PD.dtype), sizes
 
 
 def _likeness(vectors_PD: Tensor) -> np.ndarray:
