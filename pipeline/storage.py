@@ -199,7 +199,9 @@ class Location:
         temp = Path(tempfile.mkdtemp(prefix=f"{_TEMP}{target.name}-", dir=target.parent))
         try:
             shutil.copytree(source, temp, dirs_exist_ok=True)
-            temp.chmod(0o755)
+            # Some libraries write files for their owner alone; others on the cluster have to read these.
+            for path in (temp, *temp.rglob("*")):
+                path.chmod(0o755 if path.is_dir() else 0o644)
             self.delete()
             temp.rename(target)
         finally:

@@ -129,6 +129,19 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path):
     assert os.listdir(tmp_path) == ["x"]
 
 
+def test_what_is_put_can_be_read_by_others(tmp_path: Path):
+    """Catches files that keep the mode of a library that writes for their owner alone (safetensors)."""
+    source, there = tmp_path / "source", Location.parse(tmp_path / "there")
+    (source / "below").mkdir(parents=True, mode=0o700)
+    for name in ("weights", "below/more"):
+        (source / name).write_text("1")
+        (source / name).chmod(0o600)
+    there.put_dir(source)
+    (there / "file").put_file(source / "weights")
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (there.local_path, *there.local_path.rglob("*"))}
+    assert modes == {"there": 0o755, "below": 0o755, "weights": 0o644, "more": 0o644, "file": 0o644}
+
+
 def test_a_killed_put_dir_is_swept(tmp_path: Path):
     target = tmp_path / "store/a"
     code = (

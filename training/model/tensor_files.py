@@ -110,6 +110,7 @@ def write_shards(
     for i, names in enumerate(shards, 1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
         save_file({name: _alone(state[name]) for name in names}, folder / file, metadata=metadata)
+        (folder / file).chmod(0o644)  # safetensors leaves it to its owner alone
         index.update(dict.fromkeys(names, file))
     total = sum(tensor.nbytes for tensor in state.values())
     text = json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=1)

@@ -7,7 +7,9 @@ is stored with it, so a checkpoint can be used without this package.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -104,11 +106,25 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
             str(folder), "is no folder, so no tokenizer can be read from it.", "Set model.tokenizer.path."
         )
     try:
-        return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
+        with _unlogged("transformers.configuration_utils"):
+            return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except (OSError, ValueError, KeyError) as error:
         raise UserError(
             str(folder), f"holds no tokenizer that can be read: {error}", "Set model.tokenizer.path."
         ) from error
+
+
+@contextmanager
+def _unlogged(name: str) -> Iterator[None]:
+    """Without the warnings of a logger: beside a tokenizer may lie the config.json of any model, this one's
+    too, and transformers warns of each that it does not know."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def add_tokens(tokenizer: Any) -> PreTrainedTokenizerBase:

@@ -51,7 +51,9 @@ def test_what_is_saved_comes_back(toy: UFVideo, tmp_path: Path) -> None:
     again = UFVideo.from_pretrained(tmp_path / "saved")
     assert _same(toy, again)
     assert (again.config, again.tokens, again.training) == (toy.config, toy.tokens, False)
-    with safe_open(next((tmp_path / "saved").glob("*.safetensors")), framework="pt") as file:
+    (weights,) = (tmp_path / "saved").glob("*.safetensors")
+    assert weights.stat().st_mode & 0o777 == 0o644, "others may read it"
+    with safe_open(weights, framework="pt") as file:
         assert file.metadata() == {"format": "pt"}
     half = UFVideo.from_pretrained(str(tmp_path / "saved"), dtype=torch.bfloat16)
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,22 @@ def test_a_second_load_adds_nothing(tmp_path: Path) -> None:
     first.save_pretrained(str(tmp_path / "saved"))
     assert own_vocabulary(tmp_path / "saved") == first.get_vocab()
     assert len(load_tokenizer(tmp_path / "saved")) == len(first)
+
+
+def test_a_foreign_model_s_config_is_passed_over_quietly(tmp_path: Path, caplog) -> None:
+    """The published config.json lies beside the tokenizer. Catches a warning that nobody can act on."""
+    export_tokenizer(_trained(tmp_path), tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "videorefer_qwen2", "hidden_size": 8}')
+    logger = logging.getLogger("transformers")  # it hands nothing on to the root
+    logger.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.WARNING, "transformers"):
+            load_tokenizer(tmp_path)
+            assert caplog.messages == []
+            AutoTokenizer.from_pretrained(tmp_path)
+            assert "of type `videorefer_qwen2`" in caplog.text, "so there is something to be quiet about"
+    finally:
+        logger.removeHandler(caplog.handler)
 
 
 def test_end_of_text_may_stand_for_unknown_text(tmp_path: Path) -> None:
