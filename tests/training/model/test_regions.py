@@ -65,6 +65,17 @@ def test_a_run_is_replaced_by_its_mean():
     torch.testing.assert_close(merge_adjacent(x, [5], 4)[0][0], torch.tensor([2.0, 0.0]))
 
 
+def test_long_runs_in_bf16_have_the_mean_of_fp32():
+    """Catches a sum that is kept in bf16, in which the 257th of equal vectors changes nothing."""
+    generator = torch.Generator().manual_seed(4)
+    x = (torch.randn(600, 6, generator=generator) * 0.01 + 1).bfloat16()
+    merged, sizes = merge_adjacent(x, [600], 2)
+    wanted, wanted_sizes = merge_adjacent(x.float(), [600], 2)
+    assert sizes == wanted_sizes
+    assert merged.dtype == torch.bfloat16
+    assert torch.equal(merged, wanted.bfloat16())
+
+
 def test_merging_lets_gradients_through():
     x = torch.randn(9, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
     merge_adjacent(x, [6, 3], 4)[0].sum().backward()

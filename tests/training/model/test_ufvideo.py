@@ -212,7 +212,7 @@ def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
 
 
 def test_losses_follow_their_formulas(toy: UFVideo):
-    """Catches a mean over samples instead of masks, and another smoothing."""
+    """Catches a mean over samples instead of masks, another smoothing, and sums over pixels in bf16."""
     from training.losses import mask_losses
 
     logits, truth = torch.randn(3, 4, 6, 7), (torch.rand(3, 4, 6, 7) > 0.5).float()
@@ -223,6 +223,9 @@ def test_losses_follow_their_formulas(toy: UFVideo):
     torch.testing.assert_close(bce, expected)
     overlap = (2 * (p * g).sum(1) + 1e-3) / (p.sum(1) + g.sum(1) + 1e-3)
     torch.testing.assert_close(dice, (1 - overlap).mean())
+    half = logits.bfloat16()
+    for made, wanted in zip(mask_losses([half], [truth]), mask_losses([half.float()], [truth]), strict=True):
+        assert torch.equal(made, wanted)
 
 
 @pytest.mark.parametrize(
