@@ -10,10 +10,12 @@ where it does not.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor
-from transformers import Sam2VideoInferenceSession
+from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
 from training.model.segmentation import FrameFeatures, Segmentation, to_size
 
@@ -64,7 +66,8 @@ def propagate(
             session.add_mask_inputs(at, index, (logits_OSS[at] > 0)[None, None])
         session.obj_with_new_inputs = list(session.obj_ids)
         _show(segmentation, session, index, features)
-        sam(session, frame=pixels, frame_idx=index)
+        with _pointing_by_one_mask(sam):
+            sam(session, frame=pixels, frame_idx=index)
         _forget(session, index)
     for index in range(count) if followed else ():
         if index in known:
@@ -76,6 +79,18 @@ def propagate(
         made = sam(session, frame=pixels, frame_idx=index, run_mem_encoder=index != followed[-1])
         _forget(session, index, oldest=index - sam.config.max_object_pointers_in_encoder + 1)
         yield to_size(made.pred_masks.float(), side, side)[:, 0]
+
+
+@contextmanager
+def _pointing_by_one_mask(sam: Sam2VideoModel) -> Iterator[None]:
+    """While a frame with mask prompts goes through SAM 2: its objects' pointers are made of the token for one
+    mask, as by SAM 2's authors, and not of the best of the tokens for three, as transformers 5.23 does."""
+    one_mask = partial(sam._single_frame_forward, multimask_output=False)
+    sam._single_frame_forward = one_mask  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del sam._single_frame_forward  # the class's own is back
 
 
 def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:

@@ -16,6 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FRAMES, OBJECTS = 3, 4
+FILM, PROMPTED = 8, (2, 6)
+"""Frames of the video that the memory is carried through, and those among them that are prompted."""
 _CONFIG = "configs/sam2/sam2_hiera_l.yaml"
 _DENSE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -46,6 +48,8 @@ def fill(model: nn.Module, random: torch.Generator) -> None:
             parameter.copy_(0.1 * x + name.endswith("weight"))  # of norms, around one; biases around zero
         else:
             parameter.copy_(0.5 * x)
+    # By itself it would say of most frames that the object is not there, and leave nothing to compare.
+    model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(100.0)
 
 
 @torch.no_grad()
@@ -82,6 +86,37 @@ def made(model: Any, frames_F3SS: Tensor, seg_OD: Tensor) -> dict[str, Tensor]:
     }
 
 
+@torch.no_grad()
+def carried(model: Any, film_F3SS: Tensor, masks_OFSS: Tensor) -> Tensor:
+    """Mask logits [O, F, S, S] of a video: masks of prompted frames come in, SAM 2's memory does the rest.
+
+    The loop over frames is the one of the package's video predictor, which keeps what it remembers in bf16.
+    """
+    made = torch.zeros(masks_OFSS.shape[0], FILM, *masks_OFSS.shape[-2:])
+    order = [*PROMPTED, *(f for f in range(FILM) if f not in PROMPTED)]
+    for masks_FSS, out in zip(masks_OFSS, made, strict=True):
+        known: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
+        for frame in order:
+            given = frame in PROMPTED
+            image = model.forward_image(film_F3SS[frame : frame + 1])
+            _, features, positions, sizes = model._prepare_backbone_features(image)
+            step = model.track_step(
+                frame_idx=frame,
+                is_init_cond_frame=given,
+                current_vision_feats=features,
+                current_vision_pos_embeds=positions,
+                feat_sizes=sizes,
+                point_inputs=None,
+                mask_inputs=(masks_FSS[PROMPTED.index(frame)] > 0).float()[None, None] if given else None,
+                output_dict=known,
+                num_frames=FILM,
+            )
+            step["maskmem_features"] = step["maskmem_features"].bfloat16().float()
+            known["cond_frame_outputs" if given else "non_cond_frame_outputs"][frame] = step
+            out[frame] = step["pred_masks_high_res"][0, 0]
+    return made
+
+
 def main(folder: Path, side: int, seed: int, overrides: list[str]) -> None:
     """Builds, fills, runs and writes."""
     from sam2.build_sam import build_sam2
@@ -97,12 +132,16 @@ def main(folder: Path, side: int, seed: int, overrides: list[str]) -> None:
     random = torch.Generator().manual_seed(seed)
     fill(model, random)
     torch.save({"model": model.state_dict()}, folder / "weights.pt")
-    # UFVideo does not ask SAM 2 whether the object is there at all.
-    model.pred_obj_scores = False
-    model.sam_prompt_encoder = WithSeg(model.sam_prompt_encoder)
     frames = torch.randn(FRAMES, 3, side, side, generator=random)
     seg = torch.randn(OBJECTS, model.hidden_dim, generator=random)
-    out = {"frames": frames, "seg": seg, **made(model, frames, seg)}
+    film = torch.randn(FILM, 3, side, side, generator=random)
+    plain, asked = model.sam_prompt_encoder, model.pred_obj_scores
+    # UFVideo does not ask SAM 2 whether the object is there at all, but where its memory carries the masks.
+    model.pred_obj_scores, model.sam_prompt_encoder = False, WithSeg(plain)
+    out = {"frames": frames, "seg": seg, "film": film, **made(model, frames, seg)}
+    prompted = made(model, film[list(PROMPTED)], seg)["masks"]
+    model.pred_obj_scores, model.sam_prompt_encoder = asked, plain
+    out["carried"] = carried(model, film, prompted)
     save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "made.safetensors")
 
 
