@@ -16,7 +16,7 @@ from pipeline.storage import Location
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.model.collate import collate
-from training.model.processor import Processor, View, shown
+from training.model.processor import Processor, View, resize, shown
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import AnnotatedFrames, choose_frames
 from training.model.tokenizer import train_tokenizer
@@ -40,6 +40,33 @@ def coloured(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> fl
     )
     near = (rgb - torch.tensor(COLOURS[colour], dtype=torch.float32)[:, None, None]).abs().amax(0) < 60
     return float(near[mask_hw > 0].float().mean())
+
+
+@pytest.mark.parametrize("size", [(48, 86), (270, 480), (640, 360), (40, 40)])
+def test_pixels_are_those_that_siglip_and_sam_2_know(processor: Processor, size: tuple[int, int]) -> None:
+    """Catches another filter, a picture that is padded or cropped, exchanged channels or sides, and another
+    mean. SigLIP: transformers' own processor. SAM 2: its mean and deviation behind torch's own filter."""
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    picture = np.random.default_rng(6).integers(0, 256, (*size, 3), dtype=np.uint8)
+    picture[: size[0] // 3, :, 0] = 250
+    picture[:, : size[1] // 4, 2] = 5
+    side = processor.side(View.VISION)
+    siglip = SiglipImageProcessorPil(size={"height": side, "width": side})
+    wanted = siglip(images=[picture], return_tensors="pt")["pixel_values"]
+    made = processor.vision_pixels([resize(picture, side, View.VISION)])
+    torch.testing.assert_close(made, wanted, atol=1e-6, rtol=0)
+    side = processor.side(View.SAM)
+    raw = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    small = torch.nn.functional.interpolate(
+        raw, (side, side), mode="bilinear", antialias=True, align_corners=False
+    )
+    mean, deviation = (
+        torch.tensor(x)[:, None, None] for x in ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+    )
+    made = processor.sam_pixels([resize(picture, side, View.SAM)])
+    # Pillow rounds to whole levels, after each direction.
+    torch.testing.assert_close(made * deviation + mean, small, atol=1.01, rtol=0)
 
 
 @pytest.mark.parametrize("video", range(4))
