@@ -37,14 +37,15 @@ def from_pretrained(
     if _is_own(raw):
         return load_model(folder, config, dtype=dtype)
     stored, tokens = _published(raw, folder)
-    # Shapes that differ from those of ``config`` are told by name when the weights are read.
-    model = build_model(
-        config or stored,
-        tokens or TokenIds.of(load_tokenizer(folder)),
-        seed=0,
-        filled=PARTS,
-        dtype=dtype or next(tensors(folder)).read().dtype,
-    )
+    tokens = tokens or TokenIds.of(load_tokenizer(folder))
+    dtype = dtype or next(tensors(folder)).read().dtype
+    try:
+        # Shapes that differ from those of ``config`` are told by name when the weights are read.
+        model = build_model(config or stored, tokens, seed=0, filled=PARTS, dtype=dtype)
+    except ValueError as error:
+        raise UserError(
+            str(folder), f"holds weights and a tokenizer that do not fit: {error}.", "Fetch both again."
+        ) from error
     load_published(model, folder)
     return model.eval()
 
@@ -65,8 +66,12 @@ def _published(raw: dict[str, Any], folder: Path) -> tuple[ModelConfig, TokenIds
     if OWN_CONFIG in raw:
         return parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
     # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
-    published = published_7b()
-    language = published.language.model_copy(update={"vocab_size": raw.get("vocab_size", 0)})
+    published, rows = published_7b(), raw.get("vocab_size")
+    if not isinstance(rows, int) or rows < 1:
+        raise UserError(
+            str(folder / CONFIG_FILE), "tells no vocab_size.", "Give the config.json of these weights."
+        )
+    language = published.language.model_copy(update={"vocab_size": rows})
     return published.model_copy(update={"language": language}), None
 
 

@@ -91,6 +91,24 @@ def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Pat
     assert again.tokens == first.tokens
 
 
+@pytest.mark.parametrize(
+    ("vocab_size", "told"),
+    [
+        (None, "tells no vocab_size"),
+        ("many", "tells no vocab_size"),
+        (7, "do not fit: language.vocab_size 7"),
+    ],
+)
+def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dict, told: str) -> None:
+    """Catches a crash deep in the model, and one behind minutes of loading."""
+    for file in (base / "org" / "export").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").write_text(json.dumps(raw))
+    with pytest.raises(UserError, match=told):
+        UFVideo.from_pretrained(tmp_path)
+
+
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no config.json .* Give the model/ folder"):
         UFVideo.from_pretrained(tmp_path)
