@@ -20,6 +20,7 @@ from training.data.dataset import Dataset
 from training.engine import prepare_process
 from training.loop import Job, train
 from training.model.ufvideo import UFVideo
+from training.model.weights import load_model
 from training.reporter import LocalReporter
 
 
@@ -137,6 +138,28 @@ def test_attention_is_set_for_the_stage_s_device_and_precision(
     config = stage(layout={"precision": precision})
     train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"), stop_at=0)
     assert seen == [("cpu", dtype)]
+
+
+def test_tables_of_positions_stay_in_fp32_in_a_bf16_stage(
+    prepared: Location, start: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a cast of all that a module holds. Rotary frequencies in bf16 put token 3,000 radians away from
+    where inference, in fp32, has it; and SAM 2's matrix of positions would be saved as it was rounded."""
+    real, seen = UFVideo.attend, []
+    monkeypatch.setattr(UFVideo, "attend", lambda model, *rest: seen.append(model) or real(model, *rest))
+    config = stage(steps=1, layout={"precision": "bf16"})
+    train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"))
+    (model,) = seen
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    tables = {name: t for name, t in model.named_buffers() if t.is_floating_point()}
+    assert len(tables) > 3
+    first = dict(load_model((start / "model").local_path).named_buffers())
+    for name, table in tables.items():
+        assert table.dtype == torch.float32, name
+        assert torch.equal(table, first[name]), name
+    stored = weights(tmp_path / "a")
+    name = "segmentation.sam.shared_image_embedding.positional_embedding"
+    assert torch.equal(stored[name], first[name])
 
 
 def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> None:
