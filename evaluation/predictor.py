@@ -58,11 +58,11 @@ class Predictor:
 
     ``model`` and ``tokenizer`` are folders, as ``UFVideo.from_pretrained`` and ``load_tokenizer`` take them;
     ``digest`` names the checkpoint in predictions. ``footage`` gives the frames of a sample's video. On a GPU
-    the arithmetic is bfloat16 under autocast, as in training; on a CPU it is float32, whatever the weights
-    are stored in. A model trained with flash attention by name is asked with PyTorch's kernels where flash
-    attention cannot run: the name binds the stage that trained it. ``seg_state``: which hidden state of an
-    answer a mask is made of. ``prompted_frames``: how many frames it prompts, None for all; SAM 2's memory
-    carries the masks of some to the others.
+    weights and arithmetic are bfloat16 (autocast reaches what comes in as float32); on a CPU both are
+    float32, whatever the weights are stored in. A model trained with flash attention by name is asked with
+    PyTorch's kernels where flash attention cannot run: the name binds the stage that trained it.
+    ``seg_state``: which hidden state of an answer a mask is made of. ``prompted_frames``: how many frames it
+    prompts, None for all; SAM 2's memory carries the masks of some to the others.
     """
 
     def __init__(
@@ -81,10 +81,12 @@ class Predictor:
         self.device = torch.device("cuda" if use_gpu else "cpu")
         self.digest, self.max_new_tokens = digest, max_new_tokens
         self.seg_state, self.prompted_frames = seg_state, prompted_frames
-        stored = None if use_gpu else torch.float32
-        self.model = UFVideo.from_pretrained(model, dtype=stored).to(self.device)
+        # Of weights in float32 autocast would make new bfloat16 ones for every token: within inference_mode
+        # it keeps none.
+        dtype = torch.bfloat16 if use_gpu else torch.float32
+        self.model = UFVideo.from_pretrained(model, dtype=dtype).to(self.device)
         # Whatever it was trained with by name, it answers wherever it is asked.
-        self.model.attend(self.device, torch.bfloat16 if use_gpu else torch.float32, insists=False)
+        self.model.attend(self.device, dtype, insists=False)
         self.codec = PromptCodec(load_tokenizer(tokenizer))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
         self._footage = footage

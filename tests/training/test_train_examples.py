@@ -134,6 +134,24 @@ def test_each_seg_has_the_masks_of_its_own_object(processor: Processor, frames: 
             assert np.array_equal(truth[which, at].numpy(), object_mask(which, frame)), (which, frame)
 
 
+def test_frames_that_are_repeated_are_named_as_one_picture(
+    processor: Processor, frames: CachedFrames
+) -> None:
+    """Two annotated frames fill four places. Catches a batch in which SAM 2 would look at them twice."""
+    sample = three_objects()
+    few = tuple(dataclasses.replace(t, frames=t.frames[2:4], counts=t.counts[2:4]) for t in sample.targets)
+    examples = [
+        processor.training(dataclasses.replace(sample, targets=few), frames, epoch=0),
+        processor.training(samples(0)["qa"], frames, epoch=0),
+        processor.training(sample, frames, epoch=0),
+    ]
+    repeated, none, apart = batch_of(processor, *examples).sam_same_as
+    assert examples[0].sam_indices == (2, 2, 3, 3)
+    assert repeated.tolist() == [0, 0, 2, 2]
+    assert none is None
+    assert apart.tolist() == [0, 1, 2, 3]
+
+
 def test_losses_of_masks_tell_objects_apart(
     processor: Processor, frames: CachedFrames, model: UFVideo
 ) -> None:

@@ -40,11 +40,22 @@ class Batch:
     """Per sample, per region: which of the sample's ``region_frames`` show it."""
     sam_frames: list[Tensor | None] = field(default_factory=list)
     """Per sample [F, 3, S, S], normalised for SAM 2, or None where nothing is to be segmented."""
+    sam_same_as: list[Tensor | None] = field(default_factory=list)
+    """Per sample [F] int64: for each of its SAM frames the place of the first that is the same picture; SAM 2
+    looks at that one only. None, or an empty list: all differ."""
     gt_masks: list[Tensor | None] = field(default_factory=list)
     """Per sample [O, F, h, w] of 0 and 1, objects in the order of their [SEG]; or None."""
 
     def __post_init__(self) -> None:
-        for name in ("region_frames", "region_masks", "region_frame_indices", "sam_frames", "gt_masks"):
+        lists = (
+            "region_frames",
+            "region_masks",
+            "region_frame_indices",
+            "sam_frames",
+            "sam_same_as",
+            "gt_masks",
+        )
+        for name in lists:
             value = getattr(self, name)
             if value and len(value) != self.size:
                 raise ValueError(f"batch of {self.size} samples with {len(value)} entries in {name}")
@@ -57,6 +68,9 @@ class Batch:
         looks = self.video.shape[:2].numel() + sum(len(frames) for frames in self.region_frames)
         if self.same_as is not None and len(self.same_as) != looks:
             raise ValueError(f"batch of {looks} frames with {len(self.same_as)} entries in same_as")
+        for frames, same_as in zip(self.sam_frames, self.sam_same_as, strict=False):
+            if same_as is not None and (frames is None or len(frames) != len(same_as)):
+                raise ValueError(f"{len(same_as)} entries in sam_same_as for another number of SAM frames")
         if not len(self.region_frames) == len(self.region_masks) == len(self.region_frame_indices):
             raise ValueError("region_frames, region_masks and region_frame_indices must be given together")
 

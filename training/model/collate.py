@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import torch
 
@@ -41,6 +41,7 @@ def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
         region_masks=[e.region_masks for e in examples],
         region_frame_indices=[e.region_frame_indices for e in examples],
         sam_frames=[e.sam_frames for e in examples],
+        sam_same_as=[_firsts(e.sam_indices) if e.sam_indices else None for e in examples],
         gt_masks=[e.gt_masks for e in examples],
     )
 
@@ -50,5 +51,10 @@ def _same_as(examples: Sequence[Example]) -> torch.Tensor:
     videos = [0 if e.video is None else len(e.video) for e in examples]
     named = [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[: videos[row]]]
     named += [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[videos[row] :]]
-    first: dict[tuple[int, int], int] = {}
-    return torch.tensor([first.setdefault(name, at) for at, name in enumerate(named)], dtype=torch.int64)
+    return _firsts(named)
+
+
+def _firsts(names: Sequence[Hashable]) -> torch.Tensor:
+    """For each name the place at which it stands first."""
+    first: dict[Hashable, int] = {}
+    return torch.tensor([first.setdefault(name, at) for at, name in enumerate(names)], dtype=torch.int64)

@@ -167,12 +167,9 @@ class UFVideo(nn.Module):
 
     def _looked_at(self, pictures_F3HW: Tensor, same_as_F: Tensor | None) -> Tensor:
         """Patches [F, N, D]; the vision tower sees each picture once, however often it comes."""
-        if same_as_F is None:
-            return self.vision(pictures_F3HW)
-        distinct, place_F = same_as_F.unique(return_inverse=True)
-        if len(distinct) == len(place_F):
-            return self.vision(pictures_F3HW)
-        return self.vision(pictures_F3HW[distinct])[place_F]
+        distinct, place_F = _distinct(pictures_F3HW, same_as_F)
+        patches = self.vision(distinct)
+        return patches if place_F is None else patches[place_F]
 
     def rows(self, batch: Batch) -> list[Row]:
         """Every sample's sequence with its visual tokens spliced in and its padding left out."""
@@ -246,20 +243,28 @@ class UFVideo(nn.Module):
                 first = torch.zeros(1, dtype=torch.long, device=spare_1D.device)
                 idle = _idle(self.segmentation.decode_pairs(blank, first, spare_1D))
             return [None if f is None else f.new_zeros(0, len(f), side, side) for f in frames], idle
-        # One encoder pass and one decoder pass for the whole micro-batch, over its (object, frame) pairs.
-        shown = [frames[i] for i in wanted]
-        features = self.segmentation.encode(torch.cat([f for f in shown if f is not None]))
-        frame_P, seg_PD, shapes, start = [], [], [], 0
-        for sample, sam in zip(wanted, shown, strict=True):
+        # One encoder pass and one decoder pass for the whole micro-batch, over its (object, frame) pairs; a
+        # picture that a sample shows several times is one frame of these.
+        same_as = batch.sam_same_as or [None] * batch.size
+        shown, frame_P, seg_PD, shapes, places, start = [], [], [], [], [], 0
+        for sample in wanted:
+            sam = frames[sample]
             assert sam is not None
-            objects, count = len(segs[sample]), len(sam)
+            distinct, place_F = _distinct(sam, same_as[sample])
+            objects, count = len(segs[sample]), len(distinct)
+            shown.append(distinct)
             frame_P.append(torch.arange(start, start + count, device=sam.device).repeat(objects))
             seg_PD.append(segs[sample].repeat_interleave(count, 0))
             shapes.append((objects, count))
+            places.append(place_F)
             start += count
+        features = self.segmentation.encode(torch.cat(shown))
         flat = self.segmentation.decode_pairs(features, torch.cat(frame_P), torch.cat(seg_PD))
         split = flat.split([objects * count for objects, count in shapes])
-        masks = {i: m.unflatten(0, shape) for i, m, shape in zip(wanted, split, shapes, strict=True)}
+        masks = {
+            i: m.unflatten(0, shape) if place is None else m.unflatten(0, shape)[:, place]
+            for i, m, shape, place in zip(wanted, split, shapes, places, strict=True)
+        }
         out: list[Tensor | None] = []
         for i, (sam, truth) in enumerate(zip(frames, truths, strict=True)):
             made = masks.get(i)
@@ -283,7 +288,8 @@ class UFVideo(nn.Module):
         prompts = Packed.of(self.rows(batch))
         tokens, states = self.language.greedy(prompts, self.tokens.eos, max_new_tokens, self.tokens.seg)
         if seg_state is SegState.PUBLISHED:
-            # It looks a place too early, and finds nothing for a [SEG] that opens the answer.
+            # It looks a place too early, and finds nothing for a [SEG] that opens the answer. For one behind
+            # a single token the published code takes every state of the prompt; this is the prompt's last.
             places = [(new == self.tokens.seg).nonzero().flatten() for new in tokens]
             chosen = [pairs[place > 0, 0] for pairs, place in zip(states, places, strict=True)]
         else:
@@ -309,6 +315,14 @@ class UFVideo(nn.Module):
             for part in frames_F3SS.split(chunk_frames)
         ]
         return torch.cat(chunks, 1) if chunks else frames_F3SS.new_zeros(len(seg_OD), 0, height, width)
+
+
+def _distinct(pictures_F3HW: Tensor, same_as_F: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The pictures, each once, and where among them each of the F is; None where all differ."""
+    if same_as_F is None:
+        return pictures_F3HW, None
+    first, place_F = same_as_F.unique(return_inverse=True)
+    return (pictures_F3HW, None) if len(first) == len(place_F) else (pictures_F3HW[first], place_F)
 
 
 def _idle(x: Tensor) -> Tensor:

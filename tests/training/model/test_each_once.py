@@ -69,6 +69,38 @@ def test_a_frame_is_encoded_once_however_many_objects(toy: UFVideo, toy_config: 
         assert remembered == []
 
 
+def test_a_picture_that_a_sample_shows_four_times_is_encoded_once(
+    toy_config: ModelConfig, tokens: TokenIds, text_batch
+):
+    """A picture with masks is a video of one frame, so its four SAM frames are one. Catches an encoder that
+    sees it four times, masks that change places with those of another frame, and other gradients."""
+    model = build_model(toy_config, tokens, seed=5).train()
+    model.set_trainable(["language", "seg_head", "sam_encoder", "sam_decoder"])
+    batch = batch_with_masks(text_batch, toy_config, [2, 0, 1])
+    first, _, third = batch.sam_frames
+    shown = [first[[0, 0, 2, 0]], None, third]
+    named = [torch.tensor([0, 0, 2, 0]), None, torch.arange(4)]
+
+    def learnt(same_as: list[torch.Tensor | None]) -> tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]:
+        model.zero_grad(set_to_none=True)
+        given = dataclasses.replace(batch, sam_frames=shown, sam_same_as=same_as)
+        with counted(model.segmentation.sam.vision_encoder.backbone) as encoded:
+            output = model(given)
+        compute_losses(output, batch.gt_masks, LossWeights())["total"].backward()
+        gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
+        return encoded, torch.cat([m for m in output.mask_logits if m is not None]).detach(), gradients
+
+    every, masks, gradients = learnt([])
+    once, same_masks, same_gradients = learnt(named)
+    assert (every, once) == ([8], [6])
+    torch.testing.assert_close(same_masks, masks, atol=1e-4, rtol=1e-4)
+    assert same_gradients.keys() == gradients.keys()
+    for name, gradient in same_gradients.items():
+        torch.testing.assert_close(gradient, gradients[name], atol=5e-5, rtol=1e-3, msg=name)
+    with pytest.raises(ValueError, match="sam_same_as"):
+        dataclasses.replace(batch, sam_same_as=[torch.arange(3), None, None])
+
+
 @pytest.mark.parametrize("packs", [False, True], ids=["padded", "packed"])
 def test_masks_of_training_are_made_of_the_states_that_predict_seg(
     toy: UFVideo, toy_config: ModelConfig, text_batch, packs: bool
