@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from evaluation.asking.answer import Answer, Saved
 
 
+_STEM = 60
+"""Letters of a video's name in the folder's: a name of 255 bytes is the most that disks take."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer one question. Exit code: 0, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="ufvideo predict", description=command.HELP)
@@ -32,15 +36,17 @@ def _predict(options: argparse.Namespace) -> int:
     _quiet()
     with redirect_stdout(sys.stderr):  # progress is no part of the answer
         answer, saved = _ask(options)
-    for line in lines(answer, saved):
-        print(line)
+    try:
+        print(*lines(answer, saved), sep="\n", flush=True)
+    except BrokenPipeError:  # `ufvideo predict … | head -1`; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
 def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
     """Everything that can be refused is, before the weights are read."""
     from evaluation.ask import load_checkpoint
-    from evaluation.asking.answer import holds_same
+    from evaluation.asking.answer import holds_same, refuse_unwritable
     from evaluation.asking.files import has_overlay
     from pipeline.storage import Location
 
@@ -53,8 +59,9 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
     )
     asked = model.check(options.video, options.question, regions=options.regions, frames=options.frames)
     stem = asked.clip.ref.path if asked.clip.ref.frames else asked.clip.path.stem
-    folder = Location.parse(options.out or f"predictions/{stem}-{asked.identity[:8]}")
+    folder = Location.parse(options.out or f"predictions/{stem[:_STEM]}-{asked.identity[:8]}")
     holds_same(folder, asked.identity)
+    refuse_unwritable(folder)
     with progress.track("load", 1) as bar:
         _ = model.predictor
         bar.done = 1  # shown as it ends

@@ -119,7 +119,8 @@ def check(options: argparse.Namespace) -> None:
 def predict(options: argparse.Namespace, typed: Sequence[str]) -> int:
     """Have a process with this terminal answer, unless the text itself is wrong. Its exit code."""
     check(options)
-    command = [sys.executable, "-m", MODULE, *typed]
+    # -P: what lies in the working folder, an evaluation/ or a json.py of the user's, is not what runs.
+    command = [sys.executable, "-P", "-m", MODULE, *typed]
     process = subprocess.Popen(command, env={**os.environ, OWNER: owner_token()})
     while True:
         try:

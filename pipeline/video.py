@@ -263,6 +263,9 @@ def _decode_file(path: Path, wanted: list[int], total: int) -> Iterator[tuple[in
         try:
             pixels = reader.get_batch(part).asnumpy()
         except Exception as error:  # decord has one error class for everything, and it derives from Exception
+            if "from_size == to_size" in str(error):  # of narrow videos, whose rows the decoder fills up
+                yield from _decode_av(path, wanted[at:])
+                return
             raise VideoError(f"{path}: frames {part[0]}-{part[-1]} do not decode ({plain(error)})") from error
         yield from zip(part, pixels, strict=True)
 

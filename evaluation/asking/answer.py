@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from evaluation.asking.files import ANSWER, write_files
+from evaluation.asking.files import ANSWER, MASKS, OVERLAY, write_files
 from evaluation.asking.question import Asked
 from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
@@ -20,6 +22,8 @@ from pipeline.schema.times_quantities import Refusal
 from pipeline.storage import Location
 
 FORMAT = 1
+_OWN = re.compile(rf"{re.escape(ANSWER)}|{re.escape(OVERLAY)}|{MASKS}/object-[0-9]+/[0-9]+\.png")
+_ELSEWHERE = "Choose another --out."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,16 +91,24 @@ class Answer:
     def save(self, folder: str | Path, told: Callable[[int], object] = lambda done: None) -> Saved:
         """Write answer.json, the masks as PNG and overlay.mp4 into a folder, local or on S3.
 
-        It is written elsewhere first and appears as a whole. The same question to the same checkpoint
-        replaces its own earlier answer. ``told`` hears how many frames of the overlay are written.
+        It is written elsewhere first. A new folder appears as a whole; into one that is there the files are
+        put, answer.json last. The same question to the same checkpoint replaces its own earlier answer.
+        ``told`` hears how many frames of the overlay are written.
 
-        Raises UserError for a folder with anything else in it, and for a video that has become unreadable.
+        Raises UserError for a folder with anything else in it, for one that cannot be written, and for a
+        video that has become unreadable.
         """
         place = Location.parse(folder)
-        replaced = holds_same(place, self.asked.identity)
+        holds_same(place, self.asked.identity)
+        refuse_unwritable(place)
         with tempfile.TemporaryDirectory(prefix="ufvideo-") as scratch:
             files = write_files(Path(scratch), self, told)
-            place.put_dir(Path(scratch))
+            # Asked again: writing takes a while, and another answer may have come in between.
+            replaced = holds_same(place, self.asked.identity)
+            try:
+                _put(Path(scratch), place)
+            except OSError as error:
+                raise _unwritable(place, error) from error
         return Saved(folder=place, files=files, replaced=replaced)
 
     def record(self) -> dict[str, object]:
@@ -138,19 +150,59 @@ def holds_same(place: Location, identity: str) -> bool:
 
     Raises UserError for a folder with another answer or with other files in it: nothing is written over.
     """
-    if not place.exists() or (place.is_dir() and not place.list()):
+    if not place.exists():
         return False
     fix = "Choose another --out, or remove it first."
+    files = [f.uri[len(place.uri) + 1 :] for f in place.list(recursive=True)] if place.is_dir() else [""]
+    folders = [f.name for f in place.list() if f.is_dir()] if place.is_dir() else []
+    if not files and not folders:
+        return False
+    others = [name for name in files if not _OWN.fullmatch(name)] or [n for n in folders if n != MASKS]
+    if others or ANSWER not in files:
+        what = f"something else than an answer{f': {others[0]}' if others and others[0] else ''}"
+        raise UserError(place.uri, f"is there and holds {what}.", fix)
     try:
         found = json.loads((place / ANSWER).read_bytes())
         if found["identity"] == identity:
             return True
         asked = str(found["question"])
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(place.uri, "is there and holds something else than an answer.", fix) from None
     except (ValueError, KeyError, TypeError):
         raise UserError((place / ANSWER).uri, "is no answer of this project.", fix) from None
     raise UserError(place.uri, f'holds an answer to another question, or by another model: "{asked}".', fix)
+
+
+def refuse_unwritable(place: Location) -> None:
+    """Raise UserError for a local folder that cannot be made or written, before anything is computed."""
+    if not place.is_local:
+        return
+    there = place.local_path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "no folder" if not there.is_dir() else "no folder that may be written"
+        raise UserError(place.uri, f"cannot be made: {there} is {what}.", _ELSEWHERE)
+
+
+def _unwritable(place: Location, error: OSError) -> UserError:
+    return UserError(place.uri, f"cannot be written ({error.strerror or error}).", _ELSEWHERE)
+
+
+def _put(made: Path, place: Location) -> None:
+    """The files of an answer: a new folder at once; into one that is there one after another.
+
+    That one stays the folder that it is, a link, a mount or where somebody's shell stands. While its files
+    are exchanged it holds no answer.json, and it is refused then: half an answer is never taken for one.
+    """
+    if not place.exists():
+        place.put_dir(made)
+        return
+    for name in (ANSWER, OVERLAY, MASKS):
+        (place / name).delete()
+    if (made / MASKS).is_dir():
+        (place / MASKS).put_dir(made / MASKS)
+    for name in (OVERLAY, ANSWER):
+        if (made / name).is_file():
+            (place / name).put_file(made / name)
 
 
 def _by_frame(track: MaskTrack) -> dict[str, dict[str, object]]:

@@ -33,6 +33,8 @@ def open_clip(text: str | Path) -> Clip:
     Raises UserError if there is no such video, or none that can be read.
     """
     place = Location.parse(text)
+    if not is_text(str(text)):
+        raise UserError(f"{str(text)!a}", "is no name in UTF-8, as answers are.", "Rename it, or link to it.")
     if not place.exists():
         raise UserError(place.uri, "does not exist.", "Give a video file, or a folder of frames.")
     folder = place.is_dir()
@@ -43,6 +45,15 @@ def open_clip(text: str | Path) -> Clip:
     except VideoError as error:
         raise unreadable(place.uri, path, error) from error
     return Clip(uri=place.uri, path=path, ref=ref)
+
+
+def is_text(text: str) -> bool:
+    """False for what a terminal or a disk gives in another encoding than UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def unreadable(uri: str, path: Path, error: Exception) -> UserError:

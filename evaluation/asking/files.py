@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 ANSWER: Final = "answer.json"
 OVERLAY: Final = "overlay.mp4"
+MASKS: Final = "masks"
 
 
 def write_files(folder: Path, answer: Answer, told: Callable[[int], object]) -> tuple[str, ...]:
@@ -25,7 +26,7 @@ def write_files(folder: Path, answer: Answer, told: Callable[[int], object]) -> 
     """
     names = []
     for number, track in enumerate(answer.masks, 1):
-        names.append(f"masks/object-{number}")
+        names.append(f"{MASKS}/object-{number}")
         _write_masks(folder / names[-1], track)
     if has_overlay(answer):
         write_overlay(

@@ -137,6 +137,7 @@ class _Encoder:
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.time_base = Fraction(1, _TICKS)
         self._lasts: dict[int, int] = {}
+        self._last = -1
 
     def __enter__(self) -> _Encoder:
         return self
@@ -146,7 +147,9 @@ class _Encoder:
         height, width = picture_HW3.shape[:2]
         even = np.pad(picture_HW3, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        frame.pts, frame.time_base = round(start_s * _TICKS), Fraction(1, _TICKS)
+        # Frames that lie less than a tick apart still come one behind the other.
+        ticks = max(round(start_s * _TICKS), self._last + 1)
+        frame.pts, frame.time_base, self._last = ticks, Fraction(1, _TICKS), ticks
         self._lasts[frame.pts] = max(round(end_s * _TICKS) - frame.pts, 1)
         self._mux(self._stream.encode(frame))
 

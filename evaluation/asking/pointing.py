@@ -86,19 +86,23 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
 
     try:
         with Image.open(Path(file.path).expanduser()) as image:
-            values = np.asarray(image.convert("RGBA") if "transparency" in image.info else image)
+            if (image.height, image.width) != (video.height, video.width):  # before it is decoded
+                raise _other_size(file, image.width, image.height, video)
             alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
+            # Of a label image the number counts, and 0 is nothing; else a palette's numbers are no colours.
+            coloured = image.mode in ("P", "PA") and any((image.getpalette("RGB") or [0])[:3])
+            if coloured or image.mode == "CMYK" or "transparency" in image.info:
+                values = np.asarray(image.convert("RGBA" if alpha else "RGB"))
+            else:
+                values = np.asarray(image)
     except FileNotFoundError:
         raise UserError(str(file), "does not exist.", "Correct the path of the mask.") from None
+    except UserError:
+        raise
+    except Image.DecompressionBombError:
+        raise UserError(str(file), "is larger than any video.", "Draw the mask on a frame of it.") from None
     except (OSError, SyntaxError, ValueError) as error:
         raise UserError(str(file), f"is no readable image ({error}).", "Give a PNG.") from error
-    if values.shape[:2] != (video.height, video.width):
-        raise UserError(
-            str(file),
-            f"is {values.shape[1]}x{values.shape[0]}, the video {video.width}x{video.height} pixels (width x "
-            "height).",
-            "Draw the mask on a frame of this video; masks are not resized.",
-        )
     if values.ndim == 2:
         inside = values != 0
     elif alpha:
@@ -110,6 +114,14 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
             str(file), "is empty: every pixel is black or transparent.", "Draw the object in white."
         )
     return inside.astype(np.uint8)
+
+
+def _other_size(file: MaskFile, width: int, height: int, video: VideoRef) -> UserError:
+    return UserError(
+        str(file),
+        f"is {width}x{height}, the video {video.width}x{video.height} pixels (width x height).",
+        "Draw the mask on a frame of this video; masks are not resized.",
+    )
 
 
 def _middles(video: VideoRef) -> tuple[np.ndarray, np.ndarray]:

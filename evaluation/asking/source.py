@@ -10,7 +10,7 @@ from pipeline.artifact import Artifact, without_credentials
 from pipeline.checkpoint import MODEL, TOKENIZER
 from pipeline.config.model import ModelConfig
 from pipeline.errors import UserError
-from pipeline.fingerprint import digest, file_sha256
+from pipeline.fingerprint import content_sha256, digest, file_sha256
 from pipeline.plan import Kind
 from pipeline.storage import Location
 from training.model.pretrained import stored_sizes
@@ -93,10 +93,16 @@ def _content(folder: Path) -> str:
     hashes = {}
     with progress.track("hash", len(files)) as bar:
         for file in files:
-            place = Location.parse(file)
-            hashes[file.relative_to(folder).as_posix()] = file_sha256(place, place.cache_dir() / "sha256")
+            hashes[file.relative_to(folder).as_posix()] = _hashed(Location.parse(file))
             bar.advance()
     return digest(hashes)
+
+
+def _hashed(file: Location) -> str:
+    try:
+        return file_sha256(file, file.cache_dir() / "sha256")
+    except OSError:  # a cache folder that cannot be written, or the file itself, which is then told
+        return content_sha256(file)
 
 
 def _nothing(place: Location) -> UserError:

@@ -69,6 +69,26 @@ def test_both_decoders_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert np.array_equal(first, video.decode(clip, [0, 7, 19]))
 
 
+@pytest.mark.parametrize("width", [8, 24, 48, 72])
+def test_narrow_videos_decode(tmp_path: Path, width: int) -> None:
+    """The decoder fills up their rows, which decord cannot copy. Catches a whole video called damaged."""
+    import av
+
+    path = tmp_path / "narrow.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = width, 64, "yuv420p"
+        for index in range(12):
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(picture(index, 64, width), format="rgb24"))
+            )
+        container.mux(stream.encode(None))
+    found = video.decode(path, [0, 5, 11])
+    assert found.shape == (3, 64, width, 3)
+    for index, frame in zip((0, 5, 11), found, strict=True):
+        assert abs(float(frame.mean()) - float(picture(index).mean())) < 3
+
+
 def test_av1_falls_back(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", frames=8, codec="libsvtav1")
     pixels = video.decode(clip, [7])

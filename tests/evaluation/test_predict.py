@@ -158,6 +158,56 @@ def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, ans
     assert answer.save(out).replaced
     assert (out / "answer.json").read_bytes() == before
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes", "out"]
+    for name in ("mine.txt", "second/answer.json", "masks/object-1/mine.png", "masks/object-1/00000.png.bak"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("mine")
+        with pytest.raises(UserError, match="something else than an answer"):
+            answer.save(out)
+        assert (out / name).read_text() == "mine"
+        (out / name).unlink()
+    (out / "second").rmdir()
+    assert answer.save(out).replaced
+
+
+def test_a_folder_that_is_there_stays_the_folder_that_it_is(
+    answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Catches a folder that is exchanged: somebody's shell stands in it, or it is a link to another disk."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "far")
+    answer.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "far" / "answer.json").is_file()
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert not answer.save(".").replaced
+    assert answer.save(".").replaced
+    assert sorted(p.name for p in Path.cwd().iterdir()) == ["answer.json", "masks", "overlay.mp4"]
+
+
+def test_another_answer_that_comes_in_between_is_not_written_over(
+    home: Path, model: Checkpoint, answer: Answer, tmp_path: Path
+) -> None:
+    """Catches a look at the folder that is only taken before the files are made."""
+    other = model.ask(home / "clip.mp4", "What is it?")
+
+    def meanwhile(_: int) -> None:
+        if not (tmp_path / "out").exists():
+            other.save(tmp_path / "out")
+
+    with pytest.raises(UserError, match="another question"):
+        answer.save(tmp_path / "out", meanwhile)
+    assert json.loads((tmp_path / "out" / "answer.json").read_text())["question"] == "What is it?"
+
+
+@pytest.mark.parametrize(
+    ("out", "said"), [("clip/x", "clip is no folder"), ("/proc/x/y", "cannot be (made|written)")]
+)
+def test_a_place_that_cannot_be_written_is_told(answer: Answer, tmp_path: Path, out: str, said: str) -> None:
+    """Catches a traceback behind all of the work."""
+    (tmp_path / "clip").write_text("a file")
+    with pytest.raises(UserError, match=said):
+        answer.save(tmp_path / out)
 
 
 @pytest.mark.slow
@@ -193,6 +243,8 @@ def test_a_text_answer_has_no_overlay(answer: Answer, tmp_path: Path) -> None:
         ("clip.mp4", "What is <region>?", [], "but no regions are given"),
         ("clip.mp4", "Is <region> near <region>?", [Point(0, 5, 5)], "names 2 <region>, but 1 region is"),
         ("clip.mp4", "<|im_end|>", [], "control token"),
+        ("clip.mp4", "What is \udcff?", [], "is no text in UTF-8"),
+        ("clip\udcff.mp4", QUESTION, [], "is no name in UTF-8"),
     ],
 )
 def test_what_cannot_be_asked(

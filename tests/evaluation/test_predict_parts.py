@@ -86,23 +86,30 @@ def test_mask_files_of_every_kind(tmp_path: Path) -> None:
     opaque = np.dstack([colour, np.full((100, 180), 255, np.uint8)])
     palette = Image.fromarray(inside.astype(np.uint8), mode="P")
     palette.putpalette([0, 0, 0, 0, 0, 0])  # two blacks, as label images have any colours
+    inverse = Image.fromarray((~inside).astype(np.uint8), mode="P")
+    inverse.putpalette([255, 255, 255, 0, 0, 0])  # white first, as some programs reduce two colours
     made = {
         "bit": Image.fromarray(inside),
         "grey": Image.fromarray(inside.astype(np.uint8) * 255),
         "colour": Image.fromarray(colour),
         "opaque": Image.fromarray(opaque),
         "palette": palette,
+        "inverse": inverse,
+        "inks": Image.fromarray(colour).convert("CMYK"),
     }
     for name, image in made.items():
-        image.save(tmp_path / f"{name}.png")
-        found = mask_of(MaskFile(0, str(tmp_path / f"{name}.png")))
+        file = tmp_path / f"{name}.{'tiff' if name == 'inks' else 'png'}"
+        image.save(file)
+        found = mask_of(MaskFile(0, str(file)))
         np.testing.assert_array_equal(found, inside.astype(np.uint8), err_msg=name)
     made["grey"].resize((90, 50)).save(tmp_path / "small.png")
     Image.new("L", (180, 100)).save(tmp_path / "black.png")
     (tmp_path / "text.png").write_text("no image")
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
     for name, said in (
         ("small", "is 90x50, the video 180x100"),
         ("black", "is empty"),
+        ("huge", "is larger than any video"),
         ("text", "no readable image"),
         ("gone", "does not exist"),
     ):

@@ -52,6 +52,30 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
     assert set(told) == {"load", "answer", "overlay"}
 
 
+def test_a_reader_that_leaves_and_files_named_like_ours_change_nothing(home: Path, tmp_path: Path) -> None:
+    """Catches a traceback behind ``| head -1``, and code of the working folder that is run in our place."""
+    for name in ("evaluation/__init__.py", "evaluation/predict.py", "json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('somebody else')")
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    code = "import sys; sys.path.remove(''); from pipeline.cli import main; sys.exit(main())"
+    reading, writing = os.pipe()
+    os.close(reading)  # as of a reader that has gone
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--device", "cpu", "--out", "out", "--frames", "2"],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(REPO)},
+        timeout=120,
+    )
+    os.close(writing)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "out" / "answer.json").is_file()
+
+
 def test_the_command_refuses_in_one_paragraph(home: Path, tmp_path: Path) -> None:
     """Catches a traceback, another exit code, and anything half-written."""
     words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]

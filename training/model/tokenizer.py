@@ -103,14 +103,19 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
 
     if not Path(folder).is_dir():
         raise UserError(
-            str(folder), "is no folder, so no tokenizer can be read from it.", "Set model.tokenizer.path."
+            str(folder),
+            "is no folder, so no tokenizer can be read from it.",
+            "Put it there; in a plan, model.tokenizer.path names it.",
         )
     try:
         with _unlogged("transformers.configuration_utils"):
             return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    except Exception as error:  # the tokenizers library has no class of its own for a damaged file
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            str(folder), f"holds no tokenizer that can be read: {error}", "Set model.tokenizer.path."
+            str(folder),
+            f"holds no tokenizer that can be read ({reason}).",
+            "Fetch its files again; in a plan, model.tokenizer.path names its folder.",
         ) from error
 
 

@@ -182,6 +182,16 @@ def test_a_second_load_adds_nothing(tmp_path: Path) -> None:
     assert len(load_tokenizer(tmp_path / "saved")) == len(first)
 
 
+@pytest.mark.parametrize("content", ["{}", "{", ""])
+def test_a_damaged_tokenizer_is_a_user_error(tmp_path: Path, content: str) -> None:
+    """Catches the bare Exception of the tokenizers library, and its paragraphs of advice."""
+    _trained(tmp_path).save_pretrained(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text(content)
+    with pytest.raises(UserError, match="holds no tokenizer that can be read") as caught:
+        load_tokenizer(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 def test_a_foreign_model_s_config_is_passed_over_quietly(tmp_path: Path, caplog) -> None:
     """The published config.json lies beside the tokenizer. Catches a warning that nobody can act on."""
     export_tokenizer(_trained(tmp_path), tmp_path)
