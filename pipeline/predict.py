@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 
 from pipeline.errors import UserError
@@ -17,6 +19,7 @@ MODULE = "evaluation.predict"
 EVERY_FRAME_UP_TO = 300
 """A video of so many frames is segmented on each; a longer one on as many, unless ``--frames`` is given."""
 MAX_NEW_TOKENS = 512
+_GRACE_S = 2.0
 SEG_STATES = ("predicting", "published")  # of SegState, which is not imported: help is to be quick
 
 HELP = "Ask a checkpoint about one video; print the answer, and write its masks and an overlay video."
@@ -125,6 +128,10 @@ def predict(options: argparse.Namespace, typed: Sequence[str]) -> int:
     while True:
         try:
             code = process.wait()
-        except KeyboardInterrupt:  # the process has got it too, and says what becomes of it
+        except KeyboardInterrupt:
+            # From a terminal the process has got it too, and says what becomes of it; from `kill` it has not.
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
+            process.send_signal(signal.SIGINT)  # does nothing to one that has ended
             continue
         return code if code >= 0 else 128 - code

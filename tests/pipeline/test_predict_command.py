@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,28 @@ def test_a_bad_region_is_refused_at_once(tmp_path: Path):
     assert done.returncode == 2
     assert done.stderr.startswith("error: box x:1,2,3,4: 'x' is neither a frame number nor a time.")
     assert "torch" not in done.stderr
+
+
+def test_an_interrupt_of_the_command_alone_reaches_the_process(tmp_path: Path):
+    """Catches a Ctrl-C without a terminal, as another program sends it, that nobody obeys."""
+    (tmp_path / "slow_one.py").write_text(
+        "import sys, time\nprint('asking', flush=True)\n"
+        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    )
+    code = (
+        "import sys; from pipeline import predict; predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
+        "from pipeline.cli import main; sys.exit(main(['predict', 'checkpoint', 'clip.mp4', 'What is it?']))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": f"{REPO}{os.pathsep}{tmp_path}"},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "asking\n"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 130
 
 
 def test_the_exit_code_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
