@@ -196,13 +196,14 @@ def _put(made: Path, place: Location) -> None:
     if not place.exists():
         place.put_dir(made)
         return
-    for name in (ANSWER, OVERLAY, MASKS):
-        (place / name).delete()
-    if (made / MASKS).is_dir():
-        (place / MASKS).put_dir(made / MASKS)
-    for name in (OVERLAY, ANSWER):
-        if (made / name).is_file():
+    (place / ANSWER).delete()
+    for name in (MASKS, OVERLAY, ANSWER):
+        if (made / name).is_dir():
+            (place / name).put_dir(made / name)
+        elif (made / name).is_file():
             (place / name).put_file(made / name)
+        else:  # other code may answer the same question otherwise
+            (place / name).delete()
 
 
 def _by_frame(track: MaskTrack) -> dict[str, dict[str, object]]:

@@ -183,6 +183,8 @@ def test_a_folder_that_is_there_stays_the_folder_that_it_is(
     assert not answer.save(".").replaced
     assert answer.save(".").replaced
     assert sorted(p.name for p in Path.cwd().iterdir()) == ["answer.json", "masks", "overlay.mp4"]
+    assert replace(answer, masks=(), spans=()).save(".").replaced
+    assert [p.name for p in Path.cwd().iterdir()] == ["answer.json"], "of other code, say"
 
 
 def test_another_answer_that_comes_in_between_is_not_written_over(

@@ -13,7 +13,7 @@ from PIL import Image
 from speaking import SAYS, TEXT, write_speaking
 from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
 
-from evaluation.asking.overlay import OBJECT_COLOURS, SPAN_COLOUR, painted
+from evaluation.asking.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
 from evaluation.asking.pointing import region_track
 from evaluation.asking.question import frames_to_segment
 from evaluation.frames import Frames, pictures
@@ -31,7 +31,7 @@ from pipeline.schema.frame_times import FrameTimes
 from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
 from pipeline.schema.shards import ShardReader
 from pipeline.storage import Location
-from pipeline.video import VideoError
+from pipeline.video import VideoError, probe
 from training.model.processor import View, decode_views
 from training.model.propagation import prompted_frames
 from training.model.regions import on_grid
@@ -269,3 +269,13 @@ def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
     assert carried.frames == track.frames
     assert carried.counts[prompted] == track.counts[prompted]
     assert carried.counts != track.counts
+
+
+def test_frames_a_microsecond_apart_are_all_shown(tmp_path: Path) -> None:
+    """Catches two frames that get one time in the overlay, whose ticks are longer than a video's may be."""
+    with _Encoder(tmp_path / "out.mp4", 64, 64, 30.0) as encoder:
+        for number, (start_s, end_s) in enumerate(((0, 3e-6), (3e-6, 6e-6), (6e-6, 0.5), (0.5, 1.0))):
+            encoder.add(np.full((64, 64, 3), 60 * number, np.uint8), start_s, end_s)
+    info = probe(tmp_path / "out.mp4")
+    assert info.num_frames == 4
+    assert info.duration_s == pytest.approx(1.0, abs=1e-3)
