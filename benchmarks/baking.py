@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import video as videos
-from pipeline.footage import Footage, VideoFootage
-from pipeline.needed import sample_indices
-from pipeline.schema.baked import BakedFootage, FramesReader, to_jpeg, write_frames
-from pipeline.schema.sample import VideoRef
-from pipeline.storage import Location
+from pipeline.media import video as videos
+from pipeline.media.footage import Footage, VideoFootage
+from pipeline.media.frame_choice import sample_indices
+from pipeline.records.baked import BakedFootage, FramesReader, to_jpeg, write_frames
+from pipeline.records.sample import VideoRef
+from pipeline.storage.location import Location
 
 _SETTINGS = [(None, 95), (None, 85), (1024, 95), (512, 95), (384, 95)]  # longest side, quality
 

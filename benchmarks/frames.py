@@ -11,10 +11,10 @@ import av
 import numpy as np
 
 from benchmarks.compare import Pair, main
-from pipeline import video as videos
-from pipeline.footage import VideoFootage
-from pipeline.needed import sample_indices
-from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.media import video as videos
+from pipeline.media.footage import VideoFootage
+from pipeline.media.frame_choice import sample_indices
+from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from training.data.decode import CachedFrames
 from training.model.processor import View, decode_views, resize
 

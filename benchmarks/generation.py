@@ -6,7 +6,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.compare import Pair, main
-from pipeline.config.model import model_config
+from pipeline.plan.model import model_config
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.prompt import PromptCodec
@@ -18,7 +18,7 @@ _WORDS = (5, 9, 16, 7, 12, 14, 4, 10)  # of the question that are asked, so that
 
 
 def _prompts(codec: PromptCodec, video: torch.Tensor, rows: range) -> Batch:
-    from pipeline.schema.sample import Role, Turn
+    from pipeline.records.sample import Role, Turn
 
     asked = [" ".join(_QUESTION.split()[: _WORDS[row % len(_WORDS)]]) for row in rows]
     ids = [torch.tensor(codec.encode_prompt([Turn(role=Role.USER, text=text)], regions=0)) for text in asked]

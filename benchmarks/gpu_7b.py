@@ -17,10 +17,10 @@ from accelerate import init_empty_weights
 
 from benchmarks import flops
 from benchmarks.compare import DOCS
-from pipeline.config.model import ModelConfig, Preset, model_config
-from pipeline.config.training import PUBLISHED_TRAINED, Part
 from pipeline.errors import UserError
-from training.losses import compute_losses
+from pipeline.plan.model import ModelConfig, Preset, model_config
+from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER, TokenIds
 from training.model.ufvideo import UFVideo

@@ -6,7 +6,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from benchmarks.compare import Pair, main
-from pipeline.schema import masks
+from pipeline.records import masks
 
 _HEIGHT, _WIDTH, _COUNT = 480, 854, 64
 

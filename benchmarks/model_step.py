@@ -7,9 +7,9 @@ from torch import Tensor
 
 from benchmarks import flops
 from benchmarks.compare import Pair, main
-from pipeline.config.model import ModelConfig, model_config, published_7b
-from pipeline.config.training import PUBLISHED_TRAINED, Part
-from training.losses import compute_losses
+from pipeline.plan.model import ModelConfig, model_config, published_7b
+from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER, TokenIds

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import Pair, main
-from pipeline.config.model import Sam2Config, published_7b
-from pipeline.schema import masks as codec
+from pipeline.plan.model import Sam2Config, published_7b
+from pipeline.records import masks as codec
 from training.model.segmentation import Segmentation, to_size
 
 _SIDE, _FRAMES, _OBJECTS, _WIDTH = 256, 1, 4, 64

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import Pair, main
-from pipeline.config.model import LanguageConfig
+from pipeline.plan.model import LanguageConfig
 from training.model.language import Language
 from training.model.packing import Packed, Row
 

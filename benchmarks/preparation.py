@@ -52,9 +52,9 @@ pq.write_table(pa.Table.from_pylist(made), sys.argv[2] + ".parquet", compression
 _OURS = """
 import sys
 from datasets_prep.run import build
-from pipeline.cluster import connect
-from pipeline.config.data import PrepConfig, SourceConfig
-from pipeline.config.runtime import RayConfig
+from pipeline.jobs.cluster import connect
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.plan.runtime import RayConfig
 from pipeline.storage import Location
 source = SourceConfig(name="bench", format="llava_video", annotations=sys.argv[1], media=(sys.argv[3],))
 with connect(RayConfig(num_cpus=2, object_store_mb=256)):

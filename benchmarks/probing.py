@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from benchmarks.compare import Pair, main
-from pipeline import video
+from pipeline.media import video
 
 _HEIGHT, _WIDTH, _FPS, _SECONDS, _COUNT = 360, 640, 25, 20, 40
 

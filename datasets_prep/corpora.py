@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import progress
-from pipeline.cluster import connect
-from pipeline.step import StepContext, StepResult
-from pipeline.storage import Location
-from pipeline.verify import files_digest
+from pipeline.artifacts.verify import files_digest
+from pipeline.jobs import progress
+from pipeline.jobs.cluster import connect
+from pipeline.jobs.step import StepContext, StepResult
+from pipeline.storage.location import Location
 
 _JOBS_PER_TASK = 4
 

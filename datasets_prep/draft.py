@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from pipeline.schema.sample import Task, Turn
+from pipeline.records.sample import Task, Turn
 
 
 class Reason(StrEnum):

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.artifact import Artifact
-from pipeline.config.data import PrepConfig, SourceConfig
-from pipeline.config.plan import Plan
+from pipeline.artifacts.fingerprint import digest
+from pipeline.artifacts.inputs import external_inputs
+from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.steps import PATHS, REVISION, Kind, StepSpec
 from pipeline.errors import UserError
-from pipeline.external import external_inputs
-from pipeline.fingerprint import digest
-from pipeline.plan import PATHS, REVISION, Kind, StepSpec
-from pipeline.schema.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
-from pipeline.schema.version import SCHEMA_VERSION
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.plan.plan import Plan
+from pipeline.records.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
+from pipeline.records.version import SCHEMA_VERSION
+from pipeline.storage.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)

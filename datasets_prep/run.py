@@ -14,24 +14,31 @@ from functools import partial
 
 import pyarrow as pa
 
-from datasets_prep.account import entry_of, refuse_bad_sources, rejects_of, shards_of, write_selected
 from datasets_prep.card.build import write_card
+from datasets_prep.outcome import (
+    entry_of,
+    refuse_bad_sources,
+    rejects_of,
+    shards_of,
+    write_selected,
+)
+from datasets_prep.passes.bake import Baker
+from datasets_prep.passes.choose import Candidates, choose, collect
+from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, cut, list_units
+from datasets_prep.passes.judge import judge
+from datasets_prep.passes.layout import lay_out
+from datasets_prep.passes.media_table import MediaTable
+from datasets_prep.passes.parallel import each, rows_apart, share, spread
+from datasets_prep.passes.probe import probe_media
+from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
+from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
-from datasets_prep.sources.json_file import Chunk
-from datasets_prep.stages.bake import Baker
-from datasets_prep.stages.choose import Candidates, choose, collect
-from datasets_prep.stages.job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
-from datasets_prep.stages.judge import judge
-from datasets_prep.stages.layout import lay_out
-from datasets_prep.stages.media import MediaTable
-from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.spread import each, rows_apart, share, spread
-from datasets_prep.stages.survey import survey_chunks
-from datasets_prep.stages.units import PlannedChunk, ReadUnit, cut, list_units
-from pipeline.artifact import without_credentials
-from pipeline.cluster import connect
-from pipeline.config.data import PrepConfig
-from pipeline.schema.shards import (
+from datasets_prep.sources.json.json_file import Chunk
+from pipeline.artifacts.record import without_credentials
+from pipeline.jobs.cluster import connect
+from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.data import PrepConfig
+from pipeline.records.shards import (
     MANIFEST,
     REJECTS,
     Manifest,
@@ -40,8 +47,7 @@ from pipeline.schema.shards import (
     parquet_bytes,
     write_manifest,
 )
-from pipeline.step import StepContext, StepResult
-from pipeline.storage import Location
+from pipeline.storage.location import Location
 
 Resolve = Callable[[str], Location]
 _PROBES = 64  # media that one task probes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from evaluation.run import evaluate, report
-from pipeline.step import run_step
+from pipeline.jobs.step import run_step
 
 if __name__ == "__main__":
     sys.exit(run_step("evaluation", {"evaluate": evaluate, "report": report}))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.footage import Footage
-from pipeline.schema.sample import Sample
-from pipeline.video import VideoError
+from pipeline.media.footage import Footage
+from pipeline.media.video import VideoError
+from pipeline.records.sample import Sample
 from training.model.processor import View, resize
 
 

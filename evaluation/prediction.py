@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.fingerprint import canonical, digest
-from pipeline.schema.sample import MaskTrack, TimeSpan
-from pipeline.storage import Location
+from pipeline.artifacts.fingerprint import canonical, digest
+from pipeline.records.sample import MaskTrack, TimeSpan
+from pipeline.storage.location import Location
 
 FORMAT = 2
 

@@ -14,11 +14,11 @@ from torch import Tensor
 from evaluation.frames import Frames
 from evaluation.prediction import Prediction
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
-from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
-from pipeline.footage import Footage
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Sample, Task, Turn
+from pipeline.media.footage import Footage
+from pipeline.plan.evaluation import SegState
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
 from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec

@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 
 from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Row, Score, rows
-from pipeline.config.evaluation import BenchmarkConfig
 from pipeline.errors import UserError
-from pipeline.schema.shards import SourceEntry
-from pipeline.storage import Location
+from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.records.shards import SourceEntry
+from pipeline.storage.location import Location
 
 SCORES, METRICS = "scores.parquet", "metrics.json"
 

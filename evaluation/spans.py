@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.schema.frame_times import FrameTimes, frame_times
-from pipeline.schema.sample import Sample, TimeSpan
-from pipeline.schema.temporal import Outside
-from pipeline.schema.times_parser import Failure, Form, Refusal, Times, Told, parse
+from pipeline.records.sample import Sample, TimeSpan
+from pipeline.times.frame_times import FrameTimes, frame_times
+from pipeline.times.parser import Failure, Form, Refusal, Times, Told, parse
+from pipeline.times.temporal import Outside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

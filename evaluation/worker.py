@@ -11,13 +11,13 @@ from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
-from pipeline.checkpoint import MODEL, TOKENIZER
-from pipeline.config.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
-from pipeline.footage import Footage, VideoFootage
-from pipeline.schema.sample import Sample
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from pipeline.media.footage import Footage, VideoFootage
+from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.records.sample import Sample
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 
 if TYPE_CHECKING:
     from evaluation.predictor import Predictor

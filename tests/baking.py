@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from datasets_prep.stages.bake import Baker
-from pipeline.config.data import BakeConfig
-from pipeline.schema.arrow import to_table
-from pipeline.schema.shards import REJECTS, ShardReader, make_manifest, write_manifest, write_shard
-from pipeline.storage import Location
+from datasets_prep.passes.bake import Baker
+from pipeline.plan.data import BakeConfig
+from pipeline.records.arrow import to_table
+from pipeline.records.shards import (
+    REJECTS,
+    ShardReader,
+    make_manifest,
+    write_manifest,
+    write_shard,
+)
+from pipeline.storage.location import Location
 
 
 def baked_copy(plain: Location, out: Path, bake: BakeConfig) -> Location:

@@ -22,8 +22,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One Ray of two CPUs with a job server for all tests: starting it takes longer than most of them."""
-    from pipeline import cluster
-    from pipeline.config.runtime import RayConfig
+    from pipeline.jobs import cluster
+    from pipeline.plan.runtime import RayConfig
 
     with cluster.connect(RayConfig(num_cpus=2, object_store_mb=200), jobs=True):
         yield

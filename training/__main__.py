@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from pipeline.step import run_step
+from pipeline.jobs.step import run_step
 from training.run import init, stage
 
 if __name__ == "__main__":

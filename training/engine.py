@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 
-from pipeline.config.training import Precision, StageConfig
-from training.arrange import arrange
+from pipeline.plan.training import Precision, StageConfig
+from training.loop.optim import lr_share, parameter_groups, set_lr
 from training.model.compiling import compile_parts
 from training.model.ufvideo import UFVideo
-from training.optim import lr_share, parameter_groups, set_lr
+from training.stage.model_setup import arrange
 
 _TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size

@@ -15,16 +15,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from pipeline import cluster, progress
-from pipeline.checkpoint import start_config
-from pipeline.config.plan import Plan
-from pipeline.step import StepContext, StepResult
-from training.checkpoint import RUN, SUMMARY, write_checkpoint
-from training.half_done import Begun, Finished, HalfDone
-from training.metrics import Metrics
+from pipeline.artifacts.checkpoint import start_config
+from pipeline.jobs import cluster, progress
+from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.plan import Plan
+from training.loop.tracking import Metrics
+from training.stage.checkpoint import RUN, SUMMARY, write_checkpoint
+from training.stage.unfinished import Begun, Finished, HalfDone
 
 if TYPE_CHECKING:
-    from training.loop import Done, Job
+    from training.loop.train import Done, Job
 
 _POLL_S = 0.25
 
@@ -32,7 +32,7 @@ _POLL_S = 0.25
 def init(context: StepContext) -> StepResult:
     """Tokenizer and weights of the untrained model."""
     from training.engine import quiet
-    from training.start import make_model, make_tokenizer
+    from training.stage.start import make_model, make_tokenizer
 
     quiet()
     with progress.track("init", 2) as bar:
@@ -51,10 +51,10 @@ def init(context: StepContext) -> StepResult:
 
 def stage(context: StepContext) -> StepResult:
     """Train one stage. Started again after any kind of death it goes on from its last saved state."""
-    from training import parts_table
     from training.data.dataset import Dataset
     from training.engine import quiet
-    from training.loop import Job
+    from training.loop.train import Job
+    from training.stage import parts_table
 
     quiet()
 
@@ -159,8 +159,8 @@ def _worker(config: dict[str, Any]) -> None:
     import ray
     import ray.train
 
-    from training.loop import train
-    from training.reporter import RayReporter
+    from training.loop.reporter import RayReporter
+    from training.loop.train import train
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)  # it tells of every saved state, per worker
     place = ray.train.get_context()

@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets_prep.card.lots import lots
 from datasets_prep.card.measures import BASIS
+from datasets_prep.card.pick import lots
 from datasets_prep.card.scan import SourceScan, open_shards
-from pipeline.schema import masks
-from pipeline.schema.shards import ShardReader
+from pipeline.records import masks
+from pipeline.records.shards import ShardReader
 
 MAX_MASKS = 1 << 16  # of one source, about; a quarter of a second for masks of usual size
 _COLUMNS = [

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 
 from pipeline.page.pictures import Colour
-from pipeline.schema.sample import REGION, SEG, Role, Sample, TimeSpan
-from pipeline.schema.temporal import LAST_BIN
+from pipeline.records.sample import REGION, SEG, Role, Sample, TimeSpan
+from pipeline.times.temporal import LAST_BIN
 
 MAX_TURNS = 6  # in full view; the rest can be unfolded
 MAX_CHARS = 4000  # of one turn

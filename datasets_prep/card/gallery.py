@@ -18,16 +18,16 @@ from datasets_prep.card.conversation import (
     lanes,
 )
 from datasets_prep.card.scan import SourceScan
-from pipeline import video as videos
+from pipeline.media import video as videos
 from pipeline.page.frames import annotated, mask_at, nearest, strip
 from pipeline.page.pictures import Layer, Picture, draw
-from pipeline.schema import masks as codec
-from pipeline.schema.baked import BakedFootage
-from pipeline.schema.frame_times import frame_times
-from pipeline.schema.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
-from pipeline.schema.shards import ShardReader
-from pipeline.schema.temporal import LAST_BIN, Outside
-from pipeline.storage import Location
+from pipeline.records import masks as codec
+from pipeline.records.baked import BakedFootage
+from pipeline.records.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
+from pipeline.times.frame_times import frame_times
+from pipeline.times.temporal import LAST_BIN, Outside
 
 PICTURES = 6  # of one sample with objects or times
 PLAIN_PICTURES = 3

@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from datasets_prep.card.words import count_words
-from pipeline.schema.sample import Role
+from datasets_prep.card.text_length import count_words
+from pipeline.records.sample import Role
 
 MS, BASIS = 1000, 100  # ticks of a second and of a percent
 

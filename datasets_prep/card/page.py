@@ -15,8 +15,8 @@ from datasets_prep.card.style import CSS
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
 from pipeline.page import render as shared
-from pipeline.schema.sample import Task
-from pipeline.schema.shards import Manifest
+from pipeline.records.sample import Task
+from pipeline.records.shards import Manifest
 
 SPARKS = ("video", "span", "span_share", "mask", "objects", "frames", "words", "answer_words")
 

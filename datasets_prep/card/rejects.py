@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets_prep.card.lots import Smallest, lots
-from pipeline.schema.shards import REJECTS, ShardReader, SourceEntry
+from datasets_prep.card.pick import Smallest, lots
+from pipeline.records.shards import REJECTS, ShardReader, SourceEntry
 
 EXAMPLES = 3
 _ROWS = 8192

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets_prep.card.lots import Smallest, identities, lots
 from datasets_prep.card.measures import COLUMNS, MEASURES, measure, milliseconds
+from datasets_prep.card.pick import Smallest, identities, lots
 from datasets_prep.card.tally import Tally, Videos
-from pipeline.config.data import Use
-from pipeline.schema.arrow import check_schema
-from pipeline.schema.shards import ShardReader, SourceEntry
+from pipeline.plan.data import Use
+from pipeline.records.arrow import check_schema
+from pipeline.records.shards import ShardReader, SourceEntry
 
 _ROWS = 4096  # of one batch; a batch of long conversations takes a few megabytes
 _MORE = ("key", "task", "video.path", "video.sha256", "instants.list.element.start_bin")

@@ -6,7 +6,7 @@ from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.phrases import event
 from datasets_prep.demo.rng import digest
 from datasets_prep.demo.staging import derive_scene
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 ANNOTATIONS = "charades_sta_test.txt"
 

@@ -24,7 +24,7 @@ from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.encode import FrameFolder, MediaJob, write_media
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import train_scenes
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 MediaFunction = Callable[[MediaJob], int]
 MapFunction = Callable[[MediaFunction, Sequence[MediaJob]], Iterable[int]]

@@ -9,7 +9,7 @@ from datasets_prep.demo.corpus import Corpus, Damage, turns
 from datasets_prep.demo.phrases import event
 from datasets_prep.demo.rng import digest
 from datasets_prep.demo.scene import Scene, SceneObject
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 ANNOTATIONS = "internvid_tg.json"
 

@@ -8,7 +8,7 @@ from datasets_prep.demo.corpus import Corpus, Damage, turns
 from datasets_prep.demo.questions import Question, dealt, scene_questions
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 BUCKETS = ("0_30_s_academic_v0_1", "0_30_s_youtube_v0_1")
 _MC_PER_VIDEO = 5

@@ -11,7 +11,7 @@ from datasets_prep.demo.phrases import Expression, expressions
 from datasets_prep.demo.rng import digest, pick, stream
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import derive_scene
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 _FRAMES = 16
 _VALID_EXPRESSIONS = 2

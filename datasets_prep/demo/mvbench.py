@@ -14,8 +14,8 @@ from datasets_prep.demo.questions import Question, ask, dealt, existence
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import find_scene
-from pipeline.config.demo import DemoConfig
-from pipeline.config.demo import QuestionKind as Kind
+from pipeline.plan.demo import DemoConfig
+from pipeline.plan.demo import QuestionKind as Kind
 
 _FOLDER_FPS = 3
 

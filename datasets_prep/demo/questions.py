@@ -9,7 +9,7 @@ from typing import Protocol
 from datasets_prep.demo.phrases import direction, sentence, the
 from datasets_prep.demo.rng import Deck, pick, shuffled, stream
 from datasets_prep.demo.scene import Colour, Scene, SceneObject, Shape
-from pipeline.config.demo import QuestionKind as Kind
+from pipeline.plan.demo import QuestionKind as Kind
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")
 _BY_COLOUR = 0.5  # share of existence questions that ask for a colour, whatever the shape

@@ -10,7 +10,7 @@ from datasets_prep.demo.phrases import event, sentence, the
 from datasets_prep.demo.questions import dealt, scene_questions
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene, SceneObject
-from pipeline.config.demo import DemoConfig, QuestionKind
+from pipeline.plan.demo import DemoConfig, QuestionKind
 
 OUT = "{<TEMP-OUTPUT><TEMP-OUTPUT>}"
 _SPLIT_EVERY = 8  # one video in eight is annotated on a part of it only

@@ -9,7 +9,7 @@ import numpy as np
 
 from datasets_prep.demo.rng import pick, shuffled, stream
 from datasets_prep.demo.scene import Colour, Motion, Scene, SceneObject, Shape
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 SIZES = ((128, 96), (160, 120), (96, 128), (192, 108), (112, 112))  # width, height
 RATES = (Fraction(6), Fraction(8), Fraction(10), Fraction(25, 2))

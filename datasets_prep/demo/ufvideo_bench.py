@@ -11,8 +11,8 @@ from datasets_prep.demo.rng import pick, stream
 from datasets_prep.demo.scene import Scene, SceneObject
 from datasets_prep.demo.staging import derive_scene
 from datasets_prep.demo.videorefer import panda_name, visible_frames
-from pipeline.config.demo import DemoConfig
-from pipeline.schema import temporal
+from pipeline.plan.demo import DemoConfig
+from pipeline.times import temporal
 
 PIX_RQA, PIX_TRQA = "PixRQA.json", "PixTRQA.json"
 PIX_HQA_PERIOD, PIX_HQA_POINT = "PixHQA_time_period.json", "PixHQA_single_time.json"

@@ -13,7 +13,7 @@ from datasets_prep.demo.region_questions import RegionQuestion, lettered, region
 from datasets_prep.demo.render import visible_masks
 from datasets_prep.demo.rng import Deck, digest, stream
 from datasets_prep.demo.scene import Scene, SceneObject
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 SHORT = "videorefer-short-caption-500k.json"
 DETAILED = "videorefer-detailed-caption-125k.json"

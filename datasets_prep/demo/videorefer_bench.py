@@ -11,7 +11,7 @@ from datasets_prep.demo.native_masks import frame_dict
 from datasets_prep.demo.region_questions import RegionKind, RegionQuestion, lettered, region_questions
 from datasets_prep.demo.rng import Deck
 from datasets_prep.demo.scene import Scene
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 ANNOTATIONS = "VideoRefer-Bench-Q.json"
 _PARENT = "MeViS/valid_u/JPEGImages"

@@ -7,10 +7,10 @@ import sys
 
 from datasets_prep.doctor.examine import examine
 from datasets_prep.doctor.write import clear, write
-from pipeline.cluster import connect
-from pipeline.config.load import load_plan
-from pipeline.doctor import TABLE, report_place, sources_board
-from pipeline.step import guarded, make_context
+from pipeline.commands.doctor import TABLE, report_place, sources_board
+from pipeline.jobs.cluster import connect
+from pipeline.jobs.step import guarded, make_context
+from pipeline.plan.load import load_plan
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from datasets_prep.draft import Draft, Reason, RejectError
-from datasets_prep.stages.finish import Finished
-from datasets_prep.stages.job import Finisher, reject
-from datasets_prep.stages.media import MediaTable
-from datasets_prep.stages.read import Read, name_media, read_chunk
-from datasets_prep.stages.units import PlannedChunk, ReadUnit
-from pipeline.config.doctor import Finding
-from pipeline.schema import masks
-from pipeline.schema.sample import MaskTrack, Sample
-from pipeline.schema.temporal import Outside
+from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
+from datasets_prep.passes.finish import Finished
+from datasets_prep.passes.media_table import MediaTable
+from datasets_prep.passes.read import Read, name_media, read_chunk
+from datasets_prep.passes.shard_job import Finisher, reject
+from pipeline.plan.doctor import Finding
+from pipeline.records import masks
+from pipeline.records.sample import MaskTrack, Sample
+from pipeline.times.temporal import Outside
 
 REJECT, WARNING = "reject", "warning"
 # Where a record stands, and what is wrong with it. ``outside_s``: how far a time lies outside, where clamping

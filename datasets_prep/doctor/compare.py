@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.doctor import Finding
+from pipeline.plan.doctor import Finding
 
 
 @dataclass(frozen=True, kw_only=True)

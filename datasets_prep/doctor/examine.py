@@ -16,17 +16,17 @@ import pyarrow as pa
 
 from datasets_prep.doctor.check import FINDING_SCHEMA, TRACE_SCHEMA, Checker
 from datasets_prep.doctor.compare import compare, shared_videos
+from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, Told, wanted
 from datasets_prep.doctor.inspect import inspect_media, inspected
-from datasets_prep.doctor.like import NAMED_SCHEMA, Overlap, Told, wanted
+from datasets_prep.passes.choose import collect
+from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, list_units
+from datasets_prep.passes.media_table import MediaTable
+from datasets_prep.passes.parallel import rows_apart, share, spread
+from datasets_prep.passes.read import read_chunk
 from datasets_prep.run import find_records, look
-from datasets_prep.stages.choose import collect
-from datasets_prep.stages.media import MediaTable
-from datasets_prep.stages.read import read_chunk
-from datasets_prep.stages.spread import rows_apart, share, spread
-from datasets_prep.stages.units import PlannedChunk, ReadUnit, list_units
-from pipeline.config.data import PrepConfig, SelectConfig, Use
-from pipeline.config.doctor import DoctorConfig
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig, SelectConfig, Use
+from pipeline.plan.doctor import DoctorConfig
+from pipeline.storage.location import Location
 
 _MEDIA_PER_TASK = 16  # decoding frames takes longer than probing alone
 _CHECKED = pa.schema(

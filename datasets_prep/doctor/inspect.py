@@ -10,12 +10,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from datasets_prep.stages.media import MEDIA_SCHEMA, MediaTable
-from datasets_prep.stages.probe import find_media, probe_media
-from pipeline import video
+from datasets_prep.passes.media_table import MEDIA_SCHEMA, MediaTable
+from datasets_prep.passes.probe import find_media, probe_media
 from pipeline.errors import UserError
+from pipeline.media import video
 from pipeline.page.frames import spread as spread_over
-from pipeline.storage import Location
+from pipeline.storage.location import Location
 
 # ``uri``: where it lies. ``header_frames``: what a file's header promises, 0 for nothing. ``undecodable``:
 # why a frame does not decode, empty if all that were tried do. All three are empty where probing failed.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from datasets_prep.doctor.findings import WORDS
 from datasets_prep.doctor.style import CSS
 from datasets_prep.doctor.summary import Summary
 from datasets_prep.doctor.table import headline, spans_note, verdict
 from datasets_prep.doctor.template import TEMPLATE
-from datasets_prep.doctor.words import WORDS
-from pipeline.config.doctor import Finding
 from pipeline.page import render as shared
+from pipeline.plan.doctor import Finding
 
 
 def render(summary: Summary, *, findings: str, code: str, created: str) -> str:

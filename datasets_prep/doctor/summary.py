@@ -11,11 +11,11 @@ import pyarrow.compute as pc
 from pydantic import BaseModel, ConfigDict
 
 from datasets_prep.doctor.check import REJECT
+from datasets_prep.doctor.duplicates import Overlap
 from datasets_prep.doctor.examine import Examined
-from datasets_prep.doctor.like import Overlap
-from pipeline.config.data import Use
-from pipeline.config.doctor import Finding
-from pipeline.config.plan import Plan
+from pipeline.plan.data import Use
+from pipeline.plan.doctor import Finding
+from pipeline.plan.plan import Plan
 
 EXAMPLES = 3
 OVERLAPS = 200  # that the page lists; the findings have all

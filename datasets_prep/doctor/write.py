@@ -8,12 +8,12 @@ from datasets_prep.doctor.examine import Examined
 from datasets_prep.doctor.page import render
 from datasets_prep.doctor.summary import Summary, summarise
 from datasets_prep.doctor.table import text
-from pipeline.artifact import now
-from pipeline.config.plan import Plan
-from pipeline.doctor import FINDINGS, PAGE, SUMMARY, TABLE
-from pipeline.fingerprint import code_version
-from pipeline.schema.shards import parquet_bytes
-from pipeline.storage import Location
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.record import now
+from pipeline.commands.doctor import FINDINGS, PAGE, SUMMARY, TABLE
+from pipeline.plan.plan import Plan
+from pipeline.records.shards import parquet_bytes
+from pipeline.storage.location import Location
 
 # Columns of findings.parquet.
 COLUMNS = ("source", "key", "file", "finding", "severity", "detail", "video", "outside_s")

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-from datasets_prep.sources.activitynet_captions import ActivitynetCaptions
-from datasets_prep.sources.activitynet_rtl import ActivitynetRtl
-from datasets_prep.sources.charades_sta import CharadesSta
-from datasets_prep.sources.didemo import DiDeMo
-from datasets_prep.sources.hirest import HiRest
-from datasets_prep.sources.llava_video import LlavaVideo
-from datasets_prep.sources.meta_expressions import MetaExpressions
-from datasets_prep.sources.mvbench import MvBench
-from datasets_prep.sources.nextgqa import NextGqa
-from datasets_prep.sources.qvhighlights import QvHighlights
-from datasets_prep.sources.reader import Files, Reader, Record
-from datasets_prep.sources.ref_davis import RefDavis
-from datasets_prep.sources.ref_sav import RefSav
-from datasets_prep.sources.ref_youtube_vos import RefYoutubeVos
-from datasets_prep.sources.refcoco import RefCoco
-from datasets_prep.sources.st_align import StAlign
-from datasets_prep.sources.time_stamp import TimeStamp
-from datasets_prep.sources.ufvideo_bench import UfvideoBench
-from datasets_prep.sources.ufvideo_seg import UfvideoSeg
-from datasets_prep.sources.video_database import VideoDatabase
-from datasets_prep.sources.videorefer import VideoRefer
-from datasets_prep.sources.videorefer_bench_d import VideoReferBenchD
-from datasets_prep.sources.videorefer_bench_q import VideoReferBenchQ
-from datasets_prep.sources.vitt import ViTT
-from datasets_prep.sources.vtimellm import VTimeLlm
-from pipeline.config.data import SourceFormat
+from datasets_prep.sources.bases.reader import Files, Reader, Record
+from datasets_prep.sources.formats.activitynet_captions import ActivitynetCaptions
+from datasets_prep.sources.formats.activitynet_rtl import ActivitynetRtl
+from datasets_prep.sources.formats.charades_sta import CharadesSta
+from datasets_prep.sources.formats.didemo import DiDeMo
+from datasets_prep.sources.formats.hirest import HiRest
+from datasets_prep.sources.formats.llava_video import LlavaVideo
+from datasets_prep.sources.formats.meta_expressions import MetaExpressions
+from datasets_prep.sources.formats.mvbench import MvBench
+from datasets_prep.sources.formats.nextgqa import NextGqa
+from datasets_prep.sources.formats.qvhighlights import QvHighlights
+from datasets_prep.sources.formats.ref_davis import RefDavis
+from datasets_prep.sources.formats.ref_sav import RefSav
+from datasets_prep.sources.formats.ref_youtube_vos import RefYoutubeVos
+from datasets_prep.sources.formats.refcoco import RefCoco
+from datasets_prep.sources.formats.st_align import StAlign
+from datasets_prep.sources.formats.time_stamp import TimeStamp
+from datasets_prep.sources.formats.ufvideo_bench import UfvideoBench
+from datasets_prep.sources.formats.ufvideo_seg import UfvideoSeg
+from datasets_prep.sources.formats.video_database import VideoDatabase
+from datasets_prep.sources.formats.videorefer import VideoRefer
+from datasets_prep.sources.formats.videorefer_bench_d import VideoReferBenchD
+from datasets_prep.sources.formats.videorefer_bench_q import VideoReferBenchQ
+from datasets_prep.sources.formats.vitt import ViTT
+from datasets_prep.sources.formats.vtimellm import VTimeLlm
+from pipeline.plan.data import SourceFormat
 
 READERS: dict[SourceFormat, Reader] = {
     SourceFormat.LLAVA_VIDEO: LlavaVideo(),

@@ -8,7 +8,7 @@ from evaluation.benchmarks.mevis import MEVIS
 from evaluation.benchmarks.mvbench import MVBENCH
 from evaluation.benchmarks.ufvideo_bench import UFVIDEO_BENCH
 from evaluation.benchmarks.videorefer_bench_q import VIDEOREFER_BENCH_Q
-from pipeline.config.evaluation import BenchmarkFamily
+from pipeline.plan.evaluation import BenchmarkFamily
 
 BENCHMARKS: dict[BenchmarkFamily, Benchmark] = {
     b.family: b for b in (MVBENCH, VIDEOREFER_BENCH_Q, MEVIS, CHARADES_STA, UFVIDEO_BENCH)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
-from pipeline.config.evaluation import BenchmarkFamily, PromptStyle
-from pipeline.schema.sample import Sample, Turn
+from pipeline.plan.evaluation import BenchmarkFamily, PromptStyle
+from pipeline.records.sample import Sample, Turn
 
 
 @dataclass(frozen=True, kw_only=True)

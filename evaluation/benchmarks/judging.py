@@ -12,8 +12,8 @@ from itertools import zip_longest
 from evaluation.metrics import choice, masks, temporal
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Sample
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack, Sample
 
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 

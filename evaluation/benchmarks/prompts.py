@@ -9,9 +9,9 @@ import re
 from collections.abc import Sequence
 
 from evaluation.metrics.choice import letter
-from pipeline.config.evaluation import PromptStyle
 from pipeline.errors import UserError
-from pipeline.schema.sample import REGION, Role, Sample, Turn
+from pipeline.plan.evaluation import PromptStyle
+from pipeline.records.sample import REGION, Role, Sample, Turn
 
 _BARE_REGION = re.compile(r"(?<!\[)" + re.escape(REGION) + r"(?!\])")
 

@@ -7,8 +7,8 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_masks, judge_span
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
-from pipeline.config.evaluation import BenchmarkFamily
-from pipeline.schema.sample import Sample
+from pipeline.plan.evaluation import BenchmarkFamily
+from pipeline.records.sample import Sample
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

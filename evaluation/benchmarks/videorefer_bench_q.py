@@ -8,8 +8,8 @@ from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
-from pipeline.config.evaluation import BenchmarkFamily
-from pipeline.schema.sample import Sample
+from pipeline.plan.evaluation import BenchmarkFamily
+from pipeline.records.sample import Sample
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.schema import temporal
-from pipeline.schema.sample import TimeSpan
+from pipeline.records.sample import TimeSpan
+from pipeline.times import temporal
 
 
 def span_iou(predicted: TimeSpan | None, truth: TimeSpan) -> float:

@@ -13,13 +13,13 @@ from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
 from evaluation.scores import read_metrics
 from evaluation.work import chunks
-from pipeline import progress, tracking
-from pipeline.artifact import Artifact
-from pipeline.config.evaluation import BenchmarkConfig, EvaluationConfig
-from pipeline.fingerprint import code_version, digest
-from pipeline.plan import evaluate_name
-from pipeline.schema.shards import ShardReader
-from pipeline.step import StepContext, StepResult
+from pipeline.artifacts.fingerprint import code_version, digest
+from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.steps import evaluate_name
+from pipeline.jobs import progress, tracking
+from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.records.shards import ShardReader
 
 TABLE_TEXT, TABLE_JSON, PAGE = "table.txt", "table.json", "report.html"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Row
-from pipeline.config.evaluation import BenchmarkConfig, PromptStyle
-from pipeline.schema.temporal import Outside
+from pipeline.plan.evaluation import BenchmarkConfig, PromptStyle
+from pipeline.times.temporal import Outside
 
 WIDTH = 118  # characters of the plain-text table
 

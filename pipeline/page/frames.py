@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 
 import numpy as np
 
-from pipeline.needed import frames_shown
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Sample
+from pipeline.media.frame_choice import frames_shown
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack, Sample
 
 
 def annotated(tracks: Sequence[MaskTrack], count: int) -> list[int]:

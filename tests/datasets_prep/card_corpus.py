@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.config.data import Use
-from pipeline.schema import masks, temporal
-from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.schema.shards import (
+from pipeline.plan.data import Use
+from pipeline.records import masks
+from pipeline.records.arrow import to_table
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.records.shards import (
     REJECT_SCHEMA,
     REJECTS,
     SourceEntry,
@@ -23,7 +23,8 @@ from pipeline.schema.shards import (
     write_manifest,
     write_shard,
 )
-from pipeline.storage import Location
+from pipeline.storage.location import Location
+from pipeline.times import temporal
 from tests.datasets_prep.clips import HEIGHT, WIDTH
 
 NASTY = '<script>alert("1")</script> & <b>Größe</b> 日本'

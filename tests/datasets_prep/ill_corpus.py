@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.schema import masks
+from pipeline.records import masks
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
 Json = dict[str, Any]

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from datasets_prep.draft import Draft, Reason, RejectError
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.probe import probe_video
+from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
-from datasets_prep.sources.json_file import Limits
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.probe import probe_video
-from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig
-from pipeline.schema import masks
-from pipeline.schema.sample import MaskTrack, Sample
-from pipeline.storage import Location
+from datasets_prep.sources.json.json_file import Limits
+from pipeline.plan.data import SourceConfig
+from pipeline.records import masks
+from pipeline.records.sample import MaskTrack, Sample
+from pipeline.storage.location import Location
 
 HEIGHT, WIDTH = 24, 40
 LEFT_OUT = "left out"

@@ -18,23 +18,29 @@ from PIL import Image
 from datasets_prep import run
 from datasets_prep.card import gallery
 from datasets_prep.card.build import write_card
+from datasets_prep.passes.select import lot
 from datasets_prep.reuse import source_identity
-from datasets_prep.stages.select import lot
-from pipeline import artifact
-from pipeline.artifact import ArtifactRecord
-from pipeline.config.data import BakeConfig, PrepConfig, SourceConfig
-from pipeline.config.load import load_plan
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.fingerprint import code_version, digest
+from pipeline.artifacts.record import ArtifactRecord
+from pipeline.artifacts.steps import PATHS, REVISION, Kind, steps
+from pipeline.artifacts.verify import verify
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version, digest
-from pipeline.needed import frames_needed, sample_indices
-from pipeline.plan import PATHS, REVISION, Kind, steps
-from pipeline.schema import masks
-from pipeline.schema.baked import FramesReader, frames_name, to_jpeg, write_frames
-from pipeline.schema.sample import Sample, VideoRef
-from pipeline.schema.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader, make_manifest
-from pipeline.storage import Location
-from pipeline.verify import verify
-from pipeline.video import VideoError, decode
+from pipeline.media.frame_choice import frames_needed, sample_indices
+from pipeline.media.video import VideoError, decode
+from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
+from pipeline.plan.load import load_plan
+from pipeline.records import masks
+from pipeline.records.baked import FramesReader, frames_name, to_jpeg, write_frames
+from pipeline.records.sample import Sample, VideoRef
+from pipeline.records.shards import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    Manifest,
+    ShardReader,
+    make_manifest,
+)
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
 pytestmark = pytest.mark.usefixtures("without_ray")
@@ -449,7 +455,7 @@ def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
     good = to_jpeg(np.zeros((8, 8, 3), np.uint8), None, 95)
     entry = write_frames(out, "x-00000.parquet", [(ref, {0: good, 1: b"no picture"})])
     reader = FramesReader(out)
-    from pipeline.schema.baked import BakedFootage
+    from pipeline.records.baked import BakedFootage
 
     assert BakedFootage(reader, entry.name, ref).decode([0]).shape == (1, 8, 8, 3)
     with pytest.raises(VideoError, match=r"frame 1 of x\.mp4 is damaged"):
@@ -462,7 +468,7 @@ def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
 
 
 def test_differences_name_the_frames_file(home: Path) -> None:
-    from pipeline.rebuild import _shards
+    from pipeline.artifacts.rebuild import _shards
 
     build(home, "one")
     build(home, "two", plan(home, BAKE.model_copy(update={"quality": 70})))

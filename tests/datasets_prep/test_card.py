@@ -16,16 +16,13 @@ import pytest
 
 from datasets_prep.card import areas, gallery
 from datasets_prep.card.build import write_card
-from datasets_prep.card.lots import lots
 from datasets_prep.card.measures import MEASURES, Measure
-from datasets_prep.card.words import count_words
-from pipeline.schema import masks
-from pipeline.schema.sample import Role
-from pipeline.schema.shards import (
-    REJECTS,
-    ShardReader,
-)
-from pipeline.storage import Location
+from datasets_prep.card.pick import lots
+from datasets_prep.card.text_length import count_words
+from pipeline.records import masks
+from pipeline.records.sample import Role
+from pipeline.records.shards import REJECTS, ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.card_corpus import (
     FPS,
     FRAMES,

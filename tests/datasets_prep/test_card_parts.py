@@ -11,12 +11,12 @@ import pytest
 from datasets_prep.card import gallery, page, tally
 from datasets_prep.card.conversation import conversation, lanes
 from datasets_prep.card.histogram import make_axis
-from datasets_prep.card.lots import Smallest, lots
 from datasets_prep.card.measures import MEASURES
+from datasets_prep.card.pick import Smallest, lots
 from datasets_prep.card.tally import Tally, Videos
-from datasets_prep.card.words import count_words
-from pipeline.schema import temporal
-from pipeline.schema.sample import MaskTrack
+from datasets_prep.card.text_length import count_words
+from pipeline.records.sample import MaskTrack
+from pipeline.times import temporal
 from tests.datasets_prep.card_corpus import NASTY, SECONDS, box, clip, samples, talk
 from tests.datasets_prep.clips import HEIGHT, WIDTH
 

@@ -21,11 +21,11 @@ import pytest
 from datasets_prep import run
 from datasets_prep.corpora import digest_of
 from datasets_prep.demo.corpora import write_corpora
-from pipeline.config.data import PrepConfig
-from pipeline.config.demo import DemoConfig
 from pipeline.errors import UserError
-from pipeline.schema.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig
+from pipeline.plan.demo import DemoConfig
+from pipeline.records.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
+from pipeline.storage.location import Location
 from tests.datasets_prep.damage import files, masks, media, records
 from tests.datasets_prep.damage.kinds import CORPORA, Kind, Place, Touches
 

@@ -11,9 +11,9 @@ from datasets_prep.demo.corpora import build_corpora
 from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.st_align import build as build_st_align
 from datasets_prep.demo.staging import train_scenes
-from pipeline.config.demo import DemoConfig
-from pipeline.fingerprint import digest, plain
-from pipeline.plan import REVISION, Kind
+from pipeline.artifacts.fingerprint import digest, plain
+from pipeline.artifacts.steps import REVISION, Kind
+from pipeline.plan.demo import DemoConfig
 
 
 @pytest.fixture(scope="module")
@@ -105,5 +105,6 @@ def test_another_text_needs_another_revision() -> None:
     config = DemoConfig(train_videos=8, mvbench_items=7, mevis_valid_videos=2, videorefer_bench_items=4)
     written = [(c.name, c.documents, c.texts) for c in build_corpora(config)]
     assert (REVISION[Kind.CORPORA], digest(plain(written))[:12]) == (3, "94d7edf35246"), (
-        "what the corpora step writes has changed: raise REVISION in pipeline/plan.py, and pin the new digest"
+        "what the corpora step writes has changed: raise REVISION in pipeline/artifacts/steps.py, "
+        "and pin the new digest"
     )

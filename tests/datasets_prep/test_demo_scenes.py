@@ -11,7 +11,7 @@ from datasets_prep.demo.render import render, visible_masks
 from datasets_prep.demo.rng import Deck
 from datasets_prep.demo.scene import RGB, Motion, Scene
 from datasets_prep.demo.staging import derive_scene, train_scenes
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 CONFIG = DemoConfig()
 

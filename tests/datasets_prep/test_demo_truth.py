@@ -23,7 +23,7 @@ from pycocotools import mask as coco
 
 from datasets_prep.demo.corpora import SUMMARY, write_corpora
 from datasets_prep.demo.scene import RGB
-from pipeline.config.demo import DemoConfig
+from pipeline.plan.demo import DemoConfig
 
 CONFIG = DemoConfig(
     train_videos=12,
@@ -400,7 +400,7 @@ def test_bytes_do_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
         "import hashlib, sys; from pathlib import Path\n"
         "from datasets_prep.demo.encode import write_video\n"
         "from datasets_prep.demo.staging import train_scenes\n"
-        "from pipeline.config.demo import DemoConfig\n"
+        "from pipeline.plan.demo import DemoConfig\n"
         "for scene in train_scenes(DemoConfig(max_seconds=6), 14):\n"
         "    path = Path(sys.argv[1]); write_video(scene, path)\n"
         "    print(hashlib.sha256(path.read_bytes()).hexdigest())"

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep.doctor.check import TRACE_SCHEMA
-from datasets_prep.doctor.like import stem
+from datasets_prep.doctor.duplicates import stem
 from datasets_prep.draft import Reason
 from tests.datasets_prep.doctor_here import (
     Sources,

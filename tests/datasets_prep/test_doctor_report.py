@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep.doctor.words import WORDS
+from datasets_prep.doctor.findings import WORDS
 from datasets_prep.draft import Reason
-from pipeline.config.doctor import OWN_TOLERANCE, DoctorConfig, Finding
-from pipeline.config.load import load_plan
+from pipeline.artifacts.steps import fingerprints, steps
 from pipeline.errors import UserError
-from pipeline.plan import fingerprints, steps
+from pipeline.plan.doctor import OWN_TOLERANCE, DoctorConfig, Finding
+from pipeline.plan.load import load_plan
 from tests.datasets_prep.doctor_here import Sources, doctor, told, write_plan
 from tests.datasets_prep.ill_corpus import EXPECTED, talk
 
@@ -168,7 +168,7 @@ def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
 
 
 def test_a_relative_folder_for_the_report_is_refused_on_a_cluster(ill: Sources, tmp_path: Path) -> None:
-    from pipeline import doctor as commands
+    from pipeline.commands import doctor as commands
 
     plan = load_plan(str(write_plan(tmp_path, ill)), ["ray.dashboard=http://127.0.0.1:9"])
     with pytest.raises(UserError, match="--out: here: is relative"):

@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep import run
-from datasets_prep.stages.job import WORK
-from datasets_prep.stages.select import lot
-from pipeline.config.data import PrepConfig, SourceConfig
+from datasets_prep.passes.select import lot
+from datasets_prep.passes.shard_job import WORK
 from pipeline.errors import UserError
-from pipeline.schema.shards import MANIFEST, Manifest, ShardReader
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records.shards import MANIFEST, Manifest, ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip
 
 pytestmark = pytest.mark.usefixtures("without_ray")

@@ -13,10 +13,11 @@ from PIL import Image
 from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
-from datasets_prep.sources import READERS, Files, label_images
-from pipeline.config.data import SourceConfig
+from datasets_prep.sources import READERS, Files
+from datasets_prep.sources.bases import label_images
 from pipeline.errors import UserError
-from pipeline.schema import masks
+from pipeline.plan.data import SourceConfig
+from pipeline.records import masks
 from tests.datasets_prep.mask_corpora import (
     HEIGHT,
     LEFT_OUT,
@@ -183,7 +184,7 @@ def test_masks_are_needed_for_training(tmp_path: Path) -> None:
 
 
 def test_chunks_hold_no_more_masks_than_asked(tmp_path: Path) -> None:
-    from datasets_prep.sources.json_file import Limits
+    from datasets_prep.sources.json.json_file import Limits
 
     for video in "abcd":
         write_video(tmp_path / "train", video)

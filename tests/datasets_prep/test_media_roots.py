@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from datasets_prep import run
 from datasets_prep.draft import RejectError
-from datasets_prep.sources.base import media_of
-from datasets_prep.stages.probe import find_media
-from pipeline.config.data import PrepConfig, SourceConfig
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from datasets_prep.passes.probe import find_media
+from datasets_prep.sources.bases.fields import media_of
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip, write_folder
 
 SECRET = "outside"

@@ -15,21 +15,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from datasets_prep.account import entry_of, shards_of
-from datasets_prep.stages import job
-from datasets_prep.stages.finish import Finished, finish
-from datasets_prep.stages.job import Finisher, run_job
-from datasets_prep.stages.layout import lay_out
-from datasets_prep.stages.media import media_table
-from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.read import read_chunk
-from datasets_prep.stages.survey import survey_chunks
-from datasets_prep.stages.units import PlannedChunk, cut, list_units
-from pipeline import video
-from pipeline.config.data import PrepConfig, SourceConfig
-from pipeline.schema import masks
-from pipeline.schema.shards import SourceEntry
-from pipeline.storage import Location
+from datasets_prep.outcome import entry_of, shards_of
+from datasets_prep.passes import shard_job as job
+from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
+from datasets_prep.passes.finish import Finished, finish
+from datasets_prep.passes.layout import lay_out
+from datasets_prep.passes.media_table import media_table
+from datasets_prep.passes.probe import probe_media
+from datasets_prep.passes.read import read_chunk
+from datasets_prep.passes.shard_job import Finisher, run_job
+from datasets_prep.passes.survey import survey_chunks
+from pipeline.media import video
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records import masks
+from pipeline.records.shards import SourceEntry
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
 BOX = np.zeros((HEIGHT, WIDTH), np.uint8)

@@ -14,15 +14,15 @@ import pytest
 
 from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
-from datasets_prep.stages.select import lot
-from pipeline.config.data import BakeConfig, PrepConfig, SourceConfig
-from pipeline.config.demo import DemoConfig
+from datasets_prep.passes.select import lot
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.arrow import SCHEMA_VERSION
-from pipeline.schema.sample import Task
-from pipeline.schema.shards import MANIFEST, Manifest, ShardReader
-from pipeline.storage import Location
+from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
+from pipeline.plan.demo import DemoConfig
+from pipeline.records import masks
+from pipeline.records.arrow import SCHEMA_VERSION
+from pipeline.records.sample import Task
+from pipeline.records.shards import MANIFEST, Manifest, ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -215,7 +215,7 @@ def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]
 
 
 def test_unreadable_annotations_name_the_file(raw: Path, tmp_path: Path) -> None:
-    from pipeline.step import _cause
+    from pipeline.jobs.step import _cause
 
     (tmp_path / "cut.json").write_text((raw / "tg.json").read_text()[:-9])
     source = config(raw).sources[1].model_copy(update={"annotations": str(tmp_path / "cut.json")})

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from datasets_prep import run
-from pipeline.config.data import PrepConfig, SourceConfig
-from pipeline.schema import masks
-from pipeline.schema.shards import Manifest, ShardReader
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records import masks
+from pipeline.records.shards import Manifest, ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.pipeline.faulty_s3 import Fault, Plan, faulty, hasten
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
-from pipeline.config.data import SourceConfig
 from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig
 from tests.datasets_prep.mask_corpora import (
     LEFT_OUT,
     label_image,

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from datasets_prep.draft import Reason
-from datasets_prep.sources import READERS, Files, json_file
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
+from datasets_prep.sources import READERS, Files
+from datasets_prep.sources.json import json_file
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.sample import Task, VideoRef
+from pipeline.plan.data import SourceConfig
+from pipeline.records import masks
+from pipeline.records.sample import Task, VideoRef
 from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.mask_corpora import (
     HEIGHT,
@@ -85,7 +86,7 @@ def test_ref_sav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[Path] = []
     real = json_file.open_annotations
     monkeypatch.setattr(
-        "datasets_prep.sources.ref_sav.open_annotations", lambda p: opened.append(p) or real(p)
+        "datasets_prep.sources.formats.ref_sav.open_annotations", lambda p: opened.append(p) or real(p)
     )
     reader = READERS[config.format]
     records = list(reader.records(config, files))

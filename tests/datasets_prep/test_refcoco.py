@@ -15,10 +15,10 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
-from datasets_prep.sources.json_file import elements
-from datasets_prep.sources.plain_pickle import load_plain, mended
-from pipeline.config.data import SourceConfig
+from datasets_prep.sources.bases.plain_pickle import load_plain, mended
+from datasets_prep.sources.json.json_file import elements
 from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig
 from tests.datasets_prep.mask_corpora import (
     HEIGHT,
     LEFT_OUT,

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets_prep.sources import json_file, scan
-from datasets_prep.sources.json_file import Limits, Unparsed, list_chunks, list_records, load_object
-from datasets_prep.sources.scan import ScanError, element_ends
+from datasets_prep.sources.json import json_file, scan
+from datasets_prep.sources.json.json_file import Limits, Unparsed, list_chunks, list_records, load_object
+from datasets_prep.sources.json.scan import ScanError, element_ends
 from pipeline.errors import UserError
 
 TEXTS = st.text(alphabet='a"\\\\,[]{}: \u00e9', max_size=6)

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 from datasets_prep.draft import Draft, Reason, RejectError, Unit
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
-from datasets_prep.sources.conversation import answer_index, options_in, without_markers
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig, SourceFormat
+from datasets_prep.sources.bases.conversation import answer_index, options_in, without_markers
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.sample import Sample, Task, VideoRef
+from pipeline.plan.data import SourceConfig, SourceFormat
+from pipeline.records import masks
+from pipeline.records.sample import Sample, Task, VideoRef
 
 VIDEO = VideoRef(
     path="v.mp4", num_frames=20, fps=10, duration_s=2.0, duration_source="stream", height=4, width=6

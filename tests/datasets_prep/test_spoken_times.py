@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from datasets_prep.draft import RejectError
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig
-from pipeline.schema import temporal
-from pipeline.schema.arrow import from_row, to_table
-from pipeline.schema.sample import Sample, Task, TimeSpan, VideoRef
+from pipeline.plan.data import SourceConfig
+from pipeline.records.arrow import from_row, to_table
+from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
+from pipeline.times import temporal
 
 VIDEO = VideoRef(
     path="v.mp4", num_frames=20, fps=10, duration_s=2.0, duration_source="stream", height=4, width=6

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from datasets_prep.draft import Draft, Reason, RejectError
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
-from datasets_prep.sources.didemo import agreed
-from datasets_prep.sources.events import QUESTIONS, video_called
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import SourceConfig, TemporalTask
+from datasets_prep.sources.bases.events import QUESTIONS, video_called
+from datasets_prep.sources.formats.didemo import agreed
 from pipeline.errors import UserError
-from pipeline.schema.sample import Sample, Task, VideoRef
+from pipeline.plan.data import SourceConfig, TemporalTask
+from pipeline.records.sample import Sample, Task, VideoRef
 from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.mask_corpora import LEFT_OUT, read, reasons, source
 from tests.datasets_prep.test_odd_records import prepare

@@ -9,9 +9,9 @@ from typing import Any
 
 from datasets_prep.draft import Reason, RejectError
 from datasets_prep.sources import READERS, Files
-from datasets_prep.sources.didemo import DiDeMo
-from datasets_prep.sources.json_file import Limits
-from pipeline.schema.sample import Sample
+from datasets_prep.sources.formats.didemo import DiDeMo
+from datasets_prep.sources.json.json_file import Limits
+from pipeline.records.sample import Sample
 from tests.datasets_prep.mask_corpora import source
 from tests.datasets_prep.test_temporal_readers import sample, times
 

@@ -13,16 +13,17 @@ from pydantic import ValidationError
 
 from datasets_prep import run
 from datasets_prep.draft import Draft, Reason, RejectError, Unit
-from datasets_prep.sources import READERS, Files, videorefer
-from datasets_prep.sources.videorefer import pointed_at
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import PrepConfig, SourceConfig
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
+from datasets_prep.sources import READERS, Files
+from datasets_prep.sources.formats import videorefer
+from datasets_prep.sources.formats.videorefer import pointed_at
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.sample import Sample, Task, VideoRef
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records import masks
+from pipeline.records.sample import Sample, Task, VideoRef
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.datasets_prep.test_odd_records import prepare
 

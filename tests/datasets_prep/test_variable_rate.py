@@ -10,17 +10,17 @@ import pytest
 
 from datasets_prep.card.gallery import show, wanted
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit, time_mark
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.media import MEDIA_SCHEMA, media_table
-from datasets_prep.stages.probe import probe_media, probe_video
-from pipeline import video
-from pipeline.config.data import SourceConfig, SourceFormat
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.media_table import MEDIA_SCHEMA, media_table
+from datasets_prep.passes.probe import probe_media, probe_video
+from pipeline.media import video
 from pipeline.page.frames import strip
-from pipeline.schema import temporal
-from pipeline.schema.frame_times import frame_times
-from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
-from pipeline.schema.temporal import Outside
-from pipeline.storage import Location
+from pipeline.plan.data import SourceConfig, SourceFormat
+from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.storage.location import Location
+from pipeline.times import temporal
+from pipeline.times.frame_times import frame_times
+from pipeline.times.temporal import Outside
 from tests.datasets_prep.clips import picture, write_clip
 
 # Twelve frames at ten a second, then one picture that stands for eight seconds, then seven more frames.

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline import video
-from pipeline.needed import frames_shown, sample_indices
-from pipeline.schema.sample import Sample, Task, TimeSpan, VideoRef
+from pipeline.media import video
+from pipeline.media.frame_choice import frames_shown, sample_indices
+from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
 
 

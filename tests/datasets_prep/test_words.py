@@ -13,20 +13,20 @@ import pyarrow.compute as pc
 import pytest
 
 from datasets_prep.draft import RejectError
+from datasets_prep.passes import dialogue_columns as words
+from datasets_prep.passes import shard_job as job_module
+from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
+from datasets_prep.passes.media_table import media_table
+from datasets_prep.passes.probe import probe_media
+from datasets_prep.passes.read import media_of_chunks, records_of
+from datasets_prep.passes.select import ALL
+from datasets_prep.passes.shard_job import Finisher, Receipt, ShardJob, run_job
+from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.sources import READERS, Record
-from datasets_prep.stages import job as job_module
-from datasets_prep.stages import words
-from datasets_prep.stages.job import Finisher, Receipt, ShardJob, run_job
-from datasets_prep.stages.media import media_table
-from datasets_prep.stages.probe import probe_media
-from datasets_prep.stages.read import media_of_chunks, records_of
-from datasets_prep.stages.select import ALL
-from datasets_prep.stages.survey import survey_chunks
-from datasets_prep.stages.units import PlannedChunk, cut, list_units
-from pipeline.config.data import SourceConfig
-from pipeline.schema.arrow import SAMPLE_SCHEMA, to_table, words_table
-from pipeline.schema.sample import Role, Sample, Task, Turn, VideoRef
-from pipeline.storage import Location
+from pipeline.plan.data import SourceConfig
+from pipeline.records.arrow import SAMPLE_SCHEMA, to_table, words_table
+from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.test_odd_records import write_rows
 

@@ -10,7 +10,7 @@ from speaking import QUESTION, asked_of, write_speaking
 from tiny_bench import write_dataset
 
 from evaluation import Answer, Checkpoint, load_checkpoint
-from evaluation.asking.clip import open_clip
+from evaluation.predict.clip import open_clip
 
 
 @pytest.fixture(scope="session")

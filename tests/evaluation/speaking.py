@@ -7,16 +7,16 @@ from pathlib import Path
 
 import torch
 from tiny_bench import write_checkpoint
+from training.model.weights.checkpoints.checkpoints import load_model, save_model
 
-from evaluation.asking.clip import Clip
+from evaluation.predict.clip import Clip
 from evaluation.predictor import Predictor
-from pipeline.artifact import ArtifactRecord, commit
-from pipeline.fingerprint import code_version
-from pipeline.footage import Footage
-from pipeline.schema.sample import Role, Sample, Task, Turn
-from pipeline.storage import Location
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.record import ArtifactRecord, commit
+from pipeline.media.footage import Footage
+from pipeline.records.sample import Role, Sample, Task, Turn
+from pipeline.storage.location import Location
 from training.model.collate import collate
-from training.model.weights import load_model, save_model
 
 SAYS = ("[SEG]", "<TEMP-010>", "<TEMP-060>")
 TEXT = "".join(SAYS)

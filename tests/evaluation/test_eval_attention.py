@@ -10,8 +10,8 @@ from tiny_bench import write_checkpoint, write_dataset
 
 from evaluation.predictor import Request
 from evaluation.worker import footage
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 from training.export import export
 
 

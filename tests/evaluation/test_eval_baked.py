@@ -25,12 +25,12 @@ from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker, footage
-from pipeline.config.data import BakeConfig
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.sample import Sample
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from pipeline.plan.data import BakeConfig
+from pipeline.records import masks
+from pipeline.records.sample import Sample
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 from tests.baking import baked_copy
 from training.model.processor import View
 

@@ -15,14 +15,14 @@ from evaluation.metrics.aggregate import Metric, Over, Score, fold, rows
 from evaluation.prediction import Prediction
 from evaluation.scores import summary, write_scores
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
-from pipeline.config.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
 from pipeline.errors import UserError
-from pipeline.schema import masks
-from pipeline.schema.sample import MaskTrack, Sample
-from pipeline.schema.shards import SourceEntry
-from pipeline.schema.temporal import Outside
-from pipeline.schema.times_text import Form
-from pipeline.storage import Location
+from pipeline.plan.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
+from pipeline.records import masks
+from pipeline.records.sample import MaskTrack, Sample
+from pipeline.records.shards import SourceEntry
+from pipeline.storage.location import Location
+from pipeline.times.temporal import Outside
+from pipeline.times.text import Form
 
 
 def prediction(sample_: Sample, text: str = "", rules: SpanRules = AS_WRITTEN, **more: object) -> Prediction:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.plain_masks import plain_j_and_f
 from evaluation.metrics import masks
-from pipeline.schema import masks as codec
+from pipeline.records import masks as codec
 
 
 def test_golden_cases(golden: Path) -> None:

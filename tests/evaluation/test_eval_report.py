@@ -12,7 +12,7 @@ from evaluation.report import charts, table
 from evaluation.report.examples import Answer, Example, Picture, pick
 from evaluation.report.page import Page, Section, Stage, change, render
 from evaluation.report.pictures import TRUE_COLOUR, picture
-from pipeline.config.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
+from pipeline.plan.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
 
 BENCHMARKS = (
     BenchmarkConfig(source="mv", family=BenchmarkFamily.MVBENCH, style=PromptStyle.LLAVA_VIDEO),

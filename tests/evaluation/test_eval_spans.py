@@ -14,12 +14,12 @@ from evaluation.predictor import Request
 from evaluation.spans import AS_WRITTEN, SpanRules, read_spans
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
-from pipeline.schema import temporal
-from pipeline.schema.sample import Sample, Task, TimeSpan, VideoRef
-from pipeline.schema.temporal import Outside
-from pipeline.schema.times_parser import Refusal
-from pipeline.schema.times_text import Form
-from pipeline.storage import Location
+from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
+from pipeline.storage.location import Location
+from pipeline.times import temporal
+from pipeline.times.parser import Refusal
+from pipeline.times.temporal import Outside
+from pipeline.times.text import Form
 
 STARTS = (0.0, 1.0, 2.0, 6.0, 7.0, 8.0)
 

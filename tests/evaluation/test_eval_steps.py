@@ -13,10 +13,10 @@ from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 from evaluation.prediction import from_row
 from evaluation.run import evaluate, report
 from evaluation.work import Chunk, work_off
-from pipeline import tracking
-from pipeline.artifact import Artifact
-from pipeline.config.plan import Plan
-from pipeline.step import build, make_context
+from pipeline.artifacts.record import Artifact
+from pipeline.jobs import tracking
+from pipeline.jobs.step import build, make_context
+from pipeline.plan.plan import Plan
 
 
 @pytest.fixture(scope="module")

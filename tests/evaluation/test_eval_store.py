@@ -10,8 +10,8 @@ from tiny_bench import sample, track
 
 from evaluation.prediction import Prediction, PredictionStore, content_digest
 from evaluation.work import CHUNK_SAMPLES, choose, chunks
-from pipeline.schema.sample import TimeSpan
-from pipeline.storage import Location
+from pipeline.records.sample import TimeSpan
+from pipeline.storage.location import Location
 
 
 def predictions(count: int) -> list[Prediction]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from evaluation.metrics import temporal
-from pipeline.schema.sample import TimeSpan
+from pipeline.records.sample import TimeSpan
 
 
 def span(start: float, end: float, bins: tuple[int, int] = (1, 2)) -> TimeSpan:

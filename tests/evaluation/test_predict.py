@@ -16,15 +16,15 @@ from speaking import QUESTION, SAYS, TEXT, asked_of, predictor, record
 from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
-from evaluation.asking.clip import open_clip
+from evaluation.predict.clip import open_clip
 from evaluation.predictor import Request
-from pipeline.artifact import commit
-from pipeline.config.evaluation import SegState
+from pipeline.artifacts.record import commit
 from pipeline.errors import UserError
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack
-from pipeline.storage import Location
-from pipeline.video import decode, probe
+from pipeline.media.video import decode, probe
+from pipeline.plan.evaluation import SegState
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack
+from pipeline.storage.location import Location
 from tests.pipeline.small_hub import COMMIT, small_hub
 from training.export import export
 from training.model.propagation import prompted_frames

@@ -13,25 +13,25 @@ from PIL import Image
 from speaking import SAYS, TEXT, write_speaking
 from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
 
-from evaluation.asking.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
-from evaluation.asking.pointing import region_track
-from evaluation.asking.question import frames_to_segment
 from evaluation.frames import Frames, pictures
+from evaluation.predict.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
+from evaluation.predict.pointing import region_track
+from evaluation.predict.question import frames_to_segment
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker, footage
-from pipeline.config.evaluation import SegState
 from pipeline.errors import UserError
-from pipeline.footage import VideoFootage
+from pipeline.media.footage import VideoFootage
+from pipeline.media.pointing import Box, MaskFile, Point, Region
+from pipeline.media.video import VideoError, probe
 from pipeline.page.pictures import Colour
-from pipeline.regions import Box, MaskFile, Point, Region
-from pipeline.schema import masks as codec
-from pipeline.schema import temporal
-from pipeline.schema.frame_times import FrameTimes
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
-from pipeline.video import VideoError, probe
+from pipeline.plan.evaluation import SegState
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
+from pipeline.times import temporal
+from pipeline.times.frame_times import FrameTimes
 from training.model.processor import View, decode_views
 from training.model.propagation import prompted_frames
 from training.model.regions import on_grid

@@ -16,16 +16,21 @@ from speaking import QUESTION, TEXT, asked_of, write_speaking
 from tiny_bench import FRAMES, HEIGHT, WIDTH, square
 
 from evaluation import Answer, Box, Checkpoint, MaskFile, Point
-from evaluation.asking.clip import open_clip
-from evaluation.predict import main
-from pipeline.schema import masks as codec
+from evaluation.predict.__main__ import main
+from evaluation.predict.clip import open_clip
+from pipeline.records import masks as codec
 
 REPO = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", "import sys; from pipeline.cli import main; sys.exit(main())", *arguments],
+        [
+            sys.executable,
+            "-c",
+            "import sys; from pipeline.commands.cli import main; sys.exit(main())",
+            *arguments,
+        ],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -54,11 +59,11 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
 
 def test_a_reader_that_leaves_and_files_named_like_ours_change_nothing(home: Path, tmp_path: Path) -> None:
     """Catches a traceback behind ``| head -1``, and code of the working folder that is run in our place."""
-    for name in ("evaluation/__init__.py", "evaluation/predict.py", "json.py"):
+    for name in ("evaluation/__init__.py", "evaluation/predict/__main__.py", "json.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise SystemExit('somebody else')")
     words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
-    code = "import sys; sys.path.remove(''); from pipeline.cli import main; sys.exit(main())"
+    code = "import sys; sys.path.remove(''); from pipeline.commands.cli import main; sys.exit(main())"
     reading, writing = os.pipe()
     os.close(reading)  # as of a reader that has gone
     done = subprocess.run(

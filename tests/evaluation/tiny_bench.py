@@ -8,16 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.artifact import Artifact, ArtifactRecord, commit
-from pipeline.board import survey
-from pipeline.config.data import Use
-from pipeline.config.plan import Plan
-from pipeline.fingerprint import code_version
-from pipeline.schema import masks, temporal
-from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.schema.shards import SourceEntry, make_manifest, read_manifest, write_manifest, write_shard
-from pipeline.storage import Location
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.record import Artifact, ArtifactRecord, commit
+from pipeline.artifacts.survey import survey
+from pipeline.plan.data import Use
+from pipeline.plan.plan import Plan
+from pipeline.records import masks
+from pipeline.records.arrow import to_table
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.records.shards import (
+    SourceEntry,
+    make_manifest,
+    read_manifest,
+    write_manifest,
+    write_shard,
+)
+from pipeline.storage.location import Location
+from pipeline.times import temporal
 
 HEIGHT, WIDTH, FRAMES, FPS = 48, 64, 16, 8
 SOURCES = {
@@ -170,11 +177,12 @@ def make_plan(folder: Path) -> Plan:
 
 def write_checkpoint(folder: Path) -> None:
     """The toy model with random weights."""
-    from pipeline.config.model import model_config
+    from training.model.weights.checkpoints.checkpoints import save_model
+
+    from pipeline.plan.model import model_config
     from training.model.build import build_model
     from training.model.tokenizer import train_tokenizer
     from training.model.tokens import TokenIds
-    from training.model.weights import save_model
 
     tokenizer = train_tokenizer(["What colour is the square?"], vocab_size=300)
     config = model_config("toy", {"language": {"vocab_size": len(tokenizer)}})

@@ -12,9 +12,9 @@ from typing import IO
 
 import yaml
 
-from pipeline.config.load import load_plan
-from pipeline.config.plan import Plan
-from pipeline.fingerprint import plain
+from pipeline.artifacts.fingerprint import plain
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
 
 REPO = Path(__file__).resolve().parents[2]
 DEMO = REPO / "plans" / "demo.yaml"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.artifact import Artifact
-from pipeline.schema.arrow import SAMPLE_SCHEMA
-from pipeline.schema.shards import MANIFEST, Manifest
-from pipeline.step import StepContext, StepResult, build, make_context, run_step
+from pipeline.artifacts.record import Artifact
+from pipeline.jobs.step import StepContext, StepResult, build, make_context, run_step
+from pipeline.records.arrow import SAMPLE_SCHEMA
+from pipeline.records.shards import MANIFEST, Manifest
 from tests.integration.mini import environment, read_mini, write_mini
 from tests.training.tiny_corpus import VIDEOS, write_dataset
 

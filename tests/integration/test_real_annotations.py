@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from datasets_prep import run
+from datasets_prep.passes.finish import finish
+from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
-from datasets_prep.stages.finish import finish
-from datasets_prep.stages.validate import check
-from pipeline.config.data import PrepConfig, SourceConfig, Use
-from pipeline.schema.sample import MaskTrack, Sample, Task, VideoRef
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
-from pipeline.video import decode
+from pipeline.media.video import decode
+from pipeline.plan.data import PrepConfig, SourceConfig, Use
+from pipeline.records.sample import MaskTrack, Sample, Task, VideoRef
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 
 FRAMES = 12
 HORSE, RIDER, SWAN, JUDO = "7", "11", "23", "31"

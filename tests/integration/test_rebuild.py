@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import artifact
-from pipeline.board import survey
-from pipeline.config.load import load_plan
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.rebuild import check_inputs, compare, plan_of
+from pipeline.artifacts.survey import survey
+from pipeline.artifacts.verify import open_artifact, verify
 from pipeline.errors import UserError
-from pipeline.rebuild import check_inputs, compare, plan_of
-from pipeline.storage import Location
-from pipeline.verify import open_artifact, verify
+from pipeline.plan.load import load_plan
+from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip
 from tests.integration.mini import ufvideo
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.board import survey
+from pipeline.artifacts.survey import survey
 from tests.integration.clusters import nodes
 from tests.integration.mini import read_mini, ufvideo, write_mini
 

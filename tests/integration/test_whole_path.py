@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.artifact import Artifact
-from pipeline.board import Board, survey
-from pipeline.config.plan import Plan
-from pipeline.schema.shards import ShardReader
-from pipeline.storage import Location
+from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.survey import Board, survey
+from pipeline.plan.plan import Plan
+from pipeline.records.shards import ShardReader
+from pipeline.storage.location import Location
 from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini
 
 STEPS_OF_PLAN = 8  # corpora, prepare, init, two stages, three evaluations, and then the report

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 from hypothesis import strategies as st
 
-from pipeline.schema.frame_times import FrameTimes
+from pipeline.times.frame_times import FrameTimes
 
 
 @st.composite

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.schema.arrow import to_table, value_bytes
-from pipeline.schema.sample import Role, Sample, Task, TimeSpan, Turn, VideoRef
+from pipeline.records.arrow import to_table, value_bytes
+from pipeline.records.sample import Role, Sample, Task, TimeSpan, Turn, VideoRef
 
 SAMPLES = [
     Sample(

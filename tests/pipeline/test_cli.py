@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.board import survey
-from pipeline.config.load import load_plan
+from pipeline.artifacts.survey import survey
+from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
-from pipeline.reach import refuse_unreachable
-from pipeline.runner import log_path
-from pipeline.step import StepResult, build, make_context
+from pipeline.jobs.runner import log_path
+from pipeline.jobs.step import StepResult, build, make_context
+from pipeline.plan.load import load_plan
 
 REPO = Path(__file__).resolve().parents[2]
 HEAVY = ("ray", "torch", "mlflow", "transformers", "pandas", "pyarrow", "s3fs", "deepspeed", "numpy")
@@ -27,7 +27,7 @@ def ufvideo(*arguments: str, cwd: Path = REPO) -> subprocess.CompletedProcess[st
         "import sys, atexit\n"
         f"heavy = {HEAVY!r}\n"
         "atexit.register(lambda: print('loaded', *[m for m in heavy if m in sys.modules], file=sys.stderr))\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.commands.cli import main\n"
         f"sys.exit(main({list(arguments)!r}))\n"
     )
     environment = os.environ | {"PYTHONPATH": str(REPO)}

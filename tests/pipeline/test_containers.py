@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import media_files, video
-from pipeline.containers import promised_bytes
+from pipeline.media import files as media_files
+from pipeline.media import video
+from pipeline.media.containers import promised_bytes
 
 FRAMES = 30
 

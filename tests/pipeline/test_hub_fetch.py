@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import hub
 from pipeline.errors import UserError
-from pipeline.hub import HubModel, fetch, local_copy
+from pipeline.storage import hub
+from pipeline.storage.hub import HubModel, fetch, local_copy
 from tests.pipeline.small_hub import COMMIT, small_hub
 
 FILES = {

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.board import survey
-from pipeline.config.load import load_plan
+from pipeline.artifacts.survey import survey
+from pipeline.plan.load import load_plan
 
 
 def test_a_model_of_the_hub_is_an_input_by_its_name(plan_file: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import jobs
 from pipeline.errors import UserError
+from pipeline.jobs import server as jobs
 
 LEFT_BEHIND = (
     ".env",
@@ -26,7 +26,7 @@ LEFT_BEHIND = (
     "pipeline2/x.py",
 )
 SENT = (
-    "pipeline/config/plan.py",
+    "pipeline/plan/plan.py",
     "pipeline/data/x.py",
     "datasets_prep/run.py",
     "training/run.py",

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import display as shows
-from pipeline import jobs, runner
-from pipeline.board import survey
-from pipeline.config.load import load_plan
-from pipeline.config.runtime import RayConfig
+from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
+from pipeline.jobs import display as shows
+from pipeline.jobs import runner
+from pipeline.jobs import server as jobs
+from pipeline.plan.load import load_plan
+from pipeline.plan.runtime import RayConfig
 
 REPO = Path(__file__).resolve().parents[2]
 WAIT_S = 240.0  # a bound for a busy machine, not a time that anything needs
@@ -33,8 +34,8 @@ STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
 from pipeline.errors import UserError
-from pipeline.progress import track
-from pipeline.step import StepResult, run_step
+from pipeline.jobs.progress import track
+from pipeline.jobs.step import StepResult, run_step
 
 def make(context):
     (context.out / "data.txt").write_text(context.spec.name)
@@ -70,7 +71,7 @@ input()
 JOINS = """
 import os, ray
 from pipeline import cluster
-from pipeline.config.runtime import RayConfig
+from pipeline.plan.runtime import RayConfig
 with cluster.connect(RayConfig()):
     print('joined', ray.get_runtime_context().gcs_address, os.environ['RAY_ADDRESS'])
 """
@@ -211,7 +212,7 @@ def test_a_job_that_is_there_is_followed(
 
 def test_a_job_uses_its_clusters_own_server(server: jobs.JobServer):
     code = (
-        "from pipeline import cluster; from pipeline.config.runtime import RayConfig\n"
+        "from pipeline.jobs import cluster; from pipeline.plan.runtime import RayConfig\n"
         "with cluster.connect(RayConfig(dashboard='http://127.0.0.1:9'), jobs=True) as found:\n"
         "    print('at', found.jobs_url)"
     )
@@ -273,7 +274,7 @@ def test_running_again_starts_nothing(home: Path, plan_file: Path):
             command, check=True, cwd=home, env=os.environ | {"PYTHONPATH": str(REPO)}, capture_output=True
         )
     code = (
-        "import sys; from pipeline.cli import main; code = main(['run', 'tiny.yaml']);"
+        "import sys; from pipeline.commands.cli import main; code = main(['run', 'tiny.yaml']);"
         "assert not {'ray', 'mlflow', 'torch'} & set(sys.modules); sys.exit(code)"
     )
     done = subprocess.run(

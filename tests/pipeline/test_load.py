@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import yaml_file
-from pipeline.config.load import load_plan
+from pipeline.artifacts.fingerprint import plain
 from pipeline.errors import UserError
-from pipeline.fingerprint import plain
+from pipeline.plan import yaml_file
+from pipeline.plan.load import load_plan
 
 
 def fails(path: Path | str, *sets: str) -> str:

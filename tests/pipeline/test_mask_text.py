@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from pipeline.schema import masks
+from pipeline.records import masks
 
 HEIGHT, WIDTH = 48, 61
 CODES = [chr(48 + code) for code in range(64)]

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.schema.open_files import OpenFiles, Recent
-from pipeline.storage import Location
+from pipeline.records.open_files import OpenFiles, Recent
+from pipeline.storage.location import Location
 
 
 def test_what_was_used_longest_ago_goes_first() -> None:

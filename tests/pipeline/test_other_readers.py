@@ -9,11 +9,17 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.schema import masks
-from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
-from pipeline.schema.shards import ShardReader, SourceEntry, make_manifest, write_manifest, write_shard
-from pipeline.storage import Location
+from pipeline.records import masks
+from pipeline.records.arrow import to_table
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
+from pipeline.records.shards import (
+    ShardReader,
+    SourceEntry,
+    make_manifest,
+    write_manifest,
+    write_shard,
+)
+from pipeline.storage.location import Location
 
 SPAN = TimeSpan(start_s=1.5, end_s=4.0, start_bin=15, end_bin=40)
 TRACK = MaskTrack(height=4, width=6, frames=(0, 7), counts=(masks.empty(4, 6), masks.union([], 4, 6)))

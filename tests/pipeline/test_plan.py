@@ -10,14 +10,22 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifact import ArtifactRecord, InputRef
-from pipeline.board import survey
-from pipeline.config.load import load_plan
-from pipeline.config.plan import Plan
+from pipeline.artifacts.fingerprint import CodeVersion, canonical, digest, file_sha256
+from pipeline.artifacts.record import ArtifactRecord, InputRef
+from pipeline.artifacts.steps import (
+    MODULES,
+    Kind,
+    State,
+    decide,
+    evaluate_name,
+    fingerprints,
+    steps,
+)
+from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.fingerprint import CodeVersion, canonical, digest, file_sha256
-from pipeline.plan import MODULES, Kind, State, decide, evaluate_name, fingerprints, steps
-from pipeline.storage import Location
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
 
 
 def prints(plan: Plan) -> dict[str, str]:

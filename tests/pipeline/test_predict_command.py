@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import predict
-from pipeline.config.evaluation import SegState
+from pipeline.commands import predict
 from pipeline.errors import UserError
-from pipeline.regions import Box, MaskFile, Point, parse_region, seconds_of
+from pipeline.media.pointing import Box, MaskFile, Point, parse_region, seconds_of
+from pipeline.plan.evaluation import SegState
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -90,8 +90,8 @@ def ufvideo(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         "import sys, atexit\n"
         "atexit.register(lambda: print('loaded', *[m for m in ('torch', 'numpy', 'pydantic') "
         "if m in sys.modules], file=sys.stderr))\n"
-        "from pipeline import predict; predict.MODULE = 'nothing.that.starts'\n"
-        "from pipeline.cli import main\n"
+        "from pipeline.commands import predict; predict.MODULE = 'nothing.that.starts'\n"
+        "from pipeline.commands.cli import main\n"
         f"sys.exit(main({list(words)!r}))\n"
     )
     return subprocess.run(
@@ -130,8 +130,10 @@ def test_an_interrupt_of_the_command_alone_reaches_the_process(tmp_path: Path):
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     code = (
-        "import sys; from pipeline import predict; predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
-        "from pipeline.cli import main; sys.exit(main(['predict', 'checkpoint', 'clip.mp4', 'What is it?']))"
+        "import sys; from pipeline.commands import predict\n"
+        "predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
+        "from pipeline.commands.cli import main; "
+        "sys.exit(main(['predict', 'checkpoint', 'clip.mp4', 'What is it?']))"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code],

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import s3
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.storage import s3
+from pipeline.storage.location import Location
 from tests.pipeline.faulty_s3 import Fault, Plan, faulty, hasten
 
 pytestmark = pytest.mark.slow  # minutes of waiting for servers that fail

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import artifact, progress
-from pipeline.board import survey
-from pipeline.cli import main
-from pipeline.config.load import load_plan
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.notices import missing_media
+from pipeline.artifacts.steps import State
+from pipeline.artifacts.survey import survey
+from pipeline.commands.cli import main
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version
-from pipeline.notes import missing_media
-from pipeline.plan import State
-from pipeline.step import StepContext, StepResult, build, make_context, run_step
-from pipeline.storage import Location
+from pipeline.jobs import progress
+from pipeline.jobs.step import StepContext, StepResult, build, make_context, run_step
+from pipeline.plan.load import load_plan
+from pipeline.storage.location import Location
 
 
 def write(context: StepContext) -> StepResult:

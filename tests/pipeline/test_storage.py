@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.storage.location import Location
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -145,7 +145,7 @@ def test_what_is_put_can_be_read_by_others(tmp_path: Path):
 def test_a_killed_put_dir_is_swept(tmp_path: Path):
     target = tmp_path / "store/a"
     code = (
-        "import os, shutil, sys; from pathlib import Path; from pipeline.storage import Location\n"
+        "import os, shutil, sys; from pathlib import Path; from pipeline.storage.location import Location\n"
         "shutil.copytree = lambda *a, **k: os._exit(9)\n"
         "Location.parse(sys.argv[1]).put_dir(Path(sys.argv[2]))"
     )

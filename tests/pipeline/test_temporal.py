@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import video
-from pipeline.schema import temporal
-from pipeline.schema.frame_times import FrameTimes
-from pipeline.schema.temporal import Outside
+from pipeline.media import video
+from pipeline.times import temporal
+from pipeline.times.frame_times import FrameTimes
+from pipeline.times.temporal import Outside
 from tests.pipeline.odd_frames import variable_frames
 
 DURATIONS = st.floats(0.04, 36_000)

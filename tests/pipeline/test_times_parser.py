@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.schema.frame_times import FrameTimes
-from pipeline.schema.temporal import Outside
-from pipeline.schema.times_parser import BARE_FORMS, Failure, Form, Refusal, Times, Told, parse
+from pipeline.times.frame_times import FrameTimes
+from pipeline.times.parser import BARE_FORMS, Failure, Form, Refusal, Times, Told, parse
+from pipeline.times.temporal import Outside
 
 T = 100.0
 FRAMES = FrameTimes.even(1000, T)

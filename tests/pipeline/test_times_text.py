@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.schema import temporal
-from pipeline.schema.frame_times import FrameTimes
-from pipeline.schema.sample import TimeSpan
-from pipeline.schema.times_parser import Failure, Times, Told, parse
-from pipeline.schema.times_text import DECIMALS, Form, write_as, write_instant_as, written_error_s
+from pipeline.records.sample import TimeSpan
+from pipeline.times import temporal
+from pipeline.times.frame_times import FrameTimes
+from pipeline.times.parser import Failure, Times, Told, parse
+from pipeline.times.text import DECIMALS, Form, write_as, write_instant_as, written_error_s
 from tests.pipeline.odd_frames import variable_frames
 
 BARE = {Form.FRACTIONS: Form.FRACTIONS}  # the one form that is written without a unit

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config.load import load_plan
-from pipeline.config.plan import Plan
 from pipeline.errors import UserError
-from pipeline.tracking import Run, flatten, history, plan_text, start_run, tracking_uri
+from pipeline.jobs.tracking import Run, flatten, history, plan_text, start_run, tracking_uri
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
 
 
 @pytest.fixture(autouse=True)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.schema.arrow import from_row, to_table
-from pipeline.schema.frame_times import EVEN_WITHIN, FrameTimes, frame_times, uneven_starts
-from pipeline.schema.sample import Sample, Task, VideoRef
-from pipeline.schema.temporal import NOISE_S
+from pipeline.records.arrow import from_row, to_table
+from pipeline.records.sample import Sample, Task, VideoRef
+from pipeline.times.frame_times import EVEN_WITHIN, FrameTimes, frame_times, uneven_starts
+from pipeline.times.temporal import NOISE_S
 from tests.pipeline.odd_frames import variable_frames
 
 SHARES = st.floats(0, 1)

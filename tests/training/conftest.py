@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from tiny_corpus import write_dataset
 
-from pipeline.config.model import model_config
-from pipeline.storage import Location
+from pipeline.plan.model import model_config
+from pipeline.storage.location import Location
 
 
 @pytest.fixture(scope="session")
@@ -18,12 +18,12 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Location:
 @pytest.fixture(scope="session")
 def start(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
     """The toy model's first checkpoint."""
-    from training.checkpoint import write_checkpoint
     from training.data.dataset import Dataset
     from training.model.build import build_model
     from training.model.tokenizer import train_tokenizer
     from training.model.tokens import TokenIds
-    from training.start import sized
+    from training.stage.checkpoint import write_checkpoint
+    from training.stage.start import sized
 
     dataset = Dataset.open(prepared)
     texts = [

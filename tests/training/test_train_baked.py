@@ -11,12 +11,12 @@ import torch
 from tiny_corpus import FRAMES, VIDEOS, samples, stage, track
 
 from evaluation.predictor import frames_to_segment
-from pipeline.config.data import BakeConfig
-from pipeline.config.model import ModelConfig, model_config
 from pipeline.errors import UserError
-from pipeline.needed import frames_needed
-from pipeline.schema.sample import Sample, Task, TimeSpan
-from pipeline.storage import Location
+from pipeline.media.frame_choice import frames_needed
+from pipeline.plan.data import BakeConfig
+from pipeline.plan.model import ModelConfig, model_config
+from pipeline.records.sample import Sample, Task, TimeSpan
+from pipeline.storage.location import Location
 from tests.baking import baked_copy
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames

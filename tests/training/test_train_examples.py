@@ -11,13 +11,13 @@ import pytest
 import torch
 from tiny_corpus import FRAMES, HEIGHT, WIDTH, samples, square, track
 
-from pipeline.config.model import LossWeights, ModelConfig, model_config
-from pipeline.schema import masks as codec
-from pipeline.schema.sample import MaskTrack, Role, Sample, Turn
-from pipeline.storage import Location
+from pipeline.plan.model import LossWeights, ModelConfig, model_config
+from pipeline.records import masks as codec
+from pipeline.records.sample import MaskTrack, Role, Sample, Turn
+from pipeline.storage.location import Location
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
-from training.losses import compute_losses
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.collate import collate
@@ -25,7 +25,7 @@ from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import train_tokenizer
 from training.model.ufvideo import UFVideo
-from training.start import sized
+from training.stage.start import sized
 
 
 @pytest.fixture(scope="module")

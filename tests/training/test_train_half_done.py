@@ -12,22 +12,24 @@ import pytest
 import yaml
 from tiny_corpus import stage, write_dataset
 
-from pipeline import artifact, tracking
-from pipeline.artifact import Artifact, ArtifactRecord
-from pipeline.board import survey
-from pipeline.config.load import load_plan
-from pipeline.config.plan import Plan
-from pipeline.config.training import MixtureEntry
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version
-from pipeline.schema.version import SCHEMA_VERSION
-from pipeline.step import build, make_context
-from pipeline.storage import Location
-from training import metrics, run
-from training.half_done import Begun, Finished, HalfDone
-from training.loop import Job, train
-from training.metrics import Metrics
-from training.reporter import LocalReporter
+from pipeline.jobs import tracking
+from pipeline.jobs.step import build, make_context
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
+from pipeline.plan.training import MixtureEntry
+from pipeline.records.version import SCHEMA_VERSION
+from pipeline.storage.location import Location
+from training import run
+from training.loop import tracking as metrics
+from training.loop.reporter import LocalReporter
+from training.loop.tracking import Metrics
+from training.loop.train import Job, train
+from training.stage.unfinished import Begun, Finished, HalfDone
 
 BEGUN = Begun(workers=2, data="d1", start="s1", steps=6)
 

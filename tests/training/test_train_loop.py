@@ -10,18 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_corpus import stage, write_dataset
+from training.model.weights.checkpoints.checkpoints import load_model
 
-from pipeline.checkpoint import start_config
-from pipeline.config.model import ModelConfig, model_config
-from pipeline.config.training import MixtureEntry, StageConfig
+from pipeline.artifacts.checkpoint import start_config
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.plan.model import ModelConfig, model_config
+from pipeline.plan.training import MixtureEntry, StageConfig
+from pipeline.storage.location import Location
 from training.data.dataset import Dataset
 from training.engine import prepare_process
-from training.loop import Job, train
+from training.loop.reporter import LocalReporter
+from training.loop.train import Job, train
 from training.model.ufvideo import UFVideo
-from training.model.weights import load_model
-from training.reporter import LocalReporter
 
 
 def job(

@@ -11,15 +11,15 @@ import two_workers
 from safetensors.torch import load_file
 from tiny_corpus import stage
 from torch._subclasses.fake_tensor import FakeTensorMode
+from training.model.weights.checkpoints.checkpoints import load_model
 
-from pipeline.checkpoint import start_config
-from pipeline.config.model import model_config
-from pipeline.config.training import LoraConfig, LoraTarget, StageConfig
-from pipeline.storage import Location
-from training.loop import Done, Job, train
+from pipeline.artifacts.checkpoint import start_config
+from pipeline.plan.model import model_config
+from pipeline.plan.training import LoraConfig, LoraTarget, StageConfig
+from pipeline.storage.location import Location
+from training.loop.reporter import LocalReporter
+from training.loop.train import Done, Job, train
 from training.model.lora import add_adapters, plain_model
-from training.model.weights import load_model
-from training.reporter import LocalReporter
 
 LORA = LoraConfig(rank=4, alpha=12, targets=(LoraTarget.QUERY, LoraTarget.VALUE, LoraTarget.DOWN))
 

@@ -7,8 +7,8 @@ import itertools
 import pytest
 import torch
 
-from pipeline.config.training import OptimizerConfig, Part
-from training.optim import lr_share, parameter_groups, set_lr
+from pipeline.plan.training import OptimizerConfig, Part
+from training.loop.optim import lr_share, parameter_groups, set_lr
 
 
 def test_warmup_is_linear_from_zero_and_the_cosine_ends_at_its_share() -> None:

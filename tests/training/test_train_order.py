@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.training import MixtureEntry, StageConfig, layouts
+from pipeline.plan.training import MixtureEntry, StageConfig, layouts
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Cut, Order, Place
 

@@ -10,14 +10,20 @@ import two_workers
 from tiny_corpus import stage
 from torch.utils import checkpoint
 
-from pipeline.config.model import LossWeights
-from pipeline.config.training import CHECKPOINTED, LayoutConfig, LoraConfig, OptimizerConfig, Part
 from pipeline.errors import UserError
-from training.arrange import arrange
-from training.losses import compute_losses
+from pipeline.plan.model import LossWeights
+from pipeline.plan.training import (
+    CHECKPOINTED,
+    LayoutConfig,
+    LoraConfig,
+    OptimizerConfig,
+    Part,
+)
+from training.loop.losses import compute_losses
 from training.model.compiling import compile_parts, refuse_without_compiler
 from training.model.ufvideo import UFVideo
-from training.parts_table import params, part_rows, planned_rows, render
+from training.stage.model_setup import arrange
+from training.stage.parts_table import params, part_rows, planned_rows, render
 
 DENSE = (0, 0), (0, 1)
 

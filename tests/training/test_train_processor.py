@@ -10,9 +10,9 @@ import pytest
 import torch
 from tiny_corpus import COLOURS, FRAMES, samples, square, track
 
-from pipeline.config.model import model_config
-from pipeline.schema.sample import Sample, TimeSpan
-from pipeline.storage import Location
+from pipeline.plan.model import model_config
+from pipeline.records.sample import Sample, TimeSpan
+from pipeline.storage.location import Location
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.model.collate import collate
@@ -152,8 +152,8 @@ def test_a_region_without_its_object_is_not_shown() -> None:
 
 
 def test_truth_larger_than_sam_is_reduced_by_area(processor: Processor) -> None:
-    from pipeline.schema import masks
-    from pipeline.schema.sample import MaskTrack
+    from pipeline.records import masks
+    from pipeline.records.sample import MaskTrack
 
     big = np.zeros((256, 100), np.uint8)
     big[:101] = 1

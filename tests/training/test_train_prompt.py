@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.schema.sample import Role, Turn
+from pipeline.records.sample import Role, Turn
 from training.model.prompt import PromptCodec, Refusal, RefusedSample
 from training.model.tokenizer import train_tokenizer
 from training.model.tokens import ADDED_TOKENS, IGNORE, VIDEO_PLACEHOLDER

@@ -15,18 +15,19 @@ import pytest
 import yaml
 from tiny_corpus import stage, write_dataset
 
-from pipeline import artifact, tracking
-from pipeline.artifact import Artifact, ArtifactRecord
-from pipeline.board import survey
-from pipeline.checkpoint import start_config
-from pipeline.config.load import load_plan
-from pipeline.config.plan import Plan
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.checkpoint import start_config
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.fingerprint import code_version
-from pipeline.step import build, make_context
-from pipeline.storage import Location
-from training.loop import Job, train
-from training.reporter import LocalReporter
+from pipeline.jobs import tracking
+from pipeline.jobs.step import build, make_context
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
+from training.loop.reporter import LocalReporter
+from training.loop.train import Job, train
 from training.run import init
 from training.run import stage as train_stage
 

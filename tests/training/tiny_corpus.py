@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config.data import Use
-from pipeline.config.training import LayoutConfig, OptimizerConfig, StageConfig
-from pipeline.schema import masks, temporal
-from pipeline.schema.arrow import to_table
-from pipeline.schema.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.schema.shards import SourceEntry, make_manifest, write_manifest, write_shard
-from pipeline.storage import Location
+from pipeline.plan.data import Use
+from pipeline.plan.training import LayoutConfig, OptimizerConfig, StageConfig
+from pipeline.records import masks
+from pipeline.records.arrow import to_table
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
+from pipeline.records.shards import SourceEntry, make_manifest, write_manifest, write_shard
+from pipeline.storage.location import Location
+from pipeline.times import temporal
 
 HEIGHT, WIDTH, FRAMES, FPS = 48, 64, 16, 8
 COLOURS = {"red": (220, 30, 30), "green": (30, 200, 40), "blue": (40, 60, 230), "yellow": (230, 220, 40)}

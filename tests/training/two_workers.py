@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from pipeline.config.model import LossWeights, ModelConfig, model_config
-from pipeline.config.training import OptimizerConfig, StageConfig
+from pipeline.plan.model import LossWeights, ModelConfig, model_config
+from pipeline.plan.training import OptimizerConfig, StageConfig
 from training.engine import Engine, join_group, prepare_process
-from training.losses import compute_losses
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.tokens import TokenIds
@@ -97,7 +97,7 @@ def alone(parts: tuple[str, ...]) -> dict[str, torch.Tensor]:
 
 
 def share(step: int) -> float:
-    from training.optim import lr_share
+    from training.loop.optim import lr_share
 
     return lr_share(step, STEPS, warmup_share=0, final_share=OPTIMIZER.final_share)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.data import Use
-from pipeline.config.training import StageConfig
 from pipeline.errors import UserError
-from pipeline.footage import Footage, VideoFootage
-from pipeline.schema.sample import Sample
-from pipeline.schema.shards import REJECTS, ShardReader
-from pipeline.storage import Location
-from pipeline.video import VideoError
+from pipeline.media.footage import Footage, VideoFootage
+from pipeline.media.video import VideoError
+from pipeline.plan.data import Use
+from pipeline.plan.training import StageConfig
+from pipeline.records.sample import Sample
+from pipeline.records.shards import REJECTS, ShardReader
+from pipeline.storage.location import Location
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Order
 

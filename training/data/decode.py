@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.footage import Footage
-from pipeline.schema.sample import Sample
+from pipeline.media.footage import Footage
+from pipeline.records.sample import Sample
 from training.model.processor import View, decode_views
 
 _Slot = tuple[str, View, int]

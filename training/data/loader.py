@@ -10,8 +10,8 @@ from functools import cache
 from typing import Any, Final, Protocol
 
 from pipeline.errors import UserError
-from pipeline.schema.sample import Sample, Task
-from pipeline.video import VideoError
+from pipeline.media.video import VideoError
+from pipeline.records.sample import Sample, Task
 from training.data.mixture import name_hash
 from training.data.order import Cut, Order, Place
 from training.model.batch import Batch

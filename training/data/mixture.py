@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.config.training import MixtureEntry
+from pipeline.plan.training import MixtureEntry
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -7,8 +7,8 @@ from typing import Final
 import torch
 from transformers.utils import is_flash_attn_2_available
 
-from pipeline.config.model import Attention
 from pipeline.errors import UserError
+from pipeline.plan.model import Attention
 
 EAGER: Final = Attention.EAGER.value
 SDPA: Final = Attention.SDPA.value

@@ -9,11 +9,11 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor, nn
 
-from pipeline.config.model import InitConfig, ModelConfig
-from pipeline.config.training import Part
-from training.model.names import PARTS, part_of
+from pipeline.plan.model import InitConfig, ModelConfig
+from pipeline.plan.training import Part
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints.names import PARTS, part_of
 
 _DENSE = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 

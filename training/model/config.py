@@ -9,7 +9,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoPromptEncoderConfig,
 )
 
-from pipeline.config.model import LanguageConfig, Sam2Config, VisionConfig
+from pipeline.plan.model import LanguageConfig, Sam2Config, VisionConfig
 
 
 def siglip(config: VisionConfig) -> transformers.SiglipVisionConfig:

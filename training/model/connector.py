@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from pipeline.config.model import ConnectorConfig
+from pipeline.plan.model import ConnectorConfig
 
 # timm turns LayerNorm2d inside a conv-norm-act layer into LayerNormAct2d, whose default is 1e-5, not 1e-6;
 # the reference's numbers agree with this value only.

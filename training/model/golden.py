@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.config.model import (
+from pipeline.errors import UserError
+from pipeline.plan.model import (
     Attention,
     LanguageConfig,
     LossWeights,
@@ -22,11 +23,10 @@ from pipeline.config.model import (
     Sam2Config,
     VisionConfig,
 )
-from pipeline.errors import UserError
 from training.model.batch import Batch
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import load_published
+from training.model.weights.checkpoints.checkpoints import load_published
 
 
 @dataclass(frozen=True, kw_only=True)

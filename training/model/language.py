@@ -8,8 +8,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from pipeline.config.model import LanguageConfig
-from pipeline.config.training import LoraConfig
+from pipeline.plan.model import LanguageConfig
+from pipeline.plan.training import LoraConfig
 from training.model import config as configs
 from training.model.attention import EAGER, SDPA
 from training.model.packing import VARLEN_SDPA, Packed, Row, pad, real

@@ -9,7 +9,7 @@ import torch
 from accelerate import init_empty_weights
 from torch import Tensor
 
-from pipeline.config.training import LoraConfig
+from pipeline.plan.training import LoraConfig
 from training.model.ufvideo import UFVideo
 
 if TYPE_CHECKING:

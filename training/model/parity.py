@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from pipeline.config.model import LossWeights
 from pipeline.errors import UserError
+from pipeline.plan.model import LossWeights
 from training.model.golden import GoldenCase, golden_batch, golden_model, read_case
 from training.model.packing import pad, real
 from training.model.tokens import IGNORE
@@ -136,7 +136,7 @@ def _compared(folder: Path, golden: GoldenCase, losses: Losses) -> list[Differen
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
-    from training.losses import compute_losses
+    from training.loop.losses import compute_losses
 
     parser = argparse.ArgumentParser(prog="python -m training.model.parity", description=__doc__)
     parser.add_argument("case_dir", type=Path, help="folder with case.json, parameters.tsv and io.npz")

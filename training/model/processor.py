@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.config.model import ModelConfig
-from pipeline.footage import Footage
-from pipeline.needed import frames_shown
-from pipeline.schema import masks
-from pipeline.schema.sample import MaskTrack, Sample, Turn
+from pipeline.media.footage import Footage
+from pipeline.media.frame_choice import frames_shown
+from pipeline.plan.model import ModelConfig
+from pipeline.records import masks
+from pipeline.records.sample import MaskTrack, Sample, Turn
 from training.model.prompt import PromptCodec
 from training.model.regions import on_grid
 from training.model.sam_frames import choose_frames, common_frames

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from pipeline.schema.sample import Role, Turn
+from pipeline.records.sample import Role, Turn
 from training.model.tokenizer import CONTROL_TOKENS, IM_END, IM_START, SYSTEM
 from training.model.tokens import ADDED_TOKENS, IGNORE, REGION, SEG, VIDEO_PLACEHOLDER, TokenIds
 

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.schema import masks
-from pipeline.schema.sample import Sample
+from pipeline.records import masks
+from pipeline.records.sample import Sample
 
 
 @dataclass(frozen=True, slots=True)

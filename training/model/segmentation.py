@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.config.model import Sam2Config
+from pipeline.plan.model import Sam2Config
 from training.model import config as configs
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.errors import UserError
-from pipeline.schema import temporal
+from pipeline.times import temporal
 
 VIDEO_PLACEHOLDER: Final = -201
 """Stands in ``input_ids`` where the video's tokens are spliced in."""

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from pipeline.config.evaluation import SegState
-from pipeline.config.model import ModelConfig
-from pipeline.config.training import PUBLISHED_TRAINED, Part
+from pipeline.plan.evaluation import SegState
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.training import PUBLISHED_TRAINED, Part
 from training.model.attention import built_with, choose
 from training.model.batch import Batch
 from training.model.connector import Connector
@@ -120,7 +120,7 @@ class UFVideo(nn.Module):
 
         Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
         """
-        from training.model.pretrained import from_pretrained
+        from training.model.weights.checkpoints.pretrained import from_pretrained
 
         return from_pretrained(source, config=config, dtype=dtype)
 
@@ -130,7 +130,7 @@ class UFVideo(nn.Module):
         The folder is made if need be; files of those names in it are replaced. The published layout, which
         other people's code reads, is ``training.export``'s.
         """
-        from training.model.weights import save_model
+        from training.model.weights.checkpoints.checkpoints import save_model
 
         save_model(self, Path(folder))
 

@@ -6,7 +6,7 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from pipeline.config.model import VisionConfig
+from pipeline.plan.model import VisionConfig
 from training.model import config as configs
 
 

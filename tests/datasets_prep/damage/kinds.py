@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import Reason
-from pipeline.config.data import SourceConfig
+from pipeline.plan.data import SourceConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.config.model import LossWeights, ModelConfig
-from training.losses import compute_losses
+from pipeline.plan.model import LossWeights, ModelConfig
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.tokens import TokenIds

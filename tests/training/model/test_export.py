@@ -11,20 +11,26 @@ import torch
 import transformers
 from qwen_files import write_qwen2
 from safetensors import safe_open
+from training.model.weights.checkpoints.checkpoints import (
+    load_model,
+    load_published,
+    own_state,
+    published_shapes,
+    published_state,
+)
+from training.model.weights.checkpoints.tensor_files import SAFETENSORS_INDEX, write_shards
 
-from pipeline.config.model import model_config, published_7b
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.plan.model import model_config, published_7b
+from pipeline.storage.location import Location
 from training import export as command
-from training.checkpoint import write_checkpoint
-from training.model import tensor_files
 from training.model.build import build_model
-from training.model.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import load_model, load_published, own_state, published_shapes, published_state
-from training.start import sized
+from training.model.weights.checkpoints import tensor_files
+from training.stage.checkpoint import write_checkpoint
+from training.stage.start import sized
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +124,7 @@ def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Pat
 
 
 def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) -> None:
-    from pipeline.config.training import Part
+    from pipeline.plan.training import Part
 
     out = tmp_path / "qwen2"
     command.export(checkpoint, out, language_only=True)

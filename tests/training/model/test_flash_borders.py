@@ -15,9 +15,9 @@ import transformers.modeling_flash_attention_utils as flash_utils
 from torch import Tensor
 from torch.nn import functional as F
 
-from pipeline.config.model import LossWeights, ModelConfig
-from pipeline.config.training import Part
-from training.losses import compute_losses
+from pipeline.plan.model import LossWeights, ModelConfig
+from pipeline.plan.training import Part
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.ufvideo import UFVideo

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.config.model import ModelConfig
+from pipeline.plan.model import ModelConfig
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.golden import GoldenCase, golden_model
@@ -146,7 +146,7 @@ def test_every_kind_is_answered_in_a_batch_as_it_is_alone(toy: UFVideo, toy_conf
 
 def test_the_golden_case_holds_for_packed_sequences(golden_case: GoldenCase):
     """Catches a pack that differs from the reference's padded batch, labels and losses included."""
-    from training.losses import compute_losses
+    from training.loop.losses import compute_losses
 
     model = golden_model(golden_case)
     model.language.packs = True

@@ -7,8 +7,8 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.config.model import Attention, LossWeights, ModelConfig
-from training.losses import compute_losses
+from pipeline.plan.model import Attention, LossWeights, ModelConfig
+from training.loop.losses import compute_losses
 from training.model import packing
 from training.model.batch import Batch
 from training.model.build import build_model

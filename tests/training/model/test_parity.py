@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.config.model import Attention
-from training.losses import compute_losses
+from pipeline.plan.model import Attention
+from training.loop.losses import compute_losses
 from training.model import parity
 from training.model.connector import LayerNorm2d
 from training.model.golden import GoldenCase, golden_batch, golden_model

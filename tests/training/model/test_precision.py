@@ -10,9 +10,9 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.config.model import LossWeights, ModelConfig, published_7b
-from pipeline.config.training import PUBLISHED_TRAINED
-from training.losses import compute_losses
+from pipeline.plan.model import LossWeights, ModelConfig, published_7b
+from pipeline.plan.training import PUBLISHED_TRAINED
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.propagation import propagate

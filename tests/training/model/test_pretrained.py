@@ -9,19 +9,19 @@ import pytest
 import torch
 from qwen_files import write_qwen2
 from safetensors import safe_open
+from training.model.weights.checkpoints.checkpoints import own_state
 
-from pipeline.config.model import model_config
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.plan.model import model_config
+from pipeline.storage.location import Location
 from tests.pipeline.small_hub import small_hub
-from training.checkpoint import write_checkpoint
 from training.export import export
 from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import own_state
-from training.start import sized
+from training.stage.checkpoint import write_checkpoint
+from training.stage.start import sized
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import Sam2VideoInferenceSession
 
-from pipeline.config.model import ModelConfig
+from pipeline.plan.model import ModelConfig
 from training.model import propagation
 from training.model.build import build_model
 from training.model.propagation import prompted_frames, propagate

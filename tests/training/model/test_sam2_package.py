@@ -18,14 +18,14 @@ import torch
 from safetensors.torch import load_file
 from sam2_side import PROMPTED
 from torch import Tensor
+from training.model.weights.checkpoints.checkpoints import load_published
 
-from pipeline.config.model import ModelConfig, Sam2Config, model_config
-from pipeline.config.training import Part
+from pipeline.plan.model import ModelConfig, Sam2Config, model_config
+from pipeline.plan.training import Part
 from training.model.build import build_model
 from training.model.propagation import prompted_frames, propagate
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import load_published
 
 pytestmark = pytest.mark.slow
 

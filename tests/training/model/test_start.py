@@ -8,17 +8,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from start_plan import make_plan
+from training.model.weights.checkpoints.checkpoints import own_state, published_state
 
-from pipeline.board import survey
-from pipeline.config.load import load_plan
-from pipeline.config.training import Part
+from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
+from pipeline.plan.load import load_plan
+from pipeline.plan.training import Part
 from training.model.build import build_model
 from training.model.tokenizer import train_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import own_state, published_state
-from training.start import make_model, sized, sources_of
+from training.stage.start import make_model, sized, sources_of
 
 PLANS = Path(__file__).parents[3] / "plans"
 SAM = "model.mask_encoder.sam2_model."

@@ -10,19 +10,19 @@ import torch
 from qwen_files import write_qwen2
 from start_plan import make_plan, write_language
 from torch import Tensor
+from training.model.weights.checkpoints.checkpoints import own_state, published_state
+from training.model.weights.checkpoints.vocabulary import NewRows
 
-from pipeline.config.plan import RowStart
 from pipeline.errors import UserError
-from pipeline.storage import Location
+from pipeline.plan.plan import RowStart
+from pipeline.storage.location import Location
 from tests.pipeline.small_hub import COMMIT, small_hub
-from training.checkpoint import write_checkpoint
 from training.export import export
 from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
-from training.model.vocabulary import NewRows
-from training.model.weights import own_state, published_state
-from training.start import make_model, make_tokenizer, sized
+from training.stage.checkpoint import write_checkpoint
+from training.stage.start import make_model, make_tokenizer, sized
 
 TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 

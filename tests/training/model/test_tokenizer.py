@@ -14,7 +14,7 @@ from tokenizers import AddedToken
 from transformers import AutoTokenizer, PreTrainedTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pipeline.errors import UserError
-from pipeline.schema.sample import Role, Turn
+from pipeline.records.sample import Role, Turn
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import (
     CONTROL_TOKENS,

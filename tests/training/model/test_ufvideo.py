@@ -7,10 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.config.evaluation import SegState
-from pipeline.config.model import LossWeights, ModelConfig
-from pipeline.config.training import PUBLISHED_TRAINED, Part
-from training.losses import compute_losses
+from pipeline.plan.evaluation import SegState
+from pipeline.plan.model import LossWeights, ModelConfig
+from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.packing import Packed
@@ -213,7 +213,7 @@ def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
 
 def test_losses_follow_their_formulas(toy: UFVideo):
     """Catches a mean over samples instead of masks, another smoothing, and sums over pixels in bf16."""
-    from training.losses import mask_losses
+    from training.loop.losses import mask_losses
 
     logits, truth = torch.randn(3, 4, 6, 7), (torch.rand(3, 4, 6, 7) > 0.5).float()
     bce, dice = mask_losses([logits, None, logits[:1]], [truth, None, truth[:1]])

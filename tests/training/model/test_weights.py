@@ -9,18 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from pipeline.config.model import ModelConfig, model_config, published_7b
-from pipeline.config.training import Part
-from pipeline.errors import UserError
-from training.model.build import build_model
-from training.model.misfits import folded
-from training.model.names import PARTS, from_published, locate, to_published
-from training.model.tensor_files import write_shards
-from training.model.tokens import TokenIds
-from training.model.ufvideo import UFVideo
-from training.model.vocabulary import NewRows, RowCount
-from training.model.weights import (
+from training.model.weights.checkpoints.checkpoints import (
     INDEX_FILE,
     load_model,
     load_published,
@@ -29,6 +18,17 @@ from training.model.weights import (
     published_state,
     save_model,
 )
+from training.model.weights.checkpoints.mismatches import folded
+from training.model.weights.checkpoints.names import PARTS, from_published, locate, to_published
+from training.model.weights.checkpoints.tensor_files import write_shards
+from training.model.weights.checkpoints.vocabulary import NewRows, RowCount
+
+from pipeline.errors import UserError
+from pipeline.plan.model import ModelConfig, model_config, published_7b
+from pipeline.plan.training import Part
+from training.model.build import build_model
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
 
 
 def test_all_names_and_shapes_of_the_published_7b_model_map_both_ways(golden):

@@ -14,18 +14,29 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
+from training.model.weights.checkpoints.checkpoints import (
+    load_published,
+    own_state,
+    published_state,
+    save_model,
+)
+from training.model.weights.checkpoints.names import PARTS
+from training.model.weights.checkpoints.tensor_files import (
+    SAFETENSORS_INDEX,
+    TORCH_INDEX,
+    _alone,
+    tensors,
+    weight_files,
+)
 
-from pipeline.config.load import load_plan
-from pipeline.config.model import ModelConfig, model_config
+from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
-from pipeline.hub import HubModel, hub_model
-from pipeline.reach import refuse_unreachable
+from pipeline.plan.load import load_plan
+from pipeline.plan.model import ModelConfig, model_config
+from pipeline.storage.hub import HubModel, hub_model
 from training.model.build import build_model
-from training.model.names import PARTS
-from training.model.tensor_files import SAFETENSORS_INDEX, TORCH_INDEX, _alone, tensors, weight_files
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights import load_published, own_state, published_state, save_model
 
 
 def _torch_save(state: dict[str, Tensor], file: Path) -> None:
@@ -175,11 +186,11 @@ def test_what_cannot_be_opened_is_a_user_error(tmp_path: Path) -> None:
 PEAK = """
 import gc, sys, torch
 from pathlib import Path
-from pipeline.config.model import model_config
+from pipeline.plan.model import model_config
 from training.model.build import build_model
-from training.model.names import PARTS
+from training.model.weights.checkpoints.names import PARTS
 from training.model.tokens import TokenIds
-from training.model.weights import load_published, own_state
+from training.model.weights.checkpoints import load_published, own_state
 
 def status(key):
     line = next(row for row in open("/proc/self/status") if row.startswith(key))
@@ -222,7 +233,7 @@ def test_loading_takes_little_more_than_the_model(tmp_path: Path) -> None:
 CAST = """
 import gc, sys, torch
 from pathlib import Path
-from training.model.weights import load_model, own_state
+from training.model.weights.checkpoints import load_model, own_state
 
 def status(key):
     line = next(row for row in open("/proc/self/status") if row.startswith(key))
@@ -277,7 +288,7 @@ def test_what_is_a_model_of_the_hub(tmp_path: Path, monkeypatch) -> None:
 def test_without_a_network_the_fix_is_named(tmp_path: Path) -> None:
     """The hub's real client against a port where nobody listens. Fails if its error comes through bare."""
     code = """
-from pipeline.hub import HubModel, WEIGHT_FILES, fetch
+from pipeline.storage.hub import HubModel, WEIGHT_FILES, fetch
 from pipeline.errors import UserError
 try:
     fetch(HubModel("org/name", "v1"), WEIGHT_FILES)

@@ -1,0 +1,182 @@
+"""What each finding is called on the page, what it means, and what to do about it. See docs/doctor.md."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pipeline.plan.doctor import Finding as F
+
+
+class Words(NamedTuple):
+    """For one finding."""
+
+    title: str
+    means: str
+    do: str
+
+
+WORDS = {
+    F.MEDIA_MISSING: Words(
+        "missing media",
+        "The video lies in none of the source's media folders.",
+        "Correct `media`, or fetch the rest of the archive.",
+    ),
+    F.MEDIA_UNREADABLE: Words(
+        "undecodable videos",
+        "The file is no video, was cut off, has damaged packets, or its first frame does not decode.",
+        "Fetch it again; if it is as published, leave it rejected.",
+    ),
+    F.MEDIA_UNDECODABLE: Words(
+        "undecodable frames",
+        "The video begins well, but a frame further in does not decode. Training would meet it.",
+        "Fetch it again, or take its records out.",
+    ),
+    F.HEADER_FRAMES: Words(
+        "frame count of the header",
+        "The header promises another number of frames than are shown: its maker counted otherwise, or an "
+        "edit list hides some. Frame numbers that were taken from the header do not fit.",
+        "Look at a few masks of these videos.",
+    ),
+    F.TOO_FEW_FRAMES: Words(
+        "too few frames",
+        "The video has fewer frames than the plan's `min_frames`.",
+        "Fetch it again; for still images set the source's `min_frames` to 1.",
+    ),
+    F.DUPLICATE_MEDIA: Words(
+        "copies of a video",
+        "The same bytes lie under another name too, or twice in this source.",
+        "Harmless for training. Point `media` at one copy to save space and probing.",
+    ),
+    F.SPAN_OUTSIDE: Words(
+        "spans outside their video",
+        "A time lies before the start or past the end of its video.",
+        "A little outside: set `outside_spans: clamp`. Far outside: another unit, or another cut of it.",
+    ),
+    F.SPAN_CLAMPED: Words(
+        "clamped spans",
+        "A time lay outside its video and is cut, as the source's `outside_spans` says.",
+        "Look at the distances: more than a second or two is no rounding.",
+    ),
+    F.SPAN_REVERSED: Words(
+        "reversed spans",
+        "A span ends before it starts.",
+        "Mend the annotation; if all are, start and end are swapped.",
+    ),
+    F.SPAN_ZERO_LENGTH: Words(
+        "spans without length",
+        "A span ends where it starts.",
+        "Mend the annotation, or leave it rejected: there is nothing to find in it.",
+    ),
+    F.BAD_SPAN: Words(
+        "spans that are no numbers", "A time is infinite or no number.", "Mend the annotation."
+    ),
+    F.SPAN_COUNT: Words(
+        "spans that do not match",
+        "The times in the text are not those that the record lists.",
+        "Mend the annotation.",
+    ),
+    F.PLACEHOLDERS: Words(
+        "placeholders without a value",
+        "Placeholders in the text and listed values differ in number, or one is left over.",
+        "Mend the annotation; if all are, the source has another `format`.",
+    ),
+    F.FRAME_OUTSIDE: Words(
+        "masks shifted: frames that the video lacks",
+        "A mask is for a frame past the video's end. The video is another cut, or of another frame rate, and "
+        "then the masks before its end are shifted as well.",
+        "Look at some masks (the dataset's card shows them) and find the videos that they were drawn on.",
+    ),
+    F.MASKS_SHIFTED: Words(
+        "masks shifted: lists that do not match",
+        "The list of masks and the list of frames that they are for differ.",
+        "Mend the annotation; which mask belongs to which frame cannot be known.",
+    ),
+    F.MASK_SIZE: Words(
+        "masks of the wrong size",
+        "A mask is not as large as its frame. Height and width may be swapped, or the video was resized.",
+        "Find the videos on which the masks were drawn.",
+    ),
+    F.BAD_MASK: Words("broken masks", "A mask cannot be read.", "Mend the annotation."),
+    F.MASK_MISSING: Words(
+        "missing masks",
+        "The file or folder of masks lacks what the record names.",
+        "Correct `masks`, or fetch the rest of the archive.",
+    ),
+    F.EMPTY_REGION: Words(
+        "empty masks of regions",
+        "An object that the question points at has no pixel.",
+        "Mend the annotation, or leave it rejected.",
+    ),
+    F.EMPTY_TARGET: Words(
+        "empty masks of targets",
+        "An object to be segmented has no pixel in any annotated frame. Sets with expressions that fit "
+        "nothing have such on purpose.",
+        "If the set is not one of those, its masks are damaged; else allow it.",
+    ),
+    F.MASKS_PARTLY_EMPTY: Words(
+        "some masks empty",
+        "An object is absent in some of its annotated frames, as objects are that come and go.",
+        "Nothing, unless it is most of a set without absent objects.",
+    ),
+    F.REGION_COUNT: Words(
+        "<region> counts that do not match",
+        "The questions point at more or fewer objects than are annotated.",
+        "Mend the annotation.",
+    ),
+    F.TARGET_COUNT: Words(
+        "[SEG] counts that do not match",
+        "The answers segment more or fewer objects than are annotated.",
+        "Mend the annotation, or the source's `answer_templates`.",
+    ),
+    F.TURNS: Words(
+        "conversations that do not alternate",
+        "Not user, assistant, user, assistant, or a turn is empty, or the last question has no answer.",
+        "Mend the annotation.",
+    ),
+    F.BAD_CHOICE: Words(
+        "answers that are no option",
+        "The answer of a multiple choice is none of its options.",
+        "Mend the annotation.",
+    ),
+    F.DUPLICATE_KEY: Words(
+        "duplicate keys",
+        "Two records have one key: what is asked for by its key could be either.",
+        "Rename a source or a file, or take the second record out.",
+    ),
+    F.DUPLICATE_SAMPLE: Words(
+        "duplicate samples",
+        "A source holds the same text about the same video twice, so it counts double in training.",
+        "Take the second out, if it is not meant.",
+    ),
+    F.DUPLICATE_ELSEWHERE: Words(
+        "samples of another source",
+        "An earlier source of the plan has the same text about the same video.",
+        "Leave one of them out of the mixture, if it is not meant.",
+    ),
+    F.OVERLAP_CONTENT: Words(
+        "training on a benchmark's videos",
+        "Training and a benchmark share the video, byte for byte: the score measures memory as well.",
+        "Take the videos out of training (`drop_videos`, `select`), or say so beside the score.",
+    ),
+    F.OVERLAP_NAME: Words(
+        "names shared with a benchmark",
+        "Training and a benchmark have videos of one name: the same video in another encoding, or chance.",
+        "Look at some of them. A set's own ids (v_abc, RW587) are no chance; 1.mp4 is.",
+    ),
+    F.BROKEN_JSON: Words("broken lines", "A line is no JSON.", "Fetch the file again."),
+    F.MALFORMED: Words(
+        "malformed records",
+        "A field that the format needs is missing or of another type.",
+        "Mend the annotation; if all are, the source has another `format`.",
+    ),
+    F.SPATIAL: Words(
+        "boxes in text",
+        "The text holds boxes, which this model neither reads nor writes.",
+        "Leave them out by `keep_types`, or by `drop_spatial` of st_align.",
+    ),
+    F.UNFORESEEN: Words(
+        "unforeseen errors",
+        "The record or its video broke code that expected nothing of the kind.",
+        "Look at the record and report it.",
+    ),
+}

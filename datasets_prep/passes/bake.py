@@ -1,0 +1,147 @@
+"""Frames of the samples of one shard: each video is decoded once, whatever number of samples it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from datasets_prep.draft import Reason, RejectError, unforeseen
+from pipeline.errors import UserError
+from pipeline.media import video
+from pipeline.media.frame_choice import frames_needed
+from pipeline.plan.data import BakeConfig, SourceConfig
+from pipeline.records.baked import FramesEntry, to_jpeg, video_key, write_frames
+from pipeline.records.sample import Sample, VideoRef
+from pipeline.storage.location import Location
+
+_Frames = tuple[int, ...]
+
+
+@dataclass(kw_only=True)
+class Baked:
+    """What came of some samples: the file of their frames, and by position those that have to be rejected."""
+
+    frames: FramesEntry | None  # None: nothing was kept
+    failed: dict[int, RejectError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Baker:
+    """Bakes the frames of one source."""
+
+    config: BakeConfig
+    media: tuple[str, ...]
+    resolve: Callable[[str], Location]
+
+    @classmethod
+    def of(
+        cls, config: BakeConfig | None, source: SourceConfig, resolve: Callable[[str], Location]
+    ) -> Baker | None:
+        """None where the plan bakes nothing."""
+        return None if config is None else cls(config=config, media=source.media, resolve=resolve)
+
+    def write(self, samples: Sequence[Sample], out: Location, shard: str) -> Baked:
+        """Write the frames of a shard's samples.
+
+        A sample without all of its frames has none in the file, unless others need them.
+        """
+        baked = Baked(frames=None)
+
+        def videos() -> Iterator[tuple[VideoRef, Mapping[int, bytes]]]:
+            for ref, wanted in self._by_video(samples):
+                jpegs, failed = self._look(ref, wanted, self._jpegs)
+                baked.failed.update(failed)
+                if jpegs:
+                    yield ref, jpegs
+
+        baked.frames = write_frames(out, shard, videos())
+        return baked
+
+    def failing(self, samples: Sequence[Sample]) -> dict[int, RejectError]:
+        """By position, samples whose frames do not decode: those that ``write`` would say have failed."""
+        failed: dict[int, RejectError] = {}
+        for ref, wanted in self._by_video(samples):
+            failed.update(self._look(ref, wanted, self._decodes)[1])
+        return failed
+
+    def _by_video(self, samples: Sequence[Sample]) -> list[tuple[VideoRef, dict[int, _Frames]]]:
+        """Each video with the frames that its samples need, by the samples' positions; the videos rise."""
+        found: dict[tuple[str, str], tuple[VideoRef, dict[int, _Frames]]] = {}
+        for at, sample in enumerate(samples):
+            _, wanted = found.setdefault(video_key(sample.video), (sample.video, {}))
+            wanted[at] = frames_needed(sample, self.config.frames)
+        return [found[key] for key in sorted(found)]
+
+    def _look(
+        self,
+        ref: VideoRef,
+        wanted: Mapping[int, _Frames],
+        make: Callable[[Path, VideoRef, _Frames], dict[int, bytes]],
+    ) -> tuple[dict[int, bytes], dict[int, RejectError]]:
+        """What is made of the frames of one video, and which samples cannot have theirs.
+
+        Only where not all of them decode, each sample is asked alone: a torn end costs those that show it.
+        """
+        try:
+            path = self._fetch(ref)
+        except RejectError as error:
+            return {}, dict.fromkeys(wanted, error)
+        try:
+            return make(path, ref, tuple(sorted({f for frames in wanted.values() for f in frames}))), {}
+        except RejectError:
+            pass
+        outcomes: dict[_Frames, RejectError | None] = {}
+        made: dict[int, bytes] = {}
+        for frames in wanted.values():
+            if frames not in outcomes:
+                try:
+                    made |= make(path, ref, frames)
+                    outcomes[frames] = None
+                except RejectError as error:
+                    outcomes[frames] = error
+        failed = {at: why for at, frames in wanted.items() if (why := outcomes[frames]) is not None}
+        return made, failed
+
+    def _fetch(self, ref: VideoRef) -> Path:
+        """The video on this machine, below the first media folder that has it: where probing found it."""
+        for place in (self.resolve(root).join(ref.path) for root in self.media):
+            if place.exists():
+                return place.fetch_dir() if ref.frames else place.fetch()
+        raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} was probed, and has gone since")
+
+    def _jpegs(self, path: Path, ref: VideoRef, frames: _Frames) -> dict[int, bytes]:
+        return self._each(path, ref, frames, self._jpeg)
+
+    def _decodes(self, path: Path, ref: VideoRef, frames: _Frames) -> dict[int, bytes]:
+        return self._each(path, ref, frames, lambda picture: b"")
+
+    def _jpeg(self, picture: np.ndarray) -> bytes:
+        return to_jpeg(picture, self.config.longest_side, self.config.quality)
+
+    def _each(
+        self, path: Path, ref: VideoRef, frames: _Frames, keep: Callable[[np.ndarray], bytes]
+    ) -> dict[int, bytes]:
+        """What is kept of each frame. Raises RejectError; its words name no place of this machine."""
+        made, size = dict[int, bytes](), None
+        try:
+            for index, picture in video.stream(
+                path, frames, frames=ref.frames, num_frames=ref.num_frames or None
+            ):
+                if size not in (None, picture.shape):
+                    raise video.VideoError(f"frame {index} is {picture.shape[:2]}, others are {size[:2]}")
+                size = picture.shape
+                made[index] = keep(picture)
+        except video.VideoError as error:
+            said = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"{ref.path}: {said}") from error
+        except OSError as error:
+            name = f"{ref.path}/{Path(error.filename).name}" if ref.frames and error.filename else ref.path
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"{name}: {error.strerror or error}") from error
+        except (UserError, AssertionError, MemoryError):
+            raise
+        except Exception as error:  # decoders have error classes of every kind
+            raise unforeseen(error, ref.path) from error
+        return made

@@ -1,0 +1,177 @@
+"""Which media are probed, and where each source's selection cuts: from the survey to media table and cuts.
+
+A source that keeps all its samples has all its media probed. Of a source that keeps a part, only those
+samples are looked at that come first by lot, until enough of them are valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
+from datasets_prep.passes.media_table import MediaTable, media_table
+from datasets_prep.passes.select import ALL, Draw
+from datasets_prep.passes.survey import SURVEY_SCHEMA
+from pipeline.plan.data import SourceConfig
+
+VERDICT_SCHEMA = pa.schema(
+    [("chunk", pa.int32()), ("record", pa.int64()), ("part", pa.int32()), ("valid", pa.bool_())]
+)
+
+
+_NAMED_SCHEMA = pa.schema([("source", pa.int64()), ("media_id", pa.binary(16)), ("media", pa.string())])
+_DRAFTS_SCHEMA = pa.schema([f for f in SURVEY_SCHEMA if f.name != "media"])
+_WAITING = 1 << 16  # rows that name media, before repeats among them are looked for
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surveyed:
+    """What the first look found. By source: its drafts, if it keeps a part of them, and its media."""
+
+    media: pa.Table  # media_id, media; each medium once
+    ids: Mapping[int, pa.Array]
+    drafts: Mapping[int, pa.Table]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """Drafts of one chunk to be looked at: (record, part) of each."""
+
+    number: int
+    planned: PlannedChunk
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What is known before a shard is written."""
+
+    media: MediaTable
+    cuts: Mapping[str, int]
+    chosen: Mapping[int, int]  # by chunk: how many drafts have a lot within the cut
+    used: Mapping[str, Sequence[bytes]]  # by source: ids of the media that its samples and rejects name
+
+
+def collect(
+    tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit]
+) -> Surveyed:
+    """Bring the survey's tables together. Chunks name the same media, so repeats are dropped as they come."""
+    source_of_chunk = np.array([units[p.unit].source_index for p in chunks], np.int64)
+    there = set(source_of_chunk.tolist())
+    partial = there & {u.source_index for u in units if u.source.select.count is not None}
+    media, waiting = _NAMED_SCHEMA.empty_table(), [_NAMED_SCHEMA.empty_table()]
+    found: dict[int, list[pa.Table]] = {index: [_DRAFTS_SCHEMA.empty_table()] for index in partial}
+    for table in tables:
+        source_N = source_of_chunk[table["chunk"].to_numpy()]
+        names_N = table["record"].to_numpy() < 0
+        of_media = table.select(["media_id", "media"]).add_column(0, "source", pa.array(source_N))
+        waiting.append(of_media.filter(pa.array(names_N)))
+        if sum(len(t) for t in waiting) > max(_WAITING, len(media)):
+            media, waiting = _distinct([media, *waiting]), []
+        for index in partial.intersection(source_N.tolist()):
+            own = table.filter(pa.array((source_N == index) & ~names_N))
+            found[index].append(own.select(_DRAFTS_SCHEMA.names))
+    media = _distinct([media, *waiting])
+    each = media.group_by("media_id").aggregate([("media", "min")])
+    # Blocks come back in any order; the order of equal lots must not depend on it.
+    order: Any = [(name, "ascending") for name in ("chunk", "record", "part")]
+    return Surveyed(
+        media=each.rename_columns(["media_id", "media"]),
+        ids={i: media.filter(pc.equal(media["source"], i))["media_id"].combine_chunks() for i in there},
+        drafts={index: pa.concat_tables(parts).sort_by(order) for index, parts in found.items()},
+    )
+
+
+def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
+    rows = pa.concat_tables(tables).group_by(["source", "media_id"]).aggregate([("media", "min")])
+    return rows.rename_columns(_NAMED_SCHEMA.names)
+
+
+def choose(
+    sources: Sequence[SourceConfig],
+    surveyed: Surveyed,
+    chunks: Sequence[PlannedChunk],
+    probe: Callable[[pa.Table], Sequence[pa.Table]],
+    examine: Callable[[Sequence[Candidates], MediaTable], Iterable[pa.Table]],
+) -> Choice:
+    """Probe and look until every cut is known.
+
+    ``probe`` makes MEDIA_SCHEMA tables of rows of ``surveyed.media``. ``examine`` tells of candidates whether
+    they would become samples, as VERDICT_SCHEMA.
+    """
+    draws = {
+        index: Draw(drafts["lot"].to_numpy(), sources[index].select.count or 0)
+        for index, drafts in surveyed.drafts.items()
+    }
+    media, known = media_table(), pa.array([], pa.binary(16))
+    wanted = [i for index, ids in surveyed.ids.items() if index not in draws for i in _chunks_of(ids)]
+    while True:
+        asked = {index: draw.next() for index, draw in draws.items()}
+        for index, rows in asked.items():
+            wanted += _chunks_of(surveyed.drafts[index]["media_id"].take(pa.array(rows)))
+        ids = pc.unique(pa.chunked_array(wanted, pa.binary(16)))
+        ids = ids.filter(pc.invert(pc.is_in(ids, known)))
+        if len(ids):
+            media = media.with_rows(probe(surveyed.media.filter(pc.is_in(surveyed.media["media_id"], ids))))
+            known = pa.concat_arrays([known, ids])
+        wanted = []
+        if not any(len(rows) for rows in asked.values()):
+            break
+        _judge(asked, draws, surveyed, chunks, examine, media)
+    cuts = {sources[index].name: draw.cut for index, draw in draws.items()}
+    chosen: dict[int, int] = {}
+    used = {sources[index].name: ids.to_pylist() for index, ids in surveyed.ids.items() if index not in draws}
+    for index, drafts in surveyed.drafts.items():
+        cut = cuts[sources[index].name]
+        numbers = drafts["chunk"].to_numpy()
+        for number in np.unique(numbers):
+            chosen[int(number)] = 0
+        within = drafts if cut == ALL else drafts.filter(pa.array(_within(drafts["lot"].to_numpy(), cut)))
+        for number, count in zip(*np.unique(within["chunk"].to_numpy(), return_counts=True), strict=True):
+            chosen[int(number)] = int(count)
+        used[sources[index].name] = pc.unique(within["media_id"]).to_pylist()
+    return Choice(media=media, cuts=cuts, chosen=chosen, used=used)
+
+
+def _judge(
+    asked: Mapping[int, np.ndarray],
+    draws: Mapping[int, Draw],
+    surveyed: Surveyed,
+    chunks: Sequence[PlannedChunk],
+    examine: Callable[[Sequence[Candidates], MediaTable], Iterable[pa.Table]],
+    media: MediaTable,
+) -> None:
+    places = {index: _places(surveyed.drafts[index], rows) for index, rows in asked.items()}
+    by_chunk: dict[int, list[tuple[int, int]]] = {}
+    for rows in places.values():
+        for chunk, record, part in rows:
+            by_chunk.setdefault(chunk, []).append((record, part))
+    pieces = [
+        Candidates(number=n, planned=chunks[n], places=tuple(sorted(found)))
+        for n, found in sorted(by_chunk.items())
+    ]
+    valid = {}
+    for table in examine(pieces, media):
+        columns = [table[name].to_pylist() for name in VERDICT_SCHEMA.names]
+        valid.update({(c, r, p): v for c, r, p, v in zip(*columns, strict=True)})
+    for index, rows in places.items():
+        draws[index].tell(np.array([valid[place] for place in rows], bool))
+
+
+def _places(drafts: pa.Table, rows: np.ndarray) -> list[tuple[int, int, int]]:
+    part = drafts.take(pa.array(rows))
+    return list(zip(*(part[name].to_pylist() for name in ("chunk", "record", "part")), strict=True))
+
+
+def _within(lots_N: np.ndarray, cut: int) -> np.ndarray:
+    return lots_N <= np.uint64(cut) if cut >= 0 else np.zeros(len(lots_N), bool)
+
+
+def _chunks_of(ids: pa.Array | pa.ChunkedArray) -> list[pa.Array]:
+    return ids.chunks if isinstance(ids, pa.ChunkedArray) else [ids]

@@ -1,0 +1,97 @@
+"""Dialogues in words, by column: the short way for what the large lists consist of.
+
+A dialogue has no time or mask to resolve, so it needs neither draft nor sample, only a valid video.
+What is not surely one goes the ordinary way, and both ways give the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from datasets_prep.draft import Media
+from datasets_prep.sources import READERS, Record
+from datasets_prep.sources.bases.reader import Dialogue, ReadsDialogues
+from pipeline.plan.data import SourceConfig
+from pipeline.records.arrow import to_table, words_table
+from pipeline.records.sample import Sample
+
+Numbered = tuple[int, Record]
+
+
+@dataclass(kw_only=True)
+class Words:
+    """Dialogues of some records, with their numbers in the file, their keys and videos."""
+
+    numbers: list[int] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    dialogues: list[Dialogue] = field(default_factory=list)
+    videos: list[int] = field(default_factory=list)  # rows of the table of media
+    not_selected: int = 0  # further ones
+
+
+def part(
+    records: Iterable[Numbered],
+    source: SourceConfig,
+    selected: Callable[[str], bool],
+    videos: Callable[[Iterable[Media]], Sequence[int | None]],
+) -> tuple[Words, list[Numbered]]:
+    """The dialogues among some records, and the others.
+
+    ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the row of the video of each
+    medium of those that are, None if no sample of it can be kept.
+    """
+    reader = READERS[source.format]
+    words = Words()
+    if not isinstance(reader, ReadsDialogues) or source.keep_types:
+        return words, list(records)
+    looked: list[tuple[int, Record, Dialogue | None]] = []
+    for number, record in records:
+        dialogue = None if record.left_out else reader.dialogue(record, source)
+        if dialogue is not None and not selected(record.key):
+            words.not_selected += 1
+        else:
+            looked.append((number, record, dialogue))
+    found = iter(videos(dialogue.media for _, _, dialogue in looked if dialogue is not None))
+    others: list[Numbered] = []
+    for number, record, dialogue in looked:
+        video = None if dialogue is None else next(found)
+        if dialogue is None or video is None:
+            others.append((number, record))
+            continue
+        words.numbers.append(number)
+        words.keys.append(record.key)
+        words.dialogues.append(dialogue)
+        words.videos.append(video)
+    return words, others
+
+
+def rows(
+    dataset: str,
+    words: Words,
+    column: Callable[[Sequence[int]], pa.StructArray],
+    samples: Sequence[Sample],
+    numbers: Sequence[int],
+) -> pa.Table:
+    """The dialogues and the samples of the other records, by their numbers, in file order.
+
+    ``column`` makes the column of the dialogues' videos.
+    """
+    if not words.keys:
+        return to_table(samples)
+    table = words_table(
+        dataset,
+        keys=words.keys,
+        videos=column(words.videos),
+        texts=[dialogue.texts for dialogue in words.dialogues],
+        categories=[dialogue.category for dialogue in words.dialogues],
+        choices=[dialogue.choices for dialogue in words.dialogues],
+        answer_indices=[dialogue.answer_index for dialogue in words.dialogues],
+    )
+    if not samples:
+        return table
+    order = np.argsort([*words.numbers, *numbers], kind="stable")
+    return pa.concat_tables([table, to_table(samples)]).take(pa.array(order))

@@ -1,0 +1,111 @@
+"""What probing said of every medium, as a table that workers share and look things up in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.artifacts.fingerprint import digest
+from pipeline.records.arrow import SAMPLE_SCHEMA
+from pipeline.records.sample import VideoRef
+
+MEDIA_SCHEMA = pa.schema(
+    [
+        ("media_id", pa.binary(16)),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+        ("video", SAMPLE_SCHEMA.field("video").type),
+    ]
+)
+
+
+_MOST_KNOWN = 1 << 16
+
+
+class Found(NamedTuple):
+    """What probing said of a medium: a video, or why there is none. ``row`` is its row in the table."""
+
+    video: VideoRef | None
+    reason: str
+    detail: str
+    row: int
+
+
+class MediaTable:
+    """MEDIA_SCHEMA rows, found by their ids. ``table`` must be sorted by them, so that a worker need not."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table = table
+        self._videos = self.table["video"].combine_chunks()
+        ids = b"".join(self.table["media_id"].combine_chunks().to_pylist())
+        self._ids_N2 = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
+        self._known: dict[int, Found] = {}  # by row, so that one video is one object to all who ask
+
+    def __len__(self) -> int:
+        return len(self._ids_N2)
+
+    def find(self, ids: Sequence[bytes]) -> list[Found]:
+        """What is known of each id. Raises KeyError for one that nobody probed."""
+        rows = self.rows(ids).tolist()
+        new = sorted({row for row in rows if row not in self._known})
+        if len(self._known) + len(new) > _MOST_KNOWN:
+            self._known, new = {}, sorted(set(rows))
+        self._known.update(zip(new, self._read(new), strict=True))
+        return [self._known[row] for row in rows]
+
+    def videos(self, rows: Sequence[int]) -> pa.StructArray:
+        """The videos of some rows, which must have one, as a column of SAMPLE_SCHEMA."""
+        return self._videos.take(pa.array(rows, pa.int64()))
+
+    def _read(self, rows: Sequence[int]) -> list[Found]:
+        if not rows:
+            return []
+        part = self.table.take(pa.array(rows))
+        videos = self.videos(rows)
+        columns = [videos.field(name).to_pylist() for name in VideoRef.__slots__]
+        for at in map(VideoRef.__slots__.index, ("frames", "frame_starts_s")):
+            columns[at] = [tuple(values or ()) for values in columns[at]]
+        reasons, details = part["reason"].to_pylist(), part["detail"].to_pylist()
+        out = []
+        for row, values, there, reason, detail in zip(
+            rows, zip(*columns, strict=True), videos.is_valid().to_pylist(), reasons, details, strict=True
+        ):
+            video = VideoRef(**dict(zip(VideoRef.__slots__, values, strict=True))) if there else None
+            out.append(Found(video, reason, detail, row))
+        return out
+
+    def rows(self, ids: Sequence[bytes]) -> np.ndarray:
+        """The row of each id, int64. Raises KeyError for one that nobody probed."""
+        wanted_M2 = np.frombuffer(b"".join(ids), ">u8").reshape(-1, 2).astype(np.uint64)
+        # The first half of an id finds its row, but for ids that have it in common: they follow each other.
+        rows_M = np.searchsorted(self._ids_N2[:, 0], wanted_M2[:, 0])
+        left_L = np.arange(len(ids))
+        while len(left_L):
+            beyond_L = rows_M[left_L] >= len(self)
+            if beyond_L.any():
+                raise KeyError(ids[int(left_L[beyond_L][0])].hex())
+            left_L = left_L[(self._ids_N2[rows_M[left_L]] != wanted_M2[left_L]).any(1)]
+            rows_M[left_L] += 1
+        return rows_M
+
+    def digest_of(self, ids: Iterable[bytes]) -> str:
+        """A digest of what is known of some media, where they lie aside."""
+        named = sorted(set(ids))
+        said = [
+            [i.hex(), f.reason, f.video.path if f.video else "", f.video.sha256 if f.video else ""]
+            for i, f in zip(named, self.find(named), strict=True)
+        ]
+        return digest(said)
+
+    def with_rows(self, more: Sequence[pa.Table]) -> MediaTable:
+        """This table and further rows."""
+        return media_table([self.table, *more]) if more else self
+
+
+def media_table(tables: Sequence[pa.Table] = ()) -> MediaTable:
+    """The table of rows in any order."""
+    rows = pa.concat_tables([MEDIA_SCHEMA.empty_table(), *tables])
+    return MediaTable(rows.sort_by("media_id").combine_chunks())

@@ -1,0 +1,154 @@
+"""Finds and probes media: every distinct video once, however many records ask about it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from datasets_prep.draft import Reason, RejectError, unforeseen
+from datasets_prep.passes.media_table import MEDIA_SCHEMA
+from datasets_prep.passes.read import plain_detail
+from pipeline.media import video
+from pipeline.media.footage import inspect
+from pipeline.records.sample import VideoRef
+from pipeline.storage.location import Location
+
+
+def probe_media(media: pa.Table, resolve: Callable[[str], Location]) -> pa.Table:
+    """Columns ``media_id`` and ``media`` -> MEDIA_SCHEMA, one row each."""
+    rows = [
+        {"media_id": row["media_id"], **_row(row["media"], resolve)}
+        for row in media.select(["media_id", "media"]).to_pylist()
+    ]
+    return pa.Table.from_pylist(rows, schema=MEDIA_SCHEMA)
+
+
+def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
+    roots, candidates, frames, fps = json.loads(media)
+    try:
+        location, path = find_media(roots, resolve, candidates)
+        found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
+    except RejectError as error:
+        return {"reason": str(error.reason), "detail": plain_detail(error), "video": None}
+    fields = {name: getattr(found, name) for name in VideoRef.__slots__}
+    return {"reason": "", "detail": "", "video": fields}
+
+
+def find_media(
+    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
+) -> tuple[Location, str]:
+    """The first place that exists: every candidate below the first root, then below the next.
+
+    Raises RejectError if there is none.
+    """
+    for root in map(resolve, roots):
+        for path in candidates:
+            try:
+                place = root.join(path)
+            except ValueError as error:  # leads out of the folder
+                raise RejectError(Reason.MEDIA_MISSING, str(error)) from error
+            if place.exists():
+                return place, path
+    if other := _in_another_form(roots, resolve, candidates):
+        raise RejectError(
+            Reason.MEDIA_MISSING,
+            f"{candidates[0]} is there, but its name is written in another Unicode form ({other}); rename it",
+        )
+    # Folders as the plan writes them: where they lie differs between machines.
+    more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
+    raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
+
+
+def _in_another_form(
+    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
+) -> str | None:
+    """The form in which a name is there that looks the same: file systems write é in one way or the other."""
+    for path in candidates:
+        for form in () if path.isascii() else ("NFC", "NFD"):
+            name = unicodedata.normalize(form, path)
+            if name != path and any(resolve(root).join(name).exists() for root in roots):
+                return form
+    return None
+
+
+def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps: float) -> VideoRef:
+    """Probe one file or folder and hash its bytes. Raises RejectError with the reason.
+
+    Storage that does not answer is no fault of a video, so errors of fetching pass.
+    """
+    is_dir = place.is_dir()
+    if frames and not is_dir:
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path} is a file where a folder of frames is expected")
+    local = place.fetch_dir() if is_dir else place.fetch()
+    try:
+        names = _frame_names(local, frames) if is_dir else ()
+        for file in [local / name for name in names] or [local]:
+            _check_file(file, _root_of(place, path) if is_dir and place.is_local else None)
+        return inspect(local, path, names, folder_fps)
+    except video.VideoError as error:
+        # The message begins with the local path, which differs between machines.
+        said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path}: {said}") from error
+    except OSError as error:
+        name = f"{path}/{Path(error.filename).name}" if is_dir and error.filename else path
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{name}: {error.strerror or error}") from error
+    except (RejectError, AssertionError, MemoryError):
+        raise
+    except Exception as error:  # decoders have error classes of every kind
+        raise unforeseen(error, path) from error
+
+
+def _check_file(file: Path, root: str | None) -> None:
+    """Raise OSError for what is no file, and for a link out of ``root``.
+
+    Whoever opens a named pipe waits for ever. (``join`` has looked at the links in an annotation's path.)
+    """
+    mode = file.stat().st_mode
+    if not stat.S_ISREG(mode):
+        number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
+        said = os.strerror(number) if stat.S_ISDIR(mode) else "is no file but a pipe or a device"
+        raise OSError(number, said, str(file))
+    if root is not None and file.is_symlink():
+        real = os.path.realpath(file)
+        if not real.startswith(root.rstrip("/") + "/"):
+            raise OSError(errno.EPERM, "is a link that leaves the media folder", str(file))
+
+
+def _root_of(place: Location, path: str) -> str:
+    """The media folder below which a path was found, without links."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    return os.path.realpath(place.uri.removesuffix("/" + "/".join(parts)))
+
+
+def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of the frames as they lie on disk; a listed name may lack its suffix."""
+    if listed and all((folder / name).is_file() for name in listed):
+        return _utf8(listed)  # without a look at all the others, which may be a whole set of pictures
+    there = video.list_frames(folder)
+    if not listed:
+        return _utf8(there)
+    by_stem = {name.rsplit(".", 1)[0]: name for name in reversed(there)}
+    known = set(there)
+    names = tuple(name if name in known else by_stem.get(name, "") for name in listed)
+    missing = [said for said, name in zip(listed, names, strict=True) if not name]
+    if missing:
+        raise RejectError(
+            Reason.MEDIA_MISSING, f"{len(missing)} of {len(listed)} frames, the first is {missing[0]}"
+        )
+    return _utf8(names)
+
+
+def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names, which a shard must be able to hold."""
+    for name in names:
+        if name.encode("utf-8", "replace").decode("utf-8") != name:
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is no UTF-8")
+    return names

@@ -1,0 +1,255 @@
+"""One job: some consecutive chunks of a source -> one shard, and a receipt that tells what became of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pyarrow as pa
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
+from datasets_prep.passes.bake import Baker
+from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
+from datasets_prep.passes.dialogue_columns import Numbered, Words, part, rows
+from datasets_prep.passes.finish import Finished, finish
+from datasets_prep.passes.media_table import Found, MediaTable
+from datasets_prep.passes.read import Read, name_media, plain_detail, read_records, records_of
+from datasets_prep.passes.select import ALL, lot
+from datasets_prep.passes.validate import check
+from pipeline.plan.data import SourceConfig
+from pipeline.records.arrow import to_table
+from pipeline.records.baked import frames_name
+from pipeline.records.sample import Sample
+from pipeline.records.shards import ShardEntry, has_bytes_of, shard_name, write_shard
+from pipeline.storage.location import Location
+
+WORK = "work"  # folder of the receipts; it goes when the manifest is there
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardJob:
+    """What one task reads and writes. ``identity`` tells whether a receipt is of this very job."""
+
+    source: str
+    number: int
+    chunks: tuple[PlannedChunk, ...]
+    cut: int = ALL  # samples with larger lots are not selected
+    identity: str = ""
+
+
+class Reject(BaseModel):
+    """A record that did not become a sample."""
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    reason: str
+    detail: str
+    file: str
+
+
+class Receipt(BaseModel):
+    """What a job did. Written when its shard is there."""
+
+    model_config = ConfigDict(frozen=True)
+    identity: str
+    source: str
+    number: int
+    shard: ShardEntry | None  # None: no sample was kept
+    read: int
+    not_selected: int
+    clamped: int
+    rejects: tuple[Reject, ...]
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How many were rejected for what."""
+        return Counter(r.reason for r in self.rejects)
+
+
+class Finisher:
+    """Drafts of one source -> valid samples, with what is known of the media."""
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        media: MediaTable,
+        min_frames: int,
+        seed: int,
+    ) -> None:
+        self._source, self._media, self._seed = source, media, seed
+        self._min_frames = source.min_frames or min_frames
+        self._known: dict[Media, Found] = {}
+
+    def expect(self, drafts: Iterable[Draft]) -> None:
+        """Look the media of some drafts up, all at once."""
+        self._look_up(d.media for d in drafts)
+
+    def _look_up(self, media: Iterable[Media]) -> None:
+        new = {medium: b"" for medium in media if medium not in self._known}
+        ids = [name_media(medium, self._source).id for medium in new]
+        self._known |= zip(new, self._media.find(ids), strict=True)
+
+    def videos(self, media: Iterable[Media]) -> list[int | None]:
+        """The row of each medium's video in the table of media, None if its samples are rejected."""
+        asked = list(media)
+        self._look_up(asked)
+        good = {
+            medium: found.row
+            for medium, found in self._known.items()
+            if found.video is not None and found.video.num_frames >= self._min_frames
+        }
+        return [good.get(medium) for medium in asked]
+
+    def column(self, rows: Sequence[int]) -> pa.StructArray:
+        """The videos of some rows that ``videos`` gave, as a column of a shard."""
+        return self._media.videos(rows)
+
+    def __call__(self, draft: Draft) -> Finished:
+        """The valid sample, and whether one of its times was clamped. Raises RejectError."""
+        found = self._known[draft.media]
+        if found.video is None:
+            raise RejectError(Reason(found.reason), found.detail)
+        try:
+            finished = finish(draft, self._source, found.video, self._seed)
+            check(finished.sample, self._source.use, self._min_frames)
+        except RejectError:
+            raise
+        except ODD as error:
+            raise unforeseen(error, draft.key) from error
+        return finished
+
+
+def run_job(
+    job: ShardJob,
+    units: Sequence[ReadUnit],
+    finisher: Finisher,
+    out: Location,
+    seed: int,
+    baker: Baker | None = None,
+) -> Receipt:
+    """Write the shard, before it the frames of its samples if they are baked, then the receipt."""
+    samples: list[Sample] = []
+    notes: list[_Note] = []
+    rejects: list[Reject] = []
+    tables: list[pa.Table] = []
+    read = not_selected = clamped = 0
+
+    def selected(key: str) -> bool:
+        return job.cut == ALL or lot(seed, key) <= job.cut
+
+    for planned in job.chunks:
+        unit, first = units[planned.unit], len(samples)
+        records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
+        words = Words()
+        if baker is None:
+            words, records = part(records, unit.source, selected, finisher.videos)
+        items = list(read_records(unit, records, seed))
+        read += len(words.keys) + words.not_selected + len(items)
+        not_selected += words.not_selected
+        for item in items:
+            if item.draft is not None and not selected(item.key):
+                item.draft, item.left_out = None, True
+        finisher.expect(item.draft for item in items if item.draft is not None)
+        for item in items:
+            error = item.error
+            if item.draft is not None:
+                try:
+                    finished = finisher(item.draft)
+                    samples.append(finished.sample)
+                    clamped += finished.clamped
+                    notes.append(_Note(item.record, unit.annotations.name, finished.clamped, len(rejects)))
+                except RejectError as problem:
+                    error = problem
+            if error is not None:
+                rejects.append(reject(unit, item, error))
+            not_selected += item.left_out
+        if baker is None:
+            numbers = [note.record for note in notes[first:]]
+            tables.append(rows(job.source, words, finisher.column, samples[first:], numbers))
+    name = shard_name(job.source, job.number)
+    frames = None
+    if baker is not None and samples:
+        baked = baker.write(samples, out, name)
+        clamped -= sum(notes[at].clamped for at in baked.failed)
+        rejects = _with_failed(rejects, samples, notes, baked.failed)
+        samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
+        frames = baked.frames
+        tables = [to_table(samples)]
+    table = pa.concat_tables(tables)
+    if len(table):
+        shard = write_shard(out, job.source, job.number, table)
+        shard = shard.model_copy(update={"frames": frames})
+    else:
+        shard = None
+        (out / name).delete()
+        (out / frames_name(name)).delete()
+    receipt = Receipt(
+        identity=job.identity,
+        source=job.source,
+        number=job.number,
+        shard=shard,
+        read=read,
+        not_selected=not_selected,
+        clamped=clamped,
+        rejects=tuple(rejects),
+    )
+    _receipt(out, job).write_text(receipt.model_dump_json())
+    return receipt
+
+
+def finished_before(job: ShardJob, out: Location) -> Receipt | None:
+    """The receipt of an attempt that was killed later, if its shard is whole and of this very job.
+
+    A job of inputs that nobody hashed has no identity, and is done again.
+    """
+    if not job.identity:
+        return None
+    try:
+        receipt = Receipt.model_validate_json(_receipt(out, job).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+    if receipt.identity != job.identity:
+        return None
+    if receipt.shard is not None and not all(has_bytes_of(file, out) for file in receipt.shard.files):
+        return None
+    return receipt
+
+
+def reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
+    """How the books name a record that did not become a sample."""
+    file, detail = unit.annotations.name, plain_detail(error)
+    if error.reason is Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
+        detail = f"record {item.record} of {file}: {detail}"
+    return Reject(key=item.key, reason=str(error.reason), detail=detail, file=file)
+
+
+class _Note(NamedTuple):
+    """What is known of a sample beside it, for when it has to be rejected after all."""
+
+    record: int
+    file: str
+    clamped: bool
+    rejects_before: int
+
+
+def _with_failed(
+    rejects: Sequence[Reject],
+    samples: Sequence[Sample],
+    notes: Sequence[_Note],
+    failed: Mapping[int, RejectError],
+) -> list[Reject]:
+    """The rejects and those whose frames do not decode, in the order of the files."""
+    out, done = list[Reject](), 0
+    for at, error in sorted(failed.items()):
+        out += rejects[done : notes[at].rejects_before]
+        done = notes[at].rejects_before
+        detail, file = plain_detail(error), notes[at].file
+        out.append(Reject(key=samples[at].key, reason=str(error.reason), detail=detail, file=file))
+    return [*out, *rejects[done:]]
+
+
+def _receipt(out: Location, job: ShardJob) -> Location:
+    return out / WORK / f"{shard_name(job.source, job.number)}.json"

@@ -1,0 +1,59 @@
+"""The first look at the annotations: which media they name, and the lots of sources that keep a part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from datasets_prep.draft import Media
+from datasets_prep.passes.chunks import ReadUnit
+from datasets_prep.passes.read import media_of_chunks, name_media, read_chunk
+from datasets_prep.passes.select import lot
+from datasets_prep.sources.json.json_file import Chunk
+
+# One row for each distinct medium of some chunks (``record`` is -1, ``chunk`` the first of them), and for
+# sources that keep a part of their samples one row for each draft, with the medium that it names.
+SURVEY_SCHEMA = pa.schema(
+    [
+        ("chunk", pa.int32()),
+        ("record", pa.int64()),
+        ("part", pa.int32()),
+        ("lot", pa.uint64()),
+        ("media_id", pa.binary(16)),
+        ("media", pa.string()),
+    ]
+)
+
+
+def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int) -> pa.Table:
+    """SURVEY_SCHEMA rows of some chunks of a file, each with the number that the plan gives it."""
+    texts: dict[bytes, str] = {}
+
+    def name(media: Media) -> bytes:
+        named = name_media(media, unit.source)
+        texts[named.id] = named.text
+        return named.id
+
+    drafts: list[tuple[int, int, int, int, bytes]] = []
+    if unit.source.select.count is None:
+        for media in media_of_chunks(unit, (chunk for _, chunk in chunks), seed):
+            name(media)
+    else:
+        for number, chunk in chunks:
+            for read in read_chunk(unit, chunk, seed):
+                if read.draft is not None:
+                    medium = name(read.draft.media)
+                    drafts.append((number, read.record, read.part, lot(seed, read.key), medium))
+    columns = list(zip(*drafts, strict=True)) or [(), (), (), (), ()]
+    return pa.table(
+        [
+            pa.array([*columns[0], *[chunks[0][0]] * len(texts)], pa.int32()),
+            pa.array([*columns[1], *[-1] * len(texts)], pa.int64()),
+            pa.array([*columns[2], *[0] * len(texts)], pa.int32()),
+            pa.array([*columns[3], *[0] * len(texts)], pa.uint64()),
+            pa.array([*columns[4], *texts], pa.binary(16)),
+            pa.array([*[None] * len(drafts), *texts.values()], pa.string()),
+        ],
+        schema=SURVEY_SCHEMA,
+    )

@@ -1,0 +1,133 @@
+"""Fields of raw records: what readers ask of them, and how they refuse what is not there."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from datasets_prep.draft import Media, Reason, RejectError
+from datasets_prep.sources.json.json_file import Unparsed
+
+# A relative path without empty, "." or ".." parts, backslashes or control characters.
+_PLAIN = re.compile(r"(?!\.)[^/\\\0-\x1f]+(?:/(?!\.)[^/\\\0-\x1f]+)*")
+# Python would also take 1_0 and the digits of other scripts for numbers.
+_DIGITS = re.compile(r"\s*[+-]?[0-9]+\s*")
+_NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+LONG_TEXT = 10_000  # characters; what is shorter cannot keep a pattern busy for long
+_LONGEST_TEXT = 1 << 20  # no model reads as much, so something else got into the field
+_LONGEST_PATH = 4096  # no system opens a longer one, and looking for it takes the longer the longer it is
+_GAP = re.compile(r"\s{1000}")
+_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
+
+
+def mapping(raw: Any) -> Mapping[str, Any]:
+    """The record as a mapping. Raises RejectError for anything else."""
+    if type(raw) is dict:
+        return raw
+    if isinstance(raw, Unparsed):
+        raise RejectError(Reason.BROKEN_JSON, raw.problem)
+    if not isinstance(raw, Mapping):
+        raise RejectError(Reason.MALFORMED, f"a record is an object, not {type(raw).__name__}")
+    return raw
+
+
+def text_field(raw: Mapping[str, Any], name: str) -> str:
+    """A field that must be text. Raises RejectError."""
+    value = raw.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
+    return value
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: its beginning, and what comes behind it in the message is still read."""
+    text = repr(value[:200] if isinstance(value, str) else value)
+    return text if len(text) <= 100 else f"{text[:90]} ..."
+
+
+def check_text(text: str, name: str) -> None:
+    """Raise RejectError for what is no text to train on in any format: endless, torn, or with a NUL."""
+    if "\0" in text:
+        raise RejectError(Reason.MALFORMED, f"{name} holds a NUL character")
+    if len(text) > _LONGEST_TEXT:
+        raise RejectError(Reason.MALFORMED, f"{name} has {len(text)} characters")
+    if len(text) > LONG_TEXT and _GAP.search(text):
+        raise RejectError(Reason.MALFORMED, f"{name} holds a thousand blanks in a row")
+
+
+def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
+    """Where a record's ``video`` may lie: as written, then below each of ``folders``.
+
+    A list of paths is a list of still images of one folder. An absolute path names a place on its author's
+    machine, so its endings are tried, longest first. Raises RejectError for anything else, and for ``..``.
+    """
+    if isinstance(video, list):
+        return _still_images(video, folder_fps)
+    if isinstance(video, dict):  # unhashable, and no path either
+        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    return _file_or_folder(video, folders, folder_fps)
+
+
+@lru_cache(maxsize=4096)  # rows about one video stand together, and each is read twice
+def _file_or_folder(video: Any, folders: tuple[str, ...], folder_fps: float) -> Media:
+    if not isinstance(video, str) or not video.strip():
+        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+    if len(video) + max(map(len, folders), default=0) > _LONGEST_PATH:
+        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is too long for a path")
+    if _PLAIN.fullmatch(video):  # by far the most, and there are millions
+        return Media(candidates=(video, *[f"{f}/{video}" for f in folders if f]), folder_fps=folder_fps)
+    parts = [p for p in video.split("/") if p not in ("", ".")]
+    if ".." in parts or "\\" in video or "\0" in video or not parts:
+        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is no path below a media folder")
+    if video.startswith("/"):
+        paths = ["/".join(parts[at:]) for at in range(len(parts))]
+    else:
+        paths = ["/".join(parts)]
+    extra = [posixpath.join(f, p) for f in folders if f for p in paths]
+    return Media(candidates=tuple(dict.fromkeys([*paths, *extra])), folder_fps=folder_fps)
+
+
+def with_suffix(video: str) -> list[str]:
+    """File names that a bare id may have; a name that ends in a video suffix is taken as it is."""
+    return [video] if video.lower().endswith(_SUFFIXES) else [f"{video}.mp4", video]
+
+
+def _still_images(paths: list[Any], folder_fps: float) -> Media:
+    if not paths or not all(isinstance(p, str) and p for p in paths):
+        raise RejectError(Reason.MALFORMED, "`video` is an empty list, or holds something else than paths")
+    folders = {posixpath.dirname(p) for p in paths}
+    if len(folders) != 1:
+        raise RejectError(Reason.MALFORMED, f"`video` lists images of {len(folders)} folders")
+    media = media_of(folders.pop() or ".")
+    return Media(
+        candidates=media.candidates, frames=tuple(posixpath.basename(p) for p in paths), folder_fps=folder_fps
+    )
+
+
+def whole(value: Any, name: str) -> int:
+    """A number that must be whole, also when written as text. Raises RejectError."""
+    try:
+        if isinstance(value, str) and not _DIGITS.fullmatch(value):
+            raise ValueError
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number") from None
+    if isinstance(value, bool) or (isinstance(value, float) and value != number):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number")
+    return number
+
+
+def number(value: Any, name: str) -> float:
+    """A finite number, also when written as text. Raises RejectError."""
+    try:
+        if isinstance(value, str) and not _NUMBER.fullmatch(value):
+            raise ValueError
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number") from None
+    if isinstance(value, bool) or result != result or abs(result) == float("inf"):
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number")
+    return result

@@ -1,0 +1,70 @@
+"""Words that name objects -> the question and the answer of a segmentation sample."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any
+
+from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media, Reason, RejectError
+from datasets_prep.sources.bases.reader import Record
+from pipeline.plan.data import SourceConfig
+from pipeline.records.sample import SEG, Role, Task
+
+QUESTIONS = ("Can you segment the {expression} in this video?",)
+ANSWERS = (f"Sure, {SEG}.",)
+_BLANK = re.compile(r"\{(\w+)\}")
+
+
+def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
+    """One template, by a hash of the names alone."""
+    draw = hashlib.sha256(f"{seed}\0{key}\0{purpose}".encode()).digest()
+    return templates[int.from_bytes(draw[:8], "big") % len(templates)]
+
+
+def fill(template: str, **values: str) -> str:
+    """A template with ``{name}`` replaced by each value, all at once: a value may hold braces of its own."""
+    return _BLANK.sub(lambda found: values.get(found[1], found[0]), template)
+
+
+def words_of(value: Any, name: str) -> str:
+    """An expression with single blanks between its words. Raises RejectError."""
+    if not isinstance(value, str) or not value.strip():
+        raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
+    return " ".join(value.split())
+
+
+def segment(
+    record: Record,
+    source: SourceConfig,
+    seed: int,
+    *,
+    words: str,
+    media: Media,
+    target: DraftTrack | None,
+    questions: tuple[str, ...] = QUESTIONS,
+    frame_size: tuple[int, int] | None = None,
+    category: str = "",
+    kind: str = "",
+) -> Draft:
+    """The draft of one expression. ``target`` is None where the truth is hidden: then nobody answers.
+
+    Question and answer are drawn from the plan's templates, else from ``questions`` and ANSWERS, by a hash of
+    (seed, key). ``kind`` is what ``keep_types`` chooses by.
+    """
+    question = pick(source.question_templates or questions, seed, record.key, "question")
+    answer = pick(source.answer_templates or ANSWERS, seed, record.key, "answer")
+    turns = [DraftTurn(role=Role.USER, text=question.replace("{expression}", words))]
+    if target is not None:
+        turns.append(DraftTurn(role=Role.ASSISTANT, text=answer.replace("{expression}", words)))
+    return Draft(
+        key=record.key,
+        task=Task.SEGMENT,
+        media=media,
+        turns=tuple(turns),
+        targets=() if target is None else (target,),
+        frame_size=frame_size,
+        expression=words,
+        category=category,
+        type=kind,
+    )

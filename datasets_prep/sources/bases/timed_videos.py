@@ -1,0 +1,214 @@
+"""What the files of timed events share: videos, each with what happens in it.
+
+A file is cut by the places of its videos, never loaded whole. A sample is one event, or for dense captions
+one video with all its events; so one bad event costs no other.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError
+from datasets_prep.sources.bases.events import Event, ask
+from datasets_prep.sources.bases.fields import mapping
+from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
+from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
+from datasets_prep.sources.bases.video_lists import VideoFilter
+from datasets_prep.sources.json.json_file import (
+    Chunk,
+    Limits,
+    Member,
+    list_chunks,
+    load_value,
+    members,
+    open_annotations,
+    root_is_object,
+)
+from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig, TemporalTask
+
+_ONE_BY_ONE = Limits(records=1, bytes=1 << 60)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timed:
+    """What one sample is made of: the video's name and entry, and one or all of its events as written."""
+
+    video: str
+    entry: Mapping[str, Any]
+    said: tuple[Any, ...]
+
+
+class TimedVideos(ABC):
+    """Base of these formats. A reader gives ``listed``, ``media_for`` and ``convert``."""
+
+    suffixes: tuple[str, ...] = (".json",)
+
+    @abstractmethod
+    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+        """The events of a video as they are written, by the part of the key that names each."""
+
+    @abstractmethod
+    def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
+        """Where a video may lie."""
+
+    def entries(self, path: Path) -> Iterator[Member]:
+        """The places of a file's entries; their names become parts of keys."""
+        return members(path) if root_is_object(path) else rows(path)
+
+    def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """Part of the key, name and entry of each video of an entry, which is mostly one."""
+        return [(name, name, mapping(value))]
+
+    def subset(self, entry: Mapping[str, Any]) -> str | None:
+        """The split that a video belongs to, in files that hold several."""
+        return None
+
+    def wanted(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
+        """Whether a video is one for this set; others count as not selected."""
+        return source.split is None or self.subset(entry) == source.split
+
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """Videos with all their events."""
+        return pack(self._groups(source, files), limits)
+
+    def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
+        """Samples in file order."""
+        videos = VideoFilter(source, files)
+        for part in [chunk] if chunk else self.chunks(source, files, WHOLE):
+            with open_annotations(files.annotations) as file:
+                for name, again, start, end in places(part):
+                    yield from self._records(source, files, videos, name, again, load_value(file, start, end))
+
+    def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
+        """The video's; none where there is only a reason why not."""
+        raw = record.raw
+        return (self.media_for(raw.video, raw.entry),) if isinstance(raw, Timed) else ()
+
+    @abstractmethod
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """Drafts of one record. Raises RejectError."""
+
+    def _groups(self, source: SourceConfig, files: Files) -> Iterator[Group]:
+        videos = VideoFilter(source, files)
+        seen: Counter[str] = Counter()
+        subsets: set[str] = set()
+        with open_annotations(files.annotations) as file:
+            for member in self.entries(files.annotations):
+                value = load_value(file, member.start, member.end)
+                again = seen[member.name]
+                seen[member.name] += 1
+                found = self._records(source, files, videos, member.name, again, value)
+                if isinstance(value, dict) and (subset := self.subset(value)) is not None:
+                    subsets.add(subset)
+                place = (member.name, again, member.start, member.end)
+                yield Group(place=place, count=len(found), size=member.end - member.start)
+        videos.check_used()
+        _check_split(source, files, subsets)
+
+    def _records(
+        self, source: SourceConfig, files: Files, videos: VideoFilter, name: str, again: int, value: Any
+    ) -> list[Record]:
+        key = record_key(source, files, name)
+        if again:
+            error = RejectError(Reason.DUPLICATE_KEY, f"{name} came before in this file")
+            return [Record(key=f"{key}/again{again}", raw=error)]
+        try:
+            found = self.videos(name, value)
+        except RejectError as error:
+            return [Record(key=key, raw=error)]
+        if not found:
+            return [Record(key=key, raw=RejectError(Reason.MALFORMED, "the entry has no video"))]
+        return [
+            r
+            for part, video, entry in found
+            for r in self._of_video(source, files, videos, part, video, entry)
+        ]
+
+    def _of_video(
+        self,
+        source: SourceConfig,
+        files: Files,
+        videos: VideoFilter,
+        part: str,
+        video: str,
+        entry: Mapping[str, Any],
+    ) -> list[Record]:
+        key = record_key(source, files, part)
+        wanted = videos.wants(video) and self.wanted(entry, source)
+        said: Mapping[str, Any] = {}
+        problem = RejectError(Reason.MALFORMED, "the video has no event")
+        try:
+            said = self.listed(entry, source)
+        except RejectError as error:
+            problem = error
+        if not said:
+            return [Record(key=key, raw=problem if wanted else None, left_out=not wanted)]
+        whole = {key: tuple(said.values())}
+        each = {f"{key}/{n}" if n else key: (one,) for n, one in said.items()}
+        return [
+            Record(
+                key=k, raw=Timed(video=video, entry=entry, said=s) if wanted else None, left_out=not wanted
+            )
+            for k, s in (whole if source.asks is TemporalTask.DENSE_CAPTIONS else each).items()
+        ]
+
+
+class TimedEvents(TimedVideos):
+    """Of these the formats whose events are told in the project's own words. A reader gives ``event``."""
+
+    @abstractmethod
+    def event(self, said: Any) -> Event:
+        """One of the events ``listed``, read. Raises RejectError."""
+
+    def category(self, entry: Mapping[str, Any]) -> str:
+        """The source's own sorting of videos."""
+        return ""
+
+    def clip(self, entry: Mapping[str, Any]) -> DraftSpan | None:
+        """The part of the video that the annotators saw; None for all of it."""
+        return None
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """One draft."""
+        raw = record.raw
+        if isinstance(raw, RejectError):
+            raise raw
+        return [
+            ask(
+                record.key,
+                source,
+                seed,
+                [self.event(said) for said in raw.said],
+                media=self.media_for(raw.video, raw.entry),
+                clip=self.clip(raw.entry),
+                category=self.category(raw.entry),
+            )
+        ]
+
+
+def rows(path: Path) -> Iterator[Member]:
+    """The places of the rows of a JSON array or of JSON lines, named by their number."""
+    for chunk in list_chunks(path, _ONE_BY_ONE):
+        yield Member(name=str(chunk.first), start=chunk.start, end=chunk.end)
+
+
+def _check_split(source: SourceConfig, files: Files, subsets: set[str]) -> None:
+    there = ", ".join(sorted(subsets))
+    if source.split is None and len(subsets) > 1:
+        raise UserError(
+            f"source {source.name}",
+            f"{files.annotations.name} holds videos of several splits ({there}), which would all be mixed.",
+            "Set `split` to one of them.",
+        )
+    if source.split is not None and source.split not in subsets and not files.name:
+        raise UserError(
+            f"source {source.name}",
+            f"{files.annotations.name} has no video of the split {source.split}, but {there or 'no splits'}.",
+            "Correct `split`.",
+        )

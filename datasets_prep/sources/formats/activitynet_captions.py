@@ -1,0 +1,43 @@
+"""ActivityNet Captions: ``{video: {"duration", "timestamps", "sentences"}}``.
+
+Format: https://cs.stanford.edu/people/ranjaykrishna/densevid. The two lists are parallel; times are seconds.
+Two thirds of the sentences have blanks at an edge. Videos come as mp4, mkv or webm, with ``v_`` before their
+id or without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from datasets_prep.draft import Media, Reason, RejectError
+from datasets_prep.sources.bases.events import Event, seconds, video_called
+from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.timed_videos import TimedEvents
+from pipeline.plan.data import SourceConfig
+
+
+class ActivitynetCaptions(TimedEvents):
+    """One event per sentence."""
+
+    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+        """Pairs of a time and a sentence."""
+        times, sentences = entry.get("timestamps"), entry.get("sentences")
+        if not isinstance(times, list) or not isinstance(sentences, list) or len(times) != len(sentences):
+            raise RejectError(Reason.MALFORMED, "`timestamps` and `sentences` are no lists of one length")
+        return {str(n): pair for n, pair in enumerate(zip(times, sentences, strict=True))}
+
+    def event(self, said: Any) -> Event:
+        """The sentence without the blanks around it."""
+        time, sentence = said
+        return Event(words=words_of(sentence, "sentences"), spans=(seconds(time, "timestamps"),))
+
+    def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
+        """With and without ``v_``."""
+        return activitynet_video(video)
+
+
+def activitynet_video(video: str) -> Media:
+    """A video of ActivityNet, whose names lose and gain a ``v_`` on their way."""
+    bare = video.removeprefix("v_")
+    return video_called((video, bare if bare != video else f"v_{video}"))

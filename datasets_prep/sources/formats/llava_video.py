@@ -1,0 +1,100 @@
+"""LLaVA-Video-178K: JSON lists of conversations, open-ended (many turns) or multiple choice.
+
+Format: https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K. ``<image>`` marks the video; ids repeat, so
+the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form.
+
+The card counts items, one a question: its 960,792 open-ended ones stand in far fewer rows. ``split_turns``
+makes each of them a sample, so that a plan may select among items as well as among rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
+from datasets_prep.sources.bases.conversation import (
+    answer_index,
+    options_in,
+    plain_texts,
+    read_written_times,
+    turns_of,
+)
+from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.reader import Dialogue, Files, ListReader, Record
+from datasets_prep.sources.json.json_file import Chunk, list_records
+from pipeline.plan.data import SourceConfig
+from pipeline.records.sample import Task
+
+
+class LlavaVideo(ListReader):
+    """One draft per row; with ``split_turns`` one per question, each of which then stands alone."""
+
+    def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
+        """Below the root, or below the folder of its ``data_source``."""
+        raw = mapping(record.raw)
+        return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
+
+    def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
+        """The rows, names that stand twice unnoticed."""
+        return list_records(files.annotations, chunk, checked=False)
+
+    def names_media(self, raw: Any) -> Hashable:
+        """The two fields of which ``media`` makes them, where they are texts."""
+        try:
+            named = raw["video"], raw["data_source"]
+        except (TypeError, KeyError):
+            return None
+        return named if type(named[0]) is str and type(named[1]) is str else None
+
+    def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
+        """A row without times, which is not to be split."""
+        raw = record.raw
+        if type(raw) is not dict:
+            return None
+        texts = plain_texts(raw.get("conversations"))
+        if texts is None or (source.split_turns and len(texts) > 2):
+            return None
+        origin = str(raw.get("data_source", ""))
+        try:
+            media = media_of(raw.get("video"), origin)
+            choices = options_in(texts[0]) if len(texts) == 2 else ()
+            right = answer_index(texts[1], choices) if choices else -1
+        except RejectError:
+            return None
+        return Dialogue(media, texts, origin, choices, right)
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """A row with options in its only question is a multiple choice, one with spans a temporal task."""
+        raw = mapping(record.raw)
+        origin = str(raw.get("data_source", ""))
+        turns = turns_of(raw.get("conversations"))
+        media = media_of(raw.get("video"), origin)
+        if not source.split_turns or len(turns) == 2:
+            return [_draft(record.key, turns, media, origin)]
+        drafts = []
+        for part in range(len(turns) // 2):
+            pair = turns[2 * part : 2 * part + 2]
+            try:
+                drafts.append(_draft(f"{record.key}/{part}", pair, media, origin))
+            except (
+                RejectError
+            ) as error:  # the row is rejected as a whole, so say which of its questions did it
+                raise RejectError(error.reason, f"question {part}: {error.detail}") from error
+        return drafts
+
+
+def _draft(key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str) -> Draft:
+    choices = options_in(turns[0].text) if len(turns) == 2 else ()  # with times as they are written
+    spoken = read_written_times(turns)
+    return Draft(
+        key=key,
+        task=Task.CHOICE if choices else Task.TEMPORAL if spoken.times else Task.QA,
+        media=media,
+        turns=spoken.turns,
+        times=spoken.times,
+        choices=choices,
+        answer_index=answer_index(turns[1].text, choices) if choices else -1,
+        category=origin,
+        type=origin,
+    )

@@ -1,0 +1,96 @@
+"""MeViS and ReVOS: ``meta_expressions.json`` beside ``mask_dict.json``.
+
+Formats: https://github.com/henghuiding/MeViS, https://github.com/cilinyan/ReVOS-api. One expression names
+several objects; its target is the union of their masks in each frame. ``mask_dict.json`` can be many GB, so
+only the places of its members are taken down, and masks are read by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.draft import DraftTrack, Reason, RejectError
+from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, listed
+from datasets_prep.sources.bases.reader import Files
+from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
+from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig
+
+# ReVOS keeps its splits beside each other, under names that end in an underscore.
+_REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
+
+
+class MetaExpressions(MetaFile):
+    """Masks in ``mask_dict.json``: ``{anno_id: [RLE or null per frame]}``."""
+
+    suffixes = ("meta_expressions.json", *_REVOS)
+    masks_name = "a mask_dict.json"
+
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """As of every such set. Several files of ReVOS at once would train on its validation videos."""
+        if files.name and files.annotations.name in _REVOS:
+            raise UserError(
+                f"source {source.name}",
+                f"{files.annotations.name} lies beside other splits of ReVOS, which would all be read.",
+                "Point `annotations` at one file.",
+            )
+        return super().chunks(source, files, limits)
+
+    def locate(self, source: SourceConfig, files: Files) -> Locate:
+        """The places of a video's annotations in mask_dict.json."""
+        everything: dict[str, tuple[int, int]] = {}
+        for member in members(files.masks) if files.masks else ():
+            if member.name in everything:
+                raise UserError(
+                    str(files.masks),
+                    f"holds annotation {member.name} twice.",
+                    "Remove the one that is wrong.",
+                )
+            everything[member.name] = (member.start, member.end)
+
+        def of_video(video: str, entry: Mapping[str, Any]) -> tuple[dict[str, tuple[int, int]], int]:
+            wanted = {i for expression in entry["expressions"].values() for i in _ids(expression)}
+            there = {i: everything[i] for i in sorted(wanted) if i in everything}
+            return there, sum(end - start for start, end in there.values())
+
+        return of_video
+
+    def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
+        """The union of the masks of an expression's annotations."""
+        assert files.masks is not None, "without masks there are no tracks"
+        return partial(_target, files.masks, place)
+
+
+def _target(path: Path, places: Mapping[str, Any], said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+    _check_ids(said)
+    tracks = []
+    with open_annotations(path) as file:
+        for name in _ids(said):
+            if name not in places:
+                raise RejectError(Reason.MASK_MISSING, f"annotation {name} is not in mask_dict.json")
+            track = load_value(file, *places[name])
+            if not isinstance(track, list) or len(track) != len(frames):
+                count = len(track) if isinstance(track, list) else "no"
+                raise RejectError(
+                    Reason.MASKS_SHIFTED, f"annotation {name} has {count} masks for {len(frames)} frames"
+                )
+            tracks.append(track)
+    return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))
+
+
+def _check_ids(said: Mapping[str, Any]) -> None:
+    """An expression that nothing fits (ReVOS has some) says so by two empty lists, not by leaving ids out."""
+    ids, objects = said.get("anno_id"), said.get("obj_id")
+    if ids is None:
+        raise RejectError(
+            Reason.MALFORMED, "`anno_id` is missing: which masks of mask_dict.json it means is not said"
+        )
+    if not listed(ids) and listed(objects):
+        raise RejectError(Reason.MALFORMED, f"`anno_id` is empty, but `obj_id` names objects: {objects!r}")
+
+
+def _ids(expression: Any) -> list[str]:
+    return [str(i) for i in listed(expression.get("anno_id"))] if isinstance(expression, Mapping) else []

@@ -1,0 +1,167 @@
+"""Ref-SAV: long descriptions of objects whose masks are SA-V's own files.
+
+Format of ``Ref-SAV.json``: https://github.com/magic-research/Sa2VA, ``{video: {"video_path", "anno_path",
+"objects": {number: {"formated": text}}}}``. Format of ``<video>_manual.json``:
+https://github.com/facebookresearch/sam2/tree/main/sav_dataset, ``masklet[k][number]`` is the RLE of an object
+in frame 4k of the video (six of 24 frames a second are annotated). An absent object is a mask of area 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
+from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
+from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
+from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.video_lists import VideoFilter
+from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
+from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig
+
+QUESTIONS = ("Which object of this video is described here? {expression} Please segment it.",)
+_EVERY = 4  # frames of the video from one annotated frame to the next
+
+
+class RefSav:
+    """One draft per object, keyed ``<source>/<video>/<number of the object>``."""
+
+    suffixes = ("Ref-SAV.json",)
+
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """Videos with all their objects; a chunk knows where the masks of its videos lie."""
+        if files.masks is None or not files.masks.is_dir():
+            raise UserError(
+                f"source {source.name}",
+                f"needs a folder of masklets, not {files.masks}.",
+                "Set `masks` to the folder of SA-V below which its `*_manual.json` lie.",
+            )
+        return pack(_groups(source, files), limits)
+
+    def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
+        """Objects in file order; those of one video share its masklets."""
+        for part in [chunk] if chunk else self.chunks(source, files, WHOLE):
+            with open_annotations(files.annotations) as file:
+                for video, start, end, state, masklets in places(part):
+                    yield from _records(source, files, video, load_value(file, start, end), state, masklets)
+
+    def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
+        """What ``video_path`` says."""
+        raw = mapping(record.raw)
+        return (_media(raw["entry"]),) if "problem" not in raw else ()
+
+    def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
+        """The text is a paragraph, so it stands apart in the question."""
+        raw = mapping(record.raw)
+        if "problem" in raw:
+            raise RejectError(raw["reason"], raw["problem"])
+        return [
+            segment(
+                record,
+                source,
+                seed,
+                words=words_of(mapping(raw["object"]).get("formated"), "formated"),
+                media=_media(raw["entry"]),
+                target=raw["masklets"].track(whole(raw["number"], "object")),
+                questions=QUESTIONS,
+            )
+        ]
+
+
+class _Masklets:
+    """The masks of one video, read when somebody asks, once for all its objects."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._data: Mapping[str, Any] | None = None
+
+    def track(self, number: int) -> DraftTrack:
+        """One object. Raises RejectError if its masks are not there or the file is of another form."""
+        if self._path is None:
+            raise RejectError(Reason.MASK_MISSING, "`anno_path` lies nowhere below `masks`")
+        if self._data is None:
+            with open_annotations(self._path) as file:
+                self._data = mapping(load_value(file, 0, self._path.stat().st_size))
+        frames, ids = self._data.get("masklet"), self._data.get("masklet_id")
+        if not isinstance(frames, list) or not frames or not all(isinstance(f, list) for f in frames):
+            raise RejectError(Reason.BAD_MASK, f"`masklet` of {self._path.name} is no list of frames")
+        if number < 0 or any(number >= len(frame) for frame in frames):
+            raise RejectError(Reason.MASK_MISSING, f"{self._path.name} has no object {number}")
+        if isinstance(ids, list) and (number >= len(ids) or ids[number] != number):
+            # Objects are counted as they stand; ids that say something else make it a guess.
+            raise RejectError(Reason.MALFORMED, f"`masklet_id` of {self._path.name} is not 0, 1, 2 ...")
+        return DraftTrack(masks=tuple((_EVERY * k, (frame[number],)) for k, frame in enumerate(frames)))
+
+
+def _groups(source: SourceConfig, files: Files) -> Iterator[Group]:
+    assert files.masks is not None, "checked where chunks are cut"
+    wants = VideoFilter(source, files)
+    seen: set[str] = set()
+    with open_annotations(files.annotations) as file:
+        for member in members(files.annotations):
+            entry = load_value(file, member.start, member.end)
+            objects = _objects(entry)
+            count, size, masklets = 1, 0, None
+            if member.name in seen:
+                state = "again"
+            else:
+                state = "wanted" if wants.wants(member.name) else "left out"
+                count = 1 if objects is None else len(objects)
+            if state == "wanted" and objects is not None:
+                masklets = _find(files.masks, entry.get("anno_path"))
+                size = (files.masks / masklets).stat().st_size if masklets else 0
+            seen.add(member.name)
+            yield Group(
+                place=(member.name, member.start, member.end, state, masklets),
+                count=count,
+                size=member.end - member.start + size,
+            )
+    wants.check_used()
+
+
+def _records(
+    source: SourceConfig, files: Files, video: str, entry: Any, state: str, masklets: str | None
+) -> Iterator[Record]:
+    assert files.masks is not None, "checked where chunks are cut"
+    key = record_key(source, files, video)
+    objects = _objects(entry)
+    if state == "again":
+        problem = f"video {video} came before in this file"
+        yield Record(key=key, raw={"problem": problem, "reason": Reason.DUPLICATE_KEY})
+    elif objects is None and state == "wanted":
+        yield Record(key=key, raw={"problem": "no `objects`", "reason": Reason.MALFORMED})
+    elif state == "left out":
+        for number in [None] if objects is None else objects:
+            yield Record(key=key if number is None else f"{key}/{number}", raw=None, left_out=True)
+    else:
+        shared = _Masklets(files.masks / masklets if masklets else None)
+        for number, said in (objects or {}).items():
+            raw = {"entry": entry, "number": number, "object": said, "masklets": shared}
+            yield Record(key=f"{key}/{number}", raw=raw)
+
+
+def _find(masks: Path, said: Any) -> str | None:
+    """Where below ``masks`` the file lies: paths in Ref-SAV.json begin with their author's folders."""
+    try:
+        endings = _endings(said)
+    except RejectError:
+        return None
+    return next((ending for ending in endings if (masks / ending).is_file()), None)
+
+
+def _media(entry: Mapping[str, Any]) -> Media:
+    return Media(candidates=tuple(_endings(entry.get("video_path"))))
+
+
+def _endings(path: Any) -> list[str]:
+    """A path and what is left of it without its first folders. Raises RejectError for one that leads out."""
+    parts = media_of(path).candidates[0].split("/")
+    return ["/".join(parts[at:]) for at in range(len(parts))]
+
+
+def _objects(entry: Any) -> Mapping[str, Any] | None:
+    found = entry.get("objects") if isinstance(entry, Mapping) else None
+    return found if isinstance(found, Mapping) else None

@@ -1,0 +1,76 @@
+"""Refer-YouTube-VOS, and Ref-DAVIS17 where it was converted to this layout.
+
+Format: https://youtube-vos.org/dataset/rvos. ``meta_expressions/<split>/meta_expressions.json`` names frames
+and, in the training split, the object of each expression; ``<split>/Annotations/<video>/<frame>.png`` has a
+pixel's object as its value. ``meta.json`` adds the objects' categories, which nothing here needs.
+The truth of the validation and test splits is hidden, and the published validation file names the videos of
+both: ``drop_videos`` with the test file leaves the 202 of the validation split.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.draft import DraftTrack, RejectError
+from datasets_prep.sources.bases.fields import media_of
+from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
+from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks
+from datasets_prep.sources.bases.reader import Files
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig, Use
+
+_HIDDEN = re.compile(r"\.[^/]*")
+
+
+class RefYoutubeVos(MetaFile):
+    """Masks in label images below ``Annotations``."""
+
+    masks_name = "a folder of label images"
+
+    def frames(self, entry: Mapping[str, Any]) -> list[str]:
+        """Without what a notebook left in the folder that somebody listed (``.ipynb_checkpoints``, or "")."""
+        said = entry.get("frames")
+        if isinstance(said, list):
+            said = [f for f in said if not (isinstance(f, str) and (not f or _HIDDEN.fullmatch(f)))]
+        return super().frames({"frames": said})
+
+    def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
+        """As of every such set."""
+        if files.masks is not None and not files.masks.is_dir():
+            raise UserError(
+                f"source {source.name}", f"{files.masks} is no folder.", "Set `masks` to Annotations."
+            )
+        return super().chunks(source, files, limits)
+
+    def locate(self, source: SourceConfig, files: Files) -> Locate:
+        """Nothing to be noted; the bytes are those of the video's images."""
+
+        def of_video(video: str, entry: Mapping[str, Any]) -> tuple[None, int]:
+            try:
+                folder, frames = _folder(files, video), self.frames(entry)
+            except RejectError:  # told when its records are converted
+                return None, 0
+            return None, image_bytes(folder, frames)
+
+        return of_video
+
+    def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
+        """All expressions of a video share its decoded images."""
+        images: list[LabelImages] = []
+
+        def target(said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+            objects = object_ids(said.get("obj_id"))
+            if not images:
+                images.append(LabelImages(_folder(files, video), frames))
+            return images[0].track(objects, must_show=source.use is Use.TRAIN)
+
+        return target
+
+
+def _folder(files: Files, video: str) -> Path:
+    assert files.masks is not None, "without masks there are no tracks"
+    return files.masks / media_of(video).candidates[0]

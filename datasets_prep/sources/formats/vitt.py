@@ -1,0 +1,60 @@
+"""ViTT: what happens in instruction videos, by the time at which it starts.
+
+Format: https://github.com/google-research-datasets/Video-Timeline-Tags-ViTT, ``{"id", "annotations":
+[{"timestamp", "tag"}]}`` as a list or as JSON lines, in milliseconds. Only starts are given: an event ends
+where the next later one starts, the last with the video. Several annotators' rows may share an id.
+
+Ids are those of YouTube-8M, four letters that have to be turned into YouTube's to find the videos: name the
+files after the former. ``keep_videos`` takes the published train_id.txt, dev_id.txt or test_id.txt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from datasets_prep.draft import OPEN, DraftSpan, Media, Reason, RejectError, Unit
+from datasets_prep.sources.bases.events import Event, video_called
+from datasets_prep.sources.bases.fields import mapping, number, text_field
+from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
+from datasets_prep.sources.json.json_file import Member
+from pipeline.plan.data import SourceConfig
+
+
+class ViTT(TimedEvents):
+    """One event per tag."""
+
+    suffixes = (".json", ".jsonl")
+
+    def entries(self, path: Path) -> Iterator[Member]:
+        """Rows, of a list or of JSON lines."""
+        return rows(path)
+
+    def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """A row names its video itself."""
+        entry = mapping(value)
+        return [(name, text_field(entry, "id"), entry)]
+
+    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+        """Start, end and tag. An end is in milliseconds, or OPEN."""
+        tags = entry.get("annotations")
+        if not isinstance(tags, list):
+            raise RejectError(Reason.MALFORMED, "`annotations` is no list of tags")
+        starts = [number(mapping(tag).get("timestamp"), "timestamp") for tag in tags]
+        ends = [min((s for s in starts if s > start), default=OPEN) for start in starts]
+        return {
+            str(n): (start, end, tag.get("tag"))
+            for n, (start, end, tag) in enumerate(zip(starts, ends, tags, strict=True))
+        }
+
+    def event(self, said: Any) -> Event:
+        """Milliseconds to seconds."""
+        start, end, tag = said
+        span = DraftSpan(start=start / 1000, end=end / 1000, unit=Unit.SECONDS)
+        return Event(words=words_of(tag, "tag"), spans=(span,))
+
+    def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
+        """By the id of the row."""
+        return video_called((video,))

@@ -1,0 +1,1 @@
+"""JSON annotation files of any size, read in chunks."""

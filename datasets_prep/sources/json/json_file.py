@@ -1,0 +1,342 @@
+"""JSON annotation files of any size, cut into chunks that are parsed one by one, in any order.
+
+A list is a JSON array or JSON lines (told by content, not by name). What a chunk holds depends on the file
+and the limits alone, so chunks are what shards are made of.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import orjson
+
+from datasets_prep.sources.json.scan import BOM, ScanError, element_ends, first_byte
+from pipeline.errors import UserError
+
+_HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
+_KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
+_LONGEST_KEY = 1 << 16
+_QUOTE, _COLON, _BACKSLASH = b'":\\'
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"PK\x03\x04": "zip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ": "xz",
+}
+
+
+class Unparsed:
+    """A record that is no JSON: its place in the file is known, its content is not."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """How big a chunk may become. A single record is never cut."""
+
+    records: int
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """Consecutive records of one file: ``count`` of them from the ``first``, counted from 0.
+
+    ``start`` and ``end`` are its bytes in the file. ``detail`` is the business of the reader that cut it.
+    """
+
+    first: int
+    count: int
+    start: int = 0
+    end: int = 0
+    detail: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """One member of a JSON object: its name and the bytes of its value."""
+
+    name: str
+    start: int
+    end: int
+
+
+def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
+    """Chunks of a JSON array or JSON-lines file, in order.
+
+    Raises UserError when the file is missing, is neither form, or an array breaks off: how many records
+    follow the break cannot be known, so they cannot be counted as rejects.
+    """
+    with open_annotations(path) as file:
+        byte, start = first_byte(file)
+        if byte == b"[":
+            yield from _array_chunks(file, start, limits, path)
+        elif byte == b"{":
+            yield from _line_chunks(file, start, limits, path)
+        else:
+            raise _of_another_kind(path, file, "neither a JSON array nor JSON lines")
+
+
+def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
+    """The records of a chunk; one that is no JSON, or names a thing twice, comes as ``Unparsed``.
+
+    Not ``checked``, names that stand twice may go unnoticed, and the last of them counts.
+    """
+    with open_annotations(path) as file:
+        file.seek(chunk.start)
+        text = file.read(chunk.end - chunk.start)
+    if chunk.detail == b"lines":
+        # A lone carriage return is a blank, as it was when the chunk was cut; for ``splitlines`` it is not.
+        yield from map(_parse, filter(bytes.strip, text.split(b"\n")))
+        return
+    try:
+        found = orjson.loads(b"[" + text + b"]")
+    except orjson.JSONDecodeError:
+        found = []
+    if len(found) == chunk.count and not (checked and _may_repeat_names(text, found)):
+        yield from found
+        return
+    # Something is wrong with one of them, so each is parsed alone.
+    at = 0
+    for ends in _ends(io.BytesIO(b"[" + text + b"]"), 0, path, whole=False):
+        for end in ends.tolist():
+            yield _parse(text[at : end - 1])
+            at = end
+
+
+def root_is_object(path: Path) -> bool:
+    """Whether a file is one JSON object, not an array. (A JSON-lines file begins like one as well.)"""
+    with open_annotations(path) as file:
+        return first_byte(file)[0] == b"{"
+
+
+def members(path: Path, *names: str) -> Iterator[Member]:
+    """Members of the object at ``names``, in file order; without names those of the root.
+
+    A name that stands twice is yielded twice. Raises UserError for a file that is no whole JSON object, and
+    for a place that is not there or holds something else.
+    """
+    with open_annotations(path) as file:
+        byte, start = first_byte(file)
+        if byte != b"{":
+            raise _of_another_kind(path, file, "not a JSON object")
+        for name in names:
+            found = [m for m in _members(file, start, path) if m.name == name]
+            file.seek(found[-1].start if found else 0)
+            if not found or file.read(1) != b"{":
+                raise UserError(
+                    str(path), f"has no object `{name}`.", "Check that the file is what the plan says."
+                )
+            start = found[-1].start
+        yield from _members(file, start, path)
+
+
+def elements(path: Path, name: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each element of the array ``name`` of the root object, in file order.
+
+    Raises UserError for a file that is no whole JSON object, and for a name that is not there or no array.
+    """
+    found = [m for m in members(path) if m.name == name]
+    with open_annotations(path) as file:
+        file.seek(found[-1].start if found else 0)
+        if not found or file.read(1) != b"[":
+            raise UserError(
+                str(path), f"has no array `{name}`.", "Check that the file is what the plan says."
+            )
+        begin = first = found[-1].start + 1
+        for ends in _ends(file, found[-1].start, path, whole=False):
+            for end in ends.tolist():
+                if begin > first or not _blank(file, begin, end):
+                    yield begin, end
+                begin = end + 1
+
+
+def load_object(path: Path) -> dict[str, Any]:
+    """A whole file that is one JSON object, for formats whose files are small. Raises UserError."""
+    with open_annotations(path) as file:
+        text = file.read().removeprefix(BOM)
+        if text.lstrip()[:1] != b"{":
+            raise _of_another_kind(path, file, "not a JSON object")
+    found = _parse(text)
+    if isinstance(found, Unparsed):
+        raise _broken(path, ValueError(found.problem))
+    return found
+
+
+def load_value(file: BinaryIO, start: int, end: int) -> Any:
+    """The value in some bytes of an open file, ``Unparsed`` if it is no JSON."""
+    file.seek(start)
+    return _parse(file.read(end - start))
+
+
+def open_annotations(path: Path) -> BinaryIO:
+    """Open an annotation file. Raises UserError if that is not possible."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to open a named pipe would be to wait until somebody writes to it
+            what = "a directory" if stat.S_ISDIR(mode) else "a named pipe or a device"
+            raise UserError(str(path), f"is {what}, not a file.", "Correct its path in the plan.")
+        return open(path, "rb")
+    except OSError as error:
+        raise UserError(
+            str(path), f"cannot be opened ({error.strerror}).", "Correct `annotations` in the plan."
+        ) from error
+
+
+def _array_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iterator[Chunk]:
+    first, begin = 0, start + 1  # of the chunk that is being filled
+    waiting = np.empty(0, np.int64)
+    blocks = _ends(file, start, path, whole=True)
+    ended = False
+    while True:
+        while not ended and not _full(waiting, begin, limits):
+            more = next(blocks, None)
+            ended = more is None
+            waiting = waiting if more is None else np.concatenate([waiting, more])
+        if not len(waiting):
+            return
+        count = min(limits.records, max(1, int(np.searchsorted(waiting, begin + limits.bytes, "right"))))
+        count = min(count, len(waiting))
+        end = int(waiting[count - 1])
+        waiting = waiting[count:]
+        if not (first == 0 and count == 1 and not len(waiting) and _blank(file, begin, end)):
+            yield Chunk(first=first, count=count, start=begin, end=end)
+        first, begin = first + count, end + 1
+
+
+def _full(waiting: np.ndarray, begin: int, limits: Limits) -> bool:
+    return len(waiting) > limits.records or (len(waiting) > 1 and waiting[-1] > begin + limits.bytes)
+
+
+def _blank(file: BinaryIO, start: int, end: int) -> bool:
+    if end - start > 1 << 16:
+        return False
+    here = file.tell()
+    file.seek(start)
+    text = file.read(end - start)
+    file.seek(here)
+    return not text.strip()
+
+
+def _line_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iterator[Chunk]:
+    file.seek(start)
+    at = begin = start
+    first = count = broken = seen = 0
+    good = False
+    for line in file:
+        if count and (count == limits.records or at + len(line) - begin > limits.bytes):
+            yield Chunk(first=first, count=count, start=begin, end=at, detail=b"lines")
+            first, begin, count = first + count, at, 0
+        at += len(line)
+        if not line.strip():
+            continue
+        count += 1
+        if not good:
+            seen += 1
+            problem = _parse(line)
+            good = not isinstance(problem, Unparsed)
+            broken += not good
+            if broken > _HOPELESS:
+                raise _broken(path, ValueError(problem.problem))
+    if seen and not good:
+        raise UserError(str(path), "holds no record that is JSON.", "Check the download.")
+    if count:
+        yield Chunk(first=first, count=count, start=begin, end=at, detail=b"lines")
+
+
+def _members(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
+    begin = start + 1
+    for ends in _ends(file, start, path, whole=False):
+        here = file.tell()
+        for end in ends.tolist():
+            file.seek(begin)
+            head = file.read(min(end - begin, _LONGEST_KEY))
+            found = _KEY.match(head)
+            name = _parse(found[1]) if found else ""
+            if isinstance(name, Unparsed):
+                raise _broken(path, ValueError(f"the name at byte {begin}: {name.problem}"))
+            if found:
+                yield Member(name=name, start=begin + found.end(), end=end)
+            elif head.strip():
+                raise _broken(path, ValueError(f"no name and value at byte {begin}"))
+            begin = end + 1
+        file.seek(here)
+
+
+def _ends(file: BinaryIO, start: int, path: Path, *, whole: bool) -> Iterator[np.ndarray]:
+    try:
+        yield from element_ends(file, start, whole=whole)
+    except ScanError as error:
+        raise _broken(path, error) from error
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return Unparsed(str(error))
+    twice = _repeated_name(text) if _may_repeat_names(text, found) else None
+    return found if twice is None else Unparsed(f"the name {twice!r} stands twice in one object")
+
+
+def _may_repeat_names(text: bytes, found: Any) -> bool:
+    """Whether an object may name a thing twice, of which parsers keep the last: true sometimes without cause.
+
+    Names are counted in the text and in what was parsed. Only a name is followed by a colon; a quote in a
+    text has a backslash in front of it.
+    """
+    try:
+        return _count_names(text) != _count_names(orjson.dumps(found))
+    except orjson.JSONEncodeError:  # nested deeper than orjson writes, but not deeper than it reads
+        return True
+
+
+def _count_names(text: bytes) -> int:
+    byte_N = np.frombuffer(text, np.uint8)
+    quote_N = np.flatnonzero((byte_N[:-1] == _QUOTE) & (byte_N[1:] == _COLON))
+    return int(np.count_nonzero(byte_N[quote_N - 1] != _BACKSLASH))
+
+
+def _repeated_name(text: bytes) -> str | None:
+    repeated: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        if len(dict(pairs)) < len(pairs):
+            repeated.append(Counter(name for name, _ in pairs).most_common(1)[0][0])
+
+    try:
+        json.loads(text, object_pairs_hook=look)
+    except RecursionError:  # what nests that deeply is not looked at, and nobody will read it either
+        return None
+    return repeated[0] if repeated else None
+
+
+def _of_another_kind(path: Path, file: BinaryIO, what: str) -> UserError:
+    """The error for a file that is something else altogether."""
+    file.seek(0)
+    head = file.read(1 << 16)
+    packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
+    if packed:
+        return UserError(str(path), f"is compressed ({packed}).", "Unpack it, and name the unpacked file.")
+    if not head.removeprefix(BOM).strip():
+        return UserError(str(path), "is empty.", "Check the download.")
+    return UserError(str(path), f"is {what}.", "Check the download.")
+
+
+def _broken(path: Path, error: Exception) -> UserError:
+    problem = " ".join(str(error).split())[:200]
+    return UserError(
+        str(path), f"is not whole JSON ({problem}).", "Download it again; a part of it cannot be used."
+    )

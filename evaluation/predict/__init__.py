@@ -1,0 +1,1 @@
+"""Ask a checkpoint one question about one video: in Python, and the process behind `ufvideo predict`."""

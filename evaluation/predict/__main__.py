@@ -1,0 +1,115 @@
+"""``python -m evaluation.predict``: the process behind ``ufvideo predict``."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+from pipeline.commands import predict as command
+from pipeline.jobs import progress
+from pipeline.jobs.step import guarded
+
+if TYPE_CHECKING:
+    from evaluation.predict.answer import Answer, Saved
+
+
+_STEM = 60
+"""Letters of a video's name in the folder's: a name of 255 bytes is the most that disks take."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Answer one question. Exit code: 0, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
+    parser = argparse.ArgumentParser(prog="ufvideo predict", description=command.HELP)
+    command.add_arguments(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: _predict(options))
+
+
+def _predict(options: argparse.Namespace) -> int:
+    command.check(options)
+    _quiet()
+    with redirect_stdout(sys.stderr):  # progress is no part of the answer
+        answer, saved = _ask(options)
+    try:
+        print(*lines(answer, saved), sep="\n", flush=True)
+    except BrokenPipeError:  # `ufvideo predict … | head -1`; the files are written
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
+    """Everything that can be refused is, before the weights are read."""
+    from evaluation.predict.answer import holds_same, refuse_unwritable
+    from evaluation.predict.ask import load_checkpoint
+    from evaluation.predict.files import has_overlay
+    from pipeline.storage.location import Location
+
+    model = load_checkpoint(
+        options.checkpoint,
+        device=options.device,
+        max_new_tokens=options.max_new_tokens,
+        seg_state=options.seg_state,
+        prompted_frames=options.prompted_frames,
+    )
+    asked = model.check(options.video, options.question, regions=options.regions, frames=options.frames)
+    stem = asked.clip.ref.path if asked.clip.ref.frames else asked.clip.path.stem
+    folder = Location.parse(options.out or f"predictions/{stem[:_STEM]}-{asked.identity[:8]}")
+    holds_same(folder, asked.identity)
+    refuse_unwritable(folder)
+    with progress.track("load", 1) as bar:
+        _ = model.predictor
+        bar.done = 1  # shown as it ends
+    with progress.track("answer") as bar:
+
+        def segmented(done: int) -> None:
+            bar.total = len(asked.frames)
+            bar.update(done)
+
+        answer = model.answer(asked, segmented)
+        if not answer.masks:
+            bar.done = 1
+    if not has_overlay(answer):
+        return answer, answer.save(folder.uri)
+    with progress.track("overlay", len(asked.frames)) as bar:
+        return answer, answer.save(folder.uri, bar.update)
+
+
+def lines(answer: Answer, saved: Saved) -> Iterator[str]:
+    """What the command prints: the answer, its spans, a line for each mask, what to know, and the folder."""
+    yield answer.text
+    yield ""
+    for number, span in enumerate(answer.spans, 1):
+        yield f"span {number}: {span.start_s:.2f} s to {span.end_s:.2f} s"
+    for number, track in enumerate(answer.masks, 1):
+        seen, share = answer.shown(track)
+        covers = f", {100 * share:.1f} % of the picture on average there" if seen else ""
+        count = len(track.frames)
+        yield f"object {number}: shows on {seen} of {count} segmented frames{covers}; masks/object-{number}"
+    ref = answer.asked.clip.ref
+    if answer.masks and len(answer.asked.frames) < ref.num_frames:
+        yield (
+            f"note: {len(answer.asked.frames)} of the video's {ref.num_frames} frames were segmented "
+            "(--frames all for every one)."
+        )
+    yield from (f"note: {note}" for note in answer.notes)
+    files = ", ".join(name for name in saved.files if "/" not in name)
+    again = " (replaced: the same question was answered before)" if saved.replaced else ""
+    yield f"{saved.folder.uri}: {files}{again}"
+
+
+def _quiet() -> None:
+    """Silences what a user cannot act on."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore")
+    for name in ("transformers", "torch"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""What a checkpoint answered to one question, and the folder that holds it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.predict.files import ANSWER, MASKS, OVERLAY, write_files
+from evaluation.predict.question import Asked
+from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.errors import UserError
+from pipeline.plan.evaluation import SegState
+from pipeline.records import masks as codec
+from pipeline.records.sample import SEG, MaskTrack, TimeSpan
+from pipeline.storage.location import Location
+from pipeline.times.frame_times import frame_times
+from pipeline.times.quantities import Refusal
+
+FORMAT = 1
+_OWN = re.compile(rf"{re.escape(ANSWER)}|{re.escape(OVERLAY)}|{MASKS}/object-[0-9]+/[0-9]+\.png")
+_ELSEWHERE = "Choose another --out."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MadeBy:
+    """The checkpoint, by place and digest, and the settings that an answer depends on."""
+
+    checkpoint: str
+    digest: str
+    seg_state: SegState
+    prompted_frames: int | None  # None: every frame that is segmented
+    max_new_tokens: int
+    device: str  # "cpu" or "cuda": the arithmetic differs, and with it an answer may
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saved:
+    """Where an answer was saved. ``replaced``: there was one to the same question, of the same checkpoint."""
+
+    folder: Location
+    files: tuple[str, ...]  # names below the folder; a folder of masks counts as one
+    replaced: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """An answer. ``spans``: those of the text, in seconds of the video; ``refusal`` says why there is none.
+
+    ``masks[k]`` is what the k-th [SEG] segments: compressed COCO RLE on the frames ``asked.frames``, of the
+    video's size. ``ended``: the model came to an end by itself.
+    """
+
+    asked: Asked
+    made_by: MadeBy
+    text: str
+    spans: tuple[TimeSpan, ...] = ()
+    refusal: str = ""
+    refusal_detail: str = ""
+    masks: tuple[MaskTrack, ...] = ()
+    ended: bool = True
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the answer has to be told about it, one sentence each."""
+        notes = []
+        if not self.ended:
+            notes.append(
+                f"the answer was cut off after {self.made_by.max_new_tokens} tokens (--max-new-tokens)."
+            )
+        if self.refusal and self.refusal != Refusal.NO_TIME:
+            detail = f" ({self.refusal_detail})" if self.refusal_detail else ""
+            notes.append(f"no span could be read: {self.refusal}{detail}.")
+        if missing := self.text.count(SEG) - len(self.masks):
+            notes.append(
+                f"{missing} of {self.text.count(SEG)} {SEG} got no mask: with seg_state "
+                f"{self.made_by.seg_state} there is no state for one that opens the answer."
+            )
+        return tuple(notes)
+
+    def shown(self, track: MaskTrack) -> tuple[int, float]:
+        """On how many of its frames an object shows, and which share (0-1) of these it covers on average."""
+        areas = [codec.area(c, track.height, track.width) for c in track.counts]
+        seen = [area for area in areas if area]
+        return len(seen), sum(seen) / len(seen) / (track.height * track.width) if seen else 0.0
+
+    def save(self, folder: str | Path, told: Callable[[int], object] = lambda done: None) -> Saved:
+        """Write answer.json, the masks as PNG and overlay.mp4 into a folder, local or on S3.
+
+        It is written elsewhere first. A new folder appears as a whole; into one that is there the files are
+        put, answer.json last. The same question to the same checkpoint replaces its own earlier answer.
+        ``told`` hears how many frames of the overlay are written.
+
+        Raises UserError for a folder with anything else in it, for one that cannot be written, and for a
+        video that has become unreadable.
+        """
+        place = Location.parse(folder)
+        holds_same(place, self.asked.identity)
+        refuse_unwritable(place)
+        with tempfile.TemporaryDirectory(prefix="ufvideo-") as scratch:
+            files = write_files(Path(scratch), self, told)
+            # Asked again: writing takes a while, and another answer may have come in between.
+            replaced = holds_same(place, self.asked.identity)
+            try:
+                _put(Path(scratch), place)
+            except OSError as error:
+                raise _unwritable(place, error) from error
+        return Saved(folder=place, files=files, replaced=replaced)
+
+    def record(self) -> dict[str, object]:
+        """The content of answer.json, see docs/evaluation.md. Masks are COCO's own form, by frame index."""
+        ref = self.asked.clip.ref
+        times = frame_times(ref)
+        return {
+            "format": FORMAT,
+            "identity": self.asked.identity,
+            "question": self.asked.text,
+            "answer": self.text,
+            "ended": self.ended,
+            "spans": [{"start_s": s.start_s, "end_s": s.end_s} for s in self.spans],
+            "no_span": {"reason": self.refusal, "detail": self.refusal_detail} if self.refusal else None,
+            "notes": list(self.notes),
+            "video": {
+                "uri": self.asked.clip.uri,
+                "sha256": ref.sha256,
+                "frames": ref.num_frames,
+                "fps": ref.fps,
+                "duration_s": ref.duration_s,
+                "height": ref.height,
+                "width": ref.width,
+            },
+            "regions": [
+                {"given": str(region), "masks": _by_frame(track)}
+                for region, track in zip(self.asked.regions, self.asked.tracks, strict=True)
+            ],
+            "segmented": list(self.asked.frames) if self.masks else [],
+            "segmented_at_s": [round(times.edge_s(f), 6) for f in self.asked.frames] if self.masks else [],
+            "masks": [{"object": k, "masks": _by_frame(track)} for k, track in enumerate(self.masks, 1)],
+            "made_by": plain(self.made_by),
+            "versions": {**plain(code_version()), **_libraries()},
+        }
+
+
+def holds_same(place: Location, identity: str) -> bool:
+    """True for a folder with an answer to this very question; False for an empty one, or none.
+
+    Raises UserError for a folder with another answer or with other files in it: nothing is written over.
+    """
+    if not place.exists():
+        return False
+    fix = "Choose another --out, or remove it first."
+    files = [f.uri[len(place.uri) + 1 :] for f in place.list(recursive=True)] if place.is_dir() else [""]
+    folders = [f.name for f in place.list() if f.is_dir()] if place.is_dir() else []
+    if not files and not folders:
+        return False
+    others = [name for name in files if not _OWN.fullmatch(name)] or [n for n in folders if n != MASKS]
+    if others or ANSWER not in files:
+        what = f"something else than an answer{f': {others[0]}' if others and others[0] else ''}"
+        raise UserError(place.uri, f"is there and holds {what}.", fix)
+    try:
+        found = json.loads((place / ANSWER).read_bytes())
+        if found["identity"] == identity:
+            return True
+        asked = str(found["question"])
+    except (ValueError, KeyError, TypeError):
+        raise UserError((place / ANSWER).uri, "is no answer of this project.", fix) from None
+    raise UserError(place.uri, f'holds an answer to another question, or by another model: "{asked}".', fix)
+
+
+def refuse_unwritable(place: Location) -> None:
+    """Raise UserError for a local folder that cannot be made or written, before anything is computed."""
+    if not place.is_local:
+        return
+    there = place.local_path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        what = "no folder" if not there.is_dir() else "no folder that may be written"
+        raise UserError(place.uri, f"cannot be made: {there} is {what}.", _ELSEWHERE)
+
+
+def _unwritable(place: Location, error: OSError) -> UserError:
+    return UserError(place.uri, f"cannot be written ({error.strerror or error}).", _ELSEWHERE)
+
+
+def _put(made: Path, place: Location) -> None:
+    """The files of an answer: a new folder at once; into one that is there one after another.
+
+    That one stays the folder that it is, a link, a mount or where somebody's shell stands. While its files
+    are exchanged it holds no answer.json, and it is refused then: half an answer is never taken for one.
+    """
+    if not place.exists():
+        place.put_dir(made)
+        return
+    (place / ANSWER).delete()
+    for name in (MASKS, OVERLAY, ANSWER):
+        if (made / name).is_dir():
+            (place / name).put_dir(made / name)
+        elif (made / name).is_file():
+            (place / name).put_file(made / name)
+        else:  # other code may answer the same question otherwise
+            (place / name).delete()
+
+
+def _by_frame(track: MaskTrack) -> dict[str, dict[str, object]]:
+    size = [track.height, track.width]
+    return {str(f): {"size": size, "counts": c} for f, c in zip(track.frames, track.counts, strict=True)}
+
+
+def _libraries() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("torch", "transformers")}

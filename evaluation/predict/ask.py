@@ -1,0 +1,179 @@
+"""Ask a checkpoint about a video, in Python::
+
+    from evaluation import load_checkpoint
+    model = load_checkpoint("runs/demo/stage2/FINGERPRINT")
+    answer = model.ask("clip.mp4", "Can you segment the red ball in this video?")
+
+``answer.text``, ``answer.spans`` (seconds), ``answer.masks`` (COCO RLE), ``answer.save(folder)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+
+from evaluation.predict.answer import Answer, MadeBy
+from evaluation.predict.clip import open_clip, unreadable
+from evaluation.predict.pointing import region_track
+from evaluation.predict.question import Asked, check_text, frames_to_segment, identify
+from evaluation.predict.source import Source, find_source
+from evaluation.predictor import Predictor
+from evaluation.spans import read_spans
+from pipeline.artifacts.fingerprint import plain
+from pipeline.commands.predict import MAX_NEW_TOKENS
+from pipeline.errors import UserError
+from pipeline.media.footage import Footage
+from pipeline.media.pointing import Region
+from pipeline.media.video import VideoError
+from pipeline.plan.evaluation import SegState
+from pipeline.records.sample import Sample
+from training.model.prompt import RefusedSample
+
+
+def load_checkpoint(
+    place: str | Path,
+    *,
+    device: str = "auto",
+    max_new_tokens: int = MAX_NEW_TOKENS,
+    seg_state: SegState | str = SegState.PREDICTING,
+    prompted_frames: int | None = None,
+) -> Checkpoint:
+    """A model that answers questions.
+
+    ``place``: the artifact's folder of a stage or of init; or a folder with weights and their tokenizer in
+    the published layout (the released model, an export) or this project's; both local or on S3; or such a
+    model of the hub (``hf://org/name@revision``). ``device``: "cpu", "cuda", or "auto", a GPU where there is
+    one. ``max_new_tokens``: where an answer is cut off. ``seg_state``: the hidden state that a mask is made
+    of. ``prompted_frames``: how many frames it prompts, SAM 2's memory carrying their masks to the others;
+    None prompts all. Weights are read at the first question, when it is clear that it can be asked.
+
+    Raises UserError for a place that holds no finished checkpoint and no model, and for a GPU that is not
+    there.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"device {device!r}", "is not known.", "Choose auto, cpu or cuda.")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("device cuda", "is not there: torch finds no GPU.", "Choose cpu or auto.")
+    if seg_state not in list(SegState):
+        raise UserError(f"seg_state {seg_state!r}", "is not known.", f"Choose {' or '.join(SegState)}.")
+    if max_new_tokens < 1:
+        raise UserError(f"max_new_tokens {max_new_tokens}", "leaves no answer.", "Give 1 or more.")
+    if prompted_frames is not None and prompted_frames < 1:
+        raise UserError(f"prompted_frames {prompted_frames}", "leaves no mask.", "Give 1 or more, or None.")
+    source = find_source(place)
+    use_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
+    made_by = MadeBy(
+        checkpoint=source.uri,
+        digest=source.digest,
+        seg_state=SegState(seg_state),
+        prompted_frames=prompted_frames,
+        max_new_tokens=max_new_tokens,
+        device="cuda" if use_gpu else "cpu",
+    )
+    return Checkpoint(source=source, made_by=made_by)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint on this machine, and what its answers say of it."""
+
+    source: Source
+    made_by: MadeBy
+
+    def ask(
+        self,
+        video: str | Path,
+        question: str,
+        *,
+        regions: Sequence[Region] = (),
+        frames: int | str | None = None,
+    ) -> Answer:
+        """The model's answer: text, spans in seconds of the video, and a mask track for each [SEG].
+
+        ``regions``: what the k-th ``<region>`` of the question points at, ``Box``, ``Point`` or ``MaskFile``.
+        ``frames``: on how many evenly spread frames objects are segmented, or "all"; None: on every frame of
+        a video of up to 300, on 300 of a longer one. Greedy: the same question gets the same answer.
+
+        Raises UserError for a video that cannot be read, and for a question that does not fit its regions.
+        """
+        return self.answer(self.check(video, question, regions=regions, frames=frames))
+
+    def check(
+        self,
+        video: str | Path,
+        question: str,
+        *,
+        regions: Sequence[Region] = (),
+        frames: int | str | None = None,
+    ) -> Asked:
+        """A question, checked as far as that goes without the weights. Raises as ``ask`` does."""
+        check_text(question, regions)
+        clip = open_clip(video)
+        tracks = tuple(region_track(region, clip.ref, self.source.config.vision.grid) for region in regions)
+        chosen = frames_to_segment(clip.ref.num_frames, frames, tracks)
+        settings = {k: v for k, v in plain(self.made_by).items() if k != "checkpoint"}
+        return Asked(
+            text=question,
+            clip=clip,
+            regions=tuple(regions),
+            tracks=tracks,
+            frames=chosen,
+            identity=identify(clip, question, tracks, chosen, settings),
+        )
+
+    def answer(self, asked: Asked, told: Callable[[int], object] = lambda done: None) -> Answer:
+        """The answer to a checked question. ``told`` hears on how many frames masks are made so far.
+
+        Raises UserError for a video that turns out to be damaged.
+        """
+        sample = asked.sample
+        frames = self.predictor.frames(asked.clip.footage)
+        try:
+            example = self.predictor.processor.inference(sample, frames)
+            said = self.predictor.answer([example])[0]
+            size = (sample.video.height, sample.video.width)
+            masks = (
+                self.predictor.segment(frames, said.segs, asked.frames, size, told=told)
+                if len(said.segs)
+                else ()
+            )
+        except RefusedSample as error:
+            raise UserError(
+                f'the question "{asked.text}"', f"cannot be asked: {error}.", "Reword it."
+            ) from error
+        except (VideoError, IndexError) as error:
+            raise unreadable(asked.clip.uri, asked.clip.path, error) from error
+        read = read_spans(said.text, sample)
+        return Answer(
+            asked=asked,
+            made_by=self.made_by,
+            text=said.text,
+            spans=read.spans,
+            refusal=read.refusal,
+            refusal_detail=read.detail,
+            masks=masks,
+            ended=said.ended,
+        )
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The loaded model. It has no dataset: a question brings its own video."""
+
+        def no_dataset(sample: Sample) -> Footage:
+            raise UserError(sample.key, "is of no dataset.", "Ask with a video of its own.")
+
+        return Predictor(
+            self.source.model,
+            self.source.tokenizer,
+            digest=self.made_by.digest,
+            footage=no_dataset,
+            max_new_tokens=self.made_by.max_new_tokens,
+            seed=0,  # draws nothing at inference
+            use_gpu=self.made_by.device == "cuda",
+            seg_state=self.made_by.seg_state,
+            prompted_frames=self.made_by.prompted_frames,
+        )

@@ -1,0 +1,98 @@
+"""A question about one video, checked: what is asked, pointed at and to be segmented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evaluation.predict.clip import Clip, is_text
+from pipeline.artifacts.fingerprint import digest
+from pipeline.commands.predict import EVERY_FRAME_UP_TO
+from pipeline.errors import UserError
+from pipeline.media.pointing import Region
+from pipeline.page.frames import spread
+from pipeline.records.sample import REGION, MaskTrack, Role, Sample, Task, Turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """A question that can be answered. ``tracks[k]`` is the mask of ``regions[k]``, the k-th <region>.
+
+    ``frames``: the indices, rising, on which objects of the answer are segmented. ``identity``: hex digest of
+    everything that the answer depends on, the code apart.
+    """
+
+    text: str
+    clip: Clip
+    regions: tuple[Region, ...]
+    tracks: tuple[MaskTrack, ...]
+    frames: tuple[int, ...]
+    identity: str
+
+    @property
+    def sample(self) -> Sample:
+        """The question as every other part of the project knows one; without an answer."""
+        return Sample(
+            key=f"asked/{self.identity[:12]}",
+            dataset="asked",
+            task=Task.REFER if self.tracks else Task.QA,
+            video=self.clip.ref,
+            turns=(Turn(role=Role.USER, text=self.text),),
+            regions=self.tracks,
+        )
+
+
+def check_text(text: str, regions: Sequence[Region]) -> None:
+    """Raise UserError for an empty question, and for one whose <region> are not as many as the regions."""
+    if not is_text(text):
+        raise UserError(f"the question {text!a}", "is no text in UTF-8.", "Type it in UTF-8.")
+    named, given = text.count(REGION), len(regions)
+    if not text.strip():
+        raise UserError("the question", "is empty.", 'Ask something, such as "What happens in this video?".')
+    if named == given:
+        return
+    are = "region is" if given == 1 else "regions are"
+    problem = f"names {named or 'no'} {REGION}, but {given or 'no'} {are} given."
+    if not given:
+        fix = f"Give one (--box, --point or --mask; regions=[…] in Python) for each {REGION}, or take it out."
+    elif named:
+        fix = f"Write one {REGION} for each of them, in their order."
+    else:
+        stem, end = (text[:-1], text[-1]) if text[-1] in "?.!" else (text, "")
+        example = f"{stem.rstrip()} {' '.join([REGION] * given)}{end}"
+        fix = f'Write {REGION} where the question speaks of what you point at, such as "{example}".'
+    raise UserError(f'the question "{text}"', problem, fix)
+
+
+def frames_to_segment(
+    num_frames: int, wanted: int | str | None, tracks: Sequence[MaskTrack]
+) -> tuple[int, ...]:
+    """Indices, rising: all frames, or ``wanted`` evenly spread ones with the first and the last among them.
+
+    None: all of a video of up to EVERY_FRAME_UP_TO frames, as many of a longer one. The frames of regions are
+    always among them. Raises UserError for a number below 1 and for another word than "all".
+    """
+    if wanted is None:
+        wanted = EVERY_FRAME_UP_TO
+    elif wanted == "all":
+        wanted = num_frames
+    if isinstance(wanted, str) or wanted < 1:
+        raise UserError(f"frames {wanted!r}", "is no number of frames.", 'Give 1 or more, or "all".')
+    pointed = {frame for track in tracks for frame in track.frames}
+    return tuple(sorted({*spread(range(num_frames), wanted), *pointed}))
+
+
+def identify(
+    clip: Clip, text: str, tracks: Sequence[MaskTrack], frames: Sequence[int], made_by: object
+) -> str:
+    """The digest of what an answer depends on: the video's content and clock, words, model and settings."""
+    ref = clip.ref
+    return digest(
+        {
+            "video": [ref.sha256, ref.num_frames, ref.duration_s],
+            "question": text,
+            "regions": list(tracks),
+            "frames": list(frames),
+            "made_by": made_by,
+        }
+    )

@@ -1,0 +1,109 @@
+"""Inputs that a plan does not make: annotation files, tokenizers, weights, checkpoints of other plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.checkpoint import start_config
+from pipeline.artifacts.fingerprint import digest, file_sha256, hash_cache
+from pipeline.artifacts.record import InputRef, without_credentials
+from pipeline.artifacts.steps import CORPORA, Kind, StepSpec, outside_paths
+from pipeline.errors import UserError
+from pipeline.plan.plan import Plan
+from pipeline.storage.hub import hub_model
+from pipeline.storage.location import Location
+
+ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".p")
+PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
+MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
+
+
+def storage_root(plan: Plan) -> Location:
+    """The storage root as a location."""
+    return Location.parse(plan.storage.root, plan.storage.cache)
+
+
+def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
+    """Every outside input of a step with its digest, by the key that names it in the plan.
+
+    Raises UserError for a path that is not there, and for a start checkpoint of another size.
+    """
+    out: dict[str, InputRef] = {}
+    if spec.kind is Kind.PREPARE:
+        for source in plan.data.sources:
+            for key, path in outside_paths(source).items():
+                where = f"data.sources[{source.name}].{key}"
+                only = source.files if key == "annotations" else ()
+                out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES, only)
+    if spec.kind is Kind.INIT:
+        paths = {"model.tokenizer.path": plan.model.tokenizer.path}
+        paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}
+        for where, text in paths.items():
+            if text and (model := hub_model(text)):
+                # What a revision is stays what it is; without one the name stands for whatever is fetched.
+                out[where] = InputRef(uri=str(model), fingerprint="", digest=digest(str(model)))
+            elif text:
+                out[where] = _content(plan, where, text, MODEL_SUFFIXES)
+    if spec.external_checkpoint:
+        made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))
+        if made is None:
+            raise UserError(
+                f"{spec.name}: {spec.external_checkpoint}",
+                "is no finished checkpoint artifact.",
+                "Give the folder that holds its record.json (relative to where you run the command).",
+            )
+        if made.record.kind not in (Kind.INIT, Kind.STAGE):
+            raise UserError(
+                f"{spec.name}: {spec.external_checkpoint}",
+                f"is an artifact of kind {made.record.kind}, which holds no model.",
+                "Give the folder of a training stage, or of init.",
+            )
+        if spec.kind is Kind.STAGE:
+            start_config(made.location, plan.model.resolved, spec.subject)
+        out["checkpoint"] = made.ref
+    return out
+
+
+def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tuple[str, ...]]:
+    """The media folders of each source, resolved, for the step that writes them into the dataset.
+
+    A dataset names its videos by these folders, so it is made again when they change. They are no part of
+    its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
+    redone.
+    """
+    if spec.kind is not Kind.PREPARE:
+        return {}
+
+    def place(path: str) -> str:
+        if path.startswith(CORPORA):
+            return (corpora / path.removeprefix(CORPORA).lstrip("/")).uri
+        return Location.parse(path, plan.storage.cache).uri
+
+    return {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
+
+
+def _content(
+    plan: Plan, where: str, path: str, suffixes: Sequence[str], patterns: Sequence[str] = ()
+) -> InputRef:
+    place = Location.parse(path, plan.storage.cache)
+    if not place.exists():
+        raise UserError(where, f"{path} does not exist.", "Correct the path, or put the file there.")
+    remembered = hash_cache(storage_root(plan))
+    if not place.is_dir():
+        return InputRef(
+            uri=without_credentials(place.uri), fingerprint="", digest=file_sha256(place, remembered)
+        )
+    files = [f for p in patterns for f in place.glob(p)] if patterns else place.list(recursive=True)
+    # A folder counts by its listing and by the content of the files that are read for their text or
+    # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
+    listing = [f.uri[len(place.uri) + 1 :] for f in files]
+    contents = [
+        file_sha256(f, remembered)
+        if f.uri.endswith(tuple(suffixes))
+        else f.size()
+        if f.uri.endswith(PICTURES) and suffixes is ANNOTATION_SUFFIXES
+        else None
+        for f in files
+    ]
+    return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=digest([listing, contents]))

@@ -1,0 +1,57 @@
+"""What a user should know about artifacts that are kept, one line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.steps import Decision, State, media_outside
+from pipeline.artifacts.survey import Board
+from pipeline.plan.plan import Plan
+
+_MISSING = "media_missing"
+
+
+def other_code(board: Board, decisions: Iterable[Decision]) -> list[str]:
+    """Kept steps that other code made."""
+    present = code_version()
+    other = [
+        d.spec.name
+        for d in decisions
+        if d.state is State.DONE
+        and (made := board.found[d.spec.name])
+        and made.record.code.source_digest != present.source_digest
+    ]
+    if not other:
+        return []
+    were = "was" if len(other) == 1 else "were"
+    return [
+        f"Note: {', '.join(other)} {were} made by another version of the code and kept; "
+        "--force-step NAME makes one again."
+    ]
+
+
+def missing_media(plan: Plan, board: Board, decisions: Iterable[Decision]) -> list[str]:
+    """Records that a kept dataset lacks because their video was not there when it was made.
+
+    Videos of the demo corpora are left out: what is missing there is missing on purpose.
+    """
+    kept = any(d.spec.name == "prepare" and d.state is State.DONE for d in decisions)
+    made = board.found.get("prepare")
+    if not kept or made is None:
+        return []
+    found: dict[str, Any] = made.record.summary.get("sources") or {}
+    outside = {s.name for s in plan.data.sources if media_outside(s)}
+    counts = {
+        name: count
+        for name, entry in found.items()
+        if name in outside and (count := entry.get("rejects", {}).get(_MISSING, 0))
+    }
+    if not counts:
+        return []
+    each = ", ".join(f"{name} {count}" for name, count in counts.items())
+    return [
+        f"Note: prepare left out {sum(counts.values())} records whose video was not there ({each}); "
+        "once the videos are there: ufvideo run PLAN --force-step prepare."
+    ]

@@ -1,0 +1,122 @@
+"""What a step made, from what, by which code. The record is written last, so present means done."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pipeline.artifacts.fingerprint import CodeVersion
+from pipeline.errors import UserError
+from pipeline.storage.location import Location
+
+RECORD_FORMAT = 1
+RECORD_NAME = "record.json"
+_USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
+
+
+def has_credentials(uri: str) -> bool:
+    """True for a URI with ``user@`` or ``user:password@`` in it."""
+    return bool(_USERINFO.search(uri))
+
+
+def without_credentials(uri: str) -> str:
+    """A URI without ``user:password@`` and without its query, where signed links carry theirs."""
+    text = _USERINFO.sub("", uri)
+    return text.partition("?")[0] if "://" in text else text
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputRef(_Frozen):
+    """An artifact or a file that went into a step."""
+
+    uri: str
+    fingerprint: str  # empty for a file
+    digest: str
+
+
+class ArtifactRecord(_Frozen):
+    """The passport of an artifact."""
+
+    format: int = RECORD_FORMAT
+    step: str
+    kind: str
+    fingerprint: str  # of what was asked for: settings and inputs
+    digest: str  # of what came out
+    schema_version: int
+    code: CodeVersion
+    inputs: dict[str, InputRef]
+    places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; no part of the fingerprint
+    config: dict[str, Any]  # the part of the plan that bears identity
+    plan: dict[str, Any] = {}  # the whole plan, defaults written out: what `ufvideo rebuild` goes by
+    summary: dict[str, Any]  # counts and the like
+    created: str  # UTC, ISO 8601
+    seconds: float  # time that it took
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A finished artifact: the folder and its record."""
+
+    location: Location
+    record: ArtifactRecord
+
+    @property
+    def ref(self) -> InputRef:
+        """How the records of later steps name it."""
+        return InputRef(
+            uri=without_credentials(self.location.uri),
+            fingerprint=self.record.fingerprint,
+            digest=self.record.digest,
+        )
+
+
+def now() -> str:
+    """The present moment in UTC, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def commit(location: Location, record: ArtifactRecord) -> Artifact:
+    """Write the record, which is what makes an artifact present."""
+    text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (location / RECORD_NAME).write_text(text + "\n")
+    return Artifact(location, record)
+
+
+def load(location: Location) -> Artifact | None:
+    """The artifact in a folder, or None if it is not finished.
+
+    Raises UserError for a record of another format, or one that is damaged.
+    """
+    place = location / RECORD_NAME
+    try:
+        data = json.loads(place.read_bytes())
+        version = data["format"]
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            place.uri, f"is no artifact record ({error}).", "Delete its folder and run the plan again."
+        ) from None
+    if version != RECORD_FORMAT:
+        raise UserError(
+            place.uri,
+            f"is a record of format {version}, this code reads format {RECORD_FORMAT}.",
+            "Use the version of the code that made it, or delete its folder and run the plan again.",
+        )
+    try:
+        return Artifact(location, ArtifactRecord.model_validate(data))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UserError(
+            place.uri,
+            f"has a bad field {'.'.join(map(str, first['loc']))}: {first['msg']}.",
+            "Delete its folder and run the plan again.",
+        ) from None

@@ -1,0 +1,318 @@
+"""Which steps a plan has, in what order, and which of them still have to run: pure decisions, no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from pipeline.artifacts.fingerprint import digest, plain
+from pipeline.artifacts.record import ArtifactRecord
+from pipeline.errors import UserError
+from pipeline.plan.data import SourceConfig
+from pipeline.plan.evaluation import EvaluationConfig
+from pipeline.plan.plan import Plan
+from pipeline.plan.training import StageConfig
+from pipeline.records.version import SCHEMA_VERSION
+
+CORPORA = "${corpora}"
+
+
+class Kind(StrEnum):
+    """What a step does; the key of its builder."""
+
+    CORPORA = "corpora"
+    PREPARE = "prepare"
+    INIT = "init"
+    STAGE = "stage"
+    EVALUATE = "evaluate"
+    REPORT = "report"
+
+
+MODULES = {
+    Kind.CORPORA: "datasets_prep",
+    Kind.PREPARE: "datasets_prep",
+    Kind.INIT: "training",
+    Kind.STAGE: "training",
+    Kind.EVALUATE: "evaluation",
+    Kind.REPORT: "evaluation",
+}
+
+# Raised by hand when the code of a kind makes another result from the same settings. Hashing the code
+# itself instead would throw away weeks of work for a changed comment.
+REVISION = dict.fromkeys(Kind, 1) | {
+    Kind.CORPORA: 3,
+    Kind.PREPARE: 4,
+    Kind.INIT: 2,
+    Kind.STAGE: 3,
+    Kind.EVALUATE: 5,
+    Kind.REPORT: 4,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSpec:
+    """One step of a plan.
+
+    ``needs`` are names of earlier steps. ``subject`` is the stage's name, or the checkpoint as the plan
+    writes it. ``checkpoint`` is the step, or the location of the artifact, whose weights the step starts
+    from or scores. ``identity`` holds every setting that bears on the result, and no other.
+    """
+
+    name: str
+    kind: Kind
+    module: str
+    needs: tuple[str, ...] = ()
+    identity: Mapping[str, Any] = field(default_factory=dict)
+    subject: str = ""
+    checkpoint: str = ""
+
+    @property
+    def external_checkpoint(self) -> str:
+        """Location of the artifact that was made outside this plan, or nothing."""
+        return self.checkpoint if "/" in self.checkpoint else ""
+
+
+class State(StrEnum):
+    """Whether a step has to run."""
+
+    DONE = "done"
+    TODO = "todo"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What to do about one step, and why."""
+
+    spec: StepSpec
+    fingerprint: str
+    state: State
+    reason: str
+
+
+def steps(plan: Plan) -> tuple[StepSpec, ...]:
+    """Every step of the plan, in an order in which they can run.
+
+    Raises UserError for steps of one name, and for baked frames that the plan's model would not ask for.
+    """
+    _refuse_other_frames(plan)
+    out: list[StepSpec] = []
+
+    def add(kind: Kind, name: str, needs: Sequence[str], identity: Mapping[str, Any], **more: str) -> None:
+        if any(s.name == name for s in out):
+            raise UserError(
+                "plan",
+                f"two of its steps are called {name}.",
+                "Give the stage another name: the names of steps are taken.",
+            )
+        needs = tuple(dict.fromkeys(n for n in needs if "/" not in n))
+        out.append(
+            StepSpec(
+                name=name, kind=kind, module=MODULES[kind], needs=needs, identity=plain(identity), **more
+            )
+        )
+
+    if plan.demo:
+        add(Kind.CORPORA, "corpora", (), {"demo": plan.demo})
+    add(Kind.PREPARE, "prepare", ("corpora",) if plan.demo else (), _prepare_identity(plan))
+    scored = plan.evaluation.checkpoints if plan.evaluation else ()
+    if "init" in (*(s.start_from for s in plan.stages), *scored):
+        on: tuple[str, ...] = () if plan.model.tokenizer.path else ("prepare",)
+        add(Kind.INIT, "init", on, _init_identity(plan))
+    for stage in plan.stages:
+        add(
+            Kind.STAGE,
+            stage.name,
+            ("prepare", stage.start_from),
+            _stage_identity(plan, stage),
+            subject=stage.name,
+            checkpoint=stage.start_from,
+        )
+    if plan.evaluation:
+        for text in scored:
+            identity = _evaluate_identity(plan, plan.evaluation)
+            add(
+                Kind.EVALUATE, evaluate_name(text), ("prepare", text), identity, subject=text, checkpoint=text
+            )
+        needs = ("prepare", *(s.name for s in plan.stages), *map(evaluate_name, scored))
+        add(Kind.REPORT, "report", needs, _report_identity(plan, plan.evaluation))
+    return tuple(out)
+
+
+def evaluate_name(checkpoint: str) -> str:
+    """Name of the step that scores a checkpoint; one outside the plan gets a short hash of its location."""
+    if "/" not in checkpoint:
+        return f"evaluate-{checkpoint}"
+    last = re.sub(r"[^a-z0-9_-]+", "-", checkpoint.rstrip("/").rpartition("/")[2].lower())[:32].strip("-")
+    return f"evaluate-{last}-{hashlib.sha256(checkpoint.encode()).hexdigest()[:8]}"
+
+
+def fingerprint(spec: StepSpec, upstream: Mapping[str, str], external: Mapping[str, str]) -> str:
+    """SHA-256 of what a step is asked to make.
+
+    ``upstream`` holds the fingerprint of each step in ``spec.needs``, ``external`` the digest of each input
+    that the plan does not make.
+    """
+    return digest(
+        {
+            "kind": spec.kind,
+            "revision": REVISION[spec.kind],
+            "identity": spec.identity,
+            "upstream": {name: upstream[name] for name in spec.needs},
+            "external": external,
+        }
+    )
+
+
+def fingerprints(specs: Sequence[StepSpec], external: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Fingerprint of every step; ``external`` is by step name."""
+    out: dict[str, str] = {}
+    for spec in specs:
+        out[spec.name] = fingerprint(spec, out, external.get(spec.name, {}))
+    return out
+
+
+def decide(
+    specs: Sequence[StepSpec],
+    prints: Mapping[str, str],
+    found: Mapping[str, ArtifactRecord | None],
+    forced: frozenset[str] = frozenset(),
+    places: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
+) -> tuple[Decision, ...]:
+    """What to do about each step, from the records that were found under their fingerprints.
+
+    A step is done if its record is there and its inputs' content is still what it was made from. A forced
+    step runs again, and those after it only if it turns out to make something else. ``places`` says, by
+    step, where the inputs lie now that are in no fingerprint; a step whose record says another place runs
+    again in the same way.
+    """
+    out = []
+    for spec in specs:
+        record = found.get(spec.name)
+        state, reason = State.TODO, ""
+        if record is None:
+            reason = "not made yet"
+        elif record.fingerprint != prints[spec.name]:
+            reason = "its folder holds something else"
+        elif spec.name in forced:
+            reason = "asked for again"
+        else:
+            changed = [
+                name
+                for name in spec.needs
+                if (now := found.get(name))
+                and name in record.inputs
+                and now.digest != record.inputs[name].digest
+            ]
+            moved = _moved(record.places, (places or {}).get(spec.name, {}))
+            if changed:
+                reason = f"made from another build of {', '.join(changed)}"
+            elif moved:
+                reason = f"media folders changed: {', '.join(moved)}"
+            else:
+                state, reason = State.DONE, f"made {record.created}"
+        out.append(Decision(spec=spec, fingerprint=prints[spec.name], state=state, reason=reason))
+    return tuple(out)
+
+
+def up_to(decisions: Sequence[Decision], until: str | None) -> tuple[Decision, ...]:
+    """The decisions about one step and everything that it needs; all of them without a step."""
+    if until is None:
+        return tuple(decisions)
+    by_name = {d.spec.name: d for d in decisions}
+    wanted, queue = set(), [until]
+    while queue:
+        name = queue.pop()
+        wanted.add(name)
+        queue += by_name[name].spec.needs
+    return tuple(d for d in decisions if d.spec.name in wanted)
+
+
+def folder(name: str, print_: str) -> str:
+    """Folder of a step's artifact below the storage root."""
+    return f"{name}/{print_[:12]}"
+
+
+def _prepare_identity(plan: Plan) -> dict[str, Any]:
+    from_corpora = [
+        [p for p in (*(getattr(s, k) or "" for k in PATHS), *s.media) if p.startswith(CORPORA)]
+        for s in plan.data.sources
+    ]
+    sources = [_without(s, *PATHS, "media") for s in plan.data.sources]
+    # Data that is not baked keeps the identity that it had before there was a choice.
+    left_out = ("sources",) if plan.data.bake else ("sources", "bake")
+    data = {**_without(plan.data, *left_out), "sources": sources, "paths_in_corpora": from_corpora}
+    return {"data": data, "seed": plan.seed, "schema_version": SCHEMA_VERSION}
+
+
+def _init_identity(plan: Plan) -> dict[str, Any]:
+    tokenizer: dict[str, Any] = {"trained": plan.model.tokenizer.path is None}
+    size = plan.model.tokenizer.vocab_size if tokenizer["trained"] else None
+    given = sorted(name for name, value in plain(plan.model.weights).items() if value)
+    if {"whole", "videorefer", "language"} & set(given):
+        # Only where a vocabulary is loaded does it matter what new rows start from.
+        tokenizer["new_rows"] = plan.model.tokenizer.new_rows
+    return {
+        "model": plan.model.resolved,
+        "tokenizer": {**tokenizer, "vocab_size": size},
+        "weights": given,
+        "seed": plan.seed,
+    }
+
+
+def _stage_identity(plan: Plan, stage: StageConfig) -> dict[str, Any]:
+    settings = {**_without(stage, "layout", "start_from"), "precision": stage.layout.precision}
+    return {"stage": settings, "model": plan.model.resolved, "seed": plan.seed}
+
+
+def _evaluate_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]:
+    where = ("actors", "batch_size", "use_gpu", "cpus_per_actor", "torch_threads")
+    return {"evaluation": _without(evaluation, "checkpoints", "report_samples", *where), "seed": plan.seed}
+
+
+def _report_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]:
+    return {
+        "name": plan.name,
+        "checkpoints": evaluation.checkpoints,
+        "benchmarks": evaluation.benchmarks,
+        "report_samples": evaluation.report_samples,
+        "seed": plan.seed,
+    }
+
+
+def _refuse_other_frames(plan: Plan) -> None:
+    """The middles of eight parts are none of those of sixteen: every frame of a model has to be baked."""
+    bake, takes = plan.data.bake, plan.model.resolved.num_frames
+    if bake is not None and bake.frames != takes:
+        raise UserError(
+            "data.bake",
+            f"bakes {bake.frames} frames of a video into the shards, but the model of this plan looks at "
+            f"{takes} others (num_frames of the preset {plan.model.preset} with its overrides).",
+            f"Set data.bake.frames: {takes}, or model.overrides.num_frames: {bake.frames}.",
+        )
+
+
+def _without(config: Any, *names: str) -> dict[str, Any]:
+    return {k: v for k, v in plain(config).items() if k not in names}
+
+
+def _moved(made: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [name for name in now if tuple(made.get(name, ())) != tuple(now[name])]
+
+
+PATHS = ("annotations", "masks", "keep_videos", "drop_videos")
+"""Fields of a source that name files to be read, its media aside."""
+
+
+def media_outside(source: SourceConfig) -> tuple[str, ...]:
+    """Media folders of a source that lie outside the demo corpora."""
+    return tuple(path for path in source.media if not path.startswith(CORPORA))
+
+
+def outside_paths(source: SourceConfig) -> dict[str, str]:
+    """Annotation files or folders of a source that lie outside the demo corpora, by the plan's key."""
+    paths = {key: getattr(source, key) for key in PATHS}
+    return {key: path for key, path in paths.items() if path and not path.startswith(CORPORA)}

@@ -1,0 +1,58 @@
+"""Where a plan stands: its steps, their fingerprints, the artifacts that are there. Reads, never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.inputs import external_inputs, media_places, storage_root
+from pipeline.artifacts.record import Artifact, InputRef
+from pipeline.artifacts.steps import Decision, StepSpec, decide, fingerprints, folder, steps
+from pipeline.errors import UserError
+from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
+
+
+@dataclass(frozen=True)
+class Board:
+    """The state of a plan at one moment; mappings are by step name."""
+
+    root: Location
+    specs: tuple[StepSpec, ...]
+    external: Mapping[str, Mapping[str, InputRef]]
+    prints: Mapping[str, str]
+    found: Mapping[str, Artifact | None]
+    places: Mapping[str, Mapping[str, tuple[str, ...]]]
+
+    def spec(self, name: str) -> StepSpec:
+        """One step. Raises UserError for a name that the plan does not have."""
+        for spec in self.specs:
+            if spec.name == name:
+                return spec
+        raise UserError(
+            f"step {name}", "is not in this plan.", f"It has {', '.join(s.name for s in self.specs)}."
+        )
+
+    def folder(self, name: str) -> Location:
+        """Where the step's artifact is, or will be."""
+        return self.root / folder(name, self.prints[name])
+
+    def decide(self, forced: frozenset[str] = frozenset()) -> tuple[Decision, ...]:
+        """What to do about each step."""
+        records = {name: made.record if made else None for name, made in self.found.items()}
+        return decide(self.specs, self.prints, records, forced, self.places)
+
+
+def survey(plan: Plan) -> Board:
+    """Look where a plan stands. Raises UserError for an outside input that is missing."""
+    root = storage_root(plan)
+    specs = steps(plan)
+    external = {s.name: external_inputs(plan, s) for s in specs}
+    prints = fingerprints(
+        specs, {name: {k: r.digest for k, r in refs.items()} for name, refs in external.items()}
+    )
+    found = {s.name: artifact.load(root / folder(s.name, prints[s.name])) for s in specs}
+    corpora = root / folder("corpora", prints["corpora"]) if "corpora" in prints else root
+    places = {s.name: media_places(plan, s, corpora) for s in specs}
+    return Board(root, specs, external, prints, found, places)

@@ -1,0 +1,114 @@
+"""Is an artifact still what its record says? Its files are hashed again and compared."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.checkpoint import MODEL
+from pipeline.artifacts.fingerprint import content_sha256
+from pipeline.artifacts.record import RECORD_NAME, Artifact
+from pipeline.artifacts.steps import Kind
+from pipeline.errors import UserError
+from pipeline.jobs import progress
+from pipeline.storage.location import Location
+
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What hashing found. ``damage`` names what is not as recorded; empty: the artifact is whole."""
+
+    artifact: Artifact
+    files: int
+    damage: tuple[str, ...]
+
+
+def open_artifact(place: Location) -> Artifact:
+    """The finished artifact in a folder. Raises UserError if there is none."""
+    found = artifact.load(place)
+    if found is None:
+        raise UserError(
+            place.uri,
+            f"holds no finished artifact (no {RECORD_NAME}).",
+            "Give the folder of one; `ufvideo status PLAN` and the end of `ufvideo run` name them.",
+        )
+    return found
+
+
+def verify(place: Location) -> Verdict:
+    """Hash an artifact again. Raises UserError for one of a kind whose digest is not over its files."""
+    found = open_artifact(place)
+    match found.record.kind:
+        case Kind.PREPARE:
+            return _dataset(found)
+        case Kind.CORPORA:
+            files = [f for f in place.list(recursive=True) if f.name != RECORD_NAME]
+            return _whole(found, len(files), files_digest(place, files))
+        case Kind.INIT | Kind.STAGE:
+            weights = (place / MODEL).list(".safetensors")
+            return _whole(found, len(weights), weights_digest(weights))
+    raise UserError(
+        place.uri,
+        f"is an artifact of kind {found.record.kind}, whose digest is not over its files.",
+        "Datasets, demo corpora and checkpoints can be verified.",
+    )
+
+
+def files_digest(root: Location, files: list[Location]) -> str:
+    """SHA-256 over the names and contents of files below a folder, in the order of their names."""
+    total = hashlib.sha256()
+    names = {f.uri[len(root.uri) + 1 :]: f for f in files}
+    with progress.track("hashing files", len(names)) as bar:
+        for name in sorted(names, key=lambda n: n.split("/")):
+            total.update(f"{name}\0{content_sha256(names[name])}\n".encode())
+            bar.advance()
+    return total.hexdigest()
+
+
+def weights_digest(weights: list[Location]) -> str:
+    """SHA-256 over the names and bytes of weight files."""
+    total = hashlib.sha256()
+    for file in sorted(weights, key=lambda f: f.name):
+        total.update(file.name.encode())
+        with file.open_read() as stream:
+            while block := stream.read(_BLOCK):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _dataset(found: Artifact) -> Verdict:
+    from pipeline.records.shards import ShardReader, make_manifest
+
+    reader = ShardReader(found.location)
+    manifest = reader.manifest
+    damage = []
+    files = [file for shard in manifest.shards for file in shard.files]
+    with progress.track("hashing shards", len(files)) as bar:
+        for file in files:
+            if not reader.is_whole(file):
+                damage.append(f"{file.name} is missing or altered")
+            bar.advance()
+    again = make_manifest(manifest.shards, manifest.sources, manifest.rows_per_shard, manifest.bake).digest
+    if again != manifest.digest:
+        damage.append(f"manifest.json says digest {manifest.digest[:12]}, its content gives {again[:12]}")
+    if manifest.digest != found.record.digest:
+        recorded = found.record.digest[:12]
+        damage.append(f"manifest.json says digest {manifest.digest[:12]}, {RECORD_NAME} {recorded}")
+    rejected = sum(s.rejected for s in manifest.sources)
+    try:
+        listed = reader.rejects().num_rows
+    except (OSError, ValueError) as error:
+        damage.append(f"rejects.parquet cannot be read ({error})")
+    else:
+        if listed != rejected:
+            damage.append(f"rejects.parquet has {listed} rows, the manifest counts {rejected}")
+    return Verdict(artifact=found, files=len(files), damage=tuple(damage))
+
+
+def _whole(found: Artifact, files: int, digest: str) -> Verdict:
+    said = found.record.digest
+    damage = () if digest == said else (f"its files give digest {digest[:12]}, {RECORD_NAME} {said[:12]}",)
+    return Verdict(artifact=found, files=files, damage=damage)

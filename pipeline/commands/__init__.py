@@ -1,0 +1,1 @@
+"""The `ufvideo` command, one module for each longer subcommand."""

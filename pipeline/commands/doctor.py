@@ -1,0 +1,86 @@
+"""``ufvideo doctor``: have a plan's sources examined by a job, and say what it found."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.survey import Board, survey
+from pipeline.commands.preflight import refuse_unreachable
+from pipeline.errors import UserError
+from pipeline.jobs import display as shows
+from pipeline.jobs.follower import Watch
+from pipeline.jobs.runner import write_plan
+from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
+
+MODULE = "datasets_prep.doctor"
+NAME = "doctor"
+FINDINGS, PAGE, TABLE, SUMMARY = "findings.parquet", "doctor.html", "table.txt", "summary.json"
+
+
+def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
+    """Examine and report. Exit code: 0, 1 where a tolerance is passed or the job crashed."""
+    refuse_unreachable(plan, out_text)
+    board = sources_board(plan, plan_path)
+    out = report_place(plan, board, out_text)
+    plan_file = write_plan(plan, board.root)
+    (out / SUMMARY).delete()  # what is there after the job is the job's
+    from pipeline.jobs import server as jobs
+
+    arguments = ["--plan", plan_file.uri, "--out", out.uri]
+    print(f"{plan.name}: examining {len(plan.data.sources)} sources", flush=True)
+    with jobs.job_server(plan.ray) as server, shows.choose([NAME], {NAME: "waiting"}) as display:
+        display.start(NAME)
+        watch = Watch(display, NAME, lambda _: _log(board, plan, out))
+        job = jobs.submit(server, jobs.module_command(MODULE, arguments, embedded=server.embedded))
+        watch.note(f"--- job {job}: python -m {MODULE} {' '.join(arguments)}")
+        outcome = watch.follow(server, job)
+        summary = _read(out)
+        if summary is None:
+            return watch.fail(outcome)
+        display.finish(NAME, "done")
+    print(f"\n{(out / TABLE).read_text().rstrip()}\n")
+    print(f"Findings: {(out / FINDINGS).uri}")
+    print(f"Page:     {(out / PAGE).uri}")
+    if summary["ok"]:
+        print(f"Next:     ufvideo run {plan_path} --until prepare", flush=True)
+        return 0
+    print("Next:     mend the sources or their entries in the plan, or allow a finding in its doctor section")
+    print(f"          (doctor.allow.NAME=SHARE); then ufvideo doctor {plan_path}", flush=True)
+    return 1
+
+
+def sources_board(plan: Plan, plan_path: str) -> Board:
+    """Where the part of a plan stands that makes data: weights and checkpoints are nothing to the doctor.
+
+    Raises UserError for sources in demo corpora that have not been made yet.
+    """
+    board = survey(plan.model_copy(update={"stages": (), "evaluation": None}))
+    if "corpora" in board.found and board.found["corpora"] is None:
+        raise UserError(
+            f"{plan_path}, data.sources",
+            f"lie in the plan's demo corpora, which have not been made yet ({board.folder('corpora').uri}).",
+            f"Make them first: ufvideo run {plan_path} --until corpora.",
+        )
+    return board
+
+
+def report_place(plan: Plan, board: Board, out_text: str | None) -> Location:
+    """The report's folder: the asked one, else one of the storage root that is named after the sources."""
+    if out_text:
+        return Location.parse(out_text, plan.storage.cache)
+    return board.root / f"{NAME}/{board.prints['prepare'][:12]}"
+
+
+def _log(board: Board, plan: Plan, out: Location) -> Path:
+    home = board.root.local_path if board.root.is_local else Path.cwd() / "runs" / plan.name
+    return home / "logs" / f"{NAME}-{out.name}.log"
+
+
+def _read(out: Location) -> dict[str, Any] | None:
+    try:
+        return json.loads((out / SUMMARY).read_text())
+    except FileNotFoundError:
+        return None

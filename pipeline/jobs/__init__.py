@@ -1,0 +1,1 @@
+"""Ray clusters and jobs, the skeleton of a step, progress and MLflow."""

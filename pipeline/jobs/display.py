@@ -1,0 +1,143 @@
+"""What ``ufvideo run`` shows while it works: one line per step, a bar for each part of the running one."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pipeline.jobs.progress import PLAIN_EVERY_S, field_text
+
+
+class Display(Protocol):
+    """Receives what happens; context manager."""
+
+    def __enter__(self) -> Display: ...
+    def __exit__(self, *error: object) -> None: ...
+    def start(self, step: str) -> None: ...
+    def progress(self, step: str, message: Mapping[str, Any]) -> None: ...
+    def finish(self, step: str, state: str, note: str = "") -> None: ...
+
+
+def choose(steps: Sequence[str], states: Mapping[str, str]) -> Display:
+    """Bars in a terminal, lines in a pipe. ``states`` are what each step begins with."""
+    return _Live(steps, states) if sys.stdout.isatty() else _Lines()
+
+
+@dataclass
+class _Part:
+    done: int = 0
+    total: int | None = None
+    text: str = ""
+    end: bool = False
+
+
+@dataclass
+class _Row:
+    state: str
+    note: str = ""
+    begun: float = 0.0
+    took: float = 0.0
+    parts: dict[str, _Part] = field(default_factory=dict)
+
+
+class _Lines:
+    def __init__(self) -> None:
+        self._begun: dict[str, float] = {}
+        self._shown: dict[tuple[str, str], float] = {}
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def start(self, step: str) -> None:
+        self._begun[step] = time.monotonic()
+        print(f"{step}: started", flush=True)
+
+    def progress(self, step: str, message: Mapping[str, Any]) -> None:
+        key, now = (step, str(message["title"])), time.monotonic()
+        if not message.get("end") and now - self._shown.setdefault(key, now) < PLAIN_EVERY_S:
+            return
+        self._shown[key] = now
+        total = f"/{message['total']}" if message.get("total") else ""
+        fields = field_text(message.get("fields") or {})
+        print(f"  {message['title']}: {message.get('done')}{total}  {fields}".rstrip(), flush=True)
+
+    def finish(self, step: str, state: str, note: str = "") -> None:
+        took = time.monotonic() - self._begun.get(step, time.monotonic())
+        print(f"{step}: {state} in {_seconds(took)}  {note}".rstrip(), flush=True)
+
+
+class _Live:
+    def __init__(self, steps: Sequence[str], states: Mapping[str, str]) -> None:
+        from rich.console import Console
+        from rich.live import Live
+
+        self._rows = {s: _Row(states.get(s, "waiting")) for s in steps}
+        # Redirection stays off: nothing else prints while this is shown, and a traceback must stay whole.
+        self._live = Live(
+            self, console=Console(), refresh_per_second=8, redirect_stdout=False, redirect_stderr=False
+        )
+
+    def __enter__(self) -> _Live:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def start(self, step: str) -> None:
+        row = self._rows[step]
+        row.state, row.begun = "running", time.monotonic()
+
+    def progress(self, step: str, message: Mapping[str, Any]) -> None:
+        part = self._rows[step].parts.setdefault(str(message["title"]), _Part())
+        part.done, part.total = int(message.get("done") or 0), message.get("total")
+        part.text, part.end = field_text(message.get("fields") or {}), bool(message.get("end"))
+
+    def finish(self, step: str, state: str, note: str = "") -> None:
+        row = self._rows[step]
+        row.state, row.note, row.took = state, note, time.monotonic() - row.begun
+
+    def __rich__(self) -> Any:
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        marks = {
+            "done": ("✓", "green"),
+            "kept": ("✓", "dim"),
+            "running": ("▶", "cyan"),
+            "failed": ("✗", "red"),
+        }
+        table = Table.grid(padding=(0, 1))
+        for _ in range(5):
+            table.add_column(no_wrap=True)
+        for name, row in self._rows.items():
+            mark, style = marks.get(row.state, ("·", "dim"))
+            took = time.monotonic() - row.begun if row.state == "running" else row.took
+            clock = _seconds(took) if row.begun else ""
+            table.add_row(
+                Text(mark, style),
+                Text(name, style),
+                Text(row.state, style),
+                Text(clock),
+                Text(row.note, "dim"),
+            )
+            parts = list(row.parts.items())
+            shown = [p for p in parts if not p[1].end] or parts[-1:]
+            for title, part in shown if row.state == "running" else ():
+                bar = ProgressBar(
+                    total=part.total or None, completed=part.done, width=24, pulse=not part.total
+                )
+                count = f"{part.done}/{part.total}" if part.total else f"{part.done}"
+                table.add_row("", Text(f"  {title}"), bar, Text(count), Text(part.text))
+        return table
+
+
+def _seconds(took: float) -> str:
+    return f"{took:.1f} s" if took < 60 else f"{int(took // 60)}:{int(took % 60):02d} min"

@@ -1,0 +1,75 @@
+"""Follows one Ray job: its lines into a log file, its progress into the display, its failure into words."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import deque
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import UserError
+from pipeline.jobs import display as shows
+from pipeline.jobs import progress
+
+if TYPE_CHECKING:
+    from pipeline.jobs.server import JobServer, Outcome
+
+TAIL_LINES = 25
+_ERROR = "error: "
+_RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
+
+
+class Watch:
+    """What a job prints, step by step. ``log`` names the local file that keeps the lines of a step."""
+
+    def __init__(self, display: shows.Display, step: str, log: Callable[[str], Path]) -> None:
+        self.display, self.step, self._log_of = display, step, log
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+
+    def follow(self, server: JobServer, job: str, *, stops: bool = True) -> Outcome:
+        """Take every line until the job ends. With ``stops``, Ctrl-C stops the job."""
+        from pipeline.jobs import server as jobs
+
+        with closing(jobs.follow(server, job, stops=stops)) as lines:
+            for line in lines:
+                self._take(line)
+        return jobs.wait(server, job)
+
+    def note(self, line: str) -> None:
+        """Write a line into the step's log."""
+        path = self._log_of(self.step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def fail(self, outcome: Outcome) -> int:
+        """Say how the job failed. Returns the exit code; raises the job's UserError."""
+        self.display.finish(self.step, "failed")
+        self.display.__exit__(None, None, None)
+        mistakes = [line for line in self.tail if line.startswith(_ERROR)]
+        if outcome.exit_code == 2 and mistakes:
+            where, _, rest = mistakes[-1].removeprefix(_ERROR).partition(": ")
+            raise UserError(where, rest)
+        print(f"\n{self.step} failed. The last lines of {self._log_of(self.step)}:", file=sys.stderr)
+        for line in self.tail or [outcome.message]:
+            print(f"  {line}", file=sys.stderr)
+        print("Run the same command again to go on from here.", file=sys.stderr)
+        return 1
+
+    def _take(self, line: str) -> None:
+        message = progress.parse(line)
+        if message is None:
+            self.note(line)
+            if line.strip() and not _RAY_NEWS.search(line):
+                self.tail.append(line)
+        elif "title" in message:
+            self.display.progress(self.step, message)
+        elif message["state"] == "done":
+            self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")
+        elif message["step"] != self.step:
+            self.step = message["step"]
+            self.tail.clear()
+            self.display.start(self.step)

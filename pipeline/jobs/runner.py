@@ -1,0 +1,163 @@
+"""Run a plan: every step that is not made yet as a Ray job, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from pipeline.artifacts import notices as notes
+from pipeline.artifacts.fingerprint import digest, plain
+from pipeline.artifacts.steps import Decision, State, up_to
+from pipeline.artifacts.survey import Board, survey
+from pipeline.commands.preflight import preflight
+from pipeline.jobs import display as shows
+from pipeline.jobs.follower import Watch
+from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
+
+if TYPE_CHECKING:
+    from pipeline.jobs.server import JobServer
+
+
+def run(
+    plan: Plan,
+    plan_path: str,
+    until: str | None = None,
+    forced: Iterable[str] = (),
+    *,
+    quiet: bool = False,
+) -> int:
+    """Make everything of a plan that is not there yet, then print the result, but for ``quiet``.
+
+    Returns the exit code.
+    """
+    preflight(plan)
+    board = survey(plan)
+    again = frozenset(forced)
+    for name in (*again, *([until] if until else [])):
+        board.spec(name)
+    decisions = up_to(board.decide(again), until)
+    todo = [d for d in decisions if d.state is State.TODO]
+    for note in (*notes.other_code(board, decisions), *notes.missing_media(plan, board, decisions)):
+        print(note)
+    if not todo:
+        print(f"{plan.name}: all {len(decisions)} steps are done, nothing to do.")
+        print_result(board, plan_path)
+        return 0
+    plan_file = write_plan(plan, board.root)
+    from pipeline.jobs import server as jobs
+
+    print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
+    states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
+    with jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
+        while group := _next_group(up_to(board.decide(again), until), again):
+            job = _Job(plan, board, group, plan_file, display, force=group[0].spec.name in again)
+            if code := job.run(server):
+                return code
+            again -= {d.spec.name for d in group}
+            board = survey(plan)  # a step that was made again may have made something else
+    if not quiet:
+        print_result(board, plan_path)
+    return 0
+
+
+def write_plan(plan: Plan, root: Location) -> Location:
+    """The plan with every default and ``--set`` written out, in the storage root, under its own digest."""
+    place = root / f"plans/{digest(plan)[:16]}.yaml"
+    if not place.exists():
+        place.write_text(yaml.safe_dump(plain(plan), sort_keys=False, allow_unicode=True))
+    return place
+
+
+def log_path(plan: Plan, board: Board, step: str) -> Path:
+    """The local file that keeps what a step's job prints."""
+    home = board.root.local_path if board.root.is_local else Path.cwd() / "runs" / plan.name
+    return home / "logs" / f"{step}-{board.prints[step][:12]}.log"
+
+
+def print_result(board: Board, plan_path: str) -> None:
+    """Where the page is, what to do next, and last the table of the report."""
+    report = board.found.get("report")
+    if report is None:
+        for spec in board.specs:
+            if made := board.found[spec.name]:
+                page = next((f"   page: {p.name}" for p in made.location.list(".html")), "")
+                print(f"  {spec.name:<20} {made.location.uri}{page}")
+        return
+    pages = report.location.list(".html")
+    if pages:
+        print(f"Page:    {pages[0].uri}")
+    if (data := board.found.get("prepare")) and (cards := data.location.list(".html")):
+        print(f"Data:    {cards[0].uri}")
+    print(f"Status:  ufvideo status {plan_path}")
+    table = report.location / "table.txt"
+    if table.exists():
+        print(f"\n{table.read_text().rstrip()}", flush=True)
+
+
+class _Job:
+    """One Ray job that makes a few steps of one module, with a log file for each."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        board: Board,
+        group: Sequence[Decision],
+        plan_file: Location,
+        display: shows.Display,
+        *,
+        force: bool,
+    ) -> None:
+        self.plan, self.board, self.display = plan, board, display
+        self.module, self.names = group[0].spec.module, [d.spec.name for d in group]
+        self.arguments = [
+            "--plan",
+            plan_file.uri,
+            *(a for n in self.names for a in ("--step", n)),
+            *(["--force"] if force else []),
+        ]
+        self.watch = Watch(display, self.names[0], partial(log_path, plan, board))
+
+    def run(self, server: JobServer) -> int:
+        """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
+        from pipeline.jobs import server as jobs
+
+        self.display.start(self.names[0])
+        command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
+        root = self.board.root.uri
+        folders = [self.board.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
+        # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
+        other = None if server.embedded else jobs.live(server, root, folders)
+        job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
+        self.watch.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
+        if other:
+            self.watch.note(f"--- job {job} was there already; it is followed, no other is started")
+        outcome = self.watch.follow(server, job, stops=other is None)
+        if outcome.ok:
+            found = survey(self.plan).found
+            missing = [n for n in self.names if found.get(n) is None]
+            if other or not missing:
+                return 0  # what the other job was not asked for is still to do, and comes next
+            self.watch.tail.append(
+                f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
+            )
+        return self.watch.fail(outcome)
+
+
+def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:
+    """The next steps to make that can share a job: neighbours of one module pay its imports once."""
+    group: list[Decision] = []
+    for decision in decisions:
+        if decision.state is State.DONE:
+            continue
+        if group and (
+            decision.spec.module != group[0].spec.module
+            or (decision.spec.name in forced) != (group[0].spec.name in forced)
+        ):
+            break
+        group.append(decision)
+    return group

@@ -1,0 +1,266 @@
+"""Ray jobs: submit, wait for, tail, stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import shlex
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.artifacts.fingerprint import COMMIT_ENV, PACKAGES, code_version
+from pipeline.errors import UserError
+from pipeline.jobs import cluster
+from pipeline.jobs.owner import OWNER, owner_token
+from pipeline.jobs.progress import ENV as PROGRESS_ENV
+from pipeline.plan.runtime import RayConfig
+
+HOME = Path(__file__).resolve().parents[2]  # the folder that holds the four packages
+UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
+# In the manner of .gitignore: everything but these, so that data, weights and credentials stay here. Ray asks
+# about the folder itself too, as `.`, and takes nothing at all where that is excluded.
+UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
+_TAIL_TRIES = 5
+_LOST_S = 120.0  # so long a job server may be away
+_STOP_WAIT_S = 10.0
+_AGENT_WAIT_S = 90.0
+_POLL_S = 0.2
+
+
+@dataclass(frozen=True)
+class JobServer:
+    """Where jobs go: a client, and whether the cluster lives inside this process."""
+
+    client: Any
+    embedded: bool
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    ok: bool
+    status: str
+    exit_code: int | None
+    message: str
+
+
+@contextmanager
+def job_server(config: RayConfig) -> Iterator[JobServer]:
+    """A job server: that of the plan's cluster, else of one that is started for the ``with`` block."""
+    if config.dashboard and not cluster.in_job():
+        cluster.prepare_environment(embedded=False)
+        yield JobServer(_client(config.dashboard), embedded=False)
+        return
+    with cluster.connect(config, jobs=True) as connection:
+        if connection.jobs_url is None:
+            raise UserError(
+                "ray.dashboard",
+                "the cluster does not say where its job server is.",
+                "Set ray.dashboard to http://host:8265.",
+            )
+        yield JobServer(_client(connection.jobs_url), connection.embedded)
+
+
+def module_command(module: str, arguments: Sequence[str], *, embedded: bool) -> str:
+    """Shell line that runs ``python -m module``: here with this very Python, on a cluster with its own."""
+    command = shlex.join([sys.executable if embedded else "python", "-m", module, *arguments])
+    return f"cd {shlex.quote(os.getcwd())} && exec {command}" if embedded else command
+
+
+def submit(
+    server: JobServer,
+    entrypoint: str,
+    env: Mapping[str, str] | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> str:
+    """Start a job and return its id.
+
+    On an embedded cluster the job sees this machine's files, so nothing is uploaded, and it dies with this
+    process. On another cluster the project's code and plans go along, and nothing else.
+    """
+    variables = {
+        PROGRESS_ENV: "json",
+        cluster.IN_JOB: "1",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONWARNINGS": "ignore",
+        **(env or {}),
+    }
+    runtime: dict[str, Any] = {"env_vars": variables}
+    if server.embedded:
+        import ray
+
+        paths = [str(HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+        variables |= {"PYTHONPATH": os.pathsep.join(paths), OWNER: owner_token()}
+        variables[cluster.IN_JOB] = ray.get_runtime_context().gcs_address
+    elif (HOME / "pyproject.toml").is_file():
+        code = code_version()
+        runtime |= {"working_dir": str(HOME), "excludes": list(UPLOAD_EXCLUDES)}
+        if code.commit:
+            variables[COMMIT_ENV] = code.commit + ("+" if code.dirty else "")
+    deadline = time.monotonic() + _AGENT_WAIT_S
+    while True:
+        try:
+            return server.client.submit_job(
+                entrypoint=entrypoint, runtime_env=runtime, metadata=dict(metadata or {})
+            )
+        except RuntimeError as error:
+            # A cluster that has just come up may not have its job agent yet; nothing was submitted then.
+            if "No available agent" not in str(error) or time.monotonic() > deadline:
+                raise
+
+
+def info(server: JobServer, job_id: str) -> Any:
+    """Ray's JobDetails. Raises UserError for an id that the cluster does not know."""
+    try:
+        return server.client.get_job_info(job_id)
+    except RuntimeError as error:
+        raise UserError(
+            f"job {job_id}", f"the cluster does not know it ({str(error)[:200]}).", "Check the id."
+        ) from None
+
+
+def printed(server: JobServer, job_id: str) -> list[str]:
+    """The lines that a job has printed so far."""
+    return server.client.get_job_logs(job_id).splitlines()
+
+
+def live(server: JobServer, root: str, steps: Collection[str]) -> str | None:
+    """The id of a job that is making any of these steps in this storage root, whoever submitted it.
+
+    Steps are told by the folders of their artifacts, as ``submit`` was given them by the runner.
+    """
+    listed = _patiently(server.client.list_jobs, "ray job server", "Check that the cluster runs.")
+    for job in listed:
+        named = job.metadata or {}
+        if (
+            job.submission_id
+            and not job.status.is_terminal()
+            and named.get("root") == root
+            and set(named.get("steps", "").split()) & set(steps)
+        ):
+            return job.submission_id
+    return None
+
+
+def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
+    """The lines that a job prints, as they come, until it ends.
+
+    A lost connection is taken up again without repeating lines. With ``stops``, Ctrl-C or closing the
+    iterator early stops the job.
+    """
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=_tail, args=(server, job_id, lines), name="job-tail", daemon=True).start()
+    try:
+        while True:
+            try:
+                line = lines.get(timeout=_POLL_S)  # wakes up often, so that Ctrl-C is heard
+            except queue.Empty:
+                continue
+            if line is None:
+                return
+            yield line
+    except (KeyboardInterrupt, GeneratorExit):
+        if stops:
+            stop(server, job_id)
+        raise
+
+
+def wait(server: JobServer, job_id: str) -> Outcome:
+    """Wait for a job's end. Raises UserError if its server stays away; the job may run on then."""
+    while True:
+        now = _patiently(lambda: server.client.get_job_info(job_id), f"job {job_id}", _look(job_id))
+        if now.status.is_terminal():
+            status = str(now.status.value)
+            return Outcome(status == "SUCCEEDED", status, now.driver_exit_code, now.message or "")
+        time.sleep(_POLL_S)
+
+
+def stop(server: JobServer, job_id: str) -> None:
+    """Stop a job and wait a moment until it is gone."""
+    with suppress(RuntimeError, OSError):
+        server.client.stop_job(job_id)
+        deadline = time.monotonic() + _STOP_WAIT_S
+        while time.monotonic() < deadline and not server.client.get_job_status(job_id).is_terminal():
+            time.sleep(_POLL_S)
+
+
+def _client(url: str) -> Any:
+    from ray.exceptions import AuthenticationError
+    from ray.job_submission import JobSubmissionClient
+
+    logging.getLogger("ray.dashboard.modules.job.sdk").setLevel(logging.ERROR)
+    try:
+        return JobSubmissionClient(url)
+    except (ConnectionError, RuntimeError) as error:
+        raise UserError(
+            f"ray job server {url}",
+            f"does not answer ({error}).",
+            "Check ray.dashboard, and that the cluster runs.",
+        ) from None
+    except AuthenticationError as error:
+        raise cluster.unauthenticated(f"ray job server {url}", error) from None
+
+
+def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) -> None:
+    given = 0
+
+    async def read() -> None:
+        nonlocal given
+        rest, seen = "", 0
+        async for chunk in server.client.tail_job_logs(job_id):
+            *whole, rest = (rest + chunk).split("\n")
+            for line in whole:
+                seen += 1
+                if seen > given:  # after a reconnection the log begins again
+                    given = seen
+                    lines.put(line)
+        if rest:
+            lines.put(rest)
+
+    try:
+        tries = _TAIL_TRIES
+        while tries:
+            whole = False
+            with suppress(Exception):
+                asyncio.run(read())
+                whole = True
+            if _ended(server, job_id):
+                if whole:
+                    break
+                tries -= 1  # the connection was lost before the last lines came
+            time.sleep(1.0)
+    except UserError:
+        pass  # `wait` meets the same and says so
+    finally:
+        lines.put(None)
+
+
+def _ended(server: JobServer, job_id: str) -> bool:
+    status = _patiently(lambda: server.client.get_job_status(job_id), f"job {job_id}", _look(job_id))
+    return status.is_terminal()
+
+
+def _patiently(ask: Callable[[], Any], where: str, fix: str) -> Any:
+    """Ask the job server again while it is away, for a bounded time."""
+    deadline = time.monotonic() + _LOST_S
+    while True:
+        try:
+            return ask()
+        except (OSError, RuntimeError) as error:
+            if time.monotonic() > deadline:
+                problem = f"its server has not answered for {_LOST_S:.0f} s ({str(error)[:200]})."
+                raise UserError(where, problem, fix) from None
+            time.sleep(1.0)
+
+
+def _look(job_id: str) -> str:
+    return f"The job may run on; look with: ufvideo logs {job_id} PLAN --follow."

@@ -1,0 +1,284 @@
+"""One step: its context, and the skeleton that ``python -m datasets_prep|training|evaluation`` share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.steps import CORPORA, State, StepSpec
+from pipeline.artifacts.survey import Board, survey
+from pipeline.errors import UserError
+from pipeline.jobs import progress
+from pipeline.jobs.owner import die_with_owner
+from pipeline.plan.load import load_plan
+from pipeline.plan.plan import Plan
+from pipeline.records.version import SCHEMA_VERSION
+from pipeline.storage.location import Location
+
+if TYPE_CHECKING:
+    from pipeline.jobs.tracking import Run
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a builder hands back: the digest of what it made, and counts for the record.
+
+    ``afterwards`` runs once the record is written: what a killed attempt would have needed may go then.
+    """
+
+    digest: str
+    summary: dict[str, Any]
+    afterwards: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class StepContext:
+    """Everything that a builder gets.
+
+    ``out`` is the artifact's folder and may hold what a killed attempt left; a builder makes itself
+    idempotent. ``inputs`` are the artifacts of ``spec.needs`` by step name. ``scratch`` is a local folder
+    that vanishes afterwards. ``checkpoint`` is the artifact to start from or to score.
+    """
+
+    plan: Plan
+    spec: StepSpec
+    fingerprint: str
+    out: Location
+    inputs: Mapping[str, Artifact]
+    seed: int
+    scratch: Path
+    corpora: Location | None
+    checkpoint: Artifact | None = None
+
+    @property
+    def tracker(self) -> Run:
+        """This step's MLflow run, not yet started: ``with context.tracker as run: run.log_metrics(...)``."""
+        from pipeline.jobs.tracking import start_run
+
+        return start_run(self.plan, self.spec.name, self.fingerprint)
+
+    def resolve(self, path_text: str) -> Location:
+        """A path of the plan: ``${corpora}`` is the demo corpora, relative means below the working folder."""
+        if not path_text.startswith(CORPORA):
+            return Location.parse(path_text, self.plan.storage.cache)
+        if self.corpora is None:
+            raise UserError(
+                path_text,
+                "there are no demo corpora in this plan.",
+                "Add a demo section, or name a real path.",
+            )
+        return self.corpora.join(path_text.removeprefix(CORPORA).lstrip("/"))
+
+
+Builder = Callable[[StepContext], StepResult]
+
+
+def make_context(plan: Plan, step_name: str, board: Board | None = None) -> StepContext:
+    """The context of one step of a plan, for the command line and for tests alike.
+
+    Raises UserError for an unknown step, and for an input artifact that is not there.
+    """
+    board = board or survey(plan)
+    spec = board.spec(step_name)
+    inputs = {}
+    for name in spec.needs:
+        found = board.found[name]
+        if found is None:
+            raise UserError(
+                step_name,
+                f"needs {name}, which has not been made yet ({board.folder(name).uri} holds no record).",
+                f"Make it first: python -m {board.spec(name).module} --plan PLAN --step {name}, "
+                "or everything: ufvideo run PLAN.",
+            )
+        inputs[name] = found
+    checkpoint = inputs.get(spec.checkpoint)
+    if spec.external_checkpoint:
+        checkpoint = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))
+    scratch = _new_scratch(step_name)
+    context = StepContext(
+        plan=plan,
+        spec=spec,
+        fingerprint=board.prints[step_name],
+        out=board.folder(step_name),
+        inputs=inputs,
+        seed=plan.seed,
+        scratch=scratch,
+        corpora=inputs["corpora"].location if "corpora" in inputs else _made_corpora(board),
+        checkpoint=checkpoint,
+    )
+    weakref.finalize(context, shutil.rmtree, scratch, ignore_errors=True)
+    return context
+
+
+def build(context: StepContext, builder: Builder, board: Board | None = None) -> Artifact:
+    """Run a builder and write the record last. The scratch folder goes, also after a failure."""
+    board = board or survey(context.plan)
+    begun = time.monotonic()
+    context.out.mkdir()
+    context.out.sweep()
+    (context.out / artifact.RECORD_NAME).delete()  # from here to the end it does not count as present
+    try:
+        result = builder(context)
+    finally:
+        shutil.rmtree(context.scratch, ignore_errors=True)
+    record = ArtifactRecord(
+        step=context.spec.name,
+        kind=context.spec.kind,
+        fingerprint=context.fingerprint,
+        digest=result.digest,
+        schema_version=SCHEMA_VERSION,
+        code=code_version(),
+        inputs={n: a.ref for n, a in context.inputs.items()} | dict(board.external[context.spec.name]),
+        places=dict(board.places[context.spec.name]),
+        config=dict(context.spec.identity),
+        plan=plain(context.plan),
+        summary=result.summary,
+        created=artifact.now(),
+        seconds=round(time.monotonic() - begun, 3),
+    )
+    made = artifact.commit(context.out, record)
+    if result.afterwards is not None:
+        result.afterwards()
+    return made
+
+
+def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | None = None) -> int:
+    """The command line of one module. Returns the exit code: 0, 1 for a crash, 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}", description=f"Run the steps of a plan that belong to {module}."
+    )
+    parser.add_argument("--plan", required=True, help="the plan file (YAML)")
+    parser.add_argument(
+        "--step",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="one step; default: all of this module that are not made yet",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
+    )
+    parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--force", action="store_true", help="make the step again even if it is there")
+    options = parser.parse_args(argv)
+    return guarded(lambda: _run(module, builders, options))
+
+
+def guarded(act: Callable[[], int]) -> int:
+    """Run what a job's command does. Its exit code, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
+    die_with_owner()
+    try:
+        return act()
+    except KeyboardInterrupt:
+        print("stopped; run the same command to go on", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if user := _cause(error):
+            print_user_error(user)
+            return 2
+        traceback.print_exc()
+        return 1
+
+
+def print_user_error(error: UserError) -> None:
+    """One paragraph on stderr, in colour where there is a terminal."""
+    if not sys.stderr.isatty():
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(
+        Text.assemble(
+            ("error: ", "bold red"),
+            (f"{error.where}: ", "bold"),
+            error.problem,
+            f" {error.fix}" if error.fix else "",
+        )
+    )
+
+
+def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespace) -> int:
+    plan = load_plan(options.plan, options.set)
+    board = survey(plan)
+    for name in options.step:
+        if board.spec(name).module != module:
+            raise UserError(
+                f"--step {name}",
+                "belongs to another module.",
+                f"Run python -m {board.spec(name).module} instead.",
+            )
+    own = [s for s in board.specs if s.module == module and (not options.step or s.name in options.step)]
+    forced = frozenset(s.name for s in own) if options.force else frozenset()
+    decisions = {d.spec.name: d for d in board.decide(forced)}
+    for spec in own:
+        decision = decisions[spec.name]
+        if options.check or decision.state is State.DONE:
+            print(
+                f"{spec.name}: {decision.state} ({decision.reason}) {board.folder(spec.name).uri}", flush=True
+            )
+    if options.check:
+        return 0
+    for spec in own:
+        if decisions[spec.name].state is State.DONE:
+            continue
+        board = survey(plan)  # the step before may have made an input
+        assert spec.kind in builders, (
+            f"{module} has no builder for {spec.kind}, only for {', '.join(builders)}"
+        )
+        progress.announce(spec.name, "start")
+        made = build(make_context(plan, spec.name, board), builders[spec.kind], board)
+        record = made.record
+        print(
+            f"{spec.name}: made in {record.seconds:.1f} s, digest {record.digest[:12]} {made.location.uri}",
+            flush=True,
+        )
+        progress.announce(spec.name, "done", made.record.digest)
+    return 0
+
+
+def _cause(error: BaseException) -> UserError | None:
+    """The UserError that Ray wrapped, if that is what stopped a worker."""
+    seen: set[int] = set()
+    queue: list[Any] = [error]
+    while queue:
+        item = queue.pop()
+        if not isinstance(item, BaseException) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        # Ray's own wrapper is a UserError too, but carries the worker's stack trace as its text.
+        if isinstance(item, UserError) and getattr(item, "cause", None) is None:
+            return UserError(item.where, item.problem, item.fix)
+        queue += [getattr(item, "cause", None), item.__cause__, item.__context__]
+        failures = getattr(item, "worker_failures", None)  # Ray Train
+        queue += list(failures.values()) if isinstance(failures, Mapping) else []
+    return None
+
+
+def _made_corpora(board: Board) -> Location | None:
+    found = board.found.get("corpora")
+    return found.location if found else None
+
+
+def _new_scratch(step_name: str) -> Path:
+    """A temporary folder that carries this process's id, so that those of killed ones can be swept."""
+    home = Path(tempfile.gettempdir()) / f"ufvideo-{os.getuid()}"
+    home.mkdir(mode=0o700, exist_ok=True)
+    for old in home.iterdir():
+        pid = old.name.partition("-")[0]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{os.getpid()}-{step_name}-", dir=home))

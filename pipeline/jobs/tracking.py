@@ -1,0 +1,317 @@
+"""MLflow: one run per step and fingerprint, written in the background so that training does not wait."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+
+from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.artifacts.inputs import storage_root
+from pipeline.artifacts.record import without_credentials
+from pipeline.errors import UserError
+from pipeline.plan.plan import Plan
+
+FINGERPRINT_TAG = "ufvideo.fingerprint"
+STEP_TAG = "ufvideo.step"
+FLUSH_EVERY_S = 1.0
+_BATCH = 1000  # MLflow's limit of metrics in one request
+_PARAM_BATCH = 100  # and of parameters
+_PARAM_LENGTH = 6000  # and of one parameter's value
+_SECRET = re.compile(
+    r"passw|token(?!iz|s\b|s_|_tokens)|secret|credential|api_?key|access_?key|private_?key", re.IGNORECASE
+)
+
+
+def tracking_uri(plan: Plan) -> str:
+    """Where this plan's runs are written: as the plan says, else MLFLOW_TRACKING_URI, else an SQLite file.
+
+    Raises UserError where that file would be lost: with a remote storage root it lies below the working
+    folder, which is a temporary one for a job on a cluster.
+    """
+    if plan.tracking.uri:
+        return plan.tracking.uri
+    if told := os.environ.get("MLFLOW_TRACKING_URI"):
+        return told
+    if plan.ray.elsewhere and not storage_root(plan).is_local:
+        raise UserError(
+            "tracking.uri",
+            "is not set, and with a remote storage root MLflow's database would lie in a temporary folder "
+            "of the cluster and be lost.",
+            "Set it to an MLflow server (http://host:5000), or set MLFLOW_TRACKING_URI on the cluster.",
+        )
+    return f"sqlite:///{_local_home(plan) / 'mlflow.db'}"
+
+
+def _local_home(plan: Plan) -> Path:
+    root = storage_root(plan)
+    return root.local_path if root.is_local else Path.cwd() / "runs" / plan.name
+
+
+def _client(plan: Plan) -> Any:
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
+    import logging
+
+    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from mlflow.tracking import MlflowClient
+
+    uri = tracking_uri(plan)
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    return MlflowClient(tracking_uri=uri)
+
+
+def _experiment(plan: Plan, client: Any, *, create: bool) -> str | None:
+    name = plan.tracking.experiment or plan.name
+    found = client.get_experiment_by_name(name)
+    if found:
+        return found.experiment_id
+    if not create:
+        return None
+    uri = tracking_uri(plan)
+    # A server has its own place for files. An SQLite file would put them below the working folder.
+    place = None if uri.startswith("http") else (_local_home(plan) / "mlflow-files").as_uri()
+    try:
+        return client.create_experiment(name, artifact_location=place)
+    except Exception:
+        found = client.get_experiment_by_name(name)  # another process may have been first
+        if not found:
+            raise
+        return found.experiment_id
+
+
+def _find(client: Any, experiment: str, fingerprint: str) -> Any:
+    runs = client.search_runs([experiment], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'", max_results=1)
+    return runs[0] if runs else None
+
+
+class Run:
+    """One MLflow run. Made by ``start_run``; starts at the first use; pickles until then.
+
+    Metrics queue up and a thread sends them. ``finish`` waits until all are written. As a context manager
+    it finishes with FINISHED, or FAILED when an error passes.
+    """
+
+    def __init__(self, plan: Plan, step: str, fingerprint: str, resume: bool = True) -> None:
+        self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
+        self._run_id = ""
+        self._mlflow: Any = None
+        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        self._error: Exception | None = None
+
+    def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool]]:
+        return type(self), (self.plan, self.step, self.fingerprint, self.resume)
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish("FAILED" if kind else "FINISHED")
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id of the run."""
+        self._start()
+        return self._run_id
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record a flat or nested dict as parameters; long values are cut, secrets left out.
+
+        A resumed run keeps its first values (MLflow forbids changes); one that differs becomes a tag.
+        """
+        from mlflow.entities import Param, RunTag
+
+        self._start()
+        flat = {k: v for k, v in flatten(params).items() if not _SECRET.search(k)}
+        texts = {k[:250]: without_credentials(str(v))[:_PARAM_LENGTH] for k, v in flat.items()}
+        had = self._mlflow.get_run(self._run_id).data.params
+        new = [Param(k, v) for k, v in texts.items() if k not in had]
+        changed = [RunTag(f"resumed.{k}", v[:5000]) for k, v in texts.items() if k in had and had[k] != v]
+        for i in range(0, max(len(new), len(changed)), _PARAM_BATCH):
+            part = slice(i, i + _PARAM_BATCH)
+            self._mlflow.log_batch(self._run_id, params=new[part], tags=changed[part])
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
+        """Queue numbers of one step and return at once. Raises the error of an earlier write."""
+        self._start()
+        if self._error:
+            raise self._error
+        stamp = int(time.time() * 1000)
+        for name, value in metrics.items():
+            self._queue.put((name, float(value), stamp, int(step)))
+
+    def log_dataset(self, name: str, digest: str, uri: str, context: str = "training") -> None:
+        """Record which data went in: name, digest (MLflow keeps 36 characters; a tag has all) and place."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        self._start()
+        source = f'{{"uri": "{without_credentials(uri)}"}}'
+        data = Dataset(name=name, digest=digest[:36], source_type="ufvideo", source=source)
+        tag = InputTag(key="mlflow.data.context", value=context)
+        self._mlflow.log_inputs(self._run_id, datasets=[DatasetInput(dataset=data, tags=[tag])])
+        self._mlflow.set_tag(self._run_id, f"dataset.{name}", digest)
+
+    def log_artifact(self, path: Path | str) -> None:
+        """Copy a local file to the run."""
+        self._start()
+        self._mlflow.log_artifact(self._run_id, str(path))
+
+    def set_tag(self, name: str, value: str) -> None:
+        """Set a tag, for example the checkpoint's place and digest."""
+        self._start()
+        self._mlflow.set_tag(self._run_id, name, without_credentials(value)[:5000])
+
+    def flush(self) -> None:
+        """Wait until every queued number is written. Raises the error of a failed write."""
+        if self._thread:
+            done = threading.Event()
+            self._queue.put(done)
+            done.wait()
+        if self._error:
+            raise self._error
+
+    def finish(self, status: str = "FINISHED") -> None:
+        """Write what is queued and end the run with FINISHED, FAILED or KILLED. Nothing if never started."""
+        if not self._run_id:
+            return
+        self.flush()
+        if self._thread:
+            self._queue.put(None)
+            self._thread.join()
+            self._thread = None
+        self._mlflow.set_terminated(self._run_id, status=status)
+
+    def _start(self) -> None:
+        if self._thread:
+            return
+        try:
+            self._mlflow = self._mlflow or _client(self.plan)
+            experiment = _experiment(self.plan, self._mlflow, create=True)
+            assert experiment is not None
+            if not self._run_id:
+                self._run_id = self._open(experiment)
+        except UserError:
+            raise
+        except Exception as error:
+            raise UserError(
+                "tracking.uri",
+                f"MLflow at {without_credentials(tracking_uri(self.plan))} refuses: "
+                f"{type(error).__name__}: {without_credentials(str(error))[:300]}",
+                "Check the address, or leave tracking.uri out to use an SQLite file.",
+            ) from error
+        self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def _open(self, experiment: str) -> str:
+        client = self._mlflow
+        old = _find(client, experiment, self.fingerprint) if self.resume else None
+        if old:
+            client.update_run(old.info.run_id, status="RUNNING")
+            client.set_tag(old.info.run_id, "ufvideo.resumed", "true")
+            return old.info.run_id
+        code = code_version()
+        tags = {
+            FINGERPRINT_TAG: self.fingerprint,
+            STEP_TAG: self.step,
+            "ufvideo.plan": self.plan.name,
+            "ufvideo.code": code.short,
+            "ufvideo.source_digest": code.source_digest,
+            "mlflow.source.git.commit": code.commit or "unknown",
+            "mlflow.user": "ufvideo",
+        }
+        run = client.create_run(experiment, tags=tags, run_name=f"{self.step}-{self.fingerprint[:12]}")
+        client.log_text(run.info.run_id, plan_text(self.plan), "plan.yaml")
+        return run.info.run_id
+
+    def _send(self) -> None:
+        from mlflow.entities import Metric
+
+        batch: list[Any] = []
+        while True:
+            waiters: list[threading.Event] = []
+            stop = False
+            deadline = time.monotonic() + FLUSH_EVERY_S
+            while len(batch) < _BATCH and not waiters and not stop:
+                try:
+                    item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
+                except queue.Empty:
+                    break
+                if item is None:
+                    stop = True
+                elif isinstance(item, threading.Event):
+                    waiters.append(item)
+                else:
+                    batch.append(Metric(*item))
+            if batch:
+                try:
+                    self._mlflow.log_batch(self._run_id, metrics=batch)
+                except Exception as error:  # handed to the caller at the next log_metrics, flush or finish
+                    self._error = self._error or error
+                batch = []
+            for waiter in waiters:
+                waiter.set()
+            if stop:
+                return
+
+
+def start_run(plan: Plan, step: str, fingerprint: str, resume: bool = True) -> Run:
+    """The run of a step. With ``resume`` the same fingerprint continues the run that it had before."""
+    return Run(plan, step, fingerprint, resume)
+
+
+def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:
+    """Every metric of a step's run as (step, value) in rising steps; the last value of a repeated step.
+
+    Empty if there is no such run.
+    """
+    client = _client(plan)
+    experiment = _experiment(plan, client, create=False)
+    run = _find(client, experiment, step_fingerprint) if experiment else None
+    if run is None:
+        return {}
+    out: dict[str, list[tuple[int, float]]] = {}
+    for name in sorted(run.data.metrics):
+        points = sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp))
+        out[name] = list({m.step: (m.step, m.value) for m in points}.values())
+    return out
+
+
+def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one with dotted keys; lists of sections by index."""
+    out: dict[str, Any] = {}
+    for key, item in plain(value).items():
+        name = f"{prefix}{key}"
+        if isinstance(item, list) and any(isinstance(v, dict) for v in item):
+            item = {str(i): v for i, v in enumerate(item)}
+        out |= flatten(item, name + ".") if isinstance(item, dict) else {name: item}
+    return out
+
+
+def plan_text(plan: Plan) -> str:
+    """The whole plan as YAML, every default written out, without credentials."""
+    return yaml.safe_dump(_clean(plain(plan)), sort_keys=False, allow_unicode=True)
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _clean(v) for k, v in value.items() if not _SECRET.search(k)}
+    if isinstance(value, list):
+        return [_clean(v) for v in value]
+    return without_credentials(value) if isinstance(value, str) else value

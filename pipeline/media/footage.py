@@ -1,0 +1,88 @@
+"""Where the frames of a sample's video come from: the video itself, or what was baked into the shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.media import video as videos
+from pipeline.records.sample import VideoRef
+
+
+def inspect(
+    local: Path, path: str, names: tuple[str, ...] = (), folder_fps: float = videos.FOLDER_FPS
+) -> VideoRef:
+    """Probe and hash the video at ``local``, which samples know as ``path``; a folder has frames ``names``.
+
+    Raises VideoError for a video that cannot be read, OSError for a file that cannot.
+    """
+    files = [local / name for name in names] or [local]
+    info = videos.probe(local, frames=names, folder_fps=folder_fps)
+    digests = [_sha256(file) for file in files]
+    return VideoRef(
+        path=path,
+        frames=names,
+        num_frames=info.num_frames,
+        fps=info.fps,
+        duration_s=info.duration_s,
+        duration_source=info.duration_source,
+        frame_starts_s=info.frame_starts_s,
+        height=info.height,
+        width=info.width,
+        size_bytes=sum(file.stat().st_size for file in files),
+        sha256=digests[0] if not names else hashlib.sha256("".join(digests).encode()).hexdigest(),
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Footage(Protocol):
+    """The frames of one video, for whoever looks at them. Safe to share between threads."""
+
+    @property
+    def place(self) -> str:
+        """The local path, or the file of a dataset, that messages about it begin with."""
+
+    def decode(self, indices: Sequence[int]) -> np.ndarray:
+        """Frames at ``indices`` (any order, repeats allowed) as RGB uint8 [N, H, W, 3].
+
+        H and W need not be those of the video: baked frames may be smaller. Raises VideoError for what is
+        damaged, IndexError for a frame that the video does not have, UserError for one that was not baked.
+        """
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it.
+
+        A few are in memory at a time. Raises as ``decode`` does, some of it only when the frame comes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFootage:
+    """A video file, or a folder of stills, on this machine."""
+
+    path: Path
+    video: VideoRef
+
+    @property
+    def place(self) -> str:
+        """The local path."""
+        return str(self.path)
+
+    def decode(self, indices: Sequence[int]) -> np.ndarray:
+        """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError or IndexError."""
+        ref = self.video
+        return videos.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+
+    def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
+        """As ``decode``, with one reader for all frames."""
+        ref = self.video
+        return videos.stream(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)

@@ -1,0 +1,86 @@
+"""Settings of the demo corpora. Light on purpose: plans are read without numpy, Ray or torch."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.plan.base import Config
+
+Share = float
+
+
+class QuestionKind(StrEnum):
+    """What multiple-choice and open questions are about."""
+
+    EXISTENCE = "existence"
+    COLOUR_PRESENT = "colour_present"
+    COLOUR_OF_SHAPE = "colour_of_shape"
+    SHAPE_OF_COLOUR = "shape_of_colour"
+    COLOUR_OF_MOVING = "colour_of_moving"
+    COLOUR_OF_LARGEST = "colour_of_largest"
+    COUNT = "count"
+    LAST = "last"
+    DIRECTION = "direction"
+
+
+class DemoConfig(Config):
+    """How many demo videos to draw, and how rich their scenes are.
+
+    ``train_videos`` scales every training corpus; each ``*_share`` is the part of those videos that the
+    corpus annotates (the first ones, so corpora overlap and ask about the same objects). Benchmarks draw
+    scenes of their own. The media and annotations are a pure function of this model.
+    """
+
+    seed: int = Field(default=7, ge=0)
+    train_videos: int = Field(default=160, ge=2)
+
+    llava_video_share: Share = Field(default=1.0, ge=0, le=1)
+    videorefer_share: Share = Field(default=0.75, ge=0, le=1)
+    mevis_share: Share = Field(default=1.0, ge=0, le=1)
+    st_align_share: Share = Field(default=1.0, ge=0, le=1)
+    internvid_tg_share: Share = Field(default=0.5, ge=0, le=1)
+
+    questions: tuple[QuestionKind, ...] = Field(
+        default=tuple(QuestionKind),
+        min_length=1,
+        description="Kinds of questions in LLaVA-Video, ST-Align and MVBench; easy ones teach a toy.",
+    )
+    mvbench_items: int = Field(default=24, ge=7, description="questions over seven tasks, easy ones first")
+    mevis_valid_videos: int = Field(default=10, ge=1, description="two expressions each")
+    videorefer_bench_items: int = Field(default=20, ge=1, description="asked over the valid_u videos")
+    charades_sta_items: int = Field(default=20, ge=1)
+    ufvideo_bench_items: int = Field(default=18, ge=3, description="a third for each of the three tasks")
+
+    colours: int = Field(default=4, ge=3, le=6, description="size of the palette")
+    max_objects: int = Field(default=3, ge=2, le=3)
+    event_grid: int = Field(
+        default=8,
+        ge=0,
+        description="events begin and end on k/grid of the video, so that as many frames tell them apart; "
+        "0 places them anywhere",
+    )
+    min_seconds: float = Field(default=4.0, ge=2)
+    max_seconds: float = Field(default=20.0, le=60)
+    damage: bool = Field(default=True, description="add broken videos and records, listed in the summary")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if len(set(self.questions)) < len(self.questions):
+            raise ValueError("questions names a kind twice; name each once")
+        if self.colours <= self.max_objects:
+            raise ValueError(
+                f"colours={self.colours} must exceed max_objects={self.max_objects}: "
+                "a question about an absent colour needs one; raise colours"
+            )
+        if self.max_seconds < self.min_seconds:
+            raise ValueError(f"max_seconds={self.max_seconds} lies below min_seconds={self.min_seconds}")
+        if self.event_grid and self.event_grid < 6:
+            raise ValueError(f"event_grid={self.event_grid} must be 0 or at least 6")
+        return self
+
+    def videos_of(self, share: Share) -> int:
+        """Number of training videos that a corpus with this share annotates."""
+        return round(self.train_videos * share)

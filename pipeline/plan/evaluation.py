@@ -1,0 +1,119 @@
+"""The evaluation section: which checkpoints are scored on which benchmarks."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from pipeline.plan.base import Config
+from pipeline.times.temporal import Outside
+from pipeline.times.text import Form
+
+
+class BenchmarkFamily(StrEnum):
+    """Benchmarks that this project can score; each has one file in ``evaluation/benchmarks``."""
+
+    MVBENCH = "mvbench"
+    VIDEOREFER_BENCH_Q = "videorefer_bench_q"
+    MEVIS = "mevis"
+    CHARADES_STA = "charades_sta"
+    UFVIDEO_BENCH = "ufvideo_bench"
+
+
+class PromptStyle(StrEnum):
+    """How a benchmark's question is worded; what counts as an answer is the same in all of them."""
+
+    PUBLISHED = "published"  # the benchmark's own wording, as UFVideo asks it
+    LLAVA_VIDEO = "llava_video"  # options written as LLaVA-Video-178K writes them; for choice families
+    PREPARED = "prepared"  # the question as the prepared sample holds it
+
+
+class SegState(StrEnum):
+    """Which hidden state of a generated answer becomes the prompt of a mask."""
+
+    PREDICTING = "predicting"  # the one that predicts [SEG], as in training
+    # One place earlier, as published; an answer's first token has none. Behind one token alone the published
+    # code takes all states of the prompt for its one [SEG]; here it is the prompt's last.
+    PUBLISHED = "published"
+
+
+CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
+TIME_FAMILIES = (BenchmarkFamily.CHARADES_STA, BenchmarkFamily.UFVIDEO_BENCH)
+
+
+class BenchmarkConfig(Config):
+    """One benchmark: a prepared source and the family that says how to ask and how to score."""
+
+    source: str = Field(description="Name of a source with use: benchmark.")
+    family: BenchmarkFamily
+    limit: int | None = Field(
+        default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
+    )
+    style: PromptStyle = PromptStyle.PUBLISHED
+    bare_times: Form | None = Field(
+        default=None,
+        description="What a number without a unit counts in an answer that names a time: seconds, fractions, "
+        "percents or frames of what was shown. null: such an answer cannot be read, and is a failure.",
+    )
+    outside_times: Outside = Field(
+        default=Outside.REFUSE,
+        description="An answer's time outside of the video: refuse (a failure) or clamp (cut, and counted).",
+    )
+    seen: bool = Field(
+        default=False,
+        description="The source is a training source: what is scored is memory, and the table says so.",
+    )
+
+    @model_validator(mode="after")
+    def _style_fits(self) -> Self:
+        if self.style is PromptStyle.LLAVA_VIDEO and self.family not in CHOICE_FAMILIES:
+            fit = ", ".join(style for style in PromptStyle if style is not PromptStyle.LLAVA_VIDEO)
+            raise ValueError(
+                f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _times_fit(self) -> Self:
+        if self.bare_times in (Form.TOKENS, Form.CLOCK):
+            raise ValueError(
+                f"benchmark {self.source}: bare_times {self.bare_times} are no bare numbers; choose seconds, "
+                f"fractions, percents or frames"
+            )
+        left_out = self.bare_times is None and self.outside_times is Outside.REFUSE
+        if self.family not in TIME_FAMILIES and not left_out:
+            raise ValueError(
+                f"benchmark {self.source}: {self.family} asks for no time; leave out bare_times and "
+                f"outside_times"
+            )
+        return self
+
+
+class EvaluationConfig(Config):
+    """Scores ``checkpoints`` on ``benchmarks``."""
+
+    checkpoints: tuple[str, ...] = Field(
+        min_length=1, description="init, stage names, or paths of checkpoint artifacts."
+    )
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
+    max_new_tokens: int = Field(default=2048, ge=1)
+    seg_state: SegState = Field(
+        default=SegState.PREDICTING,
+        description="The hidden state that a mask is made of: predicting, as in training, or published, the "
+        "one before it, which the published code takes.",
+    )
+    prompted_frames: int | None = Field(
+        default=None,
+        ge=1,
+        description="How many frames of a video [SEG] prompts. null: every one, as published. A number: so "
+        "many evenly spread ones, and SAM 2's memory carries their masks to the others.",
+    )
+    report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
+    # Where it runs; not fingerprinted.
+    actors: int = Field(default=1, ge=1)
+    batch_size: int = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
+    use_gpu: bool = True
+    cpus_per_actor: float = Field(default=4, gt=0)
+    torch_threads: int | None = Field(default=None, ge=1)

@@ -1,0 +1,286 @@
+"""Size of the model, its loss weights and its random initialisation. Knows nothing of torch.
+
+The published sizes are those of UFVideo-7B: SigLIP so400m/14-384, Qwen2-7B and SAM 2 hiera-large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from pipeline.plan.base import Config
+
+
+class Attention(StrEnum):
+    """How vision tower and language model compute attention; decided anew wherever the model runs.
+
+    ``AUTO``: flash attention 2 where it can run (a CUDA device of compute capability 8.0 or newer, bf16,
+    flash-attn installed), else torch's own kernels. ``FLASH`` refuses to train where it cannot run;
+    evaluation and ``ufvideo predict`` take it as ``AUTO``. ``EAGER`` is plain and slow, for tests. SAM 2
+    never takes flash attention.
+    """
+
+    AUTO = "auto"
+    EAGER = "eager"
+    SDPA = "sdpa"
+    FLASH = "flash_attention_2"
+
+
+class VisionConfig(Config):
+    """SigLIP vision tower. ``select_layer`` counts hidden states as transformers does; -2 drops a layer."""
+
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    image_size: int = Field(gt=0, description="pixels, of the square input")
+    patch_size: int = Field(default=14, gt=0, description="pixels")
+    select_layer: int = -2
+
+    @property
+    def grid(self) -> int:
+        """Patches along one side of a frame."""
+        return self.image_size // self.patch_size
+
+    @property
+    def layers_used(self) -> int:
+        """Encoder layers before the selected hidden state; the rest are carried but never run."""
+        states = self.num_hidden_layers + 1
+        return self.select_layer if self.select_layer >= 0 else states + self.select_layer
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _divides("vision.num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
+        if not 0 <= self.layers_used <= self.num_hidden_layers:
+            raise ValueError(
+                f"vision.select_layer {self.select_layer} is no state of {self.num_hidden_layers} layers;"
+                f" choose -{self.num_hidden_layers + 1} to {self.num_hidden_layers}"
+            )
+        return self
+
+
+class ConnectorConfig(Config):
+    """STC v3.5: ``depth`` RegNet blocks, a 3-d convolution with stride ``downsample``, ``depth`` more."""
+
+    depth: int = Field(default=4, gt=0)
+    downsample: tuple[int, int, int] = (2, 2, 2)
+    squeeze_ratio: float = Field(default=0.25, gt=0)
+
+
+class RegionConfig(Config):
+    """An object seen on more frames than ``tokens_per_region`` is merged down to at most so many tokens."""
+
+    tokens_per_region: int = Field(default=4, gt=0)
+
+
+class LanguageConfig(Config):
+    """Qwen2."""
+
+    vocab_size: int = Field(gt=0)
+    hidden_size: int = Field(gt=0)
+    intermediate_size: int = Field(gt=0)
+    num_hidden_layers: int = Field(gt=0)
+    num_attention_heads: int = Field(gt=0)
+    num_key_value_heads: int = Field(gt=0)
+    rope_theta: float = 1_000_000.0
+    tie_word_embeddings: bool = False
+    max_position_embeddings: int = Field(default=32_768, gt=0)
+    rms_norm_eps: float = 1e-6
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _divides("language.num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
+        _divides(
+            "language.num_key_value_heads",
+            self.num_key_value_heads,
+            "num_attention_heads",
+            self.num_attention_heads,
+        )
+        return self
+
+
+class Sam2Config(Config):
+    """SAM 2.0 with a Hiera backbone, its memory parts included (they are carried, not run)."""
+
+    image_size: int = Field(gt=0, description="pixels, of the square input")
+    embed_dim: int = Field(gt=0)
+    num_heads: int = Field(gt=0)
+    stages: tuple[int, int, int, int]
+    global_att_blocks: tuple[int, ...]
+    window_spec: tuple[int, int, int, int] = (8, 4, 16, 8)
+    hidden_dim: int = Field(default=256, gt=0, description="width of FPN, prompts and mask decoder")
+    decoder_layers: int = Field(default=2, gt=0)
+    decoder_mlp_dim: int = Field(default=2048, gt=0)
+    memory_layers: int = Field(default=4, gt=0)
+    memory_dim: int = Field(default=64, gt=0)
+    num_maskmem: int = Field(default=7, gt=0)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _divides("sam2: 32", 32, "image_size", self.image_size)
+        starts = {sum(self.stages[:i]) for i in range(1, 4)}
+        if bad := sorted(starts & set(self.global_att_blocks)):
+            raise ValueError(f"sam2.global_att_blocks {bad} open a stage, where attention must be windowed")
+        if beyond := [b for b in self.global_att_blocks if b >= sum(self.stages)]:
+            raise ValueError(
+                f"sam2.global_att_blocks {beyond} lie past the last of {sum(self.stages)} blocks"
+            )
+        return self
+
+
+class LossWeights(Config):
+    """Total = ce * CE + bce * BCE + dice * DICE."""
+
+    ce: float = 1.0
+    bce: float = 2.0
+    dice: float = 0.5
+
+
+class InitConfig(Config):
+    """Scales of the RANDOM initialisation alone; loading weights overwrites all of it.
+
+    A model without pretrained towers learns nothing from the library's defaults (standard deviation 0.02
+    everywhere): signals die out on their way to the mask decoder. ``linear_gain`` replaces that by
+    gain / sqrt(fan in) in every linear and convolution layer outside SAM 2's image encoder; None keeps the
+    library's defaults.
+    """
+
+    linear_gain: float | None = None
+    language_gain: float = Field(
+        default=1.0,
+        gt=0,
+        description="multiplies linear_gain in the language model: attention starts out sharper",
+    )
+    embedding_std: float = Field(default=0.02, gt=0, description="of words")
+    position_std: float = Field(default=0.02, gt=0, description="of the vision tower's positions")
+    seg_head_gain: float = Field(default=1.0, gt=0, description="multiplies the [SEG] head's last layer")
+
+
+class ModelConfig(Config):
+    """Everything that fixes the shapes of the model."""
+
+    vision: VisionConfig
+    language: LanguageConfig
+    sam2: Sam2Config
+    connector: ConnectorConfig = ConnectorConfig()
+    region: RegionConfig = RegionConfig()
+    num_frames: int = Field(default=32, gt=0)
+    num_sam_frames: int = Field(default=4, gt=0)
+    loss: LossWeights = LossWeights()
+    init: InitConfig = InitConfig()
+    attention: Attention = Field(
+        default=Attention.AUTO,
+        description="auto: flash attention 2 where it can run, else PyTorch's kernels; flash_attention_2: "
+        "refuse to train where it cannot; sdpa: PyTorch's; eager: plain.",
+    )
+
+    @property
+    def video_tokens(self) -> int:
+        """Tokens that one video takes in the language model's sequence."""
+        t, h, w = self.connector.downsample
+        return (self.num_frames // t) * (self.vision.grid // h) * (self.vision.grid // w)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.video_tokens == 0:
+            raise ValueError(
+                f"{self.num_frames} frames of {self.vision.grid} x {self.vision.grid} patches are too few for"
+                f" connector.downsample {self.connector.downsample}"
+            )
+        return self
+
+
+class Preset(StrEnum):
+    """Sizes to start from."""
+
+    TOY = "toy"
+    PUBLISHED_7B = "7b"
+
+
+def published_7b() -> ModelConfig:
+    """UFVideo-7B, with the vocabulary of its base model (before tokens are added)."""
+    return ModelConfig(
+        vision=VisionConfig(
+            hidden_size=1152,
+            intermediate_size=4304,
+            num_hidden_layers=27,
+            num_attention_heads=16,
+            image_size=384,
+        ),
+        language=LanguageConfig(
+            vocab_size=152_064,
+            hidden_size=3584,
+            intermediate_size=18_944,
+            num_hidden_layers=28,
+            num_attention_heads=28,
+            num_key_value_heads=4,
+        ),
+        sam2=Sam2Config(
+            image_size=1024, embed_dim=144, num_heads=2, stages=(2, 6, 36, 4), global_att_blocks=(23, 33, 43)
+        ),
+    )
+
+
+def toy() -> ModelConfig:
+    """Every module at a size that two CPU cores can train. ``language.vocab_size`` must fit the tokenizer."""
+    return ModelConfig(
+        vision=VisionConfig(
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            image_size=56,
+        ),
+        language=LanguageConfig(
+            vocab_size=1024,
+            hidden_size=128,
+            intermediate_size=256,
+            num_hidden_layers=3,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            max_position_embeddings=4096,
+            # Sequences of a hundred tokens need positions that differ within a hundred tokens.
+            rope_theta=1000.0,
+        ),
+        sam2=Sam2Config(
+            image_size=128,
+            embed_dim=16,
+            num_heads=1,
+            stages=(1, 1, 2, 1),
+            global_att_blocks=(3,),
+            window_spec=(8, 4, 8, 4),
+            decoder_mlp_dim=512,
+            memory_layers=1,
+        ),
+        num_frames=8,
+        num_sam_frames=4,
+        init=InitConfig(
+            linear_gain=1.0, language_gain=1.5, embedding_std=1.0, position_std=0.2, seg_head_gain=2.0
+        ),
+    )
+
+
+def model_config(preset: Preset | str, overrides: Mapping[str, Any] | None = None) -> ModelConfig:
+    """A preset with fields replaced; nested fields as nested mappings, ``{"language": {"vocab_size": 500}}``.
+
+    Raises ValueError (pydantic's) that names an unknown field or a value out of range.
+    """
+    base = {Preset.TOY: toy, Preset.PUBLISHED_7B: published_7b}[Preset(preset)]()
+    return ModelConfig.model_validate(_merged(base.model_dump(), overrides or {}))
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    nested = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, Mapping) and isinstance(base.get(key), dict)
+    }
+    return {**base, **changes, **nested}
+
+
+def _divides(name: str, divisor: int, of: str, number: int) -> None:
+    if number % divisor:
+        raise ValueError(f"{name} {divisor} does not divide {of} {number}")

@@ -1,0 +1,71 @@
+"""Where a plan runs. Nothing in this module bears on what is made, so none of it is fingerprinted."""
+
+from __future__ import annotations
+
+from pydantic import Field, field_validator
+
+from pipeline.artifacts.record import has_credentials
+from pipeline.plan.base import Config
+
+
+class StorageConfig(Config):
+    """Where artifacts go and where remote files are cached."""
+
+    root: str = Field(description="Folder or s3://bucket/prefix that holds every artifact of this plan.")
+    cache: str | None = Field(
+        default=None,
+        description="Local folder for copies of remote files; default: one below the user's cache folder.",
+    )
+
+
+class RayConfig(Config):
+    """Which Ray cluster does the work."""
+
+    address: str | None = Field(
+        default=None,
+        description="None: a cluster embedded in the command. Else auto, ray://..., or host:port.",
+    )
+    dashboard: str | None = Field(
+        default=None,
+        description="http://host:port of the cluster's job server; needed with an address to submit jobs.",
+    )
+    num_cpus: int | None = Field(default=None, ge=1, description="CPUs of an embedded cluster; None: all.")
+    num_gpus: int | None = Field(default=None, ge=0, description="GPUs of an embedded cluster; None: all.")
+    object_store_mb: int | None = Field(
+        default=None, ge=80, description="Object store of an embedded cluster."
+    )
+
+    @field_validator("address", "dashboard")
+    @classmethod
+    def _holds_no_credentials(cls, text: str | None) -> str | None:
+        # Plans are copied into the storage root and to MLflow. The message must not repeat the value.
+        if text and has_credentials(text):
+            raise ValueError(
+                "holds credentials. Leave them out of the address and set RAY_AUTH_MODE=token and "
+                "RAY_AUTH_TOKEN in the environment"
+            )
+        return text
+
+    @property
+    def elsewhere(self) -> bool:
+        """True if the work is done by a cluster that is not embedded in the command."""
+        return self.address is not None or self.dashboard is not None
+
+
+class TrackingConfig(Config):
+    """Where MLflow runs are written."""
+
+    uri: str | None = Field(
+        default=None, description="MLflow tracking URI; None: an SQLite file in the storage root."
+    )
+    experiment: str | None = Field(default=None, description="Experiment name; None: the plan's name.")
+
+    @field_validator("uri")
+    @classmethod
+    def _holds_no_credentials(cls, text: str | None) -> str | None:
+        if text and has_credentials(text):
+            raise ValueError(
+                "holds credentials. Set them in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, "
+                "or the whole address in MLFLOW_TRACKING_URI"
+            )
+        return text

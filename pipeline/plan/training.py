@@ -1,0 +1,272 @@
+"""The stages section: how a checkpoint is trained from shards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, Final, Self
+
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+
+from pipeline.plan.base import Config
+
+
+class Part(StrEnum):
+    """Parts of the model that can be trained or frozen."""
+
+    VISION = "vision"
+    CONNECTOR = "connector"
+    REGIONS = "regions"
+    LANGUAGE = "language"
+    SEG_HEAD = "seg_head"
+    SAM_ENCODER = "sam_encoder"
+    SAM_DECODER = "sam_decoder"
+
+    @classmethod
+    def _missing_(cls, value: object) -> Part | None:
+        return cls.SAM_DECODER if value == FORMER_NAME else None
+
+
+FORMER_NAME: Final = "mask_decoder"
+"""Of ``sam_decoder``; plans may still say it."""
+PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.SAM_DECODER)
+CHECKPOINTED = (Part.LANGUAGE, Part.VISION, Part.CONNECTOR, Part.SAM_ENCODER)
+"""Parts deep enough for gradient checkpointing to pay."""
+COMPILED = (Part.VISION, Part.SAM_ENCODER)
+"""Parts that torch.compile is offered for."""
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward; optimizer state is always fp32.
+
+    On GPUs that have it, fp32 multiplies matrices and convolves in TF32: its factors keep 10 bits of mantissa
+    instead of 23, about three digits, and their sums are fp32. That is several times as fast.
+    """
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class LoraTarget(StrEnum):
+    """Linear layers of one block of the language model."""
+
+    QUERY = "q_proj"
+    KEY = "k_proj"
+    VALUE = "v_proj"
+    OUT = "o_proj"
+    GATE = "gate_proj"
+    UP = "up_proj"
+    DOWN = "down_proj"
+
+
+class MixtureEntry(Config):
+    """How one prepared source enters a stage."""
+
+    repeat: float = Field(default=1.0, gt=0, description="Epochs of this source per epoch of the stage.")
+    weight: float | None = Field(
+        default=None,
+        gt=0,
+        description="Instead of repeat: the source's share of an epoch is its weight over the sum of all. "
+        "An epoch is as long as the samples that the caps leave.",
+    )
+    cap: int | None = Field(
+        default=None, ge=1, description="At most this many of its samples, chosen by name."
+    )
+
+
+class OptimizerConfig(Config):
+    """AdamW with linear warm-up and cosine decay, the schedule that the released script really ran."""
+
+    lr: float = Field(default=2e-5, gt=0)
+    part_lr: dict[Part, float] = Field(
+        default={}, description="Learning rate of single parts, where it differs."
+    )
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = Field(default=0.0, ge=0)
+    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    final_share: float = Field(
+        default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak."
+    )
+    clip: float = Field(default=1.0, gt=0, description="Largest norm of the gradient.")
+
+    @field_validator("part_lr", mode="wrap")
+    @classmethod
+    def _each_part_once(cls, value: Any, read: ValidatorFunctionWrapHandler) -> dict[Part, float]:
+        rates: dict[Part, float] = read(value)
+        if isinstance(value, Mapping) and len(rates) < len(value):
+            raise ValueError(f"{Part.SAM_DECODER} and {FORMER_NAME} are one part; keep the first name")
+        return rates
+
+
+class LoraConfig(Config):
+    """Adapters of low rank (arXiv:2106.09685) in the language model, instead of training all of it.
+
+    Rank, alpha and targets are by default those of the released script's option. There is no dropout: it
+    would draw from a worker's random stream.
+    """
+
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0, description="An adapter counts alpha / rank times.")
+    targets: tuple[LoraTarget, ...] = Field(
+        default=(LoraTarget.QUERY, LoraTarget.VALUE),
+        min_length=1,
+        description="Linear layers of every block.",
+    )
+    train_embeddings: bool = Field(
+        default=True,
+        description="Train the word embeddings and the output layer too, whole: adapters do not reach them, "
+        "and the rows of [SEG], <region> and the time tokens start alike where they are new. false: for a "
+        "start that knows these tokens.",
+    )
+
+
+class LayoutConfig(Config):
+    """On what a stage runs. Only ``global_batch`` of the stage bears identity, not how it is cut up."""
+
+    workers: int = Field(ge=1)
+    micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
+    use_gpu: bool = True
+    cpus_per_worker: float = Field(default=8, gt=0)
+    loader_threads: int = Field(default=4, ge=1)
+    precision: Precision = Field(
+        default=Precision.BF16,
+        description="Of forward and backward. fp32 multiplies in TF32 on GPUs that have it.",
+    )
+    zero_stage: int = Field(default=2, ge=1, le=3, description="3 splits the weights over the workers too.")
+    gradient_checkpointing: tuple[Part, ...] = Field(
+        default=(Part.LANGUAGE,),
+        description="Parts whose activations are computed again in the backward pass, out of "
+        f"{', '.join(CHECKPOINTED)}. true: language; false: none.",
+    )
+    compile: tuple[Part, ...] = Field(
+        default=(), description=f"Parts run through torch.compile, out of {', '.join(COMPILED)}."
+    )
+    packing: bool = Field(
+        default=True, description="Samples of a micro-batch lie behind one another instead of being padded."
+    )
+    torch_threads: int | None = Field(
+        default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice."
+    )
+    frame_cache_mb: int = Field(
+        default=2048, ge=0, description="Decoded frames that one worker keeps in memory."
+    )
+    save_every: int = Field(default=100, ge=1, description="Optimizer steps between checkpoints.")
+    keep: int = Field(default=4, ge=1)
+    max_failures: int = Field(default=3, ge=0)
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return (Part.LANGUAGE,) if value else ()
+        return value
+
+    @model_validator(mode="after")
+    def _parts_offered(self) -> Self:
+        for name, given, offered in (
+            ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
+            ("compile", self.compile, COMPILED),
+        ):
+            if bad := [part for part in given if part not in offered]:
+                raise ValueError(f"{name} {bad[0]} is not offered; choose among {', '.join(offered)}")
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile does not go with zero_stage 3, which fetches the weights of each layer when it is "
+                "called; leave compile out, or set zero_stage to 2"
+            )
+        return self
+
+
+def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:
+    """Every (micro_batch, accumulation) that gives ``global_batch`` on ``workers`` exactly."""
+    if global_batch % workers:
+        return []
+    per_worker = global_batch // workers
+    return [(m, per_worker // m) for m in range(1, per_worker + 1) if per_worker % m == 0]
+
+
+class StageConfig(Config):
+    """One training stage."""
+
+    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    start_from: str = Field(
+        default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact."
+    )
+    mixture: dict[str, MixtureEntry] = Field(
+        default={}, description="By source name; empty: every training source once."
+    )
+    global_batch: int = Field(ge=1)
+    epochs: float | None = Field(default=None, gt=0)
+    steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
+    train: tuple[Part, ...] = Field(
+        default=PUBLISHED_TRAINED, min_length=1, description="Parts that learn; all others are frozen."
+    )
+    lora: LoraConfig | None = Field(
+        default=None, description="Train adapters in the language model; None: all of its weights."
+    )
+    optimizer: OptimizerConfig = OptimizerConfig()
+    max_text_tokens: int = Field(default=2048, ge=16)
+    layout: LayoutConfig
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of one worker per optimizer step."""
+        return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+
+    @model_validator(mode="after")
+    def _parts_are_trained(self) -> Self:
+        if twice := [part for part in Part if self.train.count(part) > 1]:
+            raise ValueError(f"train names {twice[0]} twice")
+        if idle := [part for part in self.optimizer.part_lr if part not in self.train]:
+            raise ValueError(
+                f"optimizer.part_lr has a rate for {idle[0]}, which train leaves out; add it to train, or "
+                "take its rate out"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _lora_is_trained(self) -> Self:
+        if self.lora is not None and Part.LANGUAGE not in self.train:
+            raise ValueError("lora is set, but train leaves language out; add it, or take lora out")
+        return self
+
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        weighed = [name for name, entry in self.mixture.items() if entry.weight is not None]
+        if weighed and len(weighed) < len(self.mixture):
+            other = next(name for name in self.mixture if name not in weighed)
+            raise ValueError(
+                f"mixture entry {weighed[0]} has a weight and {other} has none: a share is of a whole, so "
+                "give every entry of the stage a weight, or none"
+            )
+        for name in weighed:
+            if "repeat" in self.mixture[name].model_fields_set and self.mixture[name].repeat != 1:
+                raise ValueError(f"mixture entry {name} has both repeat and weight; keep one")
+        return self
+
+    @model_validator(mode="after")
+    def _batch_is_exact(self) -> Self:
+        layout = self.layout
+        if self.global_batch % (layout.workers * layout.micro_batch):
+            works = layouts(self.global_batch, layout.workers)
+            near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
+            if near:
+                fix = "with these workers, micro_batch x accumulation can be " + ", ".join(
+                    f"{m} x {a}" for m, a in near
+                )
+            else:
+                counts = [
+                    w
+                    for w in range(1, min(self.global_batch, 4 * layout.workers) + 1)
+                    if self.global_batch % w == 0
+                ]
+                best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
+                fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
+            raise ValueError(
+                f"global_batch {self.global_batch} is not workers {layout.workers} x micro_batch "
+                f"{layout.micro_batch} x a whole accumulation; {fix}"
+            )
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give either epochs or steps")
+        return self

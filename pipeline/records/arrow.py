@@ -1,0 +1,261 @@
+"""Sample <-> Parquet columns. ``docs/data-format.md`` describes every column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate, chain
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.errors import UserError
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
+from pipeline.records.version import SCHEMA_VERSION
+
+_VERSION_KEY = b"ufvideo_schema_version"
+_LIST_BYTES = 4  # that say where a list begins
+_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # where a text begins
+
+_SPAN = pa.struct(
+    [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
+)
+_TRACK = pa.struct(
+    [
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("frames", pa.list_(pa.int32())),
+        ("counts", pa.list_(pa.string())),
+    ]
+)
+_VIDEO = pa.struct(
+    [
+        ("path", pa.string()),
+        ("frames", pa.list_(pa.string())),
+        ("num_frames", pa.int32()),
+        ("fps", pa.float64()),
+        ("duration_s", pa.float64()),
+        ("duration_source", pa.string()),
+        ("frame_starts_s", pa.list_(pa.float64())),
+        ("height", pa.int32()),
+        ("width", pa.int32()),
+        ("size_bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+_TURN = pa.struct([("role", pa.string()), ("text", pa.string())])
+SAMPLE_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("dataset", pa.string()),
+        ("task", pa.string()),
+        ("video", _VIDEO),
+        ("turns", pa.list_(_TURN)),
+        ("regions", pa.list_(_TRACK)),
+        ("targets", pa.list_(_TRACK)),
+        ("spans", pa.list_(_SPAN)),
+        ("question_spans", pa.list_(_SPAN)),
+        ("instants", pa.list_(_SPAN)),
+        ("clip", _SPAN),
+        ("expression", pa.string()),
+        ("choices", pa.list_(pa.string())),
+        ("answer_index", pa.int16()),
+        ("category", pa.string()),
+    ],
+    metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
+)
+
+
+def from_row(row: Mapping[str, Any]) -> Sample:
+    """The sample of one row (as ``Table.to_pylist`` gives it). Columns that were not read are empty in it."""
+    fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE if name in row}
+    for name, read in _FROM.items():
+        if name in row:
+            fields[name] = read(row[name])
+    return Sample(**fields)
+
+
+def to_table(samples: Sequence[Sample]) -> pa.Table:
+    """Samples as an Arrow table of SAMPLE_SCHEMA, by column: several times faster than by row."""
+    columns = {
+        "key": [s.key for s in samples],
+        "dataset": _constant([s.dataset for s in samples]),
+        "task": [str(s.task) for s in samples],
+        "video": _videos([s.video for s in samples]),
+        "turns": _lists([s.turns for s in samples], _TURN, _turns),
+        "regions": _lists([s.regions for s in samples], _TRACK),
+        "targets": _lists([s.targets for s in samples], _TRACK),
+        "spans": _lists([s.spans for s in samples], _SPAN),
+        "question_spans": _lists([s.question_spans for s in samples], _SPAN),
+        "instants": _lists([s.instants for s in samples], _SPAN),
+        "clip": _optional([s.clip for s in samples], _SPAN),
+        "expression": [s.expression for s in samples],
+        "choices": [s.choices for s in samples],
+        "answer_index": [s.answer_index for s in samples],
+        "category": [s.category for s in samples],
+    }
+    arrays = [
+        values if isinstance(values, pa.Array) else pa.array(values, SAMPLE_SCHEMA.field(name).type)
+        for name, values in columns.items()
+    ]
+    return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
+
+
+def words_table(
+    dataset: str,
+    *,
+    keys: Sequence[str],
+    videos: pa.StructArray,
+    texts: Sequence[Sequence[str]],
+    categories: Sequence[str],
+    choices: Sequence[Sequence[str]],
+    answer_indices: Sequence[int],
+) -> pa.Table:
+    """The table of samples that are dialogues in words and nothing else, without making them.
+
+    Those with choices are of ``Task.CHOICE``, the others of ``Task.QA``.
+
+    ``videos`` are the column of the samples' videos; ``texts[k]`` are the turns of sample k, of user and
+    assistant by turns. It equals ``to_table`` of such samples, and takes a fraction of the time.
+    """
+    count = len(keys)
+    said = [*chain.from_iterable(texts)]
+    pair = pa.array([Role.USER, Role.ASSISTANT], pa.string())
+    roles = pair.take(pa.array(np.arange(len(said), dtype=np.int32) % 2))
+    turns = pa.StructArray.from_arrays([roles, pa.array(said, pa.string())], fields=[*_TURN])
+    ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
+    columns = {
+        "key": pa.array(keys, pa.string()),
+        "dataset": _constant([dataset] * count),
+        "task": _constant([(Task.CHOICE if options else Task.QA).value for options in choices]),
+        "video": videos,
+        "turns": pa.ListArray.from_arrays(pa.array(ends), turns, type=pa.list_(_TURN)),
+        "clip": pa.nulls(count, _SPAN),
+        "expression": _constant([""] * count),
+        "choices": pa.array(choices, pa.list_(pa.string())),
+        "answer_index": pa.array(answer_indices, pa.int16()),
+        "category": pa.array(categories, pa.string()),
+    }
+    nothing: list[Sequence[Any]] = [()] * count
+    for name, kind in (("regions", _TRACK), ("targets", _TRACK)):
+        columns[name] = _lists(nothing, kind)
+    for name in ("spans", "question_spans", "instants"):
+        columns[name] = _lists(nothing, _SPAN)
+    return pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
+
+
+def _videos(videos: Sequence[VideoRef]) -> pa.StructArray:
+    places: dict[int, int] = {}  # by identity: samples of one video share what probing said
+    distinct: list[VideoRef] = []
+    for ref in videos:
+        if id(ref) not in places:
+            places[id(ref)] = len(distinct)
+            distinct.append(ref)
+    return _structs(distinct, _VIDEO).take(pa.array([places[id(ref)] for ref in videos], pa.int32()))
+
+
+def _structs(items: Sequence[Any], kind: pa.StructType) -> pa.StructArray:
+    fields = [kind.field(n) for n in range(kind.num_fields)]
+    arrays = [pa.array([getattr(item, f.name) for item in items], f.type) for f in fields]
+    return pa.StructArray.from_arrays(arrays, fields=fields)
+
+
+def _turns(turns: Sequence[Turn], kind: pa.StructType) -> pa.StructArray:
+    """As ``_structs``, for what a dataset has most of."""
+    arrays = [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())]
+    return pa.StructArray.from_arrays(arrays, fields=[kind.field(n) for n in range(kind.num_fields)])
+
+
+def _lists(
+    rows: Sequence[Sequence[Any]],
+    kind: pa.StructType,
+    make: Callable[[Sequence[Any], pa.StructType], pa.StructArray] = _structs,
+) -> pa.ListArray:
+    ends = list(accumulate(map(len, rows), initial=0))
+    flat = [*chain.from_iterable(rows)]
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), make(flat, kind), type=pa.list_(kind))
+
+
+def _constant(texts: Sequence[str]) -> pa.Array:
+    if texts and texts.count(texts[0]) == len(texts):
+        return pa.repeat(texts[0], len(texts))
+    return pa.array(texts, pa.string())
+
+
+def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
+    there = [item for item in items if item is not None]
+    if not there:
+        return pa.nulls(len(items), kind)
+    places = iter(range(len(there)))
+    return _structs(there, kind).take(
+        pa.array([None if i is None else next(places) for i in items], pa.int32())
+    )
+
+
+def value_bytes(column: pa.Array | pa.ChunkedArray) -> int:
+    """Bytes that the values of a column take, whatever it took to make it.
+
+    ``nbytes`` also counts bitmaps of which values are there, and a column of the same values may do without.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return sum(map(value_bytes, column.chunks))
+    kind = column.type
+    if pa.types.is_struct(kind):
+        return sum(map(value_bytes, column.flatten()))
+    if pa.types.is_list(kind):
+        return _LIST_BYTES * len(column) + value_bytes(column.flatten())
+    if kind in _TEXTS:
+        return _TEXTS[kind] * len(column) + (pc.sum(pc.binary_length(column)).as_py() or 0)
+    return len(column) * kind.bit_width // 8
+
+
+def check_schema(schema: pa.Schema, where: str) -> None:
+    """Raise UserError unless a shard's schema is this version's."""
+    version = (schema.metadata or {}).get(_VERSION_KEY, b"none").decode()
+    if version != str(SCHEMA_VERSION):
+        raise UserError(
+            where,
+            f"holds samples of schema version {version}, this code reads version {SCHEMA_VERSION}.",
+            "Prepare the dataset again with this version: `ufvideo run PLAN` makes it under a new name.",
+        )
+    if not schema.equals(SAMPLE_SCHEMA, check_metadata=False):
+        raise UserError(
+            where,
+            "says the right schema version but has other columns.",
+            "The file was altered; prepare it again.",
+        )
+
+
+def _track(row: Mapping[str, Any]) -> MaskTrack:
+    return MaskTrack(
+        height=row["height"], width=row["width"], frames=tuple(row["frames"]), counts=tuple(row["counts"])
+    )
+
+
+def _video(row: Mapping[str, Any]) -> VideoRef:
+    lists = {name: tuple(row[name]) for name in ("frames", "frame_starts_s")}
+    return VideoRef(**{**row, **lists})
+
+
+def _tracks(rows: Sequence[Mapping[str, Any]]) -> tuple[MaskTrack, ...]:
+    return tuple(map(_track, rows))
+
+
+def _spans(rows: Sequence[Mapping[str, Any]]) -> tuple[TimeSpan, ...]:
+    return tuple(TimeSpan(**row) for row in rows)
+
+
+_AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "category")
+_FROM: dict[str, Callable[[Any], Any]] = {
+    "task": Task,
+    "video": _video,
+    "turns": lambda rows: tuple(Turn(role=Role(row["role"]), text=row["text"]) for row in rows),
+    "regions": _tracks,
+    "targets": _tracks,
+    "spans": _spans,
+    "question_spans": _spans,
+    "instants": _spans,
+    "clip": lambda row: TimeSpan(**row) if row else None,
+    "choices": tuple,
+}

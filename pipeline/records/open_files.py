@@ -1,0 +1,67 @@
+"""The Parquet files of a dataset that are open, and what was read last: bounded, the oldest goes."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline.errors import UserError
+from pipeline.storage.location import Location
+
+_OPEN_FILES = 32
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class Recent(Generic[_Key, _Value]):
+    """Values by key, those used last. Not safe to share between threads without a lock.
+
+    ``most`` bounds the sum of what ``weigh`` says of each, which is 1 if it is not given; one value is always
+    kept. ``drop`` is told of a value that goes.
+    """
+
+    def __init__(
+        self,
+        most: int,
+        weigh: Callable[[_Value], int] = lambda value: 1,
+        drop: Callable[[_Value], None] = lambda value: None,
+    ) -> None:
+        self._most, self._weigh, self._drop = most, weigh, drop
+        self._kept: OrderedDict[_Key, _Value] = OrderedDict()
+        self._weight = 0
+
+    def get(self, key: _Key, make: Callable[[], _Value]) -> _Value:
+        """The value of a key, made if it is not there."""
+        if key not in self._kept:
+            self._kept[key] = value = make()
+            self._weight += self._weigh(value)
+            while self._weight > self._most and len(self._kept) > 1:
+                _, oldest = self._kept.popitem(last=False)
+                self._weight -= self._weigh(oldest)
+                self._drop(oldest)
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+
+class OpenFiles:
+    """Parquet files below a location by name, at most a few of them open. Remote ones are fetched whole."""
+
+    def __init__(self, location: Location, check: Callable[[pa.Schema, str], None]) -> None:
+        self._location, self._check = location, check
+        self._files: Recent[str, pq.ParquetFile] = Recent(_OPEN_FILES, drop=lambda file: file.close())
+
+    def get(self, name: str) -> pq.ParquetFile:
+        """An open file. Raises UserError if it is missing; ``check`` gets its schema and its URI."""
+        return self._files.get(name, lambda: self._open(name))
+
+    def _open(self, name: str) -> pq.ParquetFile:
+        place = self._location / name
+        if not place.exists():
+            raise UserError(place.uri, "is named by the manifest but missing.", "Prepare the dataset again.")
+        file = pq.ParquetFile(place.fetch(), pre_buffer=False)
+        self._check(file.schema_arrow, place.uri)
+        return file

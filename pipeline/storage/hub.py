@@ -1,0 +1,138 @@
+"""Models of the Hugging Face hub, named in a plan in place of a path: ``org/name``, ``org/name@revision``.
+
+What lies at such a path, or in such a folder, on this machine goes before the hub. ``hf://org/name`` is
+never a path; a cluster, on which a relative path means nothing, takes this form or one with a revision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.errors import UserError
+from pipeline.storage.location import Location
+
+Wanted = Sequence[Sequence[str]]
+"""Groups of patterns, tried in turn until one gives a file that fits the group's first."""
+
+TOKENIZER_FILES: Final[Wanted] = (("*.json", "*.txt", "*.model", "*.jinja"),)
+WEIGHT_FILES: Final[Wanted] = (("*.safetensors", "*.json"), ("*.bin",))  # many models have both, 15 GB each
+MODEL_FILES: Final[Wanted] = ((*WEIGHT_FILES[0], *TOKENIZER_FILES[0]), *WEIGHT_FILES[1:])
+SAM2_FILES: Final[Wanted] = (("*.pt",),)  # its .safetensors on the hub have other names
+
+_SCHEME: Final = "hf://"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+_COMMIT = re.compile("[0-9a-f]{40}")
+_ID = re.compile(rf"(?P<repo>{_NAME}/{_NAME})(@(?P<revision>[A-Za-z0-9][A-Za-z0-9._/-]*))?")
+
+
+@dataclass(frozen=True, slots=True)
+class HubModel:
+    """A model on the hub; without a revision whatever is its newest."""
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self) -> str:
+        return f"{_SCHEME}{self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+
+def hub_model(text: str) -> HubModel | None:
+    """What a plan's text names on the hub; None for a path. Raises UserError for a misspelt ``hf://``."""
+    named = text.startswith(_SCHEME)
+    found = _ID.fullmatch(text.removeprefix(_SCHEME))
+    if named and not found:
+        raise UserError(text, "is no model of the hub.", "Write hf://org/name or hf://org/name@revision.")
+    if not found:
+        return None
+    # A name inside a folder that is here is more likely a misspelt path than a model.
+    here = Path(text).exists() or (not found["revision"] and Path(text).parent.is_dir())
+    if here and not named:
+        return None
+    return HubModel(found["repo"], found["revision"])
+
+
+def is_plain(text: str) -> bool:
+    """True where the text cannot be a relative path: its hub form is written out, or has a revision."""
+    found = _ID.fullmatch(text.removeprefix(_SCHEME))
+    return found is not None and (text.startswith(_SCHEME) or found["revision"] is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A local copy of what a plan names."""
+
+    path: Path
+    commit: str | None
+    """of the hub, which a name without a revision, or with a branch's, does not tell"""
+
+    @property
+    def at(self) -> str:
+        """`` at commit …``, or nothing, to stand behind a name."""
+        return f" at commit {self.commit}" if self.commit else ""
+
+
+def local_copy(text: str, wanted: Wanted, cache: str | Path | None = None) -> Fetched:
+    """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
+
+    Raises UserError where the hub does not give it.
+    """
+    if model := hub_model(text):
+        return fetch(model, wanted)
+    place = Location.parse(text, cache)
+    return Fetched(place.fetch_dir() if place.is_dir() else place.fetch(), None)
+
+
+def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None = None) -> Fetched:
+    """A local folder with the model's files; what was fetched before is not fetched again.
+
+    ``download`` is huggingface_hub's ``snapshot_download``. Raises UserError where it cannot be had.
+    """
+    if download is None:
+        from huggingface_hub import snapshot_download
+
+        download = snapshot_download
+    found = Fetched(Path(), None)
+    revision = model.revision
+    for patterns in wanted:
+        try:
+            folder = Path(download(repo_id=model.repo, revision=revision, allow_patterns=list(patterns)))
+        except Exception as error:  # the client's own, its HTTP library's, the disk's
+            raise _unfetched(model, error) from error
+        # The folder of a snapshot is called after its commit.
+        found = Fetched(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
+        if any(folder.glob(patterns[0])):
+            break
+        revision = found.commit or revision  # nobody's push comes in between
+    return found
+
+
+def _unfetched(model: HubModel, error: Exception) -> UserError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return UserError(
+        str(model),
+        f"is no folder here, and the hub does not give it ({reason}).",
+        "Correct the path or the name; or fetch it where there is a network, with `hf download "
+        f"{model.repo}{f' --revision {model.revision}' if model.revision else ''} --local-dir FOLDER`, "
+        "and give FOLDER.",
+    )
+
+
+def only_file(model: HubModel, found: Fetched, pattern: str) -> Path:
+    """The one file of a fetched folder that fits. Raises UserError if there are none or several."""
+    files = sorted(found.path.glob(pattern))
+    if len(files) == 1:
+        return files[0]
+    revision = f" --revision {model.revision}" if model.revision else ""
+    names = ", ".join(file.name for file in files)
+    raise UserError(
+        str(model),
+        f"holds {len(files)} {pattern} files: {names}." if files else f"holds no {pattern} file.",
+        f"Give one of them: `hf download {model.repo} {files[0].name}{revision} --local-dir FOLDER`, and "
+        f"then FOLDER/{files[0].name}."
+        if files
+        else "Name another model.",
+    )

@@ -1,0 +1,1 @@
+"""Times: seconds, bins, frames, and how texts write them."""

@@ -1,0 +1,296 @@
+"""Lexemes -> quantities: each number or token that may be a time, with its unit and its part."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pipeline.times.lexer import Kind, Lexeme
+from pipeline.times.temporal import LAST_BIN
+from pipeline.times.text import Form
+
+
+class Refusal(StrEnum):
+    """Why a text, or one time in it, was not read."""
+
+    NO_TIME = "no time in the text"
+    ONE_TIME = "one time only"
+    NO_PAIR = "single times that form no span"
+    REVERSED = "the span ends before it starts"
+    OUTSIDE = "outside the video"
+    NOT_FINITE = "not a finite number"
+    NO_UNIT = "ambiguous: bare numbers, and no default unit given"
+    AMBIGUOUS = "ambiguous: can be read in more than one way"
+    NO_FRAMES = "frame numbers but no frames given"
+    NOT_WHOLE = "a frame number that is not whole"
+    BAD_CLOCK = "not a clock time"
+    BAD_TOKEN = "not a time token of this model"
+    MIXED = "start and end in forms that do not go together"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One reason, and what exactly is wrong with which piece of the text, from ``start`` to ``end``."""
+
+    reason: Refusal
+    detail: str
+    start: int
+    end: int
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Quantity:
+    """What may be a time. ``value`` and ``half`` are in ``scale`` seconds, or in what ``form`` counts."""
+
+    first: int  # its lexemes, both included
+    last: int
+    start: int  # its place in the text
+    end: int
+    value: float
+    half: float = 0.0  # half of the last place that was written
+    form: Form | None = None  # None: a bare number
+    scale: float = 1.0  # of Form.SECONDS and Form.CLOCK
+    role: Kind | None = None  # START, FROM, END, UNTIL, AT, BETWEEN or LASTING: the word that leads to it
+    counted: bool = False  # "12 frames": a number of them, unless it is half of a span
+    group: int = -1  # the bracket that it stands in
+    problem: Problem | None = None
+
+    @property
+    def bare(self) -> bool:
+        """A number without a unit."""
+        return self.form is None
+
+
+_ROLES = {Kind.START, Kind.FROM, Kind.END, Kind.UNTIL, Kind.AT, Kind.BETWEEN, Kind.LASTING}
+_WEAK = {None, Kind.LASTING}  # what "at" replaces: "starts at" stays a start
+_KEEPS_ROLE = {Kind.FILL, Kind.MARK, Kind.OPEN, Kind.LINE, Kind.TILDE, Kind.BULLET, Kind.TAG, Kind.CLOSE}
+_NUMBERS = {Kind.NUMBER, Kind.NOT_FINITE}
+_ENDS = _NUMBERS | {Kind.BIN, Kind.CLOCK, Kind.UNIT, Kind.PERCENT, Kind.ORDINAL, Kind.FRAME, Kind.CLOSE}
+_GOES_ON = {Kind.UNIT, Kind.PERCENT, Kind.ORDINAL, Kind.FRAME, Kind.MARK, Kind.FILL, Kind.OPEN, Kind.CLOSE}
+_BEYOND = (None,) * 4  # more than is ever looked ahead
+_OF_VIDEO = re.compile(
+    r"\s{0,3}[()]?\s{0,3}of the (?:(?:whole|entire|full|total) )?(?:video|clip|duration|length)\b",
+    re.IGNORECASE,
+)
+_QUOTES, _MOST_QUOTES = "*`\"'”’", 2
+_LONGEST_SHORT_UNIT = 2  # "s", "ms": units only right behind a number
+
+
+def quantities(text: str, lexemes: Sequence[Lexeme]) -> list[Quantity]:
+    """Everything in a text that may be a time, in reading order."""
+    return _Reader(text, lexemes).read()
+
+
+class _Reader:
+    def __init__(self, text: str, lexemes: Sequence[Lexeme]) -> None:
+        self._text, self._lexemes = text, lexemes
+        self._kinds = [*(lexeme.kind for lexeme in lexemes), *_BEYOND]  # index -1 is beyond, too
+        self._found: list[Quantity] = []
+        self._role: Kind | None = None
+        self._unit: tuple[Form, float] | None = None  # from a word in front: "frames 12", "second 12"
+        self._open: list[int] = []
+
+    def read(self) -> list[Quantity]:
+        at = 0
+        while at < len(self._lexemes):
+            kind = self._lexemes[at].kind
+            if kind in _NUMBERS:
+                at = self._add(self._number(at))
+            elif kind is Kind.CLOCK:
+                at = self._add(self._clock(at))
+            elif kind in (Kind.BIN, Kind.FOREIGN):
+                at = self._add(self._token(at))
+            else:
+                self._pass(at)
+                at += 1
+        return self._found
+
+    def _add(self, quantity: Quantity) -> int:
+        quantity.role = self._role
+        quantity.group = self._open[-1] if self._open else -1
+        self._found.append(quantity)
+        self._role = self._unit = None
+        return quantity.last + 1
+
+    def _pass(self, at: int) -> None:
+        """Take note of what a word or sign says about the next quantity."""
+        kind = self._lexemes[at].kind
+        if kind is Kind.OPEN:
+            self._open.append(at)
+        elif kind is Kind.CLOSE and self._open:
+            self._open.pop()
+        unit = self._leading_unit(at)
+        if unit is not None:
+            self._unit = unit
+        elif kind in _ROLES:
+            if kind is not Kind.AT or self._role in _WEAK:
+                self._role = kind
+        elif kind not in _KEEPS_ROLE and not (kind is Kind.DASH and self._leads(at)):
+            self._role = self._unit = None
+
+    def _leads(self, at: int) -> bool:
+        return at + 1 < len(self._lexemes) and self._lexemes[at + 1].kind in _NUMBERS
+
+    def _leading_unit(self, at: int) -> tuple[Form, float] | None:
+        lexeme = self._lexemes[at]
+        if lexeme.kind is Kind.FRAME:
+            return Form.FRAMES, 1.0
+        if lexeme.kind is Kind.FRACTION:
+            return Form.FRACTIONS, 1.0
+        if lexeme.kind is Kind.UNIT and lexeme.value <= 1:
+            in_brackets = self._kinds[at - 1] is Kind.OPEN and self._kinds[at + 1] is Kind.CLOSE
+            if in_brackets or lexeme.end - lexeme.start > _LONGEST_SHORT_UNIT:
+                return Form.SECONDS, lexeme.value
+        return None
+
+    # ------------------------------------------------------------------------------------------ one quantity
+
+    def _token(self, at: int) -> Quantity:
+        lexeme = self._lexemes[at]
+        said = self._text[lexeme.start : lexeme.end]
+        problem = None
+        if lexeme.kind is Kind.FOREIGN:
+            problem = f"{said} is of another vocabulary, whose rounding rule is not this one"
+        elif lexeme.value > LAST_BIN:
+            problem = f"{said} is none of the bins 0-{LAST_BIN}"
+        quantity = self._new(at, at, lexeme.value, Form.TOKENS)
+        quantity.problem = self._problem(Refusal.BAD_TOKEN, problem, quantity) if problem else None
+        return quantity
+
+    def _clock(self, at: int) -> Quantity:
+        lexeme, negative = self._lexemes[at], self._negative(at)
+        last = at
+        follows = self._kinds[at + 1]
+        if follows is Kind.UNIT:
+            last = at + 1  # it says again what the colon said
+        value = -lexeme.value if negative else lexeme.value
+        quantity = self._new(at - negative, last, value, Form.CLOCK, lexeme.half)
+        said = self._text[quantity.start : quantity.end]
+        if math.isnan(lexeme.value):
+            problem = f"{said}: minutes and seconds run from 0 to 59, and there are two or three fields"
+            quantity.problem = self._problem(Refusal.BAD_CLOCK, problem, quantity)
+        elif follows is Kind.UNIT and not self._clock_unit(lexeme, self._lexemes[last]):
+            quantity.problem = self._problem(Refusal.AMBIGUOUS, f"{said}: a clock time or a number", quantity)
+        return quantity
+
+    def _clock_unit(self, clock: Lexeme, unit: Lexeme) -> bool:
+        """Whether a unit behind a clock time only repeats it: 0:12 seconds, 1:20 minutes, 12:34.56s."""
+        glued = clock.end == unit.start and unit.value == 1
+        return glued or (clock.value < 60 and unit.value == 1) or unit.value == 60
+
+    def _number(self, at: int) -> Quantity:
+        lexeme = self._lexemes[at]
+        value = math.nan if lexeme.kind is Kind.NOT_FINITE else lexeme.value
+        last, glued = self._glued(at)
+        negative = self._negative(at)
+        quantity = self._new(at - negative, last, -value if negative else value, None, lexeme.half)
+        if not glued and self._unit is None and self._kinds[last + 1] not in _GOES_ON:
+            return quantity  # most numbers of a long text
+        if self._kinds[last + 1] is Kind.ORDINAL:
+            last += 1
+        last = self._unquoted(last)
+        follows = self._kinds[last + 1]
+        if follows is Kind.PERCENT:
+            last, quantity.form = last + 1, Form.PERCENTS
+        elif follows is Kind.FRAME and not self._led(last + 1):
+            ordinal = self._kinds[last] is Kind.ORDINAL
+            last, quantity.form, quantity.counted = last + 1, Form.FRAMES, True
+            if ordinal:
+                self._spoil(quantity, last, Refusal.AMBIGUOUS, "frames may be counted from 0 or from 1")
+        elif follows is Kind.UNIT:
+            last += 1
+            quantity.scale = self._lexemes[last].value
+            quantity.form = Form.SECONDS if quantity.scale <= 1 else Form.CLOCK
+            metres = self._said(last).lower() == "m"
+            more = self._smaller_units(quantity, last)
+            if metres and more == last:
+                self._spoil(quantity, last, Refusal.AMBIGUOUS, "minutes or metres")
+            last = more
+        elif self._unit is not None:
+            quantity.form, quantity.scale = self._unit
+        elif value <= 1 and _OF_VIDEO.match(self._text, self._lexemes[last].end):
+            quantity.form = Form.FRACTIONS
+        quantity.last, quantity.end = last, self._lexemes[last].end
+        if glued:
+            self._spoil(
+                quantity, last, Refusal.AMBIGUOUS, "the comma may part thousands, decimals or two numbers"
+            )
+        return quantity
+
+    def _unquoted(self, last: int) -> int:
+        """Last lexeme before the unit of a number in quotes or asterisks: **12.5** seconds."""
+        at = last + 1
+        while at <= last + _MOST_QUOTES and self._kinds[at] is Kind.MARK and self._said(at) in _QUOTES:
+            at += 1
+        return at - 1 if self._kinds[at] in (Kind.UNIT, Kind.PERCENT) else last
+
+    def _led(self, at: int) -> bool:
+        """Whether a word for frames belongs to the number behind it: "at 12 s, frame 30", "Frame12"."""
+        return self._kinds[at + 1] is Kind.NUMBER or (
+            self._kinds[at + 1] is Kind.MARK and self._kinds[at + 2] is Kind.NUMBER
+        )
+
+    def _glued(self, at: int) -> tuple[int, bool]:
+        """Last lexeme of 1,200, and whether its comma is in doubt: in a bracket of two it parts them."""
+        last = at
+        while self._kinds[last + 1] is Kind.GLUE and self._kinds[last + 2] is Kind.NUMBER:
+            if "." in self._said(last) or "." in self._said(last + 2):
+                break  # 12.5,20.0 can only be two numbers
+            last += 2
+        two = last == at + 2 and self._kinds[at - 1] is Kind.OPEN and self._kinds[last + 1] is Kind.CLOSE
+        before = self._kinds[at - 1] is Kind.GLUE  # the second half of what was parted
+        return (at, False) if two or before else (last, last > at)
+
+    def _smaller_units(self, quantity: Quantity, last: int) -> int:
+        """Take up the "20 seconds" of "1 minute and 20 seconds"; the last lexeme that belongs to the time."""
+        scale = quantity.scale
+        while scale >= 1:
+            at = last + 1
+            if self._kinds[at] is Kind.COMMA or (
+                self._kinds[at] is Kind.AND and self._role is not Kind.BETWEEN
+            ):
+                at += 1
+            if self._kinds[at] is not Kind.NUMBER:
+                break
+            if self._kinds[at + 1] is Kind.UNIT and self._lexemes[at + 1].value < scale:
+                number, scale = self._lexemes[at], self._lexemes[at + 1].value
+                quantity.value = math.copysign(
+                    abs(quantity.value) + number.value * scale / quantity.scale, quantity.value
+                )
+                quantity.half = number.half * scale / quantity.scale
+                last = at + 1
+            else:
+                if at == last + 1 and scale > 1:  # "1 minute 20"
+                    self._spoil(quantity, at, Refusal.AMBIGUOUS, "the second number has no unit")
+                    last = at
+                break
+        return last
+
+    def _negative(self, at: int) -> bool:
+        """Whether a dash in front of a number is its sign: not where it joins the number to one before it."""
+        if at == 0 or self._kinds[at - 1] is not Kind.DASH:
+            return False
+        dash = self._lexemes[at - 1]
+        if dash.end != self._lexemes[at].start or dash.end - dash.start > 1:
+            return False
+        hyphen = dash.start > 0 and self._text[dash.start - 1].isalnum()
+        return not hyphen and self._kinds[at - 2] not in _ENDS
+
+    # --------------------------------------------------------------------------------------------- low level
+
+    def _said(self, at: int) -> str:
+        return self._text[self._lexemes[at].start : self._lexemes[at].end]
+
+    def _new(self, first: int, last: int, value: float, form: Form | None, half: float = 0.0) -> Quantity:
+        start, end = self._lexemes[first].start, self._lexemes[last].end
+        return Quantity(first=first, last=last, start=start, end=end, value=value, form=form, half=half)
+
+    def _problem(self, reason: Refusal, detail: str, quantity: Quantity) -> Problem:
+        return Problem(reason, detail, quantity.start, quantity.end)
+
+    def _spoil(self, quantity: Quantity, last: int, reason: Refusal, why: str) -> None:
+        end = self._lexemes[last].end
+        quantity.problem = Problem(reason, f"{self._text[quantity.start : end]}: {why}", quantity.start, end)

@@ -1,0 +1,155 @@
+"""A pair of quantities on the clock of one video -> a span in seconds, or why it is none."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pipeline.records.sample import TimeSpan
+from pipeline.times import temporal
+from pipeline.times.frame_times import FrameTimes
+from pipeline.times.pairs import Pair
+from pipeline.times.quantities import Problem, Quantity, Refusal
+from pipeline.times.temporal import NOISE_S, Outside
+from pipeline.times.text import Form
+
+_MOST_ROUNDING_S = 0.5  # "2 minutes" does not stand for every time within half a minute
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """One span, or instant, that a text tells. Seconds from the start of what the model is shown."""
+
+    start_s: float
+    end_s: float  # the start again for an instant
+    instant: bool
+    form: Form  # as it was written
+    text: str
+    place: tuple[int, int]  # of ``text`` in the whole text
+    bins: tuple[int, int] | None = None  # as written, for Form.TOKENS
+    clamped: bool = False  # by Outside.CLAMP
+    moved_s: float = 0.0  # how far an end was moved into the video: by its own rounding, if not clamped
+
+    def span(self, duration_s: float, *, clip_start_s: float = 0.0) -> TimeSpan:
+        """As a ``TimeSpan``, whose seconds count from the start of the video. Written bins are kept."""
+        made = temporal.span(self.start_s, self.end_s, duration_s, clip_start_s=clip_start_s)
+        first, last = self.bins or (made.start_bin, made.end_bin)
+        return TimeSpan(start_s=made.start_s, end_s=made.end_s, start_bin=first, end_bin=last)
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    time_s: float
+    clamped: bool
+    moved_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ruler:
+    """One video, and what its caller decided about times without a unit and times outside of it."""
+
+    text: str
+    duration_s: float
+    frames: FrameTimes | None
+    bare: Form | None
+    outside: Outside
+
+    def span(self, pair: Pair) -> Told | Problem:
+        """A pair as a span: the first thing that is wrong with it, or its seconds."""
+        return self._told(pair.a, pair.b, pair.form or self.bare, pair.scale, pair.problem, instant=False)
+
+    def instant(self, at: Quantity) -> Told | Problem:
+        """A single quantity as an instant. A frame tells the time at which it begins to show."""
+        return self._told(at, at, at.form or self.bare, at.scale, at.problem, instant=True)
+
+    def _told(
+        self,
+        a: Quantity,
+        b: Quantity,
+        form: Form | None,
+        scale: float,
+        problem: Problem | None,
+        *,
+        instant: bool,
+    ) -> Told | Problem:
+        place = (a.start, b.end)
+        said = self.text[a.start : b.end]
+        if problem:
+            return problem
+        if not (math.isfinite(a.value) and math.isfinite(b.value)):
+            return Problem(Refusal.NOT_FINITE, said, *place)
+        if form is None:
+            between = 0 <= a.value <= 1 and 0 <= b.value <= 1
+            units = "seconds or fractions" if between else "seconds, percents or frames"
+            return Problem(Refusal.NO_UNIT, f"{said}: {units}", *place)
+        if form is Form.FRAMES:
+            return self._of_frames(a, b, said, place, instant=instant)
+        start_s, end_s = (self._seconds(q, form, q.scale if q.form else scale) for q in (a, b))
+        if end_s < start_s:
+            return Problem(Refusal.REVERSED, said, *place)
+        rounded = form in (Form.SECONDS, Form.CLOCK)
+        slack_s = [min(q.half * (q.scale if q.form else scale), _MOST_ROUNDING_S) * rounded for q in (a, b)]
+        start, end = self._inside(start_s, slack_s[0]), self._inside(end_s, slack_s[1])
+        if start is None or end is None or (not instant and self._beyond(start_s, end_s, start, end)):
+            return Problem(Refusal.OUTSIDE, f"{said}: the video lasts {self.duration_s:.3f} s", *place)
+        return Told(
+            start_s=start.time_s,
+            end_s=end.time_s,
+            instant=instant,
+            form=form,
+            text=said,
+            place=place,
+            bins=(int(a.value), int(b.value)) if form is Form.TOKENS else None,
+            clamped=start.clamped or end.clamped,
+            moved_s=max(start.moved_s, end.moved_s),
+        )
+
+    def _seconds(self, quantity: Quantity, form: Form, scale: float) -> float:
+        match form:
+            case Form.TOKENS:
+                return temporal.to_seconds(int(quantity.value), self.duration_s)
+            case Form.FRACTIONS:
+                return quantity.value * self.duration_s
+            case Form.PERCENTS:
+                return quantity.value * self.duration_s / 100
+            case _:
+                return quantity.value * scale
+
+    def _inside(self, time_s: float, slack_s: float) -> _Inside | None:
+        """A time in the video. One past the end by no more than its own rounding stands for the end."""
+        nearest = min(max(time_s, 0.0), self.duration_s)
+        off_s = abs(time_s - nearest)
+        if off_s <= NOISE_S:
+            return _Inside(nearest, False, 0.0)
+        if time_s > nearest and off_s <= slack_s + NOISE_S:
+            return _Inside(nearest, False, off_s)
+        return _Inside(nearest, True, off_s) if self.outside is Outside.CLAMP else None
+
+    def _beyond(self, start_s: float, end_s: float, start: _Inside, end: _Inside) -> bool:
+        """Whether clamping left nothing of a span, as ``stages/finish.py`` refuses it for sources."""
+        return (start.clamped or end.clamped) and (start_s >= self.duration_s or end_s <= 0)
+
+    def _of_frames(
+        self, a: Quantity, b: Quantity, said: str, place: tuple[int, int], *, instant: bool
+    ) -> Told | Problem:
+        if self.frames is None:
+            return Problem(Refusal.NO_FRAMES, said, *place)
+        if a.value != int(a.value) or b.value != int(b.value):
+            return Problem(Refusal.NOT_WHOLE, said, *place)
+        if b.value < a.value:
+            return Problem(Refusal.REVERSED, said, *place)
+        top = self.frames.num_frames - 1
+        first, last = (int(min(max(q.value, 0), top)) for q in (a, b))
+        clamped = (first, last) != (a.value, b.value)
+        if clamped and (self.outside is Outside.REFUSE or a.value > top or b.value < 0):
+            return Problem(Refusal.OUTSIDE, f"{said}: the video has the frames 0-{top}", *place)
+        start_s, end_s = self.frames.span_s(first, last)
+        return Told(
+            start_s=start_s,
+            end_s=start_s if instant else min(end_s, self.duration_s),
+            instant=instant,
+            form=Form.FRAMES,
+            text=said,
+            place=place,
+            clamped=clamped,
+        )

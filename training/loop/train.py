@@ -1,0 +1,220 @@
+"""One worker of a stage: for every global batch, forward, backward, update, report; now and then, save."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
+from pipeline.errors import UserError
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.training import StageConfig
+from pipeline.records.sample import Task
+from pipeline.storage.location import Location
+from training.data.dataset import Dataset
+from training.data.decode import CachedFrames
+from training.data.loader import Loader, MicroBatch
+from training.data.order import Cut
+from training.engine import Engine, arithmetic, join_group, prepare_process
+from training.loop import throughput
+from training.loop.losses import compute_losses
+from training.loop.reporter import Reporter
+from training.model.attention import choose
+from training.model.compiling import refuse_without_compiler
+from training.model.lora import plain_model, save_adapter
+from training.model.processor import Processor, View
+from training.model.prompt import PromptCodec
+from training.model.tokenizer import load_tokenizer
+from training.model.weights.checkpoints.checkpoints import load_model
+from training.stage.checkpoint import ADAPTER, write_checkpoint
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a worker has to know; it travels to the workers, so it holds plain values only."""
+
+    stage: StageConfig
+    model: ModelConfig
+    seed: int
+    data: Location  # the prepared dataset
+    start: Location  # the checkpoint to start from
+    out: Location  # the checkpoint to make
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a worker hands back."""
+
+    steps: int
+    resumed_at: int
+    digest: str  # of the weights; empty except on worker 0
+
+
+def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_at: int | None = None) -> Done:
+    """Run one worker to the end of the stage, from the newest state if there is one.
+
+    Works in any process: with ``world`` 1 and no process group it makes its own, without Ray. ``stop_at``
+    ends after that many steps, without a final checkpoint (the schedule stays that of the whole stage).
+    """
+    stage, layout = job.stage, job.stage.layout
+    if world != layout.workers:
+        raise UserError(
+            f"stage {stage.name}",
+            f"runs on {world} workers, its layout says {layout.workers}.",
+            "Change the layout.",
+        )
+    prepare_process(use_gpu=layout.use_gpu, threads=layout.torch_threads)
+    join_group(use_gpu=layout.use_gpu)
+    device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
+    dtype = arithmetic(layout.precision)
+    choose(job.model.attention, device, dtype)  # raises before the weights are loaded
+    if layout.compile:
+        refuse_without_compiler(device)
+
+    dataset = Dataset.open(job.data, num_frames=job.model.num_frames)
+    order = dataset.order(stage, job.seed)
+    total = order.steps(epochs=stage.epochs, steps=stage.steps)
+    start = job.start.fetch_dir()
+    tokenizer = load_tokenizer(start / TOKENIZER)
+    processor = Processor(
+        job.model, PromptCodec(tokenizer), seed=job.seed, max_text_tokens=stage.max_text_tokens
+    )
+    frames = CachedFrames(
+        dataset.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
+    )
+    # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps whatever it starts from.
+    model = load_model(start / MODEL, job.model, dtype=None if dtype is torch.bfloat16 else dtype)
+    model.to(device).attend(device, dtype)
+    engine = Engine(model, stage, total_steps=total, seed=job.seed)
+
+    first = 0
+    with reporter.resume() as state:
+        if state is not None:
+            first = _resume(engine, state, job, world)
+    cut = Cut(global_batch=stage.global_batch, workers=world, micro_batch=layout.micro_batch)
+    stop = total if stop_at is None else min(stop_at, total)
+    loader = Loader(
+        order=order,
+        cut=cut,
+        worker=rank,
+        reader=dataset,
+        processor=processor,
+        frames=frames,
+        threads=layout.loader_threads,
+        start_step=first,
+        stop_step=stop,
+    )
+    batches = iter(loader)
+    for step in range(first, stop):
+        row = _step(engine, job, batches, step, cut.accumulation, device, world, reporter)
+        if not math.isfinite(row["loss/total"]):
+            raise UserError(
+                f"stage {stage.name}, step {step}",
+                "the loss is no longer a number.",
+                "Lower optimizer.lr, or its clip.",
+            )
+        if rank == 0:
+            reporter.row(step, row)
+        if (step + 1) % layout.save_every == 0 and step + 1 < total:
+            folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
+            engine.save(folder, {"step": step + 1, "world": world, "global_batch": stage.global_batch})
+            reporter.save(step + 1, folder)
+    digest = _write(engine, tokenizer, job, rank) if stop == total else ""
+    if world > 1:
+        distributed.barrier()  # nobody leaves before the weights are written
+    return Done(steps=stop, resumed_at=first, digest=digest)
+
+
+def _step(
+    engine: Engine,
+    job: Job,
+    batches: Iterator[MicroBatch],
+    step: int,
+    passes: int,
+    device: torch.device,
+    world: int,
+    reporter: Reporter,
+) -> dict[str, float]:
+    sums = throughput.StepSums()
+    kept: list[tuple[dict[str, torch.Tensor], int, int]] = []
+
+    def losses() -> Iterator[torch.Tensor]:
+        for _ in range(passes):
+            asked = time.perf_counter()
+            micro = next(batches)
+            sums.add(wait_s=time.perf_counter() - asked)
+            if micro.quarantined:
+                reporter.note([{**q.row(), "step": step} for q in micro.quarantined])
+            batch = micro.batch.to(device, engine.dtype)
+            output = engine(batch)
+            made = compute_losses(output, batch.gt_masks, job.model.loss)
+            masks = sum(t.shape[0] * t.shape[1] for t in micro.batch.gt_masks if t is not None)
+            kept.append(({k: v.detach() for k, v in made.items()}, len(output.answer_targets), masks))
+            sums.add(
+                passes=1,
+                samples=micro.batch.size,
+                tokens=len(output.labels),
+                truncated=micro.truncated,
+                blank_regions=micro.blank_regions,
+                quarantined=len(micro.quarantined),
+            )
+            for task in Task:
+                sums.tasks[task] += micro.tasks[task]
+            yield made["total"]
+
+    norm = engine.step(step, losses(), passes)
+    for made, tokens, masks in kept:
+        sums.add(
+            total=float(made["total"]),
+            ce=float(made["ce"]) * tokens,
+            ce_tokens=tokens,
+            bce=float(made["bce"]) * masks,
+            dice=float(made["dice"]) * masks,
+            masks=masks,
+        )
+    vector = sums.vector()
+    if world > 1:
+        vector = vector.to(device)
+        distributed.all_reduce(vector)
+    return throughput.metrics(
+        vector.tolist(),
+        seconds=time.perf_counter() - sums.started,
+        world=world,
+        lr=engine.learning_rate(step),
+        grad_norm=norm,
+    )
+
+
+def _write(engine: Engine, tokenizer: PreTrainedTokenizerBase, job: Job, rank: int) -> str:
+    """The stage's checkpoint, adapters merged; its digest on worker 0. Every worker calls it."""
+    state = engine.state()
+    if rank:
+        return ""
+    assert state is not None
+    with tempfile.TemporaryDirectory(prefix="ufvideo-final-") as scratch:
+        if job.stage.lora is not None:
+            save_adapter(engine.module, state, Path(scratch) / ADAPTER)
+        model = plain_model(engine.module, state)
+        return write_checkpoint(model, tokenizer, job.out, Path(scratch))
+
+
+def _resume(engine: Engine, folder: Path, job: Job, world: int) -> int:
+    found: dict[str, Any] = engine.load(folder)
+    if found["world"] != world or found["global_batch"] != job.stage.global_batch:
+        raise UserError(
+            f"stage {job.stage.name}",
+            f"its saved state is of {found['world']} workers and global batch {found['global_batch']}, "
+            f"not of {world} "
+            f"and {job.stage.global_batch}.",
+            "Go on with the layout that it was begun with, or delete the stage's folder to begin again.",
+        )
+    return int(found["step"])

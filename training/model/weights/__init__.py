@@ -1,0 +1,1 @@
+"""Weights in and out: names, files, vocabularies, and what does not fit."""

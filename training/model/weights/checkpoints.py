@@ -1,0 +1,231 @@
+"""Weights in and out: the published checkpoint layout, and this project's own folders.
+
+Own layout: ``config.json`` (sizes and token ids) beside ``model-*.safetensors`` with an index, as Hugging
+Face shards them, under this model's own parameter names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import init_empty_weights
+from torch import Tensor
+
+from pipeline.artifacts.checkpoint import size_differences
+from pipeline.errors import UserError
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.training import Part
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints.mismatches import Misfits
+from training.model.weights.checkpoints.names import (
+    ALIAS,
+    PARTS,
+    from_published,
+    is_computed,
+    locate,
+    part_of,
+    to_published,
+)
+from training.model.weights.checkpoints.tensor_files import SAFETENSORS_INDEX as INDEX_FILE
+from training.model.weights.checkpoints.tensor_files import tensors, write_shards
+from training.model.weights.checkpoints.vocabulary import NewRows, RowCount
+
+CONFIG_FILE = "config.json"
+OWN_CONFIG = "ufvideo"
+"""Where an export's config.json, whose other keys are the published ones, holds what ``own_config`` says."""
+_VOCABULARY = ("language.lm.model.embed_tokens.weight", "language.lm.lm_head.weight")
+
+
+def own_state(model: UFVideo) -> dict[str, Tensor]:
+    """The model's tensors, each under one name."""
+    tied = model.config.language.tie_word_embeddings
+    skip = {ALIAS, *(_VOCABULARY[1:] if tied else ())}
+    return {name: tensor for name, tensor in model.state_dict().items() if name not in skip}
+
+
+def published_state(model: UFVideo) -> dict[str, Tensor]:
+    """The model's tensors under their published names. They share the model's memory."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in own_state(model).items():
+        names = to_published(name)
+        out.update(zip(names, tensor.split(1) if len(names) > 1 else (tensor,), strict=True))
+    return out
+
+
+def published_shapes(model: UFVideo) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor in the published layout. Works on the meta device."""
+    return {name: tuple(tensor.shape) for name, tensor in published_state(model).items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What a load has filled."""
+
+    tensors: Mapping[Part, int]
+    """stored tensors that were read, by part"""
+    rows: RowCount | None = None
+    """of the input embedding, where the vocabulary was fitted"""
+    foreign: tuple[str, ...] = ()
+    """names that were left unread because nothing in the model is called so, in the order of the files"""
+
+
+def load_published(
+    model: UFVideo,
+    source: Path | Mapping[str, Tensor],
+    *,
+    part: Part | Collection[Part] = PARTS,
+    new_rows: NewRows | None = None,
+    strict: bool = True,
+) -> Loaded:
+    """Fills the model, or parts of it, from published weights; nothing may be missing or left over.
+
+    ``source`` is as ``tensor_files.tensors`` takes it. Tensors go one by one into the model as it is
+    allocated, in its dtype. Names of parts that are not asked for are left unread. Where one part is asked
+    for, its own public names are understood too (``names.locate``); ``sam_encoder`` is all of SAM 2.
+    ``new_rows``: fit the stored vocabulary to the model's; without it their sizes must agree. ``strict``: a
+    name that belongs to no part is left over too, as is right unless the source holds more than this model
+    has (SigLIP's text half); without it such names are in ``Loaded.foreign``.
+
+    Raises UserError that lists all names missing, all names left over and all shapes that differ.
+    """
+    parts = (part,) if isinstance(part, Part) else tuple(part)
+    own = own_state(model)
+    wanted = {name: tensor for name, tensor in own.items() if part_of(name) in parts}
+    tied = model.config.language.tie_word_embeddings
+    filled: set[str] = set()
+    read_of = Counter[Part]()
+    misfits = Misfits()
+    rows: RowCount | None = None
+    with torch.no_grad():
+        for stored in tensors(source):
+            of, place = locate(stored.name, parts)
+            if is_computed(stored.name) or (tied and place and place.name == _VOCABULARY[1]):
+                continue
+            target = wanted.get(place.name) if place else None
+            if place is None or target is None:
+                if of in parts or (of is None and strict):
+                    misfits.leave(stored.name, stored.file)
+                elif place is None or place.name not in own:
+                    misfits.foreign.append(stored.name)
+                continue
+            assert of is not None
+            filled.update(p for p in to_published(place.name) if from_published(p) == place)
+            target = target if place.row is None else target[place.row : place.row + 1]
+            tensor = stored.read()
+            if new_rows and place.name in _VOCABULARY and target.shape[1:] == tensor.shape[1:]:
+                count = new_rows.fill(target, tensor, place.name)
+                rows = count if place.name == _VOCABULARY[0] else rows
+            elif target.shape == tensor.shape:
+                target.copy_(tensor)
+            else:
+                misfits.misshapen(stored.name, tensor, target, stored.file)
+            read_of[of] += 1
+    misfits.missing += [p for name in wanted for p in to_published(name) if p not in filled]
+    misfits.refuse(
+        str(source) if isinstance(source, Path) else "weights",
+        "Check that these are the weights of this model, and that the model's size is theirs.",
+    )
+    return Loaded(tensors=read_of, rows=rows, foreign=tuple(misfits.foreign))
+
+
+def own_config(model: UFVideo) -> dict[str, Any]:
+    """Sizes and token ids, as JSON; ``parse_config`` reads them."""
+    return {"model": model.config.model_dump(mode="json"), "tokens": asdict(model.tokens)}
+
+
+def save_model(model: UFVideo, folder: Path) -> None:
+    """Writes ``config.json``, shards and, last, their index. The folder is made; files in it are replaced."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG_FILE).write_text(json.dumps(own_config(model), indent=1) + "\n")
+    # transformers refuses a file that does not say that it is torch's.
+    write_shards(own_state(model), folder, metadata={"format": "pt"})
+
+
+def read_config(folder: Path) -> tuple[ModelConfig, TokenIds]:
+    """Sizes and token ids of a saved model. Raises UserError if the folder holds none."""
+    file = folder / CONFIG_FILE
+    if not (folder / INDEX_FILE).is_file() or not file.is_file():
+        raise UserError(
+            str(folder), f"holds no saved model ({CONFIG_FILE} and {INDEX_FILE}).", "Check the path."
+        )
+    try:
+        raw = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise _no_config(file, error) from error
+    return parse_config(raw, file)
+
+
+def parse_config(raw: Any, file: Path) -> tuple[ModelConfig, TokenIds]:
+    """What ``own_config`` gave, read back from ``file``. Raises UserError."""
+    try:
+        tokens = TokenIds(**{**raw["tokens"], "eos": tuple(raw["tokens"]["eos"])})
+        return ModelConfig.model_validate(raw["model"]), tokens
+    except (ValueError, KeyError, TypeError) as error:
+        raise _no_config(file, error) from error
+
+
+def _no_config(file: Path, error: Exception) -> UserError:
+    return UserError(str(file), f"is not a model's configuration: {error}.", "Save the model again.")
+
+
+def load_model(
+    folder: Path, expected: ModelConfig | None = None, *, dtype: torch.dtype | None = None
+) -> UFVideo:
+    """A saved model, in evaluation mode on the CPU.
+
+    ``dtype`` of its parameters; None: as they are stored, and then they stay mapped, which costs nothing
+    until they are read and goes well with a move to a device. Where another dtype is needed name it here:
+    ``load_model(folder).float()`` keeps the mapped pages of all that was stored beside its copy.
+
+    Raises UserError if the folder is no saved model, is incomplete, or if its shapes are not those of
+    ``expected`` (loss weights, initialisation and the choice of attention may differ, and are then taken
+    from ``expected``).
+    """
+    config, tokens = read_config(folder)
+    if expected is not None:
+        if differing := size_differences(config, expected):
+            raise UserError(
+                str(folder),
+                f"is a model of another size: {'; '.join(differing[:3])}.",
+                "Choose a checkpoint of this plan's model, or change the plan's model section.",
+            )
+        config = expected
+    # Buffers that the configuration fixes are in no checkpoint, so only parameters start out empty.
+    with init_empty_weights(include_buffers=False):
+        model = UFVideo(config, tokens)
+    _load_state(model, folder, dtype)
+    model.language.lm.tie_weights()
+    return model.eval()
+
+
+def _load_state(model: UFVideo, folder: Path, dtype: torch.dtype | None) -> None:
+    """Gives a model the tensors of a folder of ``save_model``, its parameters in ``dtype`` if that is given.
+
+    Buffers are then in the dtype that the model makes them in, as ``model.to(dtype)`` does not leave them.
+    Raises UserError that lists all tensors missing, left over and misshapen.
+    """
+    wanted = own_state(model)
+    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    taken: dict[str, Tensor] = {}
+    misfits = Misfits()
+    for stored in tensors(folder, keep=dtype is None):
+        target = wanted.get(stored.name)
+        if target is None:
+            misfits.leave(stored.name, stored.file)
+            continue
+        tensor = stored.read()
+        if target.shape != tensor.shape:
+            misfits.misshapen(stored.name, tensor, target, stored.file)
+        if dtype is not None:  # a copy in any case, or what is of this dtype already would hold the mapping
+            tensor = tensor.to(dtype if stored.name in parameters else target.dtype, copy=True)
+        taken[stored.name] = tensor
+    misfits.missing += [name for name in wanted if name not in taken]
+    misfits.refuse(str(folder), "Check the path, or save the model again.")
+    model.load_state_dict(taken, strict=False, assign=True)

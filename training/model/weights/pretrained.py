@@ -1,0 +1,90 @@
+"""A model from wherever its weights lie: this project's layout or the published one, here or on the hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pipeline.errors import UserError
+from pipeline.plan.model import ModelConfig, published_7b
+from pipeline.storage import hub
+from training.model.build import build_model
+from training.model.tokenizer import load_tokenizer
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints.checkpoints import (
+    CONFIG_FILE,
+    OWN_CONFIG,
+    load_model,
+    load_published,
+    parse_config,
+    read_config,
+)
+from training.model.weights.checkpoints.names import PARTS
+from training.model.weights.checkpoints.tensor_files import tensors
+
+
+def from_pretrained(
+    source: str | Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
+) -> UFVideo:
+    """As ``UFVideo.from_pretrained`` says."""
+    text = str(source.absolute()) if isinstance(source, Path) else source  # a Path is never on the hub
+    folder = hub.local_copy(text, hub.MODEL_FILES).path
+    raw = _read(folder)
+    if _is_own(raw):
+        return load_model(folder, config, dtype=dtype)
+    stored, tokens = _published(raw, folder)
+    tokens = tokens or TokenIds.of(load_tokenizer(folder))
+    dtype = dtype or next(tensors(folder)).read().dtype
+    try:
+        # Shapes that differ from those of ``config`` are told by name when the weights are read.
+        model = build_model(config or stored, tokens, seed=0, filled=PARTS, dtype=dtype)
+    except ValueError as error:
+        raise UserError(
+            str(folder), f"holds weights and a tokenizer that do not fit: {error}.", "Fetch both again."
+        ) from error
+    load_published(model, folder)
+    return model.eval()
+
+
+def stored_sizes(folder: Path) -> ModelConfig:
+    """The sizes of the model in a folder, in either layout, without its weights. Raises UserError."""
+    raw = _read(folder)
+    return (read_config(folder) if _is_own(raw) else _published(raw, folder))[0]
+
+
+def _is_own(raw: dict[str, Any]) -> bool:
+    """Whether a config.json is this project's own, not the published one."""
+    return "tokens" in raw
+
+
+def _published(raw: dict[str, Any], folder: Path) -> tuple[ModelConfig, TokenIds | None]:
+    """Sizes of a model in the published layout, and its token ids where the file tells them."""
+    if OWN_CONFIG in raw:
+        return parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
+    # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
+    published, rows = published_7b(), raw.get("vocab_size")
+    if not isinstance(rows, int) or rows < 1:
+        raise UserError(
+            str(folder / CONFIG_FILE), "tells no vocab_size.", "Give the config.json of these weights."
+        )
+    language = published.language.model_copy(update={"vocab_size": rows})
+    return published.model_copy(update={"language": language}), None
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    file = folder / CONFIG_FILE
+    try:
+        raw = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(
+            str(folder),
+            f"holds no {CONFIG_FILE} that can be read ({error}).",
+            "Give the model/ folder of a checkpoint, an export, or a model of the hub.",
+        ) from error
+    if not isinstance(raw, dict):
+        raise UserError(str(file), "is not a model's configuration.", "Save the model again.")
+    return raw

@@ -1,0 +1,1 @@
+"""What surrounds the loop: starting weights, trained parts, checkpoints, and resuming."""

@@ -1,0 +1,20 @@
+"""What a stage makes of a model before anything is trained: adapters, frozen parts, how passes run."""
+
+from __future__ import annotations
+
+from pipeline.plan.training import StageConfig
+from training.data.mixture import name_hash
+from training.model.lora import add_adapters
+from training.model.ufvideo import UFVideo
+
+
+def arrange(model: UFVideo, stage: StageConfig, seed: int) -> None:
+    """Sets the model up for a stage, in place. Reads no weights: a model on the meta device will do."""
+    layout = stage.layout
+    if stage.lora is not None:
+        add_adapters(model, stage.lora, seed=name_hash(seed, stage.name, "lora"))
+    model.set_trainable(stage.train)
+    model.gradient_checkpointing(layout.gradient_checkpointing)
+    model.language.packs = layout.packing
+    model.alike = layout.zero_stage == 3
+    model.train()

@@ -1,0 +1,122 @@
+"""What a stage keeps beside its checkpoint until its record is written, and when it may go on from there.
+
+layout.json      what the training was begun with
+run/             Ray Train's saved states
+quarantine.json  the quarantine table so far
+finished.json    the training's end: the weights are written, the record is not
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from pipeline.artifacts.checkpoint import MODEL
+from pipeline.artifacts.record import RECORD_NAME
+from pipeline.errors import UserError
+from pipeline.storage.location import Location
+from training.stage.checkpoint import RUN
+
+_LAYOUT: Final = "layout.json"
+_QUARANTINE: Final = "quarantine.json"
+_FINISHED: Final = "finished.json"
+_INPUTS: Final = {"data": "the prepared data", "start": "the checkpoint to start from", "steps": "its length"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What a saved state depends on and the artifact's fingerprint does not tell."""
+
+    workers: int  # a state is cut up by them
+    data: str  # digest of the prepared dataset
+    start: str  # digest of the checkpoint to start from
+    steps: int  # the schedule's length
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """A training that has ended; with it a restart need not train again."""
+
+    digest: str
+    resumed_at: int
+    last: dict[str, float]  # metrics of the last step
+    unsent: list[tuple[int, dict[str, float]]]  # rows of metrics that MLflow does not have yet
+
+
+class HalfDone:
+    """The files of one stage's attempt. Made in the driver, which alone writes them."""
+
+    def __init__(self, out: Location, stage: str) -> None:
+        self._out, self._stage = out, stage
+        self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+
+    def open(self, begun: Begun) -> Finished | None:
+        """Take up what an attempt of the same inputs left. Returns its end if it came to one.
+
+        What was begun from other inputs is deleted, and a printed line says so. Raises UserError if
+        only the number of workers is another one.
+        """
+        place = self._out / _LAYOUT
+        before = json.loads(place.read_text()) if place.exists() else {}
+        changed = [what for key, what in _INPUTS.items() if before.get(key) != getattr(begun, key)]
+        if changed:
+            if (self._out / RUN).exists() or (self._out / _FINISHED).exists():
+                print(
+                    f"stage {self._stage}: begins again: {' and '.join(changed)} changed since it stopped",
+                    flush=True,
+                )
+            for name in (_FINISHED, _QUARANTINE, RUN):
+                (self._out / name).delete()
+        finished = self._finished()
+        if finished is None and (self._out / RUN).exists() and before["workers"] != begun.workers:
+            raise UserError(
+                f"stage {self._stage}: layout.workers",
+                f"it was begun with {before['workers']} workers and stopped half-way; it cannot go on with "
+                f"{begun.workers}.",
+                f"Set it to {before['workers']} (micro_batch is free), or delete {(self._out / RUN).uri} "
+                "to begin again.",
+            )
+        place.write_text(json.dumps(asdict(begun)) + "\n")
+        if (self._out / _QUARANTINE).exists():
+            self._rows = {_key(r): r for r in json.loads((self._out / _QUARANTINE).read_text())}
+        return finished
+
+    def quarantine(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Add to the quarantine table; a step that is done again replaces its rows."""
+        rows = list(rows)
+        self._rows |= {_key(row): row for row in rows}
+        if rows:
+            (self._out / _QUARANTINE).write_text(json.dumps(self.quarantined) + "\n")
+
+    @property
+    def quarantined(self) -> list[dict[str, Any]]:
+        """The table, by step."""
+        return [self._rows[key] for key in sorted(self._rows)]
+
+    def finish(self, finished: Finished) -> None:
+        """The weights are written: from here on nothing is trained again."""
+        (self._out / _FINISHED).write_text(json.dumps(asdict(finished)) + "\n")
+
+    def drop_states(self) -> None:
+        """Delete the saved states, which nobody needs after ``finish``."""
+        assert (self._out / _FINISHED).exists()
+        (self._out / RUN).delete()
+
+    def sweep(self) -> None:
+        """Delete the rest, if the record stands. Without it ``--force`` would find a finished training."""
+        if (self._out / RECORD_NAME).exists():
+            for name in (_FINISHED, _QUARANTINE, _LAYOUT):
+                (self._out / name).delete()
+
+    def _finished(self) -> Finished | None:
+        place = self._out / _FINISHED
+        if not place.exists() or not (self._out / MODEL).exists():
+            return None
+        found = json.loads(place.read_text())
+        return Finished(**{**found, "unsent": [(step, row) for step, row in found["unsent"]]})
+
+
+def _key(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["step"], row["source"], row["key"], row["epoch"]
