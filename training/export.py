@@ -34,7 +34,7 @@ def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> N
     """
     from training.engine import quiet
     from training.model.tokenizer import export_tokenizer, load_tokenizer
-    from training.model.weights.checkpoints.checkpoints import load_model
+    from training.model.weights.checkpoints import load_model
 
     quiet()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
@@ -58,8 +58,8 @@ def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> N
 
 def write_published(model: UFVideo, out: Path) -> None:
     """config.json and the shards of the published layout, in the dtype that the weights have."""
-    from training.model.weights.checkpoints.checkpoints import published_state
-    from training.model.weights.checkpoints.tensor_files import write_shards
+    from training.model.weights.checkpoints import published_state
+    from training.model.weights.tensor_files import write_shards
 
     (out / "config.json").write_text(json.dumps(published_config(model), indent=2) + "\n")
     # transformers refuses a file that does not say that it is torch's.
@@ -69,7 +69,7 @@ def write_published(model: UFVideo, out: Path) -> None:
 def published_config(model: UFVideo) -> dict[str, Any]:
     """Qwen2's fields, and those that the published code adds for video, masks and losses."""
     from training.model import config as configs
-    from training.model.weights.checkpoints.checkpoints import OWN_CONFIG, own_config
+    from training.model.weights.checkpoints import OWN_CONFIG, own_config
 
     config = model.config
     qwen2 = configs.qwen2(config.language).to_dict()

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.model.weights.checkpoints.checkpoints import CONFIG_FILE
-from training.model.weights.checkpoints.pretrained import stored_sizes
-from training.model.weights.checkpoints.tensor_files import weight_files
-
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.artifacts.fingerprint import content_sha256, digest, file_sha256
@@ -20,6 +16,9 @@ from pipeline.plan.model import ModelConfig
 from pipeline.storage import hub
 from pipeline.storage.location import Location
 from training.model.tokenizer import holds_tokenizer
+from training.model.weights.checkpoints import CONFIG_FILE
+from training.model.weights.pretrained import stored_sizes
+from training.model.weights.tensor_files import weight_files
 
 _BESIDE = (".json", ".txt", ".model", ".jinja")
 """What decides about an answer beside the weights: sizes, tokenizer, chat template."""

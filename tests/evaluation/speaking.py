@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from tiny_bench import write_checkpoint
-from training.model.weights.checkpoints.checkpoints import load_model, save_model
 
 from evaluation.predict.clip import Clip
 from evaluation.predictor import Predictor
@@ -17,6 +16,7 @@ from pipeline.media.footage import Footage
 from pipeline.records.sample import Role, Sample, Task, Turn
 from pipeline.storage.location import Location
 from training.model.collate import collate
+from training.model.weights.checkpoints import load_model, save_model
 
 SAYS = ("[SEG]", "<TEMP-010>", "<TEMP-060>")
 TEXT = "".join(SAYS)

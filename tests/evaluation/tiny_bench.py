@@ -177,12 +177,11 @@ def make_plan(folder: Path) -> Plan:
 
 def write_checkpoint(folder: Path) -> None:
     """The toy model with random weights."""
-    from training.model.weights.checkpoints.checkpoints import save_model
-
     from pipeline.plan.model import model_config
     from training.model.build import build_model
     from training.model.tokenizer import train_tokenizer
     from training.model.tokens import TokenIds
+    from training.model.weights.checkpoints import save_model
 
     tokenizer = train_tokenizer(["What colour is the square?"], vocab_size=300)
     config = model_config("toy", {"language": {"vocab_size": len(tokenizer)}})

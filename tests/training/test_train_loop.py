@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_corpus import stage, write_dataset
-from training.model.weights.checkpoints.checkpoints import load_model
 
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.errors import UserError
@@ -22,6 +21,7 @@ from training.engine import prepare_process
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import load_model
 
 
 def job(

@@ -11,7 +11,6 @@ import two_workers
 from safetensors.torch import load_file
 from tiny_corpus import stage
 from torch._subclasses.fake_tensor import FakeTensorMode
-from training.model.weights.checkpoints.checkpoints import load_model
 
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.plan.model import model_config
@@ -20,6 +19,7 @@ from pipeline.storage.location import Location
 from training.loop.reporter import LocalReporter
 from training.loop.train import Done, Job, train
 from training.model.lora import add_adapters, plain_model
+from training.model.weights.checkpoints import load_model
 
 LORA = LoraConfig(rank=4, alpha=12, targets=(LoraTarget.QUERY, LoraTarget.VALUE, LoraTarget.DOWN))
 

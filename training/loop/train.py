@@ -34,7 +34,7 @@ from training.model.lora import plain_model, save_adapter
 from training.model.processor import Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import load_tokenizer
-from training.model.weights.checkpoints.checkpoints import load_model
+from training.model.weights.checkpoints import load_model
 from training.stage.checkpoint import ADAPTER, write_checkpoint
 
 

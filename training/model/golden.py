@@ -26,7 +26,7 @@ from pipeline.plan.model import (
 from training.model.batch import Batch
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.checkpoints.checkpoints import load_published
+from training.model.weights.checkpoints import load_published
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -120,7 +120,7 @@ class UFVideo(nn.Module):
 
         Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
         """
-        from training.model.weights.checkpoints.pretrained import from_pretrained
+        from training.model.weights.pretrained import from_pretrained
 
         return from_pretrained(source, config=config, dtype=dtype)
 
@@ -130,7 +130,7 @@ class UFVideo(nn.Module):
         The folder is made if need be; files of those names in it are replaced. The published layout, which
         other people's code reads, is ``training.export``'s.
         """
-        from training.model.weights.checkpoints.checkpoints import save_model
+        from training.model.weights.checkpoints import save_model
 
         save_model(self, Path(folder))
 

@@ -32,7 +32,7 @@ def write_checkpoint(model: UFVideo, tokenizer: PreTrainedTokenizerBase, out: Lo
 
     An ``adapter`` folder in ``scratch`` goes along.
     """
-    from training.model.weights.checkpoints.checkpoints import save_model
+    from training.model.weights.checkpoints import save_model
 
     save_model(model, scratch / MODEL)
     tokenizer.save_pretrained(str(scratch / TOKENIZER))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from training.data.dataset import Dataset
     from training.model.ufvideo import UFVideo
-    from training.model.weights.checkpoints.vocabulary import NewRows
+    from training.model.weights.vocabulary import NewRows
 
 _HOLD_NO_OTHER: Final = ("whole", "videorefer", "language")
 """Weights of this model or of a part of it: a name in them that nothing here is called is a mistake."""
@@ -52,9 +52,9 @@ def make_model(
 
     from training.model.build import build_model
     from training.model.tokens import TokenIds
-    from training.model.weights.checkpoints.checkpoints import load_published
-    from training.model.weights.checkpoints.mismatches import folded
-    from training.model.weights.checkpoints.names import PARTS
+    from training.model.weights.checkpoints import load_published
+    from training.model.weights.mismatches import folded
+    from training.model.weights.names import PARTS
 
     given = plan.model.weights
     sources = sources_of(given)
@@ -92,7 +92,7 @@ def make_model(
 
 def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
     """Which parts come from which of the plan's weights, by key; each part from the most particular one."""
-    from training.model.weights.checkpoints.names import PARTS
+    from training.model.weights.names import PARTS
 
     holds = {
         "language": (Part.LANGUAGE,),
@@ -128,7 +128,7 @@ def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights:
     Where there is none, the plan's own tokenizer has to tell, as it was before the 102 were added.
     """
     from training.model.tokenizer import holds_tokenizer, own_vocabulary
-    from training.model.weights.checkpoints.vocabulary import NewRows
+    from training.model.weights.vocabulary import NewRows
 
     config, text = plan.model.tokenizer, plan.model.weights.paths[key]
     if config.path is None:

@@ -8,10 +8,10 @@ from typing import Any
 from safetensors.torch import save_file
 from tiny_corpus import stage
 from torch import Tensor
-from training.model.weights.checkpoints.names import PARTS, locate
 
 from pipeline.plan.plan import Plan
 from pipeline.plan.training import Part
+from training.model.weights.names import PARTS, locate
 
 
 def make_plan(

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.model.weights.checkpoints.checkpoints import load_model, save_model
 
 from pipeline.errors import UserError
 from pipeline.plan.model import Attention, ModelConfig
@@ -15,6 +14,7 @@ from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.packing import VARLEN_SDPA
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import load_model, save_model
 
 VIDEO = -201
 CPU = torch.device("cpu")

@@ -11,14 +11,6 @@ import torch
 import transformers
 from qwen_files import write_qwen2
 from safetensors import safe_open
-from training.model.weights.checkpoints.checkpoints import (
-    load_model,
-    load_published,
-    own_state,
-    published_shapes,
-    published_state,
-)
-from training.model.weights.checkpoints.tensor_files import SAFETENSORS_INDEX, write_shards
 
 from pipeline.errors import UserError
 from pipeline.plan.model import model_config, published_7b
@@ -28,7 +20,15 @@ from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.checkpoints import tensor_files
+from training.model.weights.checkpoints import (
+    load_model,
+    load_published,
+    own_state,
+    published_shapes,
+    published_state,
+    tensor_files,
+)
+from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.stage.checkpoint import write_checkpoint
 from training.stage.start import sized
 

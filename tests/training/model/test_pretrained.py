@@ -9,7 +9,6 @@ import pytest
 import torch
 from qwen_files import write_qwen2
 from safetensors import safe_open
-from training.model.weights.checkpoints.checkpoints import own_state
 
 from pipeline.errors import UserError
 from pipeline.plan.model import model_config
@@ -20,6 +19,7 @@ from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import own_state
 from training.stage.checkpoint import write_checkpoint
 from training.stage.start import sized
 

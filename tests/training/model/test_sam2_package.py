@@ -18,7 +18,6 @@ import torch
 from safetensors.torch import load_file
 from sam2_side import PROMPTED
 from torch import Tensor
-from training.model.weights.checkpoints.checkpoints import load_published
 
 from pipeline.plan.model import ModelConfig, Sam2Config, model_config
 from pipeline.plan.training import Part
@@ -26,6 +25,7 @@ from training.model.build import build_model
 from training.model.propagation import prompted_frames, propagate
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import load_published
 
 pytestmark = pytest.mark.slow
 

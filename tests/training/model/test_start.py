@@ -8,7 +8,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from start_plan import make_plan
-from training.model.weights.checkpoints.checkpoints import own_state, published_state
 
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
@@ -18,6 +17,7 @@ from training.model.build import build_model
 from training.model.tokenizer import train_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import own_state, published_state
 from training.stage.start import make_model, sized, sources_of
 
 PLANS = Path(__file__).parents[3] / "plans"

@@ -10,8 +10,6 @@ import torch
 from qwen_files import write_qwen2
 from start_plan import make_plan, write_language
 from torch import Tensor
-from training.model.weights.checkpoints.checkpoints import own_state, published_state
-from training.model.weights.checkpoints.vocabulary import NewRows
 
 from pipeline.errors import UserError
 from pipeline.plan.plan import RowStart
@@ -21,6 +19,8 @@ from training.export import export
 from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
+from training.model.weights.checkpoints import own_state, published_state
+from training.model.weights.vocabulary import NewRows
 from training.stage.checkpoint import write_checkpoint
 from training.stage.start import make_model, make_tokenizer, sized
 

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from training.model.weights.checkpoints.checkpoints import (
+
+from pipeline.errors import UserError
+from pipeline.plan.model import ModelConfig, model_config, published_7b
+from pipeline.plan.training import Part
+from training.model.build import build_model
+from training.model.tokens import TokenIds
+from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import (
     INDEX_FILE,
     load_model,
     load_published,
@@ -18,17 +25,10 @@ from training.model.weights.checkpoints.checkpoints import (
     published_state,
     save_model,
 )
-from training.model.weights.checkpoints.mismatches import folded
-from training.model.weights.checkpoints.names import PARTS, from_published, locate, to_published
-from training.model.weights.checkpoints.tensor_files import write_shards
-from training.model.weights.checkpoints.vocabulary import NewRows, RowCount
-
-from pipeline.errors import UserError
-from pipeline.plan.model import ModelConfig, model_config, published_7b
-from pipeline.plan.training import Part
-from training.model.build import build_model
-from training.model.tokens import TokenIds
-from training.model.ufvideo import UFVideo
+from training.model.weights.mismatches import folded
+from training.model.weights.names import PARTS, from_published, locate, to_published
+from training.model.weights.tensor_files import write_shards
+from training.model.weights.vocabulary import NewRows, RowCount
 
 
 def test_all_names_and_shapes_of_the_published_7b_model_map_both_ways(golden):

@@ -14,20 +14,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from training.model.weights.checkpoints.checkpoints import (
-    load_published,
-    own_state,
-    published_state,
-    save_model,
-)
-from training.model.weights.checkpoints.names import PARTS
-from training.model.weights.checkpoints.tensor_files import (
-    SAFETENSORS_INDEX,
-    TORCH_INDEX,
-    _alone,
-    tensors,
-    weight_files,
-)
 
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
@@ -37,6 +23,20 @@ from pipeline.storage.hub import HubModel, hub_model
 from training.model.build import build_model
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights.checkpoints import (
+    load_published,
+    own_state,
+    published_state,
+    save_model,
+)
+from training.model.weights.names import PARTS
+from training.model.weights.tensor_files import (
+    SAFETENSORS_INDEX,
+    TORCH_INDEX,
+    _alone,
+    tensors,
+    weight_files,
+)
 
 
 def _torch_save(state: dict[str, Tensor], file: Path) -> None:
@@ -188,7 +188,7 @@ import gc, sys, torch
 from pathlib import Path
 from pipeline.plan.model import model_config
 from training.model.build import build_model
-from training.model.weights.checkpoints.names import PARTS
+from training.model.weights.names import PARTS
 from training.model.tokens import TokenIds
 from training.model.weights.checkpoints import load_published, own_state
 

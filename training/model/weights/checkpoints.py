@@ -23,8 +23,8 @@ from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import Part
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.checkpoints.mismatches import Misfits
-from training.model.weights.checkpoints.names import (
+from training.model.weights.mismatches import Misfits
+from training.model.weights.names import (
     ALIAS,
     PARTS,
     from_published,
@@ -33,9 +33,9 @@ from training.model.weights.checkpoints.names import (
     part_of,
     to_published,
 )
-from training.model.weights.checkpoints.tensor_files import SAFETENSORS_INDEX as INDEX_FILE
-from training.model.weights.checkpoints.tensor_files import tensors, write_shards
-from training.model.weights.checkpoints.vocabulary import NewRows, RowCount
+from training.model.weights.tensor_files import SAFETENSORS_INDEX as INDEX_FILE
+from training.model.weights.tensor_files import tensors, write_shards
+from training.model.weights.vocabulary import NewRows, RowCount
 
 CONFIG_FILE = "config.json"
 OWN_CONFIG = "ufvideo"

@@ -15,7 +15,7 @@ from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.checkpoints.checkpoints import (
+from training.model.weights.checkpoints import (
     CONFIG_FILE,
     OWN_CONFIG,
     load_model,
@@ -23,8 +23,8 @@ from training.model.weights.checkpoints.checkpoints import (
     parse_config,
     read_config,
 )
-from training.model.weights.checkpoints.names import PARTS
-from training.model.weights.checkpoints.tensor_files import tensors
+from training.model.weights.names import PARTS
+from training.model.weights.tensor_files import tensors
 
 
 def from_pretrained(
