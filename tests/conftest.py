@@ -53,6 +53,15 @@ def realdata() -> Path:
 
 
 @pytest.fixture(scope="session")
+def cases() -> Path:
+    """Folder of small inputs that once failed; the test is skipped where it is missing."""
+    path = shared_dir() / "cases"
+    if not path.is_dir():
+        pytest.skip(f"no cases at {path}; set UFVIDEO_SHARED to the folder that holds cases/")
+    return path
+
+
+@pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """Endpoint of a real S3 server on loopback, with the AWS_* environment set to it."""
     server_module = pytest.importorskip("moto.server")

@@ -40,6 +40,9 @@ class VideoInfo:
     duration_s: float  # from the first frame's start to the last frame's end
     duration_source: str  # "stream": packets of the video stream; "frames/fps": an assumed or header rate
     frame_starts_s: tuple[float, ...] = ()  # start of each frame, from the first one; () at a constant rate
+    start_s: float = (
+        0.0  # start of the first picture on the clock of a player, whose 0 is where the file begins
+    )
     height: int
     width: int
     rotation: int = 0
@@ -73,6 +76,7 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
         duration_s=duration_s,
         duration_source=source,
         frame_starts_s=frame_starts_s,
+        start_s=round(max(starts_s[0] - scan.zero_s, 0.0), 6),
         height=height,
         width=width,
         rotation=rotation,
@@ -130,6 +134,7 @@ class _Scan:
     height: int = 0  # as stored, before ``rotation`` degrees
     width: int = 0
     rotation: int = 0
+    zero_s: float = 0.0  # what a player calls 0, on the clock of ``starts_s``
 
 
 def _scan(path: Path, *, look: bool = False) -> _Scan:
@@ -142,6 +147,9 @@ def _scan(path: Path, *, look: bool = False) -> _Scan:
             stream.thread_count = 1  # for one frame, starting threads takes longer than decoding
         first = None
         unit = float(stream.time_base)
+        zero_s = (
+            max(container.start_time or 0, 0) / 1e6
+        )  # sound before 0 primes its decoder and is not played
         shown: list[tuple[int, int]] = []
         count, last_packet = 0, None
         for packet in _packets(path, container, stream):
@@ -168,7 +176,7 @@ def _scan(path: Path, *, look: bool = False) -> _Scan:
         source = "frames/fps"
     if starts[-1] + last <= starts[0]:
         raise VideoError(f"{path}: its frames carry no time")
-    found = _Scan(starts, starts[-1] + last, source)
+    found = _Scan(starts, starts[-1] + last, source, zero_s=zero_s)
     if first is not None:
         found.height, found.width, found.rotation = first.height, first.width, first.rotation % 360
     return found

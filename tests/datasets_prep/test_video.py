@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,35 @@ def test_probe_and_decode(tmp_path: Path) -> None:
     assert video.decode(clip, [0], size=(24, 24)).shape == (1, 24, 24, 3)
     with pytest.raises(IndexError):
         video.decode(clip, [20])
+
+
+@pytest.mark.parametrize("late_s", [0, 2])
+@pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts"])
+def test_pictures_that_start_after_the_sound(tmp_path: Path, name: str, late_s: int) -> None:
+    import av
+
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        film = container.add_stream("libx264", rate=10, options={"bf": "0"})
+        film.width, film.height, film.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        sound = container.add_stream("aac", rate=16_000)
+        for index in range(40):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="rgb24")
+            frame.pts, frame.time_base = index + 10 * late_s, Fraction(1, 10)
+            heard = av.AudioFrame(format="fltp", layout="mono", samples=1024)
+            heard.sample_rate, heard.pts, heard.time_base = 16_000, index * 1024, Fraction(1, 16_000)
+            for plane in heard.planes:
+                plane.update(bytes(plane.buffer_size))
+            container.mux(sound.encode(heard))
+            container.mux(film.encode(frame))
+        for track in (film, sound):
+            container.mux(track.encode(None))
+    # The sound's first packet, which primes the decoder, lies 64 ms before 0; mpegts plays it.
+    assert video.probe(path).start_s == pytest.approx(late_s, abs=0.07 if name.endswith("ts") else 0.001)
+
+
+def test_pictures_that_start_after_the_sound_in_a_shared_clip(cases: Path) -> None:
+    assert video.probe(cases / "video" / "videolater.mp4").start_s == 2.0
 
 
 def test_both_decoders_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
