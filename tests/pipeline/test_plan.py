@@ -122,7 +122,7 @@ def test_fingerprints_are_pinned_to_content(plan_file: Path):
 
 def test_the_schema_of_the_shards_bears_identity(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
     before = prints(load_plan(str(plan_file)))
-    monkeypatch.setattr("pipeline.plan.SCHEMA_VERSION", 10**6)
+    monkeypatch.setattr("pipeline.artifacts.steps.SCHEMA_VERSION", 10**6)
     after = prints(load_plan(str(plan_file)))
     assert before["corpora"] == after["corpora"]
     assert all(before[name] != after[name] for name in before if name != "corpora")
