@@ -55,7 +55,7 @@ from datasets_prep.run import build
 from pipeline.jobs.cluster import connect
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.plan.runtime import RayConfig
-from pipeline.storage import Location
+from pipeline.storage.location import Location
 source = SourceConfig(name="bench", format="llava_video", annotations=sys.argv[1], media=(sys.argv[3],))
 with connect(RayConfig(num_cpus=2, object_store_mb=256)):
     made = build(PrepConfig(sources=(source,)), Location.parse, Location.parse(sys.argv[2]), 0)

@@ -70,7 +70,7 @@ input()
 """
 JOINS = """
 import os, ray
-from pipeline import cluster
+from pipeline.jobs import cluster
 from pipeline.plan.runtime import RayConfig
 with cluster.connect(RayConfig()):
     print('joined', ray.get_runtime_context().gcs_address, os.environ['RAY_ADDRESS'])
