@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from pipeline.commands import predict as command
+from pipeline.commands.cli import COMMANDS
 from pipeline.jobs import progress
 from pipeline.jobs.step import guarded
 
@@ -25,7 +26,7 @@ _STEM = 60
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer one question. Exit code: 0, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
-    parser = argparse.ArgumentParser(prog="ufvideo predict", description=command.HELP)
+    parser = argparse.ArgumentParser(prog="ufvideo predict", description=COMMANDS["predict"])
     command.add_arguments(parser)
     options = parser.parse_args(argv)
     return guarded(lambda: _predict(options))

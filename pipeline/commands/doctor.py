@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.survey import Board, survey
+from pipeline.commands.plan_argument import add_plan, plan_of
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.jobs import display as shows
@@ -18,6 +20,19 @@ from pipeline.storage.location import Location
 MODULE = "datasets_prep.doctor"
 NAME = "doctor"
 FINDINGS, PAGE, TABLE, SUMMARY = "findings.parquet", "doctor.html", "table.txt", "summary.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add_plan(parser)
+    parser.add_argument(
+        "--out", metavar="FOLDER", help="where the report goes; default: doctor/… in the storage root"
+    )
+
+
+def act(options: argparse.Namespace) -> int:
+    """Examine the plan's sources and report. The exit code."""
+    return doctor(plan_of(options), options.plan, options.out)
 
 
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 
@@ -22,7 +21,6 @@ MAX_NEW_TOKENS = 512
 _GRACE_S = 2.0
 SEG_STATES = ("predicting", "published")  # of SegState, which is not imported: help is to be quick
 
-HELP = "Ask a checkpoint about one video; print the answer, and write its masks and an overlay video."
 _DETAILS = f"""\
 FRAME is a frame number from 0 (12) or a time with its unit (3.5s). Coordinates are pixels of the video.
 The question needs one <region> for each box, point or mask, in the order in which they are given.
@@ -110,7 +108,7 @@ def check(options: argparse.Namespace) -> None:
     if options.frames not in (None, "all"):
         if not (options.frames.isdecimal() and int(options.frames)):
             raise UserError(
-                f"--frames {options.frames}", "is no number of frames.", "Give 1 or more, or all."
+                f"--frames {options.frames}", "is not a number of frames.", "Give 1 or more, or all."
             )
         options.frames = int(options.frames)
     if options.prompted_frames is not None and options.prompted_frames < 1:
@@ -119,8 +117,9 @@ def check(options: argparse.Namespace) -> None:
         raise UserError(f"--max-new-tokens {options.max_new_tokens}", "leaves no answer.", "Give 1 or more.")
 
 
-def predict(options: argparse.Namespace, typed: Sequence[str]) -> int:
+def act(options: argparse.Namespace) -> int:
     """Have a process with this terminal answer, unless the text itself is wrong. Its exit code."""
+    typed = options.typed[1:]
     check(options)
     # -P: what lies in the working folder, an evaluation/ or a json.py of the user's, is not what runs.
     command = [sys.executable, "-P", "-m", MODULE, *typed]

@@ -13,7 +13,6 @@ from pipeline.artifacts import notices as notes
 from pipeline.artifacts.fingerprint import digest, plain
 from pipeline.artifacts.steps import Decision, State, up_to
 from pipeline.artifacts.survey import Board, survey
-from pipeline.commands.preflight import preflight
 from pipeline.jobs import display as shows
 from pipeline.jobs.follower import Watch
 from pipeline.plan.plan import Plan
@@ -35,7 +34,6 @@ def run(
 
     Returns the exit code.
     """
-    preflight(plan)
     board = survey(plan)
     again = frozenset(forced)
     for name in (*again, *([until] if until else [])):

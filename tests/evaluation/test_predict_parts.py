@@ -143,7 +143,7 @@ def test_frames_to_segment() -> None:
     track = region_track(Point(7, 50, 50), VIDEO, GRID)
     assert frames_to_segment(20, 2, (track,)) == (0, 7, 19)
     for wrong in (0, "some"):
-        with pytest.raises(UserError, match="no number of frames"):
+        with pytest.raises(UserError, match="not a number of frames"):
             frames_to_segment(20, wrong, ())
 
 

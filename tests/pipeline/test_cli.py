@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.survey import survey
+from pipeline.commands.cli import COMMANDS
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.jobs.runner import log_path
@@ -41,6 +42,29 @@ def test_help_is_light():
     assert done.returncode == 0
     assert done.stderr == "loaded\n"
     assert all(word in done.stdout for word in ("run", "check", "submit", "status", "logs"))
+
+
+def test_version_names_the_code():
+    from pipeline.artifacts.fingerprint import code_version
+
+    done = ufvideo("--version")
+    assert done.returncode == 0
+    assert done.stdout == f"ufvideo {code_version().short}\n"
+
+
+def test_a_misspelt_command_gets_a_suggestion():
+    assert "chek is not a command; did you mean check?" in ufvideo("chek", "plan.yaml").stderr
+    assert "there are run, check," in ufvideo("zzz").stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_a_module_with_its_arguments(command: str):
+    """Catches a row of the table without its module, and a help that loads what only the work needs."""
+    done = ufvideo(command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == "loaded\n"
+    assert done.stdout.startswith(f"usage: ufvideo {command}")
+    assert done.stdout.count("\n") > 5
 
 
 def test_check_is_light_and_quick(plan_file: Path):

@@ -64,8 +64,8 @@ def test_defaults_and_choices_are_those_of_the_plan_language():
         (("--point", "-3:1,1"), "neither a frame number nor a time"),
         (("--point", "3.5:1,1"), "such as 12, or seconds with their unit, such as 3.5s"),
         (("--mask", "ball.png"), "names no frame and file"),
-        (("--frames", "0"), "no number of frames"),
-        (("--frames", "some"), "no number of frames"),
+        (("--frames", "0"), "not a number of frames"),
+        (("--frames", "some"), "not a number of frames"),
         (("--max-new-tokens", "0"), "leaves no answer"),
         (("--prompted-frames", "0"), "leaves no mask"),
     ],
@@ -160,4 +160,6 @@ def test_the_exit_code_is_that_of_the_process(tmp_path: Path, monkeypatch: pytes
     words = ["checkpoint", "clip.mp4", "What is it?", "--frames", "3"]
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
-    assert predict.predict(parser.parse_args(words), words) == 6
+    options = parser.parse_args(words)
+    options.typed = ["predict", *words]
+    assert predict.act(options) == 6

@@ -1,0 +1,65 @@
+"""``ufvideo logs``."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from pipeline.commands.plan_argument import add_plan, cluster_of, plan_of
+
+_FOLLOW_EVERY_S = 1.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
+    add_plan(parser)
+    parser.add_argument("--follow", action="store_true", help="go on until the job ends, or the step is made")
+
+
+def act(options: argparse.Namespace) -> int:
+    """Print the log of a step that this machine ran, or of a submitted job. The exit code."""
+    from pipeline.artifacts import record as artifact
+    from pipeline.artifacts.survey import survey
+    from pipeline.errors import UserError
+    from pipeline.jobs.runner import log_path
+
+    plan = plan_of(options)
+    board = survey(plan)
+    if any(s.name == options.job for s in board.specs):
+        path = log_path(plan, board, options.job)
+        if not path.exists():
+            raise UserError(
+                f"step {options.job}",
+                f"has no log here ({path}).",
+                "Only steps that `ufvideo run` started have one.",
+            )
+        _print_log(
+            path, (lambda: artifact.load(board.folder(options.job)) is None) if options.follow else None
+        )
+        return 0
+    from pipeline.jobs import progress
+    from pipeline.jobs import server as jobs
+
+    with jobs.job_server(cluster_of(plan)) as server:
+        jobs.info(server, options.job)
+        lines: Iterable[str] = jobs.printed(server, options.job)
+        if options.follow:
+            lines = jobs.follow(server, options.job, stops=False)
+        for line in lines:
+            if progress.parse(line) is None:
+                print(line, flush=True)
+    return 0
+
+
+def _print_log(path: Path, goes_on: Callable[[], bool] | None) -> None:
+    """Print a file, and what is appended to it as long as ``goes_on``."""
+    with path.open(encoding="utf-8") as file:
+        while True:
+            last = goes_on is None or not goes_on()  # asked first, so that the last read misses nothing
+            print(file.read(), end="", flush=True)
+            if last:
+                return
+            time.sleep(_FOLLOW_EVERY_S)

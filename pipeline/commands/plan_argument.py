@@ -1,0 +1,38 @@
+"""The arguments of every command that takes a plan."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.plan.plan import Plan
+    from pipeline.plan.runtime import RayConfig
+
+
+def add_plan(parser: argparse.ArgumentParser) -> None:
+    """PLAN and ``--set``."""
+    parser.add_argument("plan", metavar="PLAN", help="the plan file (YAML)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
+    )
+
+
+def plan_of(options: argparse.Namespace) -> Plan:
+    """The plan that was named. Raises UserError."""
+    from pipeline.plan.load import load_plan
+
+    return load_plan(options.plan, options.set)
+
+
+def cluster_of(plan: Plan) -> RayConfig:
+    """The cluster that has the plan's submitted jobs. Raises UserError if the plan names none."""
+    from pipeline.errors import UserError
+
+    if not plan.ray.elsewhere:
+        raise UserError(
+            "ray",
+            "the plan names no cluster, so there are no submitted jobs.",
+            "Give a step's name, or set ray.dashboard.",
+        )
+    return plan.ray

@@ -1,0 +1,42 @@
+"""``ufvideo rebuild``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="the folder of a finished dataset, local or s3://"
+    )
+    parser.add_argument(
+        "--into", metavar="FOLDER", help="storage root for the second making; default: runs/rebuild/…"
+    )
+
+
+def act(options: argparse.Namespace) -> int:
+    """Make the artifact again elsewhere and compare. Exit code: 1 for one that comes out different."""
+    from pipeline.artifacts.rebuild import check_inputs, compare, plan_of
+    from pipeline.artifacts.survey import survey
+    from pipeline.artifacts.verify import open_artifact
+    from pipeline.commands.preflight import preflight
+    from pipeline.jobs.runner import run
+    from pipeline.storage.location import Location
+
+    made = open_artifact(Location.parse(options.artifact))
+    into = Location.parse(options.into or f"runs/rebuild/{made.record.fingerprint[:12]}")
+    plan = plan_of(made, into)
+    check_inputs(made, survey(plan))
+    preflight(plan)
+    if code := run(plan, "PLAN", made.record.step, [made.record.step], quiet=True):
+        return code
+    comparison = compare(made, plan)
+    for difference in comparison.differences:
+        print(f"differs: {difference}")
+    again = comparison.again.location.uri
+    if comparison.differences:
+        print(f"{options.artifact} does not come out the same. The second making: {again}")
+        return 1
+    print(f"identical: digest {made.record.digest[:12]}, made again in {again}")
+    return 0

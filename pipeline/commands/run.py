@@ -1,0 +1,35 @@
+"""``ufvideo run``."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.plan_argument import add_plan, plan_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add_plan(parser)
+    parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--until", metavar="STEP", help="make this step and what it needs, no more")
+    parser.add_argument(
+        "--force-step",
+        action="append",
+        default=[],
+        metavar="STEP",
+        help="make this step again even if it is there",
+    )
+
+
+def act(options: argparse.Namespace) -> int:
+    """Run the plan, or with ``--check`` say what a run would do. The exit code."""
+    if options.check:
+        from pipeline.commands import check
+
+        return check.act(options)
+    from pipeline.commands.preflight import preflight
+    from pipeline.jobs.runner import run
+
+    plan = plan_of(options)
+    preflight(plan)
+    return run(plan, options.plan, options.until, options.force_step)

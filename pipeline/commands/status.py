@@ -1,0 +1,45 @@
+"""``ufvideo status``."""
+
+from __future__ import annotations
+
+import argparse
+
+from pipeline.commands.plan_argument import add_plan, cluster_of, plan_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "job", nargs="?", metavar="JOB_ID", help="a job's id; without it: the steps of the plan"
+    )
+    add_plan(parser)
+
+
+def act(options: argparse.Namespace) -> int:
+    """Print the state of every step, or of one job. The exit code."""
+    from pipeline.artifacts.notices import missing_media
+    from pipeline.artifacts.survey import survey
+
+    plan = plan_of(options)
+    if options.job:
+        from pipeline.jobs import server as jobs
+
+        with jobs.job_server(cluster_of(plan)) as server:
+            info = jobs.info(server, options.job)
+        print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
+        return 0
+    board = survey(plan)
+    decisions = board.decide()
+    for decision in decisions:
+        made = board.found[decision.spec.name]
+        counts = (
+            "  ".join(f"{k} {v}" for k, v in made.record.summary.items() if isinstance(v, int | float | str))
+            if made
+            else ""
+        )
+        took = f"{made.record.seconds:.0f} s" if made else ""
+        line = f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<26} {took:>7}  {counts[:100]}"
+        print(line.rstrip())
+    for note in missing_media(plan, board, decisions):
+        print(note)
+    return 0

@@ -1,0 +1,39 @@
+"""``ufvideo submit``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from pipeline.commands.plan_argument import add_plan, plan_of
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    add_plan(parser)
+
+
+def act(options: argparse.Namespace) -> int:
+    """Submit the run and print the job's id. The exit code."""
+    from pipeline.artifacts.survey import survey
+    from pipeline.commands.preflight import preflight
+    from pipeline.errors import UserError
+    from pipeline.jobs import server as jobs
+    from pipeline.jobs.runner import write_plan
+
+    plan = plan_of(options)
+    preflight(plan)
+    board = survey(plan)
+    if not plan.ray.elsewhere:
+        raise UserError(
+            f"{options.plan}, ray",
+            "names no cluster to submit to.",
+            "Set ray.dashboard to its job server (http://host:8265), or use ufvideo run.",
+        )
+    plan_file = write_plan(plan, board.root)
+    with jobs.job_server(plan.ray) as server:
+        command = jobs.module_command("pipeline", ["run", plan_file.uri], embedded=False)
+        job = jobs.submit(server, command, {}, {"plan": plan.name})
+    print(job)
+    print(f"Follow it with: ufvideo logs {job} {options.plan} --follow", file=sys.stderr)
+    return 0

@@ -1,0 +1,28 @@
+"""``ufvideo verify``."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument(
+        "artifact", metavar="ARTIFACT", help="the folder of a finished artifact, local or s3://"
+    )
+
+
+def act(options: argparse.Namespace) -> int:
+    """Hash the artifact and print what is damaged. Exit code: 1 for a damaged one."""
+    from pipeline.artifacts.verify import verify
+    from pipeline.storage.location import Location
+
+    verdict = verify(Location.parse(options.artifact))
+    record = verdict.artifact.record
+    for damage in verdict.damage:
+        print(f"damaged: {damage}")
+    if verdict.damage:
+        print(f"{options.artifact} is not what its record says. Make it again: ufvideo run PLAN")
+        return 1
+    print(f"{options.artifact} is whole: {verdict.files} files, digest {record.digest[:12]}, {record.kind}.")
+    return 0
