@@ -11,9 +11,10 @@ import pyarrow.compute as pc
 from pipeline.artifacts.fingerprint import digest
 from pipeline.artifacts.inputs import external_inputs
 from pipeline.artifacts.record import Artifact
-from pipeline.artifacts.steps import PATHS, REVISION, Kind, StepSpec
+from pipeline.artifacts.steps import REVISION, Kind, StepSpec
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.plan.identity import SHARDS, identity, input_fields
 from pipeline.plan.plan import Plan
 from pipeline.records.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
 from pipeline.records.version import SCHEMA_VERSION
@@ -35,7 +36,7 @@ def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact
     corpora = inputs["corpora"].record.digest if "corpora" in inputs else ""
     found = {}
     for source in plan.data.sources:
-        keys = [f"data.sources[{source.name}].{key}" for key in PATHS]
+        keys = [f"data.sources[{source.name}].{key}" for key in input_fields(SourceConfig)]
         found[source.name] = digest([corpora, *(outside[k].digest if k in outside else "" for k in keys)])
     return found
 
@@ -45,12 +46,8 @@ def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotat
 
     ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
     """
-    settings = source.model_dump(mode="json", exclude={"media", "files", *PATHS})
-    common: list[object] = [config.rows_per_shard, config.min_frames, seed]
-    common += [REVISION[Kind.PREPARE], SCHEMA_VERSION]
-    if config.bake is not None:
-        common.append(config.bake)
-    return digest([settings, common, annotations, media])
+    settings = [identity(source, SHARDS), identity(config, SHARDS), seed]
+    return digest([settings, REVISION[Kind.PREPARE], SCHEMA_VERSION, annotations, media])
 
 
 def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:

@@ -8,8 +8,9 @@ from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.artifacts.fingerprint import digest, file_sha256, hash_cache
 from pipeline.artifacts.record import InputRef, without_credentials
-from pipeline.artifacts.steps import CORPORA, Kind, StepSpec, outside_paths
+from pipeline.artifacts.steps import Kind, StepSpec, outside_paths
 from pipeline.errors import UserError
+from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.plan import Plan
 from pipeline.storage.hub import hub_model
 from pipeline.storage.location import Location
@@ -76,7 +77,7 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
         return {}
 
     def place(path: str) -> str:
-        if path.startswith(CORPORA):
+        if in_corpora(path):
             return (corpora / path.removeprefix(CORPORA).lstrip("/")).uri
         return Location.parse(path, plan.storage.cache).uri
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from pipeline.artifacts.record import Artifact
-from pipeline.artifacts.steps import CORPORA, PATHS, Kind
+from pipeline.artifacts.steps import Kind
 from pipeline.artifacts.survey import Board, survey
 from pipeline.errors import UserError
+from pipeline.plan.identity import in_corpora, inputs
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 
@@ -56,11 +57,11 @@ def plan_of(made: Artifact, into: Location) -> Plan:
     sources = []
     for source in plan.data.sources:
         moved: dict[str, object] = {}
-        for key in PATHS:
+        for key in inputs(source):
             ref = record.inputs.get(f"data.sources[{source.name}].{key}")
             if ref is not None:
                 moved[key] = ref.uri
-        media = [p if p.startswith(CORPORA) else "" for p in source.media]
+        media = [p if in_corpora(p) else "" for p in source.media]
         places = record.places.get(source.name, ())
         if len(places) == len(media):
             moved["media"] = tuple(kept or place for kept, place in zip(media, places, strict=True))

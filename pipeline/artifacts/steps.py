@@ -9,16 +9,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pipeline.artifacts.fingerprint import digest, plain
+from pipeline.artifacts.fingerprint import digest
 from pipeline.artifacts.record import ArtifactRecord
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
-from pipeline.plan.evaluation import EvaluationConfig
+from pipeline.plan.identity import identity, in_corpora, inputs
 from pipeline.plan.plan import Plan
-from pipeline.plan.training import StageConfig
 from pipeline.records.version import SCHEMA_VERSION
-
-CORPORA = "${corpora}"
 
 
 class Kind(StrEnum):
@@ -101,7 +98,7 @@ def steps(plan: Plan) -> tuple[StepSpec, ...]:
     _refuse_other_frames(plan)
     out: list[StepSpec] = []
 
-    def add(kind: Kind, name: str, needs: Sequence[str], identity: Mapping[str, Any], **more: str) -> None:
+    def add(kind: Kind, name: str, needs: Sequence[str], parts: Mapping[str, Any], **more: str) -> None:
         if any(s.name == name for s in out):
             raise UserError(
                 "plan",
@@ -109,36 +106,37 @@ def steps(plan: Plan) -> tuple[StepSpec, ...]:
                 "Give the stage another name: the names of steps are taken.",
             )
         needs = tuple(dict.fromkeys(n for n in needs if "/" not in n))
+        identity_ = _identity(kind, parts)
         out.append(
-            StepSpec(
-                name=name, kind=kind, module=MODULES[kind], needs=needs, identity=plain(identity), **more
-            )
+            StepSpec(name=name, kind=kind, module=MODULES[kind], needs=needs, identity=identity_, **more)
         )
 
+    seed, size = {"seed": plan.seed}, {"model": plan.model.resolved}
     if plan.demo:
         add(Kind.CORPORA, "corpora", (), {"demo": plan.demo})
-    add(Kind.PREPARE, "prepare", ("corpora",) if plan.demo else (), _prepare_identity(plan))
+    made_of: dict[str, Any] = {"data": plan.data, "schema_version": SCHEMA_VERSION, **seed}
+    add(Kind.PREPARE, "prepare", ("corpora",) if plan.demo else (), made_of)
     scored = plan.evaluation.checkpoints if plan.evaluation else ()
     if "init" in (*(s.start_from for s in plan.stages), *scored):
         on: tuple[str, ...] = () if plan.model.tokenizer.path else ("prepare",)
-        add(Kind.INIT, "init", on, _init_identity(plan))
+        made_of = {"tokenizer": plan.model.tokenizer, "weights": plan.model.weights, **size, **seed}
+        add(Kind.INIT, "init", on, made_of)
     for stage in plan.stages:
         add(
             Kind.STAGE,
             stage.name,
             ("prepare", stage.start_from),
-            _stage_identity(plan, stage),
+            {"stage": stage, **size, **seed},
             subject=stage.name,
             checkpoint=stage.start_from,
         )
     if plan.evaluation:
+        made_of = {"evaluation": plan.evaluation, **seed}
         for text in scored:
-            identity = _evaluate_identity(plan, plan.evaluation)
-            add(
-                Kind.EVALUATE, evaluate_name(text), ("prepare", text), identity, subject=text, checkpoint=text
-            )
+            more = {"subject": text, "checkpoint": text}
+            add(Kind.EVALUATE, evaluate_name(text), ("prepare", text), made_of, **more)
         needs = ("prepare", *(s.name for s in plan.stages), *map(evaluate_name, scored))
-        add(Kind.REPORT, "report", needs, _report_identity(plan, plan.evaluation))
+        add(Kind.REPORT, "report", needs, {"name": plan.name, **made_of})
     return tuple(out)
 
 
@@ -236,51 +234,10 @@ def folder(name: str, print_: str) -> str:
     return f"{name}/{print_[:12]}"
 
 
-def _prepare_identity(plan: Plan) -> dict[str, Any]:
-    from_corpora = [
-        [p for p in (*(getattr(s, k) or "" for k in PATHS), *s.media) if p.startswith(CORPORA)]
-        for s in plan.data.sources
-    ]
-    sources = [_without(s, *PATHS, "media") for s in plan.data.sources]
-    # Data that is not baked keeps the identity that it had before there was a choice.
-    left_out = ("sources",) if plan.data.bake else ("sources", "bake")
-    data = {**_without(plan.data, *left_out), "sources": sources, "paths_in_corpora": from_corpora}
-    return {"data": data, "seed": plan.seed, "schema_version": SCHEMA_VERSION}
-
-
-def _init_identity(plan: Plan) -> dict[str, Any]:
-    tokenizer: dict[str, Any] = {"trained": plan.model.tokenizer.path is None}
-    size = plan.model.tokenizer.vocab_size if tokenizer["trained"] else None
-    given = sorted(name for name, value in plain(plan.model.weights).items() if value)
-    if {"whole", "videorefer", "language"} & set(given):
-        # Only where a vocabulary is loaded does it matter what new rows start from.
-        tokenizer["new_rows"] = plan.model.tokenizer.new_rows
-    return {
-        "model": plan.model.resolved,
-        "tokenizer": {**tokenizer, "vocab_size": size},
-        "weights": given,
-        "seed": plan.seed,
-    }
-
-
-def _stage_identity(plan: Plan, stage: StageConfig) -> dict[str, Any]:
-    settings = {**_without(stage, "layout", "start_from"), "precision": stage.layout.precision}
-    return {"stage": settings, "model": plan.model.resolved, "seed": plan.seed}
-
-
-def _evaluate_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]:
-    where = ("actors", "batch_size", "use_gpu", "cpus_per_actor", "torch_threads")
-    return {"evaluation": _without(evaluation, "checkpoints", "report_samples", *where), "seed": plan.seed}
-
-
-def _report_identity(plan: Plan, evaluation: EvaluationConfig) -> dict[str, Any]:
-    return {
-        "name": plan.name,
-        "checkpoints": evaluation.checkpoints,
-        "benchmarks": evaluation.benchmarks,
-        "report_samples": evaluation.report_samples,
-        "seed": plan.seed,
-    }
+def _identity(kind: Kind, parts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a step is made from, of each section that it takes, in the form that identifies its artifact."""
+    forms = {name: identity(part, kind) for name, part in parts.items()}
+    return {name: form for name, form in forms.items() if form != {}}
 
 
 def _refuse_other_frames(plan: Plan) -> None:
@@ -295,24 +252,15 @@ def _refuse_other_frames(plan: Plan) -> None:
         )
 
 
-def _without(config: Any, *names: str) -> dict[str, Any]:
-    return {k: v for k, v in plain(config).items() if k not in names}
-
-
 def _moved(made: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...]]) -> list[str]:
     return [name for name in now if tuple(made.get(name, ())) != tuple(now[name])]
 
 
-PATHS = ("annotations", "masks", "keep_videos", "drop_videos")
-"""Fields of a source that name files to be read, its media aside."""
-
-
 def media_outside(source: SourceConfig) -> tuple[str, ...]:
     """Media folders of a source that lie outside the demo corpora."""
-    return tuple(path for path in source.media if not path.startswith(CORPORA))
+    return tuple(path for path in source.media if not in_corpora(path))
 
 
 def outside_paths(source: SourceConfig) -> dict[str, str]:
     """Annotation files or folders of a source that lie outside the demo corpora, by the plan's key."""
-    paths = {key: getattr(source, key) for key in PATHS}
-    return {key: path for key, path in paths.items() if path and not path.startswith(CORPORA)}
+    return {key: path for key, path in inputs(source).items() if not in_corpora(path)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from pipeline.artifacts.steps import CORPORA, PATHS
 from pipeline.errors import UserError
 from pipeline.jobs.cluster import in_job
 from pipeline.jobs.tracking import tracking_uri
+from pipeline.plan.identity import in_corpora, inputs
 from pipeline.plan.plan import Plan
 from pipeline.storage.hub import is_plain
 
@@ -27,7 +27,7 @@ def refuse_unreachable(plan: Plan, out: str | None = None) -> None:
         return
     for where, text in (_paths(plan) | ({"--out": out} if out else {})).items():
         from_hub = where.startswith("model.") and is_plain(text)
-        if "://" not in text and not os.path.isabs(text) and not text.startswith(CORPORA) and not from_hub:
+        if "://" not in text and not os.path.isabs(text) and not in_corpora(text) and not from_hub:
             raise UserError(
                 f"{where}: {text}",
                 "is relative to this machine's working folder, but the plan runs on a cluster.",
@@ -41,7 +41,7 @@ def _paths(plan: Plan) -> dict[str, str]:
     paths: dict[str, str | None] = {"storage.root": plan.storage.root}
     for source in plan.data.sources:
         where = f"data.sources[{source.name}]"
-        paths |= {f"{where}.{key}": getattr(source, key) for key in PATHS}
+        paths |= {f"{where}.{key}": path for key, path in inputs(source).items()}
         paths |= {f"{where}.media[{i}]": root for i, root in enumerate(source.media)}
     paths["model.tokenizer.path"] = plan.model.tokenizer.path
     paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}

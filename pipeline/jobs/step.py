@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version, plain
 from pipeline.artifacts.record import Artifact, ArtifactRecord
-from pipeline.artifacts.steps import CORPORA, State, StepSpec
+from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import Board, survey
 from pipeline.errors import UserError
 from pipeline.jobs import progress
 from pipeline.jobs.owner import die_with_owner
+from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.records.version import SCHEMA_VERSION
@@ -72,7 +73,7 @@ class StepContext:
 
     def resolve(self, path_text: str) -> Location:
         """A path of the plan: ``${corpora}`` is the demo corpora, relative means below the working folder."""
-        if not path_text.startswith(CORPORA):
+        if not in_corpora(path_text):
             return Location.parse(path_text, self.plan.storage.cache)
         if self.corpora is None:
             raise UserError(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.plan.base import Config
+from pipeline.plan.identity import Bears, Input, Media
 from pipeline.times.temporal import Outside
 
 
@@ -109,19 +110,21 @@ class SourceConfig(Config):
     name: str = Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
     format: SourceFormat
     use: Use = Use.TRAIN
-    annotations: str = Field(description="The annotation file, or the folder that holds the format's files.")
+    annotations: Input[str] = Field(
+        description="The annotation file, or the folder that holds the format's files."
+    )
     files: tuple[str, ...] = Field(
         default=(),
         description="Patterns (* and ? within a name, ** over folders) of the files in that folder; empty: "
         "every file with an ending of the format.",
     )
-    masks: str | None = Field(
+    masks: Input[str | None] = Field(
         default=None,
         description="Masks that lie apart: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
         "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav). Of nextgqa the spans: "
         "gsub_*.json, or the folder that holds it and map_vid_vidorID.json.",
     )
-    media: tuple[str, ...] = Field(
+    media: Media[tuple[str, ...]] = Field(
         min_length=1, description="Folders tried in order for a record's video path."
     )
     select: SelectConfig = SelectConfig()
@@ -129,11 +132,11 @@ class SourceConfig(Config):
     keep_types: tuple[str, ...] = Field(
         default=(), description="Keep records of these source types only; empty: all."
     )
-    keep_videos: str | None = Field(
+    keep_videos: Input[str | None] = Field(
         default=None,
         description="File that names the videos to keep: text, one a line, or a meta_expressions.json.",
     )
-    drop_videos: str | None = Field(
+    drop_videos: Input[str | None] = Field(
         default=None, description="Likewise, the videos to leave out (a test set in a validation file)."
     )
     split: str | None = Field(
@@ -267,10 +270,11 @@ class BakeConfig(Config):
 class PrepConfig(Config):
     """Everything that decides the content of the shards."""
 
-    sources: tuple[SourceConfig, ...] = Field(min_length=1)
+    # What a source's shards hold is its own affair; these two are about the dataset as a whole.
+    sources: Annotated[tuple[SourceConfig, ...], Bears("prepare")] = Field(min_length=1)
     rows_per_shard: int = Field(default=2048, ge=1)
     min_frames: int = Field(default=2, ge=1, description="A video with fewer decodable frames is rejected.")
-    max_reject_share: float = Field(
+    max_reject_share: Annotated[float, Bears("prepare")] = Field(
         default=1.0,
         ge=0,
         le=1,

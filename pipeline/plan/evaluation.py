@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
 from pipeline.plan.base import Config
+from pipeline.plan.identity import Bears, Runtime
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
 
@@ -94,7 +95,7 @@ class BenchmarkConfig(Config):
 class EvaluationConfig(Config):
     """Scores ``checkpoints`` on ``benchmarks``."""
 
-    checkpoints: tuple[str, ...] = Field(
+    checkpoints: Annotated[tuple[str, ...], Bears("report")] = Field(
         min_length=1, description="init, stage names, or paths of checkpoint artifacts."
     )
     benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
@@ -110,10 +111,11 @@ class EvaluationConfig(Config):
         description="How many frames of a video [SEG] prompts. null: every one, as published. A number: so "
         "many evenly spread ones, and SAM 2's memory carries their masks to the others.",
     )
-    report_samples: int = Field(default=3, ge=0, description="Samples of each kind drawn on the page.")
-    # Where it runs; not fingerprinted.
-    actors: int = Field(default=1, ge=1)
-    batch_size: int = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
-    use_gpu: bool = True
-    cpus_per_actor: float = Field(default=4, gt=0)
-    torch_threads: int | None = Field(default=None, ge=1)
+    report_samples: Annotated[int, Bears("report")] = Field(
+        default=3, ge=0, description="Samples of each kind drawn on the page."
+    )
+    actors: Runtime[int] = Field(default=1, ge=1)
+    batch_size: Runtime[int] = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
+    use_gpu: Runtime[bool] = True
+    cpus_per_actor: Runtime[float] = Field(default=4, gt=0)
+    torch_threads: Runtime[int | None] = Field(default=None, ge=1)

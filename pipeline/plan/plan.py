@@ -12,6 +12,7 @@ from pipeline.plan.data import PrepConfig, Use
 from pipeline.plan.demo import DemoConfig
 from pipeline.plan.doctor import DoctorConfig
 from pipeline.plan.evaluation import EvaluationConfig
+from pipeline.plan.identity import Input
 from pipeline.plan.model import Attention, ModelConfig, model_config
 from pipeline.plan.runtime import RayConfig, StorageConfig, TrackingConfig
 from pipeline.plan.training import Part, Precision, StageConfig
@@ -27,7 +28,7 @@ class RowStart(StrEnum):
 class TokenizerConfig(Config):
     """Where the text tokenizer comes from. The 102 added tokens are added to either."""
 
-    path: str | None = Field(
+    path: Input[str | None] = Field(
         default=None,
         description="Folder with a Hugging Face tokenizer, or a hub id (org/name@revision); "
         "None: train a small BPE.",
@@ -49,18 +50,20 @@ class WeightsConfig(Config):
     best with its revision, ``org/name@revision``. A part's own path goes before that of a larger one.
     """
 
-    whole: str | None = Field(default=None, description="A checkpoint in UFVideo's published layout.")
-    videorefer: str | None = Field(
+    whole: Input[str | None] = Field(default=None, description="A checkpoint in UFVideo's published layout.")
+    videorefer: Input[str | None] = Field(
         default=None,
         description="A VideoRefer checkpoint, UFVideo's start: language model, connector, region encoder.",
     )
-    language: str | None = Field(default=None, description="A Qwen2 (or VideoRefer) checkpoint.")
-    connector: str | None = Field(
+    language: Input[str | None] = Field(default=None, description="A Qwen2 (or VideoRefer) checkpoint.")
+    connector: Input[str | None] = Field(
         default=None, description="A VideoRefer checkpoint, for its spatio-temporal connector."
     )
-    regions: str | None = Field(default=None, description="A VideoRefer checkpoint, for its region encoder.")
-    vision: str | None = Field(default=None, description="A SigLIP checkpoint.")
-    sam2: str | None = Field(
+    regions: Input[str | None] = Field(
+        default=None, description="A VideoRefer checkpoint, for its region encoder."
+    )
+    vision: Input[str | None] = Field(default=None, description="A SigLIP checkpoint.")
+    sam2: Input[str | None] = Field(
         default=None, description="The published .pt of SAM 2, or its .safetensors under the same names."
     )
     bf16: bool = Field(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
-from pipeline.plan.base import Config
+from pipeline.plan.base import Config, RuntimeConfig
+from pipeline.plan.identity import Bears
 
 
 class Part(StrEnum):
@@ -121,15 +122,15 @@ class LoraConfig(Config):
     )
 
 
-class LayoutConfig(Config):
-    """On what a stage runs. Only ``global_batch`` of the stage bears identity, not how it is cut up."""
+class LayoutConfig(RuntimeConfig):
+    """On what a stage runs. The stage's ``global_batch`` bears identity, not how it is cut up."""
 
     workers: int = Field(ge=1)
     micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
     use_gpu: bool = True
     cpus_per_worker: float = Field(default=8, gt=0)
     loader_threads: int = Field(default=4, ge=1)
-    precision: Precision = Field(
+    precision: Annotated[Precision, Bears("stage")] = Field(
         default=Precision.BF16,
         description="Of forward and backward. fp32 multiplies in TF32 on GPUs that have it.",
     )
@@ -190,7 +191,8 @@ class StageConfig(Config):
     """One training stage."""
 
     name: str = Field(pattern=r"^[a-z0-9_]+$")
-    start_from: str = Field(
+    # What it starts from is an artifact, whose fingerprint is in the stage's.
+    start_from: Annotated[str, Bears()] = Field(
         default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact."
     )
     mixture: dict[str, MixtureEntry] = Field(

@@ -1,0 +1,116 @@
+"""What of a plan identifies an artifact: said beside each field, and read here alone.
+
+A field at its default is no part of an identity, so a new optional field renames nothing that was made
+before; a changed default is a change of what the step makes, and raises its REVISION. What a field says
+beyond its value stands in its type: ``Runtime[int]``, ``Bears["report"]``, ``Input[str]``, ``Media[...]``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from pipeline.artifacts.fingerprint import plain
+
+CORPORA: Final = "${corpora}"
+SHARDS: Final = "shards"
+"""What the shards of one source are identified by, beside the kinds of steps."""
+
+_LEFT_OUT: Final = object()
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class Bears:
+    """On which artifacts a field bears: kinds of steps, or ``SHARDS``; without any, on none."""
+
+    on: tuple[str, ...]
+
+    def __init__(self, *on: str) -> None:
+        object.__setattr__(self, "on", on)
+
+
+@dataclass(frozen=True)
+class PathForm:
+    """What stands for a path in an identity, where the path itself does not."""
+
+    of: Callable[[str], Any]
+
+
+def in_corpora(path: str) -> bool:
+    """Whether a path of the plan lies in its own demo corpora."""
+    return path.startswith(CORPORA)
+
+
+# The content of files outside is an input with a digest of its own: that one is given is all that counts
+# here. A path in the corpora says which of their files, and their digest says what these hold.
+_INPUT = PathForm(lambda path: path if in_corpora(path) else "given")
+_MEDIA = PathForm(lambda path: path if in_corpora(path) else _LEFT_OUT)
+
+Runtime = Annotated[_T, Bears()]
+"""Where, how fast or in what pieces: the result is the same."""
+Input = Annotated[_T, _INPUT]
+"""A file or folder that a step reads; its content bears identity, its place does not."""
+Media = Annotated[_T, _MEDIA]
+"""Folders of videos; what they hold is in the shards, where they lie is in the record."""
+
+
+def identity(value: Any, of: str) -> Any:
+    """The part of a section of the plan that bears on an artifact of kind ``of``, as plain JSON values.
+
+    Sections become mappings of their fields that are not at their default and bear on ``of``; a section
+    that is given and all at its defaults is an empty mapping, unlike one that is left out.
+    """
+    if isinstance(value, BaseModel):
+        return _of_section(value, of)
+    if isinstance(value, Mapping):
+        return {str(plain(key)): identity(item, of) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [identity(item, of) for item in value]
+    return plain(value)
+
+
+def inputs(section: BaseModel) -> dict[str, str]:
+    """The paths of a section's own input files, by field; those that are not given are left out."""
+    return {
+        name: value
+        for name, field in type(section).model_fields.items()
+        if _INPUT in field.metadata and (value := getattr(section, name))
+    }
+
+
+def input_fields(section: type[BaseModel]) -> tuple[str, ...]:
+    """The fields of a section that name files to be read, its media aside."""
+    return tuple(name for name, field in section.model_fields.items() if _INPUT in field.metadata)
+
+
+def bears_on(section: type[BaseModel], field: FieldInfo, of: str) -> bool:
+    """Whether a field of a section bears on an artifact of kind ``of``."""
+    said = next((mark for mark in field.metadata if isinstance(mark, Bears)), None)
+    if said is None:
+        return bool(getattr(section, "bears_identity", True))
+    return of in said.on
+
+
+def _of_section(section: BaseModel, of: str) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, field in type(section).model_fields.items():
+        if not bears_on(type(section), field, of):
+            continue
+        form = _of_field(getattr(section, name), field, of)
+        if field.is_required() or form != _of_field(field.get_default(call_default_factory=True), field, of):
+            out[name] = form
+    return out
+
+
+def _of_field(value: Any, field: FieldInfo, of: str) -> Any:
+    paths = next((mark for mark in field.metadata if isinstance(mark, PathForm)), None)
+    if paths is None or value is None:
+        return identity(value, of)
+    if isinstance(value, str):
+        return paths.of(value)
+    return [form for path in value if (form := paths.of(path)) is not _LEFT_OUT]
