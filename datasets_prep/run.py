@@ -59,7 +59,8 @@ def prepare(context: StepContext) -> StepResult:
     digests = annotation_digests(context.plan, context.spec, context.inputs)
     with connect(context.plan.ray):
         manifest = build(context.plan.data, context.resolve, context.out, context.seed, digests)
-    write_card(ShardReader(context.out), context.out, title=context.plan.name, seed=context.seed)
+    reader = ShardReader(context.out, verify=context.plan.storage.verify_videos)
+    write_card(reader, context.out, title=context.plan.name, seed=context.seed)
     sources = {s.name: s.model_dump(mode="json", exclude={"media", "name"}) for s in manifest.sources}
     summary = {"sources": sources, "shards": len(manifest.shards)}
     if manifest.bake is not None:

@@ -43,6 +43,7 @@ def evaluate(context: StepContext) -> StepResult:
         dataset=data.location,
         store=store,
         seed=context.seed,
+        verify_videos=context.plan.storage.verify_videos,
     )
     reader = ShardReader(data.location)
     prepared = {b.source: reader.manifest.source(b.source) for b in config.benchmarks}

@@ -12,10 +12,8 @@ from evaluation.metrics.aggregate import Score
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
-from pipeline.errors import UserError
-from pipeline.media.footage import Footage, VideoFootage
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
-from pipeline.records.sample import Sample
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 
@@ -33,6 +31,7 @@ class Setup:
     dataset: Location
     store: PredictionStore
     seed: int
+    verify_videos: VerifyVideos = VerifyVideos.HEAD
 
     @property
     def benchmarks(self) -> Mapping[str, BenchmarkConfig]:
@@ -53,7 +52,7 @@ class Worker:
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
-        self.reader = ShardReader(setup.dataset)
+        self.reader = ShardReader(setup.dataset, verify=setup.verify_videos)
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -70,7 +69,7 @@ class Worker:
             folder / MODEL,
             folder / TOKENIZER,
             digest=self.setup.checkpoint_digest,
-            footage=lambda sample: footage(self.reader, sample),
+            footage=self.reader.footage,
             max_new_tokens=config.max_new_tokens,
             seed=self.setup.seed,
             use_gpu=config.use_gpu,
@@ -109,16 +108,3 @@ class Worker:
         predictions = {p.key: p for p in self.setup.store.read(chunk.source, chunk.number)}
         samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
         return [judge(sample, predictions[sample.key]) for sample in samples]
-
-
-def footage(reader: ShardReader, sample: Sample) -> Footage:
-    """The frames of a sample's video: those that were baked, else the video's own.
-
-    Raises UserError or FileNotFoundError where the video is needed and gone.
-    """
-    if (baked := reader.baked(sample)) is not None:
-        return baked
-    place = reader.media(sample)
-    if not place.exists():
-        raise UserError(place.uri, "is missing.", "Put the video back, or prepare the dataset again.")
-    return VideoFootage(place.fetch_dir() if sample.video.frames else place.fetch(), sample.video)

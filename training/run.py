@@ -68,6 +68,7 @@ def stage(context: StepContext) -> StepResult:
         data=data.location,
         start=start.location,
         out=context.out,
+        verify_videos=context.plan.storage.verify_videos,
     )
     order = Dataset.open(data.location).order(config, context.seed)
     total = order.steps(epochs=config.epochs, steps=config.steps)

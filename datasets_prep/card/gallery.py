@@ -18,14 +18,14 @@ from datasets_prep.card.conversation import (
     lanes,
 )
 from datasets_prep.card.scan import SourceScan
-from pipeline.media import video as videos
+from pipeline.media.footage import Footage
+from pipeline.media.same_video import OtherVideoError
 from pipeline.page.frames import annotated, mask_at, nearest, strip
 from pipeline.page.pictures import Layer, Picture, draw
 from pipeline.records import masks as codec
 from pipeline.records.baked import BakedFootage
 from pipeline.records.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
 from pipeline.records.shards import ShardReader
-from pipeline.storage.location import Location
 from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import LAST_BIN, Outside
 
@@ -33,6 +33,7 @@ PICTURES = 6  # of one sample with objects or times
 PLAIN_PICTURES = 3
 
 GONE = "The video is not where it was when the dataset was made, so there are no frames to show"
+OTHER = "Another file lies where the video was when the dataset was made, so there are no frames to show"
 DAMAGED = "The video does not decode any more, so there are no frames to show"
 ON_GREY = "; its masks are drawn on grey."
 
@@ -82,19 +83,18 @@ def gallery(
         for row in scan.shown[task]
     ]
     by_video: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    places: list[Location | BakedFootage | None] = []
+    sources: list[Footage | None] = []
     for number, (_, sample) in enumerate(chosen):
-        place = _place(reader, sample)
-        places.append(place)
-        if isinstance(place, BakedFootage):
-            name = f"{place.place}\0{sample.video.path}\0{sample.video.sha256}"
-        else:
-            name = place.uri if place else f"\0{number}"
+        source = _footage(reader, sample)
+        sources.append(source)
+        name = f"\0{number}"
+        if source is not None:
+            name = f"{source.place}\0{sample.video.path}\0{sample.video.sha256}"
         by_video.setdefault((name, sample.video.frames), []).append(number)
     shown: dict[int, Shown] = {}
     for numbers in by_video.values():
         samples = [chosen[n][1] for n in numbers]
-        frames, problem = _decode(places[numbers[0]], samples)
+        frames, problem = _decode(sources[numbers[0]], samples)
         for number, sample in zip(numbers, samples, strict=True):
             shown[number] = show(sample, frames, problem)
             advance()
@@ -157,41 +157,34 @@ def wanted(sample: Sample) -> list[int]:
     return frames
 
 
-def _decode(
-    place: Location | BakedFootage | None, samples: Sequence[Sample]
-) -> tuple[dict[int, np.ndarray], str]:
+def _decode(footage: Footage | None, samples: Sequence[Sample]) -> tuple[dict[int, np.ndarray], str]:
     """Frames of one video for all of its samples, by index; or none and what to say about it.
 
     Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset
     gives the same card wherever it lies.
     """
-    if place is None:
+    if footage is None:
         return {}, GONE
-    ref = samples[0].video
     indices = sorted({index for sample in samples for index in wanted(sample)})
     if not indices:
         return {}, ""
     try:
-        if isinstance(place, BakedFootage):
-            indices = nearest(indices, place.baked())
-            pixels = place.decode(indices)
-        else:
-            path = place.fetch_dir() if ref.frames else place.fetch()
-            pixels = videos.decode(path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+        if isinstance(footage, BakedFootage):
+            indices = nearest(indices, footage.baked())
+        pixels = footage.decode(indices)
     except FileNotFoundError:
         return {}, GONE
+    except OtherVideoError:
+        return {}, OTHER
     except (ValueError, IndexError, OSError):
         return {}, DAMAGED
     return dict(zip(indices, pixels, strict=True)), ""
 
 
-def _place(reader: ShardReader, sample: Sample) -> Location | BakedFootage | None:
-    """The sample's baked frames, else where its media lie; None if they are gone or cannot be reached."""
+def _footage(reader: ShardReader, sample: Sample) -> Footage | None:
+    """The frames of the sample's video; None if they are gone or cannot be reached."""
     try:
-        if (baked := reader.baked(sample)) is not None:
-            return baked
-        place = reader.media(sample)
-        return place if place.exists() else None
+        return reader.footage(sample)
     except (ValueError, OSError):
         return None
 

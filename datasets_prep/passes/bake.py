@@ -12,7 +12,9 @@ from datasets_prep.draft import Reason, RejectError, unforeseen
 from pipeline.errors import UserError
 from pipeline.media import video
 from pipeline.media.frame_choice import frames_needed
+from pipeline.media.same_video import OtherVideoError, verify
 from pipeline.plan.data import BakeConfig, SourceConfig
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.records.baked import FramesEntry, to_jpeg, video_key, write_frames
 from pipeline.records.sample import Sample, VideoRef
 from pipeline.storage.location import Location
@@ -109,7 +111,13 @@ class Baker:
         """The video on this machine, below the first media folder that has it: where probing found it."""
         for place in (self.resolve(root).join(ref.path) for root in self.media):
             if place.exists():
-                return place.fetch_dir() if ref.frames else place.fetch()
+                path = place.fetch_dir() if ref.frames else place.fetch()
+                try:
+                    verify(path, ref, VerifyVideos.HEAD)
+                except OtherVideoError as error:
+                    said = f"{ref.path} was probed, and has changed since: it {error.problem}"
+                    raise RejectError(Reason.MEDIA_UNREADABLE, said) from error
+                return path
         raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} was probed, and has gone since")
 
     def _jpegs(self, path: Path, ref: VideoRef, frames: _Frames) -> dict[int, bytes]:

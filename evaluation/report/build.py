@@ -63,7 +63,8 @@ def _stage(context: StepContext, name: str) -> Stage:
 def _sections(
     context: StepContext, config: EvaluationConfig, evaluated: Mapping[str, Artifact]
 ) -> tuple[Section, ...]:
-    reader = ShardReader(context.inputs["prepare"].location)
+    verify = context.plan.storage.verify_videos
+    reader = ShardReader(context.inputs["prepare"].location, verify=verify)
     sections = []
     with progress.track("draw examples", len(config.benchmarks)) as bar:
         for benchmark in config.benchmarks:

@@ -16,7 +16,6 @@ from evaluation.report import charts
 from evaluation.report.pictures import picture
 from evaluation.report.table import percent
 from evaluation.work import ranked
-from evaluation.worker import footage
 from pipeline.page import frames as frame_choice
 from pipeline.page.frames import mask_at, nearest
 from pipeline.page.pictures import Picture
@@ -112,7 +111,7 @@ def mask_frames(sample: Sample) -> list[int]:
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
     wanted = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
-    source = footage(reader, sample)
+    source = reader.footage(sample)
     wanted = nearest(wanted, source.baked()) if isinstance(source, BakedFootage) else sorted(set(wanted))
     return dict(zip(wanted, source.decode(wanted), strict=True))
 

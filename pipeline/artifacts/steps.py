@@ -42,7 +42,7 @@ MODULES = {
 # itself instead would throw away weeks of work for a changed comment.
 REVISION = dict.fromkeys(Kind, 1) | {
     Kind.CORPORA: 3,
-    Kind.PREPARE: 4,
+    Kind.PREPARE: 5,
     Kind.INIT: 2,
     Kind.STAGE: 3,
     Kind.EVALUATE: 5,

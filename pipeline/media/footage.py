@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.media import video as videos
+from pipeline.media.same_video import head_sha256, verify, whole_sha256
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.records.sample import VideoRef
 
 
@@ -23,7 +24,6 @@ def inspect(
     """
     files = [local / name for name in names] or [local]
     info = videos.probe(local, frames=names, folder_fps=folder_fps)
-    digests = [_sha256(file) for file in files]
     return VideoRef(
         path=path,
         frames=names,
@@ -32,16 +32,13 @@ def inspect(
         duration_s=info.duration_s,
         duration_source=info.duration_source,
         frame_starts_s=info.frame_starts_s,
+        start_s=info.start_s,
         height=info.height,
         width=info.width,
         size_bytes=sum(file.stat().st_size for file in files),
-        sha256=digests[0] if not names else hashlib.sha256("".join(digests).encode()).hexdigest(),
+        sha256=whole_sha256(local, names),
+        head_sha256=head_sha256(local, names),
     )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 class Footage(Protocol):
@@ -67,10 +64,14 @@ class Footage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class VideoFootage:
-    """A video file, or a folder of stills, on this machine."""
+    """A video file, or a folder of stills, on this machine.
+
+    Before its first frame is decoded it is compared with the video that was prepared: UserError for another.
+    """
 
     path: Path
     video: VideoRef
+    verify: VerifyVideos = VerifyVideos.HEAD
 
     @property
     def place(self) -> str:
@@ -78,11 +79,15 @@ class VideoFootage:
         return str(self.path)
 
     def decode(self, indices: Sequence[int]) -> np.ndarray:
-        """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError or IndexError."""
-        ref = self.video
+        """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError, IndexError or UserError."""
+        ref = self._same()
         return videos.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """As ``decode``, with one reader for all frames."""
-        ref = self.video
+        ref = self._same()
         return videos.stream(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+
+    def _same(self) -> VideoRef:
+        verify(self.path, self.video, self.verify)
+        return self.video

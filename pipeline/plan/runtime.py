@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
+
 from pydantic import Field, field_validator
 
 from pipeline.artifacts.record import has_credentials
 from pipeline.plan.base import Config
+
+
+class VerifyVideos(StrEnum):
+    """How closely a video is compared with the one that was prepared, when it is opened again."""
+
+    OFF = "off"
+    HEAD = "head"  # its size and its first bytes
+    WHOLE = "whole"  # the sha256 of all of it
 
 
 class StorageConfig(Config):
@@ -15,6 +25,11 @@ class StorageConfig(Config):
     cache: str | None = Field(
         default=None,
         description="Local folder for copies of remote files; default: one below the user's cache folder.",
+    )
+    verify_videos: VerifyVideos = Field(
+        default=VerifyVideos.HEAD,
+        description="How a video that training, evaluation or a page opens again is compared with the one "
+        "that was prepared, once a process: head (size and first 64 KiB), whole (its sha256), or off.",
     )
 
 

@@ -38,10 +38,12 @@ _VIDEO = pa.struct(
         ("duration_s", pa.float64()),
         ("duration_source", pa.string()),
         ("frame_starts_s", pa.list_(pa.float64())),
+        ("start_s", pa.float64()),
         ("height", pa.int32()),
         ("width", pa.int32()),
         ("size_bytes", pa.int64()),
         ("sha256", pa.string()),
+        ("head_sha256", pa.string()),
     ]
 )
 _TURN = pa.struct([("role", pa.string()), ("text", pa.string())])

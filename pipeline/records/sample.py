@@ -44,10 +44,12 @@ class VideoRef:
     duration_s: float = 0.0  # seconds from the first frame's start to the last frame's end
     duration_source: str = ""  # "stream", "container", "frames/fps": durations differ, so say which one
     frame_starts_s: tuple[float, ...] = ()  # start of each frame at a variable rate; see ``frame_times``
+    start_s: float = 0.0  # when a player shows the first frame; sound may have begun before it
     height: int = 0
     width: int = 0
     size_bytes: int = 0
     sha256: str = ""  # of the file; of the concatenated frame digests for a folder
+    head_sha256: str = ""  # of the file's first 64 KiB; of the frames' names and sizes for a folder
 
 
 class Turn(NamedTuple):

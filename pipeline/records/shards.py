@@ -20,7 +20,9 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, Valid
 
 from pipeline.artifacts.fingerprint import content_sha256, plain
 from pipeline.errors import UserError
+from pipeline.media.footage import Footage, VideoFootage
 from pipeline.plan.data import BakeConfig, Use, file_stem
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.records.arrow import (
     SAMPLE_SCHEMA,
     SCHEMA_VERSION,
@@ -228,11 +230,17 @@ class ShardReader:
     Rows of a source count from 0 through its shards, in the order of its annotation files. Safe to share
     between threads; it pickles as its location, so each process opens its own files. Remote shards are
     fetched whole into the local cache when first touched. With ``columns`` samples have those only, and the
-    others are never read.
+    others are never read. ``verify`` says how videos are compared with those that were prepared.
     """
 
-    def __init__(self, location: Location, columns: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        location: Location,
+        columns: Sequence[str] | None = None,
+        verify: VerifyVideos = VerifyVideos.HEAD,
+    ) -> None:
         self.location = location
+        self._verify = verify
         self._columns = list(columns) if columns else None
         self.manifest = read_manifest(location)
         self._shards: dict[str, list[ShardEntry]] = {s.name: [] for s in self.manifest.sources}
@@ -246,7 +254,7 @@ class ShardReader:
         self._rows: dict[str, KeyRows] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.location, self._columns)
+        return type(self), (self.location, self._columns, self._verify)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -318,6 +326,22 @@ class ShardReader:
                 "Its manifest was altered, or the sample is of another dataset: prepare it again.",
             )
         return BakedFootage(self._frames, shard.frames.name, sample.video)
+
+    def footage(self, sample: Sample) -> Footage:
+        """The frames of a sample's video: those that were baked, else the video's own, fetched if remote.
+
+        Raises UserError where the video is needed and gone, or frames that should be baked are not there.
+        """
+        if (baked := self.baked(sample)) is not None:
+            return baked
+        place, gone = self.media(sample), "is gone since the data was prepared."
+        try:
+            path = place.fetch_dir() if sample.video.frames else place.fetch()
+        except FileNotFoundError:
+            raise UserError(place.uri, gone, "Put the video back, or prepare again.") from None
+        if not path.exists():
+            raise UserError(place.uri, gone, "Put the video back, or prepare again.")
+        return VideoFootage(path, sample.video, self._verify)
 
     def refuse_other_frames(self, num_frames: int) -> None:
         """Raise UserError where frames are baked for models that look at another number of frames."""

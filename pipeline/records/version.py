@@ -1,3 +1,3 @@
 """The version of the prepared sample format, apart from Arrow so that a plan check can hash it cheaply."""
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4

@@ -19,6 +19,7 @@ from datasets_prep.card.build import write_card
 from datasets_prep.card.measures import MEASURES, Measure
 from datasets_prep.card.pick import lots
 from datasets_prep.card.text_length import count_words
+from pipeline.media import video
 from pipeline.records import masks
 from pipeline.records.sample import Role
 from pipeline.records.shards import REJECTS, ShardReader
@@ -261,13 +262,13 @@ def test_each_video_is_decoded_once(
     dataset: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: Counter[str] = Counter()
-    decode = gallery.videos.decode
+    decode = video.decode
 
     def counted(path: Path, *args: Any, **more: Any) -> np.ndarray:
         opened[path.name] += 1
         return decode(path, *args, **more)
 
-    monkeypatch.setattr(gallery.videos, "decode", counted)
+    monkeypatch.setattr(video, "decode", counted)
     card(dataset, Location.parse(tmp_path))
     assert opened == {"a.mp4": 1, "b.mp4": 1, "broken.mp4": 1, "still": 1}
 

@@ -9,7 +9,6 @@ from speaking import predictor
 from tiny_bench import write_checkpoint, write_dataset
 
 from evaluation.predictor import Request
-from evaluation.worker import footage
 from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from training.export import export
@@ -22,11 +21,11 @@ def test_what_was_trained_with_flash_attention_answers_and_is_exported_on_a_cpu(
     reader = ShardReader(write_dataset(tmp_path))
     sample = reader.sample("bench/mvbench", 0)
     request = Request(sample=sample, turns=sample.turns[:1])
-    (wanted,) = predictor(folder, footage(reader, sample)).predict([request])
+    (wanted,) = predictor(folder, reader.footage(sample)).predict([request])
     saved = json.loads((folder / "model/config.json").read_text())
     saved["model"]["attention"] = "flash_attention_2"
     (folder / "model/config.json").write_text(json.dumps(saved))
-    (made,) = predictor(folder, footage(reader, sample)).predict([request])
+    (made,) = predictor(folder, reader.footage(sample)).predict([request])
     assert made.failure is None
     assert made.text == wanted.text
     export(Location.parse(folder), tmp_path / "out")

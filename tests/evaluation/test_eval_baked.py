@@ -24,7 +24,7 @@ from evaluation.prediction import Prediction, PredictionStore
 from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
 from evaluation.work import Chunk
-from evaluation.worker import Setup, Worker, footage
+from evaluation.worker import Setup, Worker
 from pipeline.errors import UserError
 from pipeline.plan.data import BakeConfig
 from pipeline.records import masks
@@ -65,7 +65,7 @@ def predictor(home: Path, reader: ShardReader) -> Predictor:
         home / "checkpoint" / "model",
         home / "checkpoint" / "tokenizer",
         digest="d",
-        footage=lambda sample: footage(reader, sample),
+        footage=reader.footage,
         max_new_tokens=4,
         seed=1,
         use_gpu=False,
@@ -80,7 +80,7 @@ def test_answers_and_masks_are_those_of_the_videos(home: Path) -> None:
         model = predictor(home, reader)
         answers[name] = model.predict([Request(sample=s, turns=s.turns) for s in first(reader)])
         seg = reader.sample(SEG, 0)
-        frames = Frames(footage(reader, seg), {view: model.processor.side(view) for view in View})
+        frames = Frames(reader.footage(seg), {view: model.processor.side(view) for view in View})
         embedding = torch.linspace(-1, 1, model.model.config.sam2.hidden_dim)[None]
         (track,) = model._masks(seg, frames, embedding)
         # They have the size of the video and every frame that is scored, whatever the size of what was baked.

@@ -19,7 +19,7 @@ from evaluation.predict.pointing import region_track
 from evaluation.predict.question import frames_to_segment
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
-from evaluation.worker import Setup, Worker, footage
+from evaluation.worker import Setup, Worker
 from pipeline.errors import UserError
 from pipeline.media.footage import VideoFootage
 from pipeline.media.pointing import Box, MaskFile, Point, Region
@@ -239,7 +239,7 @@ def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
     reader = ShardReader(data)
     sample = reader.sample(source, 0)
     turns = (Turn(role=Role.USER, text="Please segment the red square in this image."),)
-    write_speaking(tmp_path / "checkpoint", sample, footage(reader, sample), turns)
+    write_speaking(tmp_path / "checkpoint", sample, reader.footage(sample), turns)
     config = make_plan(tmp_path).evaluation
     assert config is not None
     masks = {}

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.media.footage import Footage, VideoFootage
-from pipeline.media.video import VideoError
+from pipeline.media.footage import Footage
 from pipeline.plan.data import Use
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Sample
 from pipeline.records.shards import REJECTS, ShardReader
@@ -27,13 +26,19 @@ class Dataset:
     reader: ShardReader
 
     @classmethod
-    def open(cls, location: Location, *, num_frames: int | None = None) -> Dataset:
-        """For a model that looks at ``num_frames`` of a video.
+    def open(
+        cls,
+        location: Location,
+        *,
+        num_frames: int | None = None,
+        verify: VerifyVideos = VerifyVideos.HEAD,
+    ) -> Dataset:
+        """For a model that looks at ``num_frames`` of a video; ``verify`` as ``ShardReader`` takes it.
 
         Raises UserError if there is none, one of another schema version, or one whose frames were baked for
         another number.
         """
-        reader = ShardReader(location, COLUMNS)
+        reader = ShardReader(location, COLUMNS, verify)
         if num_frames is not None:
             reader.refuse_other_frames(num_frames)
         return cls(reader)
@@ -72,22 +77,5 @@ class Dataset:
         return self.reader.sample(source, row)
 
     def footage(self, sample: Sample) -> Footage:
-        """The frames of a sample's video: those that were baked, else the video's own.
-
-        Raises VideoError if the video is needed and gone, UserError for baked frames that are not there.
-        """
-        return self.reader.baked(sample) or VideoFootage(self.locate(sample), sample.video)
-
-    def locate(self, sample: Sample) -> Path:
-        """Local path of a sample's video, or of its folder of frames; a remote one is fetched first.
-
-        Raises VideoError if it is gone.
-        """
-        place = self.reader.media(sample)
-        try:
-            path = place.fetch_dir() if sample.video.frames else place.fetch()
-        except FileNotFoundError as error:
-            raise VideoError(str(error)) from error
-        if not path.exists():
-            raise VideoError(f"{path} is gone since the data was prepared")
-        return path
+        """The frames of a sample's video. Raises UserError where they are not there any more."""
+        return self.reader.footage(sample)

@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
 from pipeline.plan.model import ModelConfig
+from pipeline.plan.runtime import VerifyVideos
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Task
 from pipeline.storage.location import Location
@@ -48,6 +49,7 @@ class Job:
     data: Location  # the prepared dataset
     start: Location  # the checkpoint to start from
     out: Location  # the checkpoint to make
+    verify_videos: VerifyVideos = VerifyVideos.HEAD
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +82,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     if layout.compile:
         refuse_without_compiler(device)
 
-    dataset = Dataset.open(job.data, num_frames=job.model.num_frames)
+    dataset = Dataset.open(job.data, num_frames=job.model.num_frames, verify=job.verify_videos)
     order = dataset.order(stage, job.seed)
     total = order.steps(epochs=stage.epochs, steps=stage.steps)
     start = job.start.fetch_dir()

@@ -1,0 +1,72 @@
+"""Whether the file at a video's place is still the one that a dataset was prepared from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from pipeline.errors import UserError
+from pipeline.plan.runtime import VerifyVideos
+from pipeline.records.sample import VideoRef
+
+HEAD_BYTES = 64 << 10  # one read of a disk; headers and first pictures differ between any two encodings
+_verified: set[tuple[str, str, VerifyVideos]] = set()  # by place, digest and how closely, in this process
+
+
+class OtherVideoError(UserError):
+    """Another file lies where a dataset's video lay."""
+
+
+def whole_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
+    """Of a file; for stills ``names`` of a folder, of the digests of all, one after the other."""
+    if not names:
+        return _sha256(folder_or_file)
+    digests = "".join(_sha256(folder_or_file / name) for name in names)
+    return hashlib.sha256(digests.encode()).hexdigest()
+
+
+def head_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
+    """Of the first ``HEAD_BYTES`` of a file; for stills ``names`` of a folder, of their names and sizes."""
+    if names:
+        sizes = [[name, (folder_or_file / name).stat().st_size] for name in names]
+        return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
+    with folder_or_file.open("rb") as file:
+        return hashlib.sha256(file.read(HEAD_BYTES)).hexdigest()
+
+
+def verify(path: Path, video: VideoRef, how: VerifyVideos) -> None:
+    """Compare the file or folder at ``path`` with what probing said of ``video``, once a process.
+
+    HEAD compares size and head, and costs one small read; WHOLE hashes all of it. What nobody probed has
+    nothing to compare. Raises OtherVideoError, or FileNotFoundError for what is gone.
+    """
+    key = (str(path), video.sha256, how)
+    if how is VerifyVideos.OFF or not video.head_sha256 or key in _verified:
+        return
+    files = [path / name for name in video.frames] or [path]
+    size = sum(file.stat().st_size for file in files)
+    if size != video.size_bytes:
+        raise _other(path, f"{size:,} bytes instead of {video.size_bytes:,}")
+    found, expected, part = head_sha256(path, video.frames), video.head_sha256, "head"
+    if video.frames:
+        part = "names and sizes"
+    if found == expected and how is VerifyVideos.WHOLE:
+        found, expected, part = whole_sha256(path, video.frames), video.sha256, "content"
+    if found != expected:
+        raise _other(path, f"sha256 of its {part} {found[:12]} instead of {expected[:12]}")
+    _verified.add(key)
+
+
+def _other(path: Path, difference: str) -> OtherVideoError:
+    return OtherVideoError(
+        str(path),
+        f"is not the video that the dataset was prepared from ({difference}).",
+        "Put that video back, or prepare the dataset again.",
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
