@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.dataset.baked import BakedFootage, FramesReader, to_jpeg, write_frames
 from pipeline.media import video as videos
 from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.frame_choice import sample_indices
-from pipeline.records.baked import BakedFootage, FramesReader, to_jpeg, write_frames
 from pipeline.records.sample import VideoRef
 from pipeline.storage.location import Location
 

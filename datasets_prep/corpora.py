@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline import progress
 from pipeline.artifacts.verify import files_digest
-from pipeline.jobs import progress
 from pipeline.jobs.cluster import connect
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.storage.location import Location

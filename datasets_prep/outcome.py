@@ -10,9 +10,7 @@ import pyarrow.parquet as pq
 
 from datasets_prep.passes.select import lot
 from datasets_prep.passes.shard_job import Receipt
-from pipeline.errors import UserError
-from pipeline.plan.data import PrepConfig, SourceConfig
-from pipeline.records.shards import (
+from pipeline.dataset.shards import (
     REJECT_SCHEMA,
     REJECTS,
     SELECTED,
@@ -21,6 +19,8 @@ from pipeline.records.shards import (
     SourceEntry,
     parquet_bytes,
 )
+from pipeline.errors import UserError
+from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.storage.location import Location
 
 

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.artifacts.fingerprint import digest
 from pipeline.artifacts.inputs import external_inputs
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import REVISION, Kind, StepSpec
+from pipeline.canonical import digest
+from pipeline.dataset.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.plan.identity import SHARDS, identity, input_fields
 from pipeline.plan.plan import Plan
-from pipeline.records.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
 from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
 

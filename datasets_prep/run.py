@@ -34,11 +34,7 @@ from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, fi
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
 from datasets_prep.sources.json.json_file import Chunk
-from pipeline.artifacts.record import without_credentials
-from pipeline.jobs.cluster import connect
-from pipeline.jobs.step import StepContext, StepResult
-from pipeline.plan.data import PrepConfig
-from pipeline.records.shards import (
+from pipeline.dataset.shards import (
     MANIFEST,
     REJECTS,
     Manifest,
@@ -47,6 +43,10 @@ from pipeline.records.shards import (
     parquet_bytes,
     write_manifest,
 )
+from pipeline.jobs.cluster import connect
+from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.data import PrepConfig
+from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
 
 Resolve = Callable[[str], Location]

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.artifacts.fingerprint import canonical, digest
+from pipeline.canonical import canonical, digest
 from pipeline.records.sample import MaskTrack, TimeSpan
 from pipeline.storage.location import Location
 

@@ -25,7 +25,7 @@ from training.model.prompt import PromptCodec
 from training.model.propagation import prompted_frames, propagate
 from training.model.segmentation import to_size
 from training.model.tokenizer import load_tokenizer
-from training.model.ufvideo import UFVideo
+from training.model.weights.pretrained import from_pretrained
 
 AT_ONCE = 8  # frames: their masks are large at full size
 
@@ -56,7 +56,7 @@ class Said:
 class Predictor:
     """One loaded checkpoint on one device.
 
-    ``model`` and ``tokenizer`` are folders, as ``UFVideo.from_pretrained`` and ``load_tokenizer`` take them;
+    ``model`` and ``tokenizer`` are folders, as ``from_pretrained`` and ``load_tokenizer`` take them;
     ``digest`` names the checkpoint in predictions. ``footage`` gives the frames of a sample's video. On a GPU
     weights and arithmetic are bfloat16 (autocast reaches what comes in as float32); on a CPU both are
     float32, whatever the weights are stored in. A model trained with flash attention by name is asked with
@@ -84,7 +84,7 @@ class Predictor:
         # Of weights in float32 autocast would make new bfloat16 ones for every token: within inference_mode
         # it keeps none.
         dtype = torch.bfloat16 if use_gpu else torch.float32
-        self.model = UFVideo.from_pretrained(model, dtype=dtype).to(self.device)
+        self.model = from_pretrained(model, dtype=dtype).to(self.device)
         # Whatever it was trained with by name, it answers wherever it is asked.
         self.model.attend(self.device, dtype, insists=False)
         self.codec = PromptCodec(load_tokenizer(tokenizer))

@@ -11,12 +11,13 @@ from evaluation.prediction import PredictionStore, content_digest
 from evaluation.scores import metric_rows, summary, write_metrics, write_scores
 from evaluation.work import Chunk, chunks, work_off
 from evaluation.worker import Evaluated, Setup, Worker
-from pipeline.artifacts.fingerprint import digest, plain
+from pipeline import progress
+from pipeline.canonical import digest, plain
+from pipeline.dataset.shards import ShardReader, SourceEntry
 from pipeline.errors import UserError
-from pipeline.jobs import cluster, progress
+from pipeline.jobs import cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
-from pipeline.records.shards import ShardReader, SourceEntry
 
 PREDICTIONS = "predictions"
 

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 
 from evaluation.benchmarks import BENCHMARKS
 from evaluation.metrics.aggregate import Row, Score, rows
+from pipeline.dataset.shards import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
-from pipeline.records.shards import SourceEntry
 from pipeline.storage.location import Location
 
 SCORES, METRICS = "scores.parquet", "metrics.json"

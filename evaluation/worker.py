@@ -12,9 +12,9 @@ from evaluation.metrics.aggregate import Score
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
+from pipeline.dataset.shards import ShardReader
+from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
-from pipeline.plan.runtime import VerifyVideos
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 
 if TYPE_CHECKING:

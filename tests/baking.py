@@ -5,15 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets_prep.passes.bake import Baker
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.shards import REJECTS, ShardReader, make_manifest, write_manifest, write_shard
 from pipeline.plan.data import BakeConfig
-from pipeline.records.arrow import to_table
-from pipeline.records.shards import (
-    REJECTS,
-    ShardReader,
-    make_manifest,
-    write_manifest,
-    write_shard,
-)
 from pipeline.storage.location import Location
 
 

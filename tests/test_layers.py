@@ -1,4 +1,7 @@
-"""The layers: who may import whom, no torch below the steps that need it, no circles."""
+"""The layers and rooms: who may import whom, no torch below the steps that need it, no circles.
+
+Every import counts: at the top of a file, in a function, and for type checking only.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,20 @@ MAY_IMPORT = {
     "training": {"training", "pipeline"},
     "evaluation": {"evaluation", "pipeline", "training"},
 }
+# The rooms of `pipeline`, from the ground up. Each may import the modules beside the rooms (errors, progress
+# and the like), itself, and the rooms named here; the order of the rows is that of the floors.
+ROOMS: dict[str, set[str]] = {
+    "storage": set(),
+    "records": {"storage"},
+    "times": {"records"},
+    "media": {"storage", "records", "times"},
+    "page": {"records", "times", "media"},
+    "plan": {"storage", "records", "times", "media"},
+    "dataset": {"storage", "records", "times", "media", "plan"},
+    "artifacts": {"storage", "records", "times", "media", "plan", "dataset"},
+    "jobs": {"storage", "records", "plan", "dataset", "artifacts"},
+    "commands": {"storage", "records", "times", "media", "plan", "dataset", "artifacts", "jobs"},
+}
 
 
 def module_name(path: Path, root: Path) -> str:
@@ -28,26 +45,15 @@ def modules(root: Path) -> dict[str, Path]:
     return {module_name(p, root): p for package in PACKAGES for p in sorted((root / package).rglob("*.py"))}
 
 
-def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
-    """Every imported name of a file; with ``top_level`` only what is imported when the file is."""
+def imports(path: Path) -> Iterator[str]:
+    """Every imported name of a file, wherever in it the import stands."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
-    nodes = list(_run_at_import(tree)) if top_level else list(ast.walk(tree))
-    for node in nodes:
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}:{node.lineno} has a relative import"
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def _run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield child
-        yield from _run_at_import(child)
 
 
 def layer_faults(root: Path) -> list[str]:
@@ -66,12 +72,35 @@ def layer_faults(root: Path) -> list[str]:
     return faults
 
 
+def room_faults(root: Path) -> list[str]:
+    faults = []
+    known = modules(root)
+    for name, path in known.items():
+        room = _room(name, known)
+        if name.partition(".")[0] != "pipeline" or room == "__main__":
+            continue
+        for target in imports(path):
+            other = _room(target, known)
+            if target.startswith("pipeline.") and other not in {"", room, *ROOMS.get(room, set())}:
+                faults.append(f"{name} imports {target}")
+    return faults
+
+
+def _room(target: str, known: dict[str, Path]) -> str:
+    """The room of a module or of a name in one; empty for a module beside the rooms."""
+    parts = target.split(".")
+    if len(parts) < 2 or parts[1] in ROOMS or parts[1] == "__main__":
+        return parts[1] if len(parts) > 1 else ""
+    place = known.get(f"{parts[0]}.{parts[1]}")
+    return parts[1] if place is not None and place.name == "__init__.py" else ""
+
+
 def circles(root: Path) -> list[str]:
     known = modules(root)
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
         found = set()
-        for target in imports(path, top_level=True):
+        for target in imports(path):
             while target and target not in known:
                 target = target.rpartition(".")[0]
             # `from package import module` runs the package's __init__, but is no circle with it.
@@ -98,6 +127,26 @@ def circles(root: Path) -> list[str]:
 
 def test_layers_hold():
     assert layer_faults(REPO) == []
+
+
+def test_rooms_hold():
+    """A new room of `pipeline` needs a row in ``ROOMS``."""
+    assert room_faults(REPO) == []
+
+
+def test_the_table_of_rooms_is_that_of_the_tree_and_has_no_circle():
+    folders = {p.parent.name for p in (REPO / "pipeline").glob("*/__init__.py")}
+    assert folders == set(ROOMS)
+    order = list(ROOMS)
+    for room, below in ROOMS.items():
+        assert below <= set(order[: order.index(room)]), room
+
+
+def test_the_page_shows_the_table_of_rooms():
+    page = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
+    for room, below in ROOMS.items():
+        row = f"| `{room}` | {', '.join(r for r in ROOMS if r in below) or 'none'} |"
+        assert row in page, row
 
 
 def test_no_module_circles():
@@ -139,3 +188,39 @@ def test_a_circle_is_found(tmp_path: Path):
     for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
         (tmp_path / "pipeline" / f"{name}.py").write_text(f"from pipeline.{other} import x")
     assert circles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.c -> pipeline.a"]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "def f():\n    from pipeline.b import x",
+        "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from pipeline.b import x",
+        "class A:\n    def f(self):\n        import pipeline.b",
+    ],
+)
+def test_a_circle_through_a_function_or_a_type_is_found(tmp_path: Path, lines: str):
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "pipeline" / "a.py").write_text(lines)
+    (tmp_path / "pipeline" / "b.py").write_text("from pipeline.a import x")
+    assert circles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.a"]
+
+
+@pytest.mark.parametrize(
+    ("room", "line", "faults"),
+    [
+        ("times", "from pipeline.media import video", 1),
+        ("plan", "def f():\n    import pipeline.jobs.server", 1),
+        ("", "from pipeline.storage.location import Location", 1),
+        ("loft", "import pipeline.errors", 0),
+        ("loft", "import pipeline.storage.location", 1),
+        ("times", "from pipeline import errors", 0),
+        ("times", "from pipeline.records.sample import TimeSpan", 0),
+    ],
+)
+def test_an_import_from_a_higher_room_is_found(tmp_path: Path, room: str, line: str, faults: int):
+    place = tmp_path / "pipeline" / room
+    place.mkdir(parents=True)
+    if room:
+        (place / "__init__.py").write_text("")
+    (place / "x.py").write_text(line)
+    assert len(room_faults(tmp_path)) == faults

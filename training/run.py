@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from pipeline import progress
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.jobs import cluster, progress
+from pipeline.jobs import cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.plan import Plan
 from training.loop.tracking import Metrics

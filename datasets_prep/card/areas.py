@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from datasets_prep.card.measures import BASIS
 from datasets_prep.card.pick import lots
 from datasets_prep.card.scan import SourceScan, open_shards
+from pipeline.dataset.shards import ShardReader
 from pipeline.records import masks
-from pipeline.records.shards import ShardReader
 
 MAX_MASKS = 1 << 16  # of one source, about; a quarter of a second for masks of usual size
 _COLUMNS = [

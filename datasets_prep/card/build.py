@@ -7,8 +7,8 @@ from datasets_prep.card.gallery import gallery as draw_gallery
 from datasets_prep.card.page import render
 from datasets_prep.card.rejects import rejected
 from datasets_prep.card.scan import scan
-from pipeline.jobs import progress
-from pipeline.records.shards import ShardReader
+from pipeline import progress
+from pipeline.dataset.shards import ShardReader
 from pipeline.storage.location import Location
 
 CARD = "card.html"

@@ -18,14 +18,14 @@ from datasets_prep.card.conversation import (
     lanes,
 )
 from datasets_prep.card.scan import SourceScan
+from pipeline.dataset.baked import BakedFootage
+from pipeline.dataset.shards import ShardReader
 from pipeline.media.footage import Footage
 from pipeline.media.same_video import OtherVideoError
 from pipeline.page.frames import annotated, mask_at, nearest, strip
 from pipeline.page.pictures import Layer, Picture, draw
 from pipeline.records import masks as codec
-from pipeline.records.baked import BakedFootage
 from pipeline.records.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
-from pipeline.records.shards import ShardReader
 from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import LAST_BIN, Outside
 

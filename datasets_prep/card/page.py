@@ -14,9 +14,9 @@ from datasets_prep.card.scan import SourceScan
 from datasets_prep.card.style import CSS
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
+from pipeline.dataset.shards import Manifest
 from pipeline.page import render as shared
 from pipeline.records.sample import Task
-from pipeline.records.shards import Manifest
 
 SPARKS = ("video", "span", "span_share", "mask", "objects", "frames", "words", "answer_words")
 

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets_prep.card.pick import Smallest, lots
-from pipeline.records.shards import REJECTS, ShardReader, SourceEntry
+from pipeline.dataset.shards import REJECTS, ShardReader, SourceEntry
 
 EXAMPLES = 3
 _ROWS = 8192

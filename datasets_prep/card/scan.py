@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 from datasets_prep.card.measures import COLUMNS, MEASURES, measure, milliseconds
 from datasets_prep.card.pick import Smallest, identities, lots
 from datasets_prep.card.tally import Tally, Videos
+from pipeline.dataset.arrow import check_schema
+from pipeline.dataset.shards import ShardReader, SourceEntry
 from pipeline.plan.data import Use
-from pipeline.records.arrow import check_schema
-from pipeline.records.shards import ShardReader, SourceEntry
 
 _ROWS = 4096  # of one batch; a batch of long conversations takes a few megabytes
 _MORE = ("key", "task", "video.path", "video.sha256", "instants.list.element.start_bin")

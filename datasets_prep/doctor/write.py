@@ -11,8 +11,8 @@ from datasets_prep.doctor.table import text
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import now
 from pipeline.commands.doctor import FINDINGS, PAGE, SUMMARY, TABLE
+from pipeline.dataset.shards import parquet_bytes
 from pipeline.plan.plan import Plan
-from pipeline.records.shards import parquet_bytes
 from pipeline.storage.location import Location
 
 # Columns of findings.parquet.

@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
+from pipeline.dataset.baked import FramesEntry, to_jpeg, video_key, write_frames
 from pipeline.errors import UserError
 from pipeline.media import video
 from pipeline.media.frame_choice import frames_needed
-from pipeline.media.same_video import OtherVideoError, verify
+from pipeline.media.same_video import OtherVideoError, VerifyVideos, verify
 from pipeline.plan.data import BakeConfig, SourceConfig
-from pipeline.plan.runtime import VerifyVideos
-from pipeline.records.baked import FramesEntry, to_jpeg, video_key, write_frames
 from pipeline.records.sample import Sample, VideoRef
 from pipeline.storage.location import Location
 

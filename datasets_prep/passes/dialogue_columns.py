@@ -15,8 +15,8 @@ import pyarrow as pa
 from datasets_prep.draft import Media
 from datasets_prep.sources import READERS, Record
 from datasets_prep.sources.bases.reader import Dialogue, ReadsDialogues
+from pipeline.dataset.arrow import to_table, words_table
 from pipeline.plan.data import SourceConfig
-from pipeline.records.arrow import to_table, words_table
 from pipeline.records.sample import Sample
 
 Numbered = tuple[int, Record]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
 from datasets_prep.passes.select import ALL
 from datasets_prep.passes.shard_job import ShardJob
-from pipeline.artifacts.fingerprint import digest
+from pipeline.canonical import digest
 from pipeline.plan.data import SourceConfig
 
 _JOB_BYTES = 64 << 20  # of annotation; a job of few chosen records out of many chunks is cut here

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from pipeline.artifacts.fingerprint import digest
-from pipeline.records.arrow import SAMPLE_SCHEMA
+from pipeline.canonical import digest
+from pipeline.dataset.arrow import SAMPLE_SCHEMA
 from pipeline.records.sample import VideoRef
 
 MEDIA_SCHEMA = pa.schema(

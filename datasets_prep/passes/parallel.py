@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline.jobs import progress
+from pipeline import progress
 
 _PIECES_PER_TASK = 16  # between two tasks a core waits for some tens of milliseconds
 _BLOCK_BYTES = 16 << 20

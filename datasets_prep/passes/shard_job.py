@@ -19,11 +19,11 @@ from datasets_prep.passes.media_table import Found, MediaTable
 from datasets_prep.passes.read import Read, name_media, plain_detail, read_records, records_of
 from datasets_prep.passes.select import ALL, lot
 from datasets_prep.passes.validate import check
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.baked import frames_name
+from pipeline.dataset.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.plan.data import SourceConfig
-from pipeline.records.arrow import to_table
-from pipeline.records.baked import frames_name
 from pipeline.records.sample import Sample
-from pipeline.records.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.storage.location import Location
 
 WORK = "work"  # folder of the receipts; it goes when the manifest is there

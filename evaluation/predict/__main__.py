@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
+from pipeline import progress
 from pipeline.commands import predict as command
 from pipeline.commands.cli import COMMANDS
-from pipeline.jobs import progress
 from pipeline.jobs.step import guarded
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
         answer = model.answer(asked, segmented)
         if not answer.masks:
             bar.done = 1
-    if not has_overlay(answer):
+    if not has_overlay(asked, answer.masks, answer.spans):
         return answer, answer.save(folder.uri)
     with progress.track("overlay", len(asked.frames)) as bar:
         return answer, answer.save(folder.uri, bar.update)

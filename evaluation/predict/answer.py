@@ -12,7 +12,8 @@ from pathlib import Path
 
 from evaluation.predict.files import ANSWER, MASKS, OVERLAY, write_files
 from evaluation.predict.question import Asked
-from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.artifacts.fingerprint import code_version
+from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import SegState
 from pipeline.records import masks as codec
@@ -102,7 +103,7 @@ class Answer:
         holds_same(place, self.asked.identity)
         refuse_unwritable(place)
         with tempfile.TemporaryDirectory(prefix="ufvideo-") as scratch:
-            files = write_files(Path(scratch), self, told)
+            files = write_files(Path(scratch), self.record(), self.asked, self.masks, self.spans, told)
             # Asked again: writing takes a while, and another answer may have come in between.
             replaced = holds_same(place, self.asked.identity)
             try:

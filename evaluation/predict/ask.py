@@ -23,7 +23,7 @@ from evaluation.predict.question import Asked, check_text, frames_to_segment, id
 from evaluation.predict.source import Source, find_source
 from evaluation.predictor import Predictor
 from evaluation.spans import read_spans
-from pipeline.artifacts.fingerprint import plain
+from pipeline.canonical import plain
 from pipeline.commands.predict import MAX_NEW_TOKENS
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage

@@ -3,51 +3,57 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from evaluation.predict.overlay import write_overlay
+from evaluation.predict.question import Asked
 from pipeline.records import masks as codec
-from pipeline.records.sample import MaskTrack
-
-if TYPE_CHECKING:
-    from evaluation.predict.answer import Answer
+from pipeline.records.sample import MaskTrack, TimeSpan
 
 ANSWER: Final = "answer.json"
 OVERLAY: Final = "overlay.mp4"
 MASKS: Final = "masks"
 
 
-def write_files(folder: Path, answer: Answer, told: Callable[[int], object]) -> tuple[str, ...]:
+def write_files(
+    folder: Path,
+    record: Mapping[str, object],
+    asked: Asked,
+    masks: Sequence[MaskTrack],
+    spans: Sequence[TimeSpan],
+    on_frame: Callable[[int], object],
+) -> tuple[str, ...]:
     """Write everything into a local folder; names of what was written, a folder of masks as one.
 
-    There is an overlay if there is anything to lay over: a mask, a span or a region.
+    ``record`` is the content of answer.json. There is an overlay if there is anything to lay over the video.
+    ``on_frame`` hears how many frames of it are written.
     """
     names = []
-    for number, track in enumerate(answer.masks, 1):
+    for number, track in enumerate(masks, 1):
         names.append(f"{MASKS}/object-{number}")
         _write_masks(folder / names[-1], track)
-    if has_overlay(answer):
+    if has_overlay(asked, masks, spans):
         write_overlay(
             folder / OVERLAY,
-            answer.asked.clip,
-            answer.asked.frames,
-            masks=answer.masks,
-            regions=answer.asked.tracks,
-            spans=answer.spans,
-            told=told,
+            asked.clip,
+            asked.frames,
+            masks=masks,
+            regions=asked.tracks,
+            spans=spans,
+            told=on_frame,
         )
         names.append(OVERLAY)
     # One line for each part: indented all through, a mask would take five.
-    parts = (f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in answer.record().items())
+    parts = (f" {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in record.items())
     (folder / ANSWER).write_text("{\n" + ",\n".join(parts) + "\n}\n", encoding="utf-8")
     return (*names, ANSWER)
 
 
-def has_overlay(answer: Answer) -> bool:
-    """Whether there is anything to draw on the video."""
-    return bool(answer.masks or answer.spans or answer.asked.tracks)
+def has_overlay(asked: Asked, masks: Sequence[MaskTrack], spans: Sequence[TimeSpan]) -> bool:
+    """Whether there is anything to draw on the video: a mask, a span or a region."""
+    return bool(masks or spans or asked.tracks)
 
 
 def _write_masks(folder: Path, track: MaskTrack) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evaluation.predict.clip import Clip, is_text
-from pipeline.artifacts.fingerprint import digest
+from pipeline.canonical import digest
 from pipeline.commands.predict import EVERY_FRAME_UP_TO
 from pipeline.errors import UserError
 from pipeline.media.pointing import Region

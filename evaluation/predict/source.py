@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipeline import progress
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
-from pipeline.artifacts.fingerprint import content_sha256, digest, file_sha256
-from pipeline.artifacts.record import Artifact, without_credentials
+from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import Kind
+from pipeline.canonical import digest
 from pipeline.errors import UserError
-from pipeline.jobs import progress
 from pipeline.plan.model import ModelConfig
 from pipeline.storage import hub
+from pipeline.storage.credentials import without_credentials
+from pipeline.storage.hashing import content_sha256, file_sha256
 from pipeline.storage.location import Location
 from training.model.tokenizer import holds_tokenizer
 from training.model.weights.checkpoints import CONFIG_FILE

@@ -13,13 +13,15 @@ from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
 from evaluation.scores import read_metrics
 from evaluation.work import chunks
-from pipeline.artifacts.fingerprint import code_version, digest
+from pipeline import progress
+from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import evaluate_name
-from pipeline.jobs import progress, tracking
+from pipeline.canonical import digest
+from pipeline.dataset.shards import ShardReader
+from pipeline.jobs import tracking
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
-from pipeline.records.shards import ShardReader
 
 TABLE_TEXT, TABLE_JSON, PAGE = "table.txt", "table.json", "report.html"
 

@@ -16,13 +16,13 @@ from evaluation.report import charts
 from evaluation.report.pictures import picture
 from evaluation.report.table import percent
 from evaluation.work import ranked
+from pipeline.dataset.baked import BakedFootage
+from pipeline.dataset.shards import ShardReader
 from pipeline.page import frames as frame_choice
 from pipeline.page.frames import mask_at, nearest
 from pipeline.page.pictures import Picture
 from pipeline.plan.evaluation import BenchmarkConfig
-from pipeline.records.baked import BakedFootage
 from pipeline.records.sample import Role, Sample
-from pipeline.records.shards import ShardReader
 
 MASK_FRAMES = 4
 STRIP_FRAMES = 6

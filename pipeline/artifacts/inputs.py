@@ -6,12 +6,14 @@ from collections.abc import Sequence
 
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.artifacts.fingerprint import digest, file_sha256, hash_cache
-from pipeline.artifacts.record import InputRef, without_credentials
+from pipeline.artifacts.record import InputRef
 from pipeline.artifacts.steps import Kind, StepSpec, outside_paths
+from pipeline.canonical import digest
 from pipeline.errors import UserError
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.plan import Plan
+from pipeline.storage.credentials import without_credentials
+from pipeline.storage.hashing import file_sha256, hash_cache
 from pipeline.storage.hub import hub_model
 from pipeline.storage.location import Location
 

@@ -97,7 +97,7 @@ def compare(made: Artifact, plan: Plan) -> Comparison:
 
 
 def _shards(one: Location, other: Location) -> list[str]:
-    from pipeline.records.shards import read_manifest
+    from pipeline.dataset.shards import read_manifest
 
     before, after = (
         {f.name: f for s in read_manifest(place).shards for f in s.files} for place in (one, other)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -12,22 +11,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pipeline.artifacts.fingerprint import CodeVersion
 from pipeline.errors import UserError
+from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
 
 RECORD_FORMAT = 1
 RECORD_NAME = "record.json"
-_USERINFO = re.compile(r"(?<=://)[^/\s]*@")  # to the last @: a password may hold one
-
-
-def has_credentials(uri: str) -> bool:
-    """True for a URI with ``user@`` or ``user:password@`` in it."""
-    return bool(_USERINFO.search(uri))
-
-
-def without_credentials(uri: str) -> str:
-    """A URI without ``user:password@`` and without its query, where signed links carry theirs."""
-    text = _USERINFO.sub("", uri)
-    return text.partition("?")[0] if "://" in text else text
 
 
 class _Frozen(BaseModel):

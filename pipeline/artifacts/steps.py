@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from pipeline.artifacts.fingerprint import digest
 from pipeline.artifacts.record import ArtifactRecord
+from pipeline.canonical import digest
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.identity import identity, in_corpora, inputs

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+from pipeline import progress
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL
-from pipeline.artifacts.fingerprint import content_sha256
 from pipeline.artifacts.record import RECORD_NAME, Artifact
 from pipeline.artifacts.steps import Kind
 from pipeline.errors import UserError
-from pipeline.jobs import progress
+from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
 
 _BLOCK = 1 << 22
@@ -80,7 +80,7 @@ def weights_digest(weights: list[Location]) -> str:
 
 
 def _dataset(found: Artifact) -> Verdict:
-    from pipeline.records.shards import ShardReader, make_manifest
+    from pipeline.dataset.shards import ShardReader, make_manifest
 
     reader = ShardReader(found.location)
     manifest = reader.manifest

@@ -40,7 +40,7 @@ def act(options: argparse.Namespace) -> int:
             path, (lambda: artifact.load(board.folder(options.job)) is None) if options.follow else None
         )
         return 0
-    from pipeline.jobs import progress
+    from pipeline import progress
     from pipeline.jobs import server as jobs
 
     with jobs.job_server(cluster_of(plan)) as server:

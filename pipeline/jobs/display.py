@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.jobs.progress import PLAIN_EVERY_S, field_text
+from pipeline.progress import PLAIN_EVERY_S, field_text
 
 
 class Display(Protocol):

@@ -10,9 +10,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline import progress
 from pipeline.errors import UserError
 from pipeline.jobs import display as shows
-from pipeline.jobs import progress
 
 if TYPE_CHECKING:
     from pipeline.jobs.server import JobServer, Outcome

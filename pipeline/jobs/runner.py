@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline.artifacts import notices as notes
-from pipeline.artifacts.fingerprint import digest, plain
 from pipeline.artifacts.steps import Decision, State, up_to
 from pipeline.artifacts.survey import Board, survey
+from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
 from pipeline.jobs.follower import Watch
 from pipeline.plan.plan import Plan

@@ -20,8 +20,8 @@ from pipeline.artifacts.fingerprint import COMMIT_ENV, PACKAGES, code_version
 from pipeline.errors import UserError
 from pipeline.jobs import cluster
 from pipeline.jobs.owner import OWNER, owner_token
-from pipeline.jobs.progress import ENV as PROGRESS_ENV
 from pipeline.plan.runtime import RayConfig
+from pipeline.progress import ENV as PROGRESS_ENV
 
 HOME = Path(__file__).resolve().parents[2]  # the folder that holds the four packages
 UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")

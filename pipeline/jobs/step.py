@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pipeline import progress
 from pipeline.artifacts import record as artifact
-from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord
 from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import Board, survey
+from pipeline.canonical import plain
 from pipeline.errors import UserError
-from pipeline.jobs import progress
 from pipeline.jobs.owner import die_with_owner
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.load import load_plan

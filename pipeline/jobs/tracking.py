@@ -14,11 +14,12 @@ from typing import Any, Self
 
 import yaml
 
-from pipeline.artifacts.fingerprint import code_version, plain
+from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
-from pipeline.artifacts.record import without_credentials
+from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.plan.plan import Plan
+from pipeline.storage.credentials import without_credentials
 
 FINGERPRINT_TAG = "ufvideo.fingerprint"
 STEP_TAG = "ufvideo.step"

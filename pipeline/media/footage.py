@@ -10,8 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from pipeline.media import video as videos
-from pipeline.media.same_video import head_sha256, verify, whole_sha256
-from pipeline.plan.runtime import VerifyVideos
+from pipeline.media.same_video import VerifyVideos, head_sha256, verify, whole_sha256
 from pipeline.records.sample import VideoRef
 
 

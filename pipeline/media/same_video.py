@@ -5,13 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 
 from pipeline.errors import UserError
-from pipeline.plan.runtime import VerifyVideos
 from pipeline.records.sample import VideoRef
 
 HEAD_BYTES = 64 << 10  # one read of a disk; headers and first pictures differ between any two encodings
+
+
+class VerifyVideos(StrEnum):
+    """How closely a video is compared with the one that was prepared, when it is opened again."""
+
+    OFF = "off"
+    HEAD = "head"  # its size and its first bytes
+    WHOLE = "whole"  # the sha256 of all of it
+
+
 _verified: set[tuple[str, str, VerifyVideos]] = set()  # by place, digest and how closely, in this process
 
 

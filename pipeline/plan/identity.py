@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final, TypeVar
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.artifacts.fingerprint import plain
+from pipeline.canonical import plain
 
 CORPORA: Final = "${corpora}"
 SHARDS: Final = "shards"

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from pipeline.artifacts.record import without_credentials
 from pipeline.errors import UserError
 from pipeline.plan import yaml_file
 from pipeline.plan.plan import Plan
+from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
 
 _SHOWN = 5

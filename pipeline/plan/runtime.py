@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import Field, field_validator
 
-from pipeline.artifacts.record import has_credentials
+from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.base import Config
-
-
-class VerifyVideos(StrEnum):
-    """How closely a video is compared with the one that was prepared, when it is opened again."""
-
-    OFF = "off"
-    HEAD = "head"  # its size and its first bytes
-    WHOLE = "whole"  # the sha256 of all of it
+from pipeline.storage.credentials import has_credentials
 
 
 class StorageConfig(Config):

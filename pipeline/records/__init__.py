@@ -1,1 +1,1 @@
-"""The record that flows, and one codec each for masks, Parquet rows and shards."""
+"""The record that flows, and the codec of masks."""

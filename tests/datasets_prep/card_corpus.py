@@ -10,11 +10,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from pipeline.plan.data import Use
-from pipeline.records import masks
-from pipeline.records.arrow import to_table
-from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.records.shards import (
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.shards import (
     REJECT_SCHEMA,
     REJECTS,
     SourceEntry,
@@ -23,6 +20,9 @@ from pipeline.records.shards import (
     write_manifest,
     write_shard,
 )
+from pipeline.plan.data import Use
+from pipeline.records import masks
+from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from pipeline.times import temporal
 from tests.datasets_prep.clips import HEIGHT, WIDTH

@@ -24,21 +24,15 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import ArtifactRecord
 from pipeline.artifacts.steps import Kind, steps
 from pipeline.artifacts.verify import verify
+from pipeline.dataset.baked import FramesReader, frames_name, to_jpeg, write_frames
+from pipeline.dataset.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader, make_manifest
 from pipeline.errors import UserError
 from pipeline.media.frame_choice import frames_needed, sample_indices
 from pipeline.media.video import VideoError, decode
 from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.plan.load import load_plan
 from pipeline.records import masks
-from pipeline.records.baked import FramesReader, frames_name, to_jpeg, write_frames
 from pipeline.records.sample import Sample, VideoRef
-from pipeline.records.shards import (
-    MANIFEST,
-    SCHEMA_VERSION,
-    Manifest,
-    ShardReader,
-    make_manifest,
-)
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 
@@ -450,7 +444,7 @@ def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
     good = to_jpeg(np.zeros((8, 8, 3), np.uint8), None, 95)
     entry = write_frames(out, "x-00000.parquet", [(ref, {0: good, 1: b"no picture"})])
     reader = FramesReader(out)
-    from pipeline.records.baked import BakedFootage
+    from pipeline.dataset.baked import BakedFootage
 
     assert BakedFootage(reader, entry.name, ref).decode([0]).shape == (1, 8, 8, 3)
     with pytest.raises(VideoError, match=r"frame 1 of x\.mp4 is damaged"):

@@ -19,10 +19,10 @@ from datasets_prep.card.build import write_card
 from datasets_prep.card.measures import MEASURES, Measure
 from datasets_prep.card.pick import lots
 from datasets_prep.card.text_length import count_words
+from pipeline.dataset.shards import REJECTS, ShardReader
 from pipeline.media import video
 from pipeline.records import masks
 from pipeline.records.sample import Role
-from pipeline.records.shards import REJECTS, ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.card_corpus import (
     FPS,

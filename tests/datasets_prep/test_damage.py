@@ -21,10 +21,10 @@ import pytest
 from datasets_prep import run
 from datasets_prep.corpora import digest_of
 from datasets_prep.demo.corpora import write_corpora
+from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig
 from pipeline.plan.demo import DemoConfig
-from pipeline.records.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
 from pipeline.storage.location import Location
 from tests.datasets_prep.damage import files, masks, media, records
 from tests.datasets_prep.damage.kinds import CORPORA, Kind, Place, Touches

@@ -11,8 +11,8 @@ from datasets_prep.demo.corpora import build_corpora
 from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.st_align import build as build_st_align
 from datasets_prep.demo.staging import train_scenes
-from pipeline.artifacts.fingerprint import digest, plain
 from pipeline.artifacts.steps import REVISION, Kind
+from pipeline.canonical import digest, plain
 from pipeline.plan.demo import DemoConfig
 
 

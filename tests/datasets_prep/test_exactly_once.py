@@ -13,9 +13,9 @@ import pytest
 from datasets_prep import run
 from datasets_prep.passes.select import lot
 from datasets_prep.passes.shard_job import WORK
+from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
-from pipeline.records.shards import MANIFEST, Manifest, ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip
 

@@ -17,8 +17,8 @@ from datasets_prep import run
 from datasets_prep.draft import RejectError
 from datasets_prep.passes.probe import find_media
 from datasets_prep.sources.bases.fields import media_of
+from pipeline.dataset.shards import ShardReader
 from pipeline.plan.data import PrepConfig, SourceConfig
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip, write_folder
 

@@ -15,13 +15,13 @@ import pytest
 from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
 from datasets_prep.passes.select import lot
+from pipeline.dataset.arrow import SCHEMA_VERSION
+from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.plan.demo import DemoConfig
 from pipeline.records import masks
-from pipeline.records.arrow import SCHEMA_VERSION
 from pipeline.records.sample import Task
-from pipeline.records.shards import MANIFEST, Manifest, ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from datasets_prep import run
+from pipeline.dataset.shards import Manifest, ShardReader
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records import masks
-from pipeline.records.shards import Manifest, ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.pipeline.faulty_s3 import Fault, Plan, faulty, hasten

@@ -13,8 +13,8 @@ from datasets_prep.draft import RejectError
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
+from pipeline.dataset.arrow import from_row, to_table
 from pipeline.plan.data import SourceConfig
-from pipeline.records.arrow import from_row, to_table
 from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
 from pipeline.times import temporal
 

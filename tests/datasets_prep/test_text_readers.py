@@ -18,11 +18,11 @@ from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
 from datasets_prep.sources.formats import videorefer
 from datasets_prep.sources.formats.videorefer import pointed_at
+from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records import masks
 from pipeline.records.sample import Sample, Task, VideoRef
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 from tests.datasets_prep.test_odd_records import prepare

@@ -23,8 +23,8 @@ from datasets_prep.passes.select import ALL
 from datasets_prep.passes.shard_job import Finisher, Receipt, ShardJob, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.sources import READERS, Record
+from pipeline.dataset.arrow import SAMPLE_SCHEMA, to_table, words_table
 from pipeline.plan.data import SourceConfig
-from pipeline.records.arrow import SAMPLE_SCHEMA, to_table, words_table
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip

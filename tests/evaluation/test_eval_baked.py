@@ -25,11 +25,11 @@ from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
+from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import BakeConfig
 from pipeline.records import masks
 from pipeline.records.sample import Sample
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from tests.baking import baked_copy
 from training.model.processor import View

@@ -15,11 +15,11 @@ from evaluation.metrics.aggregate import Metric, Over, Score, fold, rows
 from evaluation.prediction import Prediction
 from evaluation.scores import summary, write_scores
 from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
+from pipeline.dataset.shards import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample
-from pipeline.records.shards import SourceEntry
 from pipeline.storage.location import Location
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form

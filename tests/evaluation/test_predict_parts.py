@@ -20,6 +20,7 @@ from evaluation.predict.question import frames_to_segment
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
+from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.footage import VideoFootage
 from pipeline.media.pointing import Box, MaskFile, Point, Region
@@ -28,7 +29,6 @@ from pipeline.page.pictures import Colour
 from pipeline.plan.evaluation import SegState
 from pipeline.records import masks as codec
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from pipeline.times import temporal
 from pipeline.times.frame_times import FrameTimes

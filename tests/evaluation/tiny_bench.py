@@ -11,18 +11,12 @@ import numpy as np
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord, commit
 from pipeline.artifacts.survey import survey
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.shards import SourceEntry, make_manifest, read_manifest, write_manifest, write_shard
 from pipeline.plan.data import Use
 from pipeline.plan.plan import Plan
 from pipeline.records import masks
-from pipeline.records.arrow import to_table
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.records.shards import (
-    SourceEntry,
-    make_manifest,
-    read_manifest,
-    write_manifest,
-    write_shard,
-)
 from pipeline.storage.location import Location
 from pipeline.times import temporal
 

@@ -12,7 +12,7 @@ from typing import IO
 
 import yaml
 
-from pipeline.artifacts.fingerprint import plain
+from pipeline.canonical import plain
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 

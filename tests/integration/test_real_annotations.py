@@ -14,10 +14,10 @@ from datasets_prep import run
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import READERS, Files
+from pipeline.dataset.shards import ShardReader
 from pipeline.media.video import decode
 from pipeline.plan.data import PrepConfig, SourceConfig, Use
 from pipeline.records.sample import MaskTrack, Sample, Task, VideoRef
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 
 FRAMES = 12

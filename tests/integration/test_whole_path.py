@@ -14,8 +14,8 @@ import pytest
 
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.survey import Board, survey
+from pipeline.dataset.shards import ShardReader
 from pipeline.plan.plan import Plan
-from pipeline.records.shards import ShardReader
 from pipeline.storage.location import Location
 from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini
 

@@ -34,7 +34,7 @@ STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
 from pipeline.errors import UserError
-from pipeline.jobs.progress import track
+from pipeline.progress import track
 from pipeline.jobs.step import StepResult, run_step
 
 def make(context):

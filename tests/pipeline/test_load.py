@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.artifacts.fingerprint import plain
+from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.plan import yaml_file
 from pipeline.plan.load import load_plan

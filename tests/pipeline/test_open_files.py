@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.dataset.open_files import OpenFiles, Recent
 from pipeline.errors import UserError
-from pipeline.records.open_files import OpenFiles, Recent
 from pipeline.storage.location import Location
 
 

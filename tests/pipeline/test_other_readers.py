@@ -9,16 +9,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.shards import ShardReader, SourceEntry, make_manifest, write_manifest, write_shard
 from pipeline.records import masks
-from pipeline.records.arrow import to_table
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
-from pipeline.records.shards import (
-    ShardReader,
-    SourceEntry,
-    make_manifest,
-    write_manifest,
-    write_shard,
-)
 from pipeline.storage.location import Location
 
 SPAN = TimeSpan(start_s=1.5, end_s=4.0, start_bin=15, end_bin=40)

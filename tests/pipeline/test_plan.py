@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts.fingerprint import CodeVersion, canonical, digest, file_sha256
+from pipeline.artifacts.fingerprint import CodeVersion
 from pipeline.artifacts.record import ArtifactRecord, InputRef
 from pipeline.artifacts.steps import (
     MODULES,
@@ -22,9 +22,11 @@ from pipeline.artifacts.steps import (
     steps,
 )
 from pipeline.artifacts.survey import survey
+from pipeline.canonical import canonical, digest
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
+from pipeline.storage.hashing import file_sha256
 from pipeline.storage.location import Location
 
 

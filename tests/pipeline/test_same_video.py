@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.media.footage import VideoFootage, inspect
-from pipeline.media.same_video import HEAD_BYTES, OtherVideoError
-from pipeline.plan.runtime import StorageConfig, VerifyVideos
+from pipeline.media.same_video import HEAD_BYTES, OtherVideoError, VerifyVideos
+from pipeline.plan.runtime import StorageConfig
 from pipeline.records.sample import VideoRef
 from tests.datasets_prep.clips import write_clip, write_folder
 

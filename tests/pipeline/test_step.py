@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import progress
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.notices import missing_media
@@ -14,7 +15,6 @@ from pipeline.artifacts.steps import State
 from pipeline.artifacts.survey import survey
 from pipeline.commands.cli import main
 from pipeline.errors import UserError
-from pipeline.jobs import progress
 from pipeline.jobs.step import StepContext, StepResult, build, make_context, run_step
 from pipeline.plan.load import load_plan
 from pipeline.storage.location import Location

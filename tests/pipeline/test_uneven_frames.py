@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.records.arrow import from_row, to_table
+from pipeline.dataset.arrow import from_row, to_table
 from pipeline.records.sample import Sample, Task, VideoRef
 from pipeline.times.frame_times import EVEN_WITHIN, FrameTimes, frame_times, uneven_starts
 from pipeline.times.temporal import NOISE_S

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.shards import SourceEntry, make_manifest, write_manifest, write_shard
 from pipeline.plan.data import Use
 from pipeline.plan.training import LayoutConfig, OptimizerConfig, StageConfig
 from pipeline.records import masks
-from pipeline.records.arrow import to_table
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
-from pipeline.records.shards import SourceEntry, make_manifest, write_manifest, write_shard
 from pipeline.storage.location import Location
 from pipeline.times import temporal
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.dataset.shards import REJECTS, ShardReader
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage
+from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.data import Use
-from pipeline.plan.runtime import VerifyVideos
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Sample
-from pipeline.records.shards import REJECTS, ShardReader
 from pipeline.storage.location import Location
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Order

@@ -9,9 +9,9 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Final, Self
 
-from pipeline.artifacts.record import without_credentials
 from pipeline.errors import UserError
 from pipeline.jobs.tracking import Run, tracking_uri
+from pipeline.storage.credentials import without_credentials
 
 _SEND_EVERY_S: Final = 1.0
 _RETRY_AFTER_S: Final = 10.0

@@ -16,8 +16,8 @@ from transformers import PreTrainedTokenizerBase
 
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
+from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.model import ModelConfig
-from pipeline.plan.runtime import VerifyVideos
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Task
 from pipeline.storage.location import Location

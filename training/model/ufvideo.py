@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -105,34 +104,6 @@ class UFVideo(nn.Module):
         for part in parts:
             for parameter in self.part_parameters(Part(part)):
                 parameter.requires_grad_(True)
-
-    @classmethod
-    def from_pretrained(
-        cls, source: str | Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
-    ) -> UFVideo:
-        """A model with its weights, in evaluation mode on the CPU.
-
-        ``source``: a checkpoint's ``model`` folder or a folder of ``save_pretrained``, a folder in the
-        published layout (an export, the released model), local or ``s3://``, or text that names such a
-        model of the hub (``org/name@revision``). ``config``: the sizes, where the folder's own config.json
-        does not hold them and they are not the published 7B's. ``dtype`` of the parameters; None: as stored.
-        On a GPU call ``attend`` afterwards, or attention is computed by PyTorch's own kernels.
-
-        Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
-        """
-        from training.model.weights.pretrained import from_pretrained
-
-        return from_pretrained(source, config=config, dtype=dtype)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Writes config.json and safetensors shards with their index, as checkpoints hold them.
-
-        The folder is made if need be; files of those names in it are replaced. The published layout, which
-        other people's code reads, is ``training.export``'s.
-        """
-        from training.model.weights.checkpoints import save_model
-
-        save_model(self, Path(folder))
 
     @property
     def deep_parts(self) -> dict[Part, nn.Module]:

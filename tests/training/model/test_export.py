@@ -20,13 +20,13 @@ from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
+from training.model.weights import tensor_files
 from training.model.weights.checkpoints import (
     load_model,
     load_published,
     own_state,
     published_shapes,
     published_state,
-    tensor_files,
 )
 from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.stage.checkpoint import write_checkpoint

@@ -1,4 +1,4 @@
-"""``UFVideo.from_pretrained`` and ``save_pretrained``, in this project's layout and in the published one."""
+"""``from_pretrained`` and ``save_model``, in this project's layout and in the published one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.checkpoints import own_state
+from training.model.weights.checkpoints import own_state, save_model
+from training.model.weights.pretrained import from_pretrained
 from training.stage.checkpoint import write_checkpoint
 from training.stage.start import sized
 
@@ -47,46 +48,46 @@ def _same(first: UFVideo, second: UFVideo) -> bool:
 
 def test_what_is_saved_comes_back(toy: UFVideo, tmp_path: Path) -> None:
     """Fails if a tensor, a size, a token id or the dtype is lost, or if the file does not say whose it is."""
-    toy.save_pretrained(tmp_path / "saved")
-    again = UFVideo.from_pretrained(tmp_path / "saved")
+    save_model(toy, tmp_path / "saved")
+    again = from_pretrained(tmp_path / "saved")
     assert _same(toy, again)
     assert (again.config, again.tokens, again.training) == (toy.config, toy.tokens, False)
     (weights,) = (tmp_path / "saved").glob("*.safetensors")
     assert weights.stat().st_mode & 0o777 == 0o644, "others may read it"
     with safe_open(weights, framework="pt") as file:
         assert file.metadata() == {"format": "pt"}
-    half = UFVideo.from_pretrained(str(tmp_path / "saved"), dtype=torch.bfloat16)
+    half = from_pretrained(str(tmp_path / "saved"), dtype=torch.bfloat16)
     assert {p.dtype for p in half.parameters()} == {torch.bfloat16}
 
 
 def test_both_layouts_give_the_same_model(base: Path, tmp_path: Path, monkeypatch) -> None:
     """Fails if an export, by its path or from the hub, is another model than the checkpoint it is of."""
-    first = UFVideo.from_pretrained(base / "checkpoint" / "model")
-    published = UFVideo.from_pretrained(base / "org" / "export")
+    first = from_pretrained(base / "checkpoint" / "model")
+    published = from_pretrained(base / "org" / "export")
     with small_hub(base, tmp_path / "cache"):
-        fetched = UFVideo.from_pretrained("hf://org/export")
+        fetched = from_pretrained("hf://org/export")
     for other in (published, fetched):
         assert _same(first, other)
         assert (other.config, other.tokens, other.training) == (first.config, first.tokens, False)
         assert {p.dtype for p in other.parameters()} == {torch.bfloat16}
         assert not any(t.is_meta for t in (*other.parameters(), *other.buffers()))
-    published.save_pretrained(tmp_path / "own")
-    assert _same(first, UFVideo.from_pretrained(tmp_path / "own"))
-    wide = UFVideo.from_pretrained(base / "org" / "export", dtype=torch.float32)
+    save_model(published, tmp_path / "own")
+    assert _same(first, from_pretrained(tmp_path / "own"))
+    wide = from_pretrained(base / "org" / "export", dtype=torch.float32)
     assert {p.dtype for p in wide.parameters()} == {torch.float32}
 
 
 @pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated")  # the released file's own word
 def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Path) -> None:
     """Without this project's key the sizes are those given, and the token ids those of the tokenizer."""
-    first = UFVideo.from_pretrained(base / "checkpoint" / "model")
+    first = from_pretrained(base / "checkpoint" / "model")
     for file in (base / "org" / "export").iterdir():
         (tmp_path / file.name).symlink_to(file)
     raw = json.loads((tmp_path / "config.json").read_text())
     del raw["ufvideo"]
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").write_text(json.dumps(raw))
-    again = UFVideo.from_pretrained(tmp_path, config=first.config)
+    again = from_pretrained(tmp_path, config=first.config)
     assert _same(first, again)
     assert again.tokens == first.tokens
 
@@ -106,11 +107,11 @@ def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dic
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").write_text(json.dumps(raw))
     with pytest.raises(UserError, match=told):
-        UFVideo.from_pretrained(tmp_path)
+        from_pretrained(tmp_path)
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no config.json .* Give the model/ folder"):
-        UFVideo.from_pretrained(tmp_path)
+        from_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"holds no config\.json"):
-        UFVideo.from_pretrained(Path("no/where"))  # a path that is not there is not looked for on the hub
+        from_pretrained(Path("no/where"))  # a path that is not there is not looked for on the hub

@@ -30,7 +30,16 @@ from training.model.weights.tensor_files import tensors
 def from_pretrained(
     source: str | Path, *, config: ModelConfig | None = None, dtype: torch.dtype | None = None
 ) -> UFVideo:
-    """As ``UFVideo.from_pretrained`` says."""
+    """A model with its weights, in evaluation mode on the CPU.
+
+    ``source``: a checkpoint's ``model`` folder or what ``save_model`` wrote, a folder in the published layout
+    (an export, the released model), local or ``s3://``, or text that names such a model of the hub
+    (``org/name@revision``). ``config``: the sizes, where the folder's own config.json does not hold them and
+    they are not the published 7B's. ``dtype`` of the parameters; None: as stored. On a GPU call ``attend``
+    afterwards, or attention is computed by PyTorch's own kernels.
+
+    Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
+    """
     text = str(source.absolute()) if isinstance(source, Path) else source  # a Path is never on the hub
     folder = hub.local_copy(text, hub.MODEL_FILES).path
     raw = _read(folder)

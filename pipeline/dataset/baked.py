@@ -19,11 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.artifacts.fingerprint import content_sha256
+from pipeline.dataset.open_files import OpenFiles, Recent
 from pipeline.errors import UserError
 from pipeline.media.video import VideoError
-from pipeline.records.open_files import OpenFiles, Recent
 from pipeline.records.sample import VideoRef
+from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
 
 # ``sha256`` is the video's: two lists of stills below one path are two videos. ``frame`` counts its frames.

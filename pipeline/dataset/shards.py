@@ -18,22 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, ValidationError, model_serializer
 
-from pipeline.artifacts.fingerprint import content_sha256, plain
+from pipeline.canonical import plain
+from pipeline.dataset.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row, value_bytes
+from pipeline.dataset.baked import BakedFootage, FramesEntry, FramesReader
+from pipeline.dataset.key_rows import KeyRows
+from pipeline.dataset.open_files import OpenFiles, Recent
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
+from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.data import BakeConfig, Use, file_stem
-from pipeline.plan.runtime import VerifyVideos
-from pipeline.records.arrow import (
-    SAMPLE_SCHEMA,
-    SCHEMA_VERSION,
-    check_schema,
-    from_row,
-    value_bytes,
-)
-from pipeline.records.baked import BakedFootage, FramesEntry, FramesReader
-from pipeline.records.key_rows import KeyRows
-from pipeline.records.open_files import OpenFiles, Recent
 from pipeline.records.sample import Sample
+from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
 
 MANIFEST = "manifest.json"

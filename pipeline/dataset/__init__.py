@@ -1,0 +1,1 @@
+"""A prepared dataset on disk: Arrow rows, Parquet shards, baked frames."""
