@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from pipeline.plan.section_errors import Problem, refuse
 
 
 class Config(BaseModel):
@@ -15,8 +19,24 @@ class Config(BaseModel):
     bears_identity: ClassVar[bool] = True
     """What holds of a field that says nothing else (``pipeline.plan.identity``)."""
 
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with valid values together; every problem is told, each at its own key."""
+        yield from ()
+
+    @model_validator(mode="after")
+    def _values_fit_together(self) -> Self:
+        refuse(self.problems())
+        return self
+
 
 class RuntimeConfig(Config):
     """A section about where and how work is done: its fields bear no identity unless they say so."""
 
     bears_identity: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class KeysOf:
+    """Marks a mapping whose keys are those of a section, any of them: what it holds is validated as such."""
+
+    section: type[Config]

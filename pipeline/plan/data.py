@@ -101,15 +101,22 @@ class RegionMode(StrEnum):
 class SelectConfig(Config):
     """How many of a source's valid samples are kept, chosen by a hash of (seed, key)."""
 
-    count: int | None = Field(default=None, ge=0, description="Exactly this many; None: all.")
+    count: int | None = Field(default=None, ge=0, description="Exactly this many; null: all.")
 
 
 class SourceConfig(Config):
     """One dataset in a known format. Paths may start with ``${corpora}``, the demo corpora's artifact."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$")
-    format: SourceFormat
-    use: Use = Use.TRAIN
+    name: str = Field(
+        pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$",
+        description="What mixtures, benchmarks and shards call it: small letters, digits, _ and /.",
+    )
+    format: SourceFormat = Field(
+        description="The form of its annotations; docs/data-format.md says which dataset has which."
+    )
+    use: Use = Field(
+        default=Use.TRAIN, description="train, or benchmark: its samples then enter no training mixture."
+    )
     annotations: Input[str] = Field(
         description="The annotation file, or the folder that holds the format's files."
     )
@@ -127,8 +134,14 @@ class SourceConfig(Config):
     media: Media[tuple[str, ...]] = Field(
         min_length=1, description="Folders tried in order for a record's video path."
     )
-    select: SelectConfig = SelectConfig()
-    region_mode: RegionMode = RegionMode.AS_ANNOTATED
+    select: SelectConfig = Field(
+        default=SelectConfig(), description="How many of its valid samples are kept; by default all."
+    )
+    region_mode: RegionMode = Field(
+        default=RegionMode.AS_ANNOTATED,
+        description="Frames on which an object is pointed at: as_annotated; single, one of them, chosen by "
+        "the sample's name; multi, every annotated one.",
+    )
     keep_types: tuple[str, ...] = Field(
         default=(), description="Keep records of these source types only; empty: all."
     )
@@ -153,7 +166,7 @@ class SourceConfig(Config):
     )
     temporal_task: TemporalTask | None = Field(
         default=None,
-        description="What is asked about timed events: grounding, dense_captions or referring. None: the "
+        description="What is asked about timed events: grounding, dense_captions or referring. null: the "
         "format's own, dense captions of youcook2, coin and vitt, else grounding.",
     )
     as_questions: bool = Field(
@@ -167,7 +180,7 @@ class SourceConfig(Config):
     folder_fps: float | None = Field(
         default=None,
         gt=0,
-        description="Frames per second of videos that are folders of stills: 2 for VideoGPT's. None: what "
+        description="Frames per second of videos that are folders of stills: 2 for VideoGPT's. null: what "
         "the format says, else 3.",
     )
     min_frames: int | None = Field(
@@ -262,7 +275,7 @@ class BakeConfig(Config):
     longest_side: int | None = Field(
         default=None,
         gt=0,
-        description="Larger pictures are reduced to so many pixels, aspect kept. None: as decoded.",
+        description="Larger pictures are reduced to so many pixels, aspect kept. null: as decoded.",
     )
     quality: int = Field(default=95, ge=1, le=100, description="Of the JPEGs; colour is never subsampled.")
 
@@ -271,8 +284,12 @@ class PrepConfig(Config):
     """Everything that decides the content of the shards."""
 
     # What a source's shards hold is its own affair; these two are about the dataset as a whole.
-    sources: Annotated[tuple[SourceConfig, ...], Bears("prepare")] = Field(min_length=1)
-    rows_per_shard: int = Field(default=2048, ge=1)
+    sources: Annotated[tuple[SourceConfig, ...], Bears("prepare")] = Field(
+        min_length=1, description="The datasets, each an entry; names must be unique."
+    )
+    rows_per_shard: int = Field(
+        default=2048, ge=1, description="Records of a source that one Parquet shard is made of, at most."
+    )
     min_frames: int = Field(default=2, ge=1, description="A video with fewer decodable frames is rejected.")
     max_reject_share: Annotated[float, Bears("prepare")] = Field(
         default=1.0,
@@ -281,7 +298,7 @@ class PrepConfig(Config):
         description="Refuse to finish if more than this share of a source is rejected.",
     )
     bake: BakeConfig | None = Field(
-        default=None, description="Write the frames that samples need beside them; None: videos by reference."
+        default=None, description="Write the frames that samples need beside them; null: videos by reference."
     )
 
     @model_validator(mode="after")

@@ -34,37 +34,47 @@ class DemoConfig(Config):
     scenes of their own. The media and annotations are a pure function of this model.
     """
 
-    seed: int = Field(default=7, ge=0)
-    train_videos: int = Field(default=160, ge=2)
+    seed: int = Field(default=7, ge=0, description="Of everything that is drawn; apart from the plan's seed.")
+    train_videos: int = Field(default=160, ge=2, description="How many videos are drawn for training.")
 
-    llava_video_share: Share = Field(default=1.0, ge=0, le=1)
-    videorefer_share: Share = Field(default=0.75, ge=0, le=1)
-    mevis_share: Share = Field(default=1.0, ge=0, le=1)
-    st_align_share: Share = Field(default=1.0, ge=0, le=1)
-    internvid_tg_share: Share = Field(default=0.5, ge=0, le=1)
+    llava_video_share: Share = Field(
+        default=1.0, ge=0, le=1, description="Part of the training videos that LLaVA-Video annotates."
+    )
+    videorefer_share: Share = Field(
+        default=0.75, ge=0, le=1, description="Part of the training videos that VideoRefer annotates."
+    )
+    mevis_share: Share = Field(
+        default=1.0, ge=0, le=1, description="Part of the training videos that MeViS annotates."
+    )
+    st_align_share: Share = Field(
+        default=1.0, ge=0, le=1, description="Part of the training videos that ST-Align annotates."
+    )
+    internvid_tg_share: Share = Field(
+        default=0.5, ge=0, le=1, description="Part of the training videos that InternVid-TG annotates."
+    )
 
     questions: tuple[QuestionKind, ...] = Field(
         default=tuple(QuestionKind),
         min_length=1,
         description="Kinds of questions in LLaVA-Video, ST-Align and MVBench; easy ones teach a toy.",
     )
-    mvbench_items: int = Field(default=24, ge=7, description="questions over seven tasks, easy ones first")
-    mevis_valid_videos: int = Field(default=10, ge=1, description="two expressions each")
-    videorefer_bench_items: int = Field(default=20, ge=1, description="asked over the valid_u videos")
-    charades_sta_items: int = Field(default=20, ge=1)
-    ufvideo_bench_items: int = Field(default=18, ge=3, description="a third for each of the three tasks")
+    mvbench_items: int = Field(default=24, ge=7, description="Questions over seven tasks, easy ones first.")
+    mevis_valid_videos: int = Field(default=10, ge=1, description="Two expressions each.")
+    videorefer_bench_items: int = Field(default=20, ge=1, description="Asked over the valid_u videos.")
+    charades_sta_items: int = Field(default=20, ge=1, description="Queries, one span each.")
+    ufvideo_bench_items: int = Field(default=18, ge=3, description="A third for each of the three tasks.")
 
-    colours: int = Field(default=4, ge=3, le=6, description="size of the palette")
-    max_objects: int = Field(default=3, ge=2, le=3)
+    colours: int = Field(default=4, ge=3, le=6, description="Size of the palette.")
+    max_objects: int = Field(default=3, ge=2, le=3, description="The most objects in one scene.")
     event_grid: int = Field(
         default=8,
         ge=0,
-        description="events begin and end on k/grid of the video, so that as many frames tell them apart; "
-        "0 places them anywhere",
+        description="Events begin and end on k/grid of the video, so that as many frames tell them apart; "
+        "0 places them anywhere.",
     )
-    min_seconds: float = Field(default=4.0, ge=2)
-    max_seconds: float = Field(default=20.0, le=60)
-    damage: bool = Field(default=True, description="add broken videos and records, listed in the summary")
+    min_seconds: float = Field(default=4.0, ge=2, description="Length of the shortest video.")
+    max_seconds: float = Field(default=20.0, le=60, description="Length of the longest video.")
+    damage: bool = Field(default=True, description="Add broken videos and records, listed in the summary.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -48,11 +48,15 @@ class BenchmarkConfig(Config):
     """One benchmark: a prepared source and the family that says how to ask and how to score."""
 
     source: str = Field(description="Name of a source with use: benchmark.")
-    family: BenchmarkFamily
+    family: BenchmarkFamily = Field(description="How it is asked and scored.")
     limit: int | None = Field(
         default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
     )
-    style: PromptStyle = PromptStyle.PUBLISHED
+    style: PromptStyle = Field(
+        default=PromptStyle.PUBLISHED,
+        description="Wording of the question: published, the benchmark's own; llava_video, options as "
+        "LLaVA-Video-178K writes them; prepared, as the prepared sample has it.",
+    )
     bare_times: Form | None = Field(
         default=None,
         description="What a number without a unit counts in an answer that names a time: seconds, fractions, "
@@ -98,8 +102,10 @@ class EvaluationConfig(Config):
     checkpoints: Annotated[tuple[str, ...], Bears("report")] = Field(
         min_length=1, description="init, stage names, or paths of checkpoint artifacts."
     )
-    benchmarks: tuple[BenchmarkConfig, ...] = Field(min_length=1)
-    max_new_tokens: int = Field(default=2048, ge=1)
+    benchmarks: tuple[BenchmarkConfig, ...] = Field(
+        min_length=1, description="What the checkpoints are asked."
+    )
+    max_new_tokens: int = Field(default=2048, ge=1, description="Tokens at which an answer is cut off.")
     seg_state: SegState = Field(
         default=SegState.PREDICTING,
         description="The hidden state that a mask is made of: predicting, as in training, or published, the "
@@ -114,8 +120,16 @@ class EvaluationConfig(Config):
     report_samples: Annotated[int, Bears("report")] = Field(
         default=3, ge=0, description="Samples of each kind drawn on the page."
     )
-    actors: Runtime[int] = Field(default=1, ge=1)
+    actors: Runtime[int] = Field(
+        default=1,
+        ge=1,
+        description="Processes that answer, each with its copy of the model; at most as many as fit.",
+    )
     batch_size: Runtime[int] = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
-    use_gpu: Runtime[bool] = True
-    cpus_per_actor: Runtime[float] = Field(default=4, gt=0)
-    torch_threads: Runtime[int | None] = Field(default=None, ge=1)
+    use_gpu: Runtime[bool] = Field(default=True, description="One GPU for each actor; false: CPUs alone.")
+    cpus_per_actor: Runtime[float] = Field(
+        default=4, gt=0, description="CPUs that Ray sets aside for an actor; fractions share one."
+    )
+    torch_threads: Runtime[int | None] = Field(
+        default=None, ge=1, description="Threads of one actor on CPU; null: torch's choice."
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import typing
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from pipeline.errors import UserError
 from pipeline.plan import yaml_file
+from pipeline.plan.keys import known_keys
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
@@ -126,7 +126,7 @@ def _one_paragraph(error: ValidationError, path: str, node: Any, set_keys: set[s
 def _problem(item: dict[str, Any]) -> str:
     kind, loc, given = item["type"], item["loc"], item.get("input")
     if kind == "extra_forbidden":
-        known = _known_keys(loc[:-1])
+        known = known_keys(Plan, loc[:-1])
         near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
         hint = f"Did you mean {near[0]}?" if near else (f"Known keys: {', '.join(known)}." if known else "")
         return f"unknown key {loc[-1]}. {hint}".strip()
@@ -142,24 +142,3 @@ def _problem(item: dict[str, Any]) -> str:
     if isinstance(given, str | int | float | bool) or given is None:
         text += f", not {given!r}"
     return text + "."
-
-
-def _known_keys(loc: Sequence[Any]) -> list[str]:
-    """Field names of the section at a path of the plan."""
-    here: Any = Plan
-    for part in loc:
-        model = _model_in(here)
-        if model is not None and part in model.model_fields:
-            here = model.model_fields[part].annotation
-        # An index or a mapping's key stays within the same annotation: its arguments name the model.
-    model = _model_in(here)
-    return list(model.model_fields) if model else []
-
-
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for argument in typing.get_args(annotation):
-        if model := _model_in(argument):
-            return model
-    return None

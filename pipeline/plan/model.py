@@ -32,13 +32,17 @@ class Attention(StrEnum):
 class VisionConfig(Config):
     """SigLIP vision tower. ``select_layer`` counts hidden states as transformers does; -2 drops a layer."""
 
-    hidden_size: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    image_size: int = Field(gt=0, description="pixels, of the square input")
-    patch_size: int = Field(default=14, gt=0, description="pixels")
-    select_layer: int = -2
+    hidden_size: int = Field(gt=0, description="Width of its states.")
+    intermediate_size: int = Field(gt=0, description="Width of its feed-forward layers.")
+    num_hidden_layers: int = Field(gt=0, description="Encoder layers.")
+    num_attention_heads: int = Field(gt=0, description="Attention heads; they divide hidden_size.")
+    image_size: int = Field(gt=0, description="Side of the square input, in pixels.")
+    patch_size: int = Field(default=14, gt=0, description="Side of a patch, in pixels.")
+    select_layer: int = Field(
+        default=-2,
+        description="The hidden state that the connector is given, counted as transformers does: -2 leaves "
+        "out the last layer.",
+    )
 
     @property
     def grid(self) -> int:
@@ -65,30 +69,46 @@ class VisionConfig(Config):
 class ConnectorConfig(Config):
     """STC v3.5: ``depth`` RegNet blocks, a 3-d convolution with stride ``downsample``, ``depth`` more."""
 
-    depth: int = Field(default=4, gt=0)
-    downsample: tuple[int, int, int] = (2, 2, 2)
-    squeeze_ratio: float = Field(default=0.25, gt=0)
+    depth: int = Field(
+        default=4, gt=0, description="RegNet blocks before the convolution, and as many behind it."
+    )
+    downsample: tuple[int, int, int] = Field(
+        default=(2, 2, 2), description="Stride of the convolution over frames, rows and columns of patches."
+    )
+    squeeze_ratio: float = Field(
+        default=0.25,
+        gt=0,
+        description="Width of the squeeze-and-excitation layers, as a share of the block's.",
+    )
 
 
 class RegionConfig(Config):
     """An object seen on more frames than ``tokens_per_region`` is merged down to at most so many tokens."""
 
-    tokens_per_region: int = Field(default=4, gt=0)
+    tokens_per_region: int = Field(default=4, gt=0, description="The most tokens that one region takes.")
 
 
 class LanguageConfig(Config):
     """Qwen2."""
 
-    vocab_size: int = Field(gt=0)
-    hidden_size: int = Field(gt=0)
-    intermediate_size: int = Field(gt=0)
-    num_hidden_layers: int = Field(gt=0)
-    num_attention_heads: int = Field(gt=0)
-    num_key_value_heads: int = Field(gt=0)
-    rope_theta: float = 1_000_000.0
-    tie_word_embeddings: bool = False
-    max_position_embeddings: int = Field(default=32_768, gt=0)
-    rms_norm_eps: float = 1e-6
+    vocab_size: int = Field(
+        gt=0, description="Rows of the word embeddings; init replaces it by the size of the plan's tokenizer."
+    )
+    hidden_size: int = Field(gt=0, description="Width of its states.")
+    intermediate_size: int = Field(gt=0, description="Width of its feed-forward layers.")
+    num_hidden_layers: int = Field(gt=0, description="Decoder layers.")
+    num_attention_heads: int = Field(gt=0, description="Attention heads; they divide hidden_size.")
+    num_key_value_heads: int = Field(
+        gt=0, description="Heads of keys and values, shared by attention heads; they divide their number."
+    )
+    rope_theta: float = Field(default=1_000_000.0, description="Base of the rotary positions.")
+    tie_word_embeddings: bool = Field(
+        default=False, description="The output layer is the word embeddings themselves."
+    )
+    max_position_embeddings: int = Field(
+        default=32_768, gt=0, description="The longest sequence, in tokens, those of the video included."
+    )
+    rms_norm_eps: float = Field(default=1e-6, description="Epsilon of its norms.")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -103,20 +123,28 @@ class LanguageConfig(Config):
 
 
 class Sam2Config(Config):
-    """SAM 2.0 with a Hiera backbone, its memory parts included (they are carried, not run)."""
+    """SAM 2.0 with a Hiera backbone, with its memory, which runs where ``prompted_frames`` is set."""
 
-    image_size: int = Field(gt=0, description="pixels, of the square input")
-    embed_dim: int = Field(gt=0)
-    num_heads: int = Field(gt=0)
-    stages: tuple[int, int, int, int]
-    global_att_blocks: tuple[int, ...]
-    window_spec: tuple[int, int, int, int] = (8, 4, 16, 8)
-    hidden_dim: int = Field(default=256, gt=0, description="width of FPN, prompts and mask decoder")
-    decoder_layers: int = Field(default=2, gt=0)
-    decoder_mlp_dim: int = Field(default=2048, gt=0)
-    memory_layers: int = Field(default=4, gt=0)
-    memory_dim: int = Field(default=64, gt=0)
-    num_maskmem: int = Field(default=7, gt=0)
+    image_size: int = Field(gt=0, description="Side of the square input, in pixels; a multiple of 32.")
+    embed_dim: int = Field(gt=0, description="Width of Hiera's first stage; each further one doubles it.")
+    num_heads: int = Field(gt=0, description="Attention heads of Hiera's first stage; doubled likewise.")
+    stages: tuple[int, int, int, int] = Field(description="Blocks of Hiera's four stages.")
+    global_att_blocks: tuple[int, ...] = Field(
+        description="Blocks, counted from 0, that attend to the whole picture; none may open a stage."
+    )
+    window_spec: tuple[int, int, int, int] = Field(
+        default=(8, 4, 16, 8), description="Side of the attention windows of the four stages."
+    )
+    hidden_dim: int = Field(default=256, gt=0, description="Width of FPN, prompts and mask decoder.")
+    decoder_layers: int = Field(default=2, gt=0, description="Layers of the mask decoder.")
+    decoder_mlp_dim: int = Field(
+        default=2048, gt=0, description="Width of the mask decoder's feed-forward layers."
+    )
+    memory_layers: int = Field(default=4, gt=0, description="Layers of the memory attention.")
+    memory_dim: int = Field(default=64, gt=0, description="Width of a memory.")
+    num_maskmem: int = Field(
+        default=7, gt=0, description="Memories that a frame looks at, prompted ones included."
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -134,9 +162,9 @@ class Sam2Config(Config):
 class LossWeights(Config):
     """Total = ce * CE + bce * BCE + dice * DICE."""
 
-    ce: float = 1.0
-    bce: float = 2.0
-    dice: float = 0.5
+    ce: float = Field(default=1.0, description="Weight of the text's cross entropy.")
+    bce: float = Field(default=2.0, description="Weight of the masks' binary cross entropy.")
+    dice: float = Field(default=0.5, description="Weight of the masks' DICE loss.")
 
 
 class InitConfig(Config):
@@ -144,33 +172,42 @@ class InitConfig(Config):
 
     A model without pretrained towers learns nothing from the library's defaults (standard deviation 0.02
     everywhere): signals die out on their way to the mask decoder. ``linear_gain`` replaces that by
-    gain / sqrt(fan in) in every linear and convolution layer outside SAM 2's image encoder; None keeps the
+    gain / sqrt(fan in) in every linear and convolution layer outside SAM 2's image encoder; null keeps the
     library's defaults.
     """
 
-    linear_gain: float | None = None
+    linear_gain: float | None = Field(
+        default=None,
+        description="Standard deviation of linear and convolution layers is this / sqrt(fan in), outside "
+        "SAM 2's image encoder; null: 0.02, the library's.",
+    )
     language_gain: float = Field(
         default=1.0,
         gt=0,
-        description="multiplies linear_gain in the language model: attention starts out sharper",
+        description="Multiplies linear_gain in the language model: attention starts out sharper.",
     )
-    embedding_std: float = Field(default=0.02, gt=0, description="of words")
-    position_std: float = Field(default=0.02, gt=0, description="of the vision tower's positions")
-    seg_head_gain: float = Field(default=1.0, gt=0, description="multiplies the [SEG] head's last layer")
+    embedding_std: float = Field(default=0.02, gt=0, description="Standard deviation of word embeddings.")
+    position_std: float = Field(
+        default=0.02, gt=0, description="Standard deviation of the vision tower's positions."
+    )
+    seg_head_gain: float = Field(default=1.0, gt=0, description="Multiplies the [SEG] head's last layer.")
 
 
 class ModelConfig(Config):
     """Everything that fixes the shapes of the model."""
 
-    vision: VisionConfig
-    language: LanguageConfig
-    sam2: Sam2Config
-    connector: ConnectorConfig = ConnectorConfig()
-    region: RegionConfig = RegionConfig()
-    num_frames: int = Field(default=32, gt=0)
-    num_sam_frames: int = Field(default=4, gt=0)
-    loss: LossWeights = LossWeights()
-    init: InitConfig = InitConfig()
+    vision: VisionConfig = Field(description="The vision tower, SigLIP.")
+    language: LanguageConfig = Field(description="The language model, Qwen2.")
+    sam2: Sam2Config = Field(description="SAM 2, which makes the masks.")
+    connector: ConnectorConfig = Field(
+        default=ConnectorConfig(),
+        description="From the vision tower's patches to tokens of the language model.",
+    )
+    region: RegionConfig = Field(default=RegionConfig(), description="The encoder of regions.")
+    num_frames: int = Field(default=32, gt=0, description="Frames of a video that the vision tower sees.")
+    num_sam_frames: int = Field(default=4, gt=0, description="Frames of a sample that masks are learned on.")
+    loss: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
+    init: InitConfig = Field(default=InitConfig(), description="Scales of weights that start at random.")
     attention: Attention = Field(
         default=Attention.AUTO,
         description="auto: flash attention 2 where it can run, else PyTorch's kernels; flash_attention_2: "

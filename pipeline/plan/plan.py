@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.plan.base import Config
+from pipeline.plan.base import Config, KeysOf
 from pipeline.plan.data import PrepConfig, Use
 from pipeline.plan.demo import DemoConfig
 from pipeline.plan.doctor import DoctorConfig
 from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.plan.identity import Input
-from pipeline.plan.model import Attention, ModelConfig, model_config
+from pipeline.plan.model import Attention, ModelConfig, Preset, model_config
 from pipeline.plan.runtime import RayConfig, StorageConfig, TrackingConfig
+from pipeline.plan.section_errors import below
 from pipeline.plan.training import Part, Precision, StageConfig
 
 
@@ -26,12 +27,12 @@ class RowStart(StrEnum):
 
 
 class TokenizerConfig(Config):
-    """Where the text tokenizer comes from. The 102 added tokens are added to either."""
+    """Where the text tokenizer comes from; the model's 102 own tokens are added to it."""
 
     path: Input[str | None] = Field(
         default=None,
         description="Folder with a Hugging Face tokenizer, or a hub id (org/name@revision); "
-        "None: train a small BPE.",
+        "null: train a small BPE.",
     )
     vocab_size: int = Field(
         default=600, ge=300, description="Size of a BPE trained here on the prepared training text."
@@ -81,12 +82,20 @@ class WeightsConfig(Config):
 class ModelSection(Config):
     """The model's size, its tokenizer and the weights that it starts from."""
 
-    preset: str = Field(default="7b", pattern="^(toy|7b)$")
-    overrides: dict[str, Any] = Field(
-        default={}, description="Single values of the preset, nested as in ModelConfig."
+    preset: Preset = Field(
+        default=Preset.PUBLISHED_7B,
+        description="Sizes to start from: 7b, the published ones, or toy, small enough for two CPU cores.",
     )
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    weights: WeightsConfig = WeightsConfig()
+    overrides: Annotated[dict[str, Any], KeysOf(ModelConfig)] = Field(
+        default={}, description="Single values of the preset to replace, under the same keys."
+    )
+    tokenizer: TokenizerConfig = Field(
+        default=TokenizerConfig(), description="The text tokenizer; by default a small one is trained."
+    )
+    weights: WeightsConfig = Field(
+        default=WeightsConfig(),
+        description="Published weights to start from; by default every part starts at random.",
+    )
 
     @property
     def resolved(self) -> ModelConfig:
@@ -104,26 +113,45 @@ class ModelSection(Config):
 
     @model_validator(mode="after")
     def _overrides_are_known(self) -> Self:
-        _ = self.resolved
+        with below("overrides"):
+            _ = self.resolved
         return self
 
 
 class Plan(Config):
     """A whole run as data."""
 
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
-    seed: int = 42
-    storage: StorageConfig
-    ray: RayConfig = RayConfig()
-    tracking: TrackingConfig = TrackingConfig()
+    name: str = Field(
+        pattern=r"^[a-z0-9_-]+$",
+        description="What the run is called, on its report and in MLflow: small letters, digits, _ and -.",
+    )
+    seed: int = Field(
+        default=42,
+        description="What every random choice is derived from, with the names of what is chosen: selection, "
+        "order, templates, initial weights.",
+    )
+    storage: StorageConfig = Field(description="Where artifacts go.")
+    ray: RayConfig = Field(
+        default=RayConfig(), description="The cluster that does the work; by default one within the command."
+    )
+    tracking: TrackingConfig = Field(
+        default=TrackingConfig(),
+        description="Where MLflow runs are written; by default into the storage root.",
+    )
     demo: DemoConfig | None = Field(
         default=None, description="Write demo corpora first; sources name them ${corpora}."
     )
-    data: PrepConfig
-    doctor: DoctorConfig = DoctorConfig()
-    model: ModelSection
-    stages: tuple[StageConfig, ...] = ()
-    evaluation: EvaluationConfig | None = None
+    data: PrepConfig = Field(description="Which sources become which samples.")
+    doctor: DoctorConfig = Field(
+        default=DoctorConfig(), description="How much of what `ufvideo doctor` finds is put up with."
+    )
+    model: ModelSection = Field(description="The model's size, its tokenizer and the weights to start from.")
+    stages: tuple[StageConfig, ...] = Field(
+        default=(), description="The training stages, in their order; by default none."
+    )
+    evaluation: EvaluationConfig | None = Field(
+        default=None, description="Which checkpoints are scored on which benchmarks; null: nothing is scored."
+    )
 
     @model_validator(mode="after")
     def _names_fit_together(self) -> Self:

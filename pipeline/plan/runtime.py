@@ -29,16 +29,20 @@ class RayConfig(Config):
 
     address: str | None = Field(
         default=None,
-        description="None: a cluster embedded in the command. Else auto, ray://..., or host:port.",
+        description="null: a cluster embedded in the command. Else auto, ray://..., or host:port.",
     )
     dashboard: str | None = Field(
         default=None,
         description="http://host:port of the cluster's job server; needed with an address to submit jobs.",
     )
-    num_cpus: int | None = Field(default=None, ge=1, description="CPUs of an embedded cluster; None: all.")
-    num_gpus: int | None = Field(default=None, ge=0, description="GPUs of an embedded cluster; None: all.")
+    num_cpus: int | None = Field(
+        default=None, ge=1, description="CPUs of an embedded cluster; null: all of the machine."
+    )
+    num_gpus: int | None = Field(
+        default=None, ge=0, description="GPUs of an embedded cluster; null: all of the machine."
+    )
     object_store_mb: int | None = Field(
-        default=None, ge=80, description="Object store of an embedded cluster."
+        default=None, ge=80, description="Object store of an embedded cluster, in MiB; null: Ray's choice."
     )
 
     @field_validator("address", "dashboard")
@@ -62,9 +66,9 @@ class TrackingConfig(Config):
     """Where MLflow runs are written."""
 
     uri: str | None = Field(
-        default=None, description="MLflow tracking URI; None: an SQLite file in the storage root."
+        default=None, description="MLflow tracking URI; null: an SQLite file in the storage root."
     )
-    experiment: str | None = Field(default=None, description="Experiment name; None: the plan's name.")
+    experiment: str | None = Field(default=None, description="Experiment name; null: the plan's name.")
 
     @field_validator("uri")
     @classmethod

@@ -78,14 +78,20 @@ class MixtureEntry(Config):
 class OptimizerConfig(Config):
     """AdamW with linear warm-up and cosine decay, the schedule that the released script really ran."""
 
-    lr: float = Field(default=2e-5, gt=0)
+    lr: float = Field(default=2e-5, gt=0, description="Peak learning rate, after the warm-up.")
     part_lr: dict[Part, float] = Field(
         default={}, description="Learning rate of single parts, where it differs."
     )
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = 1e-8
-    weight_decay: float = Field(default=0.0, ge=0)
-    warmup_share: float = Field(default=0.03, ge=0, lt=1)
+    betas: tuple[float, float] = Field(
+        default=(0.9, 0.999), description="Decay of AdamW's two running means, of gradients and of squares."
+    )
+    eps: float = Field(default=1e-8, description="AdamW's epsilon, below the root of the squares.")
+    weight_decay: float = Field(
+        default=0.0, ge=0, description="AdamW's weight decay; biases, norms and other vectors have none."
+    )
+    warmup_share: float = Field(
+        default=0.03, ge=0, lt=1, description="Part of the steps in which the learning rate rises from 0."
+    )
     final_share: float = Field(
         default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak."
     )
@@ -107,7 +113,7 @@ class LoraConfig(Config):
     would draw from a worker's random stream.
     """
 
-    rank: int = Field(default=8, ge=1)
+    rank: int = Field(default=8, ge=1, description="Rank of an adapter: columns of its smaller matrices.")
     alpha: float = Field(default=16, gt=0, description="An adapter counts alpha / rank times.")
     targets: tuple[LoraTarget, ...] = Field(
         default=(LoraTarget.QUERY, LoraTarget.VALUE),
@@ -125,11 +131,15 @@ class LoraConfig(Config):
 class LayoutConfig(RuntimeConfig):
     """On what a stage runs. The stage's ``global_batch`` bears identity, not how it is cut up."""
 
-    workers: int = Field(ge=1)
+    workers: int = Field(ge=1, description="Processes that share the batch; on GPUs one each.")
     micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
-    use_gpu: bool = True
-    cpus_per_worker: float = Field(default=8, gt=0)
-    loader_threads: int = Field(default=4, ge=1)
+    use_gpu: bool = Field(default=True, description="One GPU for each worker; false: CPUs alone.")
+    cpus_per_worker: float = Field(
+        default=8, gt=0, description="CPUs that Ray sets aside for a worker; fractions share one."
+    )
+    loader_threads: int = Field(
+        default=4, ge=1, description="Threads of a worker that read and decode the next batches."
+    )
     precision: Annotated[Precision, Bears("stage")] = Field(
         default=Precision.BF16,
         description="Of forward and backward. fp32 multiplies in TF32 on GPUs that have it.",
@@ -147,14 +157,18 @@ class LayoutConfig(RuntimeConfig):
         default=True, description="Samples of a micro-batch lie behind one another instead of being padded."
     )
     torch_threads: int | None = Field(
-        default=None, ge=1, description="Threads of one worker on CPU; None: torch's choice."
+        default=None, ge=1, description="Threads of one worker on CPU; null: torch's choice."
     )
     frame_cache_mb: int = Field(
-        default=2048, ge=0, description="Decoded frames that one worker keeps in memory."
+        default=2048, ge=0, description="Memory of one worker for decoded frames, in MiB."
     )
-    save_every: int = Field(default=100, ge=1, description="Optimizer steps between checkpoints.")
-    keep: int = Field(default=4, ge=1)
-    max_failures: int = Field(default=3, ge=0)
+    save_every: int = Field(
+        default=100, ge=1, description="Optimizer steps between saved states, from which a stage goes on."
+    )
+    keep: int = Field(default=4, ge=1, description="Saved states that are kept, the newest ones.")
+    max_failures: int = Field(
+        default=3, ge=0, description="How often a stage goes on from its last state after workers have died."
+    )
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod
@@ -190,7 +204,10 @@ def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:
 class StageConfig(Config):
     """One training stage."""
 
-    name: str = Field(pattern=r"^[a-z0-9_]+$")
+    name: str = Field(
+        pattern=r"^[a-z0-9_]+$",
+        description="Name of the stage and of its step: small letters, digits and _.",
+    )
     # What it starts from is an artifact, whose fingerprint is in the stage's.
     start_from: Annotated[str, Bears()] = Field(
         default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact."
@@ -198,18 +215,30 @@ class StageConfig(Config):
     mixture: dict[str, MixtureEntry] = Field(
         default={}, description="By source name; empty: every training source once."
     )
-    global_batch: int = Field(ge=1)
-    epochs: float | None = Field(default=None, gt=0)
+    global_batch: int = Field(
+        ge=1,
+        description="Samples per optimizer step, over all workers: workers x micro_batch x a whole number.",
+    )
+    epochs: float | None = Field(
+        default=None, gt=0, description="Length of the stage in passes over its mixture; or give steps."
+    )
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
     train: tuple[Part, ...] = Field(
         default=PUBLISHED_TRAINED, min_length=1, description="Parts that learn; all others are frozen."
     )
     lora: LoraConfig | None = Field(
-        default=None, description="Train adapters in the language model; None: all of its weights."
+        default=None, description="Train adapters in the language model; null: all of its weights."
     )
-    optimizer: OptimizerConfig = OptimizerConfig()
-    max_text_tokens: int = Field(default=2048, ge=16)
-    layout: LayoutConfig
+    optimizer: OptimizerConfig = Field(
+        default=OptimizerConfig(), description="AdamW and its schedule; by default as released."
+    )
+    max_text_tokens: int = Field(
+        default=2048,
+        ge=16,
+        description="Tokens of text per sample, before those of the video: a longer conversation loses its "
+        "end, which is counted; one that would lose a [SEG] or <region> is left out, in quarantine.",
+    )
+    layout: LayoutConfig = Field(description="On what the stage runs.")
 
     @property
     def accumulation(self) -> int:

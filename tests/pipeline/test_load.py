@@ -71,6 +71,23 @@ def test_suggestions_reach_every_depth(plan_file: Path, old: str, new: str, near
     assert f"Did you mean {near}?" in fails(edit(plan_file, old, new))
 
 
+def test_overrides_are_told_at_their_own_keys(plan_file: Path):
+    """Catches a mistake in the preset's values that names the whole section, or no key at all."""
+    edit(
+        plan_file, "model: {preset: toy}", "model:\n  preset: toy\n  overrides:\n    vison: {hidden_size: 8}"
+    )
+    assert "line 21, model.overrides.vison: unknown key vison. Did you mean vision?" in fails(plan_file)
+    edit(plan_file, "vison: {hidden", "vision: {hiden")
+    text = fails(plan_file)
+    assert (
+        "line 21, model.overrides.vision.hiden_size: unknown key hiden_size. Did you mean hidden_size?"
+        in text
+    )
+    assert "model.overrides.language.num_attention_heads" in fails(
+        edit(plan_file, "vision: {hiden_size: 8}", "language: {num_attention_heads: 0}")
+    )
+
+
 def test_a_batch_that_does_not_divide_names_layouts_that_work(plan_file: Path):
     text = fails(edit(plan_file, "global_batch: 8", "global_batch: 10"))
     assert "global_batch 10 is not workers 2 x micro_batch 2" in text
