@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.compare import Pair, main
 from pipeline.plan.model import LanguageConfig
 from training.model.language import Language
-from training.model.packing import Packed, Row
+from training.model.packing import Packed, PackedRow
 
 _SIZES = LanguageConfig(
     vocab_size=512,
@@ -30,7 +30,7 @@ def rows(lengths: tuple[int, ...]) -> Packed:
     random = torch.Generator().manual_seed(0)
     return Packed.of(
         [
-            Row(
+            PackedRow(
                 embeds=torch.randn(n, _SIZES.hidden_size, generator=random),
                 labels=torch.zeros(n, dtype=torch.long),
             )

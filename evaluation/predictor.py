@@ -166,11 +166,11 @@ class Predictor:
         indices: Sequence[int],
         size: tuple[int, int],
         *,
-        told: Callable[[int], object] = lambda done: None,
+        on_frames: Callable[[int], object] = lambda done: None,
     ) -> tuple[MaskTrack, ...]:
         """One track per [SEG] on the frames ``indices``, which rise; masks of ``size`` = (height, width).
 
-        A frame is decoded and encoded once for all objects. ``told`` hears how many frames are done.
+        A frame is decoded and encoded once for all objects. ``on_frames`` hears how many frames are done.
         Raises VideoError, IndexError or UserError.
         """
         if not indices:
@@ -183,7 +183,7 @@ class Predictor:
                 inside = (logits_OFHW > 0).cpu().numpy()
                 for track, masks_FHW in zip(counts, inside, strict=True):
                     track += codec.encode_many(masks_FHW)
-                told(done := done + logits_OFHW.shape[1])
+                on_frames(done := done + logits_OFHW.shape[1])
         return tuple(
             MaskTrack(height=height, width=width, frames=tuple(indices), counts=tuple(t)) for t in counts
         )

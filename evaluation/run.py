@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.metrics.aggregate import Row, Score
+from evaluation.metrics.aggregate import MetricRow, Score
 from evaluation.prediction import PredictionStore, content_digest
 from evaluation.scores import metric_rows, summary, write_metrics, write_scores
 from evaluation.work import Chunk, chunks, work_off
@@ -83,7 +83,7 @@ def report(context: StepContext) -> StepResult:
     return build(context)
 
 
-def metric_name(row: Row) -> str:
+def metric_name(row: MetricRow) -> str:
     """A row's name in MLflow, which allows letters, digits and ``_-. /`` only: ``mevis/J_F``."""
     name = "/".join(part for part in (row.benchmark, row.category, row.metric) if part)
     return re.sub(r"[^\w\-. /]", "_", name)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from evaluation.benchmarks import BENCHMARKS
-from evaluation.metrics.aggregate import Row, Score, rows
+from evaluation.metrics.aggregate import MetricRow, Score, rows
 from pipeline.dataset.shards import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
@@ -60,7 +60,9 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
     (out / SCORES).write_bytes(buffer.getvalue())
 
 
-def metric_rows(benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]]) -> list[Row]:
+def metric_rows(
+    benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]]
+) -> list[MetricRow]:
     """Every metric of every benchmark, over everything and by category."""
     return [
         row
@@ -101,7 +103,7 @@ def _counted(reasons: Iterable[str | None]) -> dict[str, int]:
 
 
 def write_metrics(
-    out: Location, found: Sequence[Row], counts: Mapping[str, Any], made_from: Mapping[str, str]
+    out: Location, found: Sequence[MetricRow], counts: Mapping[str, Any], made_from: Mapping[str, str]
 ) -> None:
     """``metrics.json``; values are in 0-1."""
     content = {
@@ -112,12 +114,12 @@ def write_metrics(
     (out / METRICS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_metrics(location: Location) -> tuple[list[Row], dict[str, Any]]:
+def read_metrics(location: Location) -> tuple[list[MetricRow], dict[str, Any]]:
     """Rows and the counts by benchmark of ``metrics.json``. Raises UserError if it is missing or damaged."""
     place = location / METRICS
     try:
         content = json.loads(place.read_bytes())
-        return [Row(**row) for row in content["metrics"]], content["benchmarks"]
+        return [MetricRow(**row) for row in content["metrics"]], content["benchmarks"]
     except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise UserError(
             place.uri, f"holds no metrics ({error}).", "Evaluate this checkpoint again."

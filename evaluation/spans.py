@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.records.sample import Sample, TimeSpan
 from pipeline.times.frame_times import FrameTimes, frame_times
-from pipeline.times.parser import Failure, Form, Refusal, Times, Told, parse
+from pipeline.times.parser import Failure, Form, ParsedSpan, Refusal, Times, parse
 from pipeline.times.temporal import Outside
 
 
@@ -45,19 +45,19 @@ def read_spans(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> Span
     read = _parse(text, length_s, rules, None)
     if isinstance(read, Failure) and read.reason is Refusal.NO_FRAMES:
         read = _parse(text, length_s, rules, _frames(sample))
-    told = _in_front(read)
-    if not told:
+    parsed = _in_front(read)
+    if not parsed:
         assert isinstance(read, Failure), "without a span the parser says why"
         return SpansRead(refusal=str(read.reason), detail=read.detail)
-    spans = tuple(one.span(length_s, clip_start_s=start_s) for one in told)
-    return SpansRead(spans=spans, clamped=told[0].clamped)
+    spans = tuple(one.span(length_s, clip_start_s=start_s) for one in parsed)
+    return SpansRead(spans=spans, clamped=parsed[0].clamped)
 
 
 def _parse(text: str, length_s: float, rules: SpanRules, frames: FrameTimes | None) -> Times | Failure:
     return parse(text, duration_s=length_s, frames=frames, bare=rules.bare, outside=rules.outside)
 
 
-def _in_front(read: Times | Failure) -> tuple[Told, ...]:
+def _in_front(read: Times | Failure) -> tuple[ParsedSpan, ...]:
     """The spans in front of the first that cannot be read: what follows it may not be what was asked for."""
     if isinstance(read, Times):
         return read.spans

@@ -16,7 +16,7 @@ from pipeline.plan.training import Precision, StageConfig
 from training.loop.optim import lr_share, parameter_groups, set_lr
 from training.model.compiling import compile_parts
 from training.model.ufvideo import UFVideo
-from training.stage.model_setup import arrange
+from training.stage.model_setup import set_up_model
 
 _TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
@@ -76,14 +76,14 @@ class Engine:
     gradients of different parameters would be added to each other without any error.
 
     Under ZeRO-3 the workers also fetch each layer's weights together, in the order of its calls, so every
-    pass of every worker runs all modules (``UFVideo.alike``).
+    pass of every worker runs all modules (``UFVideo.uniform_passes``).
     """
 
     def __init__(self, model: UFVideo, stage: StageConfig, *, total_steps: int, seed: int = 0) -> None:
         import deepspeed
 
         layout = stage.layout
-        arrange(model, stage, seed)
+        set_up_model(model, stage, seed)
         compile_parts(model, layout.compile)
         owned = [(part, p) for part in stage.train for p in model.part_parameters(part)]
         self._trained = [p for _, p in owned]
@@ -156,7 +156,7 @@ class Engine:
             for parameter in self._trained:
                 # All workers must reduce the same parameters, whichever their passes used.
                 if parameter.grad is None:
-                    assert not self.module.alike, "a pass of like passes left a trained parameter out"
+                    assert not self.module.uniform_passes, "a uniform pass left a trained parameter out"
                     parameter.grad = torch.zeros_like(parameter)
         self._engine.step()
         norm = self._engine.get_global_grad_norm()

@@ -50,7 +50,7 @@ class Metric:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class MetricRow:
     """One cell group of the result. ``value`` is in 0-1, or None where nothing bears on the metric."""
 
     benchmark: str
@@ -83,7 +83,7 @@ def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
     return dict(sorted(groups.items()))
 
 
-def rows(benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score]) -> list[Row]:
+def rows(benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score]) -> list[MetricRow]:
     """A row per metric over everything, then a row per category and metric."""
     groups = {"": list(scores), **{c: g for c, g in by_category(scores).items() if c}}
     return [
@@ -94,9 +94,9 @@ def rows(benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score]) -> 
     ]
 
 
-def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score]) -> Row:
+def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score]) -> MetricRow:
     bearing = [s for s in scores if metric.of in s.values]
-    return Row(
+    return MetricRow(
         benchmark=benchmark,
         category=category,
         metric=metric.name,

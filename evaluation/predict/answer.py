@@ -89,12 +89,12 @@ class Answer:
         seen = [area for area in areas if area]
         return len(seen), sum(seen) / len(seen) / (track.height * track.width) if seen else 0.0
 
-    def save(self, folder: str | Path, told: Callable[[int], object] = lambda done: None) -> Saved:
+    def save(self, folder: str | Path, on_frames: Callable[[int], object] = lambda done: None) -> Saved:
         """Write answer.json, the masks as PNG and overlay.mp4 into a folder, local or on S3.
 
         It is written elsewhere first. A new folder appears as a whole; into one that is there the files are
         put, answer.json last. The same question to the same checkpoint replaces its own earlier answer.
-        ``told`` hears how many frames of the overlay are written.
+        ``on_frames`` hears how many frames of the overlay are written.
 
         Raises UserError for a folder with anything else in it, for one that cannot be written, and for a
         video that has become unreadable.
@@ -103,7 +103,7 @@ class Answer:
         holds_same(place, self.asked.identity)
         refuse_unwritable(place)
         with tempfile.TemporaryDirectory(prefix="ufvideo-") as scratch:
-            files = write_files(Path(scratch), self.record(), self.asked, self.masks, self.spans, told)
+            files = write_files(Path(scratch), self.record(), self.asked, self.masks, self.spans, on_frames)
             # Asked again: writing takes a while, and another answer may have come in between.
             replaced = holds_same(place, self.asked.identity)
             try:

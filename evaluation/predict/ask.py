@@ -125,8 +125,8 @@ class Checkpoint:
             identity=identify(clip, question, tracks, chosen, settings),
         )
 
-    def answer(self, asked: Asked, told: Callable[[int], object] = lambda done: None) -> Answer:
-        """The answer to a checked question. ``told`` hears on how many frames masks are made so far.
+    def answer(self, asked: Asked, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
+        """The answer to a checked question. ``on_frames`` hears on how many frames masks are made so far.
 
         Raises UserError for a video that turns out to be damaged.
         """
@@ -137,7 +137,7 @@ class Checkpoint:
             said = self.predictor.answer([example])[0]
             size = (sample.video.height, sample.video.width)
             masks = (
-                self.predictor.segment(frames, said.segs, asked.frames, size, told=told)
+                self.predictor.segment(frames, said.segs, asked.frames, size, on_frames=on_frames)
                 if len(said.segs)
                 else ()
             )

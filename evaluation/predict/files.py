@@ -23,12 +23,12 @@ def write_files(
     asked: Asked,
     masks: Sequence[MaskTrack],
     spans: Sequence[TimeSpan],
-    on_frame: Callable[[int], object],
+    on_frames: Callable[[int], object],
 ) -> tuple[str, ...]:
     """Write everything into a local folder; names of what was written, a folder of masks as one.
 
     ``record`` is the content of answer.json. There is an overlay if there is anything to lay over the video.
-    ``on_frame`` hears how many frames of it are written.
+    ``on_frames`` hears how many frames of it are written.
     """
     names = []
     for number, track in enumerate(masks, 1):
@@ -42,7 +42,7 @@ def write_files(
             masks=masks,
             regions=asked.tracks,
             spans=spans,
-            told=on_frame,
+            on_frames=on_frames,
         )
         names.append(OVERLAY)
     # One line for each part: indented all through, a mask would take five.

@@ -38,9 +38,9 @@ def write_overlay(
     masks: Sequence[MaskTrack],
     regions: Sequence[MaskTrack],
     spans: Sequence[TimeSpan],
-    told: Callable[[int], object] = lambda done: None,
+    on_frames: Callable[[int], object] = lambda done: None,
 ) -> None:
-    """Draw on ``frames``, which rise, and encode. ``told`` hears how many are done.
+    """Draw on ``frames``, which rise, and encode. ``on_frames`` hears how many are done.
 
     Objects are filled in OBJECT_COLOURS, in turn; regions are outlined on their own frames; the frames of a
     span have a border, and a bar at the bottom shows spans and the present moment.
@@ -54,7 +54,7 @@ def write_overlay(
                 zip(shown, _shown_for(frames, times), strict=True), 1
             ):
                 encoder.add(painted(picture, index, times, masks, regions, spans), start_s, end_s)
-                told(done)
+                on_frames(done)
     except (VideoError, IndexError) as error:
         raise unreadable(clip.uri, clip.path, error) from error
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evaluation.benchmarks import BENCHMARKS
-from evaluation.metrics.aggregate import Row
+from evaluation.metrics.aggregate import MetricRow
 from pipeline.plan.evaluation import BenchmarkConfig, PromptStyle
 from pipeline.times.temporal import Outside
 
@@ -64,7 +64,7 @@ def label(checkpoint: str) -> str:
 
 def make(
     checkpoints: Sequence[str],
-    found: Mapping[str, Sequence[Row]],
+    found: Mapping[str, Sequence[MetricRow]],
     benchmarks: Sequence[BenchmarkConfig],
     counts: Mapping[str, Mapping[str, Any]],
 ) -> Table:

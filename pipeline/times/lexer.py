@@ -234,12 +234,12 @@ def _word(word: str, at: int, end: int) -> list[Lexeme]:
     known = _known(word.lower())
     if known is None:
         parts = [_known(part) for part in re.split(r"[-_]", word.lower())]
-        told = [p for p in parts if p is not None and p[0] in (Kind.START, Kind.END, Kind.UNIT, Kind.FRAME)]
-        fill = all(p is not None and (p in told or p[0] is Kind.FILL) for p in parts)
-        if not (fill and told):
+        roles = [p for p in parts if p is not None and p[0] in (Kind.START, Kind.END, Kind.UNIT, Kind.FRAME)]
+        fill = all(p is not None and (p in roles or p[0] is Kind.FILL) for p in parts)
+        if not (fill and roles):
             return [Lexeme(Kind.WORD, at, end)]
-        told.sort(key=lambda p: p[0] in (Kind.UNIT, Kind.FRAME))  # the unit last, next to its number
-        return [Lexeme(kind, at, end, scale) for kind, scale in told]
+        roles.sort(key=lambda p: p[0] in (Kind.UNIT, Kind.FRAME))  # the unit last, next to its number
+        return [Lexeme(kind, at, end, scale) for kind, scale in roles]
     return [Lexeme(known[0], at, end, known[1])]
 
 

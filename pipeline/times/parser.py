@@ -17,11 +17,11 @@ from pipeline.times.frame_times import FrameTimes
 from pipeline.times.lexer import Kind, Lexeme, lex
 from pipeline.times.pairs import Pair, pairs, whole
 from pipeline.times.quantities import Problem, Quantity, Refusal, quantities
-from pipeline.times.spans import Ruler, Told
+from pipeline.times.spans import ParsedSpan, Ruler
 from pipeline.times.temporal import NOISE_S, Outside
 from pipeline.times.text import Form
 
-__all__ = ["BARE_FORMS", "Failure", "Form", "Refusal", "Times", "Told", "parse"]
+__all__ = ["BARE_FORMS", "Failure", "Form", "ParsedSpan", "Refusal", "Times", "parse"]
 
 BARE_FORMS = (Form.SECONDS, Form.FRACTIONS, Form.PERCENTS, Form.FRAMES)
 _SAID = 120  # characters of a detail, which quotes the text
@@ -35,8 +35,8 @@ _LED_WITH_UNIT = _LED | {Kind.FROM, Kind.UNTIL}
 class Times:
     """All times of a text that could be read, in reading order."""
 
-    spans: tuple[Told, ...]
-    instants: tuple[Told, ...] = ()  # only where they were asked for
+    spans: tuple[ParsedSpan, ...]
+    instants: tuple[ParsedSpan, ...] = ()  # only where they were asked for
     unread: tuple[str, ...] = ()  # pieces that look like times and that were not taken for such
 
 
@@ -47,7 +47,7 @@ class Failure:
     reason: Refusal
     detail: str = ""
     place: tuple[int, int] | None = None  # of the piece at fault
-    rest: tuple[Told, ...] = ()
+    rest: tuple[ParsedSpan, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.reason}: {self.detail}" if self.detail else str(self.reason)
@@ -122,30 +122,30 @@ class _Reading:
             return self._nothing(single)
         spans = [self._ruler.span(pair) for pair in chosen]
         moments = [self._ruler.instant(q) for q in single] if instants else []
-        told = tuple(span for span in spans if isinstance(span, Told))
+        parsed = tuple(span for span in spans if isinstance(span, ParsedSpan))
         problems = [p for p in (*spans, *moments) if isinstance(p, Problem)]
         if problems:
-            return _failure(min(problems, key=lambda p: p.start), told)
+            return _failure(min(problems, key=lambda p: p.start), parsed)
         return Times(
-            spans=told,
-            instants=tuple(moment for moment in moments if isinstance(moment, Told)),
+            spans=parsed,
+            instants=tuple(moment for moment in moments if isinstance(moment, ParsedSpan)),
             unread=self._unread(chosen, single if instants else ()),
         )
 
     def _nothing(self, single: Sequence[Quantity]) -> Failure:
         """There is no span to be judged: say what there is instead."""
         moments = [self._ruler.instant(q) for q in single]
-        told = tuple(moment for moment in moments if isinstance(moment, Told))
+        parsed = tuple(moment for moment in moments if isinstance(moment, ParsedSpan))
         bad = next((q.problem for q in self._alone if q.problem and (q.form or self._whole)), None)
         if bad:
-            return _failure(bad, told)
+            return _failure(bad, parsed)
         if single:
             said = ", ".join(self._text[q.start : q.end] for q in single[:5])
             return Failure(
                 reason=Refusal.ONE_TIME if len(single) == 1 else Refusal.NO_PAIR,
                 detail=_short(said),
                 place=(single[0].start, single[0].end),
-                rest=told,
+                rest=parsed,
             )
         for a, b in pairwise(self._alone):
             if a.bare and b.bare and a.group == b.group >= 0:
@@ -196,7 +196,7 @@ def _has_colon(quantity: Quantity) -> bool:
     return quantity.form is Form.CLOCK and quantity.scale == 1
 
 
-def _failure(problem: Problem, rest: tuple[Told, ...]) -> Failure:
+def _failure(problem: Problem, rest: tuple[ParsedSpan, ...]) -> Failure:
     return Failure(
         reason=problem.reason, detail=_short(problem.detail), place=(problem.start, problem.end), rest=rest
     )

@@ -17,7 +17,7 @@ _MOST_ROUNDING_S = 0.5  # "2 minutes" does not stand for every time within half 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class ParsedSpan:
     """One span, or instant, that a text tells. Seconds from the start of what the model is shown."""
 
     start_s: float
@@ -54,11 +54,11 @@ class Ruler:
     bare: Form | None
     outside: Outside
 
-    def span(self, pair: Pair) -> Told | Problem:
+    def span(self, pair: Pair) -> ParsedSpan | Problem:
         """A pair as a span: the first thing that is wrong with it, or its seconds."""
         return self._told(pair.a, pair.b, pair.form or self.bare, pair.scale, pair.problem, instant=False)
 
-    def instant(self, at: Quantity) -> Told | Problem:
+    def instant(self, at: Quantity) -> ParsedSpan | Problem:
         """A single quantity as an instant. A frame tells the time at which it begins to show."""
         return self._told(at, at, at.form or self.bare, at.scale, at.problem, instant=True)
 
@@ -71,7 +71,7 @@ class Ruler:
         problem: Problem | None,
         *,
         instant: bool,
-    ) -> Told | Problem:
+    ) -> ParsedSpan | Problem:
         place = (a.start, b.end)
         said = self.text[a.start : b.end]
         if problem:
@@ -92,7 +92,7 @@ class Ruler:
         start, end = self._inside(start_s, slack_s[0]), self._inside(end_s, slack_s[1])
         if start is None or end is None or (not instant and self._beyond(start_s, end_s, start, end)):
             return Problem(Refusal.OUTSIDE, f"{said}: the video lasts {self.duration_s:.3f} s", *place)
-        return Told(
+        return ParsedSpan(
             start_s=start.time_s,
             end_s=end.time_s,
             instant=instant,
@@ -131,7 +131,7 @@ class Ruler:
 
     def _of_frames(
         self, a: Quantity, b: Quantity, said: str, place: tuple[int, int], *, instant: bool
-    ) -> Told | Problem:
+    ) -> ParsedSpan | Problem:
         if self.frames is None:
             return Problem(Refusal.NO_FRAMES, said, *place)
         if a.value != int(a.value) or b.value != int(b.value):
@@ -144,7 +144,7 @@ class Ruler:
         if clamped and (self.outside is Outside.REFUSE or a.value > top or b.value < 0):
             return Problem(Refusal.OUTSIDE, f"{said}: the video has the frames 0-{top}", *place)
         start_s, end_s = self.frames.span_s(first, last)
-        return Told(
+        return ParsedSpan(
             start_s=start_s,
             end_s=start_s if instant else min(end_s, self.duration_s),
             instant=instant,

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from evaluation.metrics.aggregate import Row
+from evaluation.metrics.aggregate import MetricRow
 from evaluation.report import charts, table
 from evaluation.report.examples import Answer, Example, Picture, pick
 from evaluation.report.page import Page, Section, Stage, change, render
@@ -22,8 +22,8 @@ BENCHMARKS = (
 
 def row(
     benchmark: str, category: str, metric: str, value: float | None, failures: int = 0, samples: int = 20
-) -> Row:
-    return Row(
+) -> MetricRow:
+    return MetricRow(
         benchmark=benchmark, category=category, metric=metric, value=value, samples=samples, failures=failures
     )
 

@@ -234,7 +234,7 @@ def test_identity_is_plain_json(plan_file: Path):
 
 
 @pytest.mark.parametrize(
-    ("settings", "told"),
+    ("settings", "message"),
     [
         (["stages.0.train=[]"], "stages.0.train"),
         (["stages.0.train=[language,connector,language]"], "train names language twice"),
@@ -249,9 +249,9 @@ def test_identity_is_plain_json(plan_file: Path):
         ),
     ],
 )
-def test_parts_that_make_no_sense_are_refused(plan_file: Path, settings: list[str], told: str):
+def test_parts_that_make_no_sense_are_refused(plan_file: Path, settings: list[str], message: str):
     """Catches: a stage that trains nothing, a rate that nothing learns at, one of two rates dropped."""
-    with pytest.raises(UserError, match=re.escape(told)):
+    with pytest.raises(UserError, match=re.escape(message)):
         load_plan(str(plan_file), settings)
 
 

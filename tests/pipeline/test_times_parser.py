@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.times.frame_times import FrameTimes
-from pipeline.times.parser import BARE_FORMS, Failure, Form, Refusal, Times, Told, parse
+from pipeline.times.parser import BARE_FORMS, Failure, Form, ParsedSpan, Refusal, Times, parse
 from pipeline.times.temporal import Outside
 
 T = 100.0
@@ -29,8 +29,8 @@ def read(text: str, **options: Any) -> Times | Failure:
 def spans(text: str, **options: Any) -> list[tuple[float, float]]:
     found = read(text, **options)
     assert isinstance(found, Times), f"{text!r}: {found}"
-    assert all(told.text == text[slice(*told.place)] for told in (*found.spans, *found.instants))
-    return [(told.start_s, told.end_s) for told in found.spans]
+    assert all(parsed.text == text[slice(*parsed.place)] for parsed in (*found.spans, *found.instants))
+    return [(parsed.start_s, parsed.end_s) for parsed in found.spans]
 
 
 # ------------------------------------------------------------------------------------------ with a unit
@@ -60,7 +60,7 @@ TOKENS = [
 def test_time_tokens(text: str) -> None:
     found = read(text)
     assert isinstance(found, Times), str(found)
-    assert [(told.bins, told.form) for told in found.spans] == [((12, 47), Form.TOKENS)]
+    assert [(parsed.bins, parsed.form) for parsed in found.spans] == [((12, 47), Form.TOKENS)]
     assert spans(text) == [(pytest.approx(12 * BIN), pytest.approx(47 * BIN))]
 
 
@@ -339,7 +339,7 @@ def test_one_bad_span_refuses_the_text_and_the_rest_is_still_there() -> None:
     found = read("0:12 - 0:20 and 0:40 - 0:30 and 0:50 - 0:55")
     assert isinstance(found, Failure)
     assert (found.reason, found.detail) == (Refusal.REVERSED, "0:40 - 0:30")
-    assert [(told.start_s, told.end_s) for told in found.rest] == [(12.0, 20.0), (50.0, 55.0)]
+    assert [(parsed.start_s, parsed.end_s) for parsed in found.rest] == [(12.0, 20.0), (50.0, 55.0)]
 
 
 def test_the_caller_is_told_what_was_not_taken_for_a_time() -> None:
@@ -354,8 +354,8 @@ def test_the_caller_is_told_what_was_not_taken_for_a_time() -> None:
 def test_clamping_is_asked_for_and_flagged() -> None:
     found = read("90 to 120 seconds", outside=Outside.CLAMP)
     assert isinstance(found, Times)
-    (told,) = found.spans
-    assert (told.start_s, told.end_s, told.clamped, told.moved_s) == (90.0, 100.0, True, 20.0)
+    (parsed,) = found.spans
+    assert (parsed.start_s, parsed.end_s, parsed.clamped, parsed.moved_s) == (90.0, 100.0, True, 20.0)
     assert spans("-5 to 10 seconds", outside=Outside.CLAMP) == [(0.0, 10.0)]
     assert spans("frames 990 to 2000", frames=FRAMES, outside=Outside.CLAMP) == [(99.0, 100.0)]
     for text in (
@@ -371,8 +371,8 @@ def test_clamping_is_asked_for_and_flagged() -> None:
 def test_a_rounded_end_is_the_end_and_no_clamp() -> None:
     found = read("from 20 to 31 seconds", duration_s=30.6)
     assert isinstance(found, Times)
-    (told,) = found.spans
-    assert (told.end_s, told.clamped, round(told.moved_s, 6)) == (30.6, False, 0.4)
+    (parsed,) = found.spans
+    assert (parsed.end_s, parsed.clamped, round(parsed.moved_s, 6)) == (30.6, False, 0.4)
     for text in ("20.0 to 31.0 seconds", "20 to 32 seconds", "0 minutes to 2 minutes", "20 to 101%"):
         assert isinstance(read(text, duration_s=30.6), Failure), text
 
@@ -397,8 +397,8 @@ INSTANTS = [
 def test_instants(text: str, times: list[float]) -> None:
     found = read(text, instants=True, frames=FRAMES)
     assert isinstance(found, Times), str(found)
-    assert [told.start_s for told in found.instants] == pytest.approx(times)
-    assert all(told.instant and told.end_s == told.start_s for told in found.instants)
+    assert [parsed.start_s for parsed in found.instants] == pytest.approx(times)
+    assert all(parsed.instant and parsed.end_s == parsed.start_s for parsed in found.instants)
     assert found.spans == ()
 
 
@@ -406,7 +406,7 @@ def test_instants_beside_spans_and_bare_ones() -> None:
     text = "{<TEMP-012><TEMP-047>}, then <TEMP-050>"
     found = read(text, instants=True)
     assert isinstance(found, Times)
-    assert (len(found.spans), [told.bins for told in found.instants]) == (1, [(50, 50)])
+    assert (len(found.spans), [parsed.bins for parsed in found.instants]) == (1, [(50, 50)])
     assert isinstance(read(text), Times)
     bare = read("at 12.5", instants=True, bare=Form.SECONDS)
     assert isinstance(bare, Times)
@@ -477,14 +477,14 @@ def test_no_text_breaks_it_and_all_it_reads_lies_in_the_video(
 ) -> None:
     found = read(text, bare=bare, outside=outside, instants=instants, frames=FRAMES)
     if isinstance(found, Failure):
-        told = found.rest
+        parsed = found.rest
         assert found.reason in Refusal
     else:
-        told = (*found.spans, *found.instants)
+        parsed = (*found.spans, *found.instants)
         assert found.spans or instants
-        assert told
-    for one in told:
-        assert isinstance(one, Told)
+        assert parsed
+    for one in parsed:
+        assert isinstance(one, ParsedSpan)
         assert 0 <= one.start_s <= one.end_s <= T
         assert one.text == text[slice(*one.place)]
         assert not one.clamped or outside is Outside.CLAMP

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.records.sample import TimeSpan
 from pipeline.times import temporal
 from pipeline.times.frame_times import FrameTimes
-from pipeline.times.parser import Failure, Times, Told, parse
+from pipeline.times.parser import Failure, ParsedSpan, Times, parse
 from pipeline.times.text import DECIMALS, Form, write_as, write_instant_as, written_error_s
 from tests.pipeline.odd_frames import variable_frames
 
@@ -34,13 +34,13 @@ def test_a_span_comes_back_in_every_form(data: st.DataObject) -> None:
     span = temporal.span(start_s, end_s, duration_s)
     written = write_as(span, form, duration_s=duration_s, frames=frames, decimals=decimals)
     sentence = data.draw(st.sampled_from(SENTENCES)).format(written)
-    (told,) = read(sentence, form, frames).spans
+    (parsed,) = read(sentence, form, frames).spans
     worst_s = written_error_s(form, duration_s, frames=frames, decimals=decimals) + 3 * temporal.NOISE_S
-    assert told.form is form
-    assert not told.clamped
-    assert abs(told.start_s - start_s) <= worst_s, sentence
-    assert abs(told.end_s - end_s) <= worst_s, sentence
-    again = told.span(duration_s)
+    assert parsed.form is form
+    assert not parsed.clamped
+    assert abs(parsed.start_s - start_s) <= worst_s, sentence
+    assert abs(parsed.end_s - end_s) <= worst_s, sentence
+    again = parsed.span(duration_s)
     assert write_as(again, form, duration_s=duration_s, frames=frames, decimals=decimals) == written
 
 
@@ -54,9 +54,11 @@ def test_an_instant_comes_back_in_every_form(data: st.DataObject) -> None:
     written = write_instant_as(instant, form, duration_s=duration_s, frames=frames)
     sentence = data.draw(st.sampled_from(("{}", "Starts at {}."))).format(written)
     read_ = read(sentence, form, frames, instants=True)
-    (told,) = read_.instants
-    assert (read_.spans, told.instant, told.form, told.start_s) == ((), True, form, told.end_s)
-    assert abs(told.start_s - at_s) <= written_error_s(form, duration_s, frames=frames) + 3 * temporal.NOISE_S
+    (parsed,) = read_.instants
+    assert (read_.spans, parsed.instant, parsed.form, parsed.start_s) == ((), True, form, parsed.end_s)
+    assert (
+        abs(parsed.start_s - at_s) <= written_error_s(form, duration_s, frames=frames) + 3 * temporal.NOISE_S
+    )
 
 
 @given(st.lists(st.tuples(st.integers(0, 99), st.integers(0, 99)), min_size=1, max_size=5), st.data())
@@ -68,7 +70,9 @@ def test_tokens_are_read_as_the_codec_reads_them(bins: list[tuple[int, int]], da
     )
     read_ = parse(text, duration_s=60.0)
     assert isinstance(read_, Times), text
-    assert [told.bins for told in read_.spans] == temporal.read(text) == [(min(ab), max(ab)) for ab in bins]
+    assert (
+        [parsed.bins for parsed in read_.spans] == temporal.read(text) == [(min(ab), max(ab)) for ab in bins]
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,9 +125,9 @@ def test_an_end_that_is_rounded_past_the_video_comes_back_as_the_end() -> None:
     assert written == "10.0 - 30.5 seconds"
     read_ = parse(written, duration_s=30.46)
     assert isinstance(read_, Times)
-    told = read_.spans[0]
-    assert (told.end_s, told.clamped) == (30.46, False)
-    assert told.moved_s == pytest.approx(0.04)
+    parsed = read_.spans[0]
+    assert (parsed.end_s, parsed.clamped) == (30.46, False)
+    assert parsed.moved_s == pytest.approx(0.04)
     assert isinstance(parse("10.0 - 30.6 seconds", duration_s=30.46), Failure)
 
 
@@ -157,8 +161,8 @@ def test_what_cannot_be_written() -> None:
 def test_told_keeps_the_bins_that_were_written() -> None:
     read_ = parse("{<TEMP-012><TEMP-047>}", duration_s=7.3)
     assert isinstance(read_, Times)
-    told = read_.spans[0]
-    assert isinstance(told, Told)
-    span = told.span(7.3, clip_start_s=5.0)
+    parsed = read_.spans[0]
+    assert isinstance(parsed, ParsedSpan)
+    span = parsed.span(7.3, clip_start_s=5.0)
     assert (span.start_bin, span.end_bin) == (12, 47)
     assert span.start_s == 5.0 + temporal.to_seconds(12, 7.3)

@@ -10,7 +10,7 @@ from benchmarks import flops, gpu_7b
 from pipeline.plan.model import Sam2Config, model_config, published_7b
 from training.model.connector import Connector
 from training.model.language import Language
-from training.model.packing import Packed, Row
+from training.model.packing import Packed, PackedRow
 from training.model.segmentation import Segmentation
 from training.model.vision import VisionTower
 
@@ -38,7 +38,7 @@ def test_operations_of_vision_and_connector_are_those_that_run():
 def test_operations_of_the_language_model_leave_out_what_causal_attention_masks():
     model, n, answers = Language(_TOY.language, "eager"), 40, 7
     width, layers = _TOY.language.hidden_size, _TOY.language.num_hidden_layers
-    row = Row(embeds=torch.zeros(n, width), labels=torch.zeros(n, dtype=torch.long))
+    row = PackedRow(embeds=torch.zeros(n, width), labels=torch.zeros(n, dtype=torch.long))
     counted = _counted(lambda: model.logits(model.hidden(Packed.of([row]))[:answers]))
     masked = 2 * layers * 2 * width * (n * n - n * (n + 1) // 2)
     assert counted - masked == flops.language(_TOY.language, [n], answers)

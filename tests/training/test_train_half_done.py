@@ -59,7 +59,7 @@ def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("other", "told"),
+    ("other", "message"),
     [
         (changed(data="d2"), "the prepared data"),
         (changed(start="s2"), "the checkpoint to start from"),
@@ -68,14 +68,14 @@ def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_other_inputs_begin_again_and_say_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: Begun, told: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: Begun, message: str
 ) -> None:
     a_stopped_stage(tmp_path).quarantine([note(0)])
     half = HalfDone(Location.parse(tmp_path), "one")
     assert half.open(other) is None
     assert not (tmp_path / "run").exists()
     assert half.quarantined == []
-    assert f"stage one: begins again: {told} changed since it stopped" in capsys.readouterr().out
+    assert f"stage one: begins again: {message} changed since it stopped" in capsys.readouterr().out
     (tmp_path / "run").mkdir()
     HalfDone(Location.parse(tmp_path), "one").open(other)
     assert (tmp_path / "run").exists()

@@ -71,8 +71,8 @@ def test_the_adapter_gives_peft_users_the_logits_of_the_merged_weights(
         made = adapted_lm(input_ids=ids).logits
     assert (wanted - plain).abs().max() > 1e-3
     torch.testing.assert_close(made, wanted, atol=1e-5, rtol=1e-5)
-    told = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())
-    assert (told["r"], told["lora_alpha"], told["task_type"]) == (4, 12, "CAUSAL_LM")
+    message = json.loads((tmp_path / "a" / "adapter" / "adapter_config.json").read_text())
+    assert (message["r"], message["lora_alpha"], message["task_type"]) == (4, 12, "CAUSAL_LM")
 
 
 @pytest.mark.parametrize(

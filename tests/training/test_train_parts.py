@@ -22,7 +22,7 @@ from pipeline.plan.training import (
 from training.loop.losses import compute_losses
 from training.model.compiling import compile_parts, refuse_without_compiler
 from training.model.ufvideo import UFVideo
-from training.stage.model_setup import arrange
+from training.stage.model_setup import set_up_model
 from training.stage.parts_table import params, part_rows, planned_rows, render
 
 DENSE = (0, 0), (0, 1)
@@ -37,7 +37,7 @@ def gradients(parts: tuple[Part, ...]) -> tuple[dict[str, torch.Tensor], int]:
     """Gradients of a batch with regions and one with masks, and how many layers were run twice."""
     model = two_workers.fresh()
     config = two_workers.stage(two_workers.PARTS, gradient_checkpointing=parts)
-    arrange(model, config, seed=1)
+    set_up_model(model, config, seed=1)
     calls = 0
 
     def counted(*args: object, **kwargs: object) -> object:
@@ -106,7 +106,7 @@ def test_the_table_counts_every_parameter_once_and_says_what_is_trained() -> Non
         layout={"gradient_checkpointing": ["connector"]},
     )
     model = two_workers.fresh()
-    arrange(model, config, seed=1)
+    set_up_model(model, config, seed=1)
     rows = {r.part: r for r in part_rows(model, config)}
     assert list(rows) == [*(p.value for p in Part), "(not trained)"]
     assert sum(r.parameters for r in rows.values()) == sum(p.numel() for p in model.parameters())
@@ -160,7 +160,7 @@ def passed(
     model: UFVideo, checkpointed: tuple[Part, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """One forward and backward pass, all parts trained."""
-    arrange(model, two_workers.stage(two_workers.PARTS, gradient_checkpointing=checkpointed), seed=1)
+    set_up_model(model, two_workers.stage(two_workers.PARTS, gradient_checkpointing=checkpointed), seed=1)
     one = two_workers.batch(0, 0, 1)
     output = model(one)
     compute_losses(output, one.gt_masks, LossWeights())["total"].backward()

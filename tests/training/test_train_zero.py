@@ -62,15 +62,15 @@ def test_workers_with_and_without_masks_and_regions_agree(together: Path, alone,
 def test_like_passes_run_the_same_modules_and_give_the_same_losses() -> None:
     """Whatever a batch holds, forward and backward enter the modules in one order."""
     torch.set_num_threads(1)
-    usual, alike = two_workers.fresh().train(), two_workers.fresh().train()
-    alike.alike = True
-    alike.set_trainable(two_workers.PARTS)
+    usual, uniform_passes = two_workers.fresh().train(), two_workers.fresh().train()
+    uniform_passes.uniform_passes = True
+    uniform_passes.set_trainable(two_workers.PARTS)
     orders = []
     for rank in range(2):
         for turn in range(two_workers.PASSES):
             with torch.no_grad():
                 wanted = two_workers.loss(usual, rank, 0, turn)
-            order, made = _order(alike, rank, turn)
+            order, made = _order(uniform_passes, rank, turn)
             torch.testing.assert_close(made, wanted)
             orders.append(order)
     assert all(order == orders[0] for order in orders)

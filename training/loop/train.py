@@ -29,7 +29,7 @@ from training.engine import Engine, arithmetic, join_group, prepare_process
 from training.loop import throughput
 from training.loop.losses import compute_losses
 from training.loop.reporter import Reporter
-from training.model.attention import choose
+from training.model.attention import choose_attention
 from training.model.compiling import refuse_without_compiler
 from training.model.lora import plain_model, save_adapter
 from training.model.processor import Processor, View
@@ -78,7 +78,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     join_group(use_gpu=layout.use_gpu)
     device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
     dtype = arithmetic(layout.precision)
-    choose(job.model.attention, device, dtype)  # raises before the weights are loaded
+    choose_attention(job.model.attention, device, dtype)  # raises before the weights are loaded
     if layout.compile:
         refuse_without_compiler(device)
 

@@ -51,7 +51,9 @@ def implementation(
     return SDPA
 
 
-def choose(choice: Attention, device: torch.device, dtype: torch.dtype, *, insists: bool = True) -> str:
+def choose_attention(
+    choice: Attention, device: torch.device, dtype: torch.dtype, *, insists: bool = True
+) -> str:
     """``implementation`` for a device of this machine. Raises UserError as it does."""
     return implementation(
         choice,

@@ -12,7 +12,7 @@ from pipeline.plan.model import LanguageConfig
 from pipeline.plan.training import LoraConfig
 from training.model import config as configs
 from training.model.attention import EAGER, SDPA
-from training.model.packing import VARLEN_SDPA, Packed, Row, pad, real
+from training.model.packing import VARLEN_SDPA, Packed, PackedRow, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
 
 
@@ -136,7 +136,7 @@ def splice(
     video_VD: Tensor | None,
     regions: Sequence[Tensor],
     region_id: int,
-) -> Row:
+) -> PackedRow:
     """Replaces the video placeholder by the video's tokens and the k-th region token by the k-th region's.
 
     Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions. A
@@ -162,4 +162,6 @@ def splice(
         pieces += [embeds_LD[start:spot], tokens.to(embeds_LD.dtype)]
         kept += [labels[start:spot], labels.new_full((len(tokens),), IGNORE)]
         start = spot + 1
-    return Row(embeds=torch.cat([*pieces, embeds_LD[start:]]), labels=torch.cat([*kept, labels[start:]]))
+    return PackedRow(
+        embeds=torch.cat([*pieces, embeds_LD[start:]]), labels=torch.cat([*kept, labels[start:]])
+    )

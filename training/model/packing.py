@@ -21,7 +21,7 @@ VARLEN_SDPA: Final = "ufvideo_varlen_sdpa"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
+class PackedRow:
     """One sample's sequence after splicing."""
 
     embeds: Tensor
@@ -41,7 +41,7 @@ class Packed:
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[Row]) -> Packed:
+    def of(cls, rows: Sequence[PackedRow]) -> Packed:
         """The rows in their order."""
         return cls(
             embeds=torch.cat([row.embeds for row in rows]),

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from pipeline.plan.evaluation import SegState
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import PUBLISHED_TRAINED, Part
-from training.model.attention import built_with, choose
+from training.model.attention import built_with, choose_attention
 from training.model.batch import Batch
 from training.model.connector import Connector
 from training.model.language import Language, splice
-from training.model.packing import Packed, Row
+from training.model.packing import Packed, PackedRow
 from training.model.recompute import recompute_layers
 from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
@@ -66,7 +66,7 @@ class UFVideo(nn.Module):
         self.regions = RegionEncoder(config.vision.hidden_size, width, config.region.tokens_per_region)
         self.language = Language(config.language, attention)
         self.segmentation = Segmentation(width, config.sam2, attention)
-        self.alike = False
+        self.uniform_passes = False
         """Whether every pass runs every module, in one order, whatever its batch holds. Something tiny that
         counts nothing stands in for what the batch lacks: the results are the same."""
         self.set_trainable(PUBLISHED_TRAINED)
@@ -81,7 +81,7 @@ class UFVideo(nn.Module):
         Raises UserError if ``config.attention`` names flash attention and it cannot run there. Without
         ``insists`` the name is a wish: the choice of a plan binds its training, not who uses the weights.
         """
-        name = choose(self.config.attention, device, dtype, insists=insists)
+        name = choose_attention(self.config.attention, device, dtype, insists=insists)
         self.vision.attend_by(name)
         self.language.attend_by(name)
         return name
@@ -129,7 +129,7 @@ class UFVideo(nn.Module):
         video, rest = patches[: videos * times], patches[videos * times :]
         video_VND = self.connector(video.unflatten(0, (videos, times)))
         if not any(len(masks) for masks in batch.region_masks):
-            if self.alike:
+            if self.uniform_passes:
                 everywhere = patches.new_ones(1, self.config.vision.grid, self.config.vision.grid)
                 spare = self.regions(patches[:1], [1], [everywhere], [[[0]]])
                 video_VND = video_VND + _idle(spare[0][0])
@@ -142,7 +142,7 @@ class UFVideo(nn.Module):
         patches = self.vision(distinct)
         return patches if place_F is None else patches[place_F]
 
-    def rows(self, batch: Batch) -> list[Row]:
+    def rows(self, batch: Batch) -> list[PackedRow]:
         """Every sample's sequence with its visual tokens spliced in and its padding left out."""
         size = batch.size
         embeds = self.language.embed(batch.input_ids)
@@ -150,7 +150,7 @@ class UFVideo(nn.Module):
             video_VND, regions = self.visual_tokens(batch)
         else:
             video_VND, regions = batch.video.new_zeros(0, 0, 0), [[] for _ in range(size)]
-            if self.alike:
+            if self.uniform_passes:
                 side = self.config.vision.image_size
                 one = [True] + [False] * (size - 1)
                 blank = batch.video.new_zeros(1, self.config.num_frames, 3, side, side)
@@ -195,7 +195,7 @@ class UFVideo(nn.Module):
         """
         predicts = packed.next_labels == self.tokens.seg
         counts = [int(part.sum()) for part in predicts.split(packed.lengths)]
-        spare = self.alike and not any(counts)
+        spare = self.uniform_passes and not any(counts)
         embeddings = self.segmentation.head(hidden_SD[:1] if spare else hidden_SD[predicts])
         found = sum(counts)
         return list(embeddings[:found].split(counts)), embeddings[found:]
@@ -209,7 +209,7 @@ class UFVideo(nn.Module):
         wanted = list(_pairs(frames, truths, segs))
         if not wanted:
             side, idle = self.config.sam2.image_size, None
-            if self.alike:
+            if self.uniform_passes:
                 blank = self.segmentation.encode(spare_1D.new_zeros(1, 3, side, side))
                 first = torch.zeros(1, dtype=torch.long, device=spare_1D.device)
                 idle = _idle(self.segmentation.decode_pairs(blank, first, spare_1D))

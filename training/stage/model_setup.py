@@ -8,7 +8,7 @@ from training.model.lora import add_adapters
 from training.model.ufvideo import UFVideo
 
 
-def arrange(model: UFVideo, stage: StageConfig, seed: int) -> None:
+def set_up_model(model: UFVideo, stage: StageConfig, seed: int) -> None:
     """Sets the model up for a stage, in place. Reads no weights: a model on the meta device will do."""
     layout = stage.layout
     if stage.lora is not None:
@@ -16,5 +16,5 @@ def arrange(model: UFVideo, stage: StageConfig, seed: int) -> None:
     model.set_trainable(stage.train)
     model.gradient_checkpointing(layout.gradient_checkpointing)
     model.language.packs = layout.packing
-    model.alike = layout.zero_stage == 3
+    model.uniform_passes = layout.zero_stage == 3
     model.train()

@@ -14,7 +14,7 @@ from pipeline.plan.training import Part, StageConfig
 from training.model.recompute import recomputes
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.stage.model_setup import arrange
+from training.stage.model_setup import set_up_model
 
 _REST: Final = "(not trained)"
 
@@ -59,7 +59,7 @@ def planned_rows(config: ModelConfig, stage: StageConfig) -> list[PartRow]:
     """``part_rows`` of a stage that has not begun; no weights are read or made."""
     with init_empty_weights(include_buffers=True):
         model = UFVideo(config, TokenIds(region=0, seg=0, eos=(), pad=0))
-    arrange(model, stage, seed=0)
+    set_up_model(model, stage, seed=0)
     return part_rows(model, stage)
 
 

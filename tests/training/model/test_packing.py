@@ -12,7 +12,7 @@ from training.loop.losses import compute_losses
 from training.model import packing
 from training.model.batch import Batch
 from training.model.build import build_model
-from training.model.packing import Packed, Row
+from training.model.packing import Packed, PackedRow
 from training.model.ufvideo import UFVideo
 
 VIDEO, SEG = -201, 51
@@ -78,7 +78,8 @@ def test_positions_begin_anew_in_every_sequence(model: UFVideo, batch: Batch):
 def test_the_last_token_of_a_sequence_predicts_nothing():
     """Catches: the first label of the next sample as the target of the one before it."""
     rows = [
-        Row(embeds=torch.zeros(n, 4), labels=torch.full((n,), label)) for n, label in ((2, 7), (3, 8), (1, 9))
+        PackedRow(embeds=torch.zeros(n, 4), labels=torch.full((n,), label))
+        for n, label in ((2, 7), (3, 8), (1, 9))
     ]
     assert Packed.of(rows).next_labels.tolist() == [7, -100, 8, 8, -100, -100]
 

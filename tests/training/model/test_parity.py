@@ -90,17 +90,19 @@ def _changed_case(golden: Path, folder: Path, change: Callable[[dict[str, Any]],
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda case: case["losses"].pop("ce_loss"), "lacks 'ce_loss'"),
         (lambda case: case.pop("region_token_num"), "lacks 'region_token_num'"),
         (lambda case: case["llm"].update(hidden_size="wide"), "hidden_size"),
     ],
 )
-def test_a_case_that_lacks_something_is_one_paragraph_and_exit_2(golden, tmp_path, capsys, change, told: str):
+def test_a_case_that_lacks_something_is_one_paragraph_and_exit_2(
+    golden, tmp_path, capsys, change, message: str
+):
     assert parity.main([_changed_case(golden, tmp_path, change)]) == 2
     error = capsys.readouterr().err
-    assert told in error
+    assert message in error
     assert len(error.strip().splitlines()) == 1
 
 

@@ -93,20 +93,20 @@ def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("raw", "told"),
+    ("raw", "message"),
     [
         ({}, "tells no vocab_size"),
         ({"vocab_size": "many"}, "tells no vocab_size"),
         ({"vocab_size": 7}, r"do not fit: language\.vocab_size 7"),
     ],
 )
-def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dict, told: str) -> None:
+def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
     """Catches a crash deep in the model, and one behind minutes of loading."""
     for file in (base / "org" / "export").iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / "config.json").unlink()
     (tmp_path / "config.json").write_text(json.dumps(raw))
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         from_pretrained(tmp_path)
 
 

@@ -92,10 +92,10 @@ def test_names_of_nothing_are_told_where_they_are_no_mistake(
     odd = ["model.region_encoder.gate", "audio.layers.0.w", "audio.layers.1.w"]
     save_file({n: torch.ones(2) for n in odd}, folder / "model-2.safetensors")
     make_model(make_plan(tmp_path, saved, connector=folder), tokenizer)
-    told = (
+    message = (
         f"init: 3 names in {folder} are of nothing here: audio.layers.{{0-1}}.w; model.region_encoder.gate\n"
     )
-    assert told in capsys.readouterr().out
+    assert message in capsys.readouterr().out
     for key in ("whole", "videorefer", "language"):
         with pytest.raises(UserError, match=r"names left over: audio\.layers\.\{0-1\}\.w"):
             make_model(make_plan(tmp_path, saved, **{key: folder}), tokenizer)
@@ -133,9 +133,9 @@ def test_parts_that_are_not_loaded_begin_from_the_seed(
     plan = make_plan(tmp_path, saved, videorefer=folder)
     first, second = (own_state(make_model(plan, tokenizer)) for _ in range(2))
     assert all(torch.equal(first[n], second[n]) for n in first)
-    told = capsys.readouterr().out
-    assert "init: language, connector, regions from " in told
-    assert "init: at random: vision, seg_head, sam_encoder" in told
+    message = capsys.readouterr().out
+    assert "init: language, connector, regions from " in message
+    assert "init: at random: vision, seg_head, sam_encoder" in message
 
 
 def test_a_language_model_without_its_tokenizer_is_refused(donor: UFVideo, tokenizer, tmp_path: Path) -> None:

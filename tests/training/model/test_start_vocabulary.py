@@ -81,11 +81,13 @@ def test_the_tokenizer_beside_the_weights_tells_what_is_new(tmp_path: Path, caps
     for name in TABLES:
         mean = state[name][:known].mean(0)
         assert torch.allclose(made[name][known:], mean.expand(102, -1), atol=1e-6)
-    told = capsys.readouterr().out
-    assert f"vocabulary: {known} rows as stored, 102 new ones start from the mean of the old, 48 un" in told
+    message = capsys.readouterr().out
+    assert (
+        f"vocabulary: {known} rows as stored, 102 new ones start from the mean of the old, 48 un" in message
+    )
     assert commits == ({"language": COMMIT} if place == "hub" else {})
-    assert (f"init: language from {text} at commit {COMMIT} (" in told) is (place == "hub")
-    assert "holds no tokenizer" not in told
+    assert (f"init: language from {text} at commit {COMMIT} (" in message) is (place == "hub")
+    assert "holds no tokenizer" not in message
 
 
 def test_without_a_tokenizer_beside_the_weights_the_plans_own_tells(tmp_path: Path, capsys) -> None:
@@ -94,9 +96,9 @@ def test_without_a_tokenizer_beside_the_weights_the_plans_own_tells(tmp_path: Pa
     plan = make_plan(tmp_path, _with_tokens(tmp_path), language=tmp_path / "Qwen2")
     made = published_state(make_model(plan, make_tokenizer(plan, None)))
     assert all(torch.equal(made[name], state[name][: known + 102]) for name in TABLES)
-    told = capsys.readouterr().out
-    assert f"init: {tmp_path / 'Qwen2'} holds no tokenizer: model.tokenizer.path tells which" in told
-    assert f"vocabulary: {known + 102} rows as stored, 0 new ones" in told
+    message = capsys.readouterr().out
+    assert f"init: {tmp_path / 'Qwen2'} holds no tokenizer: model.tokenizer.path tells which" in message
+    assert f"vocabulary: {known + 102} rows as stored, 0 new ones" in message
 
 
 def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused(tmp_path: Path) -> None:
@@ -125,11 +127,11 @@ def test_an_export_is_a_whole_start(tmp_path: Path, capsys) -> None:
     made = make_model(plan, make_tokenizer(plan, None))
     assert made.tokens == donor.tokens
     assert all(torch.equal(t, own_state(donor)[n]) for n, t in own_state(made).items())
-    told = capsys.readouterr().out
-    assert f"vocabulary: {len(tokenizer)} rows as stored, 0 new ones" in told
-    assert "init: language, connector, regions, vision, seg_head, sam_encoder from " in told
-    assert "at random:" not in told
-    assert "holds no tokenizer" not in told
+    message = capsys.readouterr().out
+    assert f"vocabulary: {len(tokenizer)} rows as stored, 0 new ones" in message
+    assert "init: language, connector, regions, vision, seg_head, sam_encoder from " in message
+    assert "at random:" not in message
+    assert "holds no tokenizer" not in message
 
 
 def test_rows_at_random_come_from_the_seed(tmp_path: Path) -> None:

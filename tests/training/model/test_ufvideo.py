@@ -229,7 +229,7 @@ def test_losses_follow_their_formulas(toy: UFVideo):
 
 
 @pytest.mark.parametrize(
-    ("prompt", "answer", "objects", "told"),
+    ("prompt", "answer", "objects", "message"),
     [
         ([5, 7], [2], 0, "0 video placeholders"),
         ([VIDEO, VIDEO], [2], 0, "2 video placeholders"),
@@ -238,8 +238,8 @@ def test_losses_follow_their_formulas(toy: UFVideo):
         ([VIDEO], [SEG, 2], 2, "answer has 1 \\[SEG\\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(toy: UFVideo, toy_config, text_batch, prompt, answer, objects, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_does_not_fit_is_refused(toy: UFVideo, toy_config, text_batch, prompt, answer, objects, message):
+    with pytest.raises(ValueError, match=message):
         toy(_with_masks(text_batch([prompt], [answer]), toy_config, [objects]))
 
 

@@ -23,7 +23,7 @@ from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import Part
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.mismatches import Misfits
+from training.model.weights.mismatches import Mismatches
 from training.model.weights.names import (
     ALIAS,
     PARTS,
@@ -101,7 +101,7 @@ def load_published(
     tied = model.config.language.tie_word_embeddings
     filled: set[str] = set()
     read_of = Counter[Part]()
-    misfits = Misfits()
+    mismatches = Mismatches()
     rows: RowCount | None = None
     with torch.no_grad():
         for stored in tensors(source):
@@ -111,9 +111,9 @@ def load_published(
             target = wanted.get(place.name) if place else None
             if place is None or target is None:
                 if of in parts or (of is None and strict):
-                    misfits.leave(stored.name, stored.file)
+                    mismatches.leave(stored.name, stored.file)
                 elif place is None or place.name not in own:
-                    misfits.foreign.append(stored.name)
+                    mismatches.foreign.append(stored.name)
                 continue
             assert of is not None
             filled.update(p for p in to_published(place.name) if from_published(p) == place)
@@ -125,14 +125,14 @@ def load_published(
             elif target.shape == tensor.shape:
                 target.copy_(tensor)
             else:
-                misfits.misshapen(stored.name, tensor, target, stored.file)
+                mismatches.misshapen(stored.name, tensor, target, stored.file)
             read_of[of] += 1
-    misfits.missing += [p for name in wanted for p in to_published(name) if p not in filled]
-    misfits.refuse(
+    mismatches.missing += [p for name in wanted for p in to_published(name) if p not in filled]
+    mismatches.refuse(
         str(source) if isinstance(source, Path) else "weights",
         "Check that these are the weights of this model, and that the model's size is theirs.",
     )
-    return Loaded(tensors=read_of, rows=rows, foreign=tuple(misfits.foreign))
+    return Loaded(tensors=read_of, rows=rows, foreign=tuple(mismatches.foreign))
 
 
 def own_config(model: UFVideo) -> dict[str, Any]:
@@ -214,18 +214,18 @@ def _load_state(model: UFVideo, folder: Path, dtype: torch.dtype | None) -> None
     wanted = own_state(model)
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     taken: dict[str, Tensor] = {}
-    misfits = Misfits()
+    mismatches = Mismatches()
     for stored in tensors(folder, keep=dtype is None):
         target = wanted.get(stored.name)
         if target is None:
-            misfits.leave(stored.name, stored.file)
+            mismatches.leave(stored.name, stored.file)
             continue
         tensor = stored.read()
         if target.shape != tensor.shape:
-            misfits.misshapen(stored.name, tensor, target, stored.file)
+            mismatches.misshapen(stored.name, tensor, target, stored.file)
         if dtype is not None:  # a copy in any case, or what is of this dtype already would hold the mapping
             tensor = tensor.to(dtype if stored.name in parameters else target.dtype, copy=True)
         taken[stored.name] = tensor
-    misfits.missing += [name for name in wanted if name not in taken]
-    misfits.refuse(str(folder), "Check the path, or save the model again.")
+    mismatches.missing += [name for name in wanted if name not in taken]
+    mismatches.refuse(str(folder), "Check the path, or save the model again.")
     model.load_state_dict(taken, strict=False, assign=True)

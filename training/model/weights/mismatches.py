@@ -19,7 +19,7 @@ _NUMBER = re.compile("0|[1-9][0-9]*")
 
 
 @dataclass(kw_only=True, slots=True)
-class Misfits:
+class Mismatches:
     """Collected while weights are read; ``refuse`` raises once all of them are known."""
 
     missing: list[str] = field(default_factory=list)
@@ -43,13 +43,13 @@ class Misfits:
         """Raises UserError that counts and lists everything, if there is anything."""
         if not (self.missing or self.left or self.shapes):
             return
-        told = [
+        problems = [
             _told("names missing", [(name, "") for name in self.missing]),
             _told("names left over", self.left),
             _told("names of no part that was asked for", [(name, "") for name in self.foreign]),
             _told("shapes differ", self.shapes),
         ]
-        raise UserError(where, " ".join(filter(None, told)), fix)
+        raise UserError(where, " ".join(filter(None, problems)), fix)
 
 
 def folded(names: Iterable[str]) -> list[str]:
