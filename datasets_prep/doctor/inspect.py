@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -29,7 +28,6 @@ INSPECTED_SCHEMA = pa.schema(
 )
 _SMALL = (64, 64)  # pixels of a frame that is decoded to see whether it can be
 _SAID = 200
-_NOISE = re.compile(r"\[\d\d:\d\d:\d\d\] \S+ ?")  # decord tells the time and a line of its own code
 
 
 def inspect_media(media: pa.Table, resolve: Callable[[str], Location], decode_frames: int) -> pa.Table:
@@ -69,7 +67,6 @@ def _look(
     except (AssertionError, MemoryError):
         raise
     except Exception as error:  # decoders have error classes of every kind
-        said = _NOISE.sub("", str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/"))
-        said = said[:_SAID] or type(error).__name__
+        said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")[:_SAID] or type(error).__name__
         return uri, header, f"{path}: {said}".encode("utf-8", "replace").decode()
     return uri, header, ""

@@ -5,7 +5,6 @@ A file of somebody else's can ask for gigabytes of memory, or name other files; 
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for
 _OTHER_FILES = frozenset(
     {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 )
-_CLOCK = re.compile(r"\[\d\d:\d\d:\d\d\] \S+ ?")  # decord begins with the time and a line of its own code
 
 
 class VideoError(ValueError):
@@ -90,6 +88,6 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def plain(error: Exception) -> str:
-    """What a library says, in one line that says nothing of the path or of its own code."""
+    """What a library says, in one line that says nothing of the path."""
     said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
-    return " ".join(_CLOCK.sub("", said).split())[:160] or type(error).__name__
+    return " ".join(said.split())[:160] or type(error).__name__

@@ -20,9 +20,9 @@ NOTHING = {"size": [HEIGHT, WIDTH], "counts": masks.empty(HEIGHT, WIDTH)}
 # By (source, finding): the last part of each key that must be told, and no other.
 EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "media_missing"): ["1"],
-    ("qa", "media_unreadable"): ["2", "20"],
+    ("qa", "media_unreadable"): ["2", "4", "20"],
     ("qa", "too_few_frames"): ["3"],
-    ("qa", "media_undecodable"): ["4", "5"],
+    ("qa", "media_undecodable"): ["5"],
     ("qa", "header_frames"): ["6"],
     ("qa", "duplicate_media"): ["7", "8"],
     ("qa", "turns"): ["9", "10", "11"],

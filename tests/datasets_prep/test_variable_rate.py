@@ -14,6 +14,7 @@ from datasets_prep.passes.finish import finish
 from datasets_prep.passes.media_table import MEDIA_SCHEMA, media_table
 from datasets_prep.passes.probe import probe_media, probe_video
 from pipeline.media import video
+from pipeline.media.probing import Measured
 from pipeline.page.frames import strip
 from pipeline.plan.data import SourceConfig, SourceFormat
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
@@ -21,7 +22,7 @@ from pipeline.storage.location import Location
 from pipeline.times import temporal
 from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import Outside
-from tests.datasets_prep.clips import picture, write_clip
+from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip
 
 # Twelve frames at ten a second, then one picture that stands for eight seconds, then seven more frames.
 PTS = [*range(0, 120, 10), *range(920, 990, 10)]
@@ -132,7 +133,7 @@ def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
 
 def test_stamps_that_leave_a_frame_no_time(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
     stamps = [0.0, 1.0, 1.0, 1.0, 1.000003]
-    scan = video._Scan(stamps, 2.0, "stream")
-    monkeypatch.setattr(video, "_scan", lambda path, look: scan)
+    film = Measured(starts_s=stamps, end_s=2.0, end_source="stream", height=HEIGHT, width=WIDTH)
+    monkeypatch.setattr(video, "measure", lambda path: film)
     with pytest.raises(video.VideoError, match="uneven: frame 1 shows"):
         video.probe(media / "uneven")

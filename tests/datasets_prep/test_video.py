@@ -92,13 +92,6 @@ def test_pictures_that_start_after_the_sound_in_a_shared_clip(cases: Path) -> No
     assert video.probe(cases / "video" / "videolater.mp4").start_s == 2.0
 
 
-def test_both_decoders_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clip = write_clip(tmp_path / "a.mp4")
-    first = video.decode(clip, [0, 7, 19])
-    monkeypatch.setattr(video, "_decord", lambda: None)
-    assert np.array_equal(first, video.decode(clip, [0, 7, 19]))
-
-
 @pytest.mark.parametrize("width", [8, 24, 48, 72])
 def test_narrow_videos_decode(tmp_path: Path, width: int) -> None:
     """The decoder fills up their rows, which decord cannot copy. Catches a whole video called damaged."""

@@ -1,0 +1,157 @@
+"""The pictures of a video file by their numbers, exact whatever is asked for.
+
+From the beginning, counting, is always right (``film.py``). Where the packets of the whole film are certain
+(``packet_index.py``), decoding begins at the last entry before a wanted picture, and pictures to which
+nothing refers are left out. Each picture that comes out is then known by its time stamp and must be the one
+that is due; the first that is not sends the rest of the request back to the beginning of the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import dropwhile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.media.files import VideoError, av, plain
+from pipeline.media.film import all_pictures, decode_packet, open_film, packets
+from pipeline.media.orientation import orientation
+from pipeline.media.packet_index import Entry, PacketIndex
+from pipeline.media.probing import read_index
+
+_NEAR = 48  # pictures: up to there, decoding from the beginning takes no longer than reading all packets
+_PACKETS_A_PICTURE = 100  # are read in the time in which one picture of a small video is decoded
+_WORTH = 4  # pictures to pass over that a seek is worth
+
+
+class _UnexpectedError(Exception):
+    """The decoder gave another picture than the one that is due."""
+
+
+def decode_film(path: Path, wanted: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    """Each picture of ``wanted`` (rising, distinct) as RGB uint8 [H, W, 3].
+
+    ``total``: how many there are, as a probe said. Raises IndexError for a number that the film does not
+    have, VideoError for damage, and for a film that is seen to have another number of pictures.
+    """
+    if wanted[0] < 0 or (total is not None and wanted[-1] >= total):
+        raise _outside(path, wanted, total)
+    index = None
+    if wanted[-1] >= max(_NEAR, (total or 0) // _PACKETS_A_PICTURE):
+        index = read_index(path)
+    if index is None:
+        yield from _from_the_beginning(path, wanted, total)
+        return
+    found = len(index.stamps)
+    if total is not None and found != total:
+        raise VideoError(f"{path}: has {found} frames, {total} are expected; it may be another file")
+    if wanted[-1] >= found:
+        raise _outside(path, wanted, found)
+    done = -1
+    try:
+        for number, picture in _from_entries(path, wanted, index):
+            yield number, picture
+            done = number
+    except _UnexpectedError:
+        yield from _from_the_beginning(path, [number for number in wanted if number > done], total)
+
+
+def _from_the_beginning(path: Path, wanted: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    left, last, number = set(wanted), wanted[-1], 0
+    with open_film(path) as (container, stream):
+        for _, pictures in all_pictures(path, container, stream):
+            for picture in pictures:
+                if number in left:
+                    yield number, _pixels(path, picture)
+                number += 1
+                if number > last:
+                    return
+    if total is None:
+        raise _outside(path, wanted, number)
+    raise VideoError(
+        f"{path}: only {number} of {total} frames decode; the file is damaged, or another one than was probed"
+    )
+
+
+def _from_entries(path: Path, wanted: list[int], index: PacketIndex) -> Iterator[tuple[int, np.ndarray]]:
+    with open_film(path, parse=False) as (container, stream):
+        size = stream.height, stream.width
+        left, at = set(wanted), 0
+        numbers = {pts: number for number, pts in enumerate(index.stamps)}
+        while at < len(wanted):
+            entry = index.entry_for(wanted[at])
+            for number, picture in _from_entry(path, container, stream, index, numbers, left, entry):
+                if number > wanted[at]:
+                    raise _UnexpectedError
+                if number == wanted[at]:
+                    if (picture.height, picture.width) != size:
+                        raise _UnexpectedError
+                    yield number, _pixels(path, picture)
+                    at += 1
+                    if at == len(wanted) or index.entry_for(wanted[at]).number > number + _WORTH:
+                        break
+            else:
+                raise _UnexpectedError
+
+
+def _from_entry(
+    path: Path,
+    container: Any,
+    stream: Any,
+    index: PacketIndex,
+    numbers: dict[int, int],
+    wanted: set[int],
+    entry: Entry,
+) -> Iterator[tuple[int, Any]]:
+    """Pictures from an entry on, with their numbers, without disposable ones that nobody wants.
+
+    Raises _UnexpectedError as soon as one is not the next of those that went in.
+    """
+    if entry.number:
+        _seek(container, stream, entry)
+    fed: set[int] = set()
+    due: list[int] = []
+    coming = packets(path, container, stream)
+    for packet in dropwhile(lambda p: not p.size or p.pts != entry.pts, coming):
+        number = numbers.get(packet.pts, -1) if packet.size else -1
+        if packet.pts in index.disposable and number not in wanted:
+            continue
+        if number >= entry.number and number not in fed:
+            fed.add(number)
+            heappush(due, number)
+        for picture in decode_packet(path, packet, max(number, entry.number)):
+            shown = numbers.get(picture.pts, -1)
+            if shown >= entry.number:
+                if not due or heappop(due) != shown:
+                    raise _UnexpectedError
+                yield shown, picture
+            elif shown < 0:
+                raise _UnexpectedError
+
+
+def _seek(container: Any, stream: Any, entry: Entry) -> None:
+    """To the packet of an entry, or one before it.
+
+    MP4 looks for a time of decoding, Matroska for one of showing.
+    """
+    when = entry.dts if container.format.name.startswith("mov") else entry.pts
+    try:
+        container.seek(min(when, entry.pts), stream=stream, backward=True)
+    except av().FFmpegError as error:
+        raise _UnexpectedError from error
+
+
+def _pixels(path: Path, picture: Any) -> np.ndarray:
+    try:
+        return orientation(path, picture).apply(picture.to_ndarray(format="rgb24"))
+    except (av().FFmpegError, ValueError) as error:
+        if isinstance(error, VideoError):
+            raise
+        raise VideoError(f"{path}: a frame cannot be read as RGB ({plain(error)})") from error
+
+
+def _outside(path: Path, wanted: list[int], total: int | None) -> IndexError:
+    return IndexError(f"{path}: frames {wanted[0]}-{wanted[-1]} of a video of {total} frames")

@@ -1,0 +1,68 @@
+"""How a player turns and mirrors pictures: the display matrix, applied as ffmpeg's ``autorotate`` does."""
+
+from __future__ import annotations
+
+import math
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.media.files import VideoError
+
+_WITHIN = 1.0  # degrees, as in ffmpeg
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """First transposed, then mirrored."""
+
+    transposed: bool = False
+    upside_down: bool = False
+    left_right: bool = False
+
+    def apply(self, picture: np.ndarray) -> np.ndarray:
+        """The picture [H, W, 3] as shown, contiguous in memory."""
+        if self.transposed:
+            picture = picture.swapaxes(0, 1)
+        if self.upside_down:
+            picture = picture[::-1]
+        if self.left_right:
+            picture = picture[:, ::-1]
+        return np.ascontiguousarray(picture)
+
+    def size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width as shown."""
+        return (width, height) if self.transposed else (height, width)
+
+
+AS_STORED = Orientation()
+
+
+def orientation(path: Path, frame: Any) -> Orientation:
+    """Of a decoded frame. Raises VideoError for an angle at which no rectangle of pixels stands upright."""
+    matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
+    return AS_STORED if matrix is None else from_matrix(path, struct.unpack("=9i", bytes(matrix)[:36]))
+
+
+def from_matrix(path: Path, matrix: tuple[int, ...]) -> Orientation:
+    """Of nine numbers as MP4 stores them (ISO/IEC 14496-12, 6.2.2)."""
+    a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
+    across, down = math.hypot(a, c), math.hypot(b, d)
+    if not across or not down:
+        return AS_STORED  # no angle can be read from it; ffmpeg does nothing either
+    degrees = math.degrees(math.atan2(b / down, a / across)) % 360  # clockwise
+    if abs(degrees - 90) < _WITHIN:
+        return Orientation(True, left_right=not c > 0)
+    if abs(degrees - 180) < _WITHIN:
+        return Orientation(False, upside_down=d < 0, left_right=a < 0)
+    if abs(degrees - 270) < _WITHIN:
+        return Orientation(True, upside_down=True, left_right=c < 0)
+    if min(degrees, 360 - degrees) < _WITHIN:
+        return Orientation(False, upside_down=d < 0)
+    raise VideoError(
+        f"{path}: is to be shown turned by {degrees:.0f} degrees, and only quarter turns and mirrors can be; "
+        "write it anew as it should look (`ffmpeg -i VIDEO NEW.mp4`)"
+    )
