@@ -122,6 +122,7 @@ class Draft:
     expression: str = ""
     choices: tuple[str, ...] = ()
     answer_index: int = -1
+    reference: str = ""  # kept of benchmarks alone
     category: str = ""
     type: str = ""  # the source's own record type, for ``keep_types``
 

@@ -25,6 +25,7 @@ SCORE_SCHEMA = pa.schema(
     [
         ("benchmark", pa.string()),
         ("key", pa.string()),
+        ("video", pa.string()),  # SHA-256 of its content: error bars are to be clustered by it
         ("category", pa.string()),
         ("measure", pa.string()),
         ("value", pa.float64()),
@@ -42,6 +43,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
             {
                 "benchmark": source,
                 "key": score.key,
+                "video": score.video,
                 "category": score.category,
                 "measure": measure,
                 "value": value,

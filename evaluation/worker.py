@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -107,4 +107,4 @@ class Worker:
         judge = BENCHMARKS[self.setup.benchmarks[chunk.source].family].score
         predictions = {p.key: p for p in self.setup.store.read(chunk.source, chunk.number)}
         samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
-        return [judge(sample, predictions[sample.key]) for sample in samples]
+        return [replace(judge(s, predictions[s.key]), video=s.video.sha256) for s in samples]

@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from datasets_prep.draft import OPEN, TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
-from pipeline.plan.data import SourceConfig
+from pipeline.plan.data import SourceConfig, Use
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, TimeSpan, Turn, VideoRef
 from pipeline.times import temporal
@@ -76,6 +76,7 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         expression=draft.expression,
         choices=draft.choices,
         answer_index=draft.answer_index,
+        reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
     return Finished(sample=sample, clamped=clock.outside_s > 0, outside_s=clock.outside_s)
@@ -91,6 +92,7 @@ def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
         expression=draft.expression,
         choices=draft.choices,
         answer_index=draft.answer_index,
+        reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
 

@@ -77,7 +77,7 @@ def frames_to_segment(
     elif wanted == "all":
         wanted = num_frames
     if isinstance(wanted, str) or wanted < 1:
-        raise UserError(f"frames {wanted!r}", "is no number of frames.", 'Give 1 or more, or "all".')
+        raise UserError(f"frames {wanted!r}", "is not a number of frames.", 'Give 1 or more, or "all".')
     pointed = {frame for track in tracks for frame in track.frames}
     return tuple(sorted({*spread(range(num_frames), wanted), *pointed}))
 

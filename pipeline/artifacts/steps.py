@@ -45,7 +45,7 @@ REVISION = dict.fromkeys(Kind, 1) | {
     Kind.PREPARE: 5,
     Kind.INIT: 2,
     Kind.STAGE: 3,
-    Kind.EVALUATE: 5,
+    Kind.EVALUATE: 6,
     Kind.REPORT: 4,
 }
 

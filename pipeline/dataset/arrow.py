@@ -63,6 +63,7 @@ SAMPLE_SCHEMA = pa.schema(
         ("expression", pa.string()),
         ("choices", pa.list_(pa.string())),
         ("answer_index", pa.int16()),
+        ("reference", pa.string()),
         ("category", pa.string()),
     ],
     metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
@@ -95,6 +96,7 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
         "expression": [s.expression for s in samples],
         "choices": [s.choices for s in samples],
         "answer_index": [s.answer_index for s in samples],
+        "reference": _constant([s.reference for s in samples]),
         "category": [s.category for s in samples],
     }
     arrays = [
@@ -137,6 +139,7 @@ def words_table(
         "expression": _constant([""] * count),
         "choices": pa.array(choices, pa.list_(pa.string())),
         "answer_index": pa.array(answer_indices, pa.int16()),
+        "reference": _constant([""] * count),
         "category": pa.array(categories, pa.string()),
     }
     nothing: list[Sequence[Any]] = [()] * count
@@ -248,7 +251,7 @@ def _spans(rows: Sequence[Mapping[str, Any]]) -> tuple[TimeSpan, ...]:
     return tuple(TimeSpan(**row) for row in rows)
 
 
-_AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "category")
+_AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "reference", "category")
 _FROM: dict[str, Callable[[Any], Any]] = {
     "task": Task,
     "video": _video,

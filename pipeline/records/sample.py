@@ -119,4 +119,5 @@ class Sample:
     expression: str = ""  # the words that name a target, or the event to be found, as the source wrote them
     choices: tuple[str, ...] = ()  # option texts without their letters
     answer_index: int = -1  # index of the right option; -1 where there are no options
+    reference: str = ""  # a benchmark's true answer in free text; never shown to a model
     category: str = ""  # the source's own type of question, by which scores are broken down

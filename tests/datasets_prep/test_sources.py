@@ -424,6 +424,8 @@ def test_ufvideo_bench(tmp_path: Path) -> None:
     assert [r.frames for r in marked.regions] == [(2,), (2,)]
     assert [t.frames for t in marked.targets] == [(5, 9), (5, 9)]
     assert marked.turns[1].text.count("[SEG]") == 2
+    assert marked.reference == "They run.", "the source's own words, without what is put behind them"
+    assert sample(draft, source("ufvideo_bench", use="train")).reference == "", "kept of benchmarks alone"
     timed = {
         "video": "a.mp4",
         "frame_idx": [5, 9],
@@ -433,6 +435,7 @@ def test_ufvideo_bench(tmp_path: Path) -> None:
     (draft,) = one(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
     made = sample(draft, config)
     assert (made.category, made.targets[0].frames, len(made.spans)) == ("PixTRQA", (5, 9), 1)
+    assert made.reference == "{<TEMP-010><TEMP-020>}. It runs. [SEG]"
     timed["conversations"] = [talk("When?", "[SEG] [SEG]")]
     (draft,) = one(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
     with pytest.raises(RejectError, match="target_count"):

@@ -263,7 +263,11 @@ def test_videorefer_bench_d(tmp_path: Path) -> None:
         ((draft,),) = read(tmp_path, config, bench_d())
         made = sample(draft, config)
         assert made.regions[0].frames == frames
-        assert (made.task, made.turns[1].text) == (Task.REFER, "A man in red.")
+        assert (made.task, made.turns[1].text, made.reference) == (
+            Task.REFER,
+            "A man in red.",
+            "A man in red.",
+        )
         assert made.turns[0].text.count("[<region>]") == 1
     assert draft.media.candidates == (
         "rLlz_0:01:09.633_0:01:14.333.mp4",

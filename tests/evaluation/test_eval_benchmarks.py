@@ -249,8 +249,8 @@ def test_other_styles() -> None:
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_prompt_never_holds_the_answer(source: str) -> None:
     prompt = BENCHMARKS[BenchmarkFamily(SOURCES[source])].prompt
-    one = sample(source, 1)
-    other = replace(one, turns=one.turns[:1], targets=(), spans=(), answer_index=-1)
+    one = replace(sample(source, 1), reference="a judge compares with this")
+    other = replace(one, turns=one.turns[:1], targets=(), spans=(), answer_index=-1, reference="")
     for style in PromptStyle:
         if style is PromptStyle.PREPARED and one.choices:
             continue  # asks bare questions without their options: test_prepared_choice

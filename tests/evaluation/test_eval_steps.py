@@ -47,6 +47,10 @@ def test_every_sample_is_predicted_once_and_scored(evaluated: Artifact) -> None:
     assert all("broken.mp4" in str(p.failure) and "/" not in str(p.failure) for p in predictions if p.failure)
     scores = pq.read_table(evaluated.location.local_path / "scores.parquet").to_pylist()
     assert {row["key"] for row in scores} == set(wanted)
+    videos = {
+        sample(source, n).key: sample(source, n).video.sha256 for source in SOURCES for n in range(PER_SOURCE)
+    }
+    assert all(row["video"] == videos[row["key"]] != "" for row in scores)
     content = json.loads((evaluated.location / "metrics.json").read_bytes())
     for source in SOURCES:
         assert content["benchmarks"][source]["samples"] == PER_SOURCE

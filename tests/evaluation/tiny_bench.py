@@ -56,6 +56,8 @@ def sample(source: str, number: int) -> Sample:
         duration_s=FRAMES / FPS,
         height=HEIGHT,
         width=WIDTH,
+        sha256=("b" if number == BROKEN else "a")
+        * 64,  # stands for a probe's; without a head none is compared
     )
     family, span = SOURCES[source], temporal.span(0.5, 2.0, 2.0)
     category = "odd" if number % 2 else "even"

@@ -13,7 +13,7 @@ from tiny_corpus import COLOURS, FRAMES, samples, square, track
 from pipeline.plan.model import model_config
 from pipeline.records.sample import Sample, TimeSpan
 from pipeline.storage.location import Location
-from training.data.dataset import Dataset
+from training.data.dataset import COLUMNS, Dataset
 from training.data.decode import CachedFrames
 from training.model.collate import collate
 from training.model.processor import Processor, View, resize, shown
@@ -187,6 +187,15 @@ def test_inference_asks_without_the_answer(processor: Processor, frames: CachedF
     assert example.sam_frames is None
     assert processor.codec.ids.seg not in example.input_ids
     assert torch.equal(example.video, processor.training(samples(3)["seg"], frames, epoch=0).video)
+
+
+def test_a_model_is_never_shown_the_reference(processor: Processor, frames: CachedFrames) -> None:
+    """Neither as a prompt nor as text to be learnt; and training does not even read the column."""
+    assert "reference" not in COLUMNS
+    one = samples(1)["qa"]
+    other = dataclasses.replace(one, reference="a judge compares with this")
+    for make in (processor.inference, lambda sample, at: processor.training(sample, at, epoch=0)):
+        assert make(one, frames).input_ids == make(other, frames).input_ids
 
 
 def test_collate_pads_and_keeps_masks_per_sample(processor: Processor, frames: CachedFrames) -> None:

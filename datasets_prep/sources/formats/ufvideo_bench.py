@@ -70,6 +70,8 @@ class UfvideoBench(ListReader):
             regions, targets = (), tuple(track(o, _listed_frames(raw)) for o in objects)
         if not all(t.masks for t in targets):
             raise RejectError(Reason.TARGET_COUNT, "an object has no frame to be segmented")
+        # The question that is asked is the first; its answer is what a judge of the text compares with.
+        reference = next((t.text for t in turns if t.role is Role.ASSISTANT), "")
         spoken = read_written_times(_with_targets(turns, len(targets)))
         return [
             Draft(
@@ -81,6 +83,7 @@ class UfvideoBench(ListReader):
                 regions=regions,
                 targets=targets,
                 frame_size=frame_size(raw),
+                reference=reference,
                 category=task,
                 type=task,
             )

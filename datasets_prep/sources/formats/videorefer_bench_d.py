@@ -1,8 +1,9 @@
 """VideoRefer-Bench-D: descriptions of one object that masks point at.
 
 Format: https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench. ``frame_idx`` is text; it names the
-annotated frame of the single-frame mode. ``caption`` is what a judge compares with; it is kept as the answer.
-The benchmark stores no question, so the words are ours unless the plan gives some.
+annotated frame of the single-frame mode. ``caption`` is what a judge compares with: the ``reference``
+and the answer of the conversation. The benchmark stores no question, so the words are ours unless the plan
+gives some.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class VideoReferBenchD(ListReader):
         if not objects:
             raise RejectError(Reason.REGION_COUNT, "no annotated object")
         question = pick(source.question_templates or QUESTIONS, seed, record.key, "question")
+        caption = without_markers(text_field(raw, "caption"))
         single = source.region_mode is RegionMode.SINGLE
         return [
             Draft(
@@ -49,12 +51,13 @@ class VideoReferBenchD(ListReader):
                     DraftTurn(
                         role=Role.USER, text=fill(question, regions=", ".join([f"[{REGION}]"] * len(objects)))
                     ),
-                    DraftTurn(role=Role.ASSISTANT, text=without_markers(text_field(raw, "caption"))),
+                    DraftTurn(role=Role.ASSISTANT, text=caption),
                 ),
                 regions=tuple(track(o) for o in objects),
                 one_region_frame=single,
                 region_frame=asked_frame(raw) if single else None,
                 frame_size=frame_size(raw),
+                reference=caption,
             )
         ]
 
