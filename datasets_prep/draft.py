@@ -15,7 +15,7 @@ from pipeline.records.sample import Task, Turn
 
 
 class Reason(StrEnum):
-    """Why a record or a draft did not become a sample. Counted in the manifest, listed in rejects.parquet."""
+    """Why a record or a draft did not become a sample. Counted in the manifest, listed in rejects.pq."""
 
     BROKEN_JSON = "broken_json"  # a line of a JSON-lines file that does not parse
     MALFORMED = "malformed"  # a field that the format needs is missing or of another type

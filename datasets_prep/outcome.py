@@ -60,7 +60,7 @@ def rejects_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
 
 
 def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntry], seed: int) -> None:
-    """``selected.parquet``: the samples that were kept of sources that keep a part, with their lots."""
+    """``selected.pq``: the samples that were kept of sources that keep a part, with their lots."""
     tables = [SELECTED_SCHEMA.empty_table()]
     partial = {s.name for s in config.sources if s.select.count is not None}
     for shard in shards:

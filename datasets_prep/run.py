@@ -32,6 +32,7 @@ from datasets_prep.passes.parallel import each, rows_apart, share, spread
 from datasets_prep.passes.probe import probe_media
 from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.passes.survey import survey_chunks
+from datasets_prep.readme import write_readme
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
 from datasets_prep.sources.json.json_file import Chunk
 from pipeline.dataset.shards import (
@@ -133,6 +134,7 @@ def build(
     ]
     write_selected(out, config, shards, seed)
     manifest = make_manifest(shards, sources, config.rows_per_shard, config.bake)
+    write_readme(manifest, out)
     write_manifest(out, manifest)
     (out / WORK).delete()
     return manifest

@@ -193,7 +193,7 @@ style="width:{{ '%.1f' % (100 * g.of_task(task) / (g.total('kept') or 1)) }}%"><
 
 <h2 id="rejects">Rejects</h2>
 {% if rejects %}
-<p class="legend">A few keys of each; <span class="key">rejects.parquet</span> has all, with the details.</p>
+<p class="legend">A few keys of each; <span class="key">rejects.pq</span> has all, with the details.</p>
 <div class="card scroll"><table>
 <thead><tr><th scope="col">source</th><th scope="col">reason</th><th scope="col" class="n">records</th>
 <th scope="col" class="n">of its records</th><th scope="col">for example</th></tr></thead>

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 
 from datasets_prep.doctor.summary import Row, Source, Summary
+from pipeline.dataset.rejects import example_line
 
 WIDTH = 118
 
@@ -42,7 +44,7 @@ def text(summary: Summary) -> str:
     if shown:
         console.print(drawn, markup=False)
     for line in _notes(summary, clean):
-        console.print(line, markup=False, highlight=False)
+        console.print(line, markup=False, highlight=False, soft_wrap=line.startswith(" "))
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
 
 
@@ -74,7 +76,10 @@ def headline(summary: Summary) -> str:
     return f"{summary.over} {are} above what the plan puts up with."
 
 
-def _notes(summary: Summary, clean: list[str]) -> list[str]:
+def _notes(summary: Summary, clean: list[str]) -> Iterator[str]:
+    examples = [line for s in summary.sources for row in s.rows if row.rejects for line in _rejects(s, row)]
+    if examples:
+        yield from ("Would be rejected:", *examples, "")
     notes = [note for s in summary.sources for row in s.rows if (note := spans_note(s, row))]
     if shared := summary.overlaps_in_all:
         are = "video is" if shared == 1 else "videos are"
@@ -82,12 +87,19 @@ def _notes(summary: Summary, clean: list[str]) -> list[str]:
     if clean:
         notes.append(f"nothing found in {', '.join(clean)}")
     records, samples = (sum(getattr(s, n) for s in summary.sources) for n in ("records", "samples"))
-    return [
-        *(f"* {note}" for note in notes),
-        "",
+    yield from (f"* {note}" for note in notes)
+    yield ""
+    yield (
         f"{records:,} records of {len(summary.sources)} sources, {samples:,} would become samples. "
-        + headline(summary),
-    ]
+        + headline(summary)
+    )
+
+
+def _rejects(source: Source, row: Row) -> Iterator[str]:
+    """The reason with its count, then the first records with what is wrong with each."""
+    yield f"  {source.name}: {row.count:,} x {row.finding}"
+    for example in row.examples:
+        yield example_line(example.key, example.detail)
 
 
 def _share(share: float) -> str:

@@ -178,7 +178,7 @@ def run_job(
         samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
         frames = baked.frames
         tables = [to_table(samples)]
-    table = pa.concat_tables(tables)
+    table = pa.concat_tables(tables or [to_table([])])
     if len(table):
         shard = write_shard(out, job.source, job.number, table)
         shard = shard.model_copy(update={"frames": frames})

@@ -80,7 +80,7 @@ def weights_digest(weights: list[Location]) -> str:
 
 
 def _dataset(found: Artifact) -> Verdict:
-    from pipeline.dataset.shards import ShardReader, make_manifest
+    from pipeline.dataset.shards import REJECTS, ShardReader, make_manifest
 
     reader = ShardReader(found.location)
     manifest = reader.manifest
@@ -101,10 +101,10 @@ def _dataset(found: Artifact) -> Verdict:
     try:
         listed = reader.rejects().num_rows
     except (OSError, ValueError) as error:
-        damage.append(f"rejects.parquet cannot be read ({error})")
+        damage.append(f"{REJECTS} cannot be read ({error})")
     else:
         if listed != rejected:
-            damage.append(f"rejects.parquet has {listed} rows, the manifest counts {rejected}")
+            damage.append(f"{REJECTS} has {listed} rows, the manifest counts {rejected}")
     return Verdict(artifact=found, files=len(files), damage=tuple(damage))
 
 

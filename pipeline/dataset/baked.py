@@ -1,4 +1,4 @@
-"""Frames that were baked: a Parquet file beside each shard, one row for each frame of a video as a JPEG.
+"""Frames that were baked: a Parquet file for each shard, one row for each frame of a video as a JPEG.
 
 ``docs/decisions/0008-baked-frames.md`` says why they lie beside the rows and not in them.
 """
@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import posixpath
 import threading
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,7 @@ FRAMES_SCHEMA = pa.schema(
     [("path", pa.string()), ("sha256", pa.string()), ("frame", pa.int32()), ("jpeg", pa.binary())],
     metadata={b"ufvideo_frames_version": b"1"},
 )
+FRAMES = "frames"  # their folder; what lies there is not called *.parquet, so no tool takes it for samples
 _INDEX = ["path", "sha256", "frame"]
 # A row group is what looking at a video costs to read. Small videos share one, large ones have several, which
 # bounds what a writer holds.
@@ -51,8 +53,8 @@ class FramesEntry(BaseModel):
 
 
 def frames_name(shard: str) -> str:
-    """``a-00003.parquet`` -> ``a-00003.frames.parquet``."""
-    return f"{shard.removesuffix('.parquet')}.frames.parquet"
+    """``data/a-00003.parquet`` -> ``frames/a-00003.pq``."""
+    return f"{FRAMES}/{posixpath.basename(shard).removesuffix('.parquet')}.pq"
 
 
 def video_key(video: VideoRef) -> tuple[str, str]:

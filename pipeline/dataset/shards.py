@@ -1,6 +1,8 @@
 """Writes and reads a prepared dataset: Parquet shards, a rejects table, and a manifest that is written last.
 
-``docs/data-format.md`` describes the files. Frames that are baked lie beside the shards, see ``baked``.
+``docs/data-format.md`` describes the files. Samples lie alone in ``data/``, and no other file is called
+``*.parquet``: tools take every such file of a folder for a part of one table, and so find the samples and
+nothing else. Frames that are baked lie in ``frames/``, see ``baked``.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, SerializerFunctionWrapHandler, Valid
 
 from pipeline.canonical import plain
 from pipeline.dataset.arrow import SAMPLE_SCHEMA, SCHEMA_VERSION, check_schema, from_row, value_bytes
-from pipeline.dataset.baked import BakedFootage, FramesEntry, FramesReader
+from pipeline.dataset.baked import FRAMES, BakedFootage, FramesEntry, FramesReader
 from pipeline.dataset.key_rows import KeyRows
 from pipeline.dataset.open_files import OpenFiles, Recent
 from pipeline.errors import UserError
@@ -32,8 +34,9 @@ from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
 
 MANIFEST = "manifest.json"
-REJECTS = "rejects.parquet"
-SELECTED = "selected.parquet"  # the keys of sources that keep a part of their samples
+SHARDS = "data"  # the folder of the samples, and of nothing else
+REJECTS = "rejects.pq"
+SELECTED = "selected.pq"  # the keys of sources that keep a part of their samples
 # A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
 _GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
@@ -139,8 +142,8 @@ def has_bytes_of(file: ShardEntry | FramesEntry, folder: Location) -> bool:
 
 
 def shard_name(source: str, number: int) -> str:
-    """``a/b``, 3 -> ``a__b-00003.parquet``."""
-    return f"{file_stem(source)}-{number:05d}.parquet"
+    """``a/b``, 3 -> ``data/a__b-00003.parquet``."""
+    return f"{SHARDS}/{file_stem(source)}-{number:05d}.parquet"
 
 
 def write_shard(out: Location, source: str, number: int, table: pa.Table) -> ShardEntry:
@@ -184,10 +187,11 @@ def _rows_per_group(table: pa.Table) -> int:
 
 def write_manifest(out: Location, manifest: Manifest) -> None:
     """Make the dataset present: remove files of an earlier attempt that are not in it, then write it."""
-    keep = {file.name for shard in manifest.shards for file in shard.files} | {REJECTS, SELECTED}
-    for place in out.list(suffix=".parquet"):
-        if place.name not in keep:
-            place.delete()
+    keep = {(out / file.name).uri for shard in manifest.shards for file in shard.files}
+    for folder in (SHARDS, FRAMES):
+        for place in (out / folder).list(recursive=True):
+            if place.uri not in keep:
+                place.delete()
     (out / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n")
 
 

@@ -19,6 +19,7 @@ class Display(Protocol):
     def start(self, step: str) -> None: ...
     def progress(self, step: str, message: Mapping[str, Any]) -> None: ...
     def finish(self, step: str, state: str, note: str = "") -> None: ...
+    def say(self, text: str) -> None: ...
 
 
 def choose(steps: Sequence[str], states: Mapping[str, str]) -> Display:
@@ -71,6 +72,9 @@ class _Lines:
         took = time.monotonic() - self._begun.get(step, time.monotonic())
         print(f"{step}: {state} in {_seconds(took)}  {note}".rstrip(), flush=True)
 
+    def say(self, text: str) -> None:
+        print(text, flush=True)
+
 
 class _Live:
     def __init__(self, steps: Sequence[str], states: Mapping[str, str]) -> None:
@@ -102,6 +106,9 @@ class _Live:
     def finish(self, step: str, state: str, note: str = "") -> None:
         row = self._rows[step]
         row.state, row.note, row.took = state, note, time.monotonic() - row.begun
+
+    def say(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def __rich__(self) -> Any:
         from rich.progress_bar import ProgressBar

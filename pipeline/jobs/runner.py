@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline.artifacts import notices as notes
-from pipeline.artifacts.steps import Decision, State, up_to
+from pipeline.artifacts.steps import Decision, Kind, State, up_to
 from pipeline.artifacts.survey import Board, survey
 from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
@@ -58,9 +58,21 @@ def run(
                 return code
             again -= {d.spec.name for d in group}
             board = survey(plan)  # a step that was made again may have made something else
+            _tell_rejects(board, group, display)
     if not quiet:
         print_result(board, plan_path)
     return 0
+
+
+def _tell_rejects(board: Board, group: Sequence[Decision], display: shows.Display) -> None:
+    """Say of a dataset that was just made which records it left out, and why."""
+    for spec in (d.spec for d in group if d.spec.kind is Kind.PREPARE):
+        made = board.found[spec.name]
+        if made is not None:
+            from pipeline.dataset.rejects import rejects_text
+
+            if text := rejects_text(made.location):
+                display.say(text)
 
 
 def write_plan(plan: Plan, root: Location) -> Location:

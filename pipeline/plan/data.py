@@ -312,7 +312,7 @@ class PrepConfig(Config):
             other = owner.setdefault(file_stem(name), name)
             if other != name:
                 raise ValueError(
-                    f"sources {other} and {name} would both write {file_stem(name)}-00000.parquet; "
+                    f"sources {other} and {name} would both write data/{file_stem(name)}-00000.parquet; "
                     "rename one of them"
                 )
         return self

@@ -15,7 +15,7 @@ from pipeline.plan.base import Config
 class Finding(StrEnum):
     """Everything that ``ufvideo doctor`` can find. docs/doctor.md says of each what it means."""
 
-    # Preparation rejects the record; the names are those of rejects.parquet.
+    # Preparation rejects the record; the names are those of rejects.pq.
     BROKEN_JSON = "broken_json"
     MALFORMED = "malformed"
     PLACEHOLDERS = "placeholders"

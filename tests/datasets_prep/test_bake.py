@@ -129,7 +129,7 @@ def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: P
     total = 0
     for shard in made.shards:
         assert shard.frames is not None
-        assert shard.frames.name == shard.name.replace(".parquet", ".frames.parquet")
+        assert shard.frames.name == shard.name.replace("data/", "frames/").replace(".parquet", ".pq")
         rows = pq.read_table(home / "made" / "baked" / shard.frames.name).to_pylist()
         assert len(rows) == shard.frames.rows
         named = [(row["path"], row["sha256"], row["frame"]) for row in rows]
@@ -164,9 +164,7 @@ def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None
     pixels = baked.decode([there[5], there[0], there[5]])
     assert [round(p.mean() / 9) for p in pixels] == [there[5], there[0], there[5]]
     for wanted in ([0], [19], [there[2], there[2] + 1], [-1]):
-        with pytest.raises(
-            UserError, match=r"qa-0000\d\.frames\.parquet: holds no frame .* of b\.mp4"
-        ) as error:
+        with pytest.raises(UserError, match=r"frames/qa-0000\d\.pq: holds no frame .* of b\.mp4") as error:
             baked.decode(wanted)
         assert "data.bake.frames" in str(error.value)
     reader.refuse_other_frames(8)
@@ -234,19 +232,22 @@ def test_a_source_without_a_frame_leaves_no_file(home: Path) -> None:
         shutil.copytree(home / "media" / "v1", place)
     with pytest.raises(UserError, match=r"source qa: gave no sample.*16 x media_unreadable"):
         build(home, "none")
-    assert not list((home / "made" / "none").glob("qa-*.parquet"))
+    left = [p for p in (home / "made" / "none").rglob("qa-*") if p.suffix in (".parquet", ".pq")]
+    assert left == []
 
 
 def files(home: Path, out: str) -> dict[str, bytes]:
-    return {p.name: p.read_bytes() for p in (home / "made" / out).iterdir() if p.suffix == ".parquet"}
+    folder = home / "made" / out
+    found = [p for p in folder.rglob("*") if p.suffix in (".parquet", ".pq")]
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
 
 
 def test_the_same_bytes_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build(home, "first")
     spread = run.spread
     monkeypatch.setattr(run, "spread", lambda t, pieces, work, n=None: spread(t, list(pieces)[::-1], work, n))
-    (home / "made" / "again").mkdir()
-    (home / "made" / "again" / "qa-00007.frames.parquet").write_bytes(b"of an earlier attempt")
+    (home / "made" / "again" / "frames").mkdir(parents=True)
+    (home / "made" / "again" / "frames" / "qa-00007.pq").write_bytes(b"of an earlier attempt")
     again = build(home, "again")
     assert again == first
     assert files(home, "again") == files(home, "first")
@@ -261,7 +262,7 @@ def test_the_same_bytes_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_the_option_nothing_is_as_it_was_not(home: Path, plan_file: Path) -> None:
     made = build(home, "plain", plan(home, None))
     assert made.bake is None
-    assert not list((home / "made" / "plain").glob("*.frames.parquet"))
+    assert not (home / "made" / "plain" / "frames").exists()
     text = (home / "made" / "plain" / MANIFEST).read_text()
     assert '"bake"' not in text
     assert '"frames"' not in text
@@ -313,7 +314,7 @@ def test_a_killed_job_goes_on_and_notices_damaged_frames(home: Path, monkeypatch
     with pytest.raises(KeyboardInterrupt):
         build(home, "killed", mark="x")
     assert made == [("qa", 0), ("qa", 1), ("qa", 2), ("clip", 0), ("seg", 0)]
-    altered, gone = (home / "made" / "killed" / f"qa-0000{n}.frames.parquet" for n in (0, 2))
+    altered, gone = (home / "made" / "killed" / "frames" / f"qa-0000{n}.pq" for n in (0, 2))
     altered.write_bytes(altered.read_bytes()[:-1] + b"?")
     gone.unlink()
     made.clear()
@@ -342,7 +343,7 @@ def test_sources_are_taken_over_with_their_frames(home: Path, monkeypatch: pytes
     opened(home, "after").verify()
     # A frames file that was altered makes its source one that has to be prepared, other settings make all so.
     for out in ("before", "after"):
-        place = home / "made" / out / "seg-00000.frames.parquet"
+        place = home / "made" / out / "frames" / "seg-00000.pq"
         content = place.read_bytes()
         place.unlink()  # the datasets may share it
         place.write_bytes(content[:100] + b"?" + content[101:])
@@ -372,12 +373,12 @@ def test_verify_finds_a_flipped_byte(home: Path) -> None:
     artifact.commit(Location.parse(place), record)
     verdict = verify(Location.parse(place))
     assert (verdict.damage, verdict.files) == ((), 2 * len(manifest.shards))
-    file = place / "qa-00001.frames.parquet"
+    file = place / "frames" / "qa-00001.pq"
     content = bytearray(file.read_bytes())
     content[len(content) // 2] ^= 1
     file.write_bytes(content)
-    assert verify(Location.parse(place)).damage == ("qa-00001.frames.parquet is missing or altered",)
-    with pytest.raises(UserError, match=r"qa-00001\.frames\.parquet: is missing or altered"):
+    assert verify(Location.parse(place)).damage == ("frames/qa-00001.pq is missing or altered",)
+    with pytest.raises(UserError, match=r"frames/qa-00001\.pq: is missing or altered"):
         opened(home, "baked").verify()
     text = (place / MANIFEST).read_text()
     (place / MANIFEST).write_text(text.replace('"quality": 95', '"quality": 94'))
@@ -450,7 +451,7 @@ def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
     with pytest.raises(VideoError, match=r"frame 1 of x\.mp4 is damaged"):
         BakedFootage(reader, entry.name, ref).decode([1])
     with pytest.raises(UserError, match="named by the manifest but missing"):
-        reader.jpegs("y-00000.frames.parquet", ref, [0])
+        reader.jpegs("frames/y-00000.pq", ref, [0])
     pq.write_table(pq.read_table(home / "made" / entry.name).select(["path"]), home / "made" / "z.parquet")
     with pytest.raises(UserError, match="holds no frames as this version writes them"):
         reader.jpegs("z.parquet", ref, [0])
@@ -464,7 +465,7 @@ def test_differences_name_the_frames_file(home: Path) -> None:
     one, two = (Location.parse(home / "made" / name) for name in ("one", "two"))
     assert _shards(one, one) == []
     assert {d.partition(" ")[0] for d in _shards(one, two)} == {
-        f"{name}.frames.parquet"
+        f"frames/{name}.pq"
         for name in ("qa-00000", "qa-00001", "qa-00002", "clip-00000", "seg-00000", "hidden-00000")
     }
 

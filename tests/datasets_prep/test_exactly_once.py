@@ -66,7 +66,7 @@ def build(home: Path, out: str, digests: Mapping[str, str] | None = None, **sele
 
 def files(home: Path, out: str) -> dict[str, bytes]:
     folder = home / "made" / out
-    return {p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".parquet", ".json")}
+    return {p.name: p.read_bytes() for p in folder.rglob("*") if p.suffix in (".parquet", ".pq", ".json")}
 
 
 def counting(real: Any, made: list[Any]) -> Any:
@@ -124,7 +124,7 @@ def test_a_receipt_counts_only_for_its_own_job_and_a_whole_shard(
     monkeypatch.setattr(run, "run_job", dies_at_the_end)
     with pytest.raises(KeyboardInterrupt):
         build(home, "cut", {"one": "1", "two": "2"})
-    (home / "made" / "cut" / "one-00002.parquet").write_bytes(b"half a shard")
+    (home / "made" / "cut" / "data/one-00002.parquet").write_bytes(b"half a shard")
     monkeypatch.setattr(run, "run_job", counting(real, made))
     build(home, "cut", {"one": "1", "two": "2"})
     assert made == [("one", 2), ("two", 0), ("two", 1), ("two", 2)]
@@ -167,7 +167,7 @@ def test_what_changes_a_source_is_noticed(home: Path, monkeypatch: pytest.Monkey
     if change == "video":
         write_clip(home / "media" / "b.mp4", frames=30)
     if change == "damaged donor":
-        (home / "made" / "before" / "two-00001.parquet").write_bytes(b"altered")
+        (home / "made" / "before" / "data/two-00001.parquet").write_bytes(b"altered")
     made: list[Any] = []
     monkeypatch.setattr(run, "run_job", counting(run.run_job, made))
     after = build(home, "after", digests, **({"two": 20} if change == "setting" else {}))
@@ -184,7 +184,7 @@ def test_exactly_as_many_as_asked_and_stable(home: Path) -> None:
     assert entry.read == 40 == entry.kept + entry.rejected + entry.not_selected
     keys = ShardReader(Location.parse(home / "made" / "twelve")).keys("one")
     assert sorted(keys) == sorted(sorted((f"one/{n}" for n in range(39)), key=lambda k: lot(SEED, k))[:12])
-    published = pq.read_table(home / "made" / "twelve" / "selected.parquet").to_pylist()
+    published = pq.read_table(home / "made" / "twelve" / "selected.pq").to_pylist()
     assert published == [{"source": "one", "key": k, "lot": lot(SEED, k)} for k in keys]
     (home / "one.json").write_text(json.dumps(rows(60)))
     build(home, "grown", one=12)

@@ -142,10 +142,10 @@ def test_every_record_is_accounted_for(built: tuple[Manifest, ShardReader]) -> N
 def test_reading_back(built: tuple[Manifest, ShardReader], raw: Path) -> None:
     manifest, reader = built
     assert [s.name for s in manifest.shards] == [
-        "qa-00000.parquet",
-        "qa-00001.parquet",
-        "tg__x-00000.parquet",
-        "seg-00000.parquet",
+        "data/qa-00000.parquet",
+        "data/qa-00001.parquet",
+        "data/tg__x-00000.parquet",
+        "data/seg-00000.parquet",
     ]
     reader.verify()
     keys = reader.keys("qa")
@@ -176,13 +176,14 @@ def test_same_bytes_whatever_the_order(
         return reversed(list(spread(title, list(pieces)[::-1], work, total)))
 
     monkeypatch.setattr(run, "spread", backwards)
-    (tmp_path / "qa-00007.parquet").write_bytes(b"stale")
-    (tmp_path / "qa-00000.parquet").write_bytes(b"half-written")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/qa-00007.parquet").write_bytes(b"stale")
+    (tmp_path / "data/qa-00000.parquet").write_bytes(b"half-written")
     with one_cpu_left():
         again = build(raw, tmp_path)
     assert again.digest == built[0].digest
     assert again.shards == built[0].shards
-    assert not (tmp_path / "qa-00007.parquet").exists()
+    assert not (tmp_path / "data/qa-00007.parquet").exists()
 
 
 def test_baked_frames_have_the_same_bytes_on_one_cpu_and_on_two(raw: Path, tmp_path: Path) -> None:

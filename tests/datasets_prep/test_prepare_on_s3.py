@@ -84,7 +84,7 @@ def test_the_same_bytes_as_on_a_disk(
             {"malformed": 2, "media_missing": 2, "media_unreadable": 2},
         )
         assert (seg.read, seg.kept) == (1, 1)
-        for name in ("rejects.parquet", *(shard.name for shard in made.shards)):
+        for name in ("rejects.pq", *(shard.name for shard in made.shards)):
             assert (out / name).read_bytes() == (tmp_path / "local" / name).read_bytes(), name
         reader = ShardReader(out)
         reader.verify()

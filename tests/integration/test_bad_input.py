@@ -160,7 +160,7 @@ def test_a_dataset_of_another_schema_version(plan: Path, tmp_path: Path) -> None
 def test_a_shard_of_another_schema_version(plan: Path, tmp_path: Path) -> None:
     """The manifest may be right and a file beside it be one of another version all the same."""
     made = prepared(plan)
-    shard = made.location.local_path / "qa-00000.parquet"
+    shard = made.location.local_path / "data" / "qa-00000.parquet"
     (key,) = (k for k in SAMPLE_SCHEMA.metadata or {} if b"version" in k)
     pq.write_table(pq.read_table(shard).replace_schema_metadata({key: b"99"}), shard)
     says = (str(shard), "holds samples of schema version 99", "Prepare the dataset again")

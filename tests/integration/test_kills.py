@@ -47,7 +47,7 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
         return list(store.glob(f"{step}/*/record.json"))
 
     # The first shard is there: others, and the manifest, are not.
-    kill_when(folder, lambda: list(store.glob("prepare/*/*-00000.parquet")), "the first shard")
+    kill_when(folder, lambda: list(store.glob("prepare/*/data/*-00000.parquet")), "the first shard")
     assert records("corpora")
     assert not records("prepare")
     assert not list(store.glob(f"prepare/*/{MANIFEST}")), "the kill fell into the step"

@@ -65,7 +65,8 @@ def prepared(folder: Path) -> Prepared:
     place = found.location.local_path
     assert not list(folder.rglob(".tmp-*")), "no half-written file is left"
     assert not (place / "work").exists()
-    return Prepared(found.record.digest, {p.name: p.read_bytes() for p in place.glob("*.parquet")})
+    tables = {p.name: p.read_bytes() for p in place.rglob("*") if p.suffix in (".parquet", ".pq")}
+    return Prepared(found.record.digest, tables)
 
 
 def same(made: Prepared, other: Prepared) -> None:

@@ -72,13 +72,13 @@ def test_a_whole_one_is_verified(made: Path) -> None:
 
 def test_every_kind_of_damage_is_named(made: Path, tmp_path: Path) -> None:
     place = copied(made, tmp_path)
-    shard = place / "talk-00001.parquet"
+    shard = place / "data" / "talk-00001.parquet"
     content = shard.read_bytes()
     shard.write_bytes(content[:-9] + b"x" + content[-8:])
-    (place / "talk-00000.parquet").unlink()
+    (place / "data" / "talk-00000.parquet").unlink()
     assert verify(Location.parse(place)).damage == (
-        "talk-00000.parquet is missing or altered",
-        "talk-00001.parquet is missing or altered",
+        "data/talk-00000.parquet is missing or altered",
+        "data/talk-00001.parquet is missing or altered",
     )
     manifest = json.loads((place / "manifest.json").read_text())
     manifest["sources"][0]["kept"] += 1
@@ -86,10 +86,10 @@ def test_every_kind_of_damage_is_named(made: Path, tmp_path: Path) -> None:
     (place / "manifest.json").write_text(json.dumps(manifest))
     said = verify(Location.parse(place)).damage
     assert any(d.startswith("manifest.json says digest") for d in said)
-    assert "rejects.parquet has 1 rows, the manifest counts 2" in said
+    assert "rejects.pq has 1 rows, the manifest counts 2" in said
     done = ufvideo(made, "verify", str(place))
     assert done.returncode == 1
-    assert "damaged: talk-00000.parquet is missing or altered" in done.stdout
+    assert "damaged: data/talk-00000.parquet is missing or altered" in done.stdout
     with pytest.raises(UserError, match=r"holds no finished artifact \(no record.json\)"):
         open_artifact(Location.parse(made / "media"))
 
@@ -133,8 +133,8 @@ def test_differences_are_named_by_shard(made: Path, tmp_path: Path) -> None:
     (place / "record.json").write_text(json.dumps(record | {"digest": "f" * 64}))
     differences = compare(found, plan).differences
     rows = manifest["shards"][0]["rows"]
-    assert f"talk-00000.parquet differs ({rows} rows, made again {rows})" in differences
-    assert "talk-00001.parquet was not made again" in differences
+    assert f"data/talk-00000.parquet differs ({rows} rows, made again {rows})" in differences
+    assert "data/talk-00001.parquet was not made again" in differences
     assert differences[-1].endswith("made again ffffffffffff")
 
 
@@ -145,5 +145,7 @@ def test_rebuilt_byte_for_byte(made: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "identical: digest " in done.stdout
     (again,) = (tmp_path / "again" / "prepare").iterdir()
-    for shard in place.glob("*.parquet"):
-        assert (again / shard.name).read_bytes() == shard.read_bytes()
+    tables = [p for p in place.rglob("*") if p.suffix in (".parquet", ".pq")]
+    assert len(tables) > 2
+    for file in (*tables, place / "README.md"):
+        assert (again / file.relative_to(place)).read_bytes() == file.read_bytes()

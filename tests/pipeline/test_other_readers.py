@@ -86,7 +86,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("reader", READERS)
 def test_read_without_this_project(dataset: Path, tmp_path: Path, reader: str) -> None:
     pytest.importorskip(reader)
-    path = dataset / "s-00000.parquet"
+    path = dataset / "data" / "s-00000.parquet"
     script = f"path, cache = {str(path)!r}, {str(tmp_path)!r}\n{READERS[reader]}"
     script = f"import sys; sys.modules['pipeline'] = None\n{script}"
     done = subprocess.run(
@@ -116,7 +116,7 @@ def test_columns_that_nobody_asked_for_are_not_read(dataset: Path, monkeypatch: 
 
 
 def test_shards_are_zstd_with_groups_for_random_access(dataset: Path, tmp_path: Path) -> None:
-    file = pq.ParquetFile(dataset / "s-00000.parquet")
+    file = pq.ParquetFile(dataset / "data" / "s-00000.parquet")
     group = file.metadata.row_group(0)
     assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}
     heavy = MaskTrack(height=4, width=6, frames=tuple(range(900)), counts=(masks.empty(4, 6) * 9,) * 900)
@@ -125,7 +125,7 @@ def test_shards_are_zstd_with_groups_for_random_access(dataset: Path, tmp_path: 
     sizes = []
     for name, samples in (("light", light), ("heavy", rows)):
         write_shard(Location.parse(tmp_path), name, 0, to_table(samples))
-        found = pq.ParquetFile(tmp_path / f"{name}-00000.parquet").metadata
+        found = pq.ParquetFile(tmp_path / "data" / f"{name}-00000.parquet").metadata
         sizes.append([found.row_group(n).num_rows for n in range(found.num_row_groups)])
     assert sizes == [[512, 488], [16] * 6 + [4]]
 

@@ -163,5 +163,5 @@ def test_a_model_of_other_frames_is_refused_when_the_data_is_opened(baked: Locat
 def test_a_wanted_frame_that_is_not_there_is_said(baked: Location) -> None:
     other = processor_of(model_config("toy", {"num_frames": 4}))
     sample = samples(0)["qa"]
-    with pytest.raises(UserError, match=r"qa-00000\.frames\.parquet: holds no frame 2 of v0\.mp4 \(it has 8"):
+    with pytest.raises(UserError, match=r"frames/qa-00000\.pq: holds no frame 2 of v0\.mp4 \(it has 8"):
         other.training(sample, frames_of(baked, other), epoch=0)

@@ -1,0 +1,88 @@
+"""The ``README.md`` of a dataset: facts for people, and for `datasets` of Hugging Face the list of files.
+
+``load_dataset(FOLDER)`` reads the list of files from the text's YAML head, so it finds the samples alone:
+https://huggingface.co/docs/hub/datasets-manual-configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import yaml
+
+from pipeline.dataset.shards import (
+    MANIFEST,
+    REJECTS,
+    SELECTED,
+    SHARDS,
+    Manifest,
+    SourceEntry,
+)
+from pipeline.plan.data import Use, file_stem
+from pipeline.storage.location import Location
+
+README = "README.md"
+_ALL = "default"  # what is loaded where no name is given
+_SPLITS = {Use.TRAIN: "train", Use.BENCHMARK: "test"}  # the names that other tools know
+
+
+def write_readme(manifest: Manifest, out: Location) -> None:
+    """Write the file. It says nothing of places, so the same dataset has the same text anywhere."""
+    (out / README).write_text(readme(manifest))
+
+
+def readme(manifest: Manifest) -> str:
+    """The text."""
+    head = yaml.safe_dump({"configs": _configs(manifest)}, sort_keys=False, allow_unicode=True)
+    rows = [
+        f"| `{s.name}` | {_SPLITS[s.use]} | {s.read:,} | {s.kept:,} | {s.rejected:,} | {s.not_selected:,} |"
+        for s in manifest.sources
+    ]
+    frames = ""
+    if manifest.bake is not None:
+        frames = "\n- `frames/`: the frames that the samples need, as JPEGs in Parquet files"
+    return f"""---
+{head}---
+
+# Samples of videos and words
+
+Digest `{manifest.digest}`, schema version {manifest.schema_version}.
+
+| source | split | records read | samples kept | rejected | not selected |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+
+- `{SHARDS}/`: the samples, and nothing else{frames}
+- `{REJECTS}`: the records that are no samples, with the reason (Parquet)
+- `{SELECTED}`: the samples that were chosen from sources of which a part is kept (Parquet)
+- `{MANIFEST}`: every file with its SHA-256, every source with its counts
+- `card.html`: what the samples look like
+
+```python
+datasets.load_dataset("FOLDER")  # or one source: load_dataset("FOLDER", "NAME")
+ray.data.read_parquet("FOLDER/{SHARDS}")
+duckdb.sql("from 'FOLDER/{SHARDS}/*.parquet'")
+polars.read_parquet("FOLDER/{SHARDS}")
+pandas.read_parquet("FOLDER/{SHARDS}")
+```
+"""
+
+
+def _configs(manifest: Manifest) -> list[dict[str, object]]:
+    """One for all samples, and one for each source; what has no samples has no files to name."""
+    names = {shard.source for shard in manifest.shards}
+    held = [source for source in manifest.sources if source.name in names]
+    if not held:
+        return []
+    named = {file_stem(s.name): [s] for s in held}
+    if _ALL in named:  # a source may be called so, too
+        named[f"{_ALL}_source"] = named.pop(_ALL)
+    return [{"config_name": name, "data_files": _files(own)} for name, own in ({_ALL: held} | named).items()]
+
+
+def _files(sources: Sequence[SourceEntry]) -> list[dict[str, object]]:
+    return [
+        {"split": split, "path": [f"{SHARDS}/{file_stem(s.name)}-*.parquet" for s in own]}
+        for use, split in _SPLITS.items()
+        if (own := [s for s in sources if s.use is use])
+    ]
