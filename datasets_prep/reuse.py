@@ -13,7 +13,7 @@ from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import REVISION, Kind, StepSpec
 from pipeline.canonical import digest
 from pipeline.dataset.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.plan.identity import SHARDS, identity, input_fields
 from pipeline.plan.plan import Plan
@@ -79,5 +79,7 @@ def _datasets(out: Location) -> Iterator[ShardReader]:
             continue
         try:
             yield ShardReader(place)
+        except StorageError:
+            raise
         except UserError:  # of another schema version
             continue

@@ -64,7 +64,7 @@ class Worker:
         config = self.setup.config
         if config.torch_threads:
             torch.set_num_threads(config.torch_threads)
-        folder = self.setup.checkpoint.fetch_dir()
+        folder = self.setup.checkpoint.fetch_dir(hold=True)
         predictor = Predictor(
             folder / MODEL,
             folder / TOKENIZER,

@@ -1,12 +1,22 @@
-"""The one error that a user can act on."""
+"""The errors that a user can act on."""
 
 from __future__ import annotations
 
+import errno
+from typing import Final, Self
 
-class UserError(ValueError):
+_UNREAD: Final = frozenset(
+    getattr(errno, name)
+    for name in ("EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "EMFILE", "ENFILE", "ENOMEM")
+)
+
+
+class UserError(Exception):
     """Something in a plan, a file or a set-up is wrong, and the message says where and how to mend it.
 
-    Commands print it as one paragraph without a stack trace and exit with code 2.
+    Commands print it as one paragraph without a stack trace and exit with code 2. It is not a ValueError: an
+    ``except ValueError`` around the reading of a file is for what stands in the file, and must let pass that
+    the file could not be read.
     """
 
     def __init__(self, where: str, problem: str, fix: str = "") -> None:
@@ -16,3 +26,24 @@ class UserError(ValueError):
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
         # Ray pickles errors that cross process borders; three arguments do not survive the default way.
         return type(self), (self.where, self.problem, self.fix)
+
+
+class StorageError(UserError):
+    """Storage could not be read or written, so nothing is known of what lies there.
+
+    Nobody may conclude from it that a file is missing or damaged, let alone advise to delete one.
+    """
+
+    @staticmethod
+    def is_meant_by(error: BaseException) -> bool:
+        """Whether the system could not read a file. What is not a file of its kind has OSErrors, too."""
+        return isinstance(error, OSError) and error.errno in _UNREAD
+
+    @classmethod
+    def of(cls, where: str, error: OSError) -> Self:
+        """For what the operating system says of a local file."""
+        return cls(
+            where,
+            f"cannot be read ({error.strerror or error}).",
+            "Check its rights and the disk that it lies on, then run the same command again.",
+        )

@@ -43,8 +43,8 @@ def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> N
         raise UserError(
             checkpoint.uri, f"holds no {MODEL}/ and {TOKENIZER}/.", "Give the folder of init or of a stage."
         )
-    model = load_model((checkpoint / MODEL).fetch_dir())
-    tokenizer = load_tokenizer((checkpoint / TOKENIZER).fetch_dir())
+    model = load_model((checkpoint / MODEL).fetch_dir(hold=True))
+    tokenizer = load_tokenizer((checkpoint / TOKENIZER).fetch_dir(hold=True))
     out.mkdir(parents=True, exist_ok=True)
     export_tokenizer(tokenizer, out)
     if language_only:

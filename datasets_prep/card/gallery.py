@@ -20,6 +20,7 @@ from datasets_prep.card.conversation import (
 from datasets_prep.card.scan import SourceScan
 from pipeline.dataset.baked import BakedFootage
 from pipeline.dataset.shards import ShardReader
+from pipeline.errors import StorageError, UserError
 from pipeline.media.footage import Footage
 from pipeline.media.same_video import OtherVideoError
 from pipeline.page.frames import annotated, mask_at, nearest, strip
@@ -34,6 +35,7 @@ PLAIN_PICTURES = 3
 
 GONE = "The video is not where it was when the dataset was made, so there are no frames to show"
 OTHER = "Another file lies where the video was when the dataset was made, so there are no frames to show"
+UNREAD = "Storage did not give the video while this page was made, so there are no frames to show"
 DAMAGED = "The video does not decode any more, so there are no frames to show"
 ON_GREY = "; its masks are drawn on grey."
 
@@ -83,12 +85,12 @@ def gallery(
         for row in scan.shown[task]
     ]
     by_video: dict[tuple[str, tuple[str, ...]], list[int]] = {}
-    sources: list[Footage | None] = []
+    sources: list[Footage | str] = []
     for number, (_, sample) in enumerate(chosen):
         source = _footage(reader, sample)
         sources.append(source)
         name = f"\0{number}"
-        if source is not None:
+        if not isinstance(source, str):
             name = f"{source.place}\0{sample.video.path}\0{sample.video.sha256}"
         by_video.setdefault((name, sample.video.frames), []).append(number)
     shown: dict[int, Shown] = {}
@@ -157,14 +159,14 @@ def wanted(sample: Sample) -> list[int]:
     return frames
 
 
-def _decode(footage: Footage | None, samples: Sequence[Sample]) -> tuple[dict[int, np.ndarray], str]:
+def _decode(footage: Footage | str, samples: Sequence[Sample]) -> tuple[dict[int, np.ndarray], str]:
     """Frames of one video for all of its samples, by index; or none and what to say about it.
 
     Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset
     gives the same card wherever it lies.
     """
-    if footage is None:
-        return {}, GONE
+    if isinstance(footage, str):
+        return {}, footage
     indices = sorted({index for sample in samples for index in wanted(sample)})
     if not indices:
         return {}, ""
@@ -176,17 +178,21 @@ def _decode(footage: Footage | None, samples: Sequence[Sample]) -> tuple[dict[in
         return {}, GONE
     except OtherVideoError:
         return {}, OTHER
-    except (ValueError, IndexError, OSError):
+    except StorageError:
+        return {}, UNREAD
+    except (UserError, ValueError, IndexError, OSError):
         return {}, DAMAGED
     return dict(zip(indices, pixels, strict=True)), ""
 
 
-def _footage(reader: ShardReader, sample: Sample) -> Footage | None:
-    """The frames of the sample's video; None if they are gone or cannot be reached."""
+def _footage(reader: ShardReader, sample: Sample) -> Footage | str:
+    """The frames of the sample's video, or what to say of those that are gone or cannot be reached."""
     try:
         return reader.footage(sample)
-    except (ValueError, OSError):
-        return None
+    except StorageError:
+        return UNREAD
+    except (UserError, ValueError, OSError):
+        return GONE
 
 
 def _frame(sample: Sample, index: int, pixels_HW3: np.ndarray) -> Frame:

@@ -35,12 +35,18 @@ class ReadUnit:
     def files(self) -> Files:
         """The files on this machine's disk."""
         masks = self.masks
-        local = None if masks is None else masks.fetch_dir() if masks.is_dir() else masks.fetch()
+        local = (
+            None
+            if masks is None
+            else masks.fetch_dir(hold=True)
+            if masks.is_dir()
+            else masks.fetch(hold=True)
+        )
         return Files(
-            annotations=self.annotations.fetch(),
+            annotations=self.annotations.fetch(hold=True),
             masks=local,
-            keep_videos=self.keep_videos.fetch() if self.keep_videos else None,
-            drop_videos=self.drop_videos.fetch() if self.drop_videos else None,
+            keep_videos=self.keep_videos.fetch(hold=True) if self.keep_videos else None,
+            drop_videos=self.drop_videos.fetch(hold=True) if self.drop_videos else None,
             name=self.name,
         )
 

@@ -16,6 +16,7 @@ import pyarrow as pa
 from datasets_prep.draft import Reason, RejectError, unforeseen
 from datasets_prep.passes.media_table import MEDIA_SCHEMA
 from datasets_prep.passes.read import plain_detail
+from pipeline.errors import UserError
 from pipeline.media import video
 from pipeline.media.footage import inspect
 from pipeline.records.sample import VideoRef
@@ -53,7 +54,7 @@ def find_media(
         for path in candidates:
             try:
                 place = root.join(path)
-            except ValueError as error:  # leads out of the folder
+            except UserError as error:  # leads out of the folder
                 raise RejectError(Reason.MEDIA_MISSING, str(error)) from error
             if place.exists():
                 return place, path

@@ -38,7 +38,7 @@ def open_clip(text: str | Path) -> Clip:
     if not place.exists():
         raise UserError(place.uri, "does not exist.", "Give a video file, or a folder of frames.")
     folder = place.is_dir()
-    path = place.fetch_dir() if folder else place.fetch()
+    path = place.fetch_dir(hold=True) if folder else place.fetch(hold=True)
     try:
         names = list_frames(path) if folder else ()
         ref = inspect(path, place.name, names)

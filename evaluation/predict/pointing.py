@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.media.pointing import Box, MaskFile, Point, Region, seconds_of
 from pipeline.records import masks as codec
 from pipeline.records.sample import MaskTrack, VideoRef
@@ -102,7 +102,9 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
     except Image.DecompressionBombError:
         raise UserError(str(file), "is larger than any video.", "Draw the mask on a frame of it.") from None
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(str(file), f"is no readable image ({error}).", "Give a PNG.") from error
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(file), error) from error
+        raise UserError(str(file), f"is not a readable image ({error}).", "Give a PNG.") from error
     if values.ndim == 2:
         inside = values != 0
     elif alpha:

@@ -54,7 +54,7 @@ def find_source(place: str | Path) -> Source:
     made = artifact.load(folder)
     if made is None:
         if (folder / CONFIG_FILE).exists():
-            return _model(folder.fetch_dir(), without_credentials(folder.uri), None)
+            return _model(folder.fetch_dir(hold=True), without_credentials(folder.uri), None)
         raise _nothing(folder)
     return _artifact(made)
 
@@ -67,7 +67,7 @@ def _artifact(made: Artifact) -> Source:
             f"is an artifact of kind {made.record.kind}, which holds no model.",
             "Give the folder of a training stage, or of init.",
         )
-    folder = place.fetch_dir()
+    folder = place.fetch_dir(hold=True)
     return Source(
         model=folder / MODEL,
         tokenizer=folder / TOKENIZER,

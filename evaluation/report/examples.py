@@ -18,6 +18,7 @@ from evaluation.report.table import percent
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
 from pipeline.dataset.shards import ShardReader
+from pipeline.errors import UserError
 from pipeline.page import frames as frame_choice
 from pipeline.page.frames import mask_at, nearest
 from pipeline.page.pictures import Picture
@@ -76,7 +77,7 @@ def example(
     problem = ""
     try:
         frames = _frames(reader, sample)
-    except (ValueError, IndexError, OSError) as error:
+    except (UserError, ValueError, IndexError, OSError) as error:
         frames, problem = {}, f"no pictures: {error}"
     shown = []
     for label, prediction in answers.items():

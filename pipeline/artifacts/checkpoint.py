@@ -21,7 +21,8 @@ def start_config(checkpoint: Location, wanted: ModelConfig, stage: str) -> Model
     """The configuration to train a checkpoint with: the plan's, with the checkpoint's vocabulary.
 
     Loss weights, initial scales and the choice of attention are the plan's to change. Raises UserError,
-    naming the fields that differ, if the checkpoint is of another size, and if it is no checkpoint at all.
+    naming the fields that differ, if the checkpoint is of another size, and if it is not a checkpoint at all;
+    StorageError if it cannot be read.
     """
     place = checkpoint / MODEL / "config.json"
     try:
@@ -32,7 +33,7 @@ def start_config(checkpoint: Location, wanted: ModelConfig, stage: str) -> Model
         ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            place.uri, f"is no model configuration ({error}).", "Make the checkpoint again."
+            place.uri, f"is not a model configuration ({error}).", "Make the checkpoint again."
         ) from None
     language = wanted.language.model_copy(update={"vocab_size": saved.language.vocab_size})
     wanted = wanted.model_copy(update={"language": language})

@@ -24,7 +24,7 @@ MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".ji
 
 def storage_root(plan: Plan) -> Location:
     """The storage root as a location."""
-    return Location.parse(plan.storage.root, plan.storage.cache)
+    return Location.parse(plan.storage.root, plan.storage.local_cache)
 
 
 def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
@@ -49,7 +49,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
             elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
     if spec.external_checkpoint:
-        made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))
+        made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
         if made is None:
             raise UserError(
                 f"{spec.name}: {spec.external_checkpoint}",
@@ -81,7 +81,7 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
     def place(path: str) -> str:
         if in_corpora(path):
             return (corpora / path.removeprefix(CORPORA).lstrip("/")).uri
-        return Location.parse(path, plan.storage.cache).uri
+        return Location.parse(path, plan.storage.local_cache).uri
 
     return {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
 
@@ -89,7 +89,7 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
 def _content(
     plan: Plan, where: str, path: str, suffixes: Sequence[str], patterns: Sequence[str] = ()
 ) -> InputRef:
-    place = Location.parse(path, plan.storage.cache)
+    place = Location.parse(path, plan.storage.local_cache)
     if not place.exists():
         raise UserError(where, f"{path} does not exist.", "Correct the path, or put the file there.")
     remembered = hash_cache(storage_root(plan))

@@ -81,7 +81,8 @@ def commit(location: Location, record: ArtifactRecord) -> Artifact:
 def load(location: Location) -> Artifact | None:
     """The artifact in a folder, or None if it is not finished.
 
-    Raises UserError for a record of another format, or one that is damaged.
+    Raises UserError for a record of another format, or one that is damaged, StorageError for storage that
+    does not give it, of which nothing follows.
     """
     place = location / RECORD_NAME
     try:

@@ -10,7 +10,7 @@ from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL
 from pipeline.artifacts.record import RECORD_NAME, Artifact
 from pipeline.artifacts.steps import Kind
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
 
@@ -82,7 +82,8 @@ def weights_digest(weights: list[Location]) -> str:
 def _dataset(found: Artifact) -> Verdict:
     from pipeline.dataset.shards import REJECTS, ShardReader, make_manifest
 
-    reader = ShardReader(found.location)
+    place = found.location
+    reader = ShardReader(place)
     manifest = reader.manifest
     damage = []
     files = [file for shard in manifest.shards for file in shard.files]
@@ -101,6 +102,8 @@ def _dataset(found: Artifact) -> Verdict:
     try:
         listed = reader.rejects().num_rows
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of((place / REJECTS).uri, error) from error
         damage.append(f"{REJECTS} cannot be read ({error})")
     else:
         if listed != rejected:

@@ -85,7 +85,7 @@ def sources_board(plan: Plan, plan_path: str) -> Board:
 def report_place(plan: Plan, board: Board, out_text: str | None) -> Location:
     """The report's folder: the asked one, else one of the storage root that is named after the sources."""
     if out_text:
-        return Location.parse(out_text, plan.storage.cache)
+        return Location.parse(out_text, plan.storage.local_cache)
     return board.root / f"{NAME}/{board.prints['prepare'][:12]}"
 
 

@@ -75,7 +75,7 @@ class StepContext:
     def resolve(self, path_text: str) -> Location:
         """A path of the plan: ``${corpora}`` is the demo corpora, relative means below the working folder."""
         if not in_corpora(path_text):
-            return Location.parse(path_text, self.plan.storage.cache)
+            return Location.parse(path_text, self.plan.storage.local_cache)
         if self.corpora is None:
             raise UserError(
                 path_text,
@@ -108,7 +108,7 @@ def make_context(plan: Plan, step_name: str, board: Board | None = None) -> Step
         inputs[name] = found
     checkpoint = inputs.get(spec.checkpoint)
     if spec.external_checkpoint:
-        checkpoint = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.cache))
+        checkpoint = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
     scratch = _new_scratch(step_name)
     context = StepContext(
         plan=plan,

@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.base import Config
+from pipeline.storage.cache import Cache
 from pipeline.storage.credentials import has_credentials
 
 
@@ -22,6 +23,17 @@ class StorageConfig(Config):
         description="How a video that training, evaluation or a page opens again is compared with the one "
         "that was prepared, once a process: head (size and first 64 KiB), whole (its sha256), or off.",
     )
+    cache_gb: float | None = Field(
+        default=None,
+        gt=0,
+        description="Gigabytes (10^9 bytes) that these copies may take; beyond it those used longest ago are "
+        "removed. None: no limit.",
+    )
+
+    @property
+    def local_cache(self) -> Cache:
+        """What locations take as their cache."""
+        return Cache.of(self.cache, self.cache_gb)
 
 
 class RayConfig(Config):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pipeline.errors import UserError
+from pipeline.storage.cache import Cache
 from pipeline.storage.location import Location
 
 Wanted = Sequence[Sequence[str]]
@@ -75,7 +76,7 @@ class Fetched:
         return f" at commit {self.commit}" if self.commit else ""
 
 
-def local_copy(text: str, wanted: Wanted, cache: str | Path | None = None) -> Fetched:
+def local_copy(text: str, wanted: Wanted, cache: Cache | str | Path | None = None) -> Fetched:
     """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
 
     Raises UserError where the hub does not give it.
@@ -83,7 +84,7 @@ def local_copy(text: str, wanted: Wanted, cache: str | Path | None = None) -> Fe
     if model := hub_model(text):
         return fetch(model, wanted)
     place = Location.parse(text, cache)
-    return Fetched(place.fetch_dir() if place.is_dir() else place.fetch(), None)
+    return Fetched(place.fetch_dir(hold=True) if place.is_dir() else place.fetch(hold=True), None)
 
 
 def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None = None) -> Fetched:

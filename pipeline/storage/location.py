@@ -2,40 +2,42 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import posixpath
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO, Self, cast
+from typing import Any, BinaryIO, NamedTuple, Self, cast
 
-from pipeline.errors import UserError
-from pipeline.storage import patterns, s3
+from pipeline.errors import StorageError, UserError
+from pipeline.storage import listing, patterns, s3
+from pipeline.storage.cache import Cache
+from pipeline.storage.listing import FOLDER, TEMP, Stat
 
-_TEMP = ".tmp-"  # temporary siblings; never listed
+_ONE_REQUEST = 256 << 20  # bytes; larger objects come in parts, side by side
 
 
 @dataclass(frozen=True)
 class Location:
     """A file or folder, local or on S3. It holds only text, so it pickles and hashes anywhere.
 
-    ``uri`` is an absolute local path or ``s3://bucket/key`` without a slash at its end. ``cache`` is the
-    local folder for copies of remote files; None: ``ufvideo`` below the user's cache folder.
+    ``uri`` is an absolute local path or ``s3://bucket/key`` without a slash at its end. ``cache`` is where
+    copies of remote files lie on this machine.
     """
 
     uri: str
-    cache: str | None = None
+    cache: Cache = field(default_factory=Cache)
 
     @classmethod
-    def parse(cls, text: str | Path, cache: str | Path | None = None) -> Self:
+    def parse(cls, text: str | Path, cache: Cache | str | Path | None = None) -> Self:
         """A location from a local path (``~`` works, relative to the working folder) or an S3 URI."""
         text = str(text)
-        kept = str(Path(cache).expanduser().absolute()) if cache else None
+        kept = cache if isinstance(cache, Cache) else Cache.of(cache)
         if "://" not in text:
             return cls(os.path.abspath(os.path.expanduser(text)), kept)
         scheme, _, rest = text.partition("://")
@@ -96,33 +98,73 @@ class Location:
         return place
 
     def exists(self) -> bool:
-        """True for a file, a folder, and on S3 a prefix with anything below it."""
-        return os.path.exists(self.uri) if self.is_local else self._remote(lambda fs: fs.exists(self.uri))
+        """True for a file, a folder, and on S3 a prefix with anything below it.
+
+        Raises StorageError where that cannot be told: no such bucket, a folder without rights.
+        """
+        try:
+            self.stat()
+        except (OSError, ValueError):  # also for a name that no file can have
+            return False
+        return True
 
     def is_dir(self) -> bool:
         """True for a folder."""
-        return os.path.isdir(self.uri) if self.is_local else self._remote(lambda fs: fs.isdir(self.uri))
+        if self.is_local:
+            return os.path.isdir(self.uri)
+        return self._remote(lambda fs: listing.remote_folder(fs, *self._key))
+
+    def stat(self) -> Stat:
+        """Size and key of a file, or that it is a folder. Raises FileNotFoundError, StorageError."""
+        if self.is_local:
+            with _readable(self.uri):
+                return listing.local_stat(self.uri)
+        info = self._remote(lambda fs: fs.info(self.uri))
+        return FOLDER if info["type"] == "directory" else listing.remote_stat(info)
 
     def size(self) -> int:
         """Bytes of a file."""
-        return os.path.getsize(self.uri) if self.is_local else int(self._info()["size"])
+        return self.stat().size
 
     def stat_key(self) -> str:
         """Text that changes whenever the file is written: size and mtime, or the entity tag."""
+        return self.stat().key
+
+    def entries(self, suffix: str = "", recursive: bool = False) -> list[Entry]:
+        """What ``list`` gives, with the size and the key of each file: on S3 without a request for each."""
         if self.is_local:
-            stat = os.stat(self.uri)
-            return f"{stat.st_size}-{stat.st_mtime_ns}"
-        info = self._info()
-        tag = info.get("ETag") or info.get("LastModified")
-        return f"{info['size']}-{str(tag).strip(chr(34))}"
+            found: Iterable[tuple[str, Stat]] = listing.local_entries(self.uri, recursive)
+        else:
+            bucket, key = self._key
+            below = self._remote(lambda fs: list(listing.remote_entries(fs, bucket, key, recursive)))
+            found = ((f"s3://{bucket}/{name}", stat) for name, stat in below)
+        kept = sorted((uri, stat) for uri, stat in found if uri.endswith(suffix))
+        return [Entry(type(self)(uri, self.cache), stat) for uri, stat in kept]
 
     def list(self, suffix: str = "", recursive: bool = False) -> list[Self]:
         """What lies in this folder, sorted: files and folders, or with ``recursive`` every file below it.
 
         Empty for a folder that does not exist. Only names that end in ``suffix`` are given.
         """
-        uris = self._local_entries(recursive) if self.is_local else self._remote_entries(recursive)
-        return [type(self)(uri, self.cache) for uri in sorted(uris) if uri.endswith(suffix)]
+        if not self.is_local:
+            return [cast(Self, entry.place) for entry in self.entries(suffix, recursive)]
+        uris = sorted(p for p in listing.local_paths(self.uri, recursive) if p.endswith(suffix))
+        return [type(self)(uri, self.cache) for uri in uris]
+
+    def stats(self, paths: Iterable[str]) -> dict[str, Stat]:
+        """Which of some paths below this remote folder are there, by path, from its listing.
+
+        A path that leaves the folder is not there.
+        """
+        bucket, prefix = self._key
+        keys: dict[str, str] = {}
+        for path in paths:
+            with suppress(UserError):
+                keys[path] = (self / path)._key[1]
+        found = self._remote(
+            lambda fs: listing.remote_stats(fs, bucket, f"{prefix}/" if prefix else "", keys.values())
+        )
+        return {path: found[key] for path, key in keys.items() if key in found}
 
     def glob(self, pattern: str) -> Sequence[Self]:
         """Files below this folder whose path fits: ``*`` and ``?`` within a name, ``**`` over folders.
@@ -130,12 +172,15 @@ class Location:
         Sorted; hidden files and folders only where the pattern begins a name with a dot. Raises UserError for
         a pattern that leaves the folder.
         """
+        return [cast(Self, entry.place) for entry in self.glob_entries(pattern)]
+
+    def glob_entries(self, pattern: str) -> Sequence[Entry]:
+        """What ``glob`` gives, with the size and the key of each file."""
         fixed, wild = patterns.split((self / pattern).uri[len(self.uri) + 1 :])
         below = self / fixed
         fits, deep = patterns.compile(wild), "/" in wild or "**" in wild
-        found = below.list(recursive=deep)
-        found = [f for f in found if fits.fullmatch(f.uri[len(below.uri) + 1 :])]
-        return found if deep else [f for f in found if not f.is_dir()]
+        found = below.entries(recursive=deep)
+        return [e for e in found if fits.fullmatch(e.place.uri[len(below.uri) + 1 :]) and not e.stat.is_dir]
 
     def copy_to(self, target: Location) -> None:
         """Copy this file there in one atomic act: a link where the disk allows it, by the server on S3."""
@@ -147,10 +192,12 @@ class Location:
             target.put_file(self.fetch())
 
     def read_bytes(self) -> bytes:
-        """The whole file. Raises FileNotFoundError."""
+        """The whole file. Raises FileNotFoundError, and StorageError for one that cannot be read."""
         if self.is_local:
-            return Path(self.uri).read_bytes()
-        return self._remote(lambda fs: fs.cat_file(self.uri))
+            with _readable(self.uri):
+                return Path(self.uri).read_bytes()
+        # One at a time: else its size is asked for first.
+        return self._remote(lambda fs: fs.cat_file(self.uri, max_concurrency=1))
 
     def read_text(self) -> str:
         """The whole file as UTF-8."""
@@ -159,7 +206,8 @@ class Location:
     def open_read(self) -> BinaryIO:
         """A seekable binary file; remote bytes come in blocks as they are read."""
         if self.is_local:
-            return open(self.uri, "rb")
+            with _readable(self.uri):
+                return open(self.uri, "rb")
         return cast(BinaryIO, s3.ReadFile(self._remote(lambda fs: fs.open(self.uri, "rb")), self.uri))
 
     def write_bytes(self, data: bytes) -> None:
@@ -196,7 +244,7 @@ class Location:
             return
         target = self.local_path
         target.parent.mkdir(parents=True, exist_ok=True)
-        temp = Path(tempfile.mkdtemp(prefix=f"{_TEMP}{target.name}-", dir=target.parent))
+        temp = Path(tempfile.mkdtemp(prefix=f"{TEMP}{target.name}-", dir=target.parent))
         try:
             shutil.copytree(source, temp, dirs_exist_ok=True)
             # Some libraries write files for their owner alone; others on the cluster have to read these.
@@ -207,36 +255,44 @@ class Location:
         finally:
             shutil.rmtree(temp, ignore_errors=True)
 
-    def fetch(self) -> Path:
-        """A local path with this file's content: the file itself, or a cached copy of a remote one."""
-        if self.is_local:
-            return Path(self.uri)
-        target = self._cached(f"{self.uri}@{self.stat_key()}") / self.name
-        if not target.exists():
-            type(self)(str(target))._commit(self._download)
-        return target
+    def fetch(self, stat: Stat | None = None, *, hold: bool = False) -> Path:
+        """A local path with this file's content: the file itself, or a cached copy of a remote one.
 
-    def fetch_dir(self) -> Path:
-        """A local folder with this folder's files: the folder itself, or a cached copy of a remote one.
-
-        Raises UserError for a key that would lie outside the copy.
+        A copy is for use at once: with a limit to the cache it may go when this process has fetched RECENT
+        others. With ``hold`` it stays while the process lives. ``stat`` is what a listing said of the file,
+        which saves a request.
         """
         if self.is_local:
             return Path(self.uri)
-        files = self.list(recursive=True)
+        known = stat or self.stat()
+        return self.cache.copy(
+            f"{self.uri}@{known.key}",
+            self.name,
+            lambda target: type(self)(str(target))._commit(lambda temp: self._download(temp, known)),
+            hold=hold,
+        )
+
+    def fetch_dir(self, *, hold: bool = False) -> Path:
+        """A local folder with this folder's files: the folder itself, or a cached copy of a remote one.
+
+        It stays as with ``fetch``. Raises UserError for a key that would lie outside the copy.
+        """
+        if self.is_local:
+            return Path(self.uri)
+        files = self.entries(recursive=True)
         if not files:
             raise FileNotFoundError(f"{self.uri} holds no files")
-        target = self._cached("\n".join(f"{f.uri}@{f.stat_key()}" for f in files)) / self.name
-        if target.is_dir():
-            return target
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temp = Path(tempfile.mkdtemp(prefix=_TEMP, dir=target.parent))
+        key = "\n".join(f"{f.place.uri}@{f.stat.key}" for f in files)
+        return self.cache.copy(key, self.name, partial(self._download_all, files), hold=hold)
+
+    def _download_all(self, files: Sequence[Entry], target: Path) -> None:
+        temp = Path(tempfile.mkdtemp(prefix=TEMP, dir=target.parent))
         try:
-            for file in files:
+            for file, stat in files:
                 # A key is anyone's text: `..` or a second slash in it would lead out of the cache.
                 place = temp / (self / file.uri[len(self.uri) + 1 :]).uri[len(self.uri) + 1 :]
                 place.parent.mkdir(parents=True, exist_ok=True)
-                file._download(place)
+                file._download(place, stat)
             try:
                 temp.rename(target)
             except OSError:  # another process was first, with the same content
@@ -244,7 +300,6 @@ class Location:
                     raise
         finally:
             shutil.rmtree(temp, ignore_errors=True)
-        return target
 
     def mkdir(self) -> None:
         """Make a local folder and its parents; S3 has no folders, so nothing happens there."""
@@ -270,36 +325,41 @@ class Location:
             return
         place = Path(self.uri)
         # mkdtemp's random part has no hyphen: what is for `a-b` is not taken for a copy of `a`.
-        own = re.compile(rf"{re.escape(_TEMP + place.name)}-[a-z0-9_]+")
-        beside = [p for p in place.parent.glob(_TEMP + "*") if own.fullmatch(p.name)]
-        for stale in (*beside, *place.rglob(_TEMP + "*")):
+        own = re.compile(rf"{re.escape(TEMP + place.name)}-[a-z0-9_]+")
+        beside = [p for p in place.parent.glob(TEMP + "*") if own.fullmatch(p.name)]
+        for stale in (*beside, *place.rglob(TEMP + "*")):
             Location(str(stale)).delete()
 
     def cache_dir(self) -> Path:
         """The local folder for copies of remote files."""
-        if self.cache:
-            return Path(self.cache)
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-        return Path(base) / "ufvideo"
+        return self.cache.path
 
-    def _cached(self, key: str) -> Path:
-        return self.cache_dir() / "files" / hashlib.sha256(key.encode()).hexdigest()[:32]
+    @property
+    def _key(self) -> tuple[str, str]:
+        """Bucket and key of a remote location."""
+        bucket, _, key = self.uri.removeprefix("s3://").partition("/")
+        return bucket, key
 
     def _remote(self, act: Callable[[Any], Any]) -> Any:
         with s3.readable_errors(self.uri):
             return act(s3.filesystem())
 
-    def _download(self, place: Path) -> None:
-        self._remote(lambda fs: fs.get_file(self.uri, str(place)))
-
-    def _info(self) -> dict[str, Any]:
-        return self._remote(lambda fs: fs.info(self.uri))
+    def _download(self, place: Path, stat: Stat) -> None:
+        # In parts it takes a request more than there are parts.
+        parts = {"max_concurrency": 1} if stat.size <= _ONE_REQUEST else {}
+        self._remote(lambda fs: fs.get_file(self.uri, str(place), **parts))
+        if place.stat().st_size != stat.size:
+            raise StorageError(
+                self.uri,
+                f"has {place.stat().st_size} bytes where {stat.size} were listed.",
+                "It was written in the meantime: run the same command again when nobody writes to it.",
+            )
 
     def _commit(self, fill: Callable[[Path], object]) -> None:
         """Fill a temporary sibling, flush it to the disk, and give it this name."""
         target = self.local_path
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=_TEMP, dir=target.parent)
+        handle, name = tempfile.mkstemp(prefix=TEMP, dir=target.parent)
         os.close(handle)
         temp = Path(name)
         try:
@@ -311,39 +371,23 @@ class Location:
         finally:
             temp.unlink(missing_ok=True)
 
-    def _local_entries(self, recursive: bool) -> Sequence[str]:
-        if not os.path.isdir(self.uri):
-            return []
-        if not recursive:
-            return [e.path for e in os.scandir(self.uri) if not e.name.startswith(_TEMP)]
-        return list(_files_below(self.uri, frozenset()))
 
-    def _remote_entries(self, recursive: bool) -> Sequence[str]:
-        def entries(fs: Any) -> Sequence[str]:
-            if recursive:
-                return fs.find(self.uri)
-            try:
-                return fs.ls(self.uri, detail=False)
-            except FileNotFoundError:
-                return []
+class Entry(NamedTuple):
+    """A file or folder with what its folder's listing says of it."""
 
-        return ["s3://" + e.rstrip("/") for e in self._remote(entries) if "s3://" + e.rstrip("/") != self.uri]
+    place: Location
+    stat: Stat
 
 
-def _files_below(folder: str, above: frozenset[str]) -> Iterator[str]:
-    """Files at any depth. Links are followed, but not back into a folder that they lie in: ``above``."""
-    real = os.path.realpath(folder)
-    if real in above:
-        return
+@contextmanager
+def _readable(path: str) -> Iterator[None]:
+    """Tell what this machine's disk does not give from what is not there."""
     try:
-        names = [name for name in os.listdir(folder) if not name.startswith(_TEMP)]
+        yield
     except OSError as error:
-        raise UserError(folder, f"cannot be listed ({error.strerror}).", "Check its rights.") from error
-    for path in (os.path.join(folder, name) for name in names):
-        if os.path.isdir(path):
-            yield from _files_below(path, above | {real})
-        else:
-            yield path
+        if StorageError.is_meant_by(error):
+            raise StorageError.of(path, error) from error
+        raise
 
 
 def _link(source: str, temp: Path) -> None:

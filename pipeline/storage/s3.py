@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError
 
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 120
@@ -40,7 +40,7 @@ def filesystem() -> Any:
 
 @contextmanager
 def readable_errors(uri: str) -> Iterator[None]:
-    """Turn what a user can mend (credentials, endpoint, bucket, rights, a server that fails) into UserError.
+    """Turn what a user can mend (credentials, endpoint, bucket, rights, the server) into StorageError.
 
     All that comes here was tried several times. A file that is not there stays FileNotFoundError, and what
     the local disk says while a file is copied stays OSError.
@@ -53,31 +53,31 @@ def readable_errors(uri: str) -> Iterator[None]:
     try:
         yield
     except boto.NoCredentialsError:
-        raise UserError(
+        raise StorageError(
             uri,
             "there are no S3 credentials.",
             "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE.",
         ) from None
     except (*broken_off, TimeoutError) as error:
-        raise UserError(
+        raise StorageError(
             uri,
             f"the S3 server does not answer ({_plain(error)}).",
             "Check AWS_ENDPOINT_URL and the network, then run the same command to go on.",
         ) from None
     except FileNotFoundError as error:
         if "bucket does not exist" in str(error).lower():
-            raise UserError(uri, "the bucket does not exist.", "Create it, or name another one.") from None
+            raise StorageError(uri, "the bucket does not exist.", "Create it, or name another one.") from None
         raise
     except OSError as error:
         if not isinstance(error.__cause__, boto.ClientError):
             raise  # of this machine's disk
         if isinstance(error, PermissionError):
-            raise UserError(
+            raise StorageError(
                 uri,
                 f"the S3 server refuses access ({error}).",
                 "Check the credentials and the bucket's policy.",
             ) from None
-        raise UserError(
+        raise StorageError(
             uri,
             f"the S3 server fails ({_plain(error.__cause__)}).",
             "Wait until it is well, then run the same command to go on.",

@@ -110,7 +110,7 @@ def test_mask_files_of_every_kind(tmp_path: Path) -> None:
         ("small", "is 90x50, the video 180x100"),
         ("black", "is empty"),
         ("huge", "is larger than any video"),
-        ("text", "no readable image"),
+        ("text", "not a readable image"),
         ("gone", "does not exist"),
     ):
         with pytest.raises(UserError, match=said):

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final, Protocol
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
 from training.data.mixture import name_hash
@@ -146,13 +146,10 @@ class Loader:
                     for key, reason in failed
                 )
                 return sample, example, quarantined
-            except (
-                VideoError,
-                RefusedSample,
-                ValueError,
-                IndexError,
-                OSError,
-            ) as error:  # UserError: media gone
+            except StorageError:
+                raise  # a store that does not answer is no fault of the sample
+            except (VideoError, RefusedSample, UserError, ValueError, IndexError, OSError) as error:
+                # UserError: its media are gone.
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
             rows = self._used(place.source)
             at = name_hash(self._order.mixture.seed, first.key, place.epoch, attempt) % len(rows)

@@ -85,7 +85,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     dataset = Dataset.open(job.data, num_frames=job.model.num_frames, verify=job.verify_videos)
     order = dataset.order(stage, job.seed)
     total = order.steps(epochs=stage.epochs, steps=stage.steps)
-    start = job.start.fetch_dir()
+    start = job.start.fetch_dir(hold=True)
     tokenizer = load_tokenizer(start / TOKENIZER)
     processor = Processor(
         job.model, PromptCodec(tokenizer), seed=job.seed, max_text_tokens=stage.max_text_tokens

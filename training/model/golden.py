@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import (
     Attention,
     LanguageConfig,
@@ -59,6 +59,8 @@ def read_case(folder: Path) -> GoldenCase:
             arrays = {name: stored[name] for name in stored.files}
         return GoldenCase(case=case, arrays=arrays, shapes=shapes)
     except (ValueError, OSError, EOFError) as error:
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(folder), error) from error
         raise UserError(str(folder), f"is an unreadable golden case: {error}.", "Copy it again.") from error
 
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from training.model.tokens import ADDED_TOKENS, TokenIds
 
 if TYPE_CHECKING:
@@ -111,6 +111,8 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
         with _unlogged("transformers.configuration_utils"):
             return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the tokenizers library has no class of its own for a damaged file
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(folder), error) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             str(folder),

@@ -30,7 +30,7 @@ def make_tokenizer(plan: Plan, data: Location | None) -> PreTrainedTokenizerBase
     from training.model.tokenizer import load_tokenizer, train_tokenizer
 
     if path := plan.model.tokenizer.path:
-        found = hub.local_copy(path, hub.TOKENIZER_FILES, plan.storage.cache)
+        found = hub.local_copy(path, hub.TOKENIZER_FILES, plan.storage.local_cache)
         print(f"init: tokenizer from {path}{found.at}", flush=True)
         return load_tokenizer(found.path)
     assert data is not None, "a tokenizer that is trained here needs the prepared data"
@@ -115,7 +115,7 @@ def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
 def _weights(key: str, text: str, plan: Plan) -> hub.Fetched:
     """A local copy of one of the plan's weights."""
     wanted = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
-    found = hub.local_copy(text, wanted, plan.storage.cache)
+    found = hub.local_copy(text, wanted, plan.storage.local_cache)
     model = hub.hub_model(text)
     if key == "sam2" and model:
         return replace(found, path=hub.only_file(model, found, "*.pt"))
@@ -147,7 +147,7 @@ def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights:
             f"init: {text} holds no tokenizer: model.tokenizer.path tells which tokens its weights know",
             flush=True,
         )
-        folder = hub.local_copy(config.path, hub.TOKENIZER_FILES, plan.storage.cache).path
+        folder = hub.local_copy(config.path, hub.TOKENIZER_FILES, plan.storage.local_cache).path
     known, ids = own_vocabulary(folder), tokenizer.get_vocab()
     if moved := sorted((i, token) for token, i in ids.items() if known.get(token, i) != i):
         here, token = moved[0]

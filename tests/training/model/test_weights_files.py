@@ -91,7 +91,7 @@ def test_only_files_of_the_index_are_read(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a is in consolidated.safetensors and in model-00001"):
         list(tensors(tmp_path))
     (tmp_path / SAFETENSORS_INDEX).write_text("[]")
-    with pytest.raises(UserError, match="is no index of weight files"):
+    with pytest.raises(UserError, match="is not an index of weight files"):
         list(tensors(tmp_path))
 
 

@@ -18,7 +18,7 @@ from accelerate import init_empty_weights
 from torch import Tensor
 
 from pipeline.artifacts.checkpoint import size_differences
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import Part
 from training.model.tokens import TokenIds
@@ -158,6 +158,8 @@ def read_config(folder: Path) -> tuple[ModelConfig, TokenIds]:
     try:
         raw = json.loads(file.read_text())
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(file), error) from error
         raise _no_config(file, error) from error
     return parse_config(raw, file)
 

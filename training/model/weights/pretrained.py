@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig, published_7b
 from pipeline.storage import hub
 from training.model.build import build_model
@@ -89,6 +89,8 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         raw = json.loads(file.read_text())
     except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(file), error) from error
         raise UserError(
             str(folder),
             f"holds no {CONFIG_FILE} that can be read ({error}).",

@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 
 SAFETENSORS_INDEX, TORCH_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 _WINDOW_BYTES = 16 * 1024**2
@@ -129,7 +129,11 @@ def _indexed(index: Path) -> list[Path]:
     try:
         entries = dict(json.loads(index.read_text())["weight_map"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(str(index), f"is no index of weight files ({error!r}).", "Fetch it again.") from error
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(index), error) from error
+        raise UserError(
+            str(index), f"is not an index of weight files ({error!r}).", "Fetch it again."
+        ) from error
     if not entries:
         raise UserError(str(index), "names no files: its weight_map is empty.", "Fetch it again.")
     for name, file in entries.items():
@@ -183,6 +187,8 @@ class _Shard:
         try:
             opened = safe_open(self._file, framework="pt")
         except (SafetensorError, OSError) as error:
+            if isinstance(error, OSError) and StorageError.is_meant_by(error):
+                raise StorageError.of(str(self._file), error) from error
             raise UserError(
                 str(self._file), f"is not a complete .safetensors file: {error}.", "Fetch it again."
             ) from error
@@ -202,6 +208,8 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
                 raise
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes cut anywhere raise whatever the unpickler stumbles on
+        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            raise StorageError.of(str(file), error) from error
         raise UserError(
             str(file),
             f"is no complete {file.suffix} file of weights: {_first_line(error)}.",

@@ -1,0 +1,107 @@
+"""Storage that cannot be read is told as that: nobody is advised to delete or make again what may be well."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.checkpoint import start_config
+from pipeline.commands.cli import main
+from pipeline.dataset.shards import read_manifest
+from pipeline.errors import StorageError, UserError
+from pipeline.plan.model import ModelConfig
+from pipeline.storage.location import Location
+from tests.conftest import PLAN
+from tests.pipeline.faulty_s3 import hasten
+
+CAUSES = {
+    "no credentials": "there are no S3 credentials",
+    "no bucket": "the bucket does not exist",
+    "no server": "the S3 server does not answer",
+}
+COMMANDS = ("check", "status", "run", "verify", "predict")
+# Words of advice that is right for a file which is read and is not what it should be.
+MISLEADING = re.compile(r"delete|remove|damaged|broken|is not an? |again with|make .* again|prepare", re.I)
+
+
+def _predict(arguments: list[str]) -> int:
+    from evaluation.predict.__main__ import main as predict
+
+    return predict(arguments)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_what_cannot_be_read_is_not_called_broken(
+    command: str,
+    cause: str,
+    s3_bucket: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Fails if an ``except ValueError`` around the reading of a record takes in that it could not be read."""
+    import s3fs
+
+    hasten(monkeypatch)
+    s3fs.S3FileSystem.clear_instance_cache()  # a client keeps the credentials that it has found
+    bucket = "s3://no-such-bucket-here" if cause == "no bucket" else s3_bucket
+    if cause == "no credentials":
+        for name in [n for n in os.environ if n.startswith("AWS_") and "ENDPOINT" not in n]:
+            monkeypatch.delenv(name)
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.setenv("HOME", str(tmp_path))
+    if cause == "no server":
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text(PLAN.format(root=f"{bucket}/store"))
+    there = f"{bucket}/store/init/0123456789ab"
+    code = {
+        "verify": lambda: main(["verify", there]),
+        "predict": lambda: _predict([there, str(tmp_path / "clip.mp4"), "What is it?"]),
+    }.get(command, lambda: main([command, str(plan)]))()
+    said = capsys.readouterr().err
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert code == 2
+    assert CAUSES[cause] in said
+    assert not MISLEADING.search(said), said
+
+
+READERS: dict[str, Callable[[Location], object]] = {
+    "record": artifact.load,
+    "checkpoint": lambda place: start_config(place, ModelConfig.model_construct(), "stage1"),
+    "manifest": read_manifest,
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_a_disk_that_fails_is_told_from_a_file_that_is_wrong(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if an OSError of a disk or its rights leaves as a stack trace, or as advice to delete."""
+    for name in ("record.json", "manifest.json", "model/config.json"):
+        place = tmp_path / name
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("{}")
+    with pytest.raises(UserError) as wrong:
+        READERS[reader](Location.parse(tmp_path))
+    assert not isinstance(wrong.value, StorageError)
+
+    def fails(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", fails)
+    with pytest.raises(StorageError, match=r"cannot be read \(Permission denied\)"):
+        READERS[reader](Location.parse(tmp_path))
+
+
+def test_a_missing_bucket_is_not_a_missing_file(s3_server: str) -> None:
+    """Fails if every video of a misspelt bucket is rejected as missing."""
+    for look in (Location.exists, Location.is_dir, Location.list, Location.stat):
+        with pytest.raises(StorageError, match="the bucket does not exist"):
+            look(Location.parse("s3://no-such-bucket-here/media/a.mp4"))
