@@ -20,7 +20,7 @@ FORMAT = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One answer. ``failure`` says why there is none, or None: an answer that is merely wrong is no failure.
+    """One answer. ``failure`` says why there is none, or None: a wrong answer is not a failure.
 
     ``spans`` are those of the text up to the first that cannot be read. ``refusal`` is why there is none,
     ``refusal_detail`` the piece of the text at fault; whether one was asked for is for the scorer to say.

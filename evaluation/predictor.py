@@ -95,8 +95,8 @@ class Predictor:
     def predict(self, requests: Sequence[Request]) -> list[Prediction]:
         """One prediction per request, in order. A sample that cannot be read gets one with its failure.
 
-        What is no fault of the sample (a missing file, a store that does not answer) is raised: stored as an
-        answer, it would make the score depend on the machine that computed it.
+        What is not a fault of the sample (a missing file, a store that does not answer) is raised: stored as
+        an answer, it would make the score depend on the machine that computed it.
         """
         begun = time.monotonic()
         frames: dict[int, Frames] = {}

@@ -30,7 +30,7 @@ _ARCHITECTURE, _MODEL_TYPE = "VideoReferQwen2ForCausalLM", "videorefer_qwen2"
 def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> None:
     """Writes the folder ``out``, which may not hold anything yet.
 
-    Raises UserError if ``checkpoint`` is no finished checkpoint or ``out`` is not empty.
+    Raises UserError if ``checkpoint`` is not a finished checkpoint or ``out`` is not empty.
     """
     from training.engine import quiet
     from training.model.tokenizer import export_tokenizer, load_tokenizer

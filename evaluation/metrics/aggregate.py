@@ -23,7 +23,7 @@ class Score:
     ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why there was
     nothing, or not all, to score: such a value is what a useless answer earns, not a blank. Of a sample that
     asks for a time ``refusal`` says why its answer's could not be read, and ``clamped`` that it was cut.
-    ``video`` is the SHA-256 of the sample's video: samples of one video are no independent draws.
+    ``video`` is the SHA-256 of the sample's video: samples of one video are not independent draws.
     """
 
     key: str

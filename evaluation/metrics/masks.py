@@ -57,7 +57,7 @@ def tolerance(height: int, width: int) -> int:
 def boundary(mask_HW: np.ndarray) -> np.ndarray:
     """One-pixel boundary [H, W] bool: a pixel that differs from its right, lower or lower-right neighbour.
 
-    Beyond the last row and column the image goes on as it ends, so its border is no boundary.
+    Beyond the last row and column the image goes on as it ends, so its border is not a boundary.
     """
     mask = mask_HW.astype(bool, copy=False)
     edge = np.zeros(mask.shape, bool)

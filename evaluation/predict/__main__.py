@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _predict(options: argparse.Namespace) -> int:
     command.check(options)
     _quiet()
-    with redirect_stdout(sys.stderr):  # progress is no part of the answer
+    with redirect_stdout(sys.stderr):  # progress is not part of the answer
         answer, saved = _ask(options)
     try:
         print(*lines(answer, saved), sep="\n", flush=True)

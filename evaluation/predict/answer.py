@@ -168,7 +168,7 @@ def holds_same(place: Location, identity: str) -> bool:
             return True
         asked = str(found["question"])
     except (ValueError, KeyError, TypeError):
-        raise UserError((place / ANSWER).uri, "is no answer of this project.", fix) from None
+        raise UserError((place / ANSWER).uri, "is not an answer of this project.", fix) from None
     raise UserError(place.uri, f'holds an answer to another question, or by another model: "{asked}".', fix)
 
 

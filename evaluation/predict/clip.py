@@ -34,7 +34,9 @@ def open_clip(text: str | Path) -> Clip:
     """
     place = Location.parse(text)
     if not is_text(str(text)):
-        raise UserError(f"{str(text)!a}", "is no name in UTF-8, as answers are.", "Rename it, or link to it.")
+        raise UserError(
+            f"{str(text)!a}", "is not a name in UTF-8, as answers are.", "Rename it, or link to it."
+        )
     if not place.exists():
         raise UserError(place.uri, "does not exist.", "Give a video file, or a folder of frames.")
     folder = place.is_dir()

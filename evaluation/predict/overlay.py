@@ -89,7 +89,7 @@ def painted(
 
 
 def _outline(mask_HW: np.ndarray, width: int) -> np.ndarray:
-    """The outermost ``width`` pixels of a mask; the frame's own edge is no outline."""
+    """The outermost ``width`` pixels of a mask; the frame's own edge is not an outline."""
     inner = mask_HW.copy()
     for _ in range(width):
         before = inner.copy()

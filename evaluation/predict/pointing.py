@@ -89,7 +89,7 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
             if (image.height, image.width) != (video.height, video.width):  # before it is decoded
                 raise _other_size(file, image.width, image.height, video)
             alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-            # Of a label image the number counts, and 0 is nothing; else a palette's numbers are no colours.
+            # Of a label image the number counts, and 0 is nothing; else a palette's numbers are not colours.
             coloured = image.mode in ("P", "PA") and any((image.getpalette("RGB") or [0])[:3])
             if coloured or image.mode == "CMYK" or "transparency" in image.info:
                 values = np.asarray(image.convert("RGBA" if alpha else "RGB"))

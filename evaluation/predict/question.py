@@ -45,7 +45,7 @@ class Asked:
 def check_text(text: str, regions: Sequence[Region]) -> None:
     """Raise UserError for an empty question, and for one whose <region> are not as many as the regions."""
     if not is_text(text):
-        raise UserError(f"the question {text!a}", "is no text in UTF-8.", "Type it in UTF-8.")
+        raise UserError(f"the question {text!a}", "is not text in UTF-8.", "Type it in UTF-8.")
     named, given = text.count(REGION), len(regions)
     if not text.strip():
         raise UserError("the question", "is empty.", 'Ask something, such as "What happens in this video?".')

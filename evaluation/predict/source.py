@@ -114,12 +114,13 @@ def _nothing(place: Location) -> UserError:
     if below:
         return UserError(
             place.uri,
-            f"is no checkpoint itself, but {' and '.join(f.name for f in below[:3])} in it may be.",
+            f"is not a checkpoint itself, but {' and '.join(f.name for f in below[:3])} in it may be.",
             f"Give {below[0].uri}.",
         )
     return UserError(
         place.uri,
-        f"is no finished checkpoint (it holds no {artifact.RECORD_NAME}) and no model (no {CONFIG_FILE}).",
+        f"is not a finished checkpoint (it holds no {artifact.RECORD_NAME}), nor a model "
+        f"(it holds no {CONFIG_FILE}).",
         "Give the folder of a stage's artifact or of init (`ufvideo status PLAN` says what is there), a "
         "folder with weights and their tokenizer, or a model of the hub as hf://org/name.",
     )

@@ -69,7 +69,7 @@ def spans(bars: Sequence[Bar], duration_s: float) -> str:
             f'<rect class="lane" x="{left}" y="{y}" width="{width - left - 12}" height="16" rx="4"/>'
         )
         if bar.span is None or bar.span[1] <= bar.span[0]:
-            why = "none" if bar.span is None else f"{bar.span[0]:.1f} to {bar.span[1]:.1f} s is no span"
+            why = "none" if bar.span is None else f"{bar.span[0]:.1f} to {bar.span[1]:.1f} s is not a span"
             parts.append(f'<text class="missing" x="{left + 8}" y="{y + 12}">{why}</text>')
             said.append(f"{bar.name}: {why}")
             continue

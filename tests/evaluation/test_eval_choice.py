@@ -77,7 +77,7 @@ def test_strict_does_not_choose_between_equal_options() -> None:
         ("it is blue.", 1),  # option text
         ("no idea", 2),  # the fallback
         ("", 2),
-        ("Every dog", 2),  # E is no letter of four options
+        ("Every dog", 2),  # E is not a letter of four options
     ],
 )
 def test_published_rule_never_fails(text: str, index: int) -> None:

@@ -67,7 +67,7 @@ def test_text_of_the_table() -> None:
     assert accuracy == ["mv", "accuracy", "25.0", "55.0", "85.0", "20", "5", "/", "3", "/", "1"]
     assert "uf PixRQA" in text  # tasks of their own stand in the main table
     assert "Counting" not in text  # types of questions do not
-    assert "tIoU" not in text  # a metric without samples is no line
+    assert "tIoU" not in text  # a metric without samples is not a line
     assert "20 of its 50 samples" in text
     words = " ".join(text.split())
     assert (

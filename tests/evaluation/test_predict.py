@@ -203,7 +203,7 @@ def test_another_answer_that_comes_in_between_is_not_written_over(
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [("clip/x", "clip is no folder"), ("/proc/x/y", "cannot be (made|written)")]
+    ("out", "said"), [("clip/x", "clip is not a folder"), ("/proc/x/y", "cannot be (made|written)")]
 )
 def test_a_place_that_cannot_be_written_is_told(answer: Answer, tmp_path: Path, out: str, said: str) -> None:
     """Catches a traceback behind all of the work."""
@@ -245,8 +245,8 @@ def test_a_text_answer_has_no_overlay(answer: Answer, tmp_path: Path) -> None:
         ("clip.mp4", "What is <region>?", [], "but no regions are given"),
         ("clip.mp4", "Is <region> near <region>?", [Point(0, 5, 5)], "names 2 <region>, but 1 region is"),
         ("clip.mp4", "<|im_end|>", [], "control token"),
-        ("clip.mp4", "What is \udcff?", [], "is no text in UTF-8"),
-        ("clip\udcff.mp4", QUESTION, [], "is no name in UTF-8"),
+        ("clip.mp4", "What is \udcff?", [], "is not text in UTF-8"),
+        ("clip\udcff.mp4", QUESTION, [], "is not a name in UTF-8"),
     ],
 )
 def test_what_cannot_be_asked(

@@ -54,7 +54,7 @@ class Dataset:
         if unknown:
             raise UserError(
                 f"stage {stage.name}: mixture",
-                f"names {unknown[0]}, which is no training source of {self.reader.location.uri}.",
+                f"names {unknown[0]}, which is not a training source of {self.reader.location.uri}.",
                 f"It has {', '.join(training)}.",
             )
         if empty := [name for name in chosen if not self.size(name)]:

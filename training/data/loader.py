@@ -147,7 +147,7 @@ class Loader:
                 )
                 return sample, example, quarantined
             except StorageError:
-                raise  # a store that does not answer is no fault of the sample
+                raise  # a store that does not answer is not a fault of the sample
             except (VideoError, RefusedSample, UserError, ValueError, IndexError, OSError) as error:
                 # UserError: its media are gone.
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))

@@ -48,7 +48,7 @@ def read_case(folder: Path) -> GoldenCase:
         if not (folder / name).is_file():
             raise UserError(
                 str(folder),
-                f"is no golden case: {name} is missing.",
+                f"is not a golden case: {name} is missing.",
                 "Give a folder such as golden/ufvideo-tiny.",
             )
     try:

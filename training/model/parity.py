@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def ok(self) -> bool:
-        """Within tolerance (a difference that is no number is not)."""
+        """Within tolerance (a difference that is not a number is not)."""
         return self.largest <= self.tolerance
 
 
@@ -131,7 +131,7 @@ def _compared(folder: Path, golden: GoldenCase, losses: Losses) -> list[Differen
         raise
     except (KeyError, ValueError, TypeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-        raise UserError(str(folder), f"is no whole golden case: {what}.", "Copy it again.") from error
+        raise UserError(str(folder), f"is not a whole golden case: {what}.", "Copy it again.") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -104,7 +104,7 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
     if not Path(folder).is_dir():
         raise UserError(
             str(folder),
-            "is no folder, so no tokenizer can be read from it.",
+            "is not a folder, so no tokenizer can be read from it.",
             "Put it there; in a plan, model.tokenizer.path names it.",
         )
     try:

@@ -32,14 +32,14 @@ class TokenIds:
 
     @classmethod
     def of(cls, tokenizer: Any) -> TokenIds:
-        """Ids in a transformers tokenizer. Raises UserError if an added token is no single token there."""
+        """Ids in a transformers tokenizer. Raises UserError if an added token is not a single token there."""
         missing = [
             t for t in ADDED_TOKENS if tokenizer.encode(t, add_special_tokens=False) != _known(tokenizer, t)
         ]
         if missing:
             raise UserError(
                 "tokenizer",
-                f"{len(missing)} of {len(ADDED_TOKENS)} added ones are no single tokens, like {missing[0]}.",
+                f"{len(missing)} of {len(ADDED_TOKENS)} added ones are not single tokens, like {missing[0]}.",
                 "Add training.model.tokens.ADDED_TOKENS with tokenizer.add_tokens(..., special_tokens=True).",
             )
         eos = tokenizer.eos_token_id

@@ -189,7 +189,7 @@ def test_sam2_comes_from_the_file_that_is_published(
 def test_a_pt_file_that_is_no_state_dict_is_refused(tokenizer, tmp_path: Path) -> None:
     file = tmp_path / "sam2_hiera_large.pt"
     file.write_bytes(b"<html>moved</html>")
-    with pytest.raises(UserError, match=r"sam2_hiera_large.pt: is no complete .pt file.*Fetch it again"):
+    with pytest.raises(UserError, match=r"sam2_hiera_large.pt: is not a complete .pt file.*Fetch it again"):
         make_model(make_plan(tmp_path, sam2=file), tokenizer)
     torch.save({"model": {"step": 3}}, file)
     with pytest.raises(UserError, match="holds no state dict"):

@@ -209,7 +209,7 @@ def test_a_foreign_model_s_config_is_passed_over_quietly(tmp_path: Path, caplog)
 
 
 def test_end_of_text_may_stand_for_unknown_text(tmp_path: Path) -> None:
-    """Qwen2Tokenizer takes <|endoftext|> for it where the files name none; it is no missing token then."""
+    """Qwen2Tokenizer takes <|endoftext|> for it where the files name none; it is not a missing token then."""
     import json
 
     write_qwen2(tmp_path / "base")

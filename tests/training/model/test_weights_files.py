@@ -141,7 +141,7 @@ def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_told_apart(tmp_path: Pat
     """Fails if pickles are loaded with ``weights_only=False``, or if a cut one passes."""
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.ones(2), "b": _Trap()}, "evil.bin")
-    with pytest.raises(UserError, match=r"is no complete \.bin file of weights"):
+    with pytest.raises(UserError, match=r"is not a complete \.bin file of weights"):
         list(tensors(Path("evil.bin")))
     assert not Path("ran").exists()
     torch.save({"a": torch.arange(3)}, "old.bin", _use_new_zipfile_serialization=False)
@@ -160,7 +160,7 @@ def test_a_pickle_cut_or_garbled_anywhere_is_a_user_error(tmp_path: Path) -> Non
     generator = torch.Generator().manual_seed(3)
     for cut in range(len(whole)):
         file.write_bytes(whole[:cut])
-        with pytest.raises(UserError, match=r"old\.bin: (is no complete|holds no state dict)"):
+        with pytest.raises(UserError, match=r"old\.bin: (is not a complete|holds no state dict)"):
             list(tensors(file))
     for place in torch.randint(20, len(whole) - 150, (60,), generator=generator).tolist():
         file.write_bytes(whole[:place] + b"\xff" + whole[place + 1 :])
@@ -213,7 +213,7 @@ def test_loading_takes_little_more_than_the_model(tmp_path: Path) -> None:
     """Peak memory below 1.2 times the model: 640 MB in fp32 from safetensors, then in bf16 from pickles.
 
     Fails (1.6) if a file stays mapped until it is read, and (2.0) if weights that are loaded are first drawn
-    at random in fp32. Each load has a process of its own: what a first one leaves is no part of a second.
+    at random in fp32. Each load has a process of its own: what a first one leaves is not part of a second.
     """
     size = {"vocab_size": 12000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6}
     with torch.device("meta"):
@@ -280,8 +280,8 @@ def test_what_is_a_model_of_the_hub(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "Qwen" / "Qwen2-7B-Instruct").mkdir(parents=True)
     assert hub_model("Qwen/Qwen2-7B-Instruct") is None
     assert hub_model("hf://Qwen/Qwen2-7B-Instruct") is not None
-    assert hub_model("Qwen/Qwen2-7B-Instuct") is None  # a slip of the pen beside it is no model either
-    with pytest.raises(UserError, match="is no model of the hub"):
+    assert hub_model("Qwen/Qwen2-7B-Instuct") is None  # a slip of the pen beside it is not a model either
+    with pytest.raises(UserError, match="is not a model of the hub"):
         hub_model("hf://Qwen2")
 
 
@@ -297,7 +297,7 @@ except UserError as error:
 """
     env = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.startswith("hf://org/name@v1: is no folder here, and the hub does not give it (")
+    assert done.stdout.startswith("hf://org/name@v1: is not a folder here, and the hub does not give it (")
     assert "`hf download org/name --revision v1 --local-dir FOLDER`" in done.stdout
 
 
@@ -309,5 +309,5 @@ def test_a_cluster_takes_hub_ids_that_cannot_be_paths(plan_file: Path) -> None:
         refuse_unreachable(load_plan(str(plan_file), ["model.weights.language=Qwen/Qwen2", cluster]))
     with pytest.raises(UserError, match="is relative"):
         refuse_unreachable(load_plan(str(plan_file), ["stages.0.start_from=org/name@v1", cluster]))
-    # What is no path at all is none that could be unreachable.
+    # What is not a path at all is none that could be unreachable.
     refuse_unreachable(load_plan(str(plan_file), ["model.weights.bf16=true", cluster]))

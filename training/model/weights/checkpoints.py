@@ -186,7 +186,7 @@ def load_model(
     until they are read and goes well with a move to a device. Where another dtype is needed name it here:
     ``load_model(folder).float()`` keeps the mapped pages of all that was stored beside its copy.
 
-    Raises UserError if the folder is no saved model, is incomplete, or if its shapes are not those of
+    Raises UserError if the folder is not a saved model, is incomplete, or if its shapes are not those of
     ``expected`` (loss weights, initialisation and the choice of attention may differ, and are then taken
     from ``expected``).
     """

@@ -27,7 +27,7 @@ class Mismatches:
     left: list[tuple[str, str]] = field(default_factory=list)
     """(name, file) that the model has no place for"""
     foreign: list[str] = field(default_factory=list)
-    """names of no part that was asked for, which are told along with the others, but are no fault alone"""
+    """names of no part that was asked for, which are listed with the others, but are not an error alone"""
     shapes: list[tuple[str, str]] = field(default_factory=list)
     """(name, what is wrong with it and where)"""
 

@@ -193,7 +193,7 @@ def from_published(name: str) -> Place:
         name = name.removesuffix("gamma") + "g_weight"
     here = _translate(_BACKWARD, name)
     if here is None:
-        raise ValueError(f"{name} is no name of the published layout")
+        raise ValueError(f"{name} is not a name of the published layout")
     return Place(name=here)
 
 
@@ -252,5 +252,5 @@ def locate(name: str, parts: Collection[Part]) -> tuple[Part | None, Place | Non
 
 
 def is_computed(name: str) -> bool:
-    """True for a stored tensor that is no weight: this model works it out from its configuration."""
+    """True for a stored tensor that is not a weight: this model works it out from its configuration."""
     return _COMPUTED.fullmatch(name) is not None

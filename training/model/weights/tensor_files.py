@@ -140,7 +140,7 @@ def _indexed(index: Path) -> list[Path]:
         if not _is_below(file):
             raise UserError(
                 str(index),
-                f"says that {name} is in {file!r}, which is no name of a file in its folder.",
+                f"says that {name} is in {file!r}, which is not a name of a file in its folder.",
                 "Fetch it again, from where you trust it.",
             )
     names = sorted(set(entries.values()))
@@ -212,7 +212,7 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
             raise StorageError.of(str(file), error) from error
         raise UserError(
             str(file),
-            f"is no complete {file.suffix} file of weights: {_first_line(error)}.",
+            f"is not a complete {file.suffix} file of weights: {_first_line(error)}.",
             "Fetch it again, or convert it to .safetensors.",
         ) from error
     state = found.get("model", found) if isinstance(found, dict) else None
