@@ -10,7 +10,8 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -150,10 +151,27 @@ def _fit(job: Job, board: Any) -> Done:
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
         ),
     )
-    trainer.fit()
+    _in_thread(trainer.fit)
     done = ray.get(board.done.remote())
     assert done is not None, "Ray Train ended without an error, but no worker reported the end"
     return done
+
+
+def _in_thread(act: Callable[[], Any]) -> Any:
+    """Call it in a thread of its own, and wait for it so that a signal interrupts the waiting.
+
+    In the main thread Ray Train would answer the first Ctrl-C by itself, and training go on.
+    """
+    answer: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(act())
+        except BaseException as error:
+            answer.set_exception(error)
+
+    threading.Thread(target=run, name="ray-train", daemon=True).start()
+    return answer.result()
 
 
 def _worker(config: dict[str, Any]) -> None:

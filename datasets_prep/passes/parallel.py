@@ -71,8 +71,12 @@ def each(title: str, pieces: Sequence[Any], work: Callable[[Any], Any]) -> Itera
                 done, waiting = ray.wait(waiting)
                 bar.advance(len(done))
                 yield from ray.get(done)
-    finally:
+    except KeyboardInterrupt:  # there is no time to wait
+        raise
+    except BaseException:
         start.join()
+        raise
+    start.join()
 
 
 @contextmanager

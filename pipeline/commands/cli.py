@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -17,6 +18,7 @@ COMMANDS = {
     "submit": "Send a whole run to the plan's cluster as one Ray job, and return.",
     "status": "Say where a plan stands, or how a submitted job is doing.",
     "logs": "Print what a submitted job, or a step of `ufvideo run`, has printed.",
+    "stop": "Stop a submitted job and the jobs of its steps.",
     "verify": "Hash an artifact again and compare with its record.",
     "rebuild": "Make a dataset again from its own record and compare byte for byte.",
     "predict": "Ask a checkpoint about one video; print the answer, write its masks and an overlay video.",
@@ -25,7 +27,10 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Act on the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Act on the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake.
+
+    A signal (Ctrl-C, SIGTERM, the end of the terminal) ends it with 128 and the signal's number.
+    """
     typed = sys.argv[1:] if argv is None else argv
     options = _parser(typed).parse_args(typed)
     options.typed = typed
@@ -38,11 +43,17 @@ def main(argv: list[str] | None = None) -> int:
 
         print_user_error(error)
         return 2
-    except KeyboardInterrupt:
-        print(
-            f"\nStopped. What is finished is kept; go on with: ufvideo {' '.join(typed)}",
-            file=sys.stderr,
-        )
+    except KeyboardInterrupt as stop:
+        with suppress(OSError):  # the terminal may be closed
+            print(
+                f"\nStopped. What is finished is kept; go on with: ufvideo {' '.join(typed)}",
+                file=sys.stderr,
+                flush=True,
+            )
+        from pipeline.jobs.interrupt import Interrupted, leave
+
+        if isinstance(stop, Interrupted):
+            leave(stop.exit_code)
         return 130
     except BrokenPipeError:  # `ufvideo … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

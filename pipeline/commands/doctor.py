@@ -12,6 +12,7 @@ from pipeline.commands.plan_argument import add_plan, plan_of
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.jobs import display as shows
+from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.follower import Watch
 from pipeline.jobs.runner import write_plan
 from pipeline.plan.plan import Plan
@@ -46,7 +47,11 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
 
     arguments = ["--plan", plan_file.uri, "--out", out.uri]
     print(f"{plan.name}: examining {len(plan.data.sources)} sources", flush=True)
-    with jobs.job_server(plan.ray) as server, shows.choose([NAME], {NAME: "waiting"}) as display:
+    with (
+        interruptible(),
+        jobs.job_server(plan.ray) as server,
+        shows.choose([NAME], {NAME: "waiting"}) as display,
+    ):
         display.start(NAME)
         watch = Watch(display, NAME, lambda _: _log(board, plan, out))
         job = jobs.submit(server, jobs.module_command(MODULE, arguments, embedded=server.embedded))

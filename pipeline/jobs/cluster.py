@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.jobs import interrupt
+from pipeline.jobs.owner import OWNER, owner_token
 from pipeline.plan.runtime import RayConfig
 
 # Set in the environment of every job that this project submits: "1", or the address of an embedded cluster.
@@ -56,6 +60,13 @@ def in_job() -> bool:
 
 
 @contextmanager
+def interruptible() -> Iterator[None]:
+    """``interrupt.interruptible`` with the time that this process has: a job has less than a command."""
+    with interrupt.interruptible(interrupt.JOB_GRACE_S if in_job() else interrupt.GRACE_S):
+        yield
+
+
+@contextmanager
 def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
     """Connect to Ray for the time of the ``with`` block and close only what was opened here.
 
@@ -63,6 +74,9 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
     embedded in this process, with a job server on loopback if ``jobs`` is asked for. An existing
     connection of this process is used and left open. What workers print reaches this process's output,
     except with ``jobs``, whose output is that of the jobs.
+
+    When a signal ends the command, nothing is closed here: the way in which Ray takes leave can last longer
+    than the command has, and ``interrupt.leave`` ends every process of an embedded cluster.
     """
     address = _job_address() if in_job() else config.address
     prepare_environment(embedded=address is None)
@@ -75,15 +89,17 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
     if address is None:
         # Ray itself would take RAY_ADDRESS from the shell; the plan says embedded.
         os.environ.pop("RAY_ADDRESS", None)
-    if address is not None:
-        _join(address, quiet=jobs)
-    else:
-        _start(config, jobs=jobs)
-    _hush()
     try:
+        if address is not None:
+            _join(address, quiet=jobs)
+        else:
+            _start(config, jobs=jobs)
+        _hush()
+        interrupt.take_back()
         yield Cluster(jobs_url=_server_url(config), embedded=address is None)
     finally:
-        ray.shutdown()
+        if not interrupt.interrupted():
+            ray.shutdown()
 
 
 def _job_address() -> str:
@@ -128,7 +144,7 @@ def _start(config: RayConfig, *, jobs: bool) -> None:
 
     for last in (False, False, True):  # a busy machine needs a second go, with the files in its cache
         try:
-            with _own_arguments():
+            with _own_arguments(), _own_signals():
                 ray.init(
                     address="local",
                     num_cpus=config.num_cpus,
@@ -181,6 +197,33 @@ def _own_arguments() -> Iterator[None]:
         yield
     finally:
         services.start_ray_process = original
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Start Ray's processes so that a signal reaches this process alone, which then ends them in order.
+
+    Ray itself keeps Ctrl-C from them, but not the end of the terminal, and takes SIGTERM for itself. All of
+    them, and what they start, carry this process's token.
+    """
+    from ray._private import utils
+
+    original, before = utils.set_sigterm_handler, os.environ.get(OWNER)
+    utils.set_sigterm_handler = lambda handler: None
+    os.environ[OWNER] = owner_token()
+    # The block is inherited. A signal that comes meanwhile waits, or goes to another thread of this process.
+    here = threading.current_thread() is threading.main_thread()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP}) if here else set()
+    try:
+        yield
+    finally:
+        utils.set_sigterm_handler = original
+        if before is None:
+            os.environ.pop(OWNER, None)
+        else:
+            os.environ[OWNER] = before
+        if here:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _server_url(config: RayConfig) -> str | None:

@@ -36,7 +36,12 @@ class Watch:
         with closing(jobs.follow(server, job, stops=stops)) as lines:
             for line in lines:
                 self._take(line)
-        return jobs.wait(server, job)
+        try:
+            return jobs.wait(server, job)
+        except KeyboardInterrupt:  # its lines may have ended because its server is away
+            if stops:
+                jobs.stop(server, job)
+            raise
 
     def note(self, line: str) -> None:
         """Write a line into the step's log."""

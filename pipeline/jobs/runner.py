@@ -14,6 +14,7 @@ from pipeline.artifacts.steps import Decision, Kind, State, up_to
 from pipeline.artifacts.survey import Board, survey
 from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
+from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.follower import Watch
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
@@ -51,7 +52,7 @@ def run(
 
     print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
-    with jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
+    with interruptible(), jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
         while group := _next_group(up_to(board.decide(again), until), again):
             job = _Job(plan, board, group, plan_file, display, force=group[0].spec.name in again)
             if code := job.run(server):

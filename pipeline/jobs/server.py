@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import queue
+import secrets
 import shlex
 import sys
 import threading
@@ -18,8 +19,8 @@ from typing import Any
 
 from pipeline.artifacts.fingerprint import COMMIT_ENV, PACKAGES, code_version
 from pipeline.errors import UserError
-from pipeline.jobs import cluster
-from pipeline.jobs.owner import OWNER, owner_token
+from pipeline.jobs import cluster, interrupt
+from pipeline.jobs.owner import JOB, OWNER, OWNER_JOB, owner_token
 from pipeline.plan.runtime import RayConfig
 from pipeline.progress import ENV as PROGRESS_ENV
 
@@ -30,9 +31,12 @@ UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
 UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
 _TAIL_TRIES = 5
 _LOST_S = 120.0  # so long a job server may be away
-_STOP_WAIT_S = 10.0
+_STOP_WAIT_S = 3.0  # a command in a terminal is to end 5 s after Ctrl-C, a job 3 s after it is told to
+_IN_JOB_STOP_WAIT_S = 1.5
+STOP_COMMAND_WAIT_S = 30.0
 _AGENT_WAIT_S = 90.0
 _POLL_S = 0.2
+_OWNER_KEY = "owner"  # in the metadata of a job: the id of the job that submitted it
 
 
 @dataclass(frozen=True)
@@ -85,9 +89,12 @@ def submit(
     """Start a job and return its id.
 
     On an embedded cluster the job sees this machine's files, so nothing is uploaded, and it dies with this
-    process. On another cluster the project's code and plans go along, and nothing else.
+    process. On another cluster the project's code and plans go along, and nothing else. A job that is
+    submitted by a job ends with it.
     """
+    job, metadata = f"raysubmit_{secrets.token_hex(8)}", dict(metadata or {})
     variables = {
+        JOB: job,
         PROGRESS_ENV: "json",
         cluster.IN_JOB: "1",
         "PYTHONUNBUFFERED": "1",
@@ -106,12 +113,18 @@ def submit(
         runtime |= {"working_dir": str(HOME), "excludes": list(UPLOAD_EXCLUDES)}
         if code.commit:
             variables[COMMIT_ENV] = code.commit + ("+" if code.dirty else "")
+    if cluster.in_job() and (own := os.environ.get(JOB)):
+        metadata[_OWNER_KEY] = own
+        variables[OWNER_JOB] = f"{own} {server.client.get_address()}"
     deadline = time.monotonic() + _AGENT_WAIT_S
     while True:
         try:
             return server.client.submit_job(
-                entrypoint=entrypoint, runtime_env=runtime, metadata=dict(metadata or {})
+                entrypoint=entrypoint, submission_id=job, runtime_env=runtime, metadata=metadata
             )
+        except KeyboardInterrupt:  # the server may have it already
+            stop(server, job)
+            raise
         except RuntimeError as error:
             # A cluster that has just come up may not have its job agent yet; nothing was submitted then.
             if "No available agent" not in str(error) or time.monotonic() > deadline:
@@ -184,13 +197,30 @@ def wait(server: JobServer, job_id: str) -> Outcome:
         time.sleep(_POLL_S)
 
 
-def stop(server: JobServer, job_id: str) -> None:
-    """Stop a job and wait a moment until it is gone."""
+def stop(server: JobServer, job_id: str, wait_s: float | None = None) -> list[str]:
+    """Stop a job and those that it submitted, and wait for their end. Returns those that are still alive.
+
+    ``wait_s`` is a few seconds unless it is given: a command that stops its job is itself to end in time.
+    """
+    alive = [job_id]
+    if wait_s is None:
+        wait_s = _IN_JOB_STOP_WAIT_S if cluster.in_job() else _STOP_WAIT_S
+    deadline = time.monotonic() + wait_s
+    if server.embedded and interrupt.interrupted():
+        interrupt.end_job(job_id, wait_s)
+        return []  # whatever is left ends with this process
     with suppress(RuntimeError, OSError):
         server.client.stop_job(job_id)
-        deadline = time.monotonic() + _STOP_WAIT_S
-        while time.monotonic() < deadline and not server.client.get_job_status(job_id).is_terminal():
+        for job in server.client.list_jobs():
+            inner = (job.metadata or {}).get(_OWNER_KEY) == job_id and not job.status.is_terminal()
+            if inner and job.submission_id:
+                server.client.stop_job(job.submission_id)
+                alive.append(job.submission_id)
+        while alive := [j for j in alive if not server.client.get_job_status(j).is_terminal()]:
+            if time.monotonic() > deadline:
+                break
             time.sleep(_POLL_S)
+    return alive
 
 
 def _client(url: str) -> Any:

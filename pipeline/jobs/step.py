@@ -23,6 +23,8 @@ from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import Board, survey
 from pipeline.canonical import plain
 from pipeline.errors import UserError
+from pipeline.jobs.cluster import interruptible
+from pipeline.jobs.interrupt import Interrupted, leave
 from pipeline.jobs.owner import die_with_owner
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.load import load_plan
@@ -180,13 +182,17 @@ def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | Non
 
 
 def guarded(act: Callable[[], int]) -> int:
-    """Run what a job's command does. Its exit code, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
+    """Run what a job's command does. Its exit code: 1 for a crash, 2 for a user's mistake.
+
+    A signal (Ctrl-C, SIGTERM, the end of the terminal) ends the process with 128 and its number.
+    """
     die_with_owner()
     try:
-        return act()
-    except KeyboardInterrupt:
+        with interruptible():
+            return act()
+    except Interrupted as stop:
         print("stopped; run the same command to go on", file=sys.stderr)
-        return 130
+        leave(stop.exit_code)
     except Exception as error:
         if user := _cause(error):
             print_user_error(user)

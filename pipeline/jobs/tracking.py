@@ -103,7 +103,7 @@ class Run:
     """One MLflow run. Made by ``start_run``; starts at the first use; pickles until then.
 
     Metrics queue up and a thread sends them. ``finish`` waits until all are written. As a context manager
-    it finishes with FINISHED, or FAILED when an error passes.
+    it finishes with FINISHED; with FAILED when an error passes, with KILLED when it is stopped.
     """
 
     def __init__(self, plan: Plan, step: str, fingerprint: str, resume: bool = True) -> None:
@@ -124,7 +124,7 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish("FAILED" if kind else "FINISHED")
+        self.finish(end_status(kind))
 
     @property
     def run_id(self) -> str:
@@ -270,6 +270,13 @@ class Run:
                 waiter.set()
             if stop:
                 return
+
+
+def end_status(kind: type[BaseException] | None) -> str:
+    """How MLflow names the end of a run through which an exception of this type passes, or none."""
+    if kind is None:
+        return "FINISHED"
+    return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
 
 
 def start_run(plan: Plan, step: str, fingerprint: str, resume: bool = True) -> Run:

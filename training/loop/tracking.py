@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from pipeline.errors import UserError
-from pipeline.jobs.tracking import Run, tracking_uri
+from pipeline.jobs.tracking import Run, end_status, tracking_uri
 from pipeline.storage.credentials import without_credentials
 
 _SEND_EVERY_S: Final = 1.0
@@ -24,7 +24,8 @@ Rows = list[tuple[int, dict[str, float]]]
 class Metrics:
     """Sends rows in the background and keeps each one until it is known to be written.
 
-    As a context manager it ends the MLflow run with FAILED when an error passes; ``close`` ends it well.
+    As a context manager it ends the MLflow run with FAILED when an error passes, with KILLED when the stage
+    is stopped; ``close`` ends it well.
     """
 
     def __init__(self, open_run: Callable[[], Run]) -> None:
@@ -46,7 +47,7 @@ class Metrics:
         self._thread.join()
         if kind is not None and self._send() is None and self._run is not None:
             with suppress(Exception):  # the error that passes is the one to tell
-                self._run.finish("FAILED")
+                self._run.finish(end_status(kind))
 
     @property
     def run(self) -> Run:

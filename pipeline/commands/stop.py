@@ -1,0 +1,53 @@
+"""``ufvideo stop``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from pipeline.commands.plan_argument import cluster_of, plan_of
+
+_SERVER_ENV = "RAY_API_SERVER_ADDRESS"  # what Ray's own `ray job` reads
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.add_argument("job", metavar="JOB_ID", help="a job's id, as `ufvideo submit` printed it")
+    parser.add_argument(
+        "plan",
+        metavar="PLAN",
+        nargs="?",
+        help=f"the plan that was submitted (YAML), for its cluster; without it: ${_SERVER_ENV}",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
+    )
+
+
+def act(options: argparse.Namespace) -> int:
+    """Stop a job and the jobs of its steps. Exit code: 1 if it has not ended after a while."""
+    from pipeline.errors import UserError
+    from pipeline.jobs import server as jobs
+    from pipeline.plan.runtime import RayConfig
+
+    address = os.environ.get(_SERVER_ENV)
+    if options.plan is None and not address:
+        raise UserError(
+            f"job {options.job}",
+            "no cluster is named.",
+            f"Name the plan that was submitted: ufvideo stop {options.job} PLAN, or set {_SERVER_ENV}.",
+        )
+    config = cluster_of(plan_of(options)) if options.plan else RayConfig(dashboard=address)
+    with jobs.job_server(config) as server:
+        before = jobs.info(server, options.job)
+        if before.status.is_terminal():
+            print(f"{options.job} has ended before: {before.status.value.lower()}")
+            return 0
+        if alive := jobs.stop(server, options.job, wait_s=jobs.STOP_COMMAND_WAIT_S):
+            print(f"{' '.join(alive)}: told to stop, but still running; look again with ufvideo status")
+            return 1
+        after = jobs.info(server, options.job)
+    print(f"{options.job}: {after.status.value.lower()}")
+    print("What is finished is kept; submit the plan again to go on.", file=sys.stderr)
+    return 0
