@@ -36,6 +36,8 @@ class Reason(StrEnum):
     MASKS_SHIFTED = "masks_shifted"  # the list of masks and the list of frames that they are for differ
     BAD_MASK = "bad_mask"
     MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not hold
+    EARLY_MASKS = "early_masks"  # all masks in the first part of the video, where the plan rejects that
+    DURATION_MISMATCH = "duration_mismatch"  # likewise a duration that is not the video's
     SPAN_OUTSIDE = "span_outside"
     SPAN_REVERSED = "span_reversed"  # it ends before it starts
     SPAN_ZERO_LENGTH = "span_zero_length"  # it ends where it starts, in a unit of moments
@@ -118,6 +120,10 @@ class Draft:
     one_region_frame: bool = False  # keep one annotated frame of each region, chosen by the sample's name,
     region_frame: int | None = None  # or this one, where the region has a pixel in it
     frame_size: tuple[int, int] | None = None  # height and width that the source claims
+    duration_s: float | None = None  # of the whole video, as the source claims
+    masks_end: int | None = (
+        None  # of sources that list each frame: one past the last with a mask of any object
+    )
     clip: DraftSpan | None = None
     expression: str = ""
     choices: tuple[str, ...] = ()

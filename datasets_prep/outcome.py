@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from datasets_prep.passes.select import lot
 from datasets_prep.passes.shard_job import Receipt
 from pipeline.dataset.shards import (
+    IRREGULAR_SCHEMA,
     REJECT_SCHEMA,
     REJECTS,
     SELECTED,
@@ -33,6 +34,7 @@ def entry_of(source: SourceConfig, receipts: Sequence[Receipt], identities: Mapp
     """The manifest's entry of a source, its media still to be named."""
     own = [r for r in receipts if r.source == source.name]
     reasons: Counter[str] = sum((r.reasons for r in own), Counter())
+    irregularities: Counter[str] = sum((r.irregularities for r in own), Counter())
     return SourceEntry(
         name=source.name,
         use=source.use,
@@ -41,7 +43,7 @@ def entry_of(source: SourceConfig, receipts: Sequence[Receipt], identities: Mapp
         planned=source.select.count,
         rejected=reasons.total(),
         not_selected=sum(r.not_selected for r in own),
-        clamped=sum(r.clamped for r in own),
+        irregularities=dict(sorted(irregularities.items())),
         rejects=dict(sorted(reasons.items())),
         identity=identities.get(source.name, ""),
         media=(),
@@ -57,6 +59,17 @@ def rejects_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
         for reject in receipt.rejects
     ]
     return pa.Table.from_pylist(rows, schema=REJECT_SCHEMA)
+
+
+def irregularities_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
+    """IRREGULAR_SCHEMA rows of a source, in the order of its files."""
+    rows = [
+        {"source": source, **row.model_dump()}
+        for receipt in receipts
+        if receipt.source == source
+        for row in receipt.irregular
+    ]
+    return pa.Table.from_pylist(rows, schema=IRREGULAR_SCHEMA)
 
 
 def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntry], seed: int) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import yaml
 
 from pipeline.dataset.shards import (
+    IRREGULARITIES,
     MANIFEST,
     REJECTS,
     SELECTED,
@@ -55,6 +56,7 @@ Digest `{manifest.digest}`, schema version {manifest.schema_version}.
 - `{SHARDS}/`: the samples, and nothing else{frames}
 - `{REJECTS}`: the records that are no samples, with the reason (Parquet)
 - `{SELECTED}`: the samples that were chosen from sources of which a part is kept (Parquet)
+- `{IRREGULARITIES}`: what is irregular about samples, and what was done about it (Parquet)
 - `{MANIFEST}`: every file with its SHA-256, every source with its counts
 - `card.html`: what the samples look like
 

@@ -28,6 +28,7 @@ class Taken:
     entry: SourceEntry
     shards: tuple[ShardEntry, ...]
     rejects: pa.Table
+    irregularities: pa.Table
 
 
 def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact]) -> dict[str, str]:
@@ -68,7 +69,9 @@ def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:
                 (reader.location / file.name).copy_to(out / file.name)
             rejects = reader.rejects()
             own = rejects.filter(pc.equal(rejects["source"], entry.name))
-            found[entry.name] = Taken(entry=entry, shards=shards, rejects=own)
+            irregular = reader.irregularities()
+            irregular = irregular.filter(pc.equal(irregular["source"], entry.name))
+            found[entry.name] = Taken(entry=entry, shards=shards, rejects=own, irregularities=irregular)
     return found
 
 

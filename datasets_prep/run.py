@@ -17,6 +17,7 @@ import pyarrow as pa
 from datasets_prep.card.build import write_card
 from datasets_prep.outcome import (
     entry_of,
+    irregularities_of,
     refuse_bad_sources,
     rejects_of,
     shards_of,
@@ -36,6 +37,7 @@ from datasets_prep.readme import write_readme
 from datasets_prep.reuse import annotation_digests, source_identity, take_over
 from datasets_prep.sources.json.json_file import Chunk
 from pipeline.dataset.shards import (
+    IRREGULARITIES,
     MANIFEST,
     REJECTS,
     Manifest,
@@ -125,6 +127,11 @@ def build(
     rejects = [
         taken[s.name].rejects if s.name in taken else rejects_of(s.name, receipts) for s in config.sources
     ]
+    irregular = [
+        taken[s.name].irregularities if s.name in taken else irregularities_of(s.name, receipts)
+        for s in config.sources
+    ]
+    (out / IRREGULARITIES).write_bytes(parquet_bytes(pa.concat_tables(irregular)))
     (out / REJECTS).write_bytes(parquet_bytes(pa.concat_tables(rejects)))
     refuse_bad_sources(sources, config, out)
     shards = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datasets_prep.card.areas import measure_areas
 from datasets_prep.card.gallery import gallery as draw_gallery
 from datasets_prep.card.page import render
-from datasets_prep.card.rejects import rejected
+from datasets_prep.card.rejects import irregular, rejected
 from datasets_prep.card.scan import scan
 from pipeline import progress
 from pipeline.dataset.shards import ShardReader
@@ -41,6 +41,7 @@ def write_card(
         manifest=reader.manifest,
         scans=scans,
         rejects=rejected(reader, entries, seed),
+        irregular=irregular(reader, entries, seed),
         shown=shown,
     )
     place = out / CARD

@@ -9,11 +9,12 @@ from datasets_prep.card import histogram
 from datasets_prep.card.gallery import Shown
 from datasets_prep.card.histogram import Panel
 from datasets_prep.card.measures import MEASURES, MS, Measure
-from datasets_prep.card.rejects import Rejected
+from datasets_prep.card.rejects import Listed
 from datasets_prep.card.scan import SourceScan
 from datasets_prep.card.style import CSS
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
+from datasets_prep.doctor.findings import WORDS
 from pipeline.dataset.shards import Manifest
 from pipeline.page import render as shared
 from pipeline.records.sample import Task
@@ -71,7 +72,8 @@ def render(
     seed: int,
     manifest: Manifest,
     scans: Sequence[SourceScan],
-    rejects: Sequence[Rejected],
+    rejects: Sequence[Listed],
+    irregular: Sequence[Listed],
     shown: Mapping[str, Sequence[Shown]],
 ) -> str:
     """The card as HTML. All text is escaped; it refers to nothing outside itself."""
@@ -103,6 +105,8 @@ def render(
         cells={scan.entry.name: [_cell(m, scan, axes) for m in columns] for scan in scans},
         notes=_notes(scans),
         rejects=rejects,
+        irregular=irregular,
+        words={str(finding): words for finding, words in WORDS.items()},
         shown=shown,
     )
 

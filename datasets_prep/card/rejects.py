@@ -1,59 +1,64 @@
-"""What was rejected: reasons with their counts, and a few keys of each to look up."""
+"""What was rejected, and what of it was kept is irregular: counts, and a few keys of each to look up."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets_prep.card.pick import Smallest, lots
-from pipeline.dataset.shards import REJECTS, ShardReader, SourceEntry
+from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, SourceEntry
 
 EXAMPLES = 3
 _ROWS = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rejected:
-    """One reason for which records of one source were rejected. ``read`` counts all records of the source."""
+class Listed:
+    """Records of one source with one reason or irregularity; ``of`` is how many they are among."""
 
     source: str
-    reason: str
+    what: str
     count: int
-    read: int
+    of: int
     keys: tuple[str, ...]
 
 
-def rejected(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[Rejected]:
+def rejected(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[Listed]:
     """Every reason of every source, the most frequent first. Counts are the manifest's."""
-    keys = _keys(reader, seed)
+    keys = _keys(reader, REJECTS, "reason", seed)
+    return [row for entry in entries for row in _rows(entry, entry.rejects, entry.read, keys)]
+
+
+def irregular(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[Listed]:
+    """Every irregularity of every source's samples, likewise."""
+    keys = _keys(reader, IRREGULARITIES, "irregularity", seed)
+    return [row for entry in entries for row in _rows(entry, entry.irregularities, entry.kept, keys)]
+
+
+def _rows(entry: SourceEntry, counts: Mapping[str, int], of: int, keys: Smallest[str]) -> list[Listed]:
     return [
-        Rejected(
-            source=entry.name,
-            reason=reason,
-            count=count,
-            read=entry.read,
-            keys=tuple(keys.of(_group(entry.name, reason))),
+        Listed(
+            source=entry.name, what=what, count=count, of=of, keys=tuple(keys.of(_group(entry.name, what)))
         )
-        for entry in entries
-        for reason, count in sorted(entry.rejects.items(), key=lambda item: (-item[1], item[0]))
+        for what, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
 
 
-def _keys(reader: ShardReader, seed: int) -> Smallest[str]:
+def _keys(reader: ShardReader, table: str, column: str, seed: int) -> Smallest[str]:
     chosen: Smallest[str] = Smallest(EXAMPLES)
-    place = reader.location / REJECTS
+    place = reader.location / table
     if not place.exists():
         return chosen
     with pq.ParquetFile(place.fetch(), pre_buffer=False) as file:
-        for batch in file.iter_batches(batch_size=_ROWS, columns=["source", "key", "reason"]):
+        for batch in file.iter_batches(batch_size=_ROWS, columns=["source", "key", column]):
             keys = batch["key"].to_pylist()
-            groups = pc.binary_join_element_wise(batch["source"], batch["reason"], "\0")
+            groups = pc.binary_join_element_wise(batch["source"], batch[column], "\0")
             chosen.offer(groups, lots(seed, keys), keys.__getitem__)
     return chosen
 
 
-def _group(source: str, reason: str) -> str:
-    return f"{source}\0{reason}"
+def _group(source: str, what: str) -> str:
+    return f"{source}\0{what}"

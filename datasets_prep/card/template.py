@@ -13,6 +13,21 @@ TEMPLATE = """
 {%- macro clip(videos) %}
 <td class="n">{{ videos.count | number }}</td><td class="n">{{ videos | hours }}</td>
 {%- endmacro %}
+{%- macro listed(rows, what, unit, explained) %}
+<div class="card scroll"><table>
+<thead><tr><th scope="col">source</th><th scope="col">{{ what }}</th><th scope="col" class="n">{{ unit }}</th>
+<th scope="col" class="n">of its {{ unit }}</th><th scope="col">for example</th></tr></thead>
+<tbody>
+{% for r in rows %}
+<tr><th scope="row">{{ name(r.source) }}</th>
+<td>{{ r.what }}{% if explained %}<br>
+<span class="legend">{{ words[r.what].title }}</span>{% endif %}</td>
+<td class="n">{{ r.count | number }}</td><td class="n">{{ r.count | percent(r.of) }}</td>
+<td>{% for key in r.keys %}<span class="key">{{ key }}</span>{{ "" if loop.last else ", " }}{% endfor %}</td>
+</tr>
+{% endfor %}
+</tbody></table></div>
+{% endmacro %}
 {%- macro said(turn) %}
 <div class="turn"><div class="who">{{ turn.who }}</div><div class="text">
 {%- for p in turn.pieces -%}
@@ -86,7 +101,8 @@ style="left:{{ '%.2f' % lane.left }}%;width:{{ '%.2f' % lane.width }}%"></i></sp
 <p class="lead">What training and scoring read: which samples, from where, how long, how large, and some of
 them to look at.</p>
 <nav aria-label="Sections"><a href="#sources">Sources</a> <a href="#tasks">Tasks</a>
-<a href="#distributions">Distributions</a> <a href="#rejects">Rejects</a> <a href="#samples">Samples</a>
+<a href="#distributions">Distributions</a> <a href="#rejects">Rejects</a>
+<a href="#irregular">Irregular</a> <a href="#samples">Samples</a>
 <a href="#identity">Identity</a></nav>
 
 <div class="tiles">
@@ -194,19 +210,18 @@ style="width:{{ '%.1f' % (100 * g.of_task(task) / (g.total('kept') or 1)) }}%"><
 <h2 id="rejects">Rejects</h2>
 {% if rejects %}
 <p class="legend">A few keys of each; <span class="key">rejects.pq</span> has all, with the details.</p>
-<div class="card scroll"><table>
-<thead><tr><th scope="col">source</th><th scope="col">reason</th><th scope="col" class="n">records</th>
-<th scope="col" class="n">of its records</th><th scope="col">for example</th></tr></thead>
-<tbody>
-{% for r in rejects %}
-<tr><th scope="row">{{ name(r.source) }}</th><td>{{ r.reason }}</td><td class="n">{{ r.count | number }}</td>
-<td class="n">{{ r.count | percent(r.read) }}</td>
-<td>{% for key in r.keys %}<span class="key">{{ key }}</span>{{ "" if loop.last else ", " }}{% endfor %}</td>
-</tr>
-{% endfor %}
-</tbody></table></div>
+{{ listed(rejects, "reason", "records", false) }}
 {% else %}
 <p class="legend">No record was rejected.</p>
+{% endif %}
+
+<h2 id="irregular">Irregular samples</h2>
+{% if irregular %}
+<p class="legend">Kept, under the rules of the plan. <span class="key">irregularities.pq</span> has all, with
+what was found and what was done.</p>
+{{ listed(irregular, "irregularity", "samples", true) }}
+{% else %}
+<p class="legend">Nothing is irregular about the samples.</p>
 {% endif %}
 
 <h2 id="samples">Samples</h2>

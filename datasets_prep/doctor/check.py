@@ -19,6 +19,7 @@ from datasets_prep.passes.read import Read, name_media, read_chunk
 from datasets_prep.passes.shard_job import Finisher, reject
 from pipeline.plan.doctor import Finding
 from pipeline.records import masks
+from pipeline.records.irregularity import Irregularity
 from pipeline.records.sample import MaskTrack, Sample
 from pipeline.times.temporal import Outside
 
@@ -111,9 +112,9 @@ class Checker:
         """What preparation would keep and a person should know."""
         sample = made.sample
         yield from self._troubles.get(at, ())
-        if made.clamped:
-            said = f"a time was {made.outside_s:.3f} s outside and is clamped, as the plan says"
-            yield {"finding": Finding.SPAN_CLAMPED, "detail": said, "outside_s": made.outside_s}
+        for irregularity, detail in made.irregular:
+            outside_s = made.outside_s if irregularity is Irregularity.SPAN_CLAMPED else None
+            yield {"finding": Finding(irregularity), "detail": detail, "outside_s": outside_s}
         targets = [_areas(track) for track in sample.targets]
         empty = [number for number, areas in enumerate(targets) if not any(areas)]
         if empty:

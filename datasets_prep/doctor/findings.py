@@ -57,6 +57,36 @@ WORDS = {
         "A time lay outside its video and is cut, as the source's `outside_spans` says.",
         "Look at the distances: more than a second or two is no rounding.",
     ),
+    F.LATE_PICTURE: Words(
+        "sound before the picture",
+        "A player plays sound before the first picture. Seconds of the source count from where the player "
+        "begins, so they are mapped to the picture's clock.",
+        "If this set's seconds count from the first picture, set the source's `seconds_from: picture`.",
+    ),
+    F.DURATION_MISMATCH: Words(
+        "durations that are not the video's",
+        "The record says another duration than the video has, by more than a second and 1 %: the times were "
+        "made on another copy or cut, and do not fit this one.",
+        "Find the copy that was annotated. `duration_mismatch: scale` is right for one of another speed, "
+        "`reject` leaves these records out.",
+    ),
+    F.EARLY_MASKS: Words(
+        "masks shifted: all in the first frames",
+        "All masks of all objects of the video lie in the first half of its frames, or in less. Masks of "
+        "every n-th frame that were stored one after the other look like this, as some of ReVOS were.",
+        "Look at some masks near the middle. If they are shifted, set `early_masks: reject`.",
+    ),
+    F.FRAME_NAMES: Words(
+        "frame numbers of several widths",
+        "The names of the stills hold numbers that are not padded to one width, such as 2.jpg and 10.jpg. "
+        "The frames are taken in the order of their numbers.",
+        "Nothing; only a reader that sorts names as texts would see another order.",
+    ),
+    F.MEDIA_DIFFERS: Words(
+        "two videos of one name",
+        "A later folder of `media` holds another file of the video's name. The first folder's is taken.",
+        "Check that it is the one that was annotated; else change the order of `media`.",
+    ),
     F.SPAN_REVERSED: Words(
         "reversed spans",
         "A span ends before it starts.",

@@ -3,45 +3,41 @@
 from __future__ import annotations
 
 import hashlib
-import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
-from datasets_prep.draft import OPEN, TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError, Unit
+from datasets_prep.draft import TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError
+from datasets_prep.passes.clock import Clock
+from datasets_prep.passes.irregular import irregularities
 from pipeline.plan.data import SourceConfig, Use
 from pipeline.records import masks
+from pipeline.records.irregularity import Irregular
 from pipeline.records.sample import MaskTrack, Role, Sample, TimeSpan, Turn, VideoRef
 from pipeline.times import temporal
-from pipeline.times.frame_times import FrameTimes, frame_times
-from pipeline.times.temporal import Outside
-
-_CHUNK_S = 5.0  # DiDeMo's
-_ROUNDING_S = 1e-6  # fractions and frame numbers come back as seconds with this much noise at most
-
-_LASTING = (
-    Unit.FRAMES,
-    Unit.BINS,
-    Unit.CHUNKS,
-)  # their numbers stand for a stretch of time, not for a moment
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A sample, and whether a time in it was clamped to its video (only where the plan allows that)."""
+    """A sample, and what is irregular about it."""
 
     sample: Sample
-    clamped: bool
+    irregular: tuple[Irregular, ...] = ()
     outside_s: float = 0.0  # how far outside the furthest of the clamped times was, in seconds
+
+    @property
+    def clamped(self) -> bool:
+        """Whether a time in it was cut at an end of its video (only where the plan allows that)."""
+        return self.outside_s > 0
 
 
 def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Finished:
     """Resolve a draft. Raises RejectError with the reason."""
+    irregular = irregularities(draft, source, video)
     if not (draft.times or draft.regions or draft.targets or draft.clip or draft.frame_size):
-        return Finished(sample=_of_words(draft, source, video), clamped=False)
-    clock = _Clock(video, source.outside_spans)
+        return Finished(sample=_of_words(draft, source, video), irregular=irregular)
+    clock = Clock(video, source, draft.duration_s)
     clip = clock.set_clip(draft.clip) if draft.clip else None
     written = [clock.resolve(time) for time in draft.times]
     spans: dict[Role, list[TimeSpan]] = {role: [] for role in Role}
@@ -79,7 +75,7 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
-    return Finished(sample=sample, clamped=clock.outside_s > 0, outside_s=clock.outside_s)
+    return Finished(sample=sample, irregular=(*irregular, *clock.irregular()), outside_s=clock.outside_s)
 
 
 def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
@@ -95,87 +91,6 @@ def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
         reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
-
-
-class _Clock:
-    """Times of one video. Bins and fractions count the clip where there is one: the model sees no more."""
-
-    def __init__(self, video: VideoRef, outside: Outside) -> None:
-        self._video, self._outside = video, outside
-        self._start_s, self._length_s = 0.0, video.duration_s
-        self.outside_s = 0.0
-
-    @cached_property
-    def _frames(self) -> FrameTimes:
-        return frame_times(self._video)
-
-    def set_clip(self, clip: DraftSpan) -> TimeSpan:
-        assert clip.end is not None, "a clip has an end"
-        span = self.resolve(clip)
-        self._start_s, self._length_s = span.start_s, span.end_s - span.start_s
-        return span
-
-    def resolve(self, time: DraftSpan) -> TimeSpan:
-        """A span; for an instant its start is its end."""
-        for value in (time.start, 0.0 if time.end in (None, OPEN) else time.end):
-            if not math.isfinite(value):
-                raise RejectError(Reason.BAD_SPAN, f"time {value}")
-        if time.end is None:
-            at = self._inside(self._seconds(time.start, time.unit))
-            return temporal.span(at, at, self._length_s, clip_start_s=self._start_s)
-        if time.end < time.start:
-            raise RejectError(
-                Reason.SPAN_REVERSED, f"{time.start:g} to {time.end:g} {time.unit} ends before it starts"
-            )
-        if time.end == time.start and time.unit not in _LASTING:
-            raise RejectError(
-                Reason.SPAN_ZERO_LENGTH, f"{time.start:g} to {time.end:g} {time.unit} has no length"
-            )
-        first, last = time.start, time.end
-        if time.unit in (Unit.FRAMES, Unit.CHUNKS):
-            last += 1  # a frame shows until the next one
-        elif time.unit is Unit.BINS and first == last:
-            # A bin stands for every time that is nearest to it.
-            first, last = max(first - 0.5, 0), min(last + 0.5, temporal.LAST_BIN)
-        start, end = self._seconds(first, time.unit), self._seconds(last, time.unit)
-        if start >= self._length_s or end <= 0:
-            raise RejectError(Reason.SPAN_OUTSIDE, self._where(start, end))
-        if time.end == OPEN or time.unit is Unit.CHUNKS:
-            end = min(end, self._length_s)  # what ends with the video is not cut by it
-        start, end = self._inside(start, end), self._inside(end, start)
-        span = temporal.span(start, end, self._length_s, clip_start_s=self._start_s)
-        if time.unit is not Unit.BINS:
-            return span
-        # What was written is kept: a bin that stood for half a bin around it would come back as two.
-        start_bin, end_bin = (min(int(value), temporal.LAST_BIN) for value in (time.start, time.end))
-        return replace(span, start_bin=start_bin, end_bin=end_bin)
-
-    def _seconds(self, value: float, unit: Unit) -> float:
-        """Seconds from the start of the clip."""
-        match unit:
-            case Unit.SECONDS:
-                return value - self._start_s
-            case Unit.FRACTION:
-                return value * self._length_s
-            case Unit.FRAMES:
-                return self._frames.edge_s(value) - self._start_s
-            case Unit.BINS:
-                return value * self._length_s / temporal.LAST_BIN
-            case Unit.CHUNKS:
-                return value * _CHUNK_S - self._start_s
-
-    def _inside(self, time_s: float, other_s: float | None = None) -> float:
-        nearest = min(max(time_s, 0.0), self._length_s)
-        if abs(nearest - time_s) > _ROUNDING_S:
-            if self._outside is Outside.REFUSE:
-                raise RejectError(Reason.SPAN_OUTSIDE, self._where(time_s, other_s))
-            self.outside_s = max(self.outside_s, abs(nearest - time_s))
-        return nearest
-
-    def _where(self, *times_s: float | None) -> str:
-        said = " and ".join(f"{t + self._start_s:.3f}" for t in sorted(t for t in times_s if t is not None))
-        end_s = self._start_s + self._length_s
-        return f"{said} s in {self._start_s:.3f}-{end_s:.3f} s of a video of {self._video.duration_s:.3f} s"
 
 
 def _text(time: DraftSpan, resolved: TimeSpan) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from pipeline.canonical import digest
 from pipeline.dataset.arrow import SAMPLE_SCHEMA
+from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import VideoRef
 
 MEDIA_SCHEMA = pa.schema(
@@ -18,6 +20,8 @@ MEDIA_SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("video", SAMPLE_SCHEMA.field("video").type),
+        # What is irregular about it and concerns every sample that names it; mostly nothing.
+        ("irregular", pa.list_(pa.struct([("irregularity", pa.string()), ("detail", pa.string())]))),
     ]
 )
 
@@ -32,6 +36,7 @@ class Found(NamedTuple):
     reason: str
     detail: str
     row: int
+    irregular: tuple[Irregular, ...] = ()
 
 
 class MediaTable:
@@ -42,6 +47,13 @@ class MediaTable:
         self._videos = self.table["video"].combine_chunks()
         ids = b"".join(self.table["media_id"].combine_chunks().to_pylist())
         self._ids_N2 = np.frombuffer(ids, ">u8").reshape(-1, 2).astype(np.uint64)
+        irregular = self.table["irregular"].combine_chunks()
+        rows = pc.indices_nonzero(pc.fill_null(pc.list_value_length(irregular), 0)).to_pylist()
+        self.irregular = {
+            row: tuple(Irregular(Irregularity(i["irregularity"]), i["detail"]) for i in there)
+            for row, there in zip(rows, irregular.take(pa.array(rows, pa.int64())).to_pylist(), strict=True)
+        }
+        """By row, of media about which anything is irregular."""
         self._known: dict[int, Found] = {}  # by row, so that one video is one object to all who ask
 
     def __len__(self) -> int:
@@ -74,7 +86,7 @@ class MediaTable:
             rows, zip(*columns, strict=True), videos.is_valid().to_pylist(), reasons, details, strict=True
         ):
             video = VideoRef(**dict(zip(VideoRef.__slots__, values, strict=True))) if there else None
-            out.append(Found(video, reason, detail, row))
+            out.append(Found(video, reason, detail, row, self.irregular.get(row, ())))
         return out
 
     def rows(self, ids: Sequence[bytes]) -> np.ndarray:
@@ -94,10 +106,10 @@ class MediaTable:
     def digest_of(self, ids: Iterable[bytes]) -> str:
         """A digest of what is known of some media, where they lie aside."""
         named = sorted(set(ids))
-        said = [
-            [i.hex(), f.reason, f.video.path if f.video else "", f.video.sha256 if f.video else ""]
-            for i, f in zip(named, self.find(named), strict=True)
-        ]
+        said: list[list[Any]] = []
+        for name, found in zip(named, self.find(named), strict=True):
+            video = [found.video.path, found.video.sha256] if found.video else ["", ""]
+            said.append([name.hex(), found.reason, *video, found.irregular])
         return digest(said)
 
     def with_rows(self, more: Sequence[pa.Table]) -> MediaTable:

@@ -14,10 +14,11 @@ from typing import Any
 import pyarrow as pa
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
+from datasets_prep.passes.irregular_media import irregular_media
 from datasets_prep.passes.media_table import MEDIA_SCHEMA
 from datasets_prep.passes.read import plain_detail
 from pipeline.errors import UserError
-from pipeline.media import video
+from pipeline.media import stills, video
 from pipeline.media.footage import inspect
 from pipeline.records.sample import VideoRef
 from pipeline.storage.location import Location
@@ -38,9 +39,10 @@ def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
         location, path = find_media(roots, resolve, candidates)
         found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
     except RejectError as error:
-        return {"reason": str(error.reason), "detail": plain_detail(error), "video": None}
+        return {"reason": str(error.reason), "detail": plain_detail(error), "video": None, "irregular": []}
     fields = {name: getattr(found, name) for name in VideoRef.__slots__}
-    return {"reason": "", "detail": "", "video": fields}
+    irregular = irregular_media(found, location, [resolve(root) for root in roots], listed=bool(frames))
+    return {"reason": "", "detail": "", "video": fields, "irregular": [i._asdict() for i in irregular]}
 
 
 def find_media(
@@ -133,9 +135,9 @@ def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the frames as they lie on disk; a listed name may lack its suffix."""
     if listed and all((folder / name).is_file() for name in listed):
         return _utf8(listed)  # without a look at all the others, which may be a whole set of pictures
-    there = video.list_frames(folder)
+    there = stills.image_names(folder)
     if not listed:
-        return _utf8(there)
+        return stills.in_order(folder, _utf8(there))
     by_stem = {name.rsplit(".", 1)[0]: name for name in reversed(there)}
     known = set(there)
     names = tuple(name if name in known else by_stem.get(name, "") for name in listed)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -23,6 +23,7 @@ from pipeline.dataset.arrow import to_table
 from pipeline.dataset.baked import frames_name
 from pipeline.dataset.shards import ShardEntry, has_bytes_of, shard_name, write_shard
 from pipeline.plan.data import SourceConfig
+from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
@@ -50,6 +51,16 @@ class Reject(BaseModel):
     file: str
 
 
+class IrregularSample(BaseModel):
+    """A sample, and one thing that is irregular about it."""
+
+    model_config = ConfigDict(frozen=True)
+    key: str
+    irregularity: Irregularity
+    detail: str
+    file: str
+
+
 class Receipt(BaseModel):
     """What a job did. Written when its shard is there."""
 
@@ -60,13 +71,18 @@ class Receipt(BaseModel):
     shard: ShardEntry | None  # None: no sample was kept
     read: int
     not_selected: int
-    clamped: int
+    irregular: tuple[IrregularSample, ...]
     rejects: tuple[Reject, ...]
 
     @property
     def reasons(self) -> Counter[str]:
         """How many were rejected for what."""
         return Counter(r.reason for r in self.rejects)
+
+    @property
+    def irregularities(self) -> Counter[str]:
+        """How many samples have what irregularity."""
+        return Counter(str(i.irregularity) for i in self.irregular)
 
 
 class Finisher:
@@ -108,7 +124,7 @@ class Finisher:
         return self._media.videos(rows)
 
     def __call__(self, draft: Draft) -> Finished:
-        """The valid sample, and whether one of its times was clamped. Raises RejectError."""
+        """The valid sample, and what is irregular about it and its video. Raises RejectError."""
         found = self._known[draft.media]
         if found.video is None:
             raise RejectError(Reason(found.reason), found.detail)
@@ -119,7 +135,13 @@ class Finisher:
             raise
         except ODD as error:
             raise unforeseen(error, draft.key) from error
+        if found.irregular:
+            finished = replace(finished, irregular=(*found.irregular, *finished.irregular))
         return finished
+
+    def irregular(self, row: int) -> tuple[Irregular, ...]:
+        """What is irregular about the video of a row that ``videos`` gave."""
+        return self._media.irregular.get(row, ())
 
 
 def run_job(
@@ -133,20 +155,23 @@ def run_job(
     """Write the shard, before it the frames of its samples if they are baked, then the receipt."""
     samples: list[Sample] = []
     notes: list[_Note] = []
+    irregular: list[_Listed] = []
     rejects: list[Reject] = []
     tables: list[pa.Table] = []
-    read = not_selected = clamped = 0
+    read = not_selected = 0
 
     def selected(key: str) -> bool:
         return job.cut == ALL or lot(seed, key) <= job.cut
 
-    for planned in job.chunks:
+    for at, planned in enumerate(job.chunks):
         unit, first = units[planned.unit], len(samples)
         records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
         words = Words()
         if baker is None:
             words, records = part(records, unit.source, selected, finisher.videos)
         items = list(read_records(unit, records, seed))
+        for record, key, row in zip(words.numbers, words.keys, words.videos, strict=True):
+            irregular += _listed((at, record), None, key, unit.annotations.name, finisher.irregular(row))
         read += len(words.keys) + words.not_selected + len(items)
         not_selected += words.not_selected
         for item in items:
@@ -158,9 +183,11 @@ def run_job(
             if item.draft is not None:
                 try:
                     finished = finisher(item.draft)
+                    irregular += _listed(
+                        (at, item.record), len(samples), item.key, unit.annotations.name, finished.irregular
+                    )
                     samples.append(finished.sample)
-                    clamped += finished.clamped
-                    notes.append(_Note(item.record, unit.annotations.name, finished.clamped, len(rejects)))
+                    notes.append(_Note(item.record, unit.annotations.name, len(rejects)))
                 except RejectError as problem:
                     error = problem
             if error is not None:
@@ -173,7 +200,7 @@ def run_job(
     frames = None
     if baker is not None and samples:
         baked = baker.write(samples, out, name)
-        clamped -= sum(notes[at].clamped for at in baked.failed)
+        irregular = [item for item in irregular if item.sample not in baked.failed]
         rejects = _with_failed(rejects, samples, notes, baked.failed)
         samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
         frames = baked.frames
@@ -193,7 +220,7 @@ def run_job(
         shard=shard,
         read=read,
         not_selected=not_selected,
-        clamped=clamped,
+        irregular=tuple(item.row for item in sorted(irregular, key=lambda item: item.place)),
         rejects=tuple(rejects),
     )
     _receipt(out, job).write_text(receipt.model_dump_json())
@@ -231,8 +258,24 @@ class _Note(NamedTuple):
 
     record: int
     file: str
-    clamped: bool
     rejects_before: int
+
+
+class _Listed(NamedTuple):
+    """An irregularity, by the chunk and record where it stands and its sample's position, if it has one."""
+
+    place: tuple[int, int]
+    sample: int | None
+    row: IrregularSample
+
+
+def _listed(
+    place: tuple[int, int], sample: int | None, key: str, file: str, found: Sequence[Irregular]
+) -> Iterator[_Listed]:
+    for irregularity, detail in found:
+        text = detail.encode("utf-8", "replace").decode()
+        row = IrregularSample(key=key, irregularity=irregularity, detail=text, file=file)
+        yield _Listed(place, sample, row)
 
 
 def _with_failed(

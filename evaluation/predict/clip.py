@@ -7,7 +7,8 @@ from pathlib import Path
 
 from pipeline.errors import UserError
 from pipeline.media.footage import VideoFootage, inspect
-from pipeline.media.video import VideoError, list_frames
+from pipeline.media.stills import list_frames
+from pipeline.media.video import VideoError
 from pipeline.records.sample import VideoRef
 from pipeline.storage.location import Location
 

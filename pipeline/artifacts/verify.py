@@ -80,7 +80,7 @@ def weights_digest(weights: list[Location]) -> str:
 
 
 def _dataset(found: Artifact) -> Verdict:
-    from pipeline.dataset.shards import REJECTS, ShardReader, make_manifest
+    from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, make_manifest
 
     place = found.location
     reader = ShardReader(place)
@@ -98,16 +98,20 @@ def _dataset(found: Artifact) -> Verdict:
     if manifest.digest != found.record.digest:
         recorded = found.record.digest[:12]
         damage.append(f"manifest.json says digest {manifest.digest[:12]}, {RECORD_NAME} {recorded}")
-    rejected = sum(s.rejected for s in manifest.sources)
-    try:
-        listed = reader.rejects().num_rows
-    except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
-            raise StorageError.of((place / REJECTS).uri, error) from error
-        damage.append(f"{REJECTS} cannot be read ({error})")
-    else:
-        if listed != rejected:
-            damage.append(f"{REJECTS} has {listed} rows, the manifest counts {rejected}")
+    irregular = sum(sum(s.irregularities.values()) for s in manifest.sources)
+    for name, read, counted in (
+        (REJECTS, reader.rejects, sum(s.rejected for s in manifest.sources)),
+        (IRREGULARITIES, reader.irregularities, irregular),
+    ):
+        try:
+            listed = read().num_rows
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and StorageError.is_meant_by(error):
+                raise StorageError.of((place / name).uri, error) from error
+            damage.append(f"{name} cannot be read ({error})")
+        else:
+            if listed != counted:
+                damage.append(f"{name} has {listed} rows, the manifest counts {counted}")
     return Verdict(artifact=found, files=len(files), damage=tuple(damage))
 
 

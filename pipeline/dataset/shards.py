@@ -29,6 +29,7 @@ from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.data import BakeConfig, Use, file_stem
+from pipeline.records.irregularity import Irregularity
 from pipeline.records.sample import Sample
 from pipeline.storage.hashing import content_sha256
 from pipeline.storage.location import Location
@@ -36,12 +37,16 @@ from pipeline.storage.location import Location
 MANIFEST = "manifest.json"
 SHARDS = "data"  # the folder of the samples, and of nothing else
 REJECTS = "rejects.pq"
+IRREGULARITIES = "irregularities.pq"  # what is irregular about samples
 SELECTED = "selected.pq"  # the keys of sources that keep a part of their samples
 # A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
 _GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
 
+IRREGULAR_SCHEMA = pa.schema(
+    [(name, pa.string()) for name in ("source", "key", "irregularity", "detail", "file")]
+)
 SELECTED_SCHEMA = pa.schema([("source", pa.string()), ("key", pa.string()), ("lot", pa.uint64())])
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "reason", "detail", "file")])
 
@@ -84,10 +89,15 @@ class SourceEntry(_Frozen):
     planned: int | None = None  # samples that the plan asks for by ``select.count``; None: all that are valid
     rejected: int
     not_selected: int  # valid, but left out by ``select`` or ``keep_types`` of the plan
-    clamped: int  # kept samples with a time that was clamped to its video, as the plan allowed
+    irregularities: dict[str, int] = {}  # kept samples by what is irregular about them, see ``Irregularity``
     rejects: dict[str, int]  # by reason
     identity: str = ""  # of settings, annotations and media: with the same one, the shards are the same
     media: tuple[str, ...]  # media roots in the order in which they are tried; a place, so not in the digest
+
+    @property
+    def clamped(self) -> int:
+        """Kept samples with a time that was cut at an end of its video, as the plan allowed."""
+        return self.irregularities.get(Irregularity.SPAN_CLAMPED, 0)
 
 
 class Manifest(_Bakeable):
@@ -364,6 +374,10 @@ class ShardReader:
     def rejects(self) -> pa.Table:
         """The rejects table, REJECT_SCHEMA."""
         return pq.read_table((self.location / REJECTS).fetch())
+
+    def irregularities(self) -> pa.Table:
+        """What is irregular about samples, IRREGULAR_SCHEMA: one row for each sample and irregularity."""
+        return pq.read_table((self.location / IRREGULARITIES).fetch())
 
     def verify(self) -> None:
         """Hash every file. Raises UserError for the first one whose bytes are not the manifest's."""

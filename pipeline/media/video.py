@@ -6,7 +6,6 @@ those are. Shown by ``tests/pipeline/test_frame_zoo.py``.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from pipeline.media.decoding import decode_film
 from pipeline.media.files import VideoError, check_size, open_image, plain
 from pipeline.media.film import open_film
 from pipeline.media.probing import measure
+from pipeline.media.stills import list_frames
 from pipeline.times.frame_times import uneven_starts
 
 FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
@@ -76,17 +76,6 @@ def header_frames(path: Path) -> int:
     """How many frames a video file's header promises, 0 if it promises nothing. It is not to be believed."""
     with open_film(path) as (_, stream):
         return max(int(stream.frames), 0)
-
-
-def list_frames(folder: Path) -> tuple[str, ...]:
-    """Names of the still images in a folder, in order; hidden and other files are no frames."""
-    if not folder.is_dir():
-        raise VideoError(f"{folder}: no such folder")
-    names = (n for n in os.listdir(folder) if not n.startswith("."))
-    frames = tuple(sorted(n for n in names if n.lower().endswith((".jpg", ".jpeg", ".png", ".webp"))))
-    if not frames:
-        raise VideoError(f"{folder}: holds no jpg, png or webp frames")
-    return frames
 
 
 def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:

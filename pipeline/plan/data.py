@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.identity import Bears, Input, Media
+from pipeline.plan.rules import DurationMismatch, EarlyMasks, SecondsFrom
 from pipeline.times.temporal import Outside
 
 
@@ -160,6 +161,21 @@ class SourceConfig(Config):
     outside_spans: Outside = Field(
         default=Outside.REFUSE,
         description="A span past its video's end: reject the record, or clamp and count.",
+    )
+    seconds_from: SecondsFrom = Field(
+        default=SecondsFrom.PLAYER,
+        description="What seconds in the annotations count from where sound begins before the picture: "
+        "player, the moment at which a player begins (times are mapped and counted), or picture.",
+    )
+    duration_mismatch: DurationMismatch = Field(
+        default=DurationMismatch.KEEP,
+        description="A record whose own duration is not its video's, by more than a second and 1 %: keep it "
+        "as it is, scale its times from the one duration to the other, or reject it. All are counted.",
+    )
+    early_masks: EarlyMasks = Field(
+        default=EarlyMasks.KEEP,
+        description="A video that lists a mask or none for every frame, with all masks of all its objects in "
+        "the first half of the frames or in less (a shift known from ReVOS): keep and count, or reject.",
     )
     split_turns: bool = Field(
         default=False, description="Each question with its answer becomes a sample (LLaVA-Video-178K)."

@@ -35,6 +35,8 @@ class Finding(StrEnum):
     MASKS_SHIFTED = "masks_shifted"
     BAD_MASK = "bad_mask"
     MASK_MISSING = "mask_missing"
+    EARLY_MASKS = "early_masks"  # a warning where ``early_masks`` of the source keeps them
+    DURATION_MISMATCH = "duration_mismatch"  # likewise, with ``duration_mismatch``
     SPAN_OUTSIDE = "span_outside"
     SPAN_REVERSED = "span_reversed"
     SPAN_ZERO_LENGTH = "span_zero_length"
@@ -47,6 +49,9 @@ class Finding(StrEnum):
     EMPTY_TARGET = "empty_target"
     MASKS_PARTLY_EMPTY = "masks_partly_empty"
     SPAN_CLAMPED = "span_clamped"
+    LATE_PICTURE = "late_picture"
+    FRAME_NAMES = "frame_names"
+    MEDIA_DIFFERS = "media_differs"
     DUPLICATE_MEDIA = "duplicate_media"
     DUPLICATE_SAMPLE = "duplicate_sample"
     DUPLICATE_ELSEWHERE = "duplicate_elsewhere"
@@ -61,6 +66,8 @@ OWN_TOLERANCE: Mapping[Finding, float] = {
     Finding.OVERLAP_NAME: 1.0,  # "1.mp4" is a name that many sets have
     Finding.MASKS_PARTLY_EMPTY: 1.0,  # objects come and go
     Finding.SPAN_CLAMPED: 1.0,  # the plan asked for it
+    Finding.LATE_PICTURE: 1.0,  # times are mapped
+    Finding.FRAME_NAMES: 1.0,  # their numbers say their order
     Finding.DUPLICATE_MEDIA: 1.0,
     Finding.DUPLICATE_ELSEWHERE: 1.0,  # sets that are built on one another
 }

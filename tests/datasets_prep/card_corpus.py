@@ -170,7 +170,7 @@ def write(folder: Path, media: Path, found: dict[str, list[Sample]], rows_per_sh
                 kept=len(own),
                 rejected=sum(reasons.values()),
                 not_selected=7,
-                clamped=len(own) // 2,
+                irregularities={"span_clamped": len(own) // 2},
                 rejects=reasons,
                 media=(str(media / "nowhere"), str(media)),
             )

@@ -77,7 +77,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
     out = Location.parse(folder)
     shard = write_shard(out, "s", 0, to_table([sample(n) for n in range(3)]))
-    counts = {"read": 3, "kept": 3, "rejected": 0, "not_selected": 0, "clamped": 0, "rejects": {}}
+    counts = {"read": 3, "kept": 3, "rejected": 0, "not_selected": 0, "rejects": {}}
     entry = SourceEntry.model_validate({"name": "s", "use": "train", "media": ("/m",), **counts})
     write_manifest(out, make_manifest([shard], [entry], 2048))
     return folder

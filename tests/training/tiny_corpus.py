@@ -117,7 +117,6 @@ def write_dataset(folder: Path, *, broken: Sequence[int] = (), empty: Sequence[s
                 kept=kept,
                 rejected=VIDEOS - kept,
                 not_selected=0,
-                clamped=0,
                 rejects={},
                 media=(str(media),),
             )

@@ -90,6 +90,7 @@ def ask(
     media: Media,
     clip: DraftSpan | None = None,
     category: str = "",
+    duration_s: float | None = None,
 ) -> Draft:
     """The sample about some events of a video; about a single one unless dense captions are asked for.
 
@@ -129,6 +130,7 @@ def ask(
         expression=events[0].words if len(events) == 1 else "",
         category=category,
         type=(events[0].kind if len(events) == 1 else "") or category,
+        duration_s=duration_s,
     )
 
 

@@ -120,6 +120,15 @@ def whole(value: Any, name: str) -> int:
     return number
 
 
+def claimed_duration(raw: Mapping[str, Any], name: str = "duration") -> float | None:
+    """The duration of the whole video that a record says; None where it says none, or nothing of use."""
+    try:
+        length_s = number(raw[name], name)
+    except (KeyError, RejectError):
+        return None
+    return length_s if length_s > 0 else None
+
+
 def number(value: Any, name: str) -> float:
     """A finite number, also when written as text. Raises RejectError."""
     try:

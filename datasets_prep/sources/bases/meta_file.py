@@ -48,6 +48,13 @@ class MetaFile(ABC):
     def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
         """For an expression and the video's frames: the target. ``place`` is what ``locate`` noted."""
 
+    def masks_end(self, tracks: Tracks) -> int | None:
+        """One past the last frame with a mask of any of the video's objects.
+
+        None for sets in which each mask names its frame, so that none can be shifted.
+        """
+        return None
+
     def frames(self, entry: Mapping[str, Any]) -> list[str]:
         """The names of a video's frames. Raises RejectError."""
         frames = entry.get("frames")
@@ -97,6 +104,7 @@ class MetaFile(ABC):
                 words=words,
                 media=_media(raw["video"], frames),
                 target=raw["target"](said, frames) if "target" in raw else None,
+                masks_end=self.masks_end(raw["target"]) if "target" in raw else None,
                 category=_KINDS.get(said.get("type_id", -1), ""),
                 kind=str(said.get("type_id", "")),
             )

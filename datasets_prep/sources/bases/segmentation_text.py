@@ -46,6 +46,7 @@ def segment(
     frame_size: tuple[int, int] | None = None,
     category: str = "",
     kind: str = "",
+    masks_end: int | None = None,
 ) -> Draft:
     """The draft of one expression. ``target`` is None where the truth is hidden: then nobody answers.
 
@@ -67,4 +68,5 @@ def segment(
         expression=words,
         category=category,
         type=kind,
+        masks_end=masks_end,
     )

@@ -15,7 +15,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, ask
-from datasets_prep.sources.bases.fields import mapping
+from datasets_prep.sources.bases.fields import claimed_duration, mapping
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.bases.video_lists import VideoFilter
@@ -162,6 +162,8 @@ class TimedVideos(ABC):
 class TimedEvents(TimedVideos):
     """Of these the formats whose events are told in the project's own words. A reader gives ``event``."""
 
+    duration = "duration"  # the field of an entry with the length of its video
+
     @abstractmethod
     def event(self, said: Any) -> Event:
         """One of the events ``listed``, read. Raises RejectError."""
@@ -188,6 +190,7 @@ class TimedEvents(TimedVideos):
                 media=self.media_for(raw.video, raw.entry),
                 clip=self.clip(raw.entry),
                 category=self.category(raw.entry),
+                duration_s=claimed_duration(raw.entry, self.duration),
             )
         ]
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.fields import mapping, text_field
+from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
 from datasets_prep.sources.bases.reader import Record
 from datasets_prep.sources.bases.timed_videos import TimedVideos
 from datasets_prep.sources.formats.activitynet_captions import activitynet_video
@@ -70,6 +70,7 @@ class ActivitynetRtl(TimedVideos):
                 media=self.media_for(raw.video, raw.entry),
                 turns=tuple(turns),
                 times=tuple(times),
+                duration_s=claimed_duration(raw.entry),
             )
         ]
 

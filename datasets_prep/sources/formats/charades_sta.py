@@ -14,7 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.fields import mapping, media_of, number, text_field, with_suffix
+from datasets_prep.sources.bases.fields import (
+    claimed_duration,
+    mapping,
+    media_of,
+    number,
+    text_field,
+    with_suffix,
+)
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import pick
 from datasets_prep.sources.json.json_file import (
@@ -64,6 +71,7 @@ class CharadesSta(RowsReader):
                     DraftTurn(role=Role.ASSISTANT, text=time_mark(0)),
                 ),
                 times=(_span(window, raw["unit"]),),
+                duration_s=claimed_duration(raw),
                 expression=words,
             )
             for part, window in enumerate(windows)
@@ -132,7 +140,8 @@ def _listed(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(raw: Any, video: str, text: str, windows: Any, unit: Unit) -> dict[str, Any]:
-    return {"video": raw.get(video), "text": raw.get(text), "windows": windows, "unit": unit}
+    row = {"video": raw.get(video), "text": raw.get(text), "windows": windows, "unit": unit}
+    return {**row, "duration": raw.get("duration")}
 
 
 def _span(window: Any, unit: Unit) -> DraftSpan:

@@ -24,6 +24,8 @@ from pipeline.plan.data import SourceConfig, TemporalTask
 class HiRest(TimedEvents):
     """The query is an event, and so is each step; dense captions are made of the steps."""
 
+    duration = "v_duration"
+
     def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
         """Every video of a query, keyed ``<query>/<video>``."""
         return [(f"{name}/{v}", v, {**mapping(e), "query": name}) for v, e in mapping(value).items()]

@@ -8,7 +8,7 @@ only the places of its members are taken down, and masks are read by position.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
+from pipeline.records import masks
 
 # ReVOS keeps its splits beside each other, under names that end in an underscore.
 _REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
@@ -61,24 +62,65 @@ class MetaExpressions(MetaFile):
     def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
         """The union of the masks of an expression's annotations."""
         assert files.masks is not None, "without masks there are no tracks"
-        return partial(_target, files.masks, place)
+        return VideoMasks(files.masks, place)
+
+    def masks_end(self, tracks: Tracks) -> int | None:
+        """Masks stand in lists as long as that of the frames, and have been stored too far to the front."""
+        return tracks.end if isinstance(tracks, VideoMasks) else None
 
 
-def _target(path: Path, places: Mapping[str, Any], said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
-    _check_ids(said)
-    tracks = []
-    with open_annotations(path) as file:
+class VideoMasks:
+    """The annotations of one video, each read once for all expressions that name it.
+
+    ``places`` are the first and the last byte of each in ``mask_dict.json``.
+    """
+
+    def __init__(self, path: Path, places: Mapping[str, Any]) -> None:
+        self._path, self._places = path, places
+        self._read: dict[str, Any] = {}
+
+    def __call__(self, said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+        """The union of the masks of an expression's annotations."""
+        _check_ids(said)
+        tracks = []
         for name in _ids(said):
-            if name not in places:
+            if name not in self._places:
                 raise RejectError(Reason.MASK_MISSING, f"annotation {name} is not in mask_dict.json")
-            track = load_value(file, *places[name])
+            track = self._track(name)
             if not isinstance(track, list) or len(track) != len(frames):
                 count = len(track) if isinstance(track, list) else "no"
                 raise RejectError(
                     Reason.MASKS_SHIFTED, f"annotation {name} has {count} masks for {len(frames)} frames"
                 )
             tracks.append(track)
-    return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))
+        return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))
+
+    @cached_property
+    def end(self) -> int | None:
+        """One past the last frame with a mask, of all annotations of the video; None without any."""
+        tracks = [track for track in map(self._track, self._places) if isinstance(track, list)]
+        return max((end for track in tracks if (end := _end(track))), default=None)
+
+    def _track(self, name: str) -> Any:
+        if name not in self._read:
+            with open_annotations(self._path) as file:
+                self._read[name] = load_value(file, *self._places[name])
+        return self._read[name]
+
+
+def _end(track: list[Any]) -> int:
+    return next((n for n in range(len(track), 0, -1) if _has_pixel(track[n - 1])), 0)
+
+
+def _has_pixel(form: Any) -> bool:
+    """Whether a mask shows anything; a form that cannot be read is for others to reject."""
+    if form is None:
+        return False
+    try:
+        height, width = form["size"]
+        return masks.area(masks.from_source(form, height, width), height, width) > 0
+    except (ArithmeticError, LookupError, TypeError, ValueError):
+        return True
 
 
 def _check_ids(said: Mapping[str, Any]) -> None:

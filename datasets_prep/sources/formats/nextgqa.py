@@ -19,7 +19,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError, time_mark
 from datasets_prep.sources.bases.events import in_time_order, seconds, video_called
-from datasets_prep.sources.bases.fields import mapping, text_field
+from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
 from datasets_prep.sources.bases.reader import Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import fill, pick, words_of
 from datasets_prep.sources.json.json_file import load_object, open_annotations
@@ -52,10 +52,9 @@ class NextGqa(RowsReader):
             location = place.get("location") if isinstance(place, dict) else None
             spans = location.get(row["qid"]) if isinstance(location, dict) else None
             folder = folders.get(row["video_id"])
-            yield Record(
-                key=record_key(source, files, index),
-                raw={**row, "spans": spans, "folder": folder, "numbered": numbered},
-            )
+            length = place.get("duration") if isinstance(place, dict) else None
+            beside = {"spans": spans, "folder": folder, "numbered": numbered, "duration": length}
+            yield Record(key=record_key(source, files, index), raw={**row, **beside})
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """By the video's id, and where NExT-QA keeps it."""
@@ -87,6 +86,7 @@ class NextGqa(RowsReader):
                     DraftTurn(role=Role.ASSISTANT, text=fill(reply, answer=answer, span=said)),
                 ),
                 times=times,
+                duration_s=claimed_duration(raw),
                 expression=words,
                 category=raw["type"],
                 type=raw["type"],

@@ -10,7 +10,7 @@ import re
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import turns_of
-from datasets_prep.sources.bases.fields import mapping, media_of, number
+from datasets_prep.sources.bases.fields import claimed_duration, mapping, media_of, number
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
@@ -52,5 +52,6 @@ class TimeStamp(ListReader):
                 ),
                 category=kind,
                 type=kind,
+                duration_s=claimed_duration(raw),
             )
         ]

@@ -30,6 +30,7 @@ class UfvideoSeg(ListReader):
         media = media_of(raw.get("video"))
         if not media.frames:
             raise RejectError(Reason.MALFORMED, "`video` is no list of frames")
+        target = _target(raw, len(media.frames))
         return [
             segment(
                 record,
@@ -37,7 +38,8 @@ class UfvideoSeg(ListReader):
                 seed,
                 words=words,
                 media=media,
-                target=_target(raw, len(media.frames)),
+                target=target,
+                masks_end=max((at + 1 for at, (mask,) in target.masks if mask is not None), default=None),
                 frame_size=frame_size(raw),
             )
         ]

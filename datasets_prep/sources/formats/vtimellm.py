@@ -15,7 +15,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import turns_of
 from datasets_prep.sources.bases.events import seconds, video_called
-from datasets_prep.sources.bases.fields import mapping, number, text_field
+from datasets_prep.sources.bases.fields import claimed_duration, mapping, number, text_field
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
@@ -51,6 +51,7 @@ class VTimeLlm(ListReader):
                 clip=clip,
                 category=origin,
                 type=origin,
+                duration_s=claimed_duration(meta) if clip is None else None,
             )
         ]
 

@@ -1,0 +1,267 @@
+"""Irregular records: for each a right value, a count in the manifest, a line of the doctor and the card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+
+from datasets_prep import run
+from datasets_prep.card.build import write_card
+from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit
+from datasets_prep.passes.finish import Finished, finish
+from pipeline.dataset.shards import ShardReader
+from pipeline.media import video
+from pipeline.media.stills import list_frames
+from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.records.irregularity import Irregularity
+from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
+from pipeline.storage.location import Location
+from tests.datasets_prep.card_corpus import Reader
+from tests.datasets_prep.clips import write_folder
+from tests.datasets_prep.doctor_here import doctor, told, write_plan
+from tests.datasets_prep.irregular_corpus import LATE_S, write_irregular_corpus
+
+EXPECTED = {
+    "late": {"late_picture": 2},
+    "lies": {"duration_mismatch": 1},
+    "talk": {"frame_names": 1, "media_differs": 1},
+    "contexts": {"span_clamped": 1},
+    "masks": {"early_masks": 2},
+}
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    return write_irregular_corpus(tmp_path_factory.mktemp("irregular"))
+
+
+def build(sources: list[dict[str, Any]], out: Path, **rules: str) -> ShardReader:
+    """``rules`` for the sources that have them."""
+    configs = [SourceConfig.model_validate({**s, **rules}) for s in sources]
+    run.build(PrepConfig(sources=tuple(configs)), Location.parse, Location.parse(out), 1)
+    return ShardReader(Location.parse(out))
+
+
+def samples(reader: ShardReader, source: str) -> dict[str, Sample]:
+    found = [reader.sample(source, row) for row in range(reader.count(source))]
+    return {sample.key.removeprefix(f"{source}/"): sample for sample in found}
+
+
+def rejects(reader: ShardReader) -> dict[str, str]:
+    return {row["key"]: row["reason"] for row in reader.rejects().to_pylist()}
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_each_is_counted_listed_and_on_the_card(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches an irregularity that is mended or kept without a count, a list or a line."""
+    reader = build(sources, tmp_path / "made")
+    entries = {entry.name: entry for entry in reader.manifest.sources}
+    assert {name: entry.irregularities for name, entry in entries.items()} == EXPECTED
+    assert all(e.read == e.kept + e.rejected + e.not_selected for e in entries.values())
+    rows = reader.irregularities().to_pylist()
+    assert [(row["key"], row["irregularity"], row["file"]) for row in rows] == [
+        ("late/0", "late_picture", "late.txt"),
+        ("late/1", "late_picture", "late.txt"),
+        ("lies/v/0", "duration_mismatch", "lies.json"),
+        ("talk/0", "media_differs", "talk.json"),
+        ("talk/2", "frame_names", "talk.json"),
+        ("contexts/contexts/0", "span_clamped", "contexts.json"),
+        ("masks/stills/0", "early_masks", "meta_expressions.json"),
+        ("masks/stills/1", "early_masks", "meta_expressions.json"),
+    ]
+    details = {row["key"]: row["detail"] for row in rows}
+    assert details["late/0"].startswith("the picture starts 2.000 s after the sound")
+    assert details["lies/v/0"] == "the record says 3.00 s, the video lasts 6.00 s"
+    assert details["talk/0"] == "v.mp4 is another file in media folder 2; that of an earlier one is taken"
+    assert details["talk/2"].startswith("unpadded: 2.jpg and others")
+    assert details["contexts/contexts/0"].startswith("a time was 0.100 s outside")
+    assert details["masks/stills/0"] == "all masks of the video lie in the first 4 of its 12 frames"
+    page = write_card(reader, Location.parse(tmp_path / "made"), title="t", seed=1).read_text()
+    (table,) = [
+        t for t in Reader(page).root.all("table") if "irregularity" in t.text and "late_picture" in t.text
+    ]
+    lines = {tuple(row[:3]): row[4] for row in table.rows()[1:]}
+    assert lines["late", "late_picture sound before the picture", "2"] == "late/1, late/0"
+    assert len(lines) == sum(map(len, EXPECTED.values()))
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_the_values_are_right(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches times that are not mapped, frames in the order of texts, the second folder's file."""
+    reader = build(sources, tmp_path)
+    late = samples(reader, "late")
+    assert {key: (s.spans[0].start_s, s.spans[0].end_s) for key, s in late.items()} == {
+        "0": (pytest.approx(0.0), pytest.approx(2.0)),
+        "1": (0.0, pytest.approx(1.0)),  # what lies before the picture begins with it
+        "3": (1.0, 2.0),  # sound and picture begin together
+    }
+    assert late["0"].video.start_s == pytest.approx(LATE_S, abs=0.01)
+    assert rejects(reader)["late/2"] == "span_outside"
+    talk = samples(reader, "talk")
+    assert talk["2"].video.frames == tuple(f"{n}.jpg" for n in range(1, 13))
+    assert talk["0"].video.num_frames == 60
+    assert talk["3"].video.path == "own.mp4"
+    contexts = samples(reader, "contexts")
+    assert {key: (s.clip.start_s, s.clip.end_s) for key, s in contexts.items() if s.clip} == {
+        "contexts/0": (1.0, pytest.approx(6.0)),
+        "contexts/1": (1.0, pytest.approx(6.0)),
+    }
+    assert rejects(reader)["contexts/contexts/2"] == "span_outside"
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_the_plan_may_reject(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches rules that are read and not followed."""
+    chosen = [s for s in sources if s["name"] in ("lies", "masks")]
+    reader = build(chosen, tmp_path, duration_mismatch="reject", early_masks="reject")
+    found = rejects(reader)
+    assert found["lies/v/0"] == "duration_mismatch"
+    assert found["masks/stills/0"] == found["masks/stills/1"] == "early_masks"
+    assert sorted(samples(reader, "masks")) == ["unpadded/0", "unpadded/1"]
+    assert all(not entry.irregularities for entry in reader.manifest.sources)
+
+
+@pytest.mark.usefixtures("doctor_here")
+def test_the_doctor_tells_each(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches what preparation counts and the doctor passes over, and rejects that it takes for kept."""
+    out = tmp_path / "out"
+    assert doctor(write_plan(tmp_path, sources), out) == 1
+    findings = told(out)
+    for source, counts in EXPECTED.items():
+        for irregularity, count in counts.items():
+            assert len(findings[source, irregularity]) == count
+    rows = pq.read_table(out / "findings.parquet").to_pylist()
+    kept = [r for r in rows if r["finding"] in set(Irregularity)]
+    assert {r["severity"] for r in kept} == {"warning"}
+    assert len(kept) == sum(sum(counts.values()) for counts in EXPECTED.values())
+    assert [r["outside_s"] for r in kept if r["finding"] == "span_clamped"] == [pytest.approx(0.1)]
+    page = (out / "doctor.html").read_text()
+    assert all(irregularity in page for counts in EXPECTED.values() for irregularity in counts)
+    strict = [{**s, "duration_mismatch": "reject"} for s in sources if s["name"] == "lies"]
+    doctor(write_plan(tmp_path, strict), out)
+    assert {r["severity"] for r in pq.read_table(out / "findings.parquet").to_pylist()} == {"reject"}
+
+
+def draft(*times: tuple[float, float | None], clip: tuple[float, float] | None = None, **more: Any) -> Draft:
+    spans = tuple(DraftSpan(start=a, end=b, unit=more.get("unit", Unit.SECONDS)) for a, b in times)
+    more.pop("unit", None)
+    return Draft(
+        key="s/0",
+        task=Task.TEMPORAL,
+        media=Media(("v.mp4",)),
+        turns=(Turn(Role.USER, "When?"), Turn(Role.ASSISTANT, "Then.")),
+        times=spans,
+        clip=None if clip is None else DraftSpan(start=clip[0], end=clip[1], unit=Unit.SECONDS),
+        **more,
+    )
+
+
+def finished(made: Draft, start_s: float = 2.0, **rules: str) -> Finished:
+    fields = {"name": "s", "format": "time_stamp", "annotations": "a", "media": ("m",), **rules}
+    ref = VideoRef(path="v.mp4", num_frames=100, fps=10, duration_s=10.0, start_s=start_s, height=4, width=4)
+    return finish(made, SourceConfig.model_validate(fields), ref, 1)
+
+
+def clip_of(made: Finished) -> tuple[float, float]:
+    assert made.sample.clip is not None
+    return made.sample.clip.start_s, made.sample.clip.end_s
+
+
+def kinds(made: Finished) -> list[Irregularity]:
+    return [irregular.irregularity for irregular in made.irregular]
+
+
+def test_times_count_from_the_picture() -> None:
+    """Catches a shift of what is no time of a player, of less than half a frame, or against the plan."""
+    late = [Irregularity.LATE_PICTURE]
+    made = finished(draft(clip=(3, 7)))
+    assert (clip_of(made), kinds(made)) == ((1.0, 5.0), late)
+    made = finished(draft(clip=(3, 7)), seconds_from="picture")
+    assert (clip_of(made), kinds(made)) == ((3.0, 7.0), [])
+    made = finished(draft(clip=(3, 7)), start_s=0.04)
+    assert (clip_of(made), kinds(made)) == ((3.0, 7.0), [])
+    made = finished(draft((0.1, 0.2), unit=Unit.FRACTION))
+    assert kinds(made) == []
+    made = finished(draft(clip=(0, 12)))  # from where the player begins to where it ends
+    assert (clip_of(made), made.clamped, kinds(made)) == ((0.0, 10.0), False, late)
+    with pytest.raises(RejectError, match=r"whose picture starts at 2\.000 s of a player") as caught:
+        finished(draft(clip=(-0.5, 7)))  # before the player begins
+    assert caught.value.reason is Reason.SPAN_OUTSIDE
+    with pytest.raises(RejectError):
+        finished(draft((3.5, 5), clip=(4, 8)))  # before the clip, not before the picture
+    made = finished(draft(clip=(-0.5, 7)), outside_spans="clamp")
+    assert (clip_of(made), kinds(made)) == ((0.0, 5.0), [*late, Irregularity.SPAN_CLAMPED])
+
+
+def test_a_duration_that_is_not_the_videos() -> None:
+    """Catches rounding taken for a lie, the sound's duration for one, and times scaled from a wrong start."""
+    for said in (10.0, 9.1, 10.9, 12.0, 12.9, None):
+        assert Irregularity.DURATION_MISMATCH not in kinds(finished(draft(clip=(3, 7), duration_s=said)))
+    made = finished(draft(clip=(1, 2), duration_s=5.0), start_s=0)
+    assert (clip_of(made), kinds(made)) == ((1.0, 2.0), [Irregularity.DURATION_MISMATCH])
+    made = finished(draft(clip=(1, 2), duration_s=5.0), start_s=0, duration_mismatch="scale")
+    assert clip_of(made) == (2.0, 4.0)
+    made = finished(draft(clip=(2, 5), duration_s=6.0), duration_mismatch="scale")  # 12 s with its sound
+    assert clip_of(made) == (2.0, 8.0)
+    made = finished(draft(clip=(1, 2), duration_s=10.5), start_s=0, duration_mismatch="scale")
+    assert clip_of(made) == (1.0, 2.0)
+    with pytest.raises(RejectError, match=r"the record says 5\.00 s, the video lasts 10\.00 s"):
+        finished(draft(clip=(1, 2), duration_s=5.0), start_s=0, duration_mismatch="reject")
+
+
+@pytest.mark.parametrize(("end", "told_of"), [(2, True), (50, True), (51, False), (1, False), (None, False)])
+def test_masks_in_the_first_half_alone(end: int | None, told_of: bool) -> None:
+    """Catches a rule that tells of one mask alone, or of masks that go past the middle."""
+    assert (Irregularity.EARLY_MASKS in kinds(finished(draft(masks_end=end)))) is told_of
+
+
+# ------------------------------------------------------------------------------ names of stills
+
+
+def names(folder: Path, *wanted: str) -> Path:
+    write_folder(folder, frames=len(wanted))
+    for still, name in zip(sorted(folder.glob("0*.jpg")), wanted, strict=True):
+        still.rename(folder / f"x{name}")
+    for name in wanted:
+        (folder / f"x{name}").rename(folder / name)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("there", "ordered"),
+    [
+        (("10.jpg", "9.jpg", "1.jpg"), ("1.jpg", "9.jpg", "10.jpg")),
+        (("010.jpg", "9.jpg", "0001.jpg"), ("0001.jpg", "9.jpg", "010.jpg")),
+        (("img_10.png", "img_9.png"), ("img_9.png", "img_10.png")),
+        (("s2_f1.jpg", "s1_f10.jpg", "s1_f9.jpg"), ("s1_f9.jpg", "s1_f10.jpg", "s2_f1.jpg")),
+        (("b.jpg", "a.jpg"), ("a.jpg", "b.jpg")),
+    ],
+)
+def test_frames_stand_in_the_order_of_their_numbers(
+    tmp_path: Path, there: tuple[str, ...], ordered: tuple[str, ...]
+) -> None:
+    """Catches the order of texts, in which 10.jpg comes before 9.jpg; probing and decoding agree."""
+    folder = names(tmp_path / "stills", *there)
+    assert list_frames(folder) == ordered
+    frames = video.decode(folder, range(len(ordered)))
+    listed = video.decode(folder, range(len(ordered)), frames=ordered)
+    assert (frames == listed).all()
+
+
+@pytest.mark.parametrize(
+    ("there", "odd"),
+    [
+        (("1.jpg", "2.jpg", "cover.jpg"), r"cover\.jpg: has no place among .*such as 1\.jpg"),
+        (("1.jpg", "2.jpg", "cover_1.jpg"), r"cover_1\.jpg: has no place"),
+        (("f1.jpg", "f2.jpg", "cover.jpg"), r"cover\.jpg: has no place"),
+        (("1.jpg", "01.jpg"), r"1\.jpg: has the number of 01\.jpg"),
+        (("00001.jpg", "00001.png"), r"00001\.png: has the number of 00001\.jpg"),
+    ],
+)
+def test_an_order_that_cannot_be_known_is_told(tmp_path: Path, there: tuple[str, ...], odd: str) -> None:
+    """Catches a cover or a mask that becomes a frame of the film."""
+    with pytest.raises(video.VideoError, match=odd):
+        list_frames(names(tmp_path / "stills", *there))
