@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from typing import Final, Self
+
+_SHOWN: Final = 50
 
 _UNREAD: Final = frozenset(
     getattr(errno, name)
@@ -47,3 +50,14 @@ class StorageError(UserError):
             f"cannot be read ({error.strerror or error}).",
             "Check its rights and the disk that it lies on, then run the same command again.",
         )
+
+
+def together(where: str, errors: Sequence[UserError]) -> UserError:
+    """Several mistakes as one error, a line for each. ``where`` they all are, such as the plan file."""
+    if len(errors) == 1:
+        return errors[0]
+    prefix = f"{where}, "
+    lines = [f"  {str(error).removeprefix(prefix)}" for error in errors[:_SHOWN]]
+    if len(errors) > _SHOWN:
+        lines.append(f"  and {len(errors) - _SHOWN} more")
+    return UserError(where, "\n".join([f"{len(errors)} problems:", *lines]))

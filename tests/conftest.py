@@ -97,7 +97,7 @@ PLAN = """\
 name: tiny
 storage:
   root: {root}
-ray: {{num_cpus: 2, object_store_mb: 200}}
+ray: {{num_cpus: 2, num_gpus: 2, object_store_mb: 200}}
 demo:
   train_videos: 4
 data:
@@ -116,13 +116,14 @@ stages:
   - name: stage1
     global_batch: 8
     steps: 4
-    layout: {{workers: 2, micro_batch: 2}}
+    layout: {{workers: 2, micro_batch: 2, cpus_per_worker: 1}}
   - name: stage2
     start_from: stage1
     global_batch: 8
     steps: 4
-    layout: {{workers: 2, micro_batch: 2}}
+    layout: {{workers: 2, micro_batch: 2, cpus_per_worker: 1}}
 evaluation:
+  cpus_per_actor: 1
   checkpoints: [init, stage2]
   benchmarks:
     - {{source: choice, family: mvbench}}

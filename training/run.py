@@ -65,7 +65,7 @@ def stage(context: StepContext) -> StepResult:
     data, start = context.inputs["prepare"], context.checkpoint
     job = Job(
         stage=config,
-        model=start_config(start.location, context.plan.model.resolved, config.name),
+        model=start_config(start.location, context.plan.model_section.resolved, config.name),
         seed=context.seed,
         data=data.location,
         start=start.location,

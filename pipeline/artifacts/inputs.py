@@ -40,8 +40,8 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 only = source.files if key == "annotations" else ()
                 out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES, only)
     if spec.kind is Kind.INIT:
-        paths = {"model.tokenizer.path": plan.model.tokenizer.path}
-        paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}
+        paths = {"model.tokenizer.path": plan.model_section.tokenizer.path}
+        paths |= {f"model.weights.{k}": v for k, v in plan.model_section.weights.paths.items()}
         for where, text in paths.items():
             if text and (model := hub_model(text)):
                 # What a revision is stays what it is; without one the name stands for whatever is fetched.
@@ -63,7 +63,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 "Give the folder of a training stage, or of init.",
             )
         if spec.kind is Kind.STAGE:
-            start_config(made.location, plan.model.resolved, spec.subject)
+            start_config(made.location, plan.model_section.resolved, spec.subject)
         out["checkpoint"] = made.ref
     return out
 

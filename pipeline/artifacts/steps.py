@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -15,6 +15,7 @@ from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.identity import identity, in_corpora, inputs
 from pipeline.plan.plan import Plan
+from pipeline.plan.suggest import suggest
 from pipeline.records.version import SCHEMA_VERSION
 
 
@@ -111,15 +112,20 @@ def steps(plan: Plan) -> tuple[StepSpec, ...]:
             StepSpec(name=name, kind=kind, module=MODULES[kind], needs=needs, identity=identity_, **more)
         )
 
-    seed, size = {"seed": plan.seed}, {"model": plan.model.resolved}
+    seed, size = {"seed": plan.seed}, {"model": plan.model.resolved if plan.model else None}
     if plan.demo:
         add(Kind.CORPORA, "corpora", (), {"demo": plan.demo})
     made_of: dict[str, Any] = {"data": plan.data, "schema_version": SCHEMA_VERSION, **seed}
     add(Kind.PREPARE, "prepare", ("corpora",) if plan.demo else (), made_of)
     scored = plan.evaluation.checkpoints if plan.evaluation else ()
     if "init" in (*(s.start_from for s in plan.stages), *scored):
-        on: tuple[str, ...] = () if plan.model.tokenizer.path else ("prepare",)
-        made_of = {"tokenizer": plan.model.tokenizer, "weights": plan.model.weights, **size, **seed}
+        on: tuple[str, ...] = () if plan.model_section.tokenizer.path else ("prepare",)
+        made_of = {
+            "tokenizer": plan.model_section.tokenizer,
+            "weights": plan.model_section.weights,
+            **size,
+            **seed,
+        }
         add(Kind.INIT, "init", on, made_of)
     for stage in plan.stages:
         add(
@@ -216,17 +222,37 @@ def decide(
     return tuple(out)
 
 
+def unknown_step(name: str, specs: Sequence[StepSpec]) -> UserError:
+    """What to say of a step's name that the plan does not have."""
+    names = [spec.name for spec in specs]
+    return UserError(f"step {name}", "is not in this plan.", suggest(name, names, "It has"))
+
+
+def steps_up_to(plan: Plan, until: str | None, forced: Iterable[str] = ()) -> set[str]:
+    """Names of the steps that are asked for. Raises UserError for a name that the plan does not have."""
+    specs = steps(plan)
+    by_name = {spec.name: spec for spec in specs}
+    for name in (*forced, *([until] if until else [])):
+        if name not in by_name:
+            raise unknown_step(name, specs)
+    return set(by_name) if until is None else _with_needs(by_name, until)
+
+
 def up_to(decisions: Sequence[Decision], until: str | None) -> tuple[Decision, ...]:
     """The decisions about one step and everything that it needs; all of them without a step."""
     if until is None:
         return tuple(decisions)
-    by_name = {d.spec.name: d for d in decisions}
-    wanted, queue = set(), [until]
+    wanted = _with_needs({d.spec.name: d.spec for d in decisions}, until)
+    return tuple(d for d in decisions if d.spec.name in wanted)
+
+
+def _with_needs(by_name: Mapping[str, StepSpec], name: str) -> set[str]:
+    wanted, queue = set(), [name]
     while queue:
         name = queue.pop()
         wanted.add(name)
-        queue += by_name[name].spec.needs
-    return tuple(d for d in decisions if d.spec.name in wanted)
+        queue += by_name[name].needs
+    return wanted
 
 
 def folder(name: str, print_: str) -> str:
@@ -242,8 +268,10 @@ def _identity(kind: Kind, parts: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refuse_other_frames(plan: Plan) -> None:
     """The middles of eight parts are none of those of sixteen: every frame of a model has to be baked."""
+    if plan.data.bake is None or plan.model is None:
+        return
     bake, takes = plan.data.bake, plan.model.resolved.num_frames
-    if bake is not None and bake.frames != takes:
+    if bake.frames != takes:
         raise UserError(
             "data.bake",
             f"bakes {bake.frames} frames of a video into the shards, but the model of this plan looks at "

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.inputs import external_inputs, media_places, storage_root
 from pipeline.artifacts.record import Artifact, InputRef
-from pipeline.artifacts.steps import Decision, StepSpec, decide, fingerprints, folder, steps
-from pipeline.errors import UserError
+from pipeline.artifacts.steps import Decision, StepSpec, decide, fingerprints, folder, steps, unknown_step
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 
@@ -30,9 +29,7 @@ class Board:
         for spec in self.specs:
             if spec.name == name:
                 return spec
-        raise UserError(
-            f"step {name}", "is not in this plan.", f"It has {', '.join(s.name for s in self.specs)}."
-        )
+        raise unknown_step(name, self.specs)
 
     def folder(self, name: str) -> Location:
         """Where the step's artifact is, or will be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.plan_argument import add_plan, plan_of
+from pipeline.commands.plan_argument import add_plan, plan_file_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,17 +14,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """Refuse what cannot work, else print what a run would do. The exit code."""
-    from pipeline.artifacts.steps import State, up_to
+    from pipeline.artifacts.steps import State, steps_up_to, up_to
     from pipeline.artifacts.survey import survey
-    from pipeline.commands.preflight import preflight
+    from pipeline.commands.preflight import preflight, refuse_steps
 
-    plan = plan_of(options)
-    preflight(plan)
-    board = survey(plan)
+    file = plan_file_of(options)
     until, forced = getattr(options, "until", None), frozenset(getattr(options, "force_step", ()))
-    for name in (*sorted(forced), *([until] if until else [])):
-        board.spec(name)  # refuses a name that the plan does not have
+    asked = steps_up_to(file.plan, until, forced)
+    preflight(file.plan, file.where, asked)
+    board = survey(file.plan)
     decisions = up_to(board.decide(forced), until)
+    refuse_steps(file.plan, decisions, file.where)
     for decision in decisions:
         place = board.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")

@@ -38,7 +38,7 @@ def act(options: argparse.Namespace) -> int:
 
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     """Examine and report. Exit code: 0, 1 where a tolerance is passed or the job crashed."""
-    refuse_unreachable(plan, out_text)
+    refuse_unreachable(plan, out=out_text)
     board = sources_board(plan, plan_path)
     out = report_place(plan, board, out_text)
     plan_file = write_plan(plan, board.root)

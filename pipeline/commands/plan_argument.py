@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pipeline.plan.load import PlanFile
     from pipeline.plan.plan import Plan
     from pipeline.plan.runtime import RayConfig
 
@@ -20,9 +21,14 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     """The plan that was named. Raises UserError."""
-    from pipeline.plan.load import load_plan
+    return plan_file_of(options).plan
 
-    return load_plan(options.plan, options.set)
+
+def plan_file_of(options: argparse.Namespace) -> PlanFile:
+    """The plan that was named, with its file, to tell what is wrong by line. Raises UserError."""
+    from pipeline.plan.load import load_plan_file
+
+    return load_plan_file(options.plan, options.set)
 
 
 def cluster_of(plan: Plan) -> RayConfig:

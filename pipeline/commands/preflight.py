@@ -1,54 +1,104 @@
-"""Refusals before anything starts: what a cluster elsewhere could not read, or would lose."""
+"""Refusals before anything starts: all that cannot work where the plan is to run, told at once."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from pipeline.errors import UserError
+from pipeline.artifacts.steps import Decision, Kind, State, StepSpec, steps
+from pipeline.commands.cluster_size import size_problems
+from pipeline.commands.missing_paths import missing_inputs, missing_media
+from pipeline.commands.plan_paths import Key, checkpoint_paths, input_paths, media_paths, storage_paths
+from pipeline.errors import UserError, together
 from pipeline.jobs.cluster import in_job
 from pipeline.jobs.tracking import tracking_uri
-from pipeline.plan.identity import in_corpora, inputs
+from pipeline.plan.identity import in_corpora
 from pipeline.plan.plan import Plan
+from pipeline.plan.section_errors import Problem
 from pipeline.storage.hub import is_plain
 
-
-def preflight(plan: Plan) -> None:
-    """Refuse what cannot work where the plan is to run; for every command that validates a plan."""
-    refuse_unreachable(plan)
-    tracking_uri(plan)
+Where = Callable[[Key], str]
+"""How a key of the plan is told to the user: with its file and line."""
 
 
-def refuse_unreachable(plan: Plan, out: str | None = None) -> None:
-    """A cluster elsewhere cannot use paths that are relative to this machine's working folder.
+def dotted(key: Key) -> str:
+    """A key by itself, where no plan file is at hand."""
+    return ".".join(map(str, key))
+
+
+def preflight(plan: Plan, where: Where = dotted, steps_to_make: Iterable[str] | None = None) -> None:
+    """Refuse what cannot work, for every command that validates a plan. Raises UserError with all of it.
+
+    ``steps_to_make`` are the names of the steps that are asked for; None: all. What only a step needs that is
+    there already is asked for by ``refuse_steps``, once it is known which are.
+    """
+    errors = list(unreachable(plan, where))
+    try:
+        tracking_uri(plan)
+    except UserError as error:
+        errors.append(error)
+    unread: set[str] = set()
+    problems = [*_without_tokenizer(plan)]
+    if not errors:  # what a cluster elsewhere could not reach need not be looked for here
+        problems += missing_inputs(plan, unread)
+    if problems or errors:
+        # Which steps are there cannot be told without the inputs: all that are asked for count as to be made.
+        names = {spec.name for spec in steps(plan)} if steps_to_make is None else set(steps_to_make)
+        problems += _step_problems(plan, [s for s in steps(plan) if s.name in names], unread)
+    _refuse(plan, problems, where, errors)
+
+
+def refuse_steps(plan: Plan, decisions: Sequence[Decision], where: Where = dotted) -> None:
+    """Refuse what the steps that are still to be made cannot do: videos and machines that are not there."""
+    todo = [d.spec for d in decisions if d.state is State.TODO]
+    _refuse(plan, list(_step_problems(plan, todo, set())), where, [])
+
+
+def unreachable(plan: Plan, where: Where = dotted, out: str | None = None) -> Iterator[UserError]:
+    """Paths that are relative to this machine's working folder, where a cluster elsewhere is to use them.
 
     ``out`` is a folder that the command line names.
     """
     if not plan.ray.elsewhere or in_job():
         return
-    for where, text in (_paths(plan) | ({"--out": out} if out else {})).items():
-        from_hub = where.startswith("model.") and is_plain(text)
+    paths = [*storage_paths(plan), *input_paths(plan), *media_paths(plan), *checkpoint_paths(plan)]
+    named = [(where(key), text, key[0] == "model") for key, text in paths]
+    for place, text, model in [*named, *([("--out", out, False)] if out else [])]:
+        from_hub = model and is_plain(text)
         if "://" not in text and not os.path.isabs(text) and not in_corpora(text) and not from_hub:
-            raise UserError(
-                f"{where}: {text}",
+            yield UserError(
+                f"{place}: {text}",
                 "is relative to this machine's working folder, but the plan runs on a cluster.",
                 "Use s3://bucket/prefix, or an absolute path that all its machines share"
-                + ("; for a model of the hub hf://org/name." if where.startswith("model.") else "."),
+                + ("; for a model of the hub hf://org/name." if model else "."),
             )
 
 
-def _paths(plan: Plan) -> dict[str, str]:
-    """Every path of the plan that a step reads or writes, by its key."""
-    paths: dict[str, str | None] = {"storage.root": plan.storage.root}
-    for source in plan.data.sources:
-        where = f"data.sources[{source.name}]"
-        paths |= {f"{where}.{key}": path for key, path in inputs(source).items()}
-        paths |= {f"{where}.media[{i}]": root for i, root in enumerate(source.media)}
-    paths["model.tokenizer.path"] = plan.model.tokenizer.path
-    paths |= {f"model.weights.{k}": v for k, v in plan.model.weights.paths.items()}
-    paths |= {f"stages[{s.name}].start_from": s.start_from for s in plan.stages if "/" in s.start_from}
-    for i, checkpoint in enumerate(plan.evaluation.checkpoints if plan.evaluation else ()):
-        if "/" in checkpoint:
-            paths[f"evaluation.checkpoints[{i}]"] = checkpoint
-    if plan.tracking.uri and plan.tracking.uri.startswith("sqlite:///"):
-        paths["tracking.uri"] = plan.tracking.uri.removeprefix("sqlite:///")
-    return {where: path for where, path in paths.items() if path}
+def refuse_unreachable(plan: Plan, where: Where = dotted, out: str | None = None) -> None:
+    """Raise UserError for the paths that ``unreachable`` names."""
+    _refuse(plan, [], where, list(unreachable(plan, where, out)))
+
+
+def _step_problems(plan: Plan, todo: Sequence[StepSpec], unread: set[str]) -> Iterator[Problem]:
+    if any(spec.kind is Kind.PREPARE for spec in todo) and not plan.ray.elsewhere:
+        yield from missing_media(plan, unread)
+    yield from size_problems(plan, todo)
+
+
+def _without_tokenizer(plan: Plan) -> Iterator[Problem]:
+    """Rows of a language model are those of its own tokenizer: one that is trained here cannot fit."""
+    if plan.model is None or plan.model.tokenizer.path is not None:
+        return
+    for key in ("whole", "videorefer", "language"):
+        if key in plan.model.weights.paths:
+            text = (
+                "loads a language model, whose rows are those of its own tokenizer; set "
+                "model.tokenizer.path to that tokenizer's folder or hub id."
+            )
+            yield Problem(("model", "weights", key), text)
+
+
+def _refuse(plan: Plan, problems: Sequence[Problem], where: Where, errors: list[UserError]) -> None:
+    errors += [UserError(where(problem.key), problem.text) for problem in problems]
+    if errors:
+        raise together(where(()) or f"plan {plan.name}", errors)

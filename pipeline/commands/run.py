@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.plan_argument import add_plan, plan_of
+from pipeline.commands.plan_argument import add_plan, plan_file_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,16 @@ def act(options: argparse.Namespace) -> int:
         from pipeline.commands import check
 
         return check.act(options)
-    from pipeline.commands.preflight import preflight
+    from pipeline.artifacts.steps import steps_up_to
+    from pipeline.commands.preflight import preflight, refuse_steps
     from pipeline.jobs.runner import run
 
-    plan = plan_of(options)
-    preflight(plan)
-    return run(plan, options.plan, options.until, options.force_step)
+    file = plan_file_of(options)
+    preflight(file.plan, file.where, steps_up_to(file.plan, options.until, options.force_step))
+    return run(
+        file.plan,
+        options.plan,
+        options.until,
+        options.force_step,
+        refuse=lambda decisions: refuse_steps(file.plan, decisions, file.where),
+    )

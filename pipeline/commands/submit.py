@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.commands.plan_argument import add_plan, plan_of
+from pipeline.commands.plan_argument import add_plan, plan_file_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +21,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.jobs import server as jobs
     from pipeline.jobs.runner import write_plan
 
-    plan = plan_of(options)
-    preflight(plan)
+    file = plan_file_of(options)
+    plan = file.plan
+    preflight(plan, file.where)
     board = survey(plan)
     if not plan.ray.elsewhere:
         raise UserError(

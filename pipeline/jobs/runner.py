@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,9 +30,11 @@ def run(
     forced: Iterable[str] = (),
     *,
     quiet: bool = False,
+    refuse: Callable[[Sequence[Decision]], None] = lambda _: None,
 ) -> int:
     """Make everything of a plan that is not there yet, then print the result, but for ``quiet``.
 
+    ``refuse`` is asked before anything is made: it raises UserError for steps that cannot work here.
     Returns the exit code.
     """
     board = survey(plan)
@@ -40,6 +42,7 @@ def run(
     for name in (*again, *([until] if until else [])):
         board.spec(name)
     decisions = up_to(board.decide(again), until)
+    refuse(decisions)
     todo = [d for d in decisions if d.state is State.TODO]
     for note in (*notes.other_code(board, decisions), *notes.missing_media(plan, board, decisions)):
         print(note)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.identity import Bears, Input, Media
@@ -133,7 +133,7 @@ class SourceConfig(Config):
         "gsub_*.json, or the folder that holds it and map_vid_vidorID.json.",
     )
     media: Media[tuple[str, ...]] = Field(
-        min_length=1, description="Folders tried in order for a record's video path."
+        min_length=1, description="Folder of the videos, or several that are tried in order."
     )
     select: SelectConfig = Field(
         default=SelectConfig(), description="How many of its valid samples are kept; by default all."
@@ -212,6 +212,11 @@ class SourceConfig(Config):
         description="Likewise for answers; each holds one [SEG], or for timed events {span} or {expression}; "
         "for nextgqa {answer} and {span}. Of dense captions, one line of the answer.",
     )
+
+    @field_validator("media", mode="before")
+    @classmethod
+    def _one_folder(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @property
     def asks(self) -> TemporalTask | None:

@@ -14,15 +14,22 @@ from pipeline.plan.base import KeysOf
 
 def known_keys(plan: type[BaseModel], path: Sequence[str | int]) -> list[str]:
     """The keys of the section at a path; none where there is no section."""
+    field = field_at(plan, path)
+    sections = sections_of(plan if field is None else keys_of(field) or field.annotation)
+    return list(sections[0].model_fields) if sections else []
+
+
+def field_at(plan: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
+    """The field at a path, or the last above it that is one; None for the plan itself."""
+    field: FieldInfo | None = None
     here: Any = plan
     for part in path:
+        # An index or a mapping's key stays within the same annotation: its arguments name the section.
         sections = sections_of(here)
         if sections and part in sections[0].model_fields:
             field = sections[0].model_fields[str(part)]
             here = keys_of(field) or field.annotation
-        # An index or a mapping's key stays within the same annotation: its arguments name the section.
-    sections = sections_of(here)
-    return list(sections[0].model_fields) if sections else []
+    return field
 
 
 def sections_of(annotation: Any) -> list[type[BaseModel]]:

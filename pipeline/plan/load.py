@@ -1,41 +1,66 @@
-"""Plan file -> Plan, with ``--set`` applied and every mistake told in one paragraph."""
+"""Plan file -> Plan, with ``--set`` applied and every mistake told at once."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.errors import UserError
+from pipeline.errors import UserError, together
 from pipeline.plan import yaml_file
 from pipeline.plan.keys import known_keys
+from pipeline.plan.messages import message
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
 
-_SHOWN = 5
+
+@dataclass(frozen=True)
+class PlanFile:
+    """A plan and the file that it stands in, so that what is wrong with it can be told by line."""
+
+    plan: Plan
+    path: str
+    texts: tuple[tuple[str, Any], ...]  # (path, YAML nodes) of the file and of those that it extends
+    set_keys: tuple[str, ...]
+
+    def where(self, key: Sequence[str | int]) -> str:
+        """Where a key stands: in which file, on which line, or in which ``--set``."""
+        return _where(key, self.path, self.texts, self.set_keys)
 
 
 def load_plan(path: str, sets: Sequence[str] = ()) -> Plan:
-    """Read and validate a plan file (local or on S3). Raises UserError only.
+    """Read and validate a plan file (local or on S3). Raises UserError only, with every mistake in it."""
+    return load_plan_file(path, sets).plan
+
+
+def load_plan_file(path: str, sets: Sequence[str] = ()) -> PlanFile:
+    """``load_plan`` that keeps where every key stands.
 
     ``extends: other.yaml`` takes over another plan, named relative to this one: mappings are merged key by
     key, everything else is replaced.
     """
-    data, node = _read(path)
+    data, texts = _read(path)
     for item in sets:
         _set(data, item)
-    set_keys = {item.partition("=")[0].strip() for item in sets}
+    set_keys = tuple(sorted({item.partition("=")[0].strip() for item in sets}))
     try:
-        return Plan.model_validate(data)
+        plan = Plan.model_validate(data)
     except ValidationError as error:
-        raise _one_paragraph(error, str(path), node, set_keys) from None
+        errors = _worth_telling(error.errors(include_url=False))
+        errors.sort(key=lambda item: yaml_file.line_of(texts[0][1], item["loc"])[0] or 0)
+        problems = [
+            UserError(_where(item["loc"], str(path), texts, set_keys), message(item)) for item in errors
+        ]
+        raise together(str(path), problems) from None
+    return PlanFile(plan, str(path), texts, set_keys)
 
 
-def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], Any]:
-    """The data of a plan with what it extends, and the nodes of its own file."""
+def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], tuple[tuple[str, Any], ...]]:
+    """The data of a plan with what it extends, and the nodes of each file, its own first."""
     place = Location.parse(path)
     example = "Give the path of a YAML file, such as plans/demo.yaml."
     try:
@@ -49,18 +74,20 @@ def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], Any]:
     data, node = yaml_file.read(text, str(path))
     if not isinstance(data, dict):
         raise UserError(
-            str(path), "holds no mapping of sections.", "A plan begins with `name:` and `storage:`."
+            str(path), "does not hold a mapping of sections.", "A plan begins with `name:` and `storage:`."
         )
     base = data.pop("extends", None)
+    own = (str(path), node)
     if base is None:
-        return data, node
+        return data, (own,)
     if not isinstance(base, str):
-        raise UserError(f"{path}, extends", f"is no path but {base!r}.", "Name one plan file.")
+        raise UserError(f"{path}, extends", f"is not a path but {base!r}.", "Name one plan file.")
     folder, slash, _ = str(path).rpartition("/")
     base_path = base if base.startswith("/") or "://" in base else f"{folder}{slash}{base}"
     if base_path in (*below, str(path)):
         raise UserError(f"{path}, extends", f"{base} extends this plan in turn.", "Break the circle.")
-    return _merged(_read(base_path, (*below, str(path)))[0], data), node
+    inherited, texts = _read(base_path, (*below, str(path)))
+    return _merged(inherited, data), (own, *texts)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -87,7 +114,9 @@ def _set(data: dict[str, Any], item: str) -> None:
         if isinstance(here, list):
             if not part.isdigit() or int(part) >= len(here):
                 raise UserError(
-                    where, f"{so_far} is a list of {len(here)}; {part} is no index of it.", "Count from 0."
+                    where,
+                    f"{so_far} is a list of {len(here)}; {part} is not an index of it.",
+                    "Count from 0.",
                 )
             index: Any = int(part)
         elif isinstance(here, dict):
@@ -102,43 +131,38 @@ def _set(data: dict[str, Any], item: str) -> None:
             here = here[index]
 
 
-def _one_paragraph(error: ValidationError, path: str, node: Any, set_keys: set[str]) -> UserError:
-    found = []
-    # A misspelt key is told first: it explains the missing one beside it.
-    for item in sorted(error.errors(), key=lambda e: e["type"] != "extra_forbidden")[:_SHOWN]:
-        loc = item["loc"]
-        key = ".".join(str(part) for part in loc)
-        found.append((key, loc, _problem(dict(item))))
-    key, loc, problem = found[0]
-    caused = [k for k in sorted(set_keys) if k == key or k.startswith(key + ".") or key.startswith(k + ".")]
-    if caused:
-        where = f"--set {caused[0]}"
-    else:
-        line = yaml_file.line_of(node, loc)
-        where = path + (f", line {line}" if line else "") + (f", {key}" if key else "")
-    more = [f"{k}: {p}" for k, _, p in found[1:]]
-    left = error.error_count() - len(found)
-    if left > 0:
-        more.append(f"and {left} more")
-    return UserError(where, problem, f"Also {'; '.join(more)}" if more else "")
+def _worth_telling(errors: Sequence[Any]) -> list[Any]:
+    """All errors but those that another explains.
+
+    A key is missing because it is misspelt beside; a list is empty because its items are wrong.
+    """
+    explained: set[tuple[Any, ...]] = set()
+    for item in errors:
+        explained |= {tuple(item["loc"][:i]) for i, part in enumerate(item["loc"]) if isinstance(part, int)}
+        if item["type"] == "extra_forbidden":
+            section = tuple(item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), known_keys(Plan, section), 1, 0.5)
+            explained |= {(*section, key) for key in near}
+    return [
+        item
+        for item in errors
+        if item["type"] not in ("missing", "too_short") or tuple(item["loc"]) not in explained
+    ]
 
 
-def _problem(item: dict[str, Any]) -> str:
-    kind, loc, given = item["type"], item["loc"], item.get("input")
-    if kind == "extra_forbidden":
-        known = known_keys(Plan, loc[:-1])
-        near = difflib.get_close_matches(str(loc[-1]), known, 1, 0.5)
-        hint = f"Did you mean {near[0]}?" if near else (f"Known keys: {', '.join(known)}." if known else "")
-        return f"unknown key {loc[-1]}. {hint}".strip()
-    if kind == "missing":
-        return f"the key {loc[-1]} is missing."
-    text = str(item["msg"])
-    if kind in ("value_error", "assertion_error"):
-        text = " ".join(text.partition(", ")[2].split()) or text
-        return text if text.endswith((".", "?")) else text + "."
-    text = text[0].lower() + text[1:]
-    if isinstance(given, str):
-        given = without_credentials(given)
-    if isinstance(given, str | int | float | bool) or given is None:
-        text += f", not {given!r}"
-    return text + "."
+def _where(
+    loc: Sequence[str | int], path: str, texts: Sequence[tuple[str, Any]], set_keys: Sequence[str]
+) -> str:
+    loc = [part for part in loc if part != "[key]"]  # pydantic's mark of a mapping's key
+    key = ".".join(map(str, loc))
+    for given in set_keys:
+        if given == key or given.startswith(key + ".") or key.startswith(given + "."):
+            return f"--set {given}" + (f", {key}" if key.startswith(given + ".") else "")
+    file, line = path, None
+    for name, node in texts:
+        at, depth = yaml_file.line_of(node, loc)
+        if at is not None and (depth == len(loc) or line is None):
+            file, line = name, at
+        if depth == len(loc):
+            break
+    return file + (f", line {line}" if line else "") + (f", {key}" if key else "")

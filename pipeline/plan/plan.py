@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
 from pipeline.plan.base import Config, KeysOf
-from pipeline.plan.data import PrepConfig, Use
+from pipeline.plan.data import PrepConfig
 from pipeline.plan.demo import DemoConfig
 from pipeline.plan.doctor import DoctorConfig
 from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.plan.identity import Input
 from pipeline.plan.model import Attention, ModelConfig, Preset, model_config
+from pipeline.plan.names import INIT, name_problems
 from pipeline.plan.runtime import RayConfig, StorageConfig, TrackingConfig
-from pipeline.plan.section_errors import below
+from pipeline.plan.section_errors import Problem, below, refuse
 from pipeline.plan.training import Part, Precision, StageConfig
 
 
@@ -145,7 +147,11 @@ class Plan(Config):
     doctor: DoctorConfig = Field(
         default=DoctorConfig(), description="How much of what `ufvideo doctor` finds is put up with."
     )
-    model: ModelSection = Field(description="The model's size, its tokenizer and the weights to start from.")
+    model: ModelSection | None = Field(
+        default=None,
+        description="The model's size, its tokenizer and the weights to start from; null where the plan "
+        "neither trains nor scores init.",
+    )
     stages: tuple[StageConfig, ...] = Field(
         default=(), description="The training stages, in their order; by default none."
     )
@@ -153,68 +159,60 @@ class Plan(Config):
         default=None, description="Which checkpoints are scored on which benchmarks; null: nothing is scored."
     )
 
-    @model_validator(mode="after")
-    def _names_fit_together(self) -> Self:
-        sources = {s.name: s for s in self.data.sources}
-        made = ["init"]
-        for stage in self.stages:
-            if stage.name in (*made, "before"):
-                raise ValueError(f"stage name {stage.name} is taken")
-            if "/" not in stage.start_from and stage.start_from not in made:
-                raise ValueError(
-                    f"stage {stage.name} starts from {stage.start_from}, which is none of {', '.join(made)}"
-                )
-            for name in stage.mixture:
-                if name not in sources or sources[name].use is not Use.TRAIN:
-                    raise ValueError(
-                        f"stage {stage.name} mixes in {name}, which is no training source of this plan"
-                    )
-            made.append(stage.name)
-        if not self.demo and any(
-            "${corpora}" in text for s in self.data.sources for text in (s.annotations, *s.media)
-        ):
-            raise ValueError(
-                "a source lies in ${corpora}, but the plan has no demo section that would write it"
-            )
-        if self.evaluation:
-            for bench in self.evaluation.benchmarks:
-                wanted = Use.TRAIN if bench.seen else Use.BENCHMARK
-                if bench.source not in sources or sources[bench.source].use is not wanted:
-                    raise ValueError(f"benchmark {bench.source} is no source with use: {wanted}")
-            for checkpoint in self.evaluation.checkpoints:
-                if "/" not in checkpoint and checkpoint not in made:
-                    raise ValueError(f"evaluation scores {checkpoint}, which is none of {', '.join(made)}")
-        return self
+    @property
+    def model_section(self) -> ModelSection:
+        """The model of a plan that trains or scores init; validation has seen to it that there is one."""
+        if self.model is None:
+            raise ValueError("this plan has no model")
+        return self.model
 
-    @model_validator(mode="after")
-    def _flash_attention_can_run(self) -> Self:
-        if self.model.resolved.attention is not Attention.FLASH:
-            return self
-        for stage in self.stages:
-            for field, value, bad in (
-                ("use_gpu: false", stage.layout.use_gpu, False),
-                ("precision: fp32", stage.layout.precision, Precision.FP32),
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_at_once(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
+        """Names that stand for nothing are told beside what is wrong within sections, not after it."""
+        try:
+            plan = read(given)
+        except ValidationError as error:
+            refuse(name_problems(given), error)
+            raise
+        refuse(name_problems(plan))
+        return plan
+
+    def problems(self) -> Iterator[Problem]:
+        """Stages that cannot run with the plan's model."""
+        if self.model is None:
+            return
+        if self.model.resolved.attention is Attention.FLASH:
+            yield from self._without_flash_attention()
+        yield from self._tokens_all_the_same()
+
+    def _without_flash_attention(self) -> Iterator[Problem]:
+        for i, stage in enumerate(self.stages):
+            for key, words, value, bad in (
+                ("use_gpu", "use_gpu: false", stage.layout.use_gpu, False),
+                ("precision", "precision: fp32", stage.layout.precision, Precision.FP32),
             ):
                 if value == bad:
-                    raise ValueError(
-                        f"model.overrides.attention is flash_attention_2, which needs a GPU and bf16, but "
-                        f"stage {stage.name} has layout.{field}; choose auto, which takes flash attention "
-                        "where it can run"
+                    text = (
+                        "model.overrides.attention is flash_attention_2, which needs a GPU and bf16, but "
+                        f"stage {stage.name} has layout.{words}; choose auto, which takes flash attention "
+                        "where it can run."
                     )
-        return self
+                    yield Problem(("stages", i, "layout", key), text)
 
-    @model_validator(mode="after")
-    def _new_tokens_can_be_told_apart(self) -> Self:
-        alike = {"init"} if self.model.new_rows_alike else set()
-        for stage in self.stages:
-            words = Part.LANGUAGE in stage.train and (stage.lora is None or stage.lora.train_embeddings)
-            if stage.start_from not in alike or words:
+    def _tokens_all_the_same(self) -> Iterator[Problem]:
+        assert self.model is not None
+        alike = {INIT} if self.model.new_rows_alike else set()
+        for i, stage in enumerate(self.stages):
+            trained = Part.LANGUAGE in stage.train and (stage.lora is None or stage.lora.train_embeddings)
+            if stage.start_from not in alike or trained:
                 continue
-            if stage.lora is not None:
-                raise ValueError(
-                    f"stage {stage.name} has lora.train_embeddings: false, but where it starts the rows of "
-                    "[SEG], <region> and the time tokens are all the same (model.tokenizer.new_rows: mean), "
-                    f"and adapters cannot make them differ; set lora.train_embeddings: true in {stage.name}"
-                )
-            alike.add(stage.name)
-        return self
+            if stage.lora is None:
+                alike.add(stage.name)
+                continue
+            text = (
+                f"stage {stage.name} has lora.train_embeddings: false, but where it starts the rows of "
+                "[SEG], <region> and the time tokens are all the same (model.tokenizer.new_rows: mean), "
+                f"and adapters cannot make them differ; set lora.train_embeddings: true in {stage.name}."
+            )
+            yield Problem(("stages", i, "lora", "train_embeddings"), text)

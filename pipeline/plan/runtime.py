@@ -27,7 +27,7 @@ class StorageConfig(Config):
         default=None,
         gt=0,
         description="Gigabytes (10^9 bytes) that these copies may take; beyond it those used longest ago are "
-        "removed. None: no limit.",
+        "removed. null: no limit.",
     )
 
     @property

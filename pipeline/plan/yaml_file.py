@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -12,7 +13,7 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def _check_keys(root: yaml.Node, loader: yaml.SafeLoader) -> None:
-    """Refuse a doubled key, of which YAML would keep the last, and a key that is no single value.
+    """Refuse a doubled key, of which YAML would keep the last, and a key that is not a single value.
 
     The nodes are looked at before anything is constructed: that writes merged keys (``<<``) into them, which
     an explicit key may override.
@@ -83,13 +84,16 @@ def value(text: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError:
-        raise UserError(f"--set …={text}", "is no YAML value.", "Quote it.") from None
+        raise UserError(f"--set …={text}", "is not a YAML value.", "Quote it.") from None
 
 
-def line_of(node: yaml.Node | None, path: tuple[Any, ...]) -> int | None:
-    """Line of the key or list item at a path; of its nearest parent that stands in the file."""
+def line_of(node: yaml.Node | None, path: Sequence[Any]) -> tuple[int | None, int]:
+    """Line of the key or list item at a path, or of its nearest parent that stands in the file.
+
+    With it, how many parts of the path were found.
+    """
     line = None
-    for part in path:
+    for depth, part in enumerate(path):
         child = None
         if isinstance(node, yaml.MappingNode):
             for key_node, value_node in node.value:
@@ -99,6 +103,6 @@ def line_of(node: yaml.Node | None, path: tuple[Any, ...]) -> int | None:
             child = node.value[part]
             line = child.start_mark.line + 1
         if child is None:
-            break
+            return line, depth
         node = child
-    return line
+    return line, len(path)

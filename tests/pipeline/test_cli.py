@@ -117,18 +117,18 @@ CLUSTER = "ray.dashboard=http://127.0.0.1:9"
 def test_a_relative_root_on_a_cluster_is_refused(plan_file: Path, command: str):
     done = ufvideo(command, str(plan_file), "--set", "storage.root=runs/x", "--set", CLUSTER)
     assert done.returncode == 2
-    assert "error: storage.root: runs/x: is relative to this machine" in done.stderr
+    assert "error: --set storage.root: runs/x: is relative to this machine" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("item", "where"),
     [
-        ("data.sources.0.annotations=data/talk.json", "data.sources[talk].annotations"),
-        ("data.sources.1.media=[/shared/videos, data/videos]", "data.sources[choice].media[1]"),
+        ("data.sources.0.annotations=data/talk.json", "data.sources.0.annotations"),
+        ("data.sources.1.media=[/shared/videos, data/videos]", "data.sources.1.media.1"),
         ("model.weights.vision=weights/siglip", "model.weights.vision"),
         ("model.tokenizer.path=weights/VideoRefer-7B", "model.tokenizer.path"),
-        ("stages.0.start_from=runs/other/stage1/0123", "stages[stage1].start_from"),
-        ("evaluation.checkpoints=[init, runs/other/stage1/0123]", "evaluation.checkpoints[1]"),
+        ("stages.0.start_from=runs/other/stage1/0123", "stages.0.start_from"),
+        ("evaluation.checkpoints=[init, runs/other/stage1/0123]", "evaluation.checkpoints.1"),
         ("tracking.uri=sqlite:///mlflow.db", "tracking.uri"),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipeline.artifacts.steps import steps
 from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.plan import yaml_file
@@ -54,7 +55,7 @@ def test_an_unknown_key_gets_line_and_suggestion(plan_file: Path):
     text = fails(edit(plan_file, "global_batch: 8", "global_bach: 8"))
     assert "tiny.yaml, line 21, stages.0.global_bach" in text
     assert "Did you mean global_batch?" in text
-    assert "Also stages.0.global_batch: the key global_batch is missing" in text
+    assert "missing" not in text, "which the misspelt key explains"
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,98 @@ def test_an_unknown_key_gets_line_and_suggestion(plan_file: Path):
 )
 def test_suggestions_reach_every_depth(plan_file: Path, old: str, new: str, near: str):
     assert f"Did you mean {near}?" in fails(edit(plan_file, old, new))
+
+
+MISTAKES = """\
+name: Bad plan
+storage: {rot: x}
+ray: {num_cpus: two, num_gpus: -1}
+data:
+  sources:
+    - {name: talk, format: lava_video, annotations: "${corpora}/talk.json", media: /nowhere}
+    - {name: choice, format: mvbench, use: benchmark, annotations: /nowhere/json, media: []}
+model: {preset: tiny, weights: {language: 7}}
+stages:
+  - name: stage1
+    global_bach: 8
+    steps: 4.5
+    mixture: {tlk: {}, choice: {}}
+    train: [visoin]
+    layout: {workers: 2, micro_batch: 2}
+  - name: stage1
+    start_from: stag1
+    global_batch: 9
+    layout: {workers: 2, micro_batch: 2, use_gpu: maybe}
+evaluation:
+  checkpoints: [init, stage3]
+  benchmarks:
+    - {source: chioce, family: mvbnch}
+"""
+
+
+def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path):
+    """Catches a plan that has to be mended as often as it has mistakes, and pydantic's own words."""
+    (tmp_path / "bad.yaml").write_text(MISTAKES)
+    with pytest.raises(UserError) as error:
+        load_plan(str(tmp_path / "bad.yaml"))
+    head, *lines = str(error.value).splitlines()
+    assert [line.strip() for line in lines] == [
+        "line 1, name: 'Bad plan' has characters that are not allowed. What the run is called, on its report "
+        "and in MLflow: small letters, digits, _ and -.",
+        "line 2, storage.rot: unknown key rot. Did you mean root?",
+        "line 3, ray.num_cpus: 'two' is not a whole number.",
+        "line 3, ray.num_gpus: -1 has to be at least 0.",
+        "line 6, data.sources.0.format: 'lava_video' is not a value of this key. Did you mean llava_video?",
+        "line 6, data.sources.0.annotations: lies in ${corpora}, but the plan has no demo section that would "
+        "write it.",
+        "line 7, data.sources.1.media: is empty.",
+        "line 8, model.preset: 'tiny' is not a value of this key. Did you mean toy?",
+        "line 8, model.weights.language: 7 is not text; quote it.",
+        "line 11, stages.0.global_bach: unknown key global_bach. Did you mean global_batch?",
+        "line 12, stages.0.steps: 4.5 is not a whole number.",
+        "line 13, stages.0.mixture.tlk: tlk is not a training source of this plan. Did you mean talk?",
+        "line 13, stages.0.mixture.choice: choice is a benchmark of this plan, and benchmarks are never "
+        "trained on.",
+        "line 14, stages.0.train.0: 'visoin' is not a value of this key. Did you mean vision?",
+        "line 16, stages.1.name: the name stage1 is taken; give the stage another one.",
+        "line 17, stages.1.start_from: stag1 is neither init nor a stage before this one. "
+        "Did you mean stage1?",
+        "line 19, stages.1.layout.use_gpu: 'maybe' is neither true nor false.",
+        "line 21, evaluation.checkpoints.1: stage3 is neither init nor a stage of this plan. "
+        "Did you mean stage1?",
+        "line 23, evaluation.benchmarks.0.family: 'mvbnch' is not a value of this key. Did you mean mvbench?",
+        "line 23, evaluation.benchmarks.0.source: chioce is not a source with use: benchmark. "
+        "Did you mean choice?",
+    ]
+    assert head == f"{tmp_path}/bad.yaml: {len(lines)} problems:"
+
+
+def test_a_mistake_in_an_extended_plan_is_told_in_its_own_file(plan_file: Path, tmp_path: Path):
+    (tmp_path / "mine.yaml").write_text(f"extends: {plan_file.name}\nname: mine\nseed: x\n")
+    edit(plan_file, "steps: 4", "steps: four")
+    with pytest.raises(UserError) as error:
+        load_plan(str(tmp_path / "mine.yaml"))
+    assert "line 3, seed: 'x' is not a whole number." in str(error.value)
+    assert f"{plan_file}, line 22, stages.0.steps: 'four' is not a whole number." in str(error.value)
+
+
+def test_media_may_be_one_folder(plan_file: Path):
+    one, several = (
+        load_plan(str(plan_file), [f"data.sources.0.media={given}"]) for given in ("/videos", "[/videos]")
+    )
+    assert one == several
+
+
+def test_a_plan_that_neither_trains_nor_scores_init_needs_no_model(plan_file: Path):
+    edit(plan_file, "model: {preset: toy}\n", "")
+    assert "the key model is missing, and the plan trains" in fails(plan_file)
+    assert "the key model is missing, and the plan scores init" in fails(
+        plan_file, "stages=[]", "evaluation.checkpoints=[init]"
+    )
+    prepares = load_plan(str(plan_file), ["stages=[]", "evaluation=null", "data.bake={frames: 5}"])
+    assert [s.name for s in steps(prepares)] == ["corpora", "prepare"]
+    scores = load_plan(str(plan_file), ["stages=[]", "evaluation.checkpoints=[/made/stage2]"])
+    assert [s.kind for s in steps(scores)] == ["corpora", "prepare", "evaluate", "report"]
 
 
 def test_overrides_are_told_at_their_own_keys(plan_file: Path):
@@ -107,12 +200,12 @@ def test_set_changes_one_place_of_an_anchor(tmp_path: Path):
 
 def test_a_bad_set(plan_file: Path):
     assert "is not of the form" in fails(plan_file, "seed")
-    assert "no index" in fails(plan_file, "stages.2.steps=3")
-    assert "no index" in fails(plan_file, "stages.first.steps=3")
+    assert "not an index" in fails(plan_file, "stages.2.steps=3")
+    assert "not an index" in fails(plan_file, "stages.first.steps=3")
     assert "single value" in fails(plan_file, "name.x=3")
     assert fails(plan_file, "sead=3").startswith("--set sead: unknown key sead. Did you mean seed?")
     assert fails(plan_file, "stages.0.global_batch=7").startswith("--set stages.0.global_batch")
-    assert "no YAML value" in fails(plan_file, "seed=[1")
+    assert "not a YAML value" in fails(plan_file, "seed=[1")
 
 
 def test_a_doubled_key_is_refused(plan_file: Path):
@@ -122,7 +215,7 @@ def test_a_doubled_key_is_refused(plan_file: Path):
 
 
 def test_merge_keys(plan_file: Path, tmp_path: Path):
-    layout = "    layout: {workers: 2, micro_batch: 2}\n"
+    layout = "    layout: {workers: 2, micro_batch: 2, cpus_per_worker: 1}\n"
     text = plan_file.read_text()
     assert text.count(layout) == 2
     text = text.replace(layout, layout.replace(": {", ": &two {"), 1)
@@ -186,7 +279,7 @@ def test_files_that_are_no_plans(tmp_path: Path):
     (tmp_path / "x.yaml").write_text("a: [1\nb: 2")
     assert "line 2" in fails(tmp_path / "x.yaml")
     (tmp_path / "y.yaml").write_text("- 1")
-    assert "no mapping" in fails(tmp_path / "y.yaml")
+    assert "not hold a mapping" in fails(tmp_path / "y.yaml")
     (tmp_path / "z.yaml").write_bytes(b"\xff\xfe\x00")
     assert "UTF-8" in fails(tmp_path / "z.yaml")
     (tmp_path / "w.yaml").write_text("name: !!python/object/apply:os.system [ls]")

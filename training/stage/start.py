@@ -29,14 +29,16 @@ def make_tokenizer(plan: Plan, data: Location | None) -> PreTrainedTokenizerBase
     """The plan's tokenizer, or a byte-level BPE trained on the text of its training sources."""
     from training.model.tokenizer import load_tokenizer, train_tokenizer
 
-    if path := plan.model.tokenizer.path:
+    if path := plan.model_section.tokenizer.path:
         found = hub.local_copy(path, hub.TOKENIZER_FILES, plan.storage.local_cache)
         print(f"init: tokenizer from {path}{found.at}", flush=True)
         return load_tokenizer(found.path)
     assert data is not None, "a tokenizer that is trained here needs the prepared data"
     from training.data.dataset import Dataset
 
-    return train_tokenizer(_texts(plan, Dataset.open(data)), vocab_size=plan.model.tokenizer.vocab_size)
+    return train_tokenizer(
+        _texts(plan, Dataset.open(data)), vocab_size=plan.model_section.tokenizer.vocab_size
+    )
 
 
 def make_model(
@@ -56,10 +58,10 @@ def make_model(
     from training.model.weights.mismatches import folded
     from training.model.weights.names import PARTS
 
-    given = plan.model.weights
+    given = plan.model_section.weights
     sources = sources_of(given)
     model = build_model(
-        sized(plan.model.resolved, len(tokenizer)),
+        sized(plan.model_section.resolved, len(tokenizer)),
         TokenIds.of(tokenizer),
         seed=plan.seed,
         filled={part for parts in sources.values() for part in parts},
@@ -130,7 +132,7 @@ def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights:
     from training.model.tokenizer import holds_tokenizer, own_vocabulary
     from training.model.weights.vocabulary import NewRows
 
-    config, text = plan.model.tokenizer, plan.model.weights.paths[key]
+    config, text = plan.model_section.tokenizer, plan.model_section.weights.paths[key]
     if config.path is None:
         raise UserError(
             "model.tokenizer.path",

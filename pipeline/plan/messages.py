@@ -1,0 +1,84 @@
+"""What pydantic finds wrong with a plan, in the words of somebody who wrote YAML."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pipeline.plan.keys import field_at, known_keys
+from pipeline.plan.plan import Plan
+from pipeline.plan.section_errors import PROBLEM
+from pipeline.plan.suggest import suggest
+from pipeline.storage.credentials import without_credentials
+
+_IS_NOT: Final[Mapping[str, str]] = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number that a computer can hold",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text; quote it",
+    "list_type": "a list; write it in [ ]",
+    "tuple_type": "a list; write it in [ ]",
+    "dict_type": "a section with keys of its own",
+    "mapping_type": "a section with keys of its own",
+    "model_type": "a section with keys of its own",
+    "model_attributes_type": "a section with keys of its own",
+}
+_BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
+    "greater_than": ("gt", "has to be more than"),
+    "greater_than_equal": ("ge", "has to be at least"),
+    "less_than": ("lt", "has to be less than"),
+    "less_than_equal": ("le", "has to be at most"),
+}
+
+
+def message(item: Mapping[str, Any]) -> str:
+    """What is wrong, and where it can be told what would be right, as one or two sentences."""
+    kind, loc, given, context = item["type"], item["loc"], item.get("input"), item.get("ctx") or {}
+    if kind == PROBLEM:
+        return str(context["text"])
+    if kind == "extra_forbidden":
+        return f"unknown key {loc[-1]}. {suggest(loc[-1], known_keys(Plan, loc[:-1]), 'Known keys')}".strip()
+    if kind == "missing":
+        return f"the key {loc[-1]} is missing."
+    if kind in ("value_error", "assertion_error"):
+        text = " ".join(str(item["msg"]).partition(", ")[2].split()) or str(item["msg"])
+        return text if text.endswith((".", "?")) else text + "."
+    if kind in ("bool_type", "bool_parsing"):
+        return f"{_shown(given)} is neither true nor false."
+    if kind in _IS_NOT:
+        return f"{_shown(given)} is not {_IS_NOT[kind]}."
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return f"{_shown(given)} {words} {context[name]:g}."
+    if kind in ("enum", "literal_error"):
+        values = re.findall(r"'([^']*)'", str(context["expected"]))
+        return f"{_shown(given)} is not a value of this key. {suggest(given, values, 'Its values')}"
+    if kind == "string_pattern_mismatch":
+        field = field_at(Plan, loc)
+        meaning = f" {field.description}" if field and field.description else ""
+        return f"{_shown(given)} has characters that are not allowed.{meaning}"
+    if kind == "too_short":
+        least = context["min_length"]
+        return "is empty." if least == 1 else f"has fewer than {least} entries."
+    if kind == "too_long":
+        return f"has more than {context['max_length']} entries."
+    text = str(item["msg"])
+    return f"{text[0].lower()}{text[1:]}, not {_shown(given)}."
+
+
+def _shown(given: Any) -> str:
+    """A value as the plan wrote it, without credentials; what is long or nested by its kind."""
+    if isinstance(given, str):
+        return repr(without_credentials(given))
+    if given is None or isinstance(given, bool):
+        return {None: "null", True: "true", False: "false"}[given]
+    if isinstance(given, Mapping):
+        return "a section"
+    if isinstance(given, list | tuple):
+        return "a list"
+    return repr(given)
