@@ -2,7 +2,7 @@
 
 A field at its default is no part of an identity, so a new optional field renames nothing that was made
 before; a changed default is a change of what the step makes, and raises its REVISION. What a field says
-beyond its value stands in its type: ``Runtime[int]``, ``Bears["report"]``, ``Input[str]``, ``Media[...]``.
+beyond its value stands in its type: ``Runtime[int]``, ``Bears("report")``, ``Input[str]``, ``Media[...]``.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import pytest
 from pydantic import BaseModel
 
 from datasets_prep.reuse import source_identity
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.rebuild import plan_of
 from pipeline.artifacts.steps import Kind, fingerprints, steps
 from pipeline.plan.base import Config
 from pipeline.plan.data import PrepConfig
@@ -21,6 +23,7 @@ from pipeline.plan.identity import SHARDS, Bears, bears_on, identity, input_fiel
 from pipeline.plan.load import load_plan
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.plan import Plan
+from pipeline.storage.location import Location
 
 REPO = Path(__file__).resolve().parents[2]
 SHIPPED = sorted((REPO / "plans").glob("*.yaml"))
@@ -183,3 +186,24 @@ def test_the_inputs_of_a_source():
     from pipeline.plan.data import SourceConfig
 
     assert input_fields(SourceConfig) == ("annotations", "masks", "keep_videos", "drop_videos")
+
+
+@pytest.mark.parametrize("name", ["prepare", "init", "one"])
+def test_a_record_from_before_defaults_were_left_out_is_read(name: str, tmp_path: Path):
+    """Written by the version whose identities held every default. Catches: made work that nothing reads."""
+    folder = Location.parse(tmp_path / name)
+    text = (Path(__file__).parent / "records" / f"{name}.json").read_text()
+    (folder / artifact.RECORD_NAME).write_text(text)
+    made = artifact.load(folder)
+    assert made is not None
+    assert made.record.config["seed"] == 42
+    plan = Plan.model_validate(made.record.plan)
+    assert {spec.name for spec in steps(plan)} >= {"prepare", "init", "one", "report"}
+    if name == "prepare":
+        assert plan_of(made, Location.parse(tmp_path / "again")).data == plan.data
+    else:
+        other = plan.model_copy(
+            update={"stages": (plan.stages[0].model_copy(update={"start_from": folder.uri}),)}
+        )
+        spec = next(s for s in steps(other) if s.name == "one")
+        assert spec.external_checkpoint == folder.uri

@@ -1,0 +1,1 @@
+"""What each step makes of small inputs, pinned beside the step's REVISION."""
