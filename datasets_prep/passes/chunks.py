@@ -8,14 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, format_of, reader_of
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
-from pipeline.plan.data import SourceConfig, SourceFormat
+from pipeline.plan.data import SourceConfig
 from pipeline.storage.location import Location
 
-# Formats of one file, whose name in a folder need not stand in every key.
-_ONE_FILE = (SourceFormat.META_EXPRESSIONS, SourceFormat.REF_YOUTUBE_VOS, SourceFormat.REF_SAV)
 CHUNK_BYTES = 4 << 20  # of annotation; parsed, JSON takes some ten times as much memory
 
 
@@ -85,7 +83,7 @@ def cut(unit: ReadUnit, rows_per_shard: int) -> list[Chunk]:
 
     Raises UserError for a file that as a whole cannot be read.
     """
-    reader = READERS[unit.source.format]
+    reader = reader_of(unit.source.format)
     limits = Limits(records=rows_per_shard, bytes=CHUNK_BYTES)
     with readable(unit):
         return list(reader.chunks(unit.source, unit.files(), limits))
@@ -105,7 +103,7 @@ def readable(unit: ReadUnit) -> Iterator[None]:
 
 
 def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
-    reader = READERS[source.format]
+    row = format_of(source.format)
     if not root.exists():
         raise UserError(
             f"source {source.name}",
@@ -113,13 +111,13 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
             "Correct `annotations`, or download the set first.",
         )
     if not root.is_dir():
-        return [("" if source.format is not SourceFormat.MVBENCH else _stem(root.name), root)]
+        return [(_stem(root.name) if row.named_alone else "", root)]
     if source.files:
         found = sorted({f for pattern in source.files for f in root.glob(pattern)}, key=lambda f: f.uri)
         wanted = " or ".join(source.files)
     else:
-        found = [f for f in root.list(recursive=True) if f.name.endswith(reader.suffixes)]
-        wanted = " or ".join(reader.suffixes)
+        found = [f for f in root.list(recursive=True) if f.name.endswith(row.reader.suffixes)]
+        wanted = " or ".join(row.reader.suffixes)
     if not found:
         raise UserError(
             f"source {source.name}",
@@ -127,7 +125,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
             "Point `annotations` at the folder that holds the annotation files, or correct `files`.",
         )
     _check_files(source, found)
-    if source.format in _ONE_FILE and len(found) == 1:
+    if row.one_file and len(found) == 1:
         return [("", found[0])]
     return list(zip(_names([f.uri[len(root.uri) + 1 :] for f in found]), found, strict=True))
 
@@ -153,10 +151,9 @@ def _masks(source: SourceConfig, root: Location, resolve: Callable[[str], Locati
         if not masks.exists():
             raise UserError(f"source {source.name}", f"{masks.uri} does not exist.", "Correct `masks`.")
         return masks
-    if source.format is not SourceFormat.META_EXPRESSIONS:
-        return None
-    beside = root / "mask_dict.json"
-    return beside if root.is_dir() and beside.exists() else None
+    name = format_of(source.format).masks_beside
+    beside = root / name
+    return beside if name and root.is_dir() and beside.exists() else None
 
 
 def _list(source: SourceConfig, key: str, resolve: Callable[[str], Location]) -> Location | None:

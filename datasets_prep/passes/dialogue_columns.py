@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from datasets_prep.draft import Media
-from datasets_prep.sources import READERS, Record
+from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import Dialogue, ReadsDialogues
 from pipeline.dataset.arrow import to_table, words_table
 from pipeline.plan.data import SourceConfig
@@ -44,7 +44,7 @@ def part(
     ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the row of the video of each
     medium of those that are, None if no sample of it can be kept.
     """
-    reader = READERS[source.format]
+    reader = reader_of(source.format)
     words = Words()
     if not isinstance(reader, ReadsDialogues) or source.keep_types:
         return words, list(records)

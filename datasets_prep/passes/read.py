@@ -13,7 +13,7 @@ import orjson
 
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError
 from datasets_prep.passes.chunks import ReadUnit, readable
-from datasets_prep.sources import READERS, Record
+from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import ReadsDialogues
 from datasets_prep.sources.json.json_file import Chunk
 from pipeline.errors import UserError
@@ -46,7 +46,7 @@ def read_chunk(unit: ReadUnit, chunk: Chunk, seed: int) -> Iterator[Read]:
 
 def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: int) -> Iterator[Read]:
     """The same of some records, each with its number in the file."""
-    reader, source = READERS[unit.source.format], unit.source
+    reader, source = reader_of(unit.source.format), unit.source
     seen: set[str] = set()  # no two records of a file share a key; parts of one could
     for number, record in records:
         if record.left_out:
@@ -76,7 +76,7 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
 
 def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Iterator[Media]:
     """The media that the drafts of some chunks will name, with repeats; faster than reading the drafts."""
-    reader, source = READERS[unit.source.format], unit.source
+    reader, source = reader_of(unit.source.format), unit.source
     for record in _naming_media(unit, chunks):
         if record.left_out:
             continue
@@ -88,7 +88,7 @@ def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Itera
 
 def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:
     """Records that name all media of some chunks; of the large lists without keys, and without repeats."""
-    reader = READERS[unit.source.format]
+    reader = reader_of(unit.source.format)
     if not isinstance(reader, ReadsDialogues):
         for chunk in chunks:
             yield from records_of(unit, chunk)
@@ -107,7 +107,7 @@ def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:
 
 def records_of(unit: ReadUnit, chunk: Chunk) -> Iterator[Record]:
     """As many records as were counted when the file was cut, or a UserError: none goes without a word."""
-    reader = READERS[unit.source.format]
+    reader = reader_of(unit.source.format)
     with readable(unit):
         yield from _counted(unit, chunk, reader.records(unit.source, unit.files(), chunk))
 

@@ -2,86 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from pipeline.plan.base import Config
+from pipeline.plan.formats import BLANKS, FORMATS, AnnotationFormat, FormatOption, TemporalTask
 from pipeline.plan.identity import Bears, Input, Media
 from pipeline.plan.rules import DurationMismatch, EarlyMasks, SecondsFrom
+from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
-
-
-class SourceFormat(StrEnum):
-    """Annotation formats; each has one reader in ``datasets_prep/sources``."""
-
-    LLAVA_VIDEO = "llava_video"  # LLaVA-Video-178K JSON lists
-    VIDEOREFER = "videorefer"  # VideoRefer-700K JSON lists
-    META_EXPRESSIONS = "meta_expressions"  # MeViS, ReVOS: meta_expressions.json + mask_dict.json
-    REF_YOUTUBE_VOS = "ref_youtube_vos"  # Refer-YouTube-VOS: meta_expressions.json + label images
-    REF_DAVIS = "ref_davis"  # Ref-DAVIS17: Davis17_annot*.txt + label images
-    REF_SAV = "ref_sav"  # Ref-SAV.json + SA-V masklets
-    REFCOCO = "refcoco"  # RefCOCO, RefCOCO+, RefCOCOg: refs(*).p + instances.json
-    UFVIDEO_SEG = "ufvideo_seg"  # segmentation rows of UFVideo's own training lists
-    ST_ALIGN = "st_align"  # ST-Align placeholders + variables
-    TIME_STAMP = "time_stamp"  # InternVid-TG and DisTime: <TIME_STAMP> + tgt
-    MVBENCH = "mvbench"
-    ACTIVITYNET_CAPTIONS = "activitynet_captions"  # {video: {timestamps, sentences}}
-    YOUCOOK2 = "youcook2"  # {"database": ...}, or the COCO form
-    COIN = "coin"  # {"database": ...}
-    DIDEMO = "didemo"  # five-second pieces by several annotators
-    HIREST = "hirest"  # {query: {video: {bounds, steps}}}
-    QVHIGHLIGHTS = "qvhighlights"  # several windows per query
-    NEXTGQA = "nextgqa"  # questions in a CSV file, their spans in gsub_*.json
-    VTIMELLM = "vtimellm"  # <s0>, <e0> in the text + meta.token
-    ACTIVITYNET_RTL = "activitynet_rtl"  # <12.5>, seconds in the text
-    VITT = "vitt"  # starts in milliseconds
-    VIDEOREFER_BENCH_Q = "videorefer_bench_q"
-    VIDEOREFER_BENCH_D = "videorefer_bench_d"
-    CHARADES_STA = "charades_sta"
-    UFVIDEO_BENCH = "ufvideo_bench"
-
-
-_VIDEO_LISTS = (
-    SourceFormat.META_EXPRESSIONS,
-    SourceFormat.REF_YOUTUBE_VOS,
-    SourceFormat.REF_DAVIS,
-    SourceFormat.REF_SAV,
-    SourceFormat.ACTIVITYNET_CAPTIONS,
-    SourceFormat.YOUCOOK2,
-    SourceFormat.COIN,
-    SourceFormat.HIREST,
-    SourceFormat.VITT,
-)
-_SPLITS = (SourceFormat.REFCOCO, SourceFormat.YOUCOOK2, SourceFormat.COIN)
-
-
-class TemporalTask(StrEnum):
-    """What is asked about events that a set gives with their times."""
-
-    GROUNDING = "grounding"  # words -> when: TVG, one sample per event
-    DENSE_CAPTIONS = "dense_captions"  # what happens when: DVC, one sample per video
-    REFERRING = "referring"  # when -> words: TR, one sample per event
-
-
-# Formats of events with times, and what each asks by itself: what UFVideo makes of the set.
-TEMPORAL_TASKS = {
-    SourceFormat.ACTIVITYNET_CAPTIONS: TemporalTask.GROUNDING,
-    SourceFormat.YOUCOOK2: TemporalTask.DENSE_CAPTIONS,
-    SourceFormat.COIN: TemporalTask.DENSE_CAPTIONS,
-    SourceFormat.DIDEMO: TemporalTask.GROUNDING,
-    SourceFormat.HIREST: TemporalTask.GROUNDING,
-    SourceFormat.QVHIGHLIGHTS: TemporalTask.GROUNDING,
-    SourceFormat.VITT: TemporalTask.DENSE_CAPTIONS,
-}
-_ONE_EVENT_A_ROW = (SourceFormat.DIDEMO, SourceFormat.QVHIGHLIGHTS)
-# Blanks that templates of a question and of an answer must have.
-_BLANKS = {
-    TemporalTask.GROUNDING: (("{expression}",), ("{span}",)),
-    TemporalTask.DENSE_CAPTIONS: ((), ("{span}", "{expression}")),
-    TemporalTask.REFERRING: (("{span}",), ("{expression}",)),
-}
 
 
 class Use(StrEnum):
@@ -99,6 +31,11 @@ class RegionMode(StrEnum):
     MULTI = "multi"  # every annotated frame
 
 
+T = TypeVar("T")
+OfFormat = Annotated[T, FormatOption()]
+"""An option that only some formats know."""
+
+
 class SelectConfig(Config):
     """How many of a source's valid samples are kept, chosen by a hash of (seed, key)."""
 
@@ -112,7 +49,7 @@ class SourceConfig(Config):
         pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$",
         description="What mixtures, benchmarks and shards call it: small letters, digits, _ and /.",
     )
-    format: SourceFormat = Field(
+    format: str = Field(
         description="The form of its annotations; docs/data-format.md says which dataset has which."
     )
     use: Use = Field(
@@ -126,7 +63,7 @@ class SourceConfig(Config):
         description="Patterns (* and ? within a name, ** over folders) of the files in that folder; empty: "
         "every file with an ending of the format.",
     )
-    masks: Input[str | None] = Field(
+    masks: OfFormat[Input[str | None]] = Field(
         default=None,
         description="Masks that lie apart: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
         "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav). Of nextgqa the spans: "
@@ -138,7 +75,7 @@ class SourceConfig(Config):
     select: SelectConfig = Field(
         default=SelectConfig(), description="How many of its valid samples are kept; by default all."
     )
-    region_mode: RegionMode = Field(
+    region_mode: OfFormat[RegionMode] = Field(
         default=RegionMode.AS_ANNOTATED,
         description="Frames on which an object is pointed at: as_annotated; single, one of them, chosen by "
         "the sample's name; multi, every annotated one.",
@@ -146,14 +83,14 @@ class SourceConfig(Config):
     keep_types: tuple[str, ...] = Field(
         default=(), description="Keep records of these source types only; empty: all."
     )
-    keep_videos: Input[str | None] = Field(
+    keep_videos: OfFormat[Input[str | None]] = Field(
         default=None,
         description="File that names the videos to keep: text, one a line, or a meta_expressions.json.",
     )
-    drop_videos: Input[str | None] = Field(
+    drop_videos: OfFormat[Input[str | None]] = Field(
         default=None, description="Likewise, the videos to leave out (a test set in a validation file)."
     )
-    split: str | None = Field(
+    split: OfFormat[str | None] = Field(
         default=None,
         description="Of refcoco, the split to keep: train, val, test, testA or testB. Of youcook2 and coin: "
         "training, validation or testing; needed where a file holds several.",
@@ -177,20 +114,20 @@ class SourceConfig(Config):
         description="A video that lists a mask or none for every frame, with all masks of all its objects in "
         "the first half of the frames or in less (a shift known from ReVOS): keep and count, or reject.",
     )
-    split_turns: bool = Field(
+    split_turns: OfFormat[bool] = Field(
         default=False, description="Each question with its answer becomes a sample (LLaVA-Video-178K)."
     )
-    temporal_task: TemporalTask | None = Field(
+    temporal_task: OfFormat[TemporalTask | None] = Field(
         default=None,
         description="What is asked about timed events: grounding, dense_captions or referring. null: the "
         "format's own, dense captions of youcook2, coin and vitt, else grounding.",
     )
-    as_questions: bool = Field(
+    as_questions: OfFormat[bool] = Field(
         default=False,
         description="The only question of a row is replaced by one of question_templates, or of our own: "
         "descriptions become questions and answers (videorefer).",
     )
-    drop_spatial: bool = Field(
+    drop_spatial: OfFormat[bool] = Field(
         default=False, description="Rows with boxes in their text are not selected, not rejected (st_align)."
     )
     folder_fps: float | None = Field(
@@ -202,12 +139,12 @@ class SourceConfig(Config):
     min_frames: int | None = Field(
         default=None, ge=1, description="Instead of the data section's: 1 for a set of still images."
     )
-    question_templates: tuple[str, ...] = Field(
+    question_templates: OfFormat[tuple[str, ...]] = Field(
         default=(),
         description="For sources of bare expressions; {expression} is filled in, for timed events {span} as "
         "well, for videorefer and videorefer_bench_d {regions}. Empty: the published ones, else our own.",
     )
-    answer_templates: tuple[str, ...] = Field(
+    answer_templates: OfFormat[tuple[str, ...]] = Field(
         default=(),
         description="Likewise for answers; each holds one [SEG], or for timed events {span} or {expression}; "
         "for nextgqa {answer} and {span}. Of dense captions, one line of the answer.",
@@ -219,63 +156,46 @@ class SourceConfig(Config):
         return (value,) if isinstance(value, str) else value
 
     @property
+    def row(self) -> AnnotationFormat:
+        """The row of the format, which stands beside its reader."""
+        return FORMATS[self.format]
+
+    @property
     def asks(self) -> TemporalTask | None:
         """What is asked about timed events; None for formats without them."""
-        return self.temporal_task or TEMPORAL_TASKS.get(self.format)
+        return self.temporal_task or next(iter(self.row.temporal_tasks), None)
 
-    @model_validator(mode="after")
-    def _parts_are_named(self) -> Self:
-        """A part of a set that a reader cannot tell, or did not ask for, would be mixed in without a word."""
-        if (self.keep_videos or self.drop_videos) and self.format not in _VIDEO_LISTS:
-            raise ValueError(
-                f"source {self.name}: keep_videos and drop_videos are for {', '.join(_VIDEO_LISTS)}, "
-                f"not for {self.format}"
-            )
-        if self.format is SourceFormat.REF_DAVIS and not self.keep_videos:
-            raise ValueError(
-                f"source {self.name}: the texts of ref_davis cover training and validation videos; "
-                "set keep_videos to DAVIS/ImageSets/2017/train.txt or val.txt"
-            )
-        if self.format is SourceFormat.REFCOCO and self.split is None:
-            raise ValueError(f"source {self.name}: refcoco needs a split (train, val, ...)")
-        if self.split is not None and self.format not in _SPLITS:
-            raise ValueError(f"source {self.name}: split is for {', '.join(_SPLITS)}, not for {self.format}")
-        return self
+    @field_validator("format")
+    @classmethod
+    def _format_is_known(cls, name: str) -> str:
+        FORMATS[name]
+        return name
 
-    @model_validator(mode="after")
-    def _options_fit(self) -> Self:
-        """An option that the format does not know would be ignored without a word."""
-        for option, formats in (
-            ("split_turns", (SourceFormat.LLAVA_VIDEO,)),
-            ("as_questions", (SourceFormat.VIDEOREFER,)),
-            ("drop_spatial", (SourceFormat.ST_ALIGN,)),
-            ("temporal_task", tuple(TEMPORAL_TASKS)),
-        ):
-            if getattr(self, option) and self.format not in formats:
-                raise ValueError(
-                    f"source {self.name}: {option} is for {', '.join(formats)}, not for {self.format}"
-                )
-        if self.asks is TemporalTask.DENSE_CAPTIONS and self.format in _ONE_EVENT_A_ROW:
-            raise ValueError(
-                f"source {self.name}: rows of {self.format} are about one event; use grounding or referring"
+    def problems(self) -> Iterator[Problem]:
+        """Options that the format does not know, or lacks, and templates without their blanks."""
+        row = self.row
+        for name, field in type(self).model_fields.items():
+            if any(isinstance(mark, FormatOption) for mark in field.metadata):
+                value, default = getattr(self, name), field.get_default()
+                if value != default and name not in row.accepts:
+                    known = ", ".join(n for n, other in FORMATS.own().items() if name in other.accepts)
+                    yield Problem(
+                        (name,), f"source {self.name}: {name} is for {known}, not for {self.format}"
+                    )
+                if name in row.needs and value == default:
+                    yield Problem((), f"source {self.name}: {row.needs[name]}")
+        if self.temporal_task and row.temporal_tasks and self.temporal_task not in row.temporal_tasks:
+            yield Problem(
+                ("temporal_task",),
+                f"source {self.name}: {self.format} cannot be asked for {self.temporal_task}; "
+                f"use {' or '.join(row.temporal_tasks)}",
             )
-        self._check_blanks()
-        return self
-
-    def _check_blanks(self) -> None:
-        questions: tuple[str, ...] = ()
-        answers: tuple[str, ...] = ()
-        if self.asks is not None:
-            questions, answers = _BLANKS[self.asks]
-        elif self.format is SourceFormat.NEXTGQA:
-            questions, answers = ("{expression}",), ("{answer}", "{span}")
-        elif self.format in (SourceFormat.VIDEOREFER, SourceFormat.VIDEOREFER_BENCH_D):
-            questions = ("{regions}",)
-        for templates, blanks in ((self.question_templates, questions), (self.answer_templates, answers)):
-            for template in templates:
-                if missing := [b for b in blanks if b not in template]:
-                    raise ValueError(
-                        f"source {self.name}: the template {template!r} lacks {' and '.join(missing)}"
+        blanks = BLANKS[self.asks] if self.asks else (row.question_blanks, row.answer_blanks)
+        for key, wanted in zip(("question_templates", "answer_templates"), blanks, strict=True):
+            for template in getattr(self, key):
+                if missing := [blank for blank in wanted if blank not in template]:
+                    yield Problem(
+                        (key,), f"source {self.name}: the template {template!r} lacks {' and '.join(missing)}"
                     )
 
 

@@ -13,7 +13,7 @@ from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.probe import probe_video
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.json.json_file import Limits
 from pipeline.plan.data import SourceConfig
 from pipeline.records import masks
@@ -33,7 +33,7 @@ def source(fmt: str, **more: Any) -> SourceConfig:
 
 def read(config: SourceConfig, files: Files) -> dict[str, Any]:
     """Key -> draft, RejectError or LEFT_OUT; whatever the chunks, and with the media that were announced."""
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     out: dict[str, Any] = {}
     for record in reader.records(config, files):
         assert record.key not in out, record.key

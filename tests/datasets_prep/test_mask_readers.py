@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.bases import label_images
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
@@ -93,7 +93,7 @@ def test_each_label_image_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Mo
     seen: list[Path] = []
     real = label_images.read_labels
     monkeypatch.setattr(label_images, "read_labels", lambda p: seen.append(p) or real(p))
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     records = list(reader.records(config, files))
     assert sum(len(reader.media(r, config, 1)) for r in records) == 8
     assert seen == []  # nobody asked for a mask yet
@@ -190,7 +190,7 @@ def test_chunks_hold_no_more_masks_than_asked(tmp_path: Path) -> None:
         write_video(tmp_path / "train", video)
     config, files = ytvos(tmp_path, {v: entry(_0="1") for v in "abcd"})
     size = sum(p.stat().st_size for p in (tmp_path / "train" / "Annotations" / "a").glob("*.png"))
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     counts = [c.count for c in reader.chunks(config, files, Limits(records=99, bytes=3 * size))]
     assert counts == [2, 2]  # the expressions' own bytes leave no room for a third
     counts = [c.count for c in reader.chunks(config, files, Limits(records=3, bytes=1 << 20))]
@@ -288,7 +288,7 @@ def test_revos(tmp_path: Path) -> None:
     meta = tmp_path / "meta_expressions_train_.json"
     meta.write_text(json.dumps({"videos": {video: entry}}))
     config = source("meta_expressions")
-    assert meta.name.endswith(READERS[config.format].suffixes)
+    assert meta.name.endswith(reader_of(config.format).suffixes)
     files = Files(annotations=meta, masks=tmp_path / "mask_dict.json")
     found = read(config, files)
     assert list(found) == [f"s/{video}/{i}" for i in range(4)]

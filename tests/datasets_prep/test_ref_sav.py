@@ -12,7 +12,7 @@ import pytest
 from datasets_prep.draft import Reason
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.json import json_file
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
@@ -88,7 +88,7 @@ def test_ref_sav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "datasets_prep.sources.formats.ref_sav.open_annotations", lambda p: opened.append(p) or real(p)
     )
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     records = list(reader.records(config, files))
     assert where not in opened
     for record in (*records, *records):

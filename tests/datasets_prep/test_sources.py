@@ -12,10 +12,10 @@ import pytest
 from datasets_prep.draft import Draft, Reason, RejectError, Unit
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.bases.conversation import answer_index, options_in, without_markers
 from pipeline.errors import UserError
-from pipeline.plan.data import SourceConfig, SourceFormat
+from pipeline.plan.data import SourceConfig
 from pipeline.records import masks
 from pipeline.records.sample import Sample, Task, VideoRef
 
@@ -30,12 +30,12 @@ POLYGON = [[2, 1, 5, 1, 5, 3, 2, 3]]
 
 
 def source(fmt: str, **more: Any) -> SourceConfig:
-    return SourceConfig(name="s", format=SourceFormat(fmt), annotations="x", media=("m",), **more)
+    return SourceConfig(name="s", format=fmt, annotations="x", media=("m",), **more)
 
 
 def read(path: Path, config: SourceConfig, masks_file: Path | None = None, seed: int = 1) -> dict[str, Any]:
     """Key -> drafts, or the reason of a reject."""
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     out: dict[str, Any] = {}
     for record in reader.records(config, Files(annotations=path, masks=masks_file)):
         assert record.key not in out

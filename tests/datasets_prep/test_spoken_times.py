@@ -12,7 +12,7 @@ import pytest
 from datasets_prep.draft import RejectError
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from pipeline.dataset.arrow import from_row, to_table
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
@@ -30,7 +30,7 @@ def made(tmp_path: Path, fmt: str, *texts: str, **row: Any) -> Sample:
     config = SourceConfig.model_validate(
         {"name": "s", "format": fmt, "annotations": str(path), "media": ("m",)}
     )
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     (record,) = reader.records(config, Files(annotations=path))
     (draft,) = reader.convert(record, config, 1)
     sample = finish(draft, config, VIDEO, 1).sample

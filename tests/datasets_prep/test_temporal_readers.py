@@ -14,11 +14,12 @@ import pytest
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.bases.events import QUESTIONS, video_called
 from datasets_prep.sources.formats.didemo import agreed
 from pipeline.errors import UserError
-from pipeline.plan.data import SourceConfig, TemporalTask
+from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 from pipeline.records.sample import Sample, Task, VideoRef
 from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.mask_corpora import LEFT_OUT, read, reasons, source
@@ -136,7 +137,7 @@ def test_questions_are_drawn_by_name(tmp_path: Path) -> None:
     assert first == again
     beginnings = {d.turns[0].text.split("vent")[0] for d in first.values()}
     assert len(beginnings) == len(QUESTIONS[TemporalTask.GROUNDING])
-    reader, files = READERS[config.format], Files(annotations=tmp_path / "a.json")
+    reader, files = reader_of(config.format), Files(annotations=tmp_path / "a.json")
     other = [reader.convert(r, config, 2)[0] for r in reader.records(config, files)]
     assert other != list(first.values())
 

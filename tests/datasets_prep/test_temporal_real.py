@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import Reason, RejectError
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.formats.didemo import DiDeMo
 from datasets_prep.sources.json.json_file import Limits
 from pipeline.records.sample import Sample
@@ -19,7 +19,7 @@ from tests.datasets_prep.test_temporal_readers import sample, times
 def real(path: Path, fmt: str, **more: Any) -> tuple[Counter[str], dict[str, Sample]]:
     """What became of a real file's records, at videos that last as long as their rows say."""
     config = source(fmt, **more)
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     files = Files(annotations=path, masks=Path(more["masks"]) if "masks" in more else None)
     counts: Counter[str] = Counter()
     made: dict[str, Sample] = {}

@@ -15,7 +15,7 @@ from datasets_prep import run
 from datasets_prep.draft import Draft, Reason, RejectError, Unit
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.formats import videorefer
 from datasets_prep.sources.formats.videorefer import pointed_at
 from pipeline.dataset.shards import ShardReader
@@ -51,7 +51,7 @@ def talk(*texts: str) -> list[dict[str, str]]:
 def read(folder: Path, config: SourceConfig, *rows: Any, name: str = "a.json", seed: int = 1) -> list[Any]:
     """For each row its drafts or the reason why not; every medium was announced."""
     (folder / name).write_text(json.dumps(rows))
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     found: list[Any] = []
     for record in reader.records(config, Files(annotations=folder / name)):
         if record.left_out:
@@ -123,7 +123,7 @@ def test_a_row_whose_question_is_bad_says_which(tmp_path: Path) -> None:
         {"video": "a.mp4", "conversations": talk("Q?", "A", "Q?")},
     ]
     assert read(tmp_path, config, *rows) == [Reason.BAD_CHOICE, Reason.TURNS]
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     (record, _) = reader.records(config, Files(annotations=tmp_path / "a.json"))
     with pytest.raises(RejectError, match="question 1: "):
         reader.convert(record, config, 1)
@@ -372,7 +372,7 @@ def test_unibench_tasks_without_a_prompt(tmp_path: Path) -> None:
     assert found[2:] == [Reason.MALFORMED, Reason.MALFORMED]
     benchmark = source("ufvideo_bench", use="benchmark")
     with pytest.raises(UserError, match="PixRQA"):
-        list(READERS[benchmark.format].records(benchmark, Files(annotations=tmp_path / "train.json")))
+        list(reader_of(benchmark.format).records(benchmark, Files(annotations=tmp_path / "train.json")))
 
 
 # ------------------------------------------------------------------------------------------- ST-Align

@@ -16,7 +16,7 @@ from datasets_prep.passes.probe import probe_media, probe_video
 from pipeline.media import video
 from pipeline.media.probing import Measured
 from pipeline.page.frames import strip
-from pipeline.plan.data import SourceConfig, SourceFormat
+from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from pipeline.times import temporal
@@ -56,7 +56,7 @@ def draft(span: DraftSpan, clip: DraftSpan | None = None) -> Draft:
 
 def finished(ref: VideoRef, span: DraftSpan, clip: DraftSpan | None = None, **more: object) -> Sample:
     config = SourceConfig.model_validate(
-        {"name": "s", "format": SourceFormat.ST_ALIGN, "annotations": "x", "media": ("m",), **more}
+        {"name": "s", "format": "st_align", "annotations": "x", "media": ("m",), **more}
     )
     return finish(draft(span, clip), config, ref, 1).sample
 

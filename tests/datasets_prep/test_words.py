@@ -22,7 +22,7 @@ from datasets_prep.passes.read import media_of_chunks, records_of
 from datasets_prep.passes.select import ALL
 from datasets_prep.passes.shard_job import Finisher, Receipt, ShardJob, run_job
 from datasets_prep.passes.survey import survey_chunks
-from datasets_prep.sources import READERS, Record
+from datasets_prep.sources import Record, reader_of
 from pipeline.dataset.arrow import SAMPLE_SCHEMA, to_table, words_table
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
@@ -153,7 +153,7 @@ def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, s
     fields = {"name": "s", "format": "llava_video", "annotations": str(path), "media": (str(tmp_path),)}
     config = SourceConfig.model_validate(fields)
     unit = list_units([config], Location.parse)[0]
-    reader, chunks, wanted = READERS[config.format], cut(unit, 64), set()
+    reader, chunks, wanted = reader_of(config.format), cut(unit, 64), set()
     for chunk in chunks:
         for record in records_of(unit, chunk):
             with suppress(RejectError):
@@ -166,7 +166,7 @@ def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, s
 def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
     fields = {"name": "s", "format": "llava_video", "annotations": "a", "media": ["m"]}
     source = SourceConfig.model_validate(fields)
-    reader = READERS[source.format]
+    reader = reader_of(source.format)
     assert isinstance(reader, words.ReadsDialogues)
     for text in (*MARKED[2:-1], *BLANK, "x" * 11_000):
         raw = {

@@ -13,7 +13,7 @@ import pytest
 from datasets_prep import run
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
-from datasets_prep.sources import READERS, Files
+from datasets_prep.sources import Files, reader_of
 from pipeline.dataset.shards import ShardReader
 from pipeline.media.video import decode
 from pipeline.plan.data import PrepConfig, SourceConfig, Use
@@ -235,7 +235,7 @@ def test_one_span_in_four_forms(built: ShardReader) -> None:
 
 
 def drafts(path: Path, config: SourceConfig) -> list[Any]:
-    reader = READERS[config.format]
+    reader = reader_of(config.format)
     return [
         draft
         for record in reader.records(config, Files(annotations=path))

@@ -140,7 +140,8 @@ def test_a_path_counts_by_its_content_or_by_its_name_in_the_corpora(plan_file: P
     assert inside["annotations"] == "${corpora}/other.json"
     assert inside != source("annotations=${corpora}/another.json")
     assert source("annotations=/a.json") == source("annotations=s3://b/c.json") != source()
-    assert source("masks=/a.json") != source(), "that there are masks bears on what is made"
+    mevis = "format=meta_expressions"
+    assert source(mevis, "masks=/a.json") == source(mevis, "masks=/b.json") != source(mevis), "given or not"
     assert source("media=[/a]") == source("media=[/b,/c]")
     assert source("media=[/a, '${corpora}/x']")["media"] == ["${corpora}/x"]
 

@@ -14,7 +14,8 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.fields import media_of, number
 from datasets_prep.sources.bases.segmentation_text import fill, pick
-from pipeline.plan.data import SourceConfig, TemporalTask, Use
+from pipeline.plan.data import SourceConfig, Use
+from pipeline.plan.formats import TemporalTask
 from pipeline.records.sample import Role, Task
 
 QUESTIONS = {

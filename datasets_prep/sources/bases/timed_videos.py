@@ -30,7 +30,8 @@ from datasets_prep.sources.json.json_file import (
     root_is_object,
 )
 from pipeline.errors import UserError
-from pipeline.plan.data import SourceConfig, TemporalTask
+from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 _ONE_BY_ONE = Limits(records=1, bytes=1 << 60)
 

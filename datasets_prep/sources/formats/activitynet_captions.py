@@ -12,9 +12,11 @@ from typing import Any
 
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 
 class ActivitynetCaptions(TimedEvents):
@@ -41,3 +43,16 @@ def activitynet_video(video: str) -> Media:
     """A video of ActivityNet, whose names lose and gain a ``v_`` on their way."""
     bare = video.removeprefix("v_")
     return video_called((video, bare if bare != video else f"v_{video}"))
+
+
+FORMAT = Format(
+    name="activitynet_captions",
+    about="ActivityNet Captions: {video: {timestamps, sentences}}",
+    reader=ActivitynetCaptions(),
+    options=("keep_videos", "drop_videos"),
+    temporal_tasks=(
+        TemporalTask.GROUNDING,
+        TemporalTask.DENSE_CAPTIONS,
+        TemporalTask.REFERRING,
+    ),
+)

@@ -14,6 +14,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Record
 from datasets_prep.sources.bases.timed_videos import TimedVideos
 from datasets_prep.sources.formats.activitynet_captions import activitynet_video
@@ -77,3 +78,10 @@ class ActivitynetRtl(TimedVideos):
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """With and without ``v_``."""
         return activitynet_video(video)
+
+
+FORMAT = Format(
+    name="activitynet_rtl",
+    about="ActivityNet-RTL: <12.5>, seconds in the text",
+    reader=ActivitynetRtl(),
+)

@@ -22,6 +22,7 @@ from datasets_prep.sources.bases.fields import (
     text_field,
     with_suffix,
 )
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import pick
 from datasets_prep.sources.json.json_file import (
@@ -155,3 +156,11 @@ def _media(video: Any) -> Media:
         raise RejectError(Reason.MALFORMED, "the query names no video")
     paths = [p for name in with_suffix(video) for p in media_of(name).candidates]
     return Media(candidates=tuple(dict.fromkeys([*paths, *(f"Charades_v1_480/{p}" for p in paths)])))
+
+
+FORMAT = Format(
+    name="charades_sta",
+    about="Charades-STA: lines of text, or a JSON list",
+    reader=CharadesSta(),
+    options=("question_templates",),
+)

@@ -17,9 +17,11 @@ from typing import Any
 from datasets_prep.draft import DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.sources.bases.events import Event, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 _PIECES = 6  # that annotators saw at most: longer videos were cut to 30 s
 
@@ -82,3 +84,14 @@ def _pair(time: Any, pieces: int) -> tuple[int, int]:
     if first < 0 or last >= pieces:
         raise RejectError(Reason.SPAN_OUTSIDE, f"pieces {first} to {last} of {pieces}")
     return first, last
+
+
+FORMAT = Format(
+    name="didemo",
+    about="DiDeMo: five-second pieces by several annotators",
+    reader=DiDeMo(),
+    temporal_tasks=(
+        TemporalTask.GROUNDING,
+        TemporalTask.REFERRING,
+    ),
+)

@@ -16,9 +16,11 @@ from typing import Any
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
-from pipeline.plan.data import SourceConfig, TemporalTask
+from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 
 class HiRest(TimedEvents):
@@ -58,3 +60,16 @@ class HiRest(TimedEvents):
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """The name that the file gives, or another ending."""
         return video_called((video,))
+
+
+FORMAT = Format(
+    name="hirest",
+    about="HiREST: {query: {video: {bounds, steps}}}",
+    reader=HiRest(),
+    options=("keep_videos", "drop_videos"),
+    temporal_tasks=(
+        TemporalTask.GROUNDING,
+        TemporalTask.DENSE_CAPTIONS,
+        TemporalTask.REFERRING,
+    ),
+)

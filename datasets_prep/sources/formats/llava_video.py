@@ -21,6 +21,7 @@ from datasets_prep.sources.bases.conversation import (
     turns_of,
 )
 from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Dialogue, Files, ListReader, Record
 from datasets_prep.sources.json.json_file import Chunk, list_records
 from pipeline.plan.data import SourceConfig
@@ -98,3 +99,11 @@ def _draft(key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str) ->
         category=origin,
         type=origin,
     )
+
+
+FORMAT = Format(
+    name="llava_video",
+    about="LLaVA-Video-178K: JSON lists of conversations",
+    reader=LlavaVideo(),
+    options=("split_turns",),
+)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, listed
 from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
@@ -136,3 +137,13 @@ def _check_ids(said: Mapping[str, Any]) -> None:
 
 def _ids(expression: Any) -> list[str]:
     return [str(i) for i in listed(expression.get("anno_id"))] if isinstance(expression, Mapping) else []
+
+
+FORMAT = Format(
+    name="meta_expressions",
+    about="MeViS, ReVOS: meta_expressions.json beside mask_dict.json",
+    reader=MetaExpressions(),
+    options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
+    one_file=True,
+    masks_beside="mask_dict.json",
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit
 from datasets_prep.sources.bases.fields import mapping, media_of, number, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Task
@@ -87,3 +88,11 @@ def _clip(raw: Any) -> DraftSpan | None:
     if raw.get("start") is None or raw.get("end") is None:
         return None
     return DraftSpan(start=number(raw["start"], "start"), end=number(raw["end"], "end"), unit=Unit.SECONDS)
+
+
+FORMAT = Format(
+    name="mvbench",
+    about="MVBench: one JSON list per task",
+    reader=MvBench(),
+    named_alone=True,
+)

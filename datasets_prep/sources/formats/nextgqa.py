@@ -20,6 +20,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError, time_mark
 from datasets_prep.sources.bases.events import in_time_order, seconds, video_called
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import fill, pick, words_of
 from datasets_prep.sources.json.json_file import load_object, open_annotations
@@ -125,3 +126,13 @@ def _media(raw: Any) -> Media:
     video = text_field(raw, "video_id")
     folder = raw["folder"]
     return video_called((folder, video) if isinstance(folder, str) and folder else (video,))
+
+
+FORMAT = Format(
+    name="nextgqa",
+    about="NExT-GQA: questions in a CSV file, their spans in gsub_*.json",
+    reader=NextGqa(),
+    options=("masks", "question_templates", "answer_templates"),
+    question_blanks=("{expression}",),
+    answer_blanks=("{answer}", "{span}"),
+)

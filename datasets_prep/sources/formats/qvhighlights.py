@@ -17,10 +17,12 @@ from typing import Any
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_file import Member
 from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 
 class QvHighlights(TimedEvents):
@@ -52,3 +54,14 @@ class QvHighlights(TimedEvents):
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """``<id>_<start>_<end>``: a name with dots in it, but without an ending."""
         return video_called((video,))
+
+
+FORMAT = Format(
+    name="qvhighlights",
+    about="QVHighlights: several windows per query",
+    reader=QvHighlights(),
+    temporal_tasks=(
+        TemporalTask.GROUNDING,
+        TemporalTask.REFERRING,
+    ),
+)

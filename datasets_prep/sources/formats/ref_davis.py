@@ -16,6 +16,7 @@ from pathlib import Path
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
@@ -205,3 +206,15 @@ def _decode(raw: bytes) -> str:
         except UnicodeDecodeError:
             continue
     raise AssertionError("Latin-1 decodes every byte")
+
+
+FORMAT = Format(
+    name="ref_davis",
+    about="Ref-DAVIS17: Davis17_annot*.txt and label images",
+    reader=RefDavis(),
+    options=("masks", "drop_videos", "question_templates", "answer_templates"),
+    needs={
+        "keep_videos": "the texts of ref_davis cover training and validation videos; set keep_videos to "
+        "DAVIS/ImageSets/2017/train.txt or val.txt"
+    },
+)

@@ -14,6 +14,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.bases.segmentation_text import segment, words_of
@@ -165,3 +166,12 @@ def _endings(path: Any) -> list[str]:
 def _objects(entry: Any) -> Mapping[str, Any] | None:
     found = entry.get("objects") if isinstance(entry, Mapping) else None
     return found if isinstance(found, Mapping) else None
+
+
+FORMAT = Format(
+    name="ref_sav",
+    about="Ref-SAV.json and SA-V's masklets",
+    reader=RefSav(),
+    options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
+    one_file=True,
+)

@@ -16,6 +16,7 @@ from typing import Any
 
 from datasets_prep.draft import DraftTrack, RejectError
 from datasets_prep.sources.bases.fields import media_of
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
 from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks
 from datasets_prep.sources.bases.reader import Files
@@ -74,3 +75,12 @@ class RefYoutubeVos(MetaFile):
 def _folder(files: Files, video: str) -> Path:
     assert files.masks is not None, "without masks there are no tracks"
     return files.masks / media_of(video).candidates[0]
+
+
+FORMAT = Format(
+    name="ref_youtube_vos",
+    about="Refer-YouTube-VOS: meta_expressions.json and label images",
+    reader=RefYoutubeVos(),
+    options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
+    one_file=True,
+)

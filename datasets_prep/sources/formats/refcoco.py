@@ -15,6 +15,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.plain_pickle import load_plain, mended
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
@@ -180,3 +181,12 @@ def _media(name: str) -> Media:
     found = _NAME.fullmatch(name)
     folder = found[1] if found else "images"
     return Media(candidates=(folder, f"images/{folder}", f"images/mscoco/images/{folder}"), frames=(name,))
+
+
+FORMAT = Format(
+    name="refcoco",
+    about="RefCOCO, RefCOCO+, RefCOCOg: refs(*).p and instances.json",
+    reader=RefCoco(),
+    options=("masks", "question_templates", "answer_templates"),
+    needs={"split": "refcoco needs a split (train, val, ...)"},
+)

@@ -16,6 +16,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import answer_index, options_in, turns_of
 from datasets_prep.sources.bases.fields import mapping, media_of, number, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
 from datasets_prep.sources.json.json_file import Chunk
 from pipeline.plan.data import SourceConfig
@@ -117,3 +118,11 @@ def _split(meta: Any) -> DraftSpan | None:
         raise RejectError(Reason.MALFORMED, "`meta.split` is no pair of frames")
     first, last = (whole(v, "meta.split") for v in split)
     return DraftSpan(start=first, end=last, unit=Unit.FRAMES)
+
+
+FORMAT = Format(
+    name="st_align",
+    about="ST-Align: placeholders in the text, filled from variables",
+    reader=StAlign(),
+    options=("drop_spatial",),
+)

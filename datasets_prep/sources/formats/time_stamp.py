@@ -11,6 +11,7 @@ import re
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import turns_of
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, media_of, number
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
@@ -55,3 +56,10 @@ class TimeStamp(ListReader):
                 duration_s=claimed_duration(raw),
             )
         ]
+
+
+FORMAT = Format(
+    name="time_stamp",
+    about="InternVid-TG and DisTime: <TIME_STAMP> in the text, its seconds in tgt",
+    reader=TimeStamp(),
+)

@@ -22,6 +22,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import read_written_times, turns_of, without_markers
 from datasets_prep.sources.bases.fields import mapping, media_of, text_field, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
 from datasets_prep.sources.json.json_file import Chunk, Limits
@@ -156,3 +157,10 @@ def _with_targets(turns: tuple[DraftTurn, ...], objects: int) -> tuple[DraftTurn
         return turns
     masks = " ".join(f"The segmentation mask of object_{k + 1} is {SEG}." for k in range(objects))
     return (*turns[:-1], DraftTurn(role=Role.ASSISTANT, text=f"{turns[-1].text} {masks}"))
+
+
+FORMAT = Format(
+    name="ufvideo_bench",
+    about="UFVideo-Bench: answers with text, masks and, for one task, a span",
+    reader=UfvideoBench(),
+)

@@ -13,6 +13,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size
 from datasets_prep.sources.bases.segmentation_text import segment, words_of
@@ -60,3 +61,11 @@ def _target(raw: Mapping[str, Any], frames: int) -> DraftTrack:
         if listed is None or sorted(set(listed)) != [at for at, mask in enumerate(masks) if mask is not None]:
             raise RejectError(Reason.MASKS_SHIFTED, "`no_none_frame_idx` are not the frames that have a mask")
     return DraftTrack(masks=tuple((at, (mask,)) for at, mask in enumerate(masks)))
+
+
+FORMAT = Format(
+    name="ufvideo_seg",
+    about="segmentation rows of UFVideo's own training lists",
+    reader=UfvideoSeg(),
+    options=("question_templates", "answer_templates"),
+)

@@ -20,11 +20,13 @@ from typing import Any
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from datasets_prep.sources.json.json_file import Member, elements, members
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 _TIMES = re.compile(r"(?:<time_token_\d+>\s*){2}")
 
@@ -97,3 +99,29 @@ def _captions(text: str) -> tuple[str, list[str]]:
     """What stands before the first time, and the words behind each."""
     before, *words = _TIMES.split(text)
     return before.strip(), words
+
+
+YOUCOOK2 = Format(
+    name="youcook2",
+    about='YouCook2: {"database": ...}, or the COCO form',
+    reader=VideoDatabase(),
+    options=("keep_videos", "drop_videos", "split"),
+    temporal_tasks=(
+        TemporalTask.DENSE_CAPTIONS,
+        TemporalTask.GROUNDING,
+        TemporalTask.REFERRING,
+    ),
+)
+
+
+COIN = Format(
+    name="coin",
+    about='COIN: {"database": ...}',
+    reader=VideoDatabase(),
+    options=("keep_videos", "drop_videos", "split"),
+    temporal_tasks=(
+        TemporalTask.DENSE_CAPTIONS,
+        TemporalTask.GROUNDING,
+        TemporalTask.REFERRING,
+    ),
+)

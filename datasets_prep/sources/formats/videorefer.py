@@ -17,6 +17,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import read_written_times, turns_of
 from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
 from datasets_prep.sources.bases.segmentation_text import fill, pick
@@ -91,3 +92,12 @@ def _asked_otherwise(
     template = pick(source.question_templates or QUESTIONS, seed, key, "question")
     text = fill(template, regions=pointed_at(turns[0].text))
     return (DraftTurn(role=Role.USER, text=text), turns[1])
+
+
+FORMAT = Format(
+    name="videorefer",
+    about="VideoRefer-700K: conversations that point at objects by masks",
+    reader=VideoRefer(),
+    options=("as_questions", "region_mode", "question_templates"),
+    question_blanks=("{regions}",),
+)

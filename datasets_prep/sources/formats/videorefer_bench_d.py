@@ -13,6 +13,7 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError
 from datasets_prep.sources.bases.conversation import without_markers
 from datasets_prep.sources.bases.fields import mapping, media_of, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
 from datasets_prep.sources.bases.segmentation_text import fill, pick
@@ -64,3 +65,12 @@ class VideoReferBenchD(ListReader):
 
 def _media(video: Any) -> Media:
     return media_of(video, _FOLDER)
+
+
+FORMAT = Format(
+    name="videorefer_bench_d",
+    about="VideoRefer-Bench-D: descriptions of one object",
+    reader=VideoReferBenchD(),
+    options=("region_mode", "question_templates"),
+    question_blanks=("{regions}",),
+)

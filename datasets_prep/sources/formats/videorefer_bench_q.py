@@ -9,6 +9,7 @@ from __future__ import annotations
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import answer_index, option_text, without_markers
 from datasets_prep.sources.bases.fields import mapping, media_of, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
 from datasets_prep.sources.formats.videorefer import asked_frame
@@ -53,3 +54,11 @@ class VideoReferBenchQ(ListReader):
                 type=kind,
             )
         ]
+
+
+FORMAT = Format(
+    name="videorefer_bench_q",
+    about="VideoRefer-Bench-Q: multiple choice about objects",
+    reader=VideoReferBenchQ(),
+    options=("region_mode",),
+)

@@ -17,10 +17,12 @@ from typing import Any
 from datasets_prep.draft import OPEN, DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.sources.bases.events import Event, video_called
 from datasets_prep.sources.bases.fields import mapping, number, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import words_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_file import Member
 from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import TemporalTask
 
 
 class ViTT(TimedEvents):
@@ -58,3 +60,16 @@ class ViTT(TimedEvents):
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """By the id of the row."""
         return video_called((video,))
+
+
+FORMAT = Format(
+    name="vitt",
+    about="ViTT: starts in milliseconds",
+    reader=ViTT(),
+    options=("keep_videos", "drop_videos"),
+    temporal_tasks=(
+        TemporalTask.DENSE_CAPTIONS,
+        TemporalTask.GROUNDING,
+        TemporalTask.REFERRING,
+    ),
+)

@@ -16,6 +16,7 @@ from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, Reje
 from datasets_prep.sources.bases.conversation import turns_of
 from datasets_prep.sources.bases.events import seconds, video_called
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, number, text_field
+from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
@@ -79,3 +80,10 @@ def _fill(
 
 def _media(raw: Mapping[str, Any]) -> Media:
     return video_called((text_field(raw, "id"),), str(raw.get("source", "")))
+
+
+FORMAT = Format(
+    name="vtimellm",
+    about="VTimeLLM: <s0>, <e0> in the text, their seconds in meta.token",
+    reader=VTimeLlm(),
+)
