@@ -43,7 +43,7 @@ class Registry(Generic[R]):
         own, foreign = self._own(name), _foreign(self.group).get(name)
         if own is not None and foreign is not None:
             raise ValueError(
-                f"the package {_package(foreign)} registers a {self.what} {name}, which is one of this "
+                f"the package {_package(foreign)} registers the {self.what} {name}, which is one of this "
                 "platform's own; uninstall it, or rename its entry point"
             )
         if own is not None:
@@ -85,7 +85,7 @@ class Registry(Generic[R]):
         except Exception as error:
             raise ValueError(f"{where} cannot be loaded ({type(error).__name__}: {error})") from error
         if not isinstance(row, self.row) or row.name != entry.name:
-            raise ValueError(f"{where} is not a {self.row.__name__} of that name; mend the package")
+            raise ValueError(f"{where} does not name the {self.what} {entry.name}; mend the package")
         return row
 
     def _unknown(self, name: str) -> str:

@@ -1,0 +1,215 @@
+"""What holds of every registered annotation format, and how another package registers one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import textwrap
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from datasets_prep.draft import RejectError
+from datasets_prep.sources import Files, Format, format_of
+from datasets_prep.sources.bases.reader import Reader
+from pipeline.errors import UserError
+from pipeline.plan import registry
+from pipeline.plan.data import SourceConfig
+from pipeline.plan.formats import FORMATS, FormatOption, TemporalTask
+from pipeline.plan.load import load_plan
+
+REPO = Path(__file__).resolve().parents[2]
+OWN = sorted(FORMATS.own())
+MARKED = {
+    name
+    for name, field in SourceConfig.model_fields.items()
+    if any(isinstance(mark, FormatOption) for mark in field.metadata)
+}
+# Of options that are paths or choices, a value that is not the default.
+SET = {
+    "region_mode": "multi",
+    "temporal_task": "referring",
+    "question_templates": ["{expression} {span} {regions}"],
+    "answer_templates": ["[SEG] {expression} {span} {answer}"],
+}
+
+
+def source(name: str, **options: object) -> SourceConfig:
+    needed = dict.fromkeys(FORMATS[name].needs, "x")
+    return SourceConfig.model_validate(
+        {"name": "s", "format": name, "annotations": "x", "media": ["m"], **needed, **options}
+    )
+
+
+def value_of(option: str) -> object:
+    default = SourceConfig.model_fields[option].default
+    return SET.get(option, True if default is False else "x")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_row_is_complete(name: str):
+    row = format_of(name)
+    assert isinstance(row, Format)
+    assert row.about
+    assert not row.about.endswith(".")
+    assert row.accepts <= MARKED, "an option that no source has, or that every format knows"
+    assert set(row.needs) <= row.accepts
+    assert len(set(row.temporal_tasks)) == len(row.temporal_tasks)
+    assert row.reader.suffixes
+    for method in ("chunks", "records", "media", "convert"):
+        assert callable(getattr(row.reader, method))
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_page_of_formats_has_it(name: str):
+    assert f"`{name}`" in (REPO / "docs" / "data-format.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_options_are_taken_or_refused_by_the_row(name: str):
+    """Catches: an option that a reader does not know and would ignore in silence."""
+    for option in sorted(MARKED):
+        if option in FORMATS[name].accepts:
+            source(name, **{option: value_of(option)})
+            continue
+        with pytest.raises(ValidationError, match=f"{option} is for .*, not for {name}"):
+            source(name, **{option: value_of(option)})
+
+
+@pytest.mark.parametrize("name", [name for name in OWN if FORMATS[name].needs])
+def test_what_a_format_needs_is_asked_for(name: str):
+    for option, reason in FORMATS[name].needs.items():
+        with pytest.raises(ValidationError) as error:
+            source(name, **{option: None})
+        assert reason in str(error.value)
+
+
+def test_a_task_that_a_format_cannot_be_asked_is_refused():
+    with pytest.raises(ValidationError, match="didemo cannot be asked for dense_captions; use grounding or"):
+        source("didemo", temporal_task=TemporalTask.DENSE_CAPTIONS)
+
+
+def test_an_unknown_format_is_refused_with_the_nearest(plan_file: Path):
+    with pytest.raises(UserError, match=r"unknown annotation format lava_video\. Did you mean llava_video"):
+        load_plan(str(plan_file), ["data.sources.0.format=lava_video"])
+    with pytest.raises(UserError, match="There are activitynet_captions, activitynet_rtl"):
+        load_plan(str(plan_file), ["data.sources.0.format=zzzzzzz"])
+
+
+def read(reader: Reader, config: SourceConfig, path: Path) -> list[str]:
+    """What became of each record of a file: the reason of its reject, or ``sample``."""
+    found = []
+    for record in reader.records(config, Files(annotations=path)):
+        try:
+            found += ["sample"] * len(reader.convert(record, config, 0))
+        except RejectError as error:
+            found.append(error.reason)
+    return found
+
+
+@pytest.mark.parametrize("wrong", [[{}], [7], [None], [["x"]], [{"video": 3, "conversations": {}}]])
+@pytest.mark.parametrize("name", [n for n in OWN if ".json" in FORMATS[n].reader.suffixes])  # type: ignore[attr-defined]
+def test_a_wrong_record_is_rejected_with_a_reason(name: str, wrong: list, tmp_path: Path):
+    """Catches: one odd row that ends a preparation."""
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(wrong))
+    with suppress(UserError):  # of the file as a whole
+        found = read(format_of(name).reader, source(name), path)
+        assert found
+        assert "sample" not in found
+
+
+@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("text", ["", "nonsense", "{"])
+def test_a_file_that_is_none_is_a_users_error(name: str, text: str, tmp_path: Path):
+    suffix = format_of(name).reader.suffixes[0]
+    path = tmp_path / (suffix if not suffix.startswith(".") else f"rows{suffix}")
+    path.write_text(text)
+    try:
+        found = read(format_of(name).reader, source(name), path)
+    except UserError:
+        return
+    assert "sample" not in found
+
+
+# A format of another package.
+
+READER = '''
+    """Captions, one a line: VIDEO<tab>TEXT."""
+
+    from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
+    from datasets_prep.sources import Format, Record
+    from datasets_prep.sources.bases.fields import media_of
+    from datasets_prep.sources.bases.reader import RowsReader, record_key
+    from pipeline.records.sample import Role, Task
+
+
+    class Captions(RowsReader):
+        suffixes = (".tsv",)
+
+        def rows(self, source, files):
+            for number, line in enumerate(files.annotations.read_text().splitlines()):
+                yield Record(record_key(source, files, number), line)
+
+        def convert(self, record, source, seed):
+            video, tab, text = record.raw.partition("\\t")
+            if not tab:
+                raise RejectError(Reason.MALFORMED, "the line has no tab")
+            turns = (
+                DraftTurn(role=Role.USER, text="What happens?"),
+                DraftTurn(role=Role.ASSISTANT, text=text),
+            )
+            return [Draft(key=record.key, task=Task.QA, media=media_of(video), turns=turns)]
+
+
+    FORMAT = Format(name="captions_tsv", about="Captions: one a line", reader=Captions())
+    WRONG = 3
+'''
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A distribution on sys.path, as pip would install it, that registers formats."""
+    home = tmp_path / "site"
+    info = home / "other_captions-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-captions\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[ufvideo.formats]\ncaptions_tsv = other_captions:FORMAT\n"
+        "captions_wrong = other_captions:WRONG\ncaptions_gone = other_captions:NOTHING\n"
+    )
+    (home / "other_captions.py").write_text(textwrap.dedent(READER))
+    monkeypatch.syspath_prepend(str(home))
+    monkeypatch.setenv("PYTHONPATH", str(home), prepend=":")
+    registry._foreign.cache_clear()
+    yield home
+    registry._foreign.cache_clear()
+    sys.modules.pop("other_captions", None)
+
+
+def test_a_package_registers_a_format(package: Path, tmp_path: Path):
+    path = tmp_path / "train.tsv"
+    path.write_text("a.mp4\tA red square.\nno tab\n")
+    assert "captions_tsv" in FORMATS.names()
+    assert "captions_tsv" not in FORMATS.own()
+    assert read(format_of("captions_tsv").reader, source("captions_tsv"), path) == ["sample", "malformed"]
+    with pytest.raises(ValidationError, match="split is for coin, refcoco, youcook2, not for captions_tsv"):
+        source("captions_tsv", split="train")
+
+
+def test_an_entry_point_that_is_no_format_names_its_package(package: Path):
+    with pytest.raises(ValidationError, match="of the package other-captions does not name the"):
+        SourceConfig(name="s", format="captions_wrong", annotations="x", media=("m",))
+    with pytest.raises(ValidationError, match=r"captions_gone .* of the package other-captions cannot"):
+        SourceConfig(name="s", format="captions_gone", annotations="x", media=("m",))
+
+
+def test_a_package_cannot_take_one_of_our_names(package: Path):
+    entry = package / "other_captions-1.0.dist-info" / "entry_points.txt"
+    entry.write_text("[ufvideo.formats]\nmvbench = other_captions:FORMAT\n")
+    registry._foreign.cache_clear()
+    with pytest.raises(ValueError, match="other-captions registers the annotation format mvbench"):
+        FORMATS["mvbench"]
