@@ -111,7 +111,7 @@ def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path
         "line 2, storage.rot: unknown key rot. Did you mean root?",
         "line 3, ray.num_cpus: 'two' is not a whole number.",
         "line 3, ray.num_gpus: -1 has to be at least 0.",
-        "line 6, data.sources.0.format: 'lava_video' is not a value of this key. Did you mean llava_video?",
+        "line 6, data.sources.0.format: unknown annotation format lava_video. Did you mean llava_video?",
         "line 6, data.sources.0.annotations: lies in ${corpora}, but the plan has no demo section that would "
         "write it.",
         "line 7, data.sources.1.media: is empty.",
