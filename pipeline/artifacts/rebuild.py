@@ -97,6 +97,7 @@ def compare(made: Artifact, plan: Plan) -> Comparison:
 
 
 def _shards(one: Location, other: Location) -> list[str]:
+    from pipeline.dataset.changes import changed_videos
     from pipeline.dataset.shards import read_manifest
 
     before, after = (
@@ -108,4 +109,4 @@ def _shards(one: Location, other: Location) -> list[str]:
         if name in after and before[name].sha256 != after[name].sha256:
             rows = f"{before[name].rows} rows, made again {after[name].rows}"
             out.append(f"{name} differs ({rows})")
-    return sorted(out)
+    return [*changed_videos(one, other), *sorted(out)]

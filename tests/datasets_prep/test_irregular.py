@@ -10,19 +10,25 @@ import pytest
 
 from datasets_prep import run
 from datasets_prep.card.build import write_card
+from datasets_prep.card.gallery import OTHER
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit
+from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.finish import Finished, finish
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.changes import changed_videos
+from pipeline.dataset.rejects import rejects_text
+from pipeline.dataset.shards import IRREGULARITIES, ShardReader
 from pipeline.media import video
+from pipeline.media.same_video import OtherVideoError, VerifyVideos
 from pipeline.media.stills import list_frames
-from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.records.irregularity import Irregularity
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from tests.datasets_prep.card_corpus import Reader
-from tests.datasets_prep.clips import write_folder
+from tests.datasets_prep.clips import write_clip, write_folder
 from tests.datasets_prep.doctor_here import doctor, told, write_plan
 from tests.datasets_prep.irregular_corpus import LATE_S, write_irregular_corpus
+from training.data.dataset import Dataset
 
 EXPECTED = {
     "late": {"late_picture": 2},
@@ -143,6 +149,41 @@ def test_the_doctor_tells_each(sources: list[dict[str, Any]], tmp_path: Path) ->
     strict = [{**s, "duration_mismatch": "reject"} for s in sources if s["name"] == "lies"]
     doctor(write_plan(tmp_path, strict), out)
     assert {r["severity"] for r in pq.read_table(out / "findings.parquet").to_pylist()} == {"reject"}
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_prepare_ends_with_examples_of_each(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches a preparation that says nothing of what it kept under a rule."""
+    reader = build(sources, tmp_path)
+    lines = rejects_text(reader.location).splitlines()
+    assert f"8 irregularities; {(reader.location / IRREGULARITIES).uri} has all of them" in lines
+    assert "  masks: 2 x early_masks" in lines
+    assert "    lies/v/0  the record says 3.00 s, the video lasts 6.00 s" in lines
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_another_file_in_a_videos_place_is_told(tmp_path: Path) -> None:
+    """Catches training, the card, baking or a second making that takes it for the annotated video."""
+    root = tmp_path / "corpus"
+    chosen = [s for s in write_irregular_corpus(root) if s["name"] == "talk"]
+    reader = build(chosen, tmp_path / "made")
+    sample = samples(reader, "talk")["0"]
+    write_clip(root / "media" / "v.mp4", frames=61)
+    with pytest.raises(OtherVideoError, match=r"media/v\.mp4: is not the video .* bytes instead of"):
+        reader.footage(sample).decode([0])
+    with pytest.raises(OtherVideoError):
+        Dataset.open(reader.location).footage(sample).decode([0])
+    loose = Dataset.open(reader.location, verify=VerifyVideos.OFF)
+    assert len(loose.footage(sample).decode([0])) == 1
+    page = write_card(reader, Location.parse(tmp_path / "made"), title="t", seed=1).read_text()
+    assert page.count(OTHER) == 1
+    baker = Baker.of(BakeConfig(frames=4), SourceConfig.model_validate(chosen[0]), Location.parse)
+    assert baker is not None
+    ((at, error),) = baker.failing(list(samples(reader, "talk").values())).items()
+    assert (at, error.reason) == (0, Reason.MEDIA_UNREADABLE)
+    assert "v.mp4 was probed, and has changed since" in error.detail
+    again = build(chosen, tmp_path / "again")
+    assert changed_videos(reader.location, again.location) == ["videos of talk that have changed: v.mp4"]
 
 
 def draft(*times: tuple[float, float | None], clip: tuple[float, float] | None = None, **more: Any) -> Draft:
