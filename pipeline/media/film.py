@@ -58,6 +58,15 @@ def decode_packet(path: Path, packet: Any, number: int) -> list[Any]:
         raise VideoError(f"{path}: {what} ({plain(error)})") from error
 
 
+def decode_alone(path: Path, packet: Any) -> list[Any]:
+    """The pictures of the first packet, without waiting for what follows. Nothing can be decoded after that."""
+    found = decode_packet(path, packet, 0)
+    try:
+        return found or list(packet.stream.decode(None))
+    except av().FFmpegError as error:
+        raise VideoError(f"{path}: the first frame does not decode ({plain(error)})") from error
+
+
 def all_pictures(path: Path, container: Any, stream: Any) -> Iterator[tuple[Any, list[Any]]]:
     """Each packet with the pictures that come out as it goes in, from the beginning: the definition.
 

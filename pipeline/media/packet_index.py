@@ -8,6 +8,7 @@ uncertain; then somebody has to decode all of it.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,7 +75,7 @@ class IndexBuilder:
         self._stamps: list[int] = []
         self._entries: list[tuple[int, int]] = []
         self._disposable: list[int] = []
-        self._count, self._place, self._latest = 0, -1, (0, 0)
+        self._count, self._place, self._latest = 0, -1, (-math.inf, 0)
         self._reordered = False
 
     def add(self, packet: Any) -> None:
@@ -88,10 +89,16 @@ class IndexBuilder:
         pts, dts, place = packet.pts, packet.dts, packet.pos
         if picture is None or pts is None or packet.is_discard or packet.is_corrupt:
             return False
-        if packet.has_sidedata("new_extradata") or (place is not None and 0 <= place < self._place):
+        if place is not None:
+            if 0 <= place < self._place:
+                return False
+            self._place = place
+        if packet.is_keyframe:  # only there can parameters change without breaking what follows
+            if packet.has_sidedata("new_extradata"):
+                return False
+        elif not self._count:
             return False
-        self._place = self._place if place is None else place
-        if not self._count and not (picture.entry and packet.is_keyframe):
+        if not self._count and not picture.entry:
             return False
         self._count += 1
         if not picture.shown:
@@ -102,7 +109,8 @@ class IndexBuilder:
             self._entries.append((pts, pts if dts is None else dts))
         elif picture.disposable:
             self._disposable.append(pts)
-        self._latest = max(self._latest, (pts, packet.duration or 0))
+        if pts >= self._latest[0]:
+            self._latest = pts, packet.duration or 0
         return True
 
     def finish(self) -> PacketIndex | None:

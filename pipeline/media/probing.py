@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.media.containers import promised_bytes
 from pipeline.media.files import VideoError, check_size
-from pipeline.media.film import all_pictures, decode_packet, open_film, packets
+from pipeline.media.film import all_pictures, decode_alone, open_film, packets
 from pipeline.media.orientation import AS_STORED, Orientation, orientation
 from pipeline.media.packet_index import IndexBuilder, PacketIndex
 
@@ -63,8 +63,8 @@ def _by_packets(path: Path) -> Measured | None:
         builder = IndexBuilder(container, stream)
         first, count, last = None, 0, None
         for packet in packets(path, container, stream) if builder.certain else ():
-            if first is None:
-                first = next(iter(decode_packet(path, packet, 0)), None)
+            if not count:  # an entry, so that nothing else is needed to decode it
+                first = next(iter(decode_alone(path, packet)), None)
             if packet.size:
                 count, last = count + 1, packet
                 builder.add(packet)
@@ -77,7 +77,7 @@ def _by_packets(path: Path) -> Measured | None:
         if index is None:
             return None
         if first is None:
-            raise VideoError(f"{path}: no frame decodes")
+            return None
         return _measured(path, container, stream, index.stamps, index.last, first)
 
 

@@ -14,6 +14,7 @@ _SLICE, _IDR, _SPS, _PPS = 1, 5, 7, 8
 _HARMLESS = frozenset({6, 9, 12})  # SEI, access unit delimiter, filler
 _HIGH = frozenset({100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135})
 _B_SLICE = 1
+_B_MIXED, _B_ALL = 0xA0, 0x9C  # first macroblock 0, slice type 1 or 6, both as Exp-Golomb
 _FIRST_OF_PICTURE = 0x80  # Exp-Golomb 0: the slice begins with macroblock 0
 
 
@@ -58,7 +59,8 @@ class H264Pictures:
                     firsts += 1
                     entry = kind == _IDR
                     disposable = not head & 0x60
-                if not b_slice and first & 0xF0 != 0xB0:  # of type P in the short form: the usual one
+                    b_slice = b_slice or first & 0xF0 == _B_MIXED or first & 0xFC == _B_ALL
+                elif not self._reorder_told and not b_slice:
                     bits = Bits(packet[start + 1 : start + 12])
                     bits.unsigned()
                     b_slice = bits.unsigned() % 5 == _B_SLICE
