@@ -77,7 +77,7 @@ def _from_the_beginning(path: Path, wanted: list[int], total: int | None) -> Ite
 
 
 def _from_entries(path: Path, wanted: list[int], index: PacketIndex) -> Iterator[tuple[int, np.ndarray]]:
-    with open_film(path, parse=False) as (container, stream):
+    with open_film(path, parse=False, strict=True) as (container, stream):
         size = stream.height, stream.width
         left, at = set(wanted), 0
         numbers = {pts: number for number, pts in enumerate(index.stamps)}
@@ -122,7 +122,7 @@ def _from_entry(
         if number >= entry.number and number not in fed:
             fed.add(number)
             heappush(due, number)
-        for picture in decode_packet(path, packet, max(number, entry.number)):
+        for picture in _undamaged(path, packet):
             shown = numbers.get(picture.pts, -1)
             if shown >= entry.number:
                 if not due or heappop(due) != shown:
@@ -130,6 +130,17 @@ def _from_entry(
                 yield shown, picture
             elif shown < 0:
                 raise _UnexpectedError
+
+
+def _undamaged(path: Path, packet: Any) -> list[Any]:
+    """What is made up for damaged parts depends on what was decoded before: then all of it has to be."""
+    try:
+        pictures = decode_packet(path, packet, 0)
+    except VideoError as error:
+        raise _UnexpectedError from error
+    if any(picture.is_corrupt for picture in pictures):
+        raise _UnexpectedError
+    return pictures
 
 
 def _seek(container: Any, stream: Any, entry: Entry) -> None:

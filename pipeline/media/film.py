@@ -2,8 +2,10 @@
 
 The definition that everything else is held to: picture k is the k-th that FFmpeg's decoder gives of the
 film's track, counted from 0. Edit lists are followed, hidden frames are not pictures, and a picture has the
-size and orientation that a player gives it. One thread decodes: what several make of damage depends on their
-number.
+size and orientation that a player gives it. One that is too damaged to decode keeps its number where packets
+tell of it (``packet_index.py``); it is an error, and so is every later one for which it has to be decoded.
+Files whose packets do not tell are rejected for it. One thread decodes: what several make of damage depends
+on their number.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ _NO_OUTER_FORM = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "flv"
 
 
 @contextmanager
-def open_film(path: Path, *, parse: bool = True) -> Iterator[tuple[Any, Any]]:
+def open_film(path: Path, *, parse: bool = True, strict: bool = False) -> Iterator[tuple[Any, Any]]:
     """Container and film track, whose decoder runs in one thread and refuses pictures of absurd size.
 
-    ``parse`` as in ``open_video``. Raises VideoError for a file without a film.
+    ``parse`` as in ``open_video``. ``strict``: damage is an error, and nothing is made up in its place.
+    Raises VideoError for a file without a film.
     """
     with open_video(path, parse=parse) as container:
         stream = container.streams.video[film_track(path, container)]
         check_size(path, stream.width, stream.height)
-        stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}  # whatever the header says
+        options = {"max_pixels": str(MOST_PIXELS)}  # whatever the header says
+        stream.codec_context.options = options | ({"err_detect": "explode"} if strict else {})
         stream.thread_count = 1
         yield container, stream
 
@@ -59,7 +63,7 @@ def decode_packet(path: Path, packet: Any, number: int) -> list[Any]:
 
 
 def decode_alone(path: Path, packet: Any) -> list[Any]:
-    """The pictures of the first packet, without waiting for what follows. Nothing can be decoded after that."""
+    """The pictures of the first packet, without waiting for what follows. The decoder is used up by that."""
     found = decode_packet(path, packet, 0)
     try:
         return found or list(packet.stream.decode(None))

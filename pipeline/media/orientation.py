@@ -12,8 +12,6 @@ import numpy as np
 
 from pipeline.media.files import VideoError
 
-_WITHIN = 1.0  # degrees, as in ffmpeg
-
 
 @dataclass(frozen=True, slots=True)
 class Orientation:
@@ -53,16 +51,16 @@ def from_matrix(path: Path, matrix: tuple[int, ...]) -> Orientation:
     across, down = math.hypot(a, c), math.hypot(b, d)
     if not across or not down:
         return AS_STORED  # no angle can be read from it; ffmpeg does nothing either
-    degrees = math.degrees(math.atan2(b / down, a / across)) % 360  # clockwise
-    if abs(degrees - 90) < _WITHIN:
+    degrees = round(math.degrees(math.atan2(b / down, a / across))) % 360  # clockwise
+    if degrees == 90:
         return Orientation(True, left_right=not c > 0)
-    if abs(degrees - 180) < _WITHIN:
+    if degrees == 180:
         return Orientation(False, upside_down=d < 0, left_right=a < 0)
-    if abs(degrees - 270) < _WITHIN:
+    if degrees == 270:
         return Orientation(True, upside_down=True, left_right=c < 0)
-    if min(degrees, 360 - degrees) < _WITHIN:
+    if degrees == 0:
         return Orientation(False, upside_down=d < 0)
     raise VideoError(
-        f"{path}: is to be shown turned by {degrees:.0f} degrees, and only quarter turns and mirrors can be; "
+        f"{path}: is to be shown turned by {degrees} degrees, and only quarter turns and mirrors can be; "
         "write it anew as it should look (`ffmpeg -i VIDEO NEW.mp4`)"
     )

@@ -1,0 +1,1 @@
+"""Small videos of every kind, whose pictures say which one they are."""

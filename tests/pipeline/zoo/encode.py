@@ -1,0 +1,105 @@
+"""Write a clip with PyAV, and change it with the ffmpeg that the tests bring."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.pipeline.zoo.pictures import HEIGHT, WIDTH, picture
+
+FRAMES = 100  # more than are decoded from the beginning without a look at the packets
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clip:
+    """How a clip of ``FRAMES`` pictures is made.
+
+    ``name``: file name, whose suffix is the container. ``when``: the time of each picture in units of
+    1 / 1000 s, for a variable rate. ``finish`` changes the file. ``track``: the film's, as FFmpeg counts
+    tracks of pictures. ``rejected``: what the error says, where no picture can be agreed on. ``quick``: one
+    of those that the normal suite looks at.
+    """
+
+    name: str
+    codec: str = "libx264"
+    options: Mapping[str, str] = field(default_factory=dict)
+    params: str = ""  # x264-params, x265-params, svtav1-params
+    pix_fmt: str = "yuv420p"
+    rate: Fraction = Fraction(10)
+    when: Sequence[int] = ()
+    size: tuple[int, int] = (HEIGHT, WIDTH)
+    frames: int = FRAMES
+    muxing: Mapping[str, str] = field(default_factory=dict)
+    finish: Callable[[Path], None] | None = None
+    track: int = 0
+    rejected: str = ""
+    quick: bool = False
+
+
+def write(folder: Path, clip: Clip) -> Path:
+    """The clip's file; the test is skipped where this FFmpeg lacks the encoder."""
+    import av
+
+    if clip.codec not in av.codecs_available:
+        pytest.skip(f"this FFmpeg has no {clip.codec}")
+    path = folder / clip.name
+    options = dict(clip.options)
+    if clip.params:
+        options[{"libx264": "x264-params", "libx265": "x265-params"}.get(clip.codec, "svtav1-params")] = (
+            clip.params
+        )
+    with av.open(str(path), "w", options=dict(clip.muxing)) as container:
+        stream = container.add_stream(clip.codec, rate=clip.rate, options=options)
+        stream.height, stream.width = clip.size
+        stream.pix_fmt = clip.pix_fmt
+        stream.codec_context.thread_count = 1
+        if clip.when:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for number in range(clip.frames):
+            frame = av.VideoFrame.from_ndarray(picture(number, *clip.size), format="rgb24")
+            if clip.when:
+                frame.pts, frame.time_base = clip.when[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    if clip.finish is not None:
+        clip.finish(path)
+    return path
+
+
+def ffmpeg(*arguments: str) -> bytes:
+    """What the program writes to its output; its errors are the test's."""
+    program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
+    done = subprocess.run(
+        [program, "-hide_banner", "-loglevel", "error", "-nostdin", *arguments],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-500:]
+    return done.stdout
+
+
+def shown(path: Path, track: int, height: int, width: int) -> np.ndarray:
+    """RGB [N, H, W, 3] as the program ffmpeg shows a file whose pictures are of that size."""
+    data = ffmpeg(
+        # What several threads make of damage depends on their number.
+        *("-threads", "1", "-i", str(path), "-map", f"0:v:{track}", "-fps_mode", "passthrough"),
+        *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
+    )
+    return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
+
+
+def through(*arguments: str, before: Sequence[str] = ()) -> Callable[[Path], None]:
+    """Copies the streams of a file into a new one of its name, with options of the program ffmpeg."""
+
+    def change(path: Path) -> None:
+        old = path.rename(path.with_name(f"old{path.suffix}"))
+        ffmpeg(*before, "-i", str(old), *arguments, str(path))
+        old.unlink()
+
+    return change
