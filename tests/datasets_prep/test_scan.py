@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from datasets_prep.sources.json import json_file, scan
-from datasets_prep.sources.json.json_file import Limits, Unparsed, list_chunks, list_records, load_object
+from datasets_prep.sources.json.json_file import Limits, list_chunks, list_records, load_object
+from datasets_prep.sources.json.parse import Unparsed
 from datasets_prep.sources.json.scan import ScanError, element_ends
 from pipeline.errors import UserError
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from datasets_prep.draft import DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.fields import LONG_TEXT, check_text
+from datasets_prep.sources.bases.fields import LONG_TEXT, check_text, shown
 from pipeline.records.sample import SEG, Role
 
 # Patterns that text of blanks alone cannot slow down: nothing is tried again at each of them.
 _MARKER = re.compile(r"(?<![ \t])[ \t]*+\n?[ \t]*+<(?:video|image)>[ \t]*+\n?[ \t]*+")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
+_TURN_LISTS = ("conversations", "messages")
+_FORMS = (("from", "value"), ("role", "content"))
 _FIRST = ("<video>\n", "<image>\n")
 _ORDER = (Role.USER, Role.ASSISTANT)
 _WRITTEN_TIME = re.compile(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}|<TEMP-(\d{3})>")
 _LIKE_OPTIONS = re.compile(r"(?:^|\n)[^\S\n]*+\(?A[.):]")
+_ASKS_TO_CHOOSE = re.compile(
+    r"\b(?:options?|letters?|choices?|choose|select|pick|which of (?:the|these)|multiple[- ]choice)\b",
+    re.IGNORECASE,
+)
 _OPTION = re.compile(r"\s*+\(?([A-Z])[.):]\)?\s*+(.*+)\s*+$")
 _ANSWER = re.compile(r"\s*+\(?([A-Z])(?:[.):]|\s*+$)\)?(.*+)", re.DOTALL)
 
@@ -30,30 +36,119 @@ class Times:
     times: tuple[DraftSpan, ...]
 
 
-def turns_of(conversations: Any) -> tuple[DraftTurn, ...]:
-    """Turns of a ``conversations`` list of {"from", "value"}, with the video markers taken out.
+def turns_of(raw: Mapping[str, Any]) -> tuple[DraftTurn, ...]:
+    """Turns of a row's ``conversations`` or ``messages``, with the video markers taken out.
 
-    The prompt codec puts the video in front of the first user turn, wherever the source wrote ``<video>`` or
-    ``<image>`` (LLaVA-Video-178K's word for the video). Raises RejectError unless users and assistants take
-    turns, the user first.
+    A turn is {"from", "value"} or {"role", "content"}; its text may be a list of parts, {"type": "text",
+    "text"} and the place of the video. The prompt codec puts the video in front of the first user turn,
+    wherever the source wrote ``<video>`` or ``<image>`` (LLaVA-Video-178K's word for the video). Raises
+    RejectError unless all turns are of one form, and users and assistants take turns, the user first.
     """
-    if not isinstance(conversations, Sequence) or isinstance(conversations, str) or not conversations:
-        raise RejectError(Reason.MALFORMED, "`conversations` is no list of turns")
+    name, conversations = _turn_list(raw)
     turns: list[DraftTurn] = []
+    form: tuple[str, str] | None = None
     for turn in conversations:
-        text = turn.get("value") if isinstance(turn, dict) else None
-        if not isinstance(text, str):
-            raise RejectError(Reason.MALFORMED, f"turn {len(turns)} has no text in `value`")
+        number = len(turns)
+        found = _form_of(turn, name, number)
+        form = form or found
+        if found != form:
+            raise RejectError(
+                Reason.MALFORMED,
+                f"turn {number} of `{name}` has {_form_text(found)}, the first {_form_text(form)}",
+            )
+        text = _text_of(turn[form[1]], f"turn {number} of `{name}`: `{form[1]}`")
         if len(text) > LONG_TEXT:  # before any pattern looks at it
-            check_text(text, f"turn {len(turns)}")
-        by = turn.get("from")
-        role = _ROLES.get(by) if isinstance(by, str) else None
-        if role is not _ORDER[len(turns) % 2]:
-            raise RejectError(Reason.TURNS, f"turn {len(turns)} is by {by!r}")
-        turns.append(DraftTurn(role, without_markers(text) if "<" in text else text.strip()))
+            check_text(text, f"turn {number}")
+        by = turn[form[0]]
+        expected = _ORDER[number % 2]
+        if (_ROLES.get(by) if isinstance(by, str) else None) is not expected:
+            raise RejectError(
+                Reason.TURNS, f"turn {number} is by {shown(by)}, {_names_of(expected)} was expected"
+            )
+        turns.append(DraftTurn(expected, without_markers(text) if "<" in text else text.strip()))
     if len(turns) % 2:
         raise RejectError(Reason.TURNS, "the last turn has no answer")
     return tuple(turns)
+
+
+def video_of(raw: Mapping[str, Any]) -> Any:
+    """What a row says of its video: its ``video``, the only one of ``videos``, or of the parts of its turns.
+
+    Raises RejectError where it names several.
+    """
+    if raw.get("video") is not None:
+        return raw["video"]
+    listed = raw.get("videos")
+    if listed is None:
+        turns = next((raw[n] for n in _TURN_LISTS if isinstance(raw.get(n), list)), [])
+        contents = [t.get("content") for t in turns if isinstance(t, Mapping)]
+        parts = [p for c in contents if isinstance(c, list) for p in c if isinstance(p, Mapping)]
+        listed = [p["video"] for p in parts if p.get("type") == "video" and p.get("video") is not None]
+        if not listed:
+            return None
+    if isinstance(listed, list):
+        if len(listed) > 1:
+            raise RejectError(Reason.MALFORMED, f"it names {len(listed)} videos, one was expected")
+        return listed[0] if listed else None
+    return listed
+
+
+def _turn_list(raw: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
+    there = [name for name in _TURN_LISTS if raw.get(name) is not None]
+    if not there:
+        raise RejectError(Reason.MALFORMED, "there is neither `conversations` nor `messages`")
+    if len(there) > 1:
+        raise RejectError(Reason.MALFORMED, "there are `conversations` and `messages`, one was expected")
+    (name,) = there
+    turns = raw[name]
+    if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list):
+        (turns,) = turns
+    if not isinstance(turns, list) or not turns:
+        raise RejectError(Reason.MALFORMED, f"`{name}` is {shown(turns)}, a list of turns was expected")
+    return name, turns
+
+
+def _form_of(turn: Any, name: str, number: int) -> tuple[str, str]:
+    """The names under which a turn has its speaker and its text."""
+    if isinstance(turn, Mapping):
+        forms = [form for form in _FORMS if all(turn.get(field) is not None for field in form)]
+        if len(forms) == 1:
+            return forms[0]
+        fields = [f"`{name}`" + (": null" if value is None else "") for name, value in turn.items()]
+        found = "has all of" if forms else f"has {', '.join(fields[:9]) or 'nothing'}, not"
+    else:
+        found = f"is {shown(turn)}, without"
+    raise RejectError(
+        Reason.MALFORMED, f"turn {number} of `{name}` {found} {' or '.join(map(_form_text, _FORMS))}"
+    )
+
+
+def _form_text(form: tuple[str, str]) -> str:
+    return f"`{form[0]}` and `{form[1]}`"
+
+
+def _names_of(role: Role) -> str:
+    return " or ".join(name for name, known in _ROLES.items() if known is role)
+
+
+def _text_of(content: Any, where: str) -> str:
+    """A text, or the texts of its parts, a line each; the place of the video is no text."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list) or not content:
+        raise RejectError(Reason.MALFORMED, f"{where} is {shown(content)}, a text was expected")
+    texts = []
+    for part in content:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if isinstance(part, str):
+            texts.append(part)
+        elif kind == "text" and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif kind not in ("video", "image"):
+            raise RejectError(
+                Reason.MALFORMED, f"{where} has the part {shown(part)}; parts of text and video were expected"
+            )
+    return "\n".join(texts)
 
 
 def plain_texts(conversations: Any) -> list[str] | None:
@@ -124,6 +219,31 @@ def options_in(question: str) -> tuple[str, ...]:
         if option and option[1] == chr(ord("A") + len(found)):
             found.append(option[2].rstrip())
     return tuple(found) if len(found) >= 2 else ()
+
+
+def choice_of(question: str, answer: str) -> tuple[tuple[str, ...], int]:
+    """Options of a multiple choice and which of them is right; ((), -1) if it is an open question.
+
+    Steps or persons that a question lists as A, B, C ... are not options: the answer tells. It names none of
+    them, or several, and is longer than each of them; and nothing in the question asks to choose. Raises
+    RejectError for a choice whose answer is none of the options.
+    """
+    options = options_in(question)
+    if not options:
+        return (), -1
+    if not _ASKS_TO_CHOOSE.search(question) and _in_words(answer, options):
+        return (), -1
+    return options, answer_index(answer, options)
+
+
+def _in_words(answer: str, options: Sequence[str]) -> bool:
+    """Whether an answer says more than which option is right."""
+    if len(options_in(answer)) > 1:
+        return True
+    texts = [_folded(option) for option in options]
+    found = _ANSWER.match(answer)
+    words = _folded(found[2] if found else answer)
+    return words not in texts and len(words.split()) > max(len(text.split()) for text in texts)
 
 
 def option_text(option: str) -> str:

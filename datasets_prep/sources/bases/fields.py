@@ -8,19 +8,21 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from datasets_prep.draft import Media, Reason, RejectError
-from datasets_prep.sources.json.json_file import Unparsed
+from datasets_prep.draft import OPEN, DraftSpan, Media, Reason, RejectError, Unit
+from datasets_prep.sources.json.parse import Unparsed
 
 # A relative path without empty, "." or ".." parts, backslashes or control characters.
 _PLAIN = re.compile(r"(?!\.)[^/\\\0-\x1f]+(?:/(?!\.)[^/\\\0-\x1f]+)*")
 # Python would also take 1_0 and the digits of other scripts for numbers.
 _DIGITS = re.compile(r"\s*[+-]?[0-9]+\s*")
 _NUMBER = re.compile(r"\s*[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\s*")
+_CLIPS = (("start", "end"), ("video_start", "video_end"), ("start_time", "end_time"), ("clip",))
+CLIP_FIELDS = frozenset(name for names in _CLIPS for name in names)
 LONG_TEXT = 10_000  # characters; what is shorter cannot keep a pattern busy for long
 _LONGEST_TEXT = 1 << 20  # no model reads as much, so something else got into the field
 _LONGEST_PATH = 4096  # no system opens a longer one, and looking for it takes the longer the longer it is
 _GAP = re.compile(r"\s{1000}")
-_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v")
+_SUFFIXES = (".mp4", ".webm", ".mkv", ".avi", ".mov", ".gif", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv")
 
 
 def mapping(raw: Any) -> Mapping[str, Any]:
@@ -28,7 +30,7 @@ def mapping(raw: Any) -> Mapping[str, Any]:
     if type(raw) is dict:
         return raw
     if isinstance(raw, Unparsed):
-        raise RejectError(Reason.BROKEN_JSON, raw.problem)
+        raise RejectError(Reason.MALFORMED if raw.valid else Reason.BROKEN_JSON, raw.problem)
     if not isinstance(raw, Mapping):
         raise RejectError(Reason.MALFORMED, f"a record is an object, not {type(raw).__name__}")
     return raw
@@ -36,10 +38,51 @@ def mapping(raw: Any) -> Mapping[str, Any]:
 
 def text_field(raw: Mapping[str, Any], name: str) -> str:
     """A field that must be text. Raises RejectError."""
-    value = raw.get(name)
+    return text_of(raw.get(name), name)
+
+
+def text_of(value: Any, name: str) -> str:
+    """The text in a field; a list of one text is that text. Raises RejectError."""
+    value = only(value)
+    if value is None:
+        raise RejectError(Reason.MALFORMED, f"`{name}` is missing")
     if not isinstance(value, str) or not value.strip():
-        raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
+        raise RejectError(Reason.MALFORMED, f"`{name}` is {shown(value)}, a text was expected")
     return value
+
+
+def only(value: Any) -> Any:
+    """The item of a list of one, which some writers make of every field; any other value as it is."""
+    return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+
+def clip_of(raw: Mapping[str, Any]) -> DraftSpan | None:
+    """The part of its video that a row is about, in seconds, under any of the names that the sets use.
+
+    None where it names no part. An end alone counts from the start of the video, a start alone to its end.
+    Raises RejectError for two parts in one row.
+    """
+    there = [names for names in _CLIPS if any(raw.get(name) is not None for name in names)]
+    if len(there) > 1:
+        listed = " and ".join(f"`{name}`" for names in there for name in names if raw.get(name) is not None)
+        raise RejectError(Reason.MALFORMED, f"{listed} name the clip, one pair of seconds was expected")
+    if not there:
+        return None
+    (names,) = there
+    if len(names) == 1:
+        (name,) = names
+        pair = raw[name]
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise RejectError(
+                Reason.MALFORMED, f"`{name}` is {shown(pair)}, a start and an end in seconds were expected"
+            )
+        return DraftSpan(start=number(pair[0], name), end=number(pair[1], name), unit=Unit.SECONDS)
+    start, end = (raw.get(name) for name in names)
+    return DraftSpan(
+        start=0.0 if start is None else number(start, names[0]),
+        end=OPEN if end is None else number(end, names[1]),
+        unit=Unit.SECONDS,
+    )
 
 
 def shown(value: Any) -> str:
@@ -61,20 +104,26 @@ def check_text(text: str, name: str) -> None:
 def media_of(video: Any, *folders: str, folder_fps: float = 0.0) -> Media:
     """Where a record's ``video`` may lie: as written, then below each of ``folders``.
 
-    A list of paths is a list of still images of one folder. An absolute path names a place on its author's
-    machine, so its endings are tried, longest first. Raises RejectError for anything else, and for ``..``.
+    A list of paths is a list of still images of one folder; a list of one video file is that video. An
+    absolute path names a place on its author's machine, so its endings are tried, longest first. Raises
+    RejectError for anything else, and for ``..``.
     """
     if isinstance(video, list):
-        return _still_images(video, folder_fps)
-    if isinstance(video, dict):  # unhashable, and no path either
-        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+        if len(video) == 1 and isinstance(video[0], str) and video[0].lower().endswith(_SUFFIXES):
+            (video,) = video
+        else:
+            return _still_images(video, folder_fps)
+    if isinstance(video, dict):  # unhashable, and not a path either
+        raise RejectError(Reason.MALFORMED, f"`video` is {shown(video)}, a path was expected")
     return _file_or_folder(video, folders, folder_fps)
 
 
 @lru_cache(maxsize=4096)  # rows about one video stand together, and each is read twice
 def _file_or_folder(video: Any, folders: tuple[str, ...], folder_fps: float) -> Media:
+    if video is None:
+        raise RejectError(Reason.MALFORMED, "`video` is missing")
     if not isinstance(video, str) or not video.strip():
-        raise RejectError(Reason.MALFORMED, "`video` is missing or no path")
+        raise RejectError(Reason.MALFORMED, f"`video` is {shown(video)}, a path was expected")
     if len(video) + max(map(len, folders), default=0) > _LONGEST_PATH:
         raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is too long for a path")
     if _PLAIN.fullmatch(video):  # by far the most, and there are millions

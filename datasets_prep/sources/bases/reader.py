@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from datasets_prep.draft import Draft, Media
+from datasets_prep.sources.bases.conversation import video_of
 from datasets_prep.sources.bases.fields import mapping, media_of
 from datasets_prep.sources.json.json_file import Chunk, Limits, list_chunks, list_records
 from pipeline.plan.data import SourceConfig
@@ -129,7 +130,7 @@ class ListReader:
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """What the row's ``video`` says, without converting the rest of it."""
-        return (media_of(mapping(record.raw).get("video")),)
+        return (media_of(video_of(mapping(record.raw))),)
 
 
 class RowsReader(ABC):

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
-from datasets_prep.sources.bases.fields import whole
+from datasets_prep.sources.bases.fields import shown, whole
 
 
 def objects_of(annotation: Any, expected: int) -> list[Mapping[str, Any]]:
@@ -18,7 +18,7 @@ def objects_of(annotation: Any, expected: int) -> list[Mapping[str, Any]]:
     if isinstance(annotation, Mapping):
         annotation = [annotation]
     if not isinstance(annotation, list):
-        raise RejectError(Reason.MALFORMED, "`annotation` is no list of objects")
+        raise RejectError(Reason.MALFORMED, "`annotation` is not a list of objects")
     if any(isinstance(entry, list) for entry in annotation):
         if not all(isinstance(entry, list) for entry in annotation):
             raise RejectError(Reason.MALFORMED, "`annotation` mixes lists and objects")
@@ -37,15 +37,21 @@ def track(frames: Mapping[str, Any], keep: Collection[int] | None = None) -> Dra
     """Masks of one object; with ``keep`` on those frames only. ``null`` says that the object is absent."""
     masks = []
     for name, entry in frames.items():
-        frame = whole(name, "annotation frame")
+        frame = whole(name.removesuffix(".0") if isinstance(name, str) else name, "annotation frame")
         if keep is not None and frame not in keep:
             continue
         if entry is None:
             masks.append((frame, (None,)))
         elif isinstance(entry, Mapping) and "segmentation" in entry:
             masks.append((frame, (entry["segmentation"],)))
+        elif isinstance(entry, Mapping) and {"size", "counts"} <= entry.keys():
+            masks.append((frame, (entry,)))
         else:
-            raise RejectError(Reason.MALFORMED, f"annotation of frame {frame} has no `segmentation`")
+            raise RejectError(
+                Reason.MALFORMED,
+                f"annotation of frame {frame} is {shown(entry)}; `segmentation`, or null for an object that "
+                "is absent, was expected",
+            )
     return DraftTrack(masks=tuple(masks))
 
 

@@ -6,7 +6,8 @@ import hashlib
 import re
 from typing import Any
 
-from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media, Reason, RejectError
+from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media
+from datasets_prep.sources.bases.fields import text_of
 from datasets_prep.sources.bases.reader import Record
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import SEG, Role, Task
@@ -29,9 +30,7 @@ def fill(template: str, **values: str) -> str:
 
 def words_of(value: Any, name: str) -> str:
     """An expression with single blanks between its words. Raises RejectError."""
-    if not isinstance(value, str) or not value.strip():
-        raise RejectError(Reason.MALFORMED, f"`{name}` is missing or no text")
-    return " ".join(value.split())
+    return " ".join(text_of(value, name).split())
 
 
 def segment(

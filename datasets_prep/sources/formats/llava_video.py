@@ -1,7 +1,8 @@
 """LLaVA-Video-178K: JSON lists of conversations, open-ended (many turns) or multiple choice.
 
 Format: https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K. ``<image>`` marks the video; ids repeat, so
-the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form.
+the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form, and
+lists of {"messages", "videos"} that other trainers read nearly so. ``start`` and ``end`` bound the clip.
 
 The card counts items, one a question: its 960,792 open-ended ones stand in far fewer rows. ``split_turns``
 makes each of them a sample, so that a plan may select among items as well as among rows.
@@ -12,20 +13,22 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Any
 
-from datasets_prep.draft import Draft, DraftTurn, Media, RejectError
+from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, RejectError
 from datasets_prep.sources.bases.conversation import (
-    answer_index,
-    options_in,
+    choice_of,
     plain_texts,
     read_written_times,
     turns_of,
+    video_of,
 )
-from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.fields import CLIP_FIELDS, clip_of, mapping, media_of
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Dialogue, Files, ListReader, Record
 from datasets_prep.sources.json.json_file import Chunk, list_records
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
+
+_MORE = CLIP_FIELDS | {"messages"}  # what a row of words alone does not have
 
 
 class LlavaVideo(ListReader):
@@ -34,7 +37,7 @@ class LlavaVideo(ListReader):
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """Below the root, or below the folder of its ``data_source``."""
         raw = mapping(record.raw)
-        return (media_of(raw.get("video"), str(raw.get("data_source", ""))),)
+        return (media_of(video_of(raw), str(raw.get("data_source", ""))),)
 
     def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
         """The rows, names that stand twice unnoticed."""
@@ -51,7 +54,7 @@ class LlavaVideo(ListReader):
     def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
         """A row without times, which is not to be split."""
         raw = record.raw
-        if type(raw) is not dict:
+        if type(raw) is not dict or not _MORE.isdisjoint(raw):
             return None
         texts = plain_texts(raw.get("conversations"))
         if texts is None or (source.split_turns and len(texts) > 2):
@@ -59,8 +62,7 @@ class LlavaVideo(ListReader):
         origin = str(raw.get("data_source", ""))
         try:
             media = media_of(raw.get("video"), origin)
-            choices = options_in(texts[0]) if len(texts) == 2 else ()
-            right = answer_index(texts[1], choices) if choices else -1
+            choices, right = choice_of(texts[0], texts[1]) if len(texts) == 2 else ((), -1)
         except RejectError:
             return None
         return Dialogue(media, texts, origin, choices, right)
@@ -69,15 +71,16 @@ class LlavaVideo(ListReader):
         """A row with options in its only question is a multiple choice, one with spans a temporal task."""
         raw = mapping(record.raw)
         origin = str(raw.get("data_source", ""))
-        turns = turns_of(raw.get("conversations"))
-        media = media_of(raw.get("video"), origin)
+        turns = turns_of(raw)
+        media = media_of(video_of(raw), origin)
+        clip = clip_of(raw)
         if not source.split_turns or len(turns) == 2:
-            return [_draft(record.key, turns, media, origin)]
+            return [_draft(record.key, turns, media, origin, clip)]
         drafts = []
         for part in range(len(turns) // 2):
             pair = turns[2 * part : 2 * part + 2]
             try:
-                drafts.append(_draft(f"{record.key}/{part}", pair, media, origin))
+                drafts.append(_draft(f"{record.key}/{part}", pair, media, origin, clip))
             except (
                 RejectError
             ) as error:  # the row is rejected as a whole, so say which of its questions did it
@@ -85,8 +88,11 @@ class LlavaVideo(ListReader):
         return drafts
 
 
-def _draft(key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str) -> Draft:
-    choices = options_in(turns[0].text) if len(turns) == 2 else ()  # with times as they are written
+def _draft(
+    key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str, clip: DraftSpan | None
+) -> Draft:
+    # With times as they are written.
+    choices, right = choice_of(turns[0].text, turns[1].text) if len(turns) == 2 else ((), -1)
     spoken = read_written_times(turns)
     return Draft(
         key=key,
@@ -94,8 +100,9 @@ def _draft(key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str) ->
         media=media,
         turns=spoken.turns,
         times=spoken.times,
+        clip=clip,
         choices=choices,
-        answer_index=answer_index(turns[1].text, choices) if choices else -1,
+        answer_index=right,
         category=origin,
         type=origin,
     )

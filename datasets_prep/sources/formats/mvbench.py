@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit
-from datasets_prep.sources.bases.fields import mapping, media_of, number, text_field
+from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError
+from datasets_prep.sources.bases.fields import clip_of, mapping, media_of, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
@@ -59,7 +59,7 @@ class MvBench(ListReader):
             or len(candidates) < 2
             or not all(isinstance(c, str) for c in candidates)
         ):
-            raise RejectError(Reason.MALFORMED, "`candidates` is no list of at least two texts")
+            raise RejectError(Reason.MALFORMED, "`candidates` is not a list of at least two texts")
         answer = text_field(raw, "answer")
         if answer not in candidates:
             raise RejectError(
@@ -71,7 +71,7 @@ class MvBench(ListReader):
                 task=Task.CHOICE,
                 media=_media(raw, folder),
                 turns=(DraftTurn(role=Role.USER, text=text_field(raw, "question").strip()),),
-                clip=_clip(raw),
+                clip=clip_of(raw),
                 choices=tuple(c.strip() for c in candidates),
                 answer_index=candidates.index(answer),
                 category=name,
@@ -82,12 +82,6 @@ class MvBench(ListReader):
 
 def _media(raw: Any, folder: str) -> Media:
     return media_of(raw.get("video"), folder, f"video/{folder}" if folder else "", folder_fps=_TVQA_FPS)
-
-
-def _clip(raw: Any) -> DraftSpan | None:
-    if raw.get("start") is None or raw.get("end") is None:
-        return None
-    return DraftSpan(start=number(raw["start"], "start"), end=number(raw["end"], "end"), unit=Unit.SECONDS)
 
 
 FORMAT = Format(

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.conversation import answer_index, options_in, turns_of
+from datasets_prep.sources.bases.conversation import choice_of, turns_of, video_of
 from datasets_prep.sources.bases.fields import mapping, media_of, number, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
@@ -45,14 +45,16 @@ class StAlign(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """A pair of placeholders in braces is a span; a lone one ("Starts in ...") becomes one time token."""
         raw = mapping(record.raw)
-        turns = turns_of(raw.get("conversations"))
+        turns = turns_of(raw)
         if any(_SPATIAL.search(t.text) for t in turns):
             raise RejectError(
                 Reason.SPATIAL,
                 "the text holds boxes (WIDTH/HEIGHT placeholders); `drop_spatial` leaves them out",
             )
         filled, times = _fill(turns, raw.get("variables") or {})
-        choices = options_in(filled[0].text) if len(filled) == 2 and not times else ()
+        choices, right = ((), -1)
+        if len(filled) == 2 and not times:
+            choices, right = choice_of(filled[0].text, filled[1].text)
         kind = str(raw.get("type", ""))
         return [
             Draft(
@@ -63,7 +65,7 @@ class StAlign(ListReader):
                 times=times,
                 clip=_split(raw.get("meta")),
                 choices=choices,
-                answer_index=answer_index(filled[1].text, choices) if choices else -1,
+                answer_index=right,
                 category=kind,
                 type=kind,
             )
@@ -71,13 +73,15 @@ class StAlign(ListReader):
 
 
 def _media(raw: Mapping[str, Any]) -> Media:
-    return media_of(raw["image"] if raw.get("video") is None and "image" in raw else raw.get("video"))
+    video = video_of(raw)
+    return media_of(raw["image"] if video is None and "image" in raw else video)
 
 
 def _has_boxes(raw: Any) -> bool:
-    turns = raw.get("conversations") if isinstance(raw, Mapping) else None
-    texts = [t.get("value") for t in turns if isinstance(t, Mapping)] if isinstance(turns, list) else []
-    return any(isinstance(text, str) and _SPATIAL.search(text) for text in texts)
+    try:
+        return any(_SPATIAL.search(turn.text) for turn in turns_of(mapping(raw)))
+    except RejectError:  # as a reject, it is counted where drafts are made
+        return False
 
 
 def _fill(

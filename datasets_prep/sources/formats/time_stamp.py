@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.conversation import turns_of
+from datasets_prep.sources.bases.conversation import turns_of, video_of
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, media_of, number
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
@@ -26,7 +26,7 @@ class TimeStamp(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Each token becomes one span."""
         raw = mapping(record.raw)
-        turns = turns_of(raw.get("conversations"))
+        turns = turns_of(raw)
         listed = raw.get("tgt") or []
         if not isinstance(listed, list):
             raise RejectError(Reason.MALFORMED, "`tgt` is no list")
@@ -42,7 +42,7 @@ class TimeStamp(ListReader):
             Draft(
                 key=record.key,
                 task=Task.TEMPORAL if tokens else Task.QA,
-                media=media_of(raw.get("video")),
+                media=media_of(video_of(raw)),
                 turns=tuple(
                     DraftTurn(role=t.role, text=_BRACED.sub(lambda _: time_mark(next(marks)), t.text))
                     for t in turns

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
-from datasets_prep.sources.bases.conversation import read_written_times, turns_of, without_markers
+from datasets_prep.sources.bases.conversation import read_written_times, turns_of, video_of, without_markers
 from datasets_prep.sources.bases.fields import mapping, media_of, text_field, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
@@ -57,7 +57,7 @@ class UfvideoBench(ListReader):
         if not objects:
             raise RejectError(Reason.TARGET_COUNT, "no annotated object")
         if "conversations" in raw:
-            turns = turns_of(_dialogue(raw["conversations"]))
+            turns = turns_of({"conversations": _dialogue(raw["conversations"])})
         else:
             turns = (
                 DraftTurn(role=Role.USER, text=_marked_question(len(objects))),
@@ -78,7 +78,7 @@ class UfvideoBench(ListReader):
             Draft(
                 key=record.key,
                 task=Task.COOPERATIVE,
-                media=media_of(raw.get("video")),
+                media=media_of(video_of(raw)),
                 turns=spoken.turns,
                 times=spoken.times,
                 regions=regions,

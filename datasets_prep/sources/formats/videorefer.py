@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
-from datasets_prep.sources.bases.conversation import read_written_times, turns_of
+from datasets_prep.sources.bases.conversation import read_written_times, turns_of, video_of
 from datasets_prep.sources.bases.fields import mapping, media_of, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
@@ -42,7 +42,7 @@ class VideoRefer(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Regions in the order of their ``<region>``; ``new_id`` means one frame, but for multi."""
         raw = mapping(record.raw)
-        turns = turns_of(raw.get("conversations"))
+        turns = turns_of(raw)
         asked = sum(t.text.count(REGION) for t in turns if t.role is Role.USER)
         objects = objects_of(raw.get("annotation"), asked)
         if asked != len(objects) or not asked:
@@ -60,7 +60,7 @@ class VideoRefer(ListReader):
             Draft(
                 key=record.key,
                 task=Task.REFER,
-                media=media_of(raw.get("video")),
+                media=media_of(video_of(raw)),
                 turns=spoken.turns,
                 times=spoken.times,
                 regions=tuple(track(o) for o in objects),

@@ -35,7 +35,7 @@ class VTimeLlm(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """``<s0> to <e0>`` becomes a span, a lone token an instant."""
         raw = mapping(record.raw)
-        turns = turns_of(raw.get("conversations"))
+        turns = turns_of(raw)
         meta = raw.get("meta") or {}
         if not isinstance(meta, Mapping) or not isinstance(meta.get("token") or {}, Mapping):
             raise RejectError(Reason.MALFORMED, "`meta` or `meta.token` is no object")

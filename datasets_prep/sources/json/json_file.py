@@ -7,10 +7,8 @@ and the limits alone, so chunks are what shards are made of.
 from __future__ import annotations
 
 import io
-import json
 import re
 import stat
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +17,20 @@ from typing import Any, BinaryIO
 import numpy as np
 import orjson
 
+from datasets_prep.sources.json.parse import Unparsed, may_repeat_names, parse
 from datasets_prep.sources.json.scan import BOM, ScanError, element_ends, first_byte
 from pipeline.errors import UserError
 
 _HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
-_QUOTE, _COLON, _BACKSLASH = b'":\\'
+_LIST = "a JSON array or JSON lines"
+_KINDS = {  # by the first bytes
+    (b"[",): "a JSON array",
+    (b"{",): "a JSON object",
+    (b'"',): "a JSON text",
+    tuple(bytes([c]) for c in b"-0123456789"): "a JSON number",
+}
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -33,13 +38,6 @@ _PACKED = {
     b"BZh": "bzip2",
     b"\xfd7zXZ": "xz",
 }
-
-
-class Unparsed:
-    """A record that is no JSON: its place in the file is known, its content is not."""
-
-    def __init__(self, problem: str) -> None:
-        self.problem = problem
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,7 +84,7 @@ def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
         elif byte == b"{":
             yield from _line_chunks(file, start, limits, path)
         else:
-            raise _of_another_kind(path, file, "neither a JSON array nor JSON lines")
+            raise _of_another_kind(path, file, _LIST)
 
 
 def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
@@ -99,20 +97,20 @@ def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[
         text = file.read(chunk.end - chunk.start)
     if chunk.detail == b"lines":
         # A lone carriage return is a blank, as it was when the chunk was cut; for ``splitlines`` it is not.
-        yield from map(_parse, filter(bytes.strip, text.split(b"\n")))
+        yield from map(parse, filter(bytes.strip, text.split(b"\n")))
         return
     try:
         found = orjson.loads(b"[" + text + b"]")
     except orjson.JSONDecodeError:
         found = []
-    if len(found) == chunk.count and not (checked and _may_repeat_names(text, found)):
+    if len(found) == chunk.count and not (checked and may_repeat_names(text, found)):
         yield from found
         return
     # Something is wrong with one of them, so each is parsed alone.
     at = 0
     for ends in _ends(io.BytesIO(b"[" + text + b"]"), 0, path, whole=False):
         for end in ends.tolist():
-            yield _parse(text[at : end - 1])
+            yield parse(text[at : end - 1])
             at = end
 
 
@@ -131,7 +129,7 @@ def members(path: Path, *names: str) -> Iterator[Member]:
     with open_annotations(path) as file:
         byte, start = first_byte(file)
         if byte != b"{":
-            raise _of_another_kind(path, file, "not a JSON object")
+            raise _of_another_kind(path, file, "a JSON object")
         for name in names:
             found = [m for m in _members(file, start, path) if m.name == name]
             file.seek(found[-1].start if found else 0)
@@ -168,17 +166,17 @@ def load_object(path: Path) -> dict[str, Any]:
     with open_annotations(path) as file:
         text = file.read().removeprefix(BOM)
         if text.lstrip()[:1] != b"{":
-            raise _of_another_kind(path, file, "not a JSON object")
-    found = _parse(text)
+            raise _of_another_kind(path, file, "a JSON object")
+    found = parse(text)
     if isinstance(found, Unparsed):
-        raise _broken(path, ValueError(found.problem))
+        raise _unread(path, found)
     return found
 
 
 def load_value(file: BinaryIO, start: int, end: int) -> Any:
     """The value in some bytes of an open file, ``Unparsed`` if it is no JSON."""
     file.seek(start)
-    return _parse(file.read(end - start))
+    return parse(file.read(end - start))
 
 
 def open_annotations(path: Path) -> BinaryIO:
@@ -245,11 +243,13 @@ def _line_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iter
         count += 1
         if not good:
             seen += 1
-            problem = _parse(line)
-            good = not isinstance(problem, Unparsed)
+            problem = parse(line)
+            good = not isinstance(problem, Unparsed) or problem.valid
+            if not good and seen == 1:
+                _refuse_one_object(file, start, at, path)
             broken += not good
             if broken > _HOPELESS:
-                raise _broken(path, ValueError(problem.problem))
+                raise _unread(path, problem)
     if seen and not good:
         raise UserError(str(path), "holds no record that is JSON.", "Check the download.")
     if count:
@@ -264,9 +264,9 @@ def _members(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
             file.seek(begin)
             head = file.read(min(end - begin, _LONGEST_KEY))
             found = _KEY.match(head)
-            name = _parse(found[1]) if found else ""
+            name = parse(found[1]) if found else ""
             if isinstance(name, Unparsed):
-                raise _broken(path, ValueError(f"the name at byte {begin}: {name.problem}"))
+                raise _unread(path, Unparsed(f"the name at byte {begin}: {name.problem}", valid=name.valid))
             if found:
                 yield Member(name=name, start=begin + found.end(), end=end)
             elif head.strip():
@@ -282,57 +282,54 @@ def _ends(file: BinaryIO, start: int, path: Path, *, whole: bool) -> Iterator[np
         raise _broken(path, error) from error
 
 
-def _parse(text: bytes) -> Any:
+def _refuse_one_object(file: BinaryIO, start: int, second_line: int, path: Path) -> None:
+    """Raise UserError if the file is one JSON object over several lines, which is JSON but not a list."""
+    here, end = file.tell(), 0
     try:
-        found = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return Unparsed(str(error))
-    twice = _repeated_name(text) if _may_repeat_names(text, found) else None
-    return found if twice is None else Unparsed(f"the name {twice!r} stands twice in one object")
+        for ends in element_ends(file, start, whole=True):
+            end = int(ends[-1])
+    except ScanError:
+        end = 0
+    if end < second_line:
+        file.seek(here)
+        return
+    names = [f"`{member.name}`" for member in _members(file, start, path)]
+    some = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
+    raise UserError(
+        str(path),
+        f"is one JSON object (with {some or 'nothing in it'}), where {_LIST} was expected.",
+        "Check `format` in the plan, or write the records as an array or one on a line.",
+    )
 
 
-def _may_repeat_names(text: bytes, found: Any) -> bool:
-    """Whether an object may name a thing twice, of which parsers keep the last: true sometimes without cause.
-
-    Names are counted in the text and in what was parsed. Only a name is followed by a colon; a quote in a
-    text has a backslash in front of it.
-    """
-    try:
-        return _count_names(text) != _count_names(orjson.dumps(found))
-    except orjson.JSONEncodeError:  # nested deeper than orjson writes, but not deeper than it reads
-        return True
-
-
-def _count_names(text: bytes) -> int:
-    byte_N = np.frombuffer(text, np.uint8)
-    quote_N = np.flatnonzero((byte_N[:-1] == _QUOTE) & (byte_N[1:] == _COLON))
-    return int(np.count_nonzero(byte_N[quote_N - 1] != _BACKSLASH))
-
-
-def _repeated_name(text: bytes) -> str | None:
-    repeated: list[str] = []
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        if len(dict(pairs)) < len(pairs):
-            repeated.append(Counter(name for name, _ in pairs).most_common(1)[0][0])
-
-    try:
-        json.loads(text, object_pairs_hook=look)
-    except RecursionError:  # what nests that deeply is not looked at, and nobody will read it either
-        return None
-    return repeated[0] if repeated else None
-
-
-def _of_another_kind(path: Path, file: BinaryIO, what: str) -> UserError:
+def _of_another_kind(path: Path, file: BinaryIO, expected: str) -> UserError:
     """The error for a file that is something else altogether."""
     file.seek(0)
     head = file.read(1 << 16)
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
     if packed:
         return UserError(str(path), f"is compressed ({packed}).", "Unpack it, and name the unpacked file.")
-    if not head.removeprefix(BOM).strip():
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return UserError(str(path), "is written in UTF-16.", "Write it in UTF-8, as JSON is.")
+    text = head.removeprefix(BOM).strip()
+    if not text:
         return UserError(str(path), "is empty.", "Check the download.")
-    return UserError(str(path), f"is {what}.", "Check the download.")
+    found = next((kind for starts, kind in _KINDS.items() if text[:1] in starts), None)
+    if found is None:
+        start = text[:20].decode("utf-8", "replace")
+        return UserError(
+            str(path),
+            f"is not JSON (it begins with {start!r}); {expected} was expected.",
+            "Check the download.",
+        )
+    return UserError(str(path), f"is {found}, where {expected} was expected.", "Check `format` in the plan.")
+
+
+def _unread(path: Path, value: Unparsed) -> UserError:
+    """The error for a part without which the file cannot be used."""
+    if not value.valid:
+        return _broken(path, ValueError(value.problem))
+    return UserError(str(path), f"cannot be used: {value.problem}.", "Correct the file.")
 
 
 def _broken(path: Path, error: Exception) -> UserError:

@@ -107,7 +107,7 @@ def broken_line(name: str, put: Callable[[Place], object], more: int = 0) -> Kin
 
 _FILE = r"0_30_s_academic_mc_v0_1_qa_processed\.json"
 _BROKEN = rf"{_FILE}: is not whole JSON .*Download it again"
-_NEITHER = rf"{_FILE}: is neither a JSON array nor JSON lines.*Check the download"
+_NEITHER = rf"{_FILE}: is not JSON .*a JSON array or JSON lines was expected.*Check the download"
 _MASKS = r"mask_dict\.json: is not whole JSON .*Download it again"
 
 
@@ -127,17 +127,17 @@ def kinds() -> Iterator[Kind]:
     yield refused(
         "an array without records", _text(lambda b: b"[]"), "gave no sample: 0 read.*mend the source"
     )
-    yield refused("UTF-16", _text(lambda b: b.decode().encode("utf-16")), _NEITHER)
+    yield refused("UTF-16", _text(lambda b: b.decode().encode("utf-16")), rf"{_FILE}: is written in UTF-16")
     yield refused("gzip", _text(gzip.compress), rf"{_FILE}: is compressed .gzip.*[Uu]npack")
     yield refused("a picture", _text(lambda b: b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8), _NEITHER)
     yield refused("an error page", _text(lambda b: b"<!DOCTYPE html><h1>404</h1>"), _NEITHER)
-    yield refused("a number", _text(lambda b: b"17"), _NEITHER)
-    yield refused("a text", _text(lambda b: b'"see the other file"'), _NEITHER)
+    yield refused("a number", _text(lambda b: b"17"), rf"{_FILE}: is a JSON number, where")
+    yield refused("a text", _text(lambda b: b'"see the other file"'), rf"{_FILE}: is a JSON text, where")
     yield refused("wrapped in an object", _text(lambda b: b'{"data": ' + b + b"}"), "gave no sample: 1 read")
     yield refused(
         "wrapped in an object of many lines",
         _text(lambda b: json.dumps({"data": json.loads(b)}, indent=1).encode()),
-        _BROKEN,
+        rf"{_FILE}: is one JSON object .with .data.., where",
     )
     yield refused("missing file", _instead(lambda p: None), rf"{_FILE} does not exist.*Correct `annotations`")
     yield refused(
@@ -197,10 +197,18 @@ def kinds() -> Iterator[Kind]:
 
     seg = "segment"
     yield refused("masks cut off", _masks(lambda b: b[: len(b) // 2]), _MASKS, seg)
-    yield refused("masks in a list", _masks(lambda b: b"[1]"), r"mask_dict\.json: is not a JSON object", seg)
+    yield refused(
+        "masks in a list",
+        _masks(lambda b: b"[1]"),
+        r"mask_dict\.json: is a JSON array, where",
+        seg,
+    )
     yield refused("masks in an empty file", _masks(lambda b: b""), r"mask_dict\.json: is empty", seg)
     yield refused(
-        "a mask whose name is no text", _masks(lambda b: b.replace(b'"1"', rb'"\ud800"', 1)), _MASKS, seg
+        "a mask whose name is no text",
+        _masks(lambda b: b.replace(b'"1"', rb'"\ud800"', 1)),
+        "holds .*one half of a character",
+        seg,
     )
     yield refused(
         "missing masks", lambda p: p.masks.unlink(), r"mask_dict\.json does not exist.*Correct `masks`", seg

@@ -234,10 +234,10 @@ def _paths() -> Iterator[Kind]:
     bad = Reason.MALFORMED
     for name, reason, path, detail in (
         ("no path", bad, None, "`video` is missing"),
-        ("a number as the path", bad, 12, "`video` is missing"),
-        ("an object as the path", bad, {"path": "a.mp4"}, "`video` is missing"),
-        ("an empty path", bad, "", "`video` is missing"),
-        ("a blank path", bad, "  ", "`video` is missing"),
+        ("a number as the path", bad, 12, "`video` is 12"),
+        ("an object as the path", bad, {"path": "a.mp4"}, "a path was expected"),
+        ("an empty path", bad, "", "a path was expected"),
+        ("a blank path", bad, "  ", "a path was expected"),
         ("the media folder as the path", bad, "./", "no path below"),
         ("the root as the path", bad, "/", "no path below"),
         ("a path that climbs out", bad, "../outside.mp4", "no path below"),

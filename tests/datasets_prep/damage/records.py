@@ -48,18 +48,16 @@ def _form() -> Iterator[Kind]:
     yield record("a number as the record", bad, becomes(7), "an object, not int")
     yield record("a text as the record", bad, becomes("see above"), "an object, not str")
     yield record("an empty object as the record", bad, becomes({}))
-    yield record("NaN in a field", broken, sets(score=float("nan")), "JSON")
-    yield record("Infinity in a field", broken, sets(score=float("inf")), "JSON")
-    yield record("a number too large for a float", broken, sets(score=Raw("1e400")), "infinity")
-    yield record("a lone surrogate in a text", broken, says(1, value="B. \ud83d"), "surrogate")
+    yield record("NaN in a field that nobody reads", None, sets(score=float("nan")))
+    yield record("Infinity in a field that nobody reads", None, sets(score=float("inf")))
+    yield record("a number too large for a float that nobody reads", None, sets(score=Raw("1e400")))
+    yield record("a lone surrogate in a text", bad, says(1, value="B. \ud83d"), "one half of a character")
     yield Kind(name="bytes that are no UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
-    yield record("ten thousand brackets", broken, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "depth")
-    yield record(
-        "a name that stands twice", broken, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice"
-    )
+    yield record("ten thousand brackets", bad, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "nested too")
+    yield record("a name that stands twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
     yield record(
         "a name that stands twice in a turn",
-        broken,
+        bad,
         says(1, value=Raw('"A.", "value": "B."')),
         "'value' stands twice",
     )
@@ -76,17 +74,22 @@ def _with_bytes(place: Place) -> None:
 
 def _conversation() -> Iterator[Kind]:
     bad, turns = Reason.MALFORMED, Reason.TURNS
-    yield record("no conversation", bad, drops("conversations"), "`conversations` is no list")
-    yield record("null as the conversation", bad, sets(conversations=None), "`conversations` is no list")
-    yield record("a text as the conversation", bad, sets(conversations="Q? A."), "`conversations` is no list")
+    yield record("no conversation", bad, drops("conversations"), "neither `conversations`")
+    yield record("null as the conversation", bad, sets(conversations=None), "neither `conversations`")
     yield record(
-        "an object as the conversation", bad, sets(conversations={"0": 1}), "`conversations` is no list"
+        "a text as the conversation", bad, sets(conversations="Q? A."), "a list of turns was expected"
     )
-    yield record("an empty conversation", bad, sets(conversations=[]), "`conversations` is no list")
-    yield record("a text as a turn", bad, sets(conversations=["Q?", "A."]), "turn 0 has no text")
-    yield record("null as a text", bad, says(1, value=None), "turn 1 has no text")
-    yield record("a number as a text", bad, says(0, value=3), "turn 0 has no text")
-    yield record("a list as a text", bad, says(0, value=["Q?"]), "turn 0 has no text")
+    yield record(
+        "an object as the conversation", bad, sets(conversations={"0": 1}), "a list of turns was expected"
+    )
+    yield record("an empty conversation", bad, sets(conversations=[]), "a list of turns was expected")
+    yield record(
+        "a text as a turn", bad, sets(conversations=["Q?", "A."]), "turn 0 of `conversations` is 'Q?'"
+    )
+    yield record("null as a text", bad, says(1, value=None), "`value`: null")
+    yield record("a number as a text", bad, says(0, value=3), "a text was expected")
+    yield record("a list of one text as a text", None, says(0, value=["Q?"]))
+    yield record("a list of numbers as a text", bad, says(0, value=[1, 2]), "has the part 1")
     yield record(
         "a question without an answer", turns, lambda r: r["conversations"].pop() and None, "no answer"
     )
