@@ -54,6 +54,7 @@ from pipeline.storage.location import Location
 
 Resolve = Callable[[str], Location]
 _PROBES = 64  # media that one task probes
+_FOLDERS_PER_PROBES = 4
 _CHUNKS_AT_ONCE = 8  # that one task looks through for media, most of which it would tell of again and again
 
 
@@ -91,11 +92,12 @@ def build(
     units = list_units(config.sources, resolve)
     chunks = find_records(units, config)
     surveyed = collect(look(chunks, units, seed), chunks, units)
+    most_folders = max(len(source.media) for source in config.sources)
     choice = choose(
         config.sources,
         surveyed,
         chunks,
-        probe=lambda media: list(probe(media, resolve)),
+        probe=lambda media: list(probe(media, resolve, most_folders)),
         examine=lambda pieces, media: examine(pieces, media, units, config, seed, resolve),
     )
     identities = {
@@ -172,9 +174,13 @@ def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -
     return spread("reading annotations", pieces, one)
 
 
-def probe(media: pa.Table, resolve: Resolve) -> Iterator[pa.Table]:
-    """MEDIA_SCHEMA tables of rows ``media_id``, ``media``."""
-    pieces = rows_apart(media, _PROBES)
+def probe(media: pa.Table, resolve: Resolve, folders: int = 1) -> Iterator[pa.Table]:
+    """MEDIA_SCHEMA tables of rows ``media_id``, ``media``.
+
+    Neighbours by name come into one piece, so that a page of a folder's listing on S3 tells of many. A piece
+    takes at least a page of each folder; with more folders it has more media.
+    """
+    pieces = rows_apart(media.sort_by("media"), _PROBES * max(1, folders // _FOLDERS_PER_PROBES))
     return spread("probing media", pieces, partial(probe_media, resolve=resolve), media.num_rows)
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from datasets_prep.passes.locate import Listings
 from datasets_prep.passes.media_table import MEDIA_SCHEMA, MediaTable
-from datasets_prep.passes.probe import find_media, probe_media
+from datasets_prep.passes.probe import list_media, probe_media
 from pipeline.errors import UserError
 from pipeline.media import video
 from pipeline.page.frames import spread as spread_over
@@ -32,9 +33,10 @@ _SAID = 200
 
 def inspect_media(media: pa.Table, resolve: Callable[[str], Location], decode_frames: int) -> pa.Table:
     """Columns ``media_id`` and ``media`` -> INSPECTED_SCHEMA, one row each."""
-    probed = probe_media(media, resolve)
+    listings = list_media(media, resolve)
+    probed = probe_media(media, resolve, listings)
     looks = [
-        _look(asked, resolve, found, decode_frames) if found else ("", 0, "")
+        _look(asked, listings, found, decode_frames) if found else ("", 0, "")
         for asked, found in zip(media["media"].to_pylist(), probed["video"].to_pylist(), strict=True)
     ]
     columns = list(zip(*looks, strict=True)) or [(), (), ()]
@@ -47,14 +49,12 @@ def inspected(tables: Sequence[pa.Table]) -> MediaTable:
     return MediaTable(rows.sort_by("media_id").combine_chunks())
 
 
-def _look(
-    asked: str, resolve: Callable[[str], Location], found: dict[str, Any], count: int
-) -> tuple[str, int, str]:
+def _look(asked: str, listings: Listings, found: dict[str, Any], count: int) -> tuple[str, int, str]:
     """The place, the header's frames, and the first frame that does not decode."""
     roots, candidates, _, _ = json.loads(asked)
-    place, path = find_media(roots, resolve, candidates)
+    place, path, listed = listings.find(roots, candidates)
     names = tuple(found["frames"] or ())
-    local = place.fetch_dir() if names else place.fetch()
+    local = place.fetch_dir() if names else place.fetch(listed)
     uri = os.path.realpath(place.uri) if place.is_local else place.uri  # a link is no copy
     header, frames = 0, found["num_frames"]
     try:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
+from datasets_prep.passes.locate import Listings
 from pipeline.dataset.baked import FramesEntry, to_jpeg, video_key, write_frames
 from pipeline.errors import UserError
 from pipeline.media import video
@@ -50,10 +51,12 @@ class Baker:
         A sample without all of its frames has none in the file, unless others need them.
         """
         baked = Baked(frames=None)
+        asked = self._by_video(samples)
+        listings = self._listings(asked)
 
         def videos() -> Iterator[tuple[VideoRef, Mapping[int, bytes]]]:
-            for ref, wanted in self._by_video(samples):
-                jpegs, failed = self._look(ref, wanted, self._jpegs)
+            for ref, wanted in asked:
+                jpegs, failed = self._look(ref, wanted, self._jpegs, listings)
                 baked.failed.update(failed)
                 if jpegs:
                     yield ref, jpegs
@@ -64,8 +67,10 @@ class Baker:
     def failing(self, samples: Sequence[Sample]) -> dict[int, RejectError]:
         """By position, samples whose frames do not decode: those that ``write`` would say have failed."""
         failed: dict[int, RejectError] = {}
-        for ref, wanted in self._by_video(samples):
-            failed.update(self._look(ref, wanted, self._decodes)[1])
+        asked = self._by_video(samples)
+        listings = self._listings(asked)
+        for ref, wanted in asked:
+            failed.update(self._look(ref, wanted, self._decodes, listings)[1])
         return failed
 
     def _by_video(self, samples: Sequence[Sample]) -> list[tuple[VideoRef, dict[int, _Frames]]]:
@@ -81,13 +86,14 @@ class Baker:
         ref: VideoRef,
         wanted: Mapping[int, _Frames],
         make: Callable[[Path, VideoRef, _Frames], dict[int, bytes]],
+        listings: Listings,
     ) -> tuple[dict[int, bytes], dict[int, RejectError]]:
         """What is made of the frames of one video, and which samples cannot have theirs.
 
         Only where not all of them decode, each sample is asked alone: a torn end costs those that show it.
         """
         try:
-            path = self._fetch(ref)
+            path = self._fetch(ref, listings)
         except RejectError as error:
             return {}, dict.fromkeys(wanted, error)
         try:
@@ -106,18 +112,21 @@ class Baker:
         failed = {at: why for at, frames in wanted.items() if (why := outcomes[frames]) is not None}
         return made, failed
 
-    def _fetch(self, ref: VideoRef) -> Path:
+    def _listings(self, asked: Sequence[tuple[VideoRef, object]]) -> Listings:
+        return Listings(((self.media, (ref.path,)) for ref, _ in asked), self.resolve)
+
+    def _fetch(self, ref: VideoRef, listings: Listings) -> Path:
         """The video on this machine, below the first media folder that has it: where probing found it."""
-        for place in (self.resolve(root).join(ref.path) for root in self.media):
-            if place.exists():
-                path = place.fetch_dir() if ref.frames else place.fetch()
-                try:
-                    verify(path, ref, VerifyVideos.HEAD)
-                except OtherVideoError as error:
-                    said = f"{ref.path} was probed, and has changed since: it {error.problem}"
-                    raise RejectError(Reason.MEDIA_UNREADABLE, said) from error
-                return path
-        raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} was probed, and has gone since")
+        try:
+            place, _, listed = listings.find(self.media, (ref.path,))
+            path = place.fetch_dir() if ref.frames else place.fetch(listed)
+            verify(path, ref, VerifyVideos.HEAD)
+        except OtherVideoError as error:
+            problem = f"{ref.path} was probed, and has changed since: it {error.problem}"
+            raise RejectError(Reason.MEDIA_UNREADABLE, problem) from error
+        except (RejectError, FileNotFoundError) as error:
+            raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} was probed, and has gone since") from error
+        return path
 
     def _jpegs(self, path: Path, ref: VideoRef, frames: _Frames) -> dict[int, bytes]:
         return self._each(path, ref, frames, self._jpeg)

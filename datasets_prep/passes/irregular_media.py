@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
-from pipeline.errors import UserError
+from datasets_prep.passes.locate import Place
 from pipeline.media import stills
 from pipeline.media.same_video import head_sha256
 from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import VideoRef
+from pipeline.storage.listing import Stat
 from pipeline.storage.location import Location
 
 
-def irregular_media(
-    video: VideoRef, place: Location, roots: Sequence[Location], *, listed: bool
-) -> list[Irregular]:
-    """Of the probed video at ``place``, below one of the media folders ``roots``.
+def irregular_media(video: VideoRef, later: Iterable[tuple[int, Place]], *, listed: bool) -> list[Irregular]:
+    """Of a probed video. ``later`` is what has its name below later media folders, with their numbers.
 
     ``listed``: the annotations name its stills one by one, and so their order.
     """
-    return [*(() if listed else _frame_names(video)), *_other_media(video, place, roots)]
+    return [*(() if listed else _frame_names(video)), *_other_media(video, later)]
 
 
 def _frame_names(video: VideoRef) -> Iterator[Irregular]:
@@ -29,29 +28,22 @@ def _frame_names(video: VideoRef) -> Iterator[Irregular]:
         yield Irregular(Irregularity.FRAME_NAMES, detail)
 
 
-def _other_media(video: VideoRef, taken: Location, roots: Sequence[Location]) -> Iterator[Irregular]:
-    """A later folder with another file of the video's name: one request each where it is remote."""
-    earlier = True
-    for number, root in enumerate(roots, 1):
-        try:
-            place = root.join(video.path)
-        except UserError:  # a link that leaves the folder
-            continue
-        earlier = earlier and place != taken
-        if not earlier and place != taken and not _same_or_nothing(place, video):
+def _other_media(video: VideoRef, later: Iterable[tuple[int, Place]]) -> Iterator[Irregular]:
+    for number, place in later:
+        if not _same_or_nothing(place.location, place.stat, video):
             detail = f"{video.path} is another file in media folder {number}; that of an earlier one is taken"
             yield Irregular(Irregularity.MEDIA_DIFFERS, detail)
 
 
-def _same_or_nothing(place: Location, video: VideoRef) -> bool:
+def _same_or_nothing(place: Location, listed: Stat | None, video: VideoRef) -> bool:
     """By size, and on a local disk by its head, too. A remote folder of stills passes."""
+    if listed is not None:
+        return bool(video.frames) or listed.size == video.size_bytes
     try:
         if video.frames:
-            if not place.is_local or not place.is_dir():
-                return True
-            return head_sha256(place.local_path, video.frames) == video.head_sha256
+            return not place.is_dir() or head_sha256(place.local_path, video.frames) == video.head_sha256
         if place.size() != video.size_bytes:
             return False
-        return not place.is_local or head_sha256(place.local_path, ()) == video.head_sha256
+        return head_sha256(place.local_path, ()) == video.head_sha256
     except FileNotFoundError:
         return not place.is_dir()  # a folder that lacks a frame

@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import stat
-import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,82 +14,62 @@ import pyarrow as pa
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
 from datasets_prep.passes.irregular_media import irregular_media
+from datasets_prep.passes.locate import Listings
 from datasets_prep.passes.media_table import MEDIA_SCHEMA
 from datasets_prep.passes.read import plain_detail
-from pipeline.errors import UserError
 from pipeline.media import stills, video
 from pipeline.media.footage import inspect
 from pipeline.records.sample import VideoRef
+from pipeline.storage.listing import Stat
 from pipeline.storage.location import Location
 
 
-def probe_media(media: pa.Table, resolve: Callable[[str], Location]) -> pa.Table:
+def probe_media(
+    media: pa.Table, resolve: Callable[[str], Location], listings: Listings | None = None
+) -> pa.Table:
     """Columns ``media_id`` and ``media`` -> MEDIA_SCHEMA, one row each."""
+    listings = listings or list_media(media, resolve)
     rows = [
-        {"media_id": row["media_id"], **_row(row["media"], resolve)}
+        {"media_id": row["media_id"], **_row(row["media"], listings)}
         for row in media.select(["media_id", "media"]).to_pylist()
     ]
     return pa.Table.from_pylist(rows, schema=MEDIA_SCHEMA)
 
 
-def _row(media: str, resolve: Callable[[str], Location]) -> dict[str, Any]:
+def list_media(media: pa.Table, resolve: Callable[[str], Location]) -> Listings:
+    """What the media folders hold of the media of a table."""
+    asked = (json.loads(text) for text in media["media"].to_pylist())
+    return Listings(((roots, candidates) for roots, candidates, _, _ in asked), resolve)
+
+
+def _row(media: str, listings: Listings) -> dict[str, Any]:
     roots, candidates, frames, fps = json.loads(media)
     try:
-        location, path = find_media(roots, resolve, candidates)
-        found = probe_video(location, path, tuple(frames), fps or video.FOLDER_FPS)
+        place = listings.find(roots, candidates)
+        rate = fps or video.FOLDER_FPS
+        found = probe_video(place.location, place.path, tuple(frames), rate, place.stat)
     except RejectError as error:
         return {"reason": str(error.reason), "detail": plain_detail(error), "video": None, "irregular": []}
     fields = {name: getattr(found, name) for name in VideoRef.__slots__}
-    irregular = irregular_media(found, location, [resolve(root) for root in roots], listed=bool(frames))
+    irregular = irregular_media(found, listings.later(roots, place), listed=bool(frames))
     return {"reason": "", "detail": "", "video": fields, "irregular": [i._asdict() for i in irregular]}
 
 
-def find_media(
-    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
-) -> tuple[Location, str]:
-    """The first place that exists: every candidate below the first root, then below the next.
-
-    Raises RejectError if there is none.
-    """
-    for root in map(resolve, roots):
-        for path in candidates:
-            try:
-                place = root.join(path)
-            except UserError as error:  # leads out of the folder
-                raise RejectError(Reason.MEDIA_MISSING, str(error)) from error
-            if place.exists():
-                return place, path
-    if other := _in_another_form(roots, resolve, candidates):
-        raise RejectError(
-            Reason.MEDIA_MISSING,
-            f"{candidates[0]} is there, but its name is written in another Unicode form ({other}); rename it",
-        )
-    # Folders as the plan writes them: where they lie differs between machines.
-    more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
-    raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
-
-
-def _in_another_form(
-    roots: list[str], resolve: Callable[[str], Location], candidates: list[str]
-) -> str | None:
-    """The form in which a name is there that looks the same: file systems write é in one way or the other."""
-    for path in candidates:
-        for form in () if path.isascii() else ("NFC", "NFD"):
-            name = unicodedata.normalize(form, path)
-            if name != path and any(resolve(root).join(name).exists() for root in roots):
-                return form
-    return None
-
-
-def probe_video(place: Location, path: str, frames: tuple[str, ...], folder_fps: float) -> VideoRef:
+def probe_video(
+    place: Location, path: str, frames: tuple[str, ...], folder_fps: float, listed: Stat | None = None
+) -> VideoRef:
     """Probe one file or folder and hash its bytes. Raises RejectError with the reason.
 
-    Storage that does not answer is no fault of a video, so errors of fetching pass.
+    ``listed`` is what a listing says of it. Storage that does not answer is no fault of a video, so errors of
+    fetching pass.
     """
-    is_dir = place.is_dir()
+    is_dir = listed.is_dir if listed else place.is_dir()
     if frames and not is_dir:
         raise RejectError(Reason.MEDIA_UNREADABLE, f"{path} is a file where a folder of frames is expected")
-    local = place.fetch_dir() if is_dir else place.fetch()
+    try:
+        local = place.fetch_dir() if is_dir else place.fetch(listed)
+    except FileNotFoundError as error:
+        raise RejectError(Reason.MEDIA_MISSING, f"{path} was listed, and has gone since") from error
     try:
         names = _frame_names(local, frames) if is_dir else ()
         for file in [local / name for name in names] or [local]:

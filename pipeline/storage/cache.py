@@ -146,10 +146,8 @@ def _make_room(home: Path, limit: int, size: int) -> None:
         return
     lock = os.open(home / f"{TEMP}lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return  # somebody is at it
-    else:
+        with suppress(OSError):  # a file system without locks: two at once remove each other's choice
+            fcntl.flock(lock, fcntl.LOCK_EX)
         _fetched[home] = 0
         _evict(home, limit)
     finally:

@@ -17,6 +17,7 @@ from pipeline.errors import StorageError
 TEMP: Final = ".tmp-"
 """Begins the names of temporary files and folders; they are never listed."""
 
+PAGE = 1000  # keys in an answer, the most that S3 gives
 _LONGEST_KEY = 1024  # bytes, of S3's
 
 
@@ -107,6 +108,7 @@ def remote_entries(fs: Any, bucket: str, folder: str, recursive: bool) -> Iterat
         "Bucket": bucket,
         "Prefix": f"{folder}/" if folder else "",
         "Delimiter": "" if recursive else "/",
+        "MaxKeys": PAGE,
     }
     while True:
         page = fs.call_s3("list_objects_v2", **asked)
@@ -136,8 +138,8 @@ def remote_stats(fs: Any, bucket: str, prefix: str, keys: Iterable[str]) -> dict
     at, seen = 0, ""
     while at < len(points):
         after = max(seen, points[at][:-1])
-        asked = {"Bucket": bucket, "Prefix": prefix, **({"StartAfter": after} if after else {})}
-        page = fs.call_s3("list_objects_v2", **asked)
+        start = {"StartAfter": after} if after else {}
+        page = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=prefix, MaxKeys=PAGE, **start)
         stats = {c["Key"]: remote_stat(c) for c in page.get("Contents", ())}
         listed = list(stats)
         more = bool(page.get("IsTruncated"))

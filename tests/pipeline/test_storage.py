@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import UserError
+from pipeline.storage import listing
 from pipeline.storage.location import Location
+from tests.pipeline.counting_s3 import counted
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -250,6 +252,62 @@ def test_glob_is_one_language_on_every_storage(root: Location):
     for pattern in ("../*.json", "/etc/*", "sub/../../*"):
         with pytest.raises(UserError, match="leaves this folder"):
             root.glob(pattern)
+
+
+def test_a_listing_tells_of_many_what_each_would_say_alone(
+    s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Dense and sparse names, folders, names that begin alike, in pages of a few keys."""
+    root = Location.parse(f"{s3_bucket}/media", tmp_path / "cache")
+    there = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü") for n in range(0, 30, 2)]
+    there += ["a.mp4", "still/00000.jpg", "still/00001.jpg", "still-life.mp4", "still.mp4", "z/%25+?#.mp4"]
+    for name in [*there, *(f"m/crowd{n:02d}" for n in range(40))]:
+        (root / name).write_text(name)
+    asked = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü", "none") for n in range(30)]
+    asked += [
+        *there,
+        "still",
+        "stil",
+        "a",
+        "z",
+        "",
+        "zz",
+        "a/../b",
+        "a\\b",
+        "x" * 2000,
+        "\udc80.mp4",
+        "m/crow",
+    ]
+    alone = {name for name in asked if name and name.isprintable() and len(name) < 1000 and ".." not in name}
+    alone = {name for name in alone if "\\" not in name and (root / name).exists()}
+    monkeypatch.setattr(listing, "PAGE", 7)
+    with counted(s3_server) as (url, requests):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        found = root.stats(asked)
+    assert set(found) - {""} == alone
+    assert {name for name, stat in found.items() if stat.is_dir} - {""} == {"still", "a", "z"}
+    assert all(stat.size == len(name.encode()) for name, stat in found.items() if not stat.is_dir)
+    took = len(requests)
+    assert took <= -(-len(root.list(recursive=True)) // 7), "\n".join(requests)
+    with counted(s3_server) as (url, requests):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert set(root.stats(["a.mp4", "z/%25+?#.mp4"])) == {"a.mp4", "z/%25+?#.mp4"}
+    assert len(requests) <= 2, "what lies between the names that are looked for is not listed"
+
+
+def test_entries_know_what_each_file_says(root: Location, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a.json", "b/c.json", "b/d.txt", "e/f.json"):
+        (root / name).write_text(name)
+    monkeypatch.setattr(listing, "PAGE", 2)
+    for entry in root.entries(recursive=True):
+        assert entry.stat == entry.place.stat()
+        assert (entry.stat.size, entry.stat.key) == (entry.place.size(), entry.place.stat_key())
+    assert [(e.place.name, e.stat.is_dir) for e in root.entries()] == [
+        ("a.json", False),
+        ("b", True),
+        ("e", True),
+    ]
+    assert [e.place.name for e in root.glob_entries("**/*.json")] == ["a.json", "c.json", "f.json"]
 
 
 def test_copy_to_goes_everywhere(root: Location, s3_bucket: str, tmp_path: Path):
