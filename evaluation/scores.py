@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from evaluation.benchmarks import BENCHMARKS
+from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow, Score, rows
 from pipeline.dataset.shards import SourceEntry
 from pipeline.errors import UserError
@@ -69,7 +69,7 @@ def metric_rows(
     return [
         row
         for b in benchmarks
-        for row in rows(b.source, BENCHMARKS[b.family].metrics, scores.get(b.source, ()))
+        for row in rows(b.source, benchmark_of(b.family).metrics, scores.get(b.source, ()))
     ]
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evaluation.benchmarks import BENCHMARKS
+from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import PredictionStore
 from evaluation.work import Chunk
@@ -92,7 +92,7 @@ class Worker:
         from evaluation.spans import SpanRules
 
         benchmark = self.setup.benchmarks[chunk.source]
-        prompt = BENCHMARKS[benchmark.family].prompt
+        prompt = benchmark_of(benchmark.family).prompt
         samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
         rules = SpanRules(bare=benchmark.bare_times, outside=benchmark.outside_times)
         requests = [Request(sample=s, turns=prompt(s, benchmark.style), rules=rules) for s in samples]
@@ -104,7 +104,7 @@ class Worker:
 
     def score(self, chunk: Chunk) -> list[Score]:
         """Score a chunk from the store and the dataset; nothing else is read."""
-        judge = BENCHMARKS[self.setup.benchmarks[chunk.source].family].score
+        judge = benchmark_of(self.setup.benchmarks[chunk.source].family).score
         predictions = {p.key: p for p in self.setup.store.read(chunk.source, chunk.number)}
         samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
         return [replace(judge(s, predictions[s.key]), video=s.video.sha256) for s in samples]

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily, PromptStyle
+from pipeline.plan.benchmarks import BenchmarkFamily, PromptStyle
 from pipeline.records.sample import Sample, Turn
 
 
-@dataclass(frozen=True, kw_only=True)
-class Benchmark:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Benchmark(BenchmarkFamily):
     """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says."""
 
-    family: BenchmarkFamily
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
     score: Callable[[Sample, Prediction], Score]
     metrics: tuple[Metric, ...]

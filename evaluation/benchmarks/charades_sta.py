@@ -7,8 +7,16 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_span
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily
-from pipeline.records.sample import Sample
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.sample import Sample, Turn
+
+
+def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
+    """The sentence in lower case without its full stop, in the published (ungrammatical) question."""
+    if style is PromptStyle.PREPARED:
+        return prompts.asked(prompts.question(sample))
+    event = sample.expression.lower().strip().removesuffix(".")
+    return prompts.asked(f"When is {event} occur in the video? Only give the start and end timestamp.")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
@@ -25,8 +33,10 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 
 
 CHARADES_STA = Benchmark(
-    family=BenchmarkFamily.CHARADES_STA,
-    prompt=prompts.charades_sta,
+    name="charades_sta",
+    about="Charades-STA: when a sentence happens",
+    times=True,
+    prompt=prompt,
     score=score,
     metrics=(
         Metric(name="tIoU", of="tIoU"),

@@ -11,8 +11,15 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_masks
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily
-from pipeline.records.sample import Sample
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.sample import Sample, Turn
+
+
+def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
+    """The expression in lower case. UFVideo puts the answer into the prompt too; here the model answers."""
+    if style is PromptStyle.PREPARED:
+        return prompts.asked(prompts.question(sample))
+    return prompts.asked(f"Please segment the {sample.expression.lower()} in this image.")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
@@ -28,8 +35,9 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 
 
 MEVIS = Benchmark(
-    family=BenchmarkFamily.MEVIS,
-    prompt=prompts.mevis,
+    name="mevis",
+    about="MeViS valid_u: masks of what an expression names",
+    prompt=prompt,
     score=score,
     metrics=(
         Metric(name="J", of="J"),

@@ -8,8 +8,19 @@ from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily
-from pipeline.records.sample import Sample
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.sample import Sample, Turn
+
+
+def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
+    """Question, options in brackets on lines of their own, and the demand for a letter."""
+    if style is PromptStyle.PREPARED:
+        return prompts.with_options(sample)
+    if style is PromptStyle.LLAVA_VIDEO:
+        return prompts.asked(prompts.llava_video_options(prompts.question(sample), sample.choices))
+    options = "\n".join(f"({choice.letter(i)}) {option}" for i, option in enumerate(sample.choices))
+    end = "Answer with the option's letter from the given choices directly and only give the best option."
+    return prompts.asked(f"Question: {prompts.question(sample)}\nOptions:\n{options}\n{end}")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
@@ -19,8 +30,10 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 
 
 MVBENCH = Benchmark(
-    family=BenchmarkFamily.MVBENCH,
-    prompt=prompts.mvbench,
+    name="mvbench",
+    about="MVBench: twenty tasks of multiple choice",
+    styles=tuple(PromptStyle),
+    prompt=prompt,
     score=score,
     metrics=(
         Metric(name="accuracy", of="accuracy"),

@@ -7,7 +7,6 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_masks, judge_span
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily
 from pipeline.records.sample import Sample
 
 
@@ -35,7 +34,9 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 
 
 UFVIDEO_BENCH = Benchmark(
-    family=BenchmarkFamily.UFVIDEO_BENCH,
+    name="ufvideo_bench",
+    about="UFVideo-Bench: text, masks and, for one task, a span",
+    times=True,
     prompt=prompts.as_prepared,
     score=score,
     metrics=(

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
-from pipeline.plan.evaluation import BenchmarkFamily
-from pipeline.records.sample import Sample
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.sample import REGION, Sample, Turn
+
+_BARE_REGION = re.compile(r"(?<!\[)" + re.escape(REGION) + r"(?!\])")
+
+
+def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
+    """Regions in brackets, options in one line."""
+    if style is PromptStyle.PREPARED:
+        return prompts.with_options(sample)
+    if style is PromptStyle.LLAVA_VIDEO:
+        return prompts.asked(prompts.llava_video_options(prompts.question(sample), sample.choices))
+    options = " ".join(f"({choice.letter(i)}) {option}" for i, option in enumerate(sample.choices))
+    text = _BARE_REGION.sub(f"[{REGION}]", prompts.question(sample))
+    return prompts.asked(f"{text} {options} Answer with the option's letter from the given choices directly.")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
@@ -19,8 +34,10 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 
 
 VIDEOREFER_BENCH_Q = Benchmark(
-    family=BenchmarkFamily.VIDEOREFER_BENCH_Q,
-    prompt=prompts.videorefer_bench_q,
+    name="videorefer_bench_q",
+    about="VideoRefer-Bench-Q: multiple choice about marked objects",
+    styles=tuple(PromptStyle),
+    prompt=prompt,
     score=score,
     metrics=(
         Metric(name="accuracy", of="accuracy"),

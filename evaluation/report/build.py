@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evaluation.benchmarks import BENCHMARKS
+from evaluation.benchmarks import benchmark_of
 from evaluation.prediction import Prediction, PredictionStore
 from evaluation.report import table as tables
 from evaluation.report.examples import Example, example, pick
@@ -89,7 +89,7 @@ def _examples(
     keys = [key for part in parts for key in part.keys]
     place = {key: part.number for part in parts for key in part.keys}
     categories = reader.columns(source, ["category"])["category"].to_pylist()
-    each = BENCHMARKS[benchmark.family].tasks
+    each = benchmark_of(benchmark.family).tasks
     chosen = pick(keys, [categories[row] for row in rows], config.report_samples, context.seed, each=each)
     drawn = []
     for i in chosen:

@@ -8,7 +8,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from evaluation.benchmarks import BENCHMARKS
+from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
 from evaluation.metrics.choice import letter
 from evaluation.prediction import Prediction
@@ -73,7 +73,7 @@ def example(
     answers: Mapping[str, Prediction],
 ) -> Example:
     """One sample with the answers of each checkpoint, by label. Unreadable media leave the pictures out."""
-    family = BENCHMARKS[benchmark.family]
+    family = benchmark_of(benchmark.family)
     problem = ""
     try:
         frames = _frames(reader, sample)

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from evaluation.benchmarks import BENCHMARKS
+from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow
-from pipeline.plan.evaluation import BenchmarkConfig, PromptStyle
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.times.temporal import Outside
 
 WIDTH = 118  # characters of the plain-text table
@@ -72,7 +73,7 @@ def make(
 
     ``counts`` is the summary by benchmark of any one of the evaluations (they share it but for failures).
     """
-    tasks = {b.source: BENCHMARKS[b.family].tasks for b in benchmarks}
+    tasks = {b.source: benchmark_of(b.family).tasks for b in benchmarks}
     by_name = {cp: {(r.benchmark, r.category, r.metric): r for r in found[cp]} for cp in checkpoints}
     names = list(dict.fromkeys(name for cp in checkpoints for name in by_name[cp]))
     lines = []
@@ -157,7 +158,7 @@ def _footnotes(
         "A failure is an answer that cannot be used (no option, no span, no or too few masks, an unreadable "
         "video). It stays in every mean with what it earns; several numbers are one per checkpoint."
     ]
-    notes += dict.fromkeys(note for b in benchmarks if (note := BENCHMARKS[b.family].footnote))
+    notes += dict.fromkeys(note for b in benchmarks if (note := benchmark_of(b.family).footnote))
     for b in benchmarks:
         entry = counts.get(b.source, {})
         if entry and entry["samples"] < entry["available"]:

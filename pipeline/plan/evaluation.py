@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.plan.base import Config
+from pipeline.plan.benchmarks import FAMILIES, PromptStyle
 from pipeline.plan.identity import Bears, Runtime
+from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
-
-
-class BenchmarkFamily(StrEnum):
-    """Benchmarks that this project can score; each has one file in ``evaluation/benchmarks``."""
-
-    MVBENCH = "mvbench"
-    VIDEOREFER_BENCH_Q = "videorefer_bench_q"
-    MEVIS = "mevis"
-    CHARADES_STA = "charades_sta"
-    UFVIDEO_BENCH = "ufvideo_bench"
-
-
-class PromptStyle(StrEnum):
-    """How a benchmark's question is worded; what counts as an answer is the same in all of them."""
-
-    PUBLISHED = "published"  # the benchmark's own wording, as UFVideo asks it
-    LLAVA_VIDEO = "llava_video"  # options written as LLaVA-Video-178K writes them; for choice families
-    PREPARED = "prepared"  # the question as the prepared sample holds it
 
 
 class SegState(StrEnum):
@@ -40,15 +25,11 @@ class SegState(StrEnum):
     PUBLISHED = "published"
 
 
-CHOICE_FAMILIES = (BenchmarkFamily.MVBENCH, BenchmarkFamily.VIDEOREFER_BENCH_Q)
-TIME_FAMILIES = (BenchmarkFamily.CHARADES_STA, BenchmarkFamily.UFVIDEO_BENCH)
-
-
 class BenchmarkConfig(Config):
     """One benchmark: a prepared source and the family that says how to ask and how to score."""
 
     source: str = Field(description="Name of a source with use: benchmark.")
-    family: BenchmarkFamily = Field(description="How it is asked and scored.")
+    family: str = Field(description="How it is asked and scored.")
     limit: int | None = Field(
         default=None, ge=1, description="Score only this many samples, chosen by name; recorded."
     )
@@ -71,29 +52,33 @@ class BenchmarkConfig(Config):
         description="The source is a training source: what is scored is memory, and the table says so.",
     )
 
-    @model_validator(mode="after")
-    def _style_fits(self) -> Self:
-        if self.style is PromptStyle.LLAVA_VIDEO and self.family not in CHOICE_FAMILIES:
-            fit = ", ".join(style for style in PromptStyle if style is not PromptStyle.LLAVA_VIDEO)
-            raise ValueError(
-                f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose {fit}"
-            )
-        return self
+    @field_validator("family")
+    @classmethod
+    def _family_is_known(cls, name: str) -> str:
+        FAMILIES[name]
+        return name
 
-    @model_validator(mode="after")
-    def _times_fit(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """A wording that the family has not, and rules about times where it asks for none."""
+        family = FAMILIES[self.family]
+        if self.style not in family.styles:
+            yield Problem(
+                ("style",),
+                f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose "
+                f"{', '.join(family.styles)}",
+            )
         if self.bare_times in (Form.TOKENS, Form.CLOCK):
-            raise ValueError(
-                f"benchmark {self.source}: bare_times {self.bare_times} are no bare numbers; choose seconds, "
-                f"fractions, percents or frames"
+            yield Problem(
+                ("bare_times",),
+                f"benchmark {self.source}: bare_times {self.bare_times} are not bare numbers; choose "
+                "seconds, fractions, percents or frames",
             )
-        left_out = self.bare_times is None and self.outside_times is Outside.REFUSE
-        if self.family not in TIME_FAMILIES and not left_out:
-            raise ValueError(
+        elif not family.times and (self.bare_times is not None or self.outside_times is not Outside.REFUSE):
+            yield Problem(
+                (),
                 f"benchmark {self.source}: {self.family} asks for no time; leave out bare_times and "
-                f"outside_times"
+                "outside_times",
             )
-        return self
 
 
 class EvaluationConfig(Config):

@@ -12,11 +12,12 @@ from evaluation.report import charts, table
 from evaluation.report.examples import Answer, Example, Picture, pick
 from evaluation.report.page import Page, Section, Stage, change, render
 from evaluation.report.pictures import TRUE_COLOUR, picture
-from pipeline.plan.evaluation import BenchmarkConfig, BenchmarkFamily, PromptStyle
+from pipeline.plan.benchmarks import PromptStyle
+from pipeline.plan.evaluation import BenchmarkConfig
 
 BENCHMARKS = (
-    BenchmarkConfig(source="mv", family=BenchmarkFamily.MVBENCH, style=PromptStyle.LLAVA_VIDEO),
-    BenchmarkConfig(source="uf", family=BenchmarkFamily.UFVIDEO_BENCH),
+    BenchmarkConfig(source="mv", family="mvbench", style=PromptStyle.LLAVA_VIDEO),
+    BenchmarkConfig(source="uf", family="ufvideo_bench"),
 )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 from pipeline.artifacts.steps import REVISION, Kind, fingerprints, steps
 from pipeline.canonical import digest, plain
+from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
 from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
@@ -149,13 +151,12 @@ def stage(folder: Path) -> dict[str, Any]:
 
 def evaluate(folder: Path) -> dict[str, Any]:
     """Prompts, answers and scores of four samples of each tiny benchmark; and scores of known answers."""
-    from evaluation.benchmarks import BENCHMARKS
+    from evaluation.benchmarks import benchmark_of
     from evaluation.prediction import Prediction, PredictionStore
     from evaluation.scores import metric_rows
     from evaluation.work import chunks
     from evaluation.worker import Setup, Worker
     from pipeline.dataset.shards import ShardReader
-    from pipeline.plan.evaluation import PromptStyle
     from tests.evaluation.tiny_bench import flawless, make_plan, write_checkpoint, write_dataset
 
     plan, data = make_plan(folder), write_dataset(folder)
@@ -176,7 +177,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         (chunk,) = chunks(bench.source, reader.keys(bench.source), 4, plan.seed)
         worker.predict(chunk)
         sample = reader.sample(bench.source, 0)
-        family = BENCHMARKS[bench.family]
+        family = benchmark_of(bench.family)
         text, masks = flawless(sample)
         answers = {
             "flawless": Prediction(
@@ -188,9 +189,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
         known[bench.source] = {name: plain(family.score(sample, answer)) for name, answer in answers.items()}
         found[bench.source] = {
             "keys": list(chunk.keys),
-            "prompts": {
-                style: plain(family.prompt(sample, style)) for style in _styles(family, sample, PromptStyle)
-            },
+            "prompts": {style: plain(family.prompt(sample, style)) for style in _styles(family, sample)},
             "answers": [
                 [p.text, p.refusal, p.failure, len(p.masks)] for p in store.read(chunk.source, chunk.number)
             ],
@@ -259,12 +258,11 @@ def _losses(row: dict[str, float]) -> dict[str, float]:
     return {k: float(v) for k, v in row.items() if k.startswith(("loss/", "lr", "grad"))}
 
 
-def _styles(family: Any, sample: Any, styles: Any) -> list[Any]:
+def _styles(family: Any, sample: Any) -> list[Any]:
+    """The wordings that this sample can be asked in: not every prepared question names its options."""
     found = []
-    for style in styles:
-        try:
+    for style in family.styles:
+        with suppress(UserError):
             family.prompt(sample, style)
-        except Exception:
-            continue
-        found.append(style)
+            found.append(style)
     return found

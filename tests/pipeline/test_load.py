@@ -129,7 +129,7 @@ def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path
         "line 19, stages.1.layout.use_gpu: 'maybe' is neither true nor false.",
         "line 21, evaluation.checkpoints.1: stage3 is neither init nor a stage of this plan. "
         "Did you mean stage1?",
-        "line 23, evaluation.benchmarks.0.family: 'mvbnch' is not a value of this key. Did you mean mvbench?",
+        "line 23, evaluation.benchmarks.0.family: unknown benchmark family mvbnch. Did you mean mvbench?",
         "line 23, evaluation.benchmarks.0.source: chioce is not a source with use: benchmark. "
         "Did you mean choice?",
     ]

@@ -1,0 +1,147 @@
+"""What holds of every registered benchmark family, and how another package registers one."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+from tiny_bench import SOURCES, flawless, sample
+
+from evaluation.benchmarks import Benchmark, benchmark_of
+from evaluation.prediction import Prediction
+from pipeline.errors import UserError
+from pipeline.plan import registry
+from pipeline.plan.benchmarks import FAMILIES, PromptStyle
+from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.records.sample import Role, Sample
+
+REPO = Path(__file__).resolve().parents[2]
+OWN = sorted(FAMILIES.own())
+
+
+def example(name: str) -> Sample:
+    """A sample of the family, from the tiny benchmarks."""
+    source = next((source for source, family in SOURCES.items() if family == name), None)
+    assert source is not None, f"tests/evaluation/tiny_bench.py has no sample of {name}; add one"
+    return sample(source, 1)
+
+
+def predicted(one: Sample, **more: object) -> Prediction:
+    return Prediction(key=one.key, source=one.dataset, checkpoint="", **more)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_row_is_complete(name: str):
+    row = benchmark_of(name)
+    assert isinstance(row, Benchmark)
+    assert row.about
+    assert PromptStyle.PUBLISHED in row.styles
+    assert len({metric.name for metric in row.metrics}) == len(row.metrics)
+    assert any(metric.main for metric in row.metrics), "none for the main table"
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_page_of_benchmarks_has_it(name: str):
+    assert f"`{name}`" in (REPO / "docs" / "evaluation.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_the_right_answer_scores_full_marks_and_none_scores_nothing(name: str):
+    """Catches: a metric of a measure that no score has, a failure that counts as something else than 0."""
+    row, one = benchmark_of(name), example(name)
+    text, masks = flawless(one)
+    spans = {"spans": one.spans} if row.times else {}
+    best = row.score(one, predicted(one, text=text, masks=masks, **spans))
+    assert not best.failures
+    assert {metric.of for metric in row.metrics} & set(best.values)
+    assert all(best.values[m.of] == pytest.approx(1) for m in row.metrics if m.of in best.values)
+    failed = row.score(one, predicted(one, failure="it failed"))
+    assert failed.values.keys() == best.values.keys()
+    # Nothing is right where there is nothing to find: frames without the object.
+    assert all(value <= 0.25 for value in failed.values.values())
+    assert set(failed.failures.values()) == {"it failed"}
+    nothing = row.score(one, predicted(one))
+    assert all(value <= 0.25 for measure, value in nothing.values.items() if measure not in _ALWAYS_FIND)
+    assert nothing.failures
+
+
+# The published rules for multiple choice take some option from any answer.
+_ALWAYS_FIND = ("accuracy published", "accuracy first word")
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_wording_is_one_question_and_no_answer(name: str):
+    """Catches: a prompt that holds the truth."""
+    row, one = benchmark_of(name), example(name)
+    said = [t.text for t in one.turns if t.role is Role.ASSISTANT]
+    for style in row.styles:
+        try:
+            turns = row.prompt(one, style)
+        except UserError:  # a prepared question that does not name its options
+            assert style is PromptStyle.PREPARED
+            continue
+        assert [turn.role for turn in turns] == [Role.USER]
+        assert turns[0].text.strip()
+        assert not any(text in turns[0].text for text in said)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_options_are_taken_or_refused_by_the_row(name: str):
+    for style in PromptStyle:
+        if style in FAMILIES[name].styles:
+            BenchmarkConfig(source="s", family=name, style=style)
+            continue
+        with pytest.raises(ValidationError, match=f"style {style} does not suit {name}; choose"):
+            BenchmarkConfig(source="s", family=name, style=style)
+    if FAMILIES[name].times:
+        BenchmarkConfig.model_validate({"source": "s", "family": name, "bare_times": "seconds"})
+    else:
+        with pytest.raises(ValidationError, match=f"{name} asks for no time"):
+            BenchmarkConfig.model_validate({"source": "s", "family": name, "outside_times": "clamp"})
+
+
+def test_an_unknown_family_is_refused_with_the_nearest():
+    with pytest.raises(ValidationError, match=r"unknown benchmark family mvbnch\. Did you mean mvbench"):
+        BenchmarkConfig(source="s", family="mvbnch")
+
+
+OTHER = """
+    from evaluation.benchmarks import Benchmark, prompts
+    from evaluation.metrics.aggregate import Metric, Score
+
+    def prompt(sample, style):
+        return prompts.asked(prompts.question(sample))
+
+    def score(sample, prediction):
+        return Score(key=sample.key, category="", values={"words": float(bool(prediction.text))})
+
+    WORDS = Benchmark(
+        name="words", about="Whether anything is said", prompt=prompt, score=score,
+        metrics=(Metric(name="words", of="words"),),
+    )
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distribution on sys.path, as pip would install it, that registers a benchmark."""
+    info = tmp_path / "other_words-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-words\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[ufvideo.benchmarks]\nwords = other_words:WORDS\n")
+    (tmp_path / "other_words.py").write_text(textwrap.dedent(OTHER))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry._foreign.cache_clear()
+    yield
+    registry._foreign.cache_clear()
+    sys.modules.pop("other_words", None)
+
+
+def test_a_package_registers_a_benchmark(package: None):
+    assert BenchmarkConfig(source="s", family="words").family == "words"
+    one = sample("bench/refer", 0)
+    assert benchmark_of("words").score(one, predicted(one, text="yes")).values == {"words": 1.0}
