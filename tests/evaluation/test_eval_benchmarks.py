@@ -33,7 +33,7 @@ def prediction(sample_: Sample, text: str = "", rules: SpanRules = AS_WRITTEN, *
 
 
 def entry(source: str) -> SourceEntry:
-    counts = {"read": 10, "kept": 10, "rejected": 0, "not_selected": 0, "clamped": 0, "rejects": {}}
+    counts = {"read": 10, "kept": 10, "rejected": 0, "not_selected": 0, "rejects": {}}
     return SourceEntry.model_validate({"name": source, "use": "benchmark", "media": ("m",), **counts})
 
 
@@ -257,7 +257,7 @@ def test_a_prompt_never_holds_the_answer(source: str) -> None:
 def test_prepared_choice() -> None:
     prompt = benchmark_of("mvbench").prompt
     bare = sample("bench/mvbench", 0)
-    with pytest.raises(ValueError, match="does not name the option"):
+    with pytest.raises(UserError, match="does not name the option"):
         prompt(bare, PromptStyle.PREPARED)
     text = "What?\nOptions:\n" + "\n".join(
         f"{letter}. {c}" for letter, c in zip("ABC", bare.choices, strict=True)

@@ -126,7 +126,6 @@ def write_dataset(folder: Path) -> Location:
                 kept=PER_SOURCE,
                 rejected=0,
                 not_selected=0,
-                clamped=0,
                 rejects={},
                 media=(str(media),),
             )

@@ -68,7 +68,8 @@ def prepare(folder: Path) -> dict[str, Any]:
     rejects = reader.rejects().to_pylist()
     return {
         source.name: {
-            "counts": [source.read, source.kept, source.rejected, source.not_selected, source.clamped],
+            "counts": [source.read, source.kept, source.rejected, source.not_selected],
+            "irregularities": source.irregularities,
             "rejects": source.rejects,
             "reasons": digest([row for row in rejects if row["source"] == source.name])[:16],
             "shards": [shard.rows for shard in manifest.shards if shard.source == source.name],
