@@ -165,7 +165,7 @@ READER = '''
             return [Draft(key=record.key, task=Task.QA, media=media_of(video), turns=turns)]
 
 
-    FORMAT = Format(name="captions_tsv", about="Captions: one a line", reader=Captions())
+    FORMAT = Format(name="lines_tsv", about="Captions: one a line", reader=Captions())
     WRONG = 3
 '''
 
@@ -178,7 +178,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other-captions\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
-        "[ufvideo.formats]\ncaptions_tsv = other_captions:FORMAT\n"
+        "[ufvideo.formats]\nlines_tsv = other_captions:FORMAT\n"
         "captions_wrong = other_captions:WRONG\ncaptions_gone = other_captions:NOTHING\n"
     )
     (home / "other_captions.py").write_text(textwrap.dedent(READER))
@@ -193,11 +193,11 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_package_registers_a_format(package: Path, tmp_path: Path):
     path = tmp_path / "train.tsv"
     path.write_text("a.mp4\tA red square.\nno tab\n")
-    assert "captions_tsv" in FORMATS.names()
-    assert "captions_tsv" not in FORMATS.own()
-    assert read(format_of("captions_tsv").reader, source("captions_tsv"), path) == ["sample", "malformed"]
-    with pytest.raises(ValidationError, match="split is for coin, refcoco, youcook2, not for captions_tsv"):
-        source("captions_tsv", split="train")
+    assert "lines_tsv" in FORMATS.names()
+    assert "lines_tsv" not in FORMATS.own()
+    assert read(format_of("lines_tsv").reader, source("lines_tsv"), path) == ["sample", "malformed"]
+    with pytest.raises(ValidationError, match="split is for coin, refcoco, youcook2, not for lines_tsv"):
+        source("lines_tsv", split="train")
 
 
 def test_an_entry_point_that_is_no_format_names_its_package(package: Path):
