@@ -35,6 +35,7 @@ class Clip:
     when: Sequence[int] = ()
     size: tuple[int, int] = (HEIGHT, WIDTH)
     frames: int = FRAMES
+    draw: Callable[..., np.ndarray] = picture
     muxing: Mapping[str, str] = field(default_factory=dict)
     finish: Callable[[Path], None] | None = None
     track: int = 0
@@ -62,7 +63,7 @@ def write(folder: Path, clip: Clip) -> Path:
         if clip.when:
             stream.codec_context.time_base = Fraction(1, 1000)
         for number in range(clip.frames):
-            frame = av.VideoFrame.from_ndarray(picture(number, *clip.size), format="rgb24")
+            frame = av.VideoFrame.from_ndarray(clip.draw(number, *clip.size), format="rgb24")
             if clip.when:
                 frame.pts, frame.time_base = clip.when[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
