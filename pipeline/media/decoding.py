@@ -9,7 +9,6 @@ that is due; the first that is not sends the rest of the request back to the beg
 from __future__ import annotations
 
 from collections.abc import Iterator
-from heapq import heappop, heappush
 from itertools import dropwhile
 from pathlib import Path
 from typing import Any
@@ -112,24 +111,21 @@ def _from_entry(
     """
     if entry.number:
         _seek(container, stream, entry)
-    fed: set[int] = set()
-    due: list[int] = []
+    due = entry.number
     coming = packets(path, container, stream)
     for packet in dropwhile(lambda p: not p.size or p.pts != entry.pts, coming):
-        number = numbers.get(packet.pts, -1) if packet.size else -1
-        if packet.pts in index.disposable and number not in wanted:
+        if packet.pts in index.disposable and numbers[packet.pts] not in wanted:
             continue
-        if number >= entry.number and number not in fed:
-            fed.add(number)
-            heappush(due, number)
         for picture in _undamaged(path, packet):
             shown = numbers.get(picture.pts, -1)
-            if shown >= entry.number:
-                if not due or heappop(due) != shown:
-                    raise _UnexpectedError
-                yield shown, picture
-            elif shown < 0:
+            if 0 <= shown < entry.number:
+                continue  # leads up to the entry, and may not be exact
+            while due < shown and due not in wanted and index.stamps[due] in index.disposable:
+                due += 1
+            if shown != due:
                 raise _UnexpectedError
+            yield shown, picture
+            due += 1
 
 
 def _undamaged(path: Path, packet: Any) -> list[Any]:

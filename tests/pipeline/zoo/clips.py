@@ -65,18 +65,7 @@ def _in_two_passes(codec: str) -> Callable[[Path], None]:
     def change(path: Path) -> None:
         old = path.rename(path.with_name(f"old{path.suffix}"))
         log = ("-passlogfile", str(path.with_name("passes")))
-        how = (
-            "-c:v",
-            codec,
-            "-b:v",
-            "150k",
-            "-auto-alt-ref",
-            "1",
-            "-lag-in-frames",
-            "25",
-            "-arnr-maxframes",
-            "7",
-        )
+        how = ("-c:v", codec, "-b:v", "150k", "-auto-alt-ref", "1", "-lag-in-frames", "25")
         ffmpeg("-i", str(old), *how, "-pass", "1", *log, "-f", "null", "-")
         ffmpeg("-i", str(old), *how, "-pass", "2", *log, str(path))
 
@@ -202,7 +191,7 @@ def _other_codecs() -> list[Clip]:
             for hidden in (False, True)
         ),
         *(
-            Clip(name=f"av1.{s}", codec="libsvtav1", options={"preset": "12", "g": "30"})
+            Clip(name=f"av1.{s}", codec="libsvtav1", options={"preset": "10", "g": "30", "crf": "20"})
             for s in ("mp4", "mkv", "webm")
         ),
         *(Clip(name=f"mjpeg.{s}", codec="mjpeg", pix_fmt="yuvj420p") for s in ("avi", "mov", "mkv")),
