@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evaluation.metrics.aggregate import MetricRow, Score
@@ -15,7 +16,7 @@ from pipeline import progress
 from pipeline.canonical import digest, plain
 from pipeline.dataset.shards import ShardReader, SourceEntry
 from pipeline.errors import UserError
-from pipeline.jobs import cluster
+from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
 
@@ -55,8 +56,10 @@ def evaluate(context: StepContext) -> StepResult:
     for source in prepared:
         store.prune(source, sum(c.source == source for c in parts))
 
+    need = capacity.need_of(context.plan, context.spec)
+    assert need is not None
     with cluster.connect(context.plan.ray):
-        scores = _scores(setup, parts, f"evaluate {context.spec.subject}")
+        scores = _scores(setup, parts, need, f"evaluate {context.spec.subject}")
 
     found = metric_rows(config.benchmarks, scores)
     counts = summary(config.benchmarks, scores, prepared)
@@ -89,7 +92,7 @@ def metric_name(row: MetricRow) -> str:
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
-def _scores(setup: Setup, parts: Sequence[Chunk], title: str) -> dict[str, list[Score]]:
+def _scores(setup: Setup, parts: Sequence[Chunk], need: capacity.Need, title: str) -> dict[str, list[Score]]:
     """Scores by source, in the order of the samples. A GPU is asked for only if there is work for it."""
     gpu = setup.config.use_gpu and not all(setup.store.has(c.source, c.number, c.keys) for c in parts)
     found: dict[Chunk, tuple[Score, ...]] = {}
@@ -105,7 +108,7 @@ def _scores(setup: Setup, parts: Sequence[Chunk], title: str) -> dict[str, list[
 
         work_off(
             parts,
-            count=_actors(setup.config, gpu),
+            count=_actors(setup.config, need, gpu),
             spawn=lambda: _spawn(setup, gpu=gpu),
             submit=lambda actor, chunk: actor.evaluate.remote(chunk),
             done=done,
@@ -123,21 +126,14 @@ def _spawn(setup: Setup, *, gpu: bool) -> Any:
     return actor.remote(setup)
 
 
-def _actors(config: EvaluationConfig, gpu: bool) -> int:
-    """How many actors fit the cluster, at most as many as asked for. Raises UserError if none does."""
-    import ray
-
-    have = ray.cluster_resources()
-    fit = int(have.get("CPU", 0) // config.cpus_per_actor)
-    if gpu:
-        fit = min(fit, int(have.get("GPU", 0)))
-    if fit < 1:
-        raise UserError(
-            "evaluation",
-            f"an actor needs {config.cpus_per_actor:g} CPUs{' and a GPU' if gpu else ''}, the cluster has "
-            f"{have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs.",
-            "Lower evaluation.cpus_per_actor, set evaluation.use_gpu: false, or use another cluster.",
-        )
+def _actors(config: EvaluationConfig, need: capacity.Need, gpu: bool) -> int:
+    """How many actors fit the cluster, at most as many as asked for. Raises UserError if none ever will."""
+    need = replace(need, gpus=need.gpus if gpu else 0)
+    capacity.refuse_cluster(need)
+    fit = need.fits(capacity.node_resources())
+    if not fit:  # it grows, and does so when something waits
+        print(capacity.waiting_line(need), flush=True)
+        return config.actors
     return min(config.actors, fit)
 
 

@@ -12,13 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pipeline import progress
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.jobs import cluster
+from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.plan import Plan
 from training.loop.tracking import Metrics
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from training.loop.train import Done, Job
 
 _POLL_S = 0.25
+_SAY_EVERY_S = 30.0
 
 
 def init(context: StepContext) -> StepResult:
@@ -62,6 +64,8 @@ def stage(context: StepContext) -> StepResult:
 
     config = next(s for s in context.plan.stages if s.name == context.spec.subject)
     assert context.checkpoint is not None
+    need = capacity.need_of(context.plan, context.spec)
+    assert need is not None
     data, start = context.inputs["prepare"], context.checkpoint
     job = Job(
         stage=config,
@@ -93,7 +97,7 @@ def stage(context: StepContext) -> StepResult:
             rows = parts_table.planned_rows(job.model, config)
             metrics.run.log_params({"parts": parts_table.params(rows)})
             print(parts_table.render(rows), flush=True)
-            done, last = _train(job, context.plan, total, metrics, half)
+            done, last = _train(job, context.plan, need, total, metrics, half)
             finished = Finished(
                 digest=done.digest, resumed_at=done.resumed_at, last=last, unsent=metrics.unsent
             )
@@ -119,15 +123,17 @@ def stage(context: StepContext) -> StepResult:
 
 
 def _train(
-    job: Job, plan: Plan, total: int, metrics: Metrics, half: HalfDone
+    job: Job, plan: Plan, need: capacity.Need, total: int, metrics: Metrics, half: HalfDone
 ) -> tuple[Done, dict[str, float]]:
     """What the first worker handed back, and the metrics of the last step."""
-    with cluster.connect(plan.ray), _board(job.stage.name, total, metrics, half) as board:
-        done = _fit(job, board.actor)
+    with cluster.connect(plan.ray):
+        capacity.refuse_cluster(need)
+        with _board(job.stage.name, total, metrics, half) as board:
+            done = _fit(job, board.actor, need)
     return done, board.last  # after the last poll
 
 
-def _fit(job: Job, board: Any) -> Done:
+def _fit(job: Job, board: Any, need: capacity.Need) -> Done:
     """Run the workers to their end under Ray Train."""
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
@@ -151,16 +157,17 @@ def _fit(job: Job, board: Any) -> Done:
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
         ),
     )
-    _in_thread(trainer.fit)
+    _in_thread(trainer.fit, meanwhile=partial(_say_waiting, need))
     done = ray.get(board.done.remote())
     assert done is not None, "Ray Train ended without an error, but no worker reported the end"
     return done
 
 
-def _in_thread(act: Callable[[], Any]) -> Any:
+def _in_thread(act: Callable[[], Any], meanwhile: Callable[[], None]) -> Any:
     """Call it in a thread of its own, and wait for it so that a signal interrupts the waiting.
 
-    In the main thread Ray Train would answer the first Ctrl-C by itself, and training go on.
+    In the main thread Ray Train would answer the first Ctrl-C by itself, and training go on. ``meanwhile`` is
+    called twice a minute.
     """
     answer: Future[Any] = Future()
 
@@ -171,7 +178,16 @@ def _in_thread(act: Callable[[], Any]) -> Any:
             answer.set_exception(error)
 
     threading.Thread(target=run, name="ray-train", daemon=True).start()
+    while not answer.done():
+        with suppress(TimeoutError):
+            return answer.result(timeout=_SAY_EVERY_S)
+        meanwhile()
     return answer.result()
+
+
+def _say_waiting(need: capacity.Need) -> None:
+    if capacity.waits(need):
+        print(capacity.waiting_line(need), flush=True)
 
 
 def _worker(config: dict[str, Any]) -> None:

@@ -23,10 +23,14 @@ _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 
 class Watch:
-    """What a job prints, step by step. ``log`` names the local file that keeps the lines of a step."""
+    """What a job prints, step by step. ``log`` names the local file that keeps the lines of a step.
 
-    def __init__(self, display: shows.Display, step: str, log: Callable[[str], Path]) -> None:
+    Without ``log`` they are kept by somebody else. ``made`` are the steps that the job has said are done.
+    """
+
+    def __init__(self, display: shows.Display, step: str, log: Callable[[str], Path] | None) -> None:
         self.display, self.step, self._log_of = display, step, log
+        self.made: set[str] = set()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
 
     def follow(self, server: JobServer, job: str, *, stops: bool = True) -> Outcome:
@@ -35,7 +39,7 @@ class Watch:
 
         with closing(jobs.follow(server, job, stops=stops)) as lines:
             for line in lines:
-                self._take(line)
+                self.take(line)
         try:
             return jobs.wait(server, job)
         except KeyboardInterrupt:  # its lines may have ended because its server is away
@@ -45,6 +49,8 @@ class Watch:
 
     def note(self, line: str) -> None:
         """Write a line into the step's log."""
+        if self._log_of is None:
+            return
         path = self._log_of(self.step)
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "a", encoding="utf-8") as file:
@@ -58,13 +64,15 @@ class Watch:
         if outcome.exit_code == 2 and mistakes:
             where, _, rest = mistakes[-1].removeprefix(_ERROR).partition(": ")
             raise UserError(where, rest)
-        print(f"\n{self.step} failed. The last lines of {self._log_of(self.step)}:", file=sys.stderr)
+        log = self._log_of(self.step) if self._log_of else "its log"
+        print(f"\n{self.step} failed. The last lines of {log}:", file=sys.stderr)
         for line in self.tail or [outcome.message]:
             print(f"  {line}", file=sys.stderr)
         print("Run the same command again to go on from here.", file=sys.stderr)
         return 1
 
-    def _take(self, line: str) -> None:
+    def take(self, line: str) -> None:
+        """Show a line of progress, keep any other."""
         message = progress.parse(line)
         if message is None:
             self.note(line)
@@ -73,6 +81,7 @@ class Watch:
         elif "title" in message:
             self.display.progress(self.step, message)
         elif message["state"] == "done":
+            self.made.add(message["step"])
             self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")
         elif message["step"] != self.step:
             self.step = message["step"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,7 @@ from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.follower import Watch
+from pipeline.jobs.other_run import OtherRun, RunClaims
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 
@@ -55,10 +58,24 @@ def run(
 
     print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
-    with interruptible(), jobs.job_server(plan.ray) as server, shows.choose(list(states), states) as display:
+    with interruptible(), RunClaims() as claims, ExitStack() as opened:
+        display = opened.enter_context(shows.choose(list(states), states))
+        other = OtherRun(claims, display)
+        for decision in todo:  # all of them, so that no second run comes in between two steps
+            claims.take(board.folder(decision.spec.name))
+        server = None
         while group := _next_group(up_to(board.decide(again), until), again):
-            job = _Job(plan, board, group, plan_file, display, force=group[0].spec.name in again)
-            if code := job.run(server):
+            first = group[0].spec.name
+            if not claims.take(board.folder(first)):
+                other.follow(board.folder(first), first, board.found[first], forced=first in again)
+                board = survey(plan)
+                continue
+            folders = {d.spec.name: board.folder(d.spec.name) for d in group}
+            group = list(takewhile(partial(_is_ours, claims, folders), group))
+            if server is None:
+                server = opened.enter_context(jobs.job_server(plan.ray))
+            job = _Job(plan, board, group, plan_file, display, force=first in again)
+            if code := job.run(server, claims):
                 return code
             again -= {d.spec.name for d in group}
             board = survey(plan)  # a step that was made again may have made something else
@@ -66,6 +83,10 @@ def run(
     if not quiet:
         print_result(board, plan_path)
     return 0
+
+
+def _is_ours(claims: RunClaims, folders: Mapping[str, Location], decision: Decision) -> bool:
+    return claims.take(folders[decision.spec.name])
 
 
 def _tell_rejects(board: Board, group: Sequence[Decision], display: shows.Display) -> None:
@@ -136,7 +157,7 @@ class _Job:
         ]
         self.watch = Watch(display, self.names[0], partial(log_path, plan, board))
 
-    def run(self, server: JobServer) -> int:
+    def run(self, server: JobServer, claims: RunClaims) -> int:
         """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
         from pipeline.jobs import server as jobs
 
@@ -147,6 +168,7 @@ class _Job:
         # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
         other = None if server.embedded else jobs.live(server, root, folders)
         job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
+        claims.tell(server.client.get_address(), job)
         self.watch.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
         if other:
             self.watch.note(f"--- job {job} was there already; it is followed, no other is started")

@@ -164,14 +164,23 @@ def live(server: JobServer, root: str, steps: Collection[str]) -> str | None:
     return None
 
 
+def tail(server: JobServer, job_id: str) -> queue.SimpleQueue[str | None]:
+    """A queue of the lines that a job prints, as they come; None is the last item.
+
+    A lost connection is taken up again without repeating lines.
+    """
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    threading.Thread(target=_tail, args=(server, job_id, lines), name="job-tail", daemon=True).start()
+    return lines
+
+
 def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
     """The lines that a job prints, as they come, until it ends.
 
     A lost connection is taken up again without repeating lines. With ``stops``, Ctrl-C or closing the
     iterator early stops the job.
     """
-    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    threading.Thread(target=_tail, args=(server, job_id, lines), name="job-tail", daemon=True).start()
+    lines = tail(server, job_id)
     try:
         while True:
             try:
@@ -185,6 +194,11 @@ def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[s
         if stops:
             stop(server, job_id)
         raise
+
+
+def connect(url: str) -> JobServer:
+    """The job server at an address. Raises UserError if none answers."""
+    return JobServer(_client(url), embedded=False)
 
 
 def wait(server: JobServer, job_id: str) -> Outcome:

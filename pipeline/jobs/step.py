@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shutil
 import sys
@@ -10,7 +11,8 @@ import tempfile
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +25,7 @@ from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import Board, survey
 from pipeline.canonical import plain
 from pipeline.errors import UserError
+from pipeline.jobs import claim
 from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.interrupt import Interrupted, leave
 from pipeline.jobs.owner import die_with_owner
@@ -86,6 +89,9 @@ class StepContext:
             )
         return self.corpora.join(path_text.removeprefix(CORPORA).lstrip("/"))
 
+
+_LOOK_EVERY_S = 0.5
+_SAY_EVERY_S = 30.0
 
 Builder = Callable[[StepContext], StepResult]
 
@@ -243,19 +249,40 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
     for spec in own:
         if decisions[spec.name].state is State.DONE:
             continue
-        board = survey(plan)  # the step before may have made an input
         assert spec.kind in builders, (
             f"{module} has no builder for {spec.kind}, only for {', '.join(builders)}"
         )
         progress.announce(spec.name, "start")
-        made = build(make_context(plan, spec.name, board), builders[spec.kind], board)
-        record = made.record
-        print(
-            f"{spec.name}: made in {record.seconds:.1f} s, digest {record.digest[:12]} {made.location.uri}",
-            flush=True,
-        )
+        with _claimed(board.folder(spec.name), spec.name, f"python -m {module}"):
+            board = survey(plan)  # the step before, or who had the claim before, may have made something
+            made = board.found[spec.name]
+            state = {d.spec.name: d.state for d in board.decide(forced)}[spec.name]
+            if made is not None and state is State.DONE:
+                print(f"{spec.name}: was made meanwhile, {made.location.uri}", flush=True)
+            else:
+                made = build(make_context(plan, spec.name, board), builders[spec.kind], board)
+                print(
+                    f"{spec.name}: made in {made.record.seconds:.1f} s, digest {made.record.digest[:12]} "
+                    f"{made.location.uri}",
+                    flush=True,
+                )
         progress.announce(spec.name, "done", made.record.digest)
     return 0
+
+
+@contextmanager
+def _claimed(folder: Location, step: str, command: str) -> Iterator[None]:
+    """Be the one process that writes this artifact, after whoever is writing it."""
+    said = -math.inf
+    while (own := claim.take(folder, claim.STEP, command)) is None:
+        if time.monotonic() - said >= _SAY_EVERY_S and (holder := claim.holder(folder, claim.STEP)):
+            print(f"{step}: is being made by {holder}; waiting for its end", flush=True)
+            said = time.monotonic()
+        time.sleep(_LOOK_EVERY_S)
+    try:
+        yield
+    finally:
+        own.release()
 
 
 def _cause(error: BaseException) -> UserError | None:

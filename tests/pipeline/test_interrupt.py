@@ -25,12 +25,18 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
+import pipeline
 from pipeline.jobs.step import StepResult, run_step
+
+# What a registry looks for in the package of the same name is still found there.
+__path__ = [str(Path(pipeline.__file__).parents[1] / Path(__file__).stem)]
 
 def make(context):
     with context.tracker as run:
         run.log_metrics({"one": 1.0}, step=0)
         (context.out / "data.txt").write_text(context.spec.name)
+        if context.spec.name == "report":
+            (context.out / "table.txt").write_text("| the table |\\n")
         while Path("wait").exists() and Path("wait").read_text() == context.spec.name:
             time.sleep(0.1)
     made = [a.record.digest for a in context.inputs.values()]
@@ -167,3 +173,47 @@ def test_ctrl_c_ends_a_step_that_runs_alone(home: Path) -> None:
     ends(step, mark, 130)
     assert "stopped; run the same command to go on" in step.text
     assert runs(home) == {"corpora": "KILLED"}
+
+
+def test_a_step_waits_for_the_one_that_makes_it(home: Path) -> None:
+    mark = uuid.uuid4().hex
+    (home / "wait").write_text("corpora")
+    arguments = ["-m", "datasets_prep", "--plan", "tiny.yaml", "--step", "corpora"]
+    first = Terminal(home, arguments, environment(mark))
+    until(lambda: list(home.glob("store/corpora/*/data.txt")), "the step")
+    second = Terminal(home, arguments, environment(mark))
+    until(
+        lambda: f"is being made by python -m datasets_prep (process {first.pid} on" in second.text,
+        "the second",
+    )
+    (home / "wait").unlink()
+    assert first.wait(WAIT_S) >= 0
+    second.wait(WAIT_S)
+    assert (first.exit_code, second.exit_code) == (0, 0), second.text
+    assert "made in" in first.text
+    assert "was made meanwhile" in second.text
+    assert runs(home) == {"corpora": "FINISHED"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["made", "killed"])
+def test_a_second_run_follows_the_first(home: Path, end: str) -> None:
+    mark, run = uuid.uuid4().hex, ["-m", "pipeline", "run", "tiny.yaml"]
+    first = begin(home, mark, "prepare")
+    second = Terminal(home, run, environment(uuid.uuid4().hex))
+    until(
+        lambda: f"prepare: is being made by ufvideo run (process {first.pid} on" in second.text, "the second"
+    )
+    if end == "killed":
+        os.kill(first.pid, signal.SIGKILL)
+        first.wait(WAIT_S)
+    (home / "wait").unlink()
+    second.wait(WAIT_S)
+    assert second.exit_code == 0, second.text
+    assert "| the table |" in second.text[-200:], second.text
+    went_on = "the other run has ended; going on here" in second.text
+    assert went_on == (end == "killed")
+    if end == "made":
+        first.wait(WAIT_S)
+        assert first.exit_code == 0, first.text
+    assert set(runs(home).values()) == {"FINISHED"}

@@ -22,6 +22,7 @@ from pipeline.errors import UserError
 from pipeline.jobs import display as shows
 from pipeline.jobs import runner
 from pipeline.jobs import server as jobs
+from pipeline.jobs.other_run import RunClaims
 from pipeline.plan.load import load_plan
 from pipeline.plan.runtime import RayConfig
 
@@ -33,9 +34,13 @@ WAIT_S = 240.0  # a bound for a busy machine, not a time that anything needs
 STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
+import pipeline
 from pipeline.errors import UserError
 from pipeline.progress import track
 from pipeline.jobs.step import StepResult, run_step
+
+# What a registry looks for in the package of the same name is still found there.
+__path__ = [str(Path(pipeline.__file__).parents[1] / Path(__file__).stem)]
 
 def make(context):
     (context.out / "data.txt").write_text(context.spec.name)
@@ -202,7 +207,7 @@ def test_a_job_that_is_there_is_followed(
     plan_copy = runner.write_plan(plan, board.root)
     with shows.choose(["corpora"], {}) as display:
         job = runner._Job(plan, board, group, plan_copy, display, force=False)
-        assert job.run(elsewhere) == 0
+        assert job.run(elsewhere, RunClaims()) == 0
     assert survey(plan).found["corpora"] is not None
     made = [j for j in server.client.list_jobs() if (j.metadata or {}).get("root") == root]
     assert [j.submission_id for j in made] == [first], "no second writer"

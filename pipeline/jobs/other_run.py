@@ -1,0 +1,134 @@
+"""A second run of what another run is making already: it follows the first, and goes on where that ends."""
+
+from __future__ import annotations
+
+import queue
+import socket
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
+
+from pipeline.artifacts import record as artifact
+from pipeline.artifacts.record import Artifact
+from pipeline.errors import UserError
+from pipeline.jobs import claim
+from pipeline.jobs import display as shows
+from pipeline.jobs.claim import Claim, Holder
+from pipeline.jobs.follower import Watch
+from pipeline.storage.location import Location
+
+if TYPE_CHECKING:
+    from pipeline.jobs.server import JobServer
+
+COMMAND = "ufvideo run"
+_LOOK_EVERY_S = 1.0
+_SAY_EVERY_S = 30.0
+
+
+class RunClaims:
+    """The artifacts that this run makes, claimed until it ends. Context manager."""
+
+    def __init__(self) -> None:
+        self._claims: dict[str, Claim] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for own in self._claims.values():
+            own.release()
+
+    def take(self, folder: Location) -> bool:
+        """True if the folder is this run's, from now or from before."""
+        if folder.uri not in self._claims:
+            own = claim.take(folder, claim.RUN, COMMAND)
+            if own is None:
+                return False
+            self._claims[folder.uri] = own
+        return True
+
+    def tell(self, jobs_url: str, job: str) -> None:
+        """Say to whoever comes second where this run can be followed."""
+        for own in self._claims.values():
+            own.tell(jobs_url, job)
+
+
+class OtherRun:
+    """What the run that has claimed an artifact shows, in the display of this one."""
+
+    def __init__(self, claims: RunClaims, display: shows.Display) -> None:
+        self._claims, self._display = claims, display
+        self._holder: Holder | None = None
+        self._said = 0.0
+        self._lines: queue.SimpleQueue[str | None] | None = None
+        self._watch: Watch | None = None
+
+    def follow(self, folder: Location, step: str, before: Artifact | None, *, forced: bool) -> None:
+        """Until the artifact is made, or its claim is this run's because the other has ended.
+
+        ``before`` is what lies there and is to be made again. With ``forced`` what the other makes does not
+        count: this run is to make it again.
+        """
+        self._display.start(step)
+        while not self._claims.take(folder):
+            made = None if forced else artifact.load(folder)
+            if made is not None and made != before:
+                if self._watch is None or step not in self._watch.made:
+                    self._display.finish(step, "done", f"digest {made.record.digest[:12]}, by the other run")
+                return
+            self._meet(claim.holder(folder, claim.RUN), step)
+            self._show()
+        self._display.say(f"{step}: the other run has ended; going on here.")
+
+    def _meet(self, holder: Holder | None, step: str) -> None:
+        """Say whom this run follows; take up the lines of its job if they can be had."""
+        if holder is None:
+            return
+        if self._holder is None or self._holder.process != holder.process:
+            self._display.say(f"{step}: is being made by {holder}; following it.")
+            self._said = time.monotonic()
+        elif self._lines is None and time.monotonic() - self._said > _SAY_EVERY_S:
+            self._display.say(f"{step}: is still being made by {holder}.")
+            self._said = time.monotonic()
+        if self._holder is None or self._holder.job != holder.job:
+            server = _server_of(holder)
+            self._lines, self._watch = None, None
+            if server is not None:
+                from pipeline.jobs import server as jobs
+
+                self._lines, self._watch = jobs.tail(server, holder.job), Watch(self._display, step, None)
+        self._holder = holder
+
+    def _show(self) -> None:
+        """Pass on the lines that come within a second."""
+        until = time.monotonic() + _LOOK_EVERY_S
+        while (left := until - time.monotonic()) > 0:
+            if self._lines is None or self._watch is None:
+                time.sleep(left)
+                return
+            try:
+                line = self._lines.get(timeout=min(left, 0.2))  # wakes up often, so that Ctrl-C is heard
+            except queue.Empty:
+                continue
+            if line is None:
+                self._lines = None  # the job has ended, or its server has
+                return
+            self._watch.take(line)
+
+
+def _server_of(holder: Holder) -> JobServer | None:
+    """The job server of the other run; None if it cannot be asked from here."""
+    host = urlsplit(holder.jobs_url).hostname
+    if not holder.job or (host in ("127.0.0.1", "localhost") and holder.host != socket.gethostname()):
+        return None
+    from pipeline.jobs import cluster
+    from pipeline.jobs import server as jobs
+
+    cluster.prepare_environment(embedded=host in ("127.0.0.1", "localhost"))
+    try:
+        return jobs.connect(holder.jobs_url)
+    except UserError:
+        return None
