@@ -28,6 +28,7 @@ from datasets_prep.passes.choose import Candidates, choose, collect
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, cut, list_units
 from datasets_prep.passes.judge import judge
 from datasets_prep.passes.layout import lay_out
+from datasets_prep.passes.links import with_links
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import each, rows_apart, share, spread
 from datasets_prep.passes.probe import probe_media
@@ -89,6 +90,7 @@ def build(
     """
     (out / MANIFEST).delete()
     annotations = annotations or {}
+    resolve = with_links(config, resolve)
     units = list_units(config.sources, resolve)
     chunks = find_records(units, config)
     surveyed = collect(look(chunks, units, seed), chunks, units)
@@ -143,6 +145,8 @@ def build(
     ]
     write_selected(out, config, shards, seed)
     manifest = make_manifest(shards, sources, config.rows_per_shard, config.bake)
+    links_to = tuple(without_credentials(resolve(folder).uri) for folder in config.allow_links_to)
+    manifest = manifest.model_copy(update={"links_to": links_to})
     write_readme(manifest, out)
     write_manifest(out, manifest)
     (out / WORK).delete()

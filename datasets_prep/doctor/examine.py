@@ -20,6 +20,7 @@ from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, Told, wanted
 from datasets_prep.doctor.inspect import inspect_media, inspected
 from datasets_prep.passes.choose import collect
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, list_units
+from datasets_prep.passes.links import with_links
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import rows_apart, share, spread
 from datasets_prep.passes.read import read_chunk
@@ -56,6 +57,7 @@ def examine(
     everything = SelectConfig()
     sources = tuple(s.model_copy(update={"select": everything}) for s in config.sources)
     config = config.model_copy(update={"sources": sources})
+    resolve = with_links(config, resolve)
     units = list_units(sources, resolve)
     chunks = find_records(units, config)
     media = _inspect(collect(look(chunks, units, seed), chunks, units).media, resolve, doctor.decode_frames)

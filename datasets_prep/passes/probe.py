@@ -6,7 +6,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from datasets_prep.passes.read import plain_detail
 from pipeline.media import stills, video
 from pipeline.media.footage import inspect
 from pipeline.records.sample import VideoRef
+from pipeline.storage.links import strays
 from pipeline.storage.listing import Stat
 from pipeline.storage.location import Location
 
@@ -73,7 +74,9 @@ def probe_video(
     try:
         names = _frame_names(local, frames) if is_dir else ()
         for file in [local / name for name in names] or [local]:
-            _check_file(file, _root_of(place, path) if is_dir and place.is_local else None)
+            _check_file(file)
+            if is_dir and place.is_local and file.is_symlink():
+                _check_link(file, _root_of(place, path), place.links_to)
         return inspect(local, path, names, folder_fps)
     except video.VideoError as error:
         # The message begins with the local path, which differs between machines.
@@ -88,26 +91,29 @@ def probe_video(
         raise unforeseen(error, path) from error
 
 
-def _check_file(file: Path, root: str | None) -> None:
-    """Raise OSError for what is no file, and for a link out of ``root``.
+def _check_file(file: Path) -> None:
+    """Raise OSError for what is not a file.
 
     Whoever opens a named pipe waits for ever. (``join`` has looked at the links in an annotation's path.)
     """
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        said = os.strerror(number) if stat.S_ISDIR(mode) else "is no file but a pipe or a device"
+        said = os.strerror(number) if stat.S_ISDIR(mode) else "is not a file but a pipe or a device"
         raise OSError(number, said, str(file))
-    if root is not None and file.is_symlink():
-        real = os.path.realpath(file)
-        if not real.startswith(root.rstrip("/") + "/"):
-            raise OSError(errno.EPERM, "is a link that leaves the media folder", str(file))
+
+
+def _check_link(file: Path, root: str, links_to: Sequence[str]) -> None:
+    """Raise OSError for a frame that is a link to where the plan's links do not lead."""
+    if real := strays(str(file), root, links_to):
+        said = f"is a link to {real}, outside of the media folder and of `data.allow_links_to`"
+        raise OSError(errno.EPERM, said, str(file))
 
 
 def _root_of(place: Location, path: str) -> str:
-    """The media folder below which a path was found, without links."""
+    """The media folder below which a path was found."""
     parts = [part for part in path.split("/") if part not in ("", ".")]
-    return os.path.realpath(place.uri.removesuffix("/" + "/".join(parts)))
+    return place.uri.removesuffix("/" + "/".join(parts))
 
 
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:

@@ -68,8 +68,13 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
     return out
 
 
+LINKS = "data.allow_links_to"  # not the name of a source, which has no full stop
+
+
 def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tuple[str, ...]]:
-    """The media folders of each source, resolved, for the step that writes them into the dataset.
+    """The media folders of each source, resolved, and those of ``allow_links_to`` under ``LINKS``.
+
+    They are for the step that writes them into the dataset.
 
     A dataset names its videos by these folders, so it is made again when they change. They are no part of
     its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
@@ -83,7 +88,10 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
             return (corpora / path.removeprefix(CORPORA).lstrip("/")).uri
         return Location.parse(path, plan.storage.local_cache).uri
 
-    return {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
+    places = {source.name: tuple(map(place, source.media)) for source in plan.data.sources}
+    if plan.data.allow_links_to:
+        places[LINKS] = tuple(map(place, plan.data.allow_links_to))
+    return places
 
 
 def _content(

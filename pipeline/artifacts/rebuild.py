@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from pipeline.artifacts.inputs import LINKS
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import Kind
 from pipeline.artifacts.survey import Board, survey
@@ -66,7 +67,8 @@ def plan_of(made: Artifact, into: Location) -> Plan:
         if len(places) == len(media):
             moved["media"] = tuple(kept or place for kept, place in zip(media, places, strict=True))
         sources.append(source.model_copy(update=moved))
-    data = plan.data.model_copy(update={"sources": tuple(sources)})
+    links = record.places.get(LINKS, plan.data.allow_links_to)
+    data = plan.data.model_copy(update={"sources": tuple(sources), "allow_links_to": links})
     storage = plan.storage.model_copy(update={"root": into.uri})
     return plan.model_copy(update={"data": data, "storage": storage})
 

@@ -13,6 +13,7 @@ import json
 import threading
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
@@ -56,11 +57,12 @@ class _Frozen(BaseModel):
 
 
 class _Bakeable(_Frozen):
-    """What says nothing of frames where none are baked: the same text as before there was a choice."""
+    """What says nothing of frames and links where there are none: the text is that of before the choice."""
 
     @model_serializer(mode="wrap")
     def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        return {k: v for k, v in serialize(self).items() if v is not None or k not in ("frames", "bake")}
+        said = serialize(self)
+        return {k: v for k, v in said.items() if v or k not in ("frames", "bake", "links_to")}
 
 
 class ShardEntry(_Bakeable):
@@ -108,6 +110,7 @@ class Manifest(_Bakeable):
     rows_per_shard: int
     sources: tuple[SourceEntry, ...]
     shards: tuple[ShardEntry, ...]
+    links_to: tuple[str, ...] = ()  # further folders into which links may lead; places, so not in the digest
     bake: BakeConfig | None = None  # which frames lie beside the shards; None: the videos are needed
 
     def source(self, name: str) -> SourceEntry:
@@ -302,8 +305,10 @@ class ShardReader:
 
     def media(self, sample: Sample) -> Location:
         """Where a sample's video, or its folder of frames, lies now. Raises UserError if it is gone."""
+        every = (*self.manifest.links_to, *(uri for source in self.manifest.sources for uri in source.media))
         roots = [
-            Location.parse(uri, self.location.cache) for uri in self.manifest.source(sample.dataset).media
+            replace(Location.parse(uri, self.location.cache), links_to=every)
+            for uri in self.manifest.source(sample.dataset).media
         ]
         places = [root.join(sample.video.path) for root in roots]
         if len(places) == 1:

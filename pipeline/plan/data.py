@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.formats import BLANKS, FORMATS, AnnotationFormat, FormatOption, TemporalTask
-from pipeline.plan.identity import Bears, Input, Media
+from pipeline.plan.identity import Bears, Input, Media, Runtime
 from pipeline.plan.rules import DurationMismatch, EarlyMasks, SecondsFrom
 from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
@@ -237,6 +237,11 @@ class PrepConfig(Config):
         ge=0,
         le=1,
         description="Refuse to finish if more than this share of a source is rejected.",
+    )
+    allow_links_to: Runtime[tuple[str, ...]] = Field(
+        default=(),
+        description="Folders into which links in media folders may lead, besides the media folders of all "
+        "sources. The blobs of huggingface_hub's cache are known without it.",
     )
     bake: BakeConfig | None = Field(
         default=None, description="Write the frames that samples need beside them; null: videos by reference."

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, NamedTuple, Self, cast
 from pipeline.errors import StorageError, UserError
 from pipeline.storage import listing, patterns, s3
 from pipeline.storage.cache import Cache
+from pipeline.storage.links import strays
 from pipeline.storage.listing import FOLDER, TEMP, Stat
 
 _ONE_REQUEST = 256 << 20  # bytes; larger objects come in parts, side by side
@@ -27,11 +28,13 @@ class Location:
     """A file or folder, local or on S3. It holds only text, so it pickles and hashes anywhere.
 
     ``uri`` is an absolute local path or ``s3://bucket/key`` without a slash at its end. ``cache`` is where
-    copies of remote files lie on this machine.
+    copies of remote files lie on this machine. ``links_to`` are folders into which links that stand below
+    this one may lead, see ``join``.
     """
 
     uri: str
     cache: Cache = field(default_factory=Cache)
+    links_to: tuple[str, ...] = field(default=(), compare=False)
 
     @classmethod
     def parse(cls, text: str | Path, cache: Cache | str | Path | None = None) -> Self:
@@ -84,17 +87,18 @@ class Location:
             raise UserError(
                 self.uri, f"the path {rel!r} leaves this folder.", "Use a plain path below it, without `..`."
             )
-        return type(self)(posixpath.join(self.uri, *parts) if parts else self.uri, self.cache)
+        uri = posixpath.join(self.uri, *parts) if parts else self.uri
+        return type(self)(uri, self.cache, self.links_to)
 
     def join(self, rel: str) -> Self:
-        """Like ``/``, for paths that stand in data: also refuses a symbolic link that leads out."""
+        """Like ``/``, for paths that stand in data: also refuses a link out, but not into ``links_to``."""
         place = self / rel
-        if self.is_local:
-            root, real = os.path.realpath(self.uri), os.path.realpath(place.uri)
-            if real != root and not real.startswith(root.rstrip("/") + "/"):
-                raise UserError(
-                    self.uri, f"{rel!r} is a link that leaves this folder.", "Copy the file into the folder."
-                )
+        if self.is_local and (real := strays(place.uri, self.uri, self.links_to)):
+            raise UserError(
+                self.uri,
+                f"{rel!r} is a link to {real}, outside of this folder.",
+                "Name the folder to which it leads in `data.allow_links_to`, or put the file itself here.",
+            )
         return place
 
     def exists(self) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from datasets_prep.draft import RejectError
 from datasets_prep.passes.locate import find_media
 from datasets_prep.sources.bases.fields import media_of
 from pipeline.dataset.shards import ShardReader
+from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip, write_folder
@@ -178,3 +180,95 @@ def test_whatever_is_written_what_is_found_lies_below(video: Any, folder: str, h
     real = os.path.realpath(place.uri)
     assert real == str(root) or real.startswith(f"{root}/")
     assert all("/" not in name for name in media.frames)
+
+
+LINKED = (
+    "link.mp4",
+    "relative.mp4",
+    "folder/a.mp4",
+    "folder/pictures",
+    "torn",
+    ["torn/00002.jpg", "torn/00003.jpg"],
+)
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("named", ["allow_links_to", "another source", "nothing"])
+def test_links_are_followed_where_the_plan_says_so(home: Path, named: str) -> None:
+    """Into ``allow_links_to``, or into the media folder of any source; in the finished dataset as well."""
+    (home / "list.json").write_text(json.dumps([talk(video) for video in LINKED]))
+    fields = {"format": "llava_video", "annotations": str(home / "list.json")}
+    sources = [SourceConfig.model_validate({"name": "s", "media": (str(home / "media"),), **fields})]
+    if named == "another source":
+        other = {"name": "t", "media": (str(home / SECRET),), **fields}
+        sources.append(SourceConfig.model_validate({**other, "select": {"count": 0}}))
+    links = (str(home / SECRET),) if named == "allow_links_to" else ()
+    config = PrepConfig(sources=tuple(sources), allow_links_to=links)
+    out = Location.parse(home / "made")
+    if named == "nothing":
+        with pytest.raises(UserError, match="gave no sample"):
+            run.build(config, Location.parse, out, 1)
+        details = pq.read_table(home / "made" / "rejects.pq")["detail"].to_pylist()
+        assert f"'link.mp4' is a link to {home / SECRET / 'a.mp4'}, outside of this folder" in details[0]
+        assert "`data.allow_links_to`" in details[0]
+        assert f"is a link to {home / SECRET / 'pictures' / '00002.jpg'}, outside" in details[4]
+        return
+    manifest = run.build(config, Location.parse, out, 1)
+    assert manifest.sources[0].kept == len(LINKED)
+    reader = ShardReader(out)
+    for row in range(len(LINKED)):
+        assert len(reader.footage(reader.sample("s", row)).decode([0, 1])) == 2
+    assert reader.manifest.links_to == links
+
+
+@pytest.mark.usefixtures("without_ray")
+@pytest.mark.parametrize("below", ["", "videos"])
+def test_the_cache_of_the_hub_is_read_as_it_lies(tmp_path: Path, below: str) -> None:
+    """``snapshots/<revision>/x`` is a link to ``blobs/<sha256>``, which nobody has to name."""
+    repository = tmp_path / "hub" / "datasets--some--set"
+    snapshot = repository / "snapshots" / "0f3a" / below
+    snapshot.mkdir(parents=True)
+    write_clip(repository / "blobs" / "c0ffee.mp4")
+    (repository / "blobs" / "c0ffee.mp4").rename(repository / "blobs" / "c0ffee")
+    rows = json.dumps([talk("a.mp4"), talk("other.mp4")])
+    (repository / "blobs" / "ab12").write_text(rows)
+    up = "../" * (2 + bool(below))
+    (snapshot / "a.mp4").symlink_to(f"{up}blobs/c0ffee")
+    (snapshot / "list.json").symlink_to(f"{up}blobs/ab12")
+    write_clip(tmp_path / "hub" / "datasets--other--set" / "blobs" / "a.mp4")
+    (snapshot / "other.mp4").symlink_to(tmp_path / "hub" / "datasets--other--set" / "blobs" / "a.mp4")
+    fields = {"name": "s", "format": "llava_video", "annotations": str(snapshot), "media": (str(snapshot),)}
+    config = PrepConfig(sources=(SourceConfig.model_validate(fields),))
+    out = Location.parse(tmp_path / "made")
+    (entry,) = run.build(config, Location.parse, out, 1).sources
+    assert (entry.kept, entry.rejects) == (1, {"media_missing": 1})
+    reader = ShardReader(out)
+    assert len(reader.footage(reader.sample("s", 0)).decode([0])) == 1
+
+
+def test_folders_for_links_are_places(tmp_path: Path) -> None:
+    """They rename no artifact, but ``prepare`` looks again when they change."""
+    from pipeline.artifacts.survey import survey
+    from pipeline.plan.plan import Plan
+
+    (tmp_path / "list.json").write_text("[]")
+    source = {
+        "name": "s",
+        "format": "llava_video",
+        "annotations": str(tmp_path / "list.json"),
+        "media": ["m"],
+    }
+    plans = [
+        Plan.model_validate(
+            {
+                "name": "p",
+                "storage": {"root": str(tmp_path)},
+                "data": {"sources": [source], "allow_links_to": a},
+            }
+        )
+        for a in ([], ["/elsewhere"])
+    ]
+    one, two = (survey(plan) for plan in plans)
+    assert one.prints == two.prints
+    assert "data.allow_links_to" not in one.places["prepare"]
+    assert two.places["prepare"]["data.allow_links_to"] == ("/elsewhere",)

@@ -157,8 +157,8 @@ def _files() -> Iterator[Kind]:
     yield video("a named pipe as the video", _video(os.mkfifo), BAD, "no file")
     yield video("a link to itself as the video", _video(lambda v: v.symlink_to(v)), GONE)
     yield video("a link to nothing as the video", _video(lambda v: v.symlink_to("gone.mp4")), GONE)
-    yield video("a link out of the media folder", _link_out, GONE, "link that leaves this folder")
-    yield video("a folder linked out of the media folder", _folder_linked_out, GONE, "link that leaves")
+    yield video("a link out of the media folder", _link_out, GONE, "outside of this folder")
+    yield video("a folder linked out of the media folder", _folder_linked_out, GONE, "outside of this folder")
     yield video(
         "a list of videos outside",
         _playlist("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n", "{}", "a.m3u8"),
@@ -303,7 +303,7 @@ def _folders() -> Iterator[Kind]:
         ("a frame that is a folder", frame(instead(lambda f: f.mkdir())), BAD, "00003.jpg"),
         ("a frame that is a named pipe", frame(instead(os.mkfifo)), BAD, "00003.jpg"),
         ("a frame that links to itself", frame(instead(lambda f: f.symlink_to(f))), BAD, "00003.jpg"),
-        ("a frame that links out of the folder", frame(linked_out), BAD, "link that leaves the media folder"),
+        ("a frame that links out of the folder", frame(linked_out), BAD, "outside of the media folder"),
         ("a frame that climbs out", listed, GONE, "1 of 16 frames"),
     ):
         yield video(name, put, reason, detail, "segment")
