@@ -27,10 +27,11 @@ class Need:
 
     def fits(self, nodes: Iterable[Mapping[str, float]]) -> int:
         """How many of the processes these nodes can hold at most."""
+        wanted = {"CPU": self.cpus, "GPU": self.gpus}
         return sum(
             min(
-                int(node.get("CPU", 0) / self.cpus + 1e-6) if self.cpus else self.count,
-                int(node.get("GPU", 0) // self.gpus) if self.gpus else self.count,
+                (int(node.get(name, 0) / each + 1e-6) for name, each in wanted.items() if each),
+                default=self.count,
             )
             for node in nodes
         )
