@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import queue
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,13 +18,13 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import plain
 from pipeline.errors import UserError
+from pipeline.jobs.metric_queue import MetricQueue, Point, persistently
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 
 FINGERPRINT_TAG = "ufvideo.fingerprint"
 STEP_TAG = "ufvideo.step"
-FLUSH_EVERY_S = 1.0
-_BATCH = 1000  # MLflow's limit of metrics in one request
+_ABANDON_S = 3.0  # that MLflow has at the end of a run that failed or was stopped
 _PARAM_BATCH = 100  # and of parameters
 _PARAM_LENGTH = 6000  # and of one parameter's value
 _SECRET = re.compile(
@@ -102,17 +102,16 @@ def _find(client: Any, experiment: str, fingerprint: str) -> Any:
 class Run:
     """One MLflow run. Made by ``start_run``; starts at the first use; pickles until then.
 
-    Metrics queue up and a thread sends them. ``finish`` waits until all are written. As a context manager
-    it finishes with FINISHED; with FAILED when an error passes, with KILLED when it is stopped.
+    Numbers queue up, and one thread sends them; where MLflow fails they stay until it takes them again.
+    ``finish`` waits for the last. As a context manager it finishes with FINISHED; with FAILED when an
+    error passes, with KILLED when it is stopped, and then MLflow has a few seconds.
     """
 
     def __init__(self, plan: Plan, step: str, fingerprint: str, resume: bool = True) -> None:
         self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
         self._run_id = ""
         self._mlflow: Any = None
-        self._queue: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._error: Exception | None = None
+        self._queue: MetricQueue | None = None
 
     def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool]]:
         return type(self), (self.plan, self.step, self.fingerprint, self.resume)
@@ -124,7 +123,20 @@ class Run:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.finish(end_status(kind))
+        if kind is None:
+            self.finish()
+        elif self._queue is not None:
+            status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+            ending = threading.Thread(target=self._abandon, args=(status,), daemon=True)
+            ending.start()
+            ending.join(_ABANDON_S)
+
+    def _abandon(self, status: str) -> None:
+        assert self._queue is not None
+        self._queue.stop()
+        with suppress(Exception):  # the error that passes is the one to tell
+            if self._queue.send() is None:
+                self._mlflow.set_terminated(self._run_id, status=status)
 
     @property
     def run_id(self) -> str:
@@ -150,13 +162,19 @@ class Run:
             self._mlflow.log_batch(self._run_id, params=new[part], tags=changed[part])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queue numbers of one step and return at once. Raises the error of an earlier write."""
+        """Queue numbers of one step and return at once."""
         self._start()
-        if self._error:
-            raise self._error
+        assert self._queue is not None
         stamp = int(time.time() * 1000)
-        for name, value in metrics.items():
-            self._queue.put((name, float(value), stamp, int(step)))
+        self._queue.put(Point(name, float(value), stamp, int(step)) for name, value in metrics.items())
+
+    @property
+    def unsent(self) -> list[tuple[int, dict[str, float]]]:
+        """Numbers by step that MLflow may not have."""
+        rows: dict[int, dict[str, float]] = {}
+        for point in self._queue.unsent if self._queue else ():
+            rows.setdefault(point.step, {})[point.name] = point.value
+        return sorted(rows.items())
 
     def log_dataset(self, name: str, digest: str, uri: str, context: str = "training") -> None:
         """Record which data went in: name, digest (MLflow keeps 36 characters; a tag has all) and place."""
@@ -179,28 +197,34 @@ class Run:
         self._start()
         self._mlflow.set_tag(self._run_id, name, without_credentials(value)[:5000])
 
-    def flush(self) -> None:
-        """Wait until every queued number is written. Raises the error of a failed write."""
-        if self._thread:
-            done = threading.Event()
-            self._queue.put(done)
-            done.wait()
-        if self._error:
-            raise self._error
+    def finish(self, tags: Mapping[str, str] | None = None) -> None:
+        """Write what is queued and a few last tags, and end the run. Nothing if it was never started.
 
-    def finish(self, status: str = "FINISHED") -> None:
-        """Write what is queued and end the run with FINISHED, FAILED or KILLED. Nothing if never started."""
-        if not self._run_id:
+        Raises UserError if MLflow fails for good.
+        """
+        if self._queue is None:
             return
-        self.flush()
-        if self._thread:
-            self._queue.put(None)
-            self._thread.join()
-            self._thread = None
-        self._mlflow.set_terminated(self._run_id, status=status)
+        self._queue.stop()
+
+        def end() -> None:
+            assert self._queue is not None
+            if error := self._queue.send():
+                raise error
+            for name, value in (tags or {}).items():
+                self.set_tag(name, value)
+            self._mlflow.set_terminated(self._run_id, status="FINISHED")
+
+        if error := persistently(end):
+            raise UserError(
+                f"tracking.uri: {without_credentials(tracking_uri(self.plan))}",
+                f"does not take the last metrics: {type(error).__name__}: "
+                f"{without_credentials(str(error))[:300]}.",
+                "See to MLflow and give the command again: what was made is kept, nothing is trained twice.",
+            ) from error
+        self._queue = None
 
     def _start(self) -> None:
-        if self._thread:
+        if self._queue is not None:
             return
         try:
             self._mlflow = self._mlflow or _client(self.plan)
@@ -217,8 +241,7 @@ class Run:
                 f"{type(error).__name__}: {without_credentials(str(error))[:300]}",
                 "Check the address, or leave tracking.uri out to use an SQLite file.",
             ) from error
-        self._thread = threading.Thread(target=self._send, name="mlflow", daemon=True)
-        self._thread.start()
+        self._queue = MetricQueue(self._write)
 
     def _open(self, experiment: str) -> str:
         client = self._mlflow
@@ -241,42 +264,10 @@ class Run:
         client.log_text(run.info.run_id, plan_text(self.plan), "plan.yaml")
         return run.info.run_id
 
-    def _send(self) -> None:
+    def _write(self, points: Sequence[Point]) -> None:
         from mlflow.entities import Metric
 
-        batch: list[Any] = []
-        while True:
-            waiters: list[threading.Event] = []
-            stop = False
-            deadline = time.monotonic() + FLUSH_EVERY_S
-            while len(batch) < _BATCH and not waiters and not stop:
-                try:
-                    item = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-                except queue.Empty:
-                    break
-                if item is None:
-                    stop = True
-                elif isinstance(item, threading.Event):
-                    waiters.append(item)
-                else:
-                    batch.append(Metric(*item))
-            if batch:
-                try:
-                    self._mlflow.log_batch(self._run_id, metrics=batch)
-                except Exception as error:  # handed to the caller at the next log_metrics, flush or finish
-                    self._error = self._error or error
-                batch = []
-            for waiter in waiters:
-                waiter.set()
-            if stop:
-                return
-
-
-def end_status(kind: type[BaseException] | None) -> str:
-    """How MLflow names the end of a run through which an exception of this type passes, or none."""
-    if kind is None:
-        return "FINISHED"
-    return "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
+        self._mlflow.log_batch(self._run_id, metrics=[Metric(*point) for point in points])
 
 
 def start_run(plan: Plan, step: str, fingerprint: str, resume: bool = True) -> Run:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
 
 from pipeline.plan.base import Config, RuntimeConfig
-from pipeline.plan.identity import Bears
+from pipeline.plan.identity import Bears, Runtime
 
 
 class Part(StrEnum):
@@ -237,6 +237,11 @@ class StageConfig(Config):
         ge=16,
         description="Tokens of text per sample, before those of the video: a longer conversation loses its "
         "end, which is counted; one that would lose a [SEG] or <region> is left out, in quarantine.",
+    )
+    callbacks: Runtime[tuple[str, ...]] = Field(
+        default=(),
+        description="Callbacks by name, which are told of steps, saved states and the end: those in "
+        "training/callbacks/, and those of installed packages. They observe; the result is the same.",
     )
     layout: LayoutConfig = Field(description="On what the stage runs.")
 

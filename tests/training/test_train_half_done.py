@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.jobs import tracking
+from pipeline.jobs import metric_queue, tracking
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
@@ -25,10 +26,9 @@ from pipeline.plan.training import MixtureEntry
 from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
 from training import run
-from training.loop import tracking as metrics
 from training.loop.reporter import LocalReporter
-from training.loop.tracking import Metrics
 from training.loop.train import Job, train
+from training.stage.driver import Driver, Trained
 from training.stage.unfinished import Begun, Finished, HalfDone
 
 BEGUN = Begun(workers=2, data="d1", start="s1", steps=6)
@@ -179,16 +179,21 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Digests of what was trained."""
     made: list[str] = []
 
-    def in_process(job: Job, plan: Plan, total: int, metrics: Metrics, half: HalfDone) -> tuple[Any, Any]:
+    def in_process(
+        job: Job, ray_config: Any, need: Any, total: int, tracker: tracking.Run, half: HalfDone
+    ) -> Trained:
         reporter = LocalReporter(tmp_path / "states" / str(len(made)))
         done = train(job, reporter)
-        metrics.add(sorted(reporter.rows.items()))
-        half.quarantine(reporter.notes)
+        driver = Driver(tracker, half)
+        for row in sorted(reporter.rows.items()):
+            driver.receive("row", row)
+        driver.receive("quarantined", reporter.quarantined)
+        driver.receive("done", done)
         (job.out / "run" / "state").write_text("saved")
         made.append(done.digest)
-        return done, reporter.rows[total - 1]
+        return driver.trained
 
-    monkeypatch.setattr(run, "_train", in_process)
+    monkeypatch.setattr(run, "train_on_ray", in_process)
     return made
 
 
@@ -244,9 +249,9 @@ def test_another_build_of_the_start_is_trained_from_the_beginning(
 @pytest.fixture
 def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """Makes the next so many writes of metrics to MLflow fail; gives how many are left."""
-    monkeypatch.setattr(metrics, "_RETRY_AFTER_S", 0.05)
-    monkeypatch.setattr(metrics, "_SEND_EVERY_S", 0.05)
-    monkeypatch.setattr(metrics, "_LAST_TRIES_S", (0.0, 0.05))
+    monkeypatch.setattr(metric_queue, "RETRY_AFTER_S", 0.05)
+    monkeypatch.setattr(metric_queue, "SEND_EVERY_S", 0.05)
+    monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 0.05))
 
     def next_fail(count: int) -> list[int]:
         from mlflow.tracking import MlflowClient
@@ -268,15 +273,15 @@ def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
 
 def test_rows_that_mlflow_refused_are_sent_again(plan: Plan, flaky: Callable[[int], list[int]]) -> None:
     left = flaky(2)
-    with Metrics(lambda: tracking.start_run(plan, "one", "f" * 64)) as sender:
-        sender.add([(0, {"loss": 3.0})])
-        for _ in range(400):
-            if not sender.unsent:
-                break
-            sender._stop.wait(0.05)
+    with tracking.start_run(plan, "one", "f" * 64) as sender:
+        sender.log_metrics({"loss": 3.0}, 0)
+        assert sender.unsent == [(0, {"loss": 3.0})]
+        deadline = time.monotonic() + 60
+        while sender.unsent:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         assert left == [0]
-        sender.add([(1, {"loss": 2.0})])
-        sender.close({"checkpoint.out": "there"})
+        sender.log_metrics({"loss": 2.0}, 1)
     assert tracking.history(plan, "f" * 64)["loss"] == [(0, 3.0), (1, 2.0)]
 
 
@@ -308,7 +313,7 @@ def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
     """Fails if the table is not printed, not sent to MLflow, or only once something is trained."""
     from mlflow.tracking import MlflowClient
 
-    monkeypatch.setattr(run, "_train", dies)
+    monkeypatch.setattr(run, "train_on_ray", dies)
     with pytest.raises(Killed):
         make(plan)
     heads = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("part ")]

@@ -90,7 +90,7 @@ def test_a_broken_video_is_replaced_by_name_and_noted(start: Location, tmp_path:
     for name in ("a", "b"):
         reporter = LocalReporter(tmp_path / name)
         train(job(data, start, tmp_path / f"out-{name}", config), reporter)
-        notes.append(reporter.notes)
+        notes.append(reporter.quarantined)
         assert sum(r["quarantined"] for r in reporter.rows.values()) == 4
     assert notes[0] == notes[1]
     assert {n["key"] for n in notes[0]} == {"qa/2"}
@@ -200,8 +200,8 @@ def test_a_substitute_is_one_that_the_cap_lets_in(
     data = write_dataset(tmp_path / "data", broken=used[:1])
     reporter = LocalReporter(tmp_path / "s")
     train(job(data, start, tmp_path / "out", config), reporter)
-    assert {n["key"] for n in reporter.notes} == {f"qa/{used[0]}"}
-    assert {n["substitute"] for n in reporter.notes} <= {f"qa/{row}" for row in used[1:]}
+    assert {n["key"] for n in reporter.quarantined} == {f"qa/{used[0]}"}
+    assert {n["substitute"] for n in reporter.quarantined} <= {f"qa/{row}" for row in used[1:]}
 
 
 def test_a_source_without_samples_is_refused_and_its_rejects_named(tmp_path: Path) -> None:

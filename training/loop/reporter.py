@@ -21,15 +21,15 @@ class Reporter(Protocol):
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Metrics of a step; worker 0 only."""
 
-    def note(self, rows: list[dict[str, Any]]) -> None:
+    def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Rows for the quarantine table."""
 
 
 class RayReporter:
-    """Inside a Ray Train worker. ``board`` is the driver's actor for rows and notes."""
+    """Inside a Ray Train worker. ``mailbox`` is the actor that the driver empties (``stage.driver``)."""
 
-    def __init__(self, board: Any) -> None:
-        self._board = board
+    def __init__(self, mailbox: Any) -> None:
+        self._mailbox = mailbox
 
     @contextmanager
     def resume(self) -> Iterator[Path | None]:
@@ -52,11 +52,11 @@ class RayReporter:
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Send without waiting."""
-        self._board.put.remote(step, dict(values))
+        self._mailbox.put.remote("row", (step, dict(values)))
 
-    def note(self, rows: list[dict[str, Any]]) -> None:
+    def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Send without waiting."""
-        self._board.note.remote(rows)
+        self._mailbox.put.remote("quarantined", rows)
 
 
 class LocalReporter:
@@ -65,7 +65,7 @@ class LocalReporter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: dict[int, dict[str, float]] = {}
-        self.notes: list[dict[str, Any]] = []
+        self.quarantined: list[dict[str, Any]] = []
 
     @contextmanager
     def resume(self) -> Iterator[Path | None]:
@@ -82,6 +82,6 @@ class LocalReporter:
         """Keep the row."""
         self.rows[step] = dict(values)
 
-    def note(self, rows: list[dict[str, Any]]) -> None:
-        """Keep the rows."""
-        self.notes += rows
+    def quarantine(self, rows: list[dict[str, Any]]) -> None:
+        """Keep them."""
+        self.quarantined += rows

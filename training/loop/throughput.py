@@ -1,51 +1,44 @@
-"""What one optimizer step did and how long it took: sums of all workers, folded into one row of metrics."""
+"""How fast and how well one optimizer step went: sums of all workers, folded into one row of metrics."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import torch
+from torch import distributed
 
-from pipeline.records.sample import Task
-
-_TASKS = tuple(Task)
-_FIXED = (
-    "ce_tokens",
-    "ce",
-    "masks",
-    "bce",
-    "dice",
-    "total",
-    "passes",
-    "samples",
-    "tokens",
-    "truncated",
-    "blank_regions",
-    "quarantined",
-    "wait_s",
-)
+from pipeline.errors import UserError
+from training.loop.callback import Callback, StageRun, StepDone
+from training.loop.step_sums import FIXED, TASKS
 
 
-@dataclass(slots=True)
-class StepSums:
-    """Sums over one worker's forward passes of one step."""
+class Throughput(Callback):
+    """Makes the row of a step from the sums of all workers. A loss that is not a number ends the stage."""
 
-    values: dict[str, float] = field(default_factory=lambda: dict.fromkeys(_FIXED, 0.0))
-    tasks: dict[Task, int] = field(default_factory=lambda: dict.fromkeys(_TASKS, 0))
-    started: float = field(default_factory=time.perf_counter)
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
 
-    def add(self, **values: float) -> None:
-        """Add to the named sums."""
-        for name, value in values.items():
-            self.values[name] += value
-
-    def vector(self) -> torch.Tensor:
-        """Everything that is summed over workers, float64."""
-        return torch.tensor(
-            [*(self.values[n] for n in _FIXED), *(self.tasks[t] for t in _TASKS)], dtype=torch.float64
+    def on_step(self, run: StageRun, done: StepDone) -> None:
+        """Every worker calls it, and has the same row afterwards."""
+        vector = done.sums.vector()
+        if run.world > 1:
+            vector = vector.to(self._device)
+            distributed.all_reduce(vector)
+        done.row |= metrics(
+            vector.tolist(),
+            seconds=time.perf_counter() - done.sums.started,
+            world=run.world,
+            lr=done.lr,
+            grad_norm=done.grad_norm,
         )
+        if not math.isfinite(done.row["loss/total"]):
+            raise UserError(
+                f"stage {run.stage.name}, step {done.step}",
+                "the loss is no longer a number.",
+                "Lower optimizer.lr, or its clip.",
+            )
 
 
 def metrics(
@@ -57,8 +50,8 @@ def metrics(
     masks (left out of a step without masks), ``loss/total`` is the mean of the passes' own weighted sums:
     what the optimizer saw.
     """
-    sums = dict(zip(_FIXED, vector, strict=False))
-    counts = dict(zip(_TASKS, vector[len(_FIXED) :], strict=True))
+    sums = dict(zip(FIXED, vector, strict=False))
+    counts = dict(zip(TASKS, vector[len(FIXED) :], strict=True))
     row = {
         "loss/total": sums["total"] / sums["passes"],
         "loss/text": sums["ce"] / max(sums["ce_tokens"], 1),

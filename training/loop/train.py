@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import distributed
-from transformers import PreTrainedTokenizerBase
 
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
@@ -21,22 +18,25 @@ from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Task
 from pipeline.storage.location import Location
+from training.callbacks import named
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
 from training.data.order import Cut
 from training.engine import Engine, arithmetic, join_group, prepare_process
-from training.loop import throughput
+from training.loop.callback import Callbacks, StageRun, StepDone
 from training.loop.losses import compute_losses
+from training.loop.metrics import Metrics
 from training.loop.reporter import Reporter
+from training.loop.saving import Checkpoints
+from training.loop.step_sums import StepSums
+from training.loop.throughput import Throughput
 from training.model.attention import choose_attention
 from training.model.compiling import refuse_without_compiler
-from training.model.lora import plain_model, save_adapter
 from training.model.processor import Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import load_tokenizer
 from training.model.weights.checkpoints import load_model
-from training.stage.checkpoint import ADAPTER, write_checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +98,14 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     model.to(device).attend(device, dtype)
     engine = Engine(model, stage, total_steps=total, seed=job.seed)
 
-    first = 0
+    run = StageRun(stage=stage, model=engine.module, rank=rank, world=world, total_steps=total)
+    checkpoints = Checkpoints(engine, tokenizer, job.out)
+    callbacks = Callbacks(
+        run, (checkpoints, Throughput(device), *named(stage.name, stage.callbacks), Metrics(reporter))
+    )
     with reporter.resume() as state:
-        if state is not None:
-            first = _resume(engine, state, job, world)
+        callbacks.start(state)
+    first = run.first_step
     cut = Cut(global_batch=stage.global_batch, workers=world, micro_batch=layout.micro_batch)
     stop = total if stop_at is None else min(stop_at, total)
     loader = Loader(
@@ -117,23 +121,16 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     )
     batches = iter(loader)
     for step in range(first, stop):
-        row = _step(engine, job, batches, step, cut.accumulation, device, world, reporter)
-        if not math.isfinite(row["loss/total"]):
-            raise UserError(
-                f"stage {stage.name}, step {step}",
-                "the loss is no longer a number.",
-                "Lower optimizer.lr, or its clip.",
-            )
-        if rank == 0:
-            reporter.row(step, row)
+        callbacks.step(_step(engine, job, batches, step, cut.accumulation, device, reporter))
         if (step + 1) % layout.save_every == 0 and step + 1 < total:
             folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
-            engine.save(folder, {"step": step + 1, "world": world, "global_batch": stage.global_batch})
+            callbacks.save(step + 1, folder)
             reporter.save(step + 1, folder)
-    digest = _write(engine, tokenizer, job, rank) if stop == total else ""
+    if stop == total:
+        callbacks.end()
     if world > 1:
         distributed.barrier()  # nobody leaves before the weights are written
-    return Done(steps=stop, resumed_at=first, digest=digest)
+    return Done(steps=stop, resumed_at=first, digest=checkpoints.digest)
 
 
 def _step(
@@ -143,10 +140,9 @@ def _step(
     step: int,
     passes: int,
     device: torch.device,
-    world: int,
     reporter: Reporter,
-) -> dict[str, float]:
-    sums = throughput.StepSums()
+) -> StepDone:
+    sums = StepSums()
     kept: list[tuple[dict[str, torch.Tensor], int, int]] = []
 
     def losses() -> Iterator[torch.Tensor]:
@@ -155,7 +151,7 @@ def _step(
             micro = next(batches)
             sums.add(wait_s=time.perf_counter() - asked)
             if micro.quarantined:
-                reporter.note([{**q.row(), "step": step} for q in micro.quarantined])
+                reporter.quarantine([{**q.row(), "step": step} for q in micro.quarantined])
             batch = micro.batch.to(device, engine.dtype)
             output = engine(batch)
             made = compute_losses(output, batch.gt_masks, job.model.loss)
@@ -183,40 +179,4 @@ def _step(
             dice=float(made["dice"]) * masks,
             masks=masks,
         )
-    vector = sums.vector()
-    if world > 1:
-        vector = vector.to(device)
-        distributed.all_reduce(vector)
-    return throughput.metrics(
-        vector.tolist(),
-        seconds=time.perf_counter() - sums.started,
-        world=world,
-        lr=engine.learning_rate(step),
-        grad_norm=norm,
-    )
-
-
-def _write(engine: Engine, tokenizer: PreTrainedTokenizerBase, job: Job, rank: int) -> str:
-    """The stage's checkpoint, adapters merged; its digest on worker 0. Every worker calls it."""
-    state = engine.state()
-    if rank:
-        return ""
-    assert state is not None
-    with tempfile.TemporaryDirectory(prefix="ufvideo-final-") as scratch:
-        if job.stage.lora is not None:
-            save_adapter(engine.module, state, Path(scratch) / ADAPTER)
-        model = plain_model(engine.module, state)
-        return write_checkpoint(model, tokenizer, job.out, Path(scratch))
-
-
-def _resume(engine: Engine, folder: Path, job: Job, world: int) -> int:
-    found: dict[str, Any] = engine.load(folder)
-    if found["world"] != world or found["global_batch"] != job.stage.global_batch:
-        raise UserError(
-            f"stage {job.stage.name}",
-            f"its saved state is of {found['world']} workers and global batch {found['global_batch']}, "
-            f"not of {world} "
-            f"and {job.stage.global_batch}.",
-            "Go on with the layout that it was begun with, or delete the stage's folder to begin again.",
-        )
-    return int(found["step"])
+    return StepDone(step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm)

@@ -1,0 +1,87 @@
+"""Numbers on their way to MLflow: one queue, one thread, and each number is kept until it is written."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+SEND_EVERY_S = 1.0
+RETRY_AFTER_S = 10.0
+LAST_TRIES_S = (0.0, 1.0, 3.0, 9.0)
+"""Pauses before the tries at the end."""
+_BATCH = 1000  # MLflow's limit of metrics in one request
+
+
+class Point(NamedTuple):
+    """One number, in the order of MLflow's own ``Metric``."""
+
+    name: str
+    value: float
+    stamp_ms: int
+    step: int
+
+
+class MetricQueue:
+    """Sends in the background with ``write``, which raises where a number was not taken.
+
+    A write that fails is tried again, after a while and at the end; the numbers stay in the queue meanwhile.
+    """
+
+    def __init__(self, write: Callable[[Sequence[Point]], None]) -> None:
+        self._write = write
+        self._points: list[Point] = []
+        self._lock = threading.Lock()  # of the points
+        self._sending = threading.Lock()  # so that none is sent twice
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def put(self, points: Iterable[Point]) -> None:
+        """Take numbers and return at once."""
+        with self._lock:
+            self._points += points
+
+    @property
+    def unsent(self) -> list[Point]:
+        """What may not be written yet."""
+        with self._lock:
+            return list(self._points)
+
+    def send(self) -> Exception | None:
+        """One try to write all of them, in this thread; the error if it failed."""
+        with self._sending:
+            while batch := self.unsent[:_BATCH]:
+                try:
+                    self._write(batch)
+                except Exception as error:
+                    return error
+                with self._lock:
+                    del self._points[: len(batch)]
+        return None
+
+    def stop(self) -> None:
+        """End the thread; what is in the queue stays there, for ``send``."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        pause = SEND_EVERY_S
+        while not self._stop.wait(pause):
+            pause = SEND_EVERY_S if self.send() is None else RETRY_AFTER_S
+
+
+def persistently(act: Callable[[], None]) -> Exception | None:
+    """Try a few times, with growing pauses; the last error if none succeeded."""
+    error: Exception | None = None
+    for pause in LAST_TRIES_S:
+        time.sleep(pause)
+        try:
+            act()
+            return None
+        except Exception as failed:
+            error = failed
+            if getattr(failed, "error_code", "") == "INVALID_PARAMETER_VALUE":
+                break  # MLflow's word for what it will never take
+    return error

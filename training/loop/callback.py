@@ -1,0 +1,132 @@
+"""Callbacks of a stage: what is told to them, and when. Every worker runs them, in one order.
+
+Saved states, throughput and metrics are callbacks themselves; a plan adds more by name
+(``stages[].callbacks``, see ``training.callbacks``).
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+from pipeline.errors import UserError
+from pipeline.plan.training import StageConfig
+from training.loop.step_sums import StepSums
+from training.model.ufvideo import UFVideo
+
+_T = TypeVar("_T")
+_METRIC = re.compile(r"[\w\-. /]+")  # as MLflow wants it
+
+
+@dataclass(kw_only=True)
+class StageRun:
+    """One worker's run of a stage, as callbacks see it: to be read, not changed."""
+
+    stage: StageConfig
+    model: UFVideo
+    """With its present weights; under ZeRO-3 most of them are on other workers."""
+    rank: int
+    """Of this worker, from 0."""
+    world: int
+    """Number of workers."""
+    total_steps: int
+    first_step: int = 0
+    """The step to begin with; above 0 where the run goes on from a saved state."""
+
+
+@dataclass(kw_only=True)
+class StepDone:
+    """One optimizer step, once the weights are updated."""
+
+    step: int
+    """Number of the step, from 0."""
+    sums: StepSums
+    """What this worker's forward passes of the step add up to."""
+    lr: float
+    grad_norm: float
+    row: dict[str, float] = field(default_factory=dict)
+    """Metrics of the step, over all workers, as MLflow names them. Those of throughput come first."""
+
+
+class Callback:
+    """What is done at the start, after steps, around saved states and at the end. Override what you need.
+
+    Every worker calls the same hooks at the same steps, so a collective is allowed where all of them reach
+    it. A plan's callback leaves model, optimizer and arguments as they are, for it bears no identity: it runs
+    without gradients and with a random state of its own. An error in it ends the stage and names it.
+    """
+
+    name = ""
+    """As plans write it; set where it is looked up. This project's own have none."""
+
+    def on_start(self, run: StageRun, state: Path | None) -> None:
+        """Before the first step. ``state``: the folder of the saved state that the run goes on from."""
+
+    def on_step(self, run: StageRun, done: StepDone) -> Mapping[str, float] | None:
+        """After each step. Numbers returned go to MLflow as ``<name>/<key>``; those of worker 0 count."""
+
+    def on_save(self, run: StageRun, step: int, folder: Path) -> None:
+        """While a state is saved, after ``step`` steps. ``folder`` is this worker's and holds its state.
+
+        All workers' folders are merged, so a file put there is named after the callback and the rank. It
+        comes back in ``on_start``.
+        """
+
+    def on_end(self, run: StageRun) -> None:
+        """After the last step, once the weights are written."""
+
+
+class Callbacks:
+    """All callbacks of one worker, called one after the other."""
+
+    def __init__(self, run: StageRun, callbacks: Sequence[Callback]) -> None:
+        self._run, self._callbacks = run, callbacks
+
+    def start(self, state: Path | None) -> None:
+        """Tell all of the start."""
+        for callback in self._callbacks:
+            self._call(callback, "on_start", lambda c=callback: c.on_start(self._run, state))
+
+    def step(self, done: StepDone) -> None:
+        """Tell all of a step; the numbers that they return join its row."""
+        for callback in self._callbacks:
+            found = self._call(callback, "on_step", lambda c=callback: self._numbers(c, done))
+            done.row |= found
+
+    def save(self, step: int, folder: Path) -> None:
+        """Tell all of a state that is saved."""
+        for callback in self._callbacks:
+            self._call(callback, "on_save", lambda c=callback: c.on_save(self._run, step, folder))
+
+    def end(self) -> None:
+        """Tell all of the end."""
+        for callback in self._callbacks:
+            self._call(callback, "on_end", lambda c=callback: c.on_end(self._run))
+
+    def _numbers(self, callback: Callback, done: StepDone) -> dict[str, float]:
+        returned = callback.on_step(self._run, done) or {}
+        found = {f"{callback.name}/{key}": float(value) for key, value in returned.items()}
+        if bad := next((name for name in found if not _METRIC.fullmatch(name)), None):
+            raise ValueError(f"{bad!r} cannot be a metric's name: letters, digits, blanks and _ - . / only")
+        return found
+
+    def _call(self, callback: Callback, hook: str, call: Callable[[], _T]) -> _T:
+        if not callback.name:
+            return call()
+        devices = [torch.cuda.current_device()] if self._run.stage.layout.use_gpu else []
+        try:
+            with torch.no_grad(), torch.random.fork_rng(devices):
+                return call()
+        except Exception as error:
+            traceback.print_exc()  # for who wrote it: the stage ends with the one paragraph below
+            raise UserError(
+                f"stage {self._run.stage.name}: callbacks",
+                f"{callback.name} failed in {hook}: {type(error).__name__}: {error}.",
+                "Correct it, or take it out of the stage's callbacks.",
+            ) from error

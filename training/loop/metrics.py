@@ -1,0 +1,18 @@
+"""The row of every step on its way to MLflow: worker 0 reports it to the driver."""
+
+from __future__ import annotations
+
+from training.loop.callback import Callback, StageRun, StepDone
+from training.loop.reporter import Reporter
+
+
+class Metrics(Callback):
+    """Stands behind the others, for it reports what all of them put into the row."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+
+    def on_step(self, run: StageRun, done: StepDone) -> None:
+        """Sends without waiting."""
+        if run.rank == 0:
+            self._reporter.row(done.step, done.row)

@@ -1,0 +1,55 @@
+"""The stage's saved states and, at its end, its checkpoint."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from transformers import PreTrainedTokenizerBase
+
+from pipeline.errors import UserError
+from pipeline.storage.location import Location
+from training.engine import Engine
+from training.loop.callback import Callback, StageRun
+from training.model.lora import plain_model, save_adapter
+from training.stage.checkpoint import ADAPTER, write_checkpoint
+
+
+class Checkpoints(Callback):
+    """Stands in front of the others: they are told once the state is loaded or saved, the weights written."""
+
+    def __init__(self, engine: Engine, tokenizer: PreTrainedTokenizerBase, out: Location) -> None:
+        self._engine, self._tokenizer, self._out = engine, tokenizer, out
+        self.digest = ""
+        """Of the weights of the finished stage; on worker 0."""
+
+    def on_start(self, run: StageRun, state: Path | None) -> None:
+        """Goes on from a state. Raises UserError for one of another layout."""
+        if state is None:
+            return
+        found = self._engine.load(state)
+        if found["world"] != run.world or found["global_batch"] != run.stage.global_batch:
+            raise UserError(
+                f"stage {run.stage.name}",
+                f"its saved state is of {found['world']} workers and global batch {found['global_batch']}, "
+                f"not of {run.world} and {run.stage.global_batch}.",
+                "Go on with the layout that it was begun with, or delete the stage's folder to begin again.",
+            )
+        run.first_step = int(found["step"])
+
+    def on_save(self, run: StageRun, step: int, folder: Path) -> None:
+        """This worker's part of the state."""
+        about = {"step": step, "world": run.world, "global_batch": run.stage.global_batch}
+        self._engine.save(folder, about)
+
+    def on_end(self, run: StageRun) -> None:
+        """The stage's checkpoint, adapters merged; worker 0 writes it, every worker hands in its part."""
+        state = self._engine.state()
+        if run.rank:
+            return
+        assert state is not None
+        with tempfile.TemporaryDirectory(prefix="ufvideo-final-") as scratch:
+            if run.stage.lora is not None:
+                save_adapter(self._engine.module, state, Path(scratch) / ADAPTER)
+            model = plain_model(self._engine.module, state)
+            self.digest = write_checkpoint(model, self._tokenizer, self._out, Path(scratch))
