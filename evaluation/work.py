@@ -6,11 +6,12 @@ them; who computes them is decided at run time, so that a slow sample holds up o
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from pipeline.draw import draw
 
 CHUNK_SAMPLES = 16  # small enough to share out the last minutes evenly, and the largest batch
 MAX_LOSSES = 3  # actors that a chunk may take down with it before the step gives up
@@ -27,8 +28,8 @@ class Chunk:
 
 
 def ranked(keys: Sequence[str], seed: int, purpose: str) -> list[int]:
-    """All indices, by the hash of (seed, purpose, key)."""
-    ranks = [_rank(key, seed, purpose) for key in keys]
+    """All indices, by what (purpose, seed, key) draw."""
+    ranks = [draw(purpose, seed, key) for key in keys]
     return sorted(range(len(keys)), key=lambda i: (ranks[i], i))
 
 
@@ -94,7 +95,3 @@ def work_off(
     finally:
         for actor in actors:
             ray.kill(actor)
-
-
-def _rank(key: str, seed: int, purpose: str) -> bytes:
-    return hashlib.sha256(f"{seed}\0{purpose}\0{key}".encode()).digest()

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline.draw import draw, draws
+
 T = TypeVar("T", int, str)
 
 
 def lots(seed: int, keys: Iterable[str]) -> np.ndarray:
     """The lot of each key: 64 bits of a hash. Selection draws other lots, so that the two are independent."""
-    start = f"card\0{seed}\0".encode()
-    return _hashes(start + key.encode() for key in keys)
+    return draws(keys, "card", seed)
 
 
 def identities(names: Iterable[str]) -> np.ndarray:
     """64 bits of a hash of each name, with no seed."""
-    return _hashes(name.encode() for name in names)
+    return np.fromiter(map(draw, names), np.uint64)
 
 
 class Smallest(Generic[T]):
@@ -49,9 +49,3 @@ class Smallest(Generic[T]):
     def groups(self) -> list[str]:
         """All groups, sorted."""
         return sorted(self._kept)
-
-
-def _hashes(names: Iterable[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(hashlib.sha256(name).digest()[:8] for name in names), ">u8").astype(
-        np.uint64
-    )

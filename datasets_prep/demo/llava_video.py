@@ -6,8 +6,9 @@ from typing import Any
 
 from datasets_prep.demo.corpus import Corpus, Damage, turns
 from datasets_prep.demo.questions import Question, dealt, scene_questions
-from datasets_prep.demo.rng import Deck, digest, stream
+from datasets_prep.demo.rng import Deck, digest
 from datasets_prep.demo.scene import Scene
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 
 BUCKETS = ("0_30_s_academic_v0_1", "0_30_s_youtube_v0_1")

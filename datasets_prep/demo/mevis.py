@@ -8,9 +8,10 @@ from datasets_prep.demo.corpus import Corpus, Damage
 from datasets_prep.demo.encode import FrameFolder
 from datasets_prep.demo.native_masks import tracks
 from datasets_prep.demo.phrases import Expression, expressions
-from datasets_prep.demo.rng import digest, pick, stream
+from datasets_prep.demo.rng import digest, pick
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import derive_scene
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 
 _FRAMES = 16

@@ -11,9 +11,10 @@ from typing import Any
 from datasets_prep.demo.corpus import Corpus
 from datasets_prep.demo.encode import FrameFolder
 from datasets_prep.demo.questions import Question, ask, dealt, existence
-from datasets_prep.demo.rng import Deck, digest, stream
+from datasets_prep.demo.rng import Deck, digest
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import find_scene
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 from pipeline.plan.demo import QuestionKind as Kind
 

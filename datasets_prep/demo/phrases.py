@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from datasets_prep.demo.rng import pick, shuffled, stream
+from datasets_prep.demo.rng import pick, shuffled
 from datasets_prep.demo.scene import Motion, Scene, SceneObject
+from pipeline.draw import stream
 
 _DIRECTION = {
     Motion.LEFT: "to the left",

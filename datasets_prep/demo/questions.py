@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from datasets_prep.demo.phrases import direction, sentence, the
-from datasets_prep.demo.rng import Deck, pick, shuffled, stream
+from datasets_prep.demo.rng import Deck, pick, shuffled
 from datasets_prep.demo.scene import Colour, Scene, SceneObject, Shape
+from pipeline.draw import stream
 from pipeline.plan.demo import QuestionKind as Kind
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from datasets_prep.demo.phrases import direction, motion_sentence, sentence
 from datasets_prep.demo.questions import dealt
-from datasets_prep.demo.rng import Deck, shuffled, stream
+from datasets_prep.demo.rng import Deck, shuffled
 from datasets_prep.demo.scene import Scene, Shape
+from pipeline.draw import stream
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")
 

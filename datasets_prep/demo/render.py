@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_prep.demo.rng import stream
 from datasets_prep.demo.scene import RGB, Scene, SceneObject, Shape
+from pipeline.draw import stream
 
 
 def render(scene: Scene, frame: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

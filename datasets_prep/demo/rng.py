@@ -1,4 +1,4 @@
-"""Random numbers that are functions of names, never of a shared stream or of the order of calls."""
+"""Names of files, and choices from the streams of ``pipeline.draw``, for scenes and their questions."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from typing import TypeVar
 
 import numpy as np
 
+from pipeline.draw import stream
+
 T = TypeVar("T")
 
 
 def digest(*names: object) -> str:
     """Hex SHA-256 of the names, separated so that ("ab", "c") and ("a", "bc") differ."""
     return hashlib.sha256("\x1f".join(map(str, names)).encode()).hexdigest()
-
-
-def stream(seed: int, *names: object) -> np.random.Generator:
-    """A counter-based generator that belongs to (seed, names) alone."""
-    return np.random.Generator(np.random.Philox(key=int(digest(seed, *names)[:32], 16)))
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:

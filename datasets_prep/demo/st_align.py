@@ -8,8 +8,9 @@ from typing import Any
 from datasets_prep.demo.corpus import Corpus, Damage, turns
 from datasets_prep.demo.phrases import event, sentence, the
 from datasets_prep.demo.questions import dealt, scene_questions
-from datasets_prep.demo.rng import Deck, digest, stream
+from datasets_prep.demo.rng import Deck, digest
 from datasets_prep.demo.scene import Scene, SceneObject
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig, QuestionKind
 
 OUT = "{<TEMP-OUTPUT><TEMP-OUTPUT>}"

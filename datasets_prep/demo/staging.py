@@ -7,8 +7,9 @@ from fractions import Fraction
 
 import numpy as np
 
-from datasets_prep.demo.rng import pick, shuffled, stream
+from datasets_prep.demo.rng import pick, shuffled
 from datasets_prep.demo.scene import Colour, Motion, Scene, SceneObject, Shape
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 
 SIZES = ((128, 96), (160, 120), (96, 128), (192, 108), (112, 112))  # width, height

@@ -7,10 +7,11 @@ from typing import Any
 from datasets_prep.demo.corpus import Corpus, turns
 from datasets_prep.demo.native_masks import frame_dict
 from datasets_prep.demo.phrases import colour_last, motion_sentence, the
-from datasets_prep.demo.rng import pick, stream
+from datasets_prep.demo.rng import pick
 from datasets_prep.demo.scene import Scene, SceneObject
 from datasets_prep.demo.staging import derive_scene
 from datasets_prep.demo.videorefer import panda_name, visible_frames
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 from pipeline.times import temporal
 

@@ -11,8 +11,9 @@ from datasets_prep.demo.native_masks import compressed, frame_dict, polygon_dict
 from datasets_prep.demo.phrases import describe, sentence
 from datasets_prep.demo.region_questions import RegionQuestion, lettered, region_questions
 from datasets_prep.demo.render import visible_masks
-from datasets_prep.demo.rng import Deck, digest, stream
+from datasets_prep.demo.rng import Deck, digest
 from datasets_prep.demo.scene import Scene, SceneObject
+from pipeline.draw import stream
 from pipeline.plan.demo import DemoConfig
 
 SHORT = "videorefer-short-caption-500k.json"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 from datasets_prep.draft import TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError
 from datasets_prep.passes.clock import Clock
 from datasets_prep.passes.irregular import irregularities
+from pipeline.draw import draw
 from pipeline.plan.data import SourceConfig, Use
 from pipeline.records import masks
 from pipeline.records.irregularity import Irregular
@@ -134,9 +134,9 @@ def _one_frame(regions: list[MaskTrack], draft: Draft, seed: int) -> list[MaskTr
         if draft.region_frame in frames:
             frame = draft.region_frame
         elif common:
-            frame = common[_draw(seed, draft.key, "region frame") % len(common)]
+            frame = common[draw("region frame", seed, draft.key) % len(common)]
         elif frames:
-            frame = frames[_draw(seed, draft.key, "region frame", number) % len(frames)]
+            frame = frames[draw("region frame", seed, draft.key, number) % len(frames)]
         else:
             frame = region.frames[0]
         at = region.frames.index(frame)
@@ -144,7 +144,3 @@ def _one_frame(regions: list[MaskTrack], draft: Draft, seed: int) -> list[MaskTr
             MaskTrack(height=region.height, width=region.width, frames=(frame,), counts=(region.counts[at],))
         )
     return out
-
-
-def _draw(*names: object) -> int:
-    return int.from_bytes(hashlib.sha256("\0".join(map(str, names)).encode()).digest()[:8], "big")

@@ -8,16 +8,16 @@ source moves at most one other.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
+
+from pipeline.draw import draw
 
 ALL = (1 << 64) - 1  # the cut of a source that keeps every sample
 
 
 def lot(seed: int, key: str) -> int:
     """The lot of a sample, 0 to 2**64 - 1."""
-    return int.from_bytes(hashlib.sha256(f"{seed}\0{key}".encode()).digest()[:8], "big")
+    return draw("select", seed, key)
 
 
 class Draw:

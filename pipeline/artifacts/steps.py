@@ -44,10 +44,10 @@ MODULES = {
 REVISION = dict.fromkeys(Kind, 1) | {
     Kind.CORPORA: 3,
     Kind.PREPARE: 5,
-    Kind.INIT: 2,
+    Kind.INIT: 3,
     Kind.STAGE: 3,
     Kind.EVALUATE: 6,
-    Kind.REPORT: 4,
+    Kind.REPORT: 5,
 }
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
 
 import numpy as np
+
+from pipeline.draw import draw
 
 
 class KeyRows:
@@ -15,18 +16,14 @@ class KeyRows:
     """
 
     def __init__(self, keys: Iterable[str]) -> None:
-        hashes = np.fromiter(map(_hash, keys), np.uint64)
+        hashes = np.fromiter(map(draw, keys), np.uint64)
         self._rows = np.argsort(hashes, kind="stable")
         self._hashes = hashes[self._rows]
 
     def __getitem__(self, key: str) -> int:
         """The row of a key. Raises KeyError for one that is not there."""
-        wanted = np.uint64(_hash(key))
+        wanted = np.uint64(draw(key))
         at = int(np.searchsorted(self._hashes, wanted))
         if at == len(self._hashes) or self._hashes[at] != wanted:
             raise KeyError(key)
         return int(self._rows[at])
-
-
-def _hash(key: str) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "big")

@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any, Final, Protocol
 
+from pipeline.draw import draw
 from pipeline.errors import StorageError, UserError
 from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
-from training.data.mixture import name_hash
 from training.data.order import Cut, Order, Place
 from training.model.batch import Batch
 from training.model.collate import collate
@@ -152,7 +152,7 @@ class Loader:
                 # UserError: its media are gone.
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
             rows = self._used(place.source)
-            at = name_hash(self._order.mixture.seed, first.key, place.epoch, attempt) % len(rows)
+            at = draw(self._order.mixture.seed, first.key, place.epoch, attempt) % len(rows)
             sample = self._reader.sample(source.name, int(rows[at]))
         raise UserError(
             f"source {source.name}",

@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.draw import draws, mixed
 from pipeline.plan.training import MixtureEntry
-
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
-def name_hash(*names: object) -> int:
-    """64 bits that depend on names alone, the same on every machine."""
-    text = "\x1f".join(str(n) for n in names)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
-
-
-def key_hashes(keys: Sequence[str]) -> np.ndarray:
-    """[N] uint64, one per sample key."""
-    return np.fromiter((name_hash(k) for k in keys), np.uint64, len(keys))
-
-
-def salted(hashes: np.ndarray, *names: object) -> np.ndarray:
-    """Hashes [N] mixed with names: the same as hashing (key, names), but in a few vector operations.
-
-    The mixer is splitmix64's finaliser (Steele et al. 2014).
-    """
-    with np.errstate(over="ignore"):
-        x = hashes ^ np.uint64(name_hash(*names))
-        x = x + _GOLDEN
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return x ^ (x >> np.uint64(31))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +22,7 @@ class SourceRows:
     @classmethod
     def of(cls, name: str, keys: Sequence[str]) -> SourceRows:
         """From the sample keys, in row order."""
-        return cls(name=name, hashes=key_hashes(keys))
+        return cls(name=name, hashes=draws(keys))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +63,7 @@ class Mixture:
         rows = np.arange(len(source.hashes))
         if entry.cap is None or entry.cap >= len(rows):
             return rows
-        return np.sort(_smallest(salted(source.hashes, self.seed, "cap"), rows, entry.cap))
+        return np.sort(_smallest(mixed(source.hashes, self.seed, "cap"), rows, entry.cap))
 
     def rows(self, index: int, epoch: int) -> np.ndarray:
         """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
@@ -100,7 +74,7 @@ class Mixture:
         source, entry, rows = self.sources[index], self.entries[index], self.used(index)
         whole, extra = divmod(entry.repeat, 1)
         part = _smallest(
-            salted(source.hashes[rows], self.seed, epoch, "repeat"), rows, math.floor(extra * len(rows) + 0.5)
+            mixed(source.hashes[rows], self.seed, epoch, "repeat"), rows, math.floor(extra * len(rows) + 0.5)
         )
         return np.concatenate([*[rows] * int(whole), np.sort(part)])
 

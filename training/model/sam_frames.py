@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pipeline.draw import draw
 from pipeline.records import masks
 from pipeline.records.sample import Sample
 
@@ -45,13 +45,8 @@ def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[obj
     frames are repeated evenly: two frames for four places give each twice.
     """
     order = [
-        *sorted(annotated.present, key=lambda f: _rank(names, f)),
-        *sorted(annotated.absent, key=lambda f: _rank(names, f)),
+        *sorted(annotated.present, key=lambda f: draw(*names, "sam", f)),
+        *sorted(annotated.absent, key=lambda f: draw(*names, "sam", f)),
     ]
     chosen = order[:count]
     return tuple(sorted(chosen[i % len(chosen)] for i in range(count)))
-
-
-def _rank(names: Sequence[object], frame: int) -> bytes:
-    text = "\x1f".join(str(n) for n in (*names, "sam", frame))
-    return hashlib.blake2b(text.encode(), digest_size=8).digest()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pipeline.draw import draw
 from pipeline.plan.training import StageConfig
-from training.data.mixture import name_hash
 from training.model.lora import add_adapters
 from training.model.ufvideo import UFVideo
 
@@ -12,7 +12,7 @@ def set_up_model(model: UFVideo, stage: StageConfig, seed: int) -> None:
     """Sets the model up for a stage, in place. Reads no weights: a model on the meta device will do."""
     layout = stage.layout
     if stage.lora is not None:
-        add_adapters(model, stage.lora, seed=name_hash(seed, stage.name, "lora"))
+        add_adapters(model, stage.lora, seed=draw(seed, stage.name, "lora"))
     model.set_trainable(stage.train)
     model.gradient_checkpointing(layout.gradient_checkpointing)
     model.language.packs = layout.packing

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media
 from datasets_prep.sources.bases.fields import text_of
 from datasets_prep.sources.bases.reader import Record
+from pipeline.draw import draw
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import SEG, Role, Task
 
@@ -19,8 +19,7 @@ _BLANK = re.compile(r"\{(\w+)\}")
 
 def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
     """One template, by a hash of the names alone."""
-    draw = hashlib.sha256(f"{seed}\0{key}\0{purpose}".encode()).digest()
-    return templates[int.from_bytes(draw[:8], "big") % len(templates)]
+    return templates[draw(purpose, seed, key) % len(templates)]
 
 
 def fill(template: str, **values: str) -> str:

@@ -7,12 +7,12 @@ touched it, so it gets a start of its own.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from pipeline.draw import draw
 from pipeline.errors import UserError
 from pipeline.plan.plan import RowStart
 
@@ -52,8 +52,7 @@ class NewRows:
         if self.start is RowStart.MEAN:
             rows = _mean(stored_WD, old).expand(len(new), -1)
         else:
-            key = hashlib.sha256(f"{self.seed} {name}".encode()).digest()[:8]
-            generator = torch.Generator().manual_seed(int.from_bytes(key, "big", signed=True))
+            generator = torch.Generator().manual_seed(draw("new rows", self.seed, name))
             rows = torch.randn(len(new), target_VD.shape[1], generator=generator) * self.std
         target_VD[new] = rows.to(target_VD.dtype)
         return count
