@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
@@ -95,8 +96,9 @@ def train_on_ray(
     """Run the workers to their end. Raises what stopped them, and UserError if the cluster is too small."""
     import ray
 
-    with cluster.connect(ray_config), progress.track(job.stage.name, total) as bar:
+    with cluster.connect(ray_config), contextlib.ExitStack() as stack:
         capacity.refuse_cluster(need)
+        bar = stack.enter_context(progress.track(job.stage.name, total))
         mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
         driver = Driver(run, half, bar)
 
