@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -75,6 +75,23 @@ def announce(step: str, state: str, digest: str = "") -> None:
     if os.environ.get(ENV) == "json":
         sys.stdout.write(f"{MARK}{json.dumps({'step': step, 'state': state, 'digest': digest})}\n")
         sys.stdout.flush()
+
+
+class Cadence:
+    """Which messages are worth a line of text: of each part one now and then, and its last."""
+
+    def __init__(self) -> None:
+        self._shown: dict[object, float] = {}
+
+    def line(self, message: Mapping[str, Any], part: object = None) -> str | None:
+        """The line for a message of ``parse`` that has a title, or None where it is too soon for one."""
+        key, now = (part, message["title"]), time.monotonic()
+        if not message.get("end") and now - self._shown.setdefault(key, now) < PLAIN_EVERY_S:
+            return None
+        self._shown[key] = now
+        total = f"/{message['total']}" if message.get("total") else ""
+        fields = field_text(message.get("fields") or {})
+        return f"{message['title']}: {message.get('done')}{total}  {fields}".rstrip()
 
 
 def parse(line: str) -> dict[str, Any] | None:

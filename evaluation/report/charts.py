@@ -23,8 +23,12 @@ class Bar:
     kind: str
 
 
-def curve(title: str, points: Sequence[Point]) -> str:
-    """A curve, raw values faint and a running mean strong, with its words for those who cannot see it."""
+def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
+    """A curve with its words for those who cannot see it.
+
+    With ``smooth``, raw values are faint and a running mean strong; without, the values are drawn as they
+    are: a learning rate is not noisy, and its running mean would be a schedule that nobody ran.
+    """
     points = [p for p in points if p[1] == p[1] and abs(p[1]) != float("inf")]
     if not points:
         return ""
@@ -40,7 +44,9 @@ def curve(title: str, points: Sequence[Point]) -> str:
         return f"{x:.1f},{y:.1f}"
 
     raw = " ".join(place(*p) for p in _thinned(points))
-    smooth = " ".join(place(*p) for p in _thinned(list(zip(steps, _running_mean(values), strict=True))))
+    mean = list(zip(steps, _running_mean(values), strict=True)) if smooth else points
+    strong = " ".join(place(*p) for p in _thinned(mean))
+    faint = f'<polyline class="raw" points="{raw}"/>' if smooth else ""
     base = _HEIGHT - _BOTTOM
     alt = f"{title}: from {values[0]:.4g} at step {steps[0]} to {values[-1]:.4g} at step {steps[-1]}"
     alt = escape(alt, quote=True)
@@ -52,7 +58,7 @@ def curve(title: str, points: Sequence[Point]) -> str:
         f'<text x="{_LEFT - 5}" y="{base}" text-anchor="end">{low:.3g}</text>'
         f'<text x="{_LEFT}" y="{_HEIGHT - 5}">{steps[0]}</text>'
         f'<text x="{_WIDTH - _RIGHT}" y="{_HEIGHT - 5}" text-anchor="end">step {steps[-1]}</text>'
-        f'<polyline class="raw" points="{raw}"/><polyline class="smooth" points="{smooth}"/></svg>'
+        f'{faint}<polyline class="smooth" points="{strong}"/></svg>'
     )
 
 

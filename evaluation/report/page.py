@@ -35,7 +35,7 @@ class Stage:
     def curves(self) -> list[tuple[str, str]]:
         """Title and SVG of every curve that was logged."""
         drawn = [
-            (title, charts.curve(f"{self.label}, {title}", self.history.get(name, ())))
+            (title, charts.curve(f"{self.label}, {title}", self.history.get(name, ()), smooth=name != "lr"))
             for name, title in CURVES.items()
         ]
         return [(title, svg) for title, svg in drawn if svg]

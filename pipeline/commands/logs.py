@@ -48,9 +48,12 @@ def act(options: argparse.Namespace) -> int:
         lines: Iterable[str] = jobs.printed(server, options.job)
         if options.follow:
             lines = jobs.follow(server, options.job, stops=False)
+        cadence = progress.Cadence()
         for line in lines:
-            if progress.parse(line) is None:
-                print(line, flush=True)
+            message = progress.parse(line)
+            text = line if message is None else cadence.line(message) if "title" in message else None
+            if text is not None:
+                print(text, flush=True)
     return 0
 
 

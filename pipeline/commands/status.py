@@ -19,6 +19,7 @@ def act(options: argparse.Namespace) -> int:
     """Print the state of every step, or of one job. The exit code."""
     from pipeline.artifacts.notices import missing_media
     from pipeline.artifacts.survey import survey
+    from pipeline.commands.status_table import next_command, print_table
 
     plan = plan_of(options)
     if options.job:
@@ -30,16 +31,8 @@ def act(options: argparse.Namespace) -> int:
         return 0
     board = survey(plan)
     decisions = board.decide()
-    for decision in decisions:
-        made = board.found[decision.spec.name]
-        counts = (
-            "  ".join(f"{k} {v}" for k, v in made.record.summary.items() if isinstance(v, int | float | str))
-            if made
-            else ""
-        )
-        took = f"{made.record.seconds:.0f} s" if made else ""
-        line = f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<26} {took:>7}  {counts[:100]}"
-        print(line.rstrip())
+    print_table(board, decisions)
     for note in missing_media(plan, board, decisions):
         print(note)
+    print(next_command(options.plan, board, decisions))
     return 0

@@ -102,6 +102,18 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
             ray.shutdown()
 
 
+def _worker_logging() -> Any:
+    """What Ray's own actors may print into a step's log: errors.
+
+    Ray Train's cleaner, an actor of its own, else warns every second that it cannot see the controller: it
+    asks a part of the dashboard that an embedded cluster does not start. Such a cluster ends with its
+    command, and takes with it what the cleaner would clean.
+    """
+    import ray
+
+    return ray.LoggingConfig(encoding="TEXT", log_level="ERROR")
+
+
 def _job_address() -> str:
     """The cluster that this job belongs to.
 
@@ -118,7 +130,12 @@ def _join(address: str, *, quiet: bool) -> None:
     import ray
 
     try:
-        ray.init(address=address, log_to_driver=not quiet, logging_level=logging.ERROR)
+        ray.init(
+            address=address,
+            log_to_driver=not quiet,
+            logging_level=logging.ERROR,
+            logging_config=None if quiet else _worker_logging(),
+        )
     except (ConnectionError, TimeoutError) as error:
         raise UserError(
             f"ray.address: {address}",
@@ -155,6 +172,7 @@ def _start(config: RayConfig, *, jobs: bool) -> None:
                     dashboard_port=_free_port() if jobs else None,
                     log_to_driver=not jobs,
                     logging_level=logging.ERROR,
+                    logging_config=None if jobs else _worker_logging(),
                 )
             return
         except Exception as error:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.progress import PLAIN_EVERY_S, field_text
+from pipeline.progress import Cadence, field_text
 
 
 class Display(Protocol):
@@ -47,7 +47,7 @@ class _Row:
 class _Lines:
     def __init__(self) -> None:
         self._begun: dict[str, float] = {}
-        self._shown: dict[tuple[str, str], float] = {}
+        self._cadence = Cadence()
 
     def __enter__(self) -> _Lines:
         return self
@@ -60,13 +60,8 @@ class _Lines:
         print(f"{step}: started", flush=True)
 
     def progress(self, step: str, message: Mapping[str, Any]) -> None:
-        key, now = (step, str(message["title"])), time.monotonic()
-        if not message.get("end") and now - self._shown.setdefault(key, now) < PLAIN_EVERY_S:
-            return
-        self._shown[key] = now
-        total = f"/{message['total']}" if message.get("total") else ""
-        fields = field_text(message.get("fields") or {})
-        print(f"  {message['title']}: {message.get('done')}{total}  {fields}".rstrip(), flush=True)
+        if line := self._cadence.line(message, step):
+            print(f"  {line}", flush=True)
 
     def finish(self, step: str, state: str, note: str = "") -> None:
         took = time.monotonic() - self._begun.get(step, time.monotonic())

@@ -32,6 +32,7 @@ class Watch:
         self.display, self.step, self._log_of = display, step, log
         self.made: set[str] = set()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._cadence = progress.Cadence()
 
     def follow(self, server: JobServer, job: str, *, stops: bool = True) -> Outcome:
         """Take every line until the job ends. With ``stops``, Ctrl-C stops the job."""
@@ -80,6 +81,8 @@ class Watch:
                 self.tail.append(line)
         elif "title" in message:
             self.display.progress(self.step, message)
+            if text := self._cadence.line(message, self.step):
+                self.note(text)
         elif message["state"] == "done":
             self.made.add(message["step"])
             self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")

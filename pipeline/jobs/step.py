@@ -13,7 +13,7 @@ import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,13 +69,14 @@ class StepContext:
     scratch: Path
     corpora: Location | None
     checkpoint: Artifact | None = None
+    begun: float = field(default_factory=time.time)  # seconds since 1970, for the step's MLflow run
 
     @property
     def tracker(self) -> Run:
         """This step's MLflow run, not yet started: ``with context.tracker as run: run.log_metrics(...)``."""
         from pipeline.jobs.tracking import start_run
 
-        return start_run(self.plan, self.spec.name, self.fingerprint)
+        return start_run(self.plan, self.spec.name, self.fingerprint, begun=self.begun)
 
     def resolve(self, path_text: str) -> Location:
         """A path of the plan: ``${corpora}`` is the demo corpora, relative means below the working folder."""

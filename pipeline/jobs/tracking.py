@@ -107,14 +107,17 @@ class Run:
     error passes, with KILLED when it is stopped, and then MLflow has a few seconds.
     """
 
-    def __init__(self, plan: Plan, step: str, fingerprint: str, resume: bool = True) -> None:
+    def __init__(
+        self, plan: Plan, step: str, fingerprint: str, resume: bool = True, begun: float | None = None
+    ) -> None:
         self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
+        self.begun = begun
         self._run_id = ""
         self._mlflow: Any = None
         self._queue: MetricQueue | None = None
 
-    def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool]]:
-        return type(self), (self.plan, self.step, self.fingerprint, self.resume)
+    def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool, float | None]]:
+        return type(self), (self.plan, self.step, self.fingerprint, self.resume, self.begun)
 
     def __enter__(self) -> Self:
         self._start()
@@ -260,7 +263,12 @@ class Run:
             "mlflow.source.git.commit": code.commit or "unknown",
             "mlflow.user": "ufvideo",
         }
-        run = client.create_run(experiment, tags=tags, run_name=f"{self.step}-{self.fingerprint[:12]}")
+        run = client.create_run(
+            experiment,
+            start_time=None if self.begun is None else int(self.begun * 1000),
+            tags=tags,
+            run_name=f"{self.step}-{self.fingerprint[:12]}",
+        )
         client.log_text(run.info.run_id, plan_text(self.plan), "plan.yaml")
         return run.info.run_id
 
@@ -270,9 +278,14 @@ class Run:
         self._mlflow.log_batch(self._run_id, metrics=[Metric(*point) for point in points])
 
 
-def start_run(plan: Plan, step: str, fingerprint: str, resume: bool = True) -> Run:
-    """The run of a step. With ``resume`` the same fingerprint continues the run that it had before."""
-    return Run(plan, step, fingerprint, resume)
+def start_run(
+    plan: Plan, step: str, fingerprint: str, resume: bool = True, begun: float | None = None
+) -> Run:
+    """The run of a step. With ``resume`` the same fingerprint continues the run that it had before.
+
+    ``begun`` is when the step began, in seconds since 1970; None: when the run is opened.
+    """
+    return Run(plan, step, fingerprint, resume, begun)
 
 
 def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:

@@ -209,6 +209,20 @@ def test_curves_are_thinned() -> None:
     assert charts.curve("loss", []) == ""
 
 
+def test_a_learning_rate_is_drawn_as_it_is() -> None:
+    """Catches a running mean of a schedule, which peaks late and low."""
+    points = [(0, 0.0), (1, 1.0), (2, 0.5), (3, 0.0)]
+    svg = charts.curve("learning rate", points, smooth=False)
+    assert svg.count("<polyline") == 1
+    drawn = svg.partition('class="smooth" points="')[2].partition('"')[0]
+    heights = [float(point.split(",")[1]) for point in drawn.split()]
+    assert heights[0] == heights[3] == max(heights)
+    assert heights[1] == min(heights)
+    assert heights[2] == sum(heights[:2]) / 2
+    stage = Stage(name="stage1", label="stage 1", history={"lr": points, "loss/text": points})
+    assert [s.count("<polyline") for title, s in sorted(stage.curves)] == [1, 2]
+
+
 def test_picture_outlines_the_truth() -> None:
     import base64
     import io

@@ -185,7 +185,31 @@ def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
 def test_status_and_logs(plan_file: Path):
     done = ufvideo("status", str(plan_file))
     assert done.returncode == 0
-    assert "todo  corpora" in done.stdout
+    head, _, *rows, last = done.stdout.splitlines()
+    assert head.split() == ["step", "state", "why", "took", "counts", "artifact"]
+    assert [row.split()[:2] for row in rows] == [
+        [name, "todo"]
+        for name in [
+            "corpora",
+            "prepare",
+            "init",
+            "stage1",
+            "stage2",
+            "evaluate-init",
+            "evaluate-stage2",
+            "report",
+        ]
+    ]
+    place = survey(load_plan(str(plan_file))).folder("evaluate-stage2").uri
+    assert rows[6].endswith(place), "whole, however long"
+    assert last == f"8 of 8 steps are to be made: ufvideo run {plan_file}"
+    summary = {"sources": {"a": {"kept": 1230, "rejected": 5}, "b": {"kept": 4}}, "text": "x" * 200}
+    build(make_context(load_plan(str(plan_file)), "corpora"), lambda context: StepResult("d", {}))
+    made = lambda context: StepResult("d", summary)  # noqa: E731
+    build(make_context(load_plan(str(plan_file)), "prepare"), made)
+    row = ufvideo("status", str(plan_file)).stdout.splitlines()[3]
+    assert "sources 2, kept 1,234, rejected 5 " in row
+    assert row.split()[:2] == ["prepare", "done"]
     done = ufvideo("logs", "prepare", str(plan_file))
     assert done.returncode == 2
     assert "has no log here" in done.stderr

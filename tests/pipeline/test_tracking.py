@@ -191,3 +191,47 @@ def test_flat_and_without_secrets(plan: Plan):
     assert flat["stages.0.optimizer.lr"] == 2e-5
     assert "max_text_tokens: 2048" in plan_text(plan)
     assert "vocab_size" in plan_text(plan)
+
+
+def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(plan: Plan, capsys: pytest.CaptureFixture[str]):
+    """Catches steps without a run, and runs that are as long as the writing of their numbers."""
+    from pipeline.jobs.step import StepContext, StepResult, build, make_context
+    from pipeline.jobs.tracked import tracked
+
+    def slow(context: StepContext) -> StepResult:
+        time.sleep(1.2)
+        return StepResult("d1", {"videos": 3, "sources": {"a/b": {"kept": 7}}, "name": "x", "whole": True})
+
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=tracking_uri(plan))
+    for _ in range(2):
+        made = build(make_context(plan, "corpora"), tracked(slow))
+    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+    assert len(runs) == 2, "made twice"
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert 1200 <= run.info.end_time - run.info.start_time < 60_000
+        assert run.data.metrics == {"videos": 3.0, "sources.a/b.kept": 7.0}
+        assert run.data.tags["digest"] == "d1"
+        assert run.data.tags["artifact"] == made.location.uri
+        assert run.data.tags["ufvideo.step"] == "corpora"
+        assert run.data.params["demo.train_videos"] == "4"
+    build(make_context(plan, "prepare"), tracked(slow))
+    latest = client.search_runs([runs[0].info.experiment_id], max_results=1)[0]
+    assert [(i.dataset.name, i.dataset.digest) for i in latest.inputs.dataset_inputs] == [("corpora", "d1")]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_mlflow_that_is_away_costs_no_artifact(
+    plan: Plan, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    from pipeline.jobs.step import StepResult, build, make_context
+    from pipeline.jobs.tracked import tracked
+
+    (tmp_path / "file").write_text("")
+    tracking = plan.tracking.model_copy(update={"uri": f"sqlite:///{tmp_path}/file/mlflow.db"})
+    plan = plan.model_copy(update={"tracking": tracking})
+    made = build(make_context(plan, "corpora"), tracked(lambda context: StepResult("d", {})))
+    assert made.record.digest == "d"
+    assert "Note: corpora is made, but" in capsys.readouterr().err

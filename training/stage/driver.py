@@ -30,6 +30,7 @@ _SHOWN: Final = {
     "text": "loss/text",
     "bce": "loss/bce",
     "dice": "loss/dice",
+    "lr": "lr",
     "samples/s": "samples_per_s",
 }
 """What the progress bar says of a step."""
