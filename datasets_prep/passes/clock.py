@@ -14,7 +14,7 @@ from pipeline.plan.rules import DurationMismatch, SecondsFrom
 from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import TimeSpan, VideoRef
 from pipeline.times import temporal
-from pipeline.times.frame_times import FrameTimes, frame_times
+from pipeline.times.frame_times import FrameTimes, frame_times, picture_late_s
 from pipeline.times.temporal import Outside
 
 _CHUNK_S = 5.0  # DiDeMo's
@@ -36,7 +36,7 @@ class Clock:
     def __init__(self, video: VideoRef, source: SourceConfig, claimed_s: float | None = None) -> None:
         self._video, self._outside = video, source.outside_spans
         self._start_s, self._length_s = 0.0, video.duration_s
-        self._late_s = _late_s(video) if source.seconds_from is SecondsFrom.PLAYER else 0.0
+        self._late_s = picture_late_s(video) if source.seconds_from is SecondsFrom.PLAYER else 0.0
         self._scale = 1.0
         scaled = source.duration_mismatch is DurationMismatch.SCALE
         if scaled and claimed_s is not None and other_duration(claimed_s, video) is not None:
@@ -133,9 +133,3 @@ class Clock:
         late = f" whose picture starts at {self._late_s:.3f} s of a player" if self._mapped else ""
         within = f"{self._start_s:.3f}-{end_s:.3f} s"
         return f"{said} s in {within} of a video of {self._video.duration_s:.3f} s{late}"
-
-
-def _late_s(video: VideoRef) -> float:
-    """How much later than a player its picture starts: 0 for less than half a frame."""
-    half_a_frame_s = video.duration_s / (2 * video.num_frames) if video.num_frames else 0.0
-    return video.start_s if video.start_s > half_a_frame_s else 0.0

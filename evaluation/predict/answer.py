@@ -19,7 +19,7 @@ from pipeline.plan.evaluation import SegState
 from pipeline.records import masks as codec
 from pipeline.records.sample import SEG, MaskTrack, TimeSpan
 from pipeline.storage.location import Location
-from pipeline.times.frame_times import frame_times
+from pipeline.times.frame_times import frame_times, picture_late_s
 from pipeline.times.quantities import Refusal
 
 FORMAT = 1
@@ -76,6 +76,8 @@ class Answer:
         if self.refusal and self.refusal != Refusal.NO_TIME:
             detail = f" ({self.refusal_detail})" if self.refusal_detail else ""
             notes.append(f"no span could be read: {self.refusal}{detail}.")
+        if self.spans and (late_s := picture_late_s(self.asked.clip.ref)):
+            notes.append(f"times count from the first picture, which a player shows at {late_s:.2f} s.")
         if missing := self.text.count(SEG) - len(self.masks):
             notes.append(
                 f"{missing} of {self.text.count(SEG)} {SEG} got no mask: with seg_state "
@@ -131,6 +133,7 @@ class Answer:
                 "frames": ref.num_frames,
                 "fps": ref.fps,
                 "duration_s": ref.duration_s,
+                "start_s": ref.start_s,
                 "height": ref.height,
                 "width": ref.width,
             },

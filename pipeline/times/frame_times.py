@@ -147,6 +147,12 @@ def frame_times(video: VideoRef) -> FrameTimes:
     return FrameTimes.even(video.num_frames, video.duration_s)
 
 
+def picture_late_s(video: VideoRef) -> float:
+    """How many seconds after a player begins the first frame shows; less than half a frame is none."""
+    half_a_frame_s = video.duration_s / (2 * video.num_frames) if video.num_frames else 0.0
+    return video.start_s if video.start_s > half_a_frame_s else 0.0
+
+
 def uneven_starts(stamps_s: Sequence[float], end_s: float) -> tuple[float, ...]:
     """``VideoRef.frame_starts_s`` from the time stamps of a file: empty where its rate is constant.
 

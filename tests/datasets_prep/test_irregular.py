@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -306,3 +308,50 @@ def test_an_order_that_cannot_be_known_is_told(tmp_path: Path, there: tuple[str,
     """Catches a cover or a mask that becomes a frame of the film."""
     with pytest.raises(video.VideoError, match=odd):
         list_frames(names(tmp_path / "stills", *there))
+
+
+# ------------------------------------------------------------------------------ the shared cases
+
+
+@pytest.mark.usefixtures("without_ray")
+def test_the_shared_cases(cases: Path, tmp_path: Path) -> None:
+    """The small inputs that once went wrong, as their README says what is right."""
+    media = tmp_path / "media"
+    write_clip(media / "v.mp4", frames=60)
+    shutil.copy(media / "v.mp4", media / "v_x.mp4")
+    shutil.copy(cases / "video" / "videolater.mp4", media / "late.mp4")
+    shutil.copytree(cases / "video" / "unpadded_frames", media / "unpadded_frames")
+    talk = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "It."}]
+    (tmp_path / "talk.json").write_text(json.dumps([{"video": "unpadded_frames", "conversations": talk}]))
+    records = cases / "records"
+
+    def entry(name: str, fmt: str, annotations: Path, **more: str) -> dict[str, Any]:
+        return {"name": name, "format": fmt, "annotations": str(annotations), "media": [str(media)], **more}
+
+    chosen = [
+        entry("late", "charades_sta", records / "late.txt"),
+        entry("anet", "activitynet_captions", records / "duration_lies_anet.json"),
+        entry("vtimellm", "vtimellm", records / "duration_lies_vtimellm.json"),
+        entry(
+            "ends", "mvbench", records / "mvbench_end_past_video.json", use="benchmark", outside_spans="clamp"
+        ),
+        entry("unpadded", "llava_video", tmp_path / "talk.json"),
+    ]
+    reader = build(chosen, tmp_path / "made")
+    assert {e.name: e.irregularities for e in reader.manifest.sources} == {
+        "late": {"late_picture": 2},
+        "anet": {"duration_mismatch": 1},
+        "vtimellm": {"duration_mismatch": 1},
+        "ends": {"span_clamped": 4},  # 6.1, 6.4, 9 and -0.1 of 6 s
+        "unpadded": {"frame_names": 1},
+    }
+    late = [(s.spans[0].start_s, s.spans[0].end_s) for s in samples(reader, "late").values()]
+    assert late == [(0.0, pytest.approx(2.0)), (pytest.approx(2.0), pytest.approx(6.0))]
+    assert rejects(reader)["late/1"] == "span_outside"  # sound alone
+    (unpadded,) = samples(reader, "unpadded").values()
+    assert unpadded.video.frames == tuple(f"{n}.jpg" for n in range(1, 13))
+    scaled = [e | {"duration_mismatch": "scale"} for e in chosen if e["name"] in ("anet", "vtimellm")]
+    reader = build(scaled, tmp_path / "scaled")
+    spans = {source: next(iter(samples(reader, source).values())).spans[0] for source in reader.sources}
+    assert (spans["anet"].start_s, spans["anet"].end_s) == (0.0, pytest.approx(3.0))
+    assert (spans["vtimellm"].start_s, spans["vtimellm"].end_s) == (pytest.approx(2.0), pytest.approx(4.0))

@@ -89,6 +89,14 @@ def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:
     assert "1 of 1 [SEG] got no mask" in missing
 
 
+def test_where_times_count_from_is_told_of_a_late_picture(answer: Answer) -> None:
+    """Catches seconds that a person would look up in a player, where they show something else."""
+    clip = answer.asked.clip
+    late = replace(clip, ref=replace(clip.ref, start_s=2.0))
+    (note,) = replace(answer, asked=replace(answer.asked, clip=late)).notes
+    assert "count from the first picture, which a player shows at 2.00 s" in note
+
+
 def test_saved_files_agree_with_the_answer(home: Path, answer: Answer, tmp_path: Path) -> None:
     """Catches masks that are written for other frames than they are of, and an overlay that runs too fast."""
     saved = answer.save(tmp_path / "out")
