@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Any
@@ -10,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from pipeline.plan.base import Config
+from pipeline.plan.suggest import suggest
 
 
 class Finding(StrEnum):
@@ -95,9 +95,7 @@ class DoctorConfig(Config):
         known = [str(finding) for finding in Finding]
         for name in given if isinstance(given, Mapping) else ():
             if name not in known:
-                near = difflib.get_close_matches(str(name), known, 1, 0.5)
-                hint = f"Did you mean {near[0]}?" if near else f"Known findings: {', '.join(known)}."
-                raise ValueError(f"unknown finding {name}. {hint}")
+                raise ValueError(f"unknown finding {name}. {suggest(name, known, 'Known findings')}")
         return given
 
     def tolerance_of(self, finding: Finding) -> float:
