@@ -16,7 +16,7 @@ from tests.pipeline.terminal import CTRL_C, Terminal, carriers
 
 REPO = Path(__file__).resolve().parents[2]
 SOON_S = 5.0  # so soon a command is to have ended
-WAIT_S = 240.0  # a bound for a busy machine, not a time that anything needs
+WAIT_S = 600.0  # a bound for a busy machine, not a time that anything needs
 MARK = "UFVIDEO_TEST_MARK"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
