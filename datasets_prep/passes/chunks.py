@@ -7,12 +7,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from datasets_prep.sources import Files, format_of, reader_of
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.storage.location import Location
+from pipeline.storage.unpacked import SUFFIX as PACKED
+from pipeline.storage.unpacked import fetch_unpacked
 
 CHUNK_BYTES = 4 << 20  # of annotation; parsed, JSON takes some ten times as much memory
 
@@ -33,18 +36,12 @@ class ReadUnit:
     def files(self) -> Files:
         """The files on this machine's disk."""
         masks = self.masks
-        local = (
-            None
-            if masks is None
-            else masks.fetch_dir(hold=True)
-            if masks.is_dir()
-            else masks.fetch(hold=True)
-        )
+        folder = masks is not None and masks.is_dir()
         return Files(
-            annotations=self.annotations.fetch(hold=True),
-            masks=local,
-            keep_videos=self.keep_videos.fetch(hold=True) if self.keep_videos else None,
-            drop_videos=self.drop_videos.fetch(hold=True) if self.drop_videos else None,
+            annotations=fetch_unpacked(self.annotations, hold=True),
+            masks=masks.fetch_dir(hold=True) if masks and folder else _unpacked(masks),
+            keep_videos=_unpacked(self.keep_videos),
+            drop_videos=_unpacked(self.drop_videos),
             name=self.name,
         )
 
@@ -89,11 +86,24 @@ def cut(unit: ReadUnit, rows_per_shard: int) -> list[Chunk]:
         return list(reader.chunks(unit.source, unit.files(), limits))
 
 
+def _unpacked(place: Location | None) -> Path | None:
+    return None if place is None else fetch_unpacked(place, hold=True)
+
+
 @contextmanager
 def readable(unit: ReadUnit) -> Iterator[None]:
-    """An annotation file that cannot be read is for the user to mend, on a broken disk as well."""
+    """An annotation file that cannot be read is for the user to mend, on a broken disk as well.
+
+    It is named as it lies in the source, also where a copy of it was read.
+    """
+    place = unit.annotations
     try:
         yield
+    except UserError as error:
+        copy = error.where.startswith(f"{place.cache_dir()}/")
+        if copy and os.path.basename(error.where) == place.name.removesuffix(PACKED):
+            raise UserError(place.uri, error.problem, error.fix) from error
+        raise
     except OSError as error:
         raise UserError(
             str(error.filename or unit.annotations.uri),
@@ -116,8 +126,9 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
         found = sorted({f for pattern in source.files for f in root.glob(pattern)}, key=lambda f: f.uri)
         wanted = " or ".join(source.files)
     else:
-        found = [f for f in root.list(recursive=True) if f.name.endswith(row.reader.suffixes)]
-        wanted = " or ".join(row.reader.suffixes)
+        endings = row.reader.suffixes
+        found = [f for f in root.list(recursive=True) if f.name.removesuffix(PACKED).endswith(endings)]
+        wanted = " or ".join(endings)
     if not found:
         raise UserError(
             f"source {source.name}",
@@ -133,6 +144,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
 def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
     """Every file counts once, and its name, which becomes a part of keys, is text that a shard can hold."""
     known: dict[str, Location] = {}
+    forms: dict[str, Location] = {}
     for file in found:
         if file.uri.encode("utf-8", "replace").decode("utf-8") != file.uri:
             raise UserError(f"source {source.name}", f"the file name {file.uri!a} is no UTF-8.", "Rename it.")
@@ -142,6 +154,13 @@ def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
                 f"source {source.name}",
                 f"{first.uri} and {file.uri} are the same file by a link, and would be read twice.",
                 "Remove the link, or name the files to read in `files`.",
+            )
+        other = forms.setdefault(_stem(file.uri), file)
+        if other is not file and any(f.name.endswith((PACKED, ".parquet")) for f in (file, other)):
+            raise UserError(
+                f"source {source.name}",
+                f"{other.uri} and {file.uri} look like one list in two forms, and would be read twice.",
+                "Remove one of them, or name the files to read in `files`.",
             )
 
 
@@ -174,4 +193,4 @@ def _names(paths: Sequence[str]) -> Sequence[str]:
 
 
 def _stem(path: str) -> str:
-    return path.rsplit(".", 1)[0]
+    return path.removesuffix(PACKED).rsplit(".", 1)[0]

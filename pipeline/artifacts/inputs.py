@@ -17,7 +17,8 @@ from pipeline.storage.hashing import file_sha256, hash_cache
 from pipeline.storage.hub import hub_model
 from pipeline.storage.location import Location
 
-ANNOTATION_SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".p")
+_PLAIN = (".json", ".jsonl", ".txt", ".csv", ".p")
+ANNOTATION_SUFFIXES = (*_PLAIN, *(f"{suffix}.gz" for suffix in _PLAIN), ".parquet")
 PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
 MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
 

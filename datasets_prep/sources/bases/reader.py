@@ -16,7 +16,8 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 from datasets_prep.draft import Draft, Media
 from datasets_prep.sources.bases.conversation import video_of
 from datasets_prep.sources.bases.fields import mapping, media_of
-from datasets_prep.sources.json.json_file import Chunk, Limits, list_chunks, list_records
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from datasets_prep.sources.row_lists import ENDINGS, list_chunks, list_records
 from pipeline.plan.data import SourceConfig
 
 WHOLE = Limits(records=1 << 60, bytes=1 << 60)
@@ -114,7 +115,7 @@ class ReadsDialogues(Protocol):
 class ListReader:
     """Base of formats whose file is a list of rows; the index of a row in its file names it."""
 
-    suffixes: tuple[str, ...] = (".json", ".jsonl")
+    suffixes: tuple[str, ...] = ENDINGS
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
         """Cut by the structure of the file alone."""

@@ -24,7 +24,8 @@ from datasets_prep.sources.bases.conversation import (
 from datasets_prep.sources.bases.fields import CLIP_FIELDS, clip_of, mapping, media_of
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Dialogue, Files, ListReader, Record
-from datasets_prep.sources.json.json_file import Chunk, list_records
+from datasets_prep.sources.json.json_file import Chunk
+from datasets_prep.sources.row_lists import list_records
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
 

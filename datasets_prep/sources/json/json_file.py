@@ -309,6 +309,8 @@ def _of_another_kind(path: Path, file: BinaryIO, expected: str) -> UserError:
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
     if packed:
         return UserError(str(path), f"is compressed ({packed}).", "Unpack it, and name the unpacked file.")
+    if head.startswith(b"PAR1"):
+        return UserError(str(path), f"is a Parquet file, where {expected} was expected.", "Write it as JSON.")
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return UserError(str(path), "is written in UTF-16.", "Write it in UTF-8, as JSON is.")
     text = head.removeprefix(BOM).strip()

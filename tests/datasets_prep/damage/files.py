@@ -128,7 +128,7 @@ def kinds() -> Iterator[Kind]:
         "an array without records", _text(lambda b: b"[]"), "gave no sample: 0 read.*mend the source"
     )
     yield refused("UTF-16", _text(lambda b: b.decode().encode("utf-16")), rf"{_FILE}: is written in UTF-16")
-    yield refused("gzip", _text(gzip.compress), rf"{_FILE}: is compressed .gzip.*[Uu]npack")
+    yield refused("half of a gzip", _text(lambda b: gzip.compress(b)[:-20]), rf"{_FILE}: cannot be unpacked")
     yield refused("a picture", _text(lambda b: b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8), _NEITHER)
     yield refused("an error page", _text(lambda b: b"<!DOCTYPE html><h1>404</h1>"), _NEITHER)
     yield refused("a number", _text(lambda b: b"17"), rf"{_FILE}: is a JSON number, where")

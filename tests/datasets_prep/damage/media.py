@@ -154,7 +154,7 @@ def _files() -> Iterator[Kind]:
     yield video("zeros as the video", _bytes(lambda b: bytes(len(b))), BAD, "no readable video")
     yield video("noise as the video", _bytes(lambda b: np.random.default_rng(0).bytes(len(b))), BAD)
     yield video("a folder named like a video", _video(lambda v: v.mkdir()), BAD, "holds no jpg")
-    yield video("a named pipe as the video", _video(os.mkfifo), BAD, "no file")
+    yield video("a named pipe as the video", _video(os.mkfifo), BAD, "not a file but a pipe")
     yield video("a link to itself as the video", _video(lambda v: v.symlink_to(v)), GONE)
     yield video("a link to nothing as the video", _video(lambda v: v.symlink_to("gone.mp4")), GONE)
     yield video("a link out of the media folder", _link_out, GONE, "outside of this folder")
