@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.canonical import canonical, digest
+from pipeline.dataset.arrow import SPAN, TRACK
 from pipeline.records.sample import MaskTrack, TimeSpan
 from pipeline.storage.location import Location
 
@@ -41,28 +42,17 @@ class Prediction:
     seconds: float = field(default=0.0, compare=False)  # of computing; no part of what was predicted
 
 
-_SPAN = pa.struct(
-    [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
-)
-_TRACK = pa.struct(
-    [
-        ("height", pa.int32()),
-        ("width", pa.int32()),
-        ("frames", pa.list_(pa.int32())),
-        ("counts", pa.list_(pa.string())),
-    ]
-)
 PREDICTION_SCHEMA = pa.schema(
     [
         ("key", pa.string()),
         ("source", pa.string()),
         ("checkpoint", pa.string()),
         ("text", pa.string()),
-        ("spans", pa.list_(_SPAN)),
+        ("spans", pa.list_(SPAN)),
         ("refusal", pa.string()),
         ("refusal_detail", pa.string()),
         ("clamped", pa.bool_()),
-        ("masks", pa.list_(_TRACK)),
+        ("masks", pa.list_(TRACK)),
         ("failure", pa.string()),
         ("seconds", pa.float64()),
     ]

@@ -99,11 +99,6 @@ class Listings:
         return None
 
 
-def find_media(roots: Sequence[str], resolve: Resolve, candidates: Sequence[str]) -> Place:
-    """Where one medium lies. Raises RejectError if it lies nowhere."""
-    return Listings([(roots, candidates)], resolve).find(roots, candidates)
-
-
 def _other_forms(path: str) -> dict[str, str]:
     if path.isascii():
         return {}

@@ -26,17 +26,6 @@ class JF(NamedTuple):
     f: float
 
 
-def jaccard(prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray | None = None) -> float:
-    """Intersection over union; 1 when both masks are empty."""
-    return _jaccard(*_inside(prediction_HW, truth_HW, void_HW))
-
-
-def boundary_f(prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray | None = None) -> float:
-    """Harmonic mean of boundary precision and recall; 1 if neither mask has a boundary, 0 if one has none."""
-    prediction, truth = _inside(prediction_HW, truth_HW, void_HW)
-    return _boundary_f(*_window(prediction, truth), tolerance(*truth_HW.shape))
-
-
 def j_and_f(prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray | None = None) -> JF:
     """J and F of one frame.
 

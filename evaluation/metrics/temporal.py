@@ -24,13 +24,6 @@ def found(iou: float, threshold: float, strict: bool = True) -> float:
     return float(iou > threshold if strict else iou >= threshold)
 
 
-def recall_at(ious: Sequence[float], threshold: float, strict: bool = True) -> float:
-    """Share of samples whose IoU passes the threshold. Failed samples belong in ``ious`` as 0."""
-    if not ious:
-        raise ValueError("recall of no samples at all")
-    return sum(found(i, threshold, strict) for i in ious) / len(ious)
-
-
 def span_failure(spans: Sequence[TimeSpan]) -> str | None:
     """Why an answer's first span cannot be scored, or None."""
     if not spans:

@@ -18,10 +18,10 @@ _VERSION_KEY = b"ufvideo_schema_version"
 _LIST_BYTES = 4  # that say where a list begins
 _TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # where a text begins
 
-_SPAN = pa.struct(
+SPAN = pa.struct(
     [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
 )
-_TRACK = pa.struct(
+TRACK = pa.struct(
     [
         ("height", pa.int32()),
         ("width", pa.int32()),
@@ -54,12 +54,12 @@ SAMPLE_SCHEMA = pa.schema(
         ("task", pa.string()),
         ("video", _VIDEO),
         ("turns", pa.list_(_TURN)),
-        ("regions", pa.list_(_TRACK)),
-        ("targets", pa.list_(_TRACK)),
-        ("spans", pa.list_(_SPAN)),
-        ("question_spans", pa.list_(_SPAN)),
-        ("instants", pa.list_(_SPAN)),
-        ("clip", _SPAN),
+        ("regions", pa.list_(TRACK)),
+        ("targets", pa.list_(TRACK)),
+        ("spans", pa.list_(SPAN)),
+        ("question_spans", pa.list_(SPAN)),
+        ("instants", pa.list_(SPAN)),
+        ("clip", SPAN),
         ("expression", pa.string()),
         ("choices", pa.list_(pa.string())),
         ("answer_index", pa.int16()),
@@ -87,12 +87,12 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
         "task": [str(s.task) for s in samples],
         "video": _videos([s.video for s in samples]),
         "turns": _lists([s.turns for s in samples], _TURN, _turns),
-        "regions": _lists([s.regions for s in samples], _TRACK),
-        "targets": _lists([s.targets for s in samples], _TRACK),
-        "spans": _lists([s.spans for s in samples], _SPAN),
-        "question_spans": _lists([s.question_spans for s in samples], _SPAN),
-        "instants": _lists([s.instants for s in samples], _SPAN),
-        "clip": _optional([s.clip for s in samples], _SPAN),
+        "regions": _lists([s.regions for s in samples], TRACK),
+        "targets": _lists([s.targets for s in samples], TRACK),
+        "spans": _lists([s.spans for s in samples], SPAN),
+        "question_spans": _lists([s.question_spans for s in samples], SPAN),
+        "instants": _lists([s.instants for s in samples], SPAN),
+        "clip": _optional([s.clip for s in samples], SPAN),
         "expression": [s.expression for s in samples],
         "choices": [s.choices for s in samples],
         "answer_index": [s.answer_index for s in samples],
@@ -135,7 +135,7 @@ def words_table(
         "task": _constant([(Task.CHOICE if options else Task.QA).value for options in choices]),
         "video": videos,
         "turns": pa.ListArray.from_arrays(pa.array(ends), turns, type=pa.list_(_TURN)),
-        "clip": pa.nulls(count, _SPAN),
+        "clip": pa.nulls(count, SPAN),
         "expression": _constant([""] * count),
         "choices": pa.array(choices, pa.list_(pa.string())),
         "answer_index": pa.array(answer_indices, pa.int16()),
@@ -143,10 +143,10 @@ def words_table(
         "category": pa.array(categories, pa.string()),
     }
     nothing: list[Sequence[Any]] = [()] * count
-    for name, kind in (("regions", _TRACK), ("targets", _TRACK)):
+    for name, kind in (("regions", TRACK), ("targets", TRACK)):
         columns[name] = _lists(nothing, kind)
     for name in ("spans", "question_spans", "instants"):
-        columns[name] = _lists(nothing, _SPAN)
+        columns[name] = _lists(nothing, SPAN)
     return pa.table([columns[name] for name in SAMPLE_SCHEMA.names], schema=SAMPLE_SCHEMA)
 
 

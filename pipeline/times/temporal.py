@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING
 from pipeline.records.sample import TimeSpan
 
 if TYPE_CHECKING:  # plans name `Outside`, and checking a plan takes no numpy
-    import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    pass
 
 NUM_BINS = 100
 LAST_BIN = NUM_BINS - 1
@@ -92,41 +91,6 @@ def to_seconds(bin_: int, duration_s: float) -> float:
         raise ValueError(f"bin {bin_} is not in 0-{LAST_BIN}")
     # For some durations T * 99 / 99 is the next float above T, which ``to_bin`` would refuse.
     return min(duration_s * bin_ / LAST_BIN, duration_s)
-
-
-def to_bins(
-    seconds: ArrayLike, duration_s: float, outside: Outside = Outside.REFUSE
-) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """``to_bin`` of many times of one video: their bins, and which of them were clamped. Any shape.
-
-    The same arithmetic in the same order as ``to_bin``, so the two never differ. Raises ValueError as it
-    does, naming the first time that is at fault.
-    """
-    import numpy as np
-
-    times = np.asarray(seconds, np.float64)
-    length = _length(duration_s)
-    if not np.isfinite(times).all():
-        raise ValueError(f"time {times[~np.isfinite(times)].flat[0]} s in a video of {duration_s} s")
-    nearest = np.clip(times, 0.0, length)
-    clamped = np.asarray(nearest != times)
-    if outside is Outside.REFUSE and clamped.any():
-        first = times[clamped].flat[0]
-        raise ValueError(f"time {first:.3f} s lies outside its video of {duration_s:.3f} s")
-    return np.floor(LAST_BIN * nearest / length + 0.5).astype(np.int64), clamped
-
-
-def to_seconds_many(bins: ArrayLike, duration_s: float) -> NDArray[np.float64]:
-    """``to_seconds`` of many bins of one video. Raises ValueError for one that is not in 0-99."""
-    import numpy as np
-
-    given = np.asarray(bins)
-    if not np.issubdtype(given.dtype, np.integer):
-        raise ValueError(f"bins are whole numbers, not {given.dtype}")
-    wrong = (given < 0) | (given > LAST_BIN)
-    if wrong.any():
-        raise ValueError(f"bin {given[wrong].flat[0]} is not in 0-{LAST_BIN}")
-    return np.minimum(duration_s * given.astype(np.float64) / LAST_BIN, duration_s)
 
 
 def _length(duration_s: float) -> float:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from datasets_prep import run
 from datasets_prep.draft import RejectError
-from datasets_prep.passes.locate import find_media
+from datasets_prep.passes.locate import Listings
 from datasets_prep.sources.bases.fields import media_of
 from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
@@ -174,7 +174,8 @@ def test_whatever_is_written_what_is_found_lies_below(video: Any, folder: str, h
     root = home / "media"
     try:
         media = media_of(video, folder)
-        place, _, _ = find_media([str(root)], Location.parse, list(media.candidates))
+        roots, candidates = [str(root)], list(media.candidates)
+        place, _, _ = Listings([(roots, candidates)], Location.parse).find(roots, candidates)
     except RejectError:
         return
     real = os.path.realpath(place.uri)

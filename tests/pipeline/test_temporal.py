@@ -42,13 +42,11 @@ def test_the_last_bin_is_never_past_the_end() -> None:
     duration_s = 1324.8202104725335  # times 99, divided by 99, it is larger than before
     assert duration_s * 99 / 99 > duration_s
     assert temporal.to_seconds(99, duration_s) == duration_s
-    assert temporal.to_seconds_many([99], duration_s).tolist() == [duration_s]
 
 
 def test_the_worst_case_is_reached_and_halves_go_up() -> None:
     assert temporal.max_error_s(198.0) == 1.0
     assert [temporal.to_bin(t, 198.0) for t in (0.999, 1.0, 1.001, 2.999, 3.0)] == [0, 1, 1, 1, 2]
-    assert temporal.to_bins([1.0, 3.0, 5.0], 198.0)[0].tolist() == [1, 2, 3]
     for bad in (0.0, -1.0, math.nan, math.inf):
         with pytest.raises(ValueError, match="cannot last"):
             temporal.max_error_s(bad)
@@ -65,23 +63,10 @@ def test_a_span_keeps_the_overlap_that_is_promised(duration_s: float, one: float
         assert temporal.iou((start_s, end_s), (back[0], back[1])) >= promised - 1e-9
 
 
-@given(DURATIONS, st.lists(st.floats(-0.5, 1.5), max_size=30))
-@settings(deadline=None)
-def test_many_times_are_binned_like_one(duration_s: float, shares: list[float]) -> None:
-    times_s = [share * duration_s for share in shares]
-    bins, clamped = temporal.to_bins(times_s, duration_s, Outside.CLAMP)
-    assert bins.tolist() == [temporal.to_bin(t, duration_s, Outside.CLAMP) for t in times_s]
-    assert clamped.tolist() == [not 0 <= t <= duration_s for t in times_s]
-    seconds = temporal.to_seconds_many(bins, duration_s)
-    assert seconds.tolist() == [temporal.to_seconds(int(b), duration_s) for b in bins]
-
-
 def test_times_outside_are_refused_unless_clamping_is_asked_for() -> None:
     for bad in (-0.01, 10.01):
         with pytest.raises(ValueError, match="outside"):
             temporal.to_bin(bad, 10.0)
-        with pytest.raises(ValueError, match="outside"):
-            temporal.to_bins([1.0, bad], 10.0)
         with pytest.raises(ValueError, match="outside"):
             temporal.inside(bad, 10.0)
     assert [temporal.to_bin(t, 10.0, Outside.CLAMP) for t in (-3.0, 30.0)] == [0, 99]
@@ -94,23 +79,9 @@ def test_no_policy_makes_a_time_of_what_is_none(bad: float) -> None:
     with pytest.raises(ValueError, match="in a video of"):
         temporal.to_bin(bad, 10.0, Outside.CLAMP)
     with pytest.raises(ValueError, match="in a video of"):
-        temporal.to_bins([1.0, bad], 10.0, Outside.CLAMP)
-    with pytest.raises(ValueError, match="in a video of"):
         temporal.inside(bad, 10.0, Outside.CLAMP)
     with pytest.raises(ValueError, match="in a video of"):
         temporal.to_bin(1.0, bad)
-
-
-def test_bins_of_many_are_checked() -> None:
-    with pytest.raises(ValueError, match="bin 100"):
-        temporal.to_seconds_many([3, 100], 10.0)
-    with pytest.raises(ValueError, match="whole numbers"):
-        temporal.to_seconds_many([3.5], 10.0)
-    assert temporal.to_bins([], 10.0)[0].shape == (0,)
-    assert temporal.to_bins([[0.0, 5.0], [9.0, 10.0]], 10.0)[0].tolist() == [[0, 50], [89, 99]]
-
-
-# ----------------------------------------------------------------------------------------------- frames
 
 
 @given(variable_frames(), st.data())

@@ -25,7 +25,6 @@ from training.model.weights.checkpoints import (
     load_model,
     load_published,
     own_state,
-    published_shapes,
     published_state,
 )
 from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
@@ -52,7 +51,7 @@ def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, c
     assert f"written: {out}" in capsys.readouterr().out
     first = load_model((checkpoint / "model").local_path)
     index = json.loads((out / SAFETENSORS_INDEX).read_text())
-    assert set(index["weight_map"]) == set(published_shapes(first))
+    assert set(index["weight_map"]) == set(published_state(first))
     again = build_model(first.config, first.tokens, seed=99)
     load_published(again, out)
     assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())

@@ -59,11 +59,6 @@ def published_state(model: UFVideo) -> dict[str, Tensor]:
     return out
 
 
-def published_shapes(model: UFVideo) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor in the published layout. Works on the meta device."""
-    return {name: tuple(tensor.shape) for name, tensor in published_state(model).items()}
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:
     """What a load has filled."""
