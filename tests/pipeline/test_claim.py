@@ -30,14 +30,16 @@ def test_a_file_is_free_again_however_its_holder_ends(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLDS, folder.uri]
     environment = os.environ | {"PYTHONPATH": str(REPO)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        assert process.stdout.readline() == "mine\n"
-        assert claim.take(folder, claim.RUN, "another") is None
-        assert str(process.pid) in str(claim.holder(folder, claim.RUN))
-        step = claim.take(folder, claim.STEP, "python -m training")
-        assert step, "the run that has the whole plan made does not keep its own step out"
-        step.release()
-        process.send_signal(signal.SIGKILL)
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "mine\n"
+            assert claim.take(folder, claim.RUN, "another") is None
+            assert str(process.pid) in str(claim.holder(folder, claim.RUN))
+            step = claim.take(folder, claim.STEP, "python -m training")
+            assert step, "the run that has the whole plan made does not keep its own step out"
+            step.release()
+        finally:
+            process.send_signal(signal.SIGKILL)
     own = claim.take(folder, claim.RUN, "another")
     assert own
     own.tell("http://127.0.0.1:1", "raysubmit_1")
