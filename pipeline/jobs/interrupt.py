@@ -77,8 +77,9 @@ _guard: _Guard | None = None
 def interruptible(grace_s: float) -> Iterator[None]:
     """Inside, a signal of ``SIGNALS`` raises Interrupted, once.
 
-    Whoever catches it last calls ``leave``. A process that has not left ``grace_s`` seconds after the signal
-    is ended as ``leave`` does it, wherever it is.
+    Whatever became of that exception inside, and of what broke on its account (a closed terminal takes no
+    last line), it is Interrupted that comes out. Whoever catches it calls ``leave``. A process that has not
+    left ``grace_s`` seconds after the signal is ended as ``leave`` does it, wherever it is.
     """
     global _guard
     if _guard is not None or threading.current_thread() is not threading.main_thread():
@@ -87,10 +88,15 @@ def interruptible(grace_s: float) -> Iterator[None]:
     guard = _guard = _Guard(grace_s)
     try:
         yield
+    except Exception:
+        if not guard.received:
+            raise
     finally:
         if not guard.received:  # else the thread stays, to see this process end
             _guard = None
             guard.remove()
+    if guard.received:
+        raise Interrupted(guard.received)
 
 
 def take_back() -> None:

@@ -12,7 +12,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -198,7 +198,8 @@ def guarded(act: Callable[[], int]) -> int:
         with interruptible():
             return act()
     except Interrupted as stop:
-        print("stopped; run the same command to go on", file=sys.stderr)
+        with suppress(OSError):  # the terminal may be closed
+            print("stopped; run the same command to go on", file=sys.stderr, flush=True)
         leave(stop.exit_code)
     except Exception as error:
         if user := _cause(error):

@@ -47,6 +47,20 @@ if __name__ == "__main__":
     sys.exit(run_step(Path(__file__).stem, dict.fromkeys(KINDS, make)))
 """
 
+BREAKS = """\
+import time
+from pipeline.jobs.interrupt import Interrupted, interruptible, leave
+try:
+    with interruptible(20.0):
+        print("ready", flush=True)
+        try:
+            time.sleep(600)
+        finally:
+            raise OSError("a display whose terminal is closed")
+except Interrupted as stop:
+    leave(stop.exit_code)
+"""
+
 DEAF = """\
 import sys, time
 from pipeline.jobs.interrupt import interruptible, leave
@@ -105,6 +119,14 @@ def test_an_interrupt_that_is_swallowed_ends_the_process_all_the_same(tmp_path: 
     terminal.press(CTRL_C)
     ends(terminal, mark, 130)
     assert terminal.text.count("swallowed") == 1
+
+
+def test_what_breaks_on_the_way_out_is_not_the_end(tmp_path: Path) -> None:
+    mark = uuid.uuid4().hex
+    terminal = Terminal(tmp_path, ["-c", BREAKS], environment(mark))
+    until(lambda: "ready" in terminal.text, "the pause")
+    os.kill(terminal.pid, signal.SIGHUP)
+    ends(terminal, mark, 129)
 
 
 def begin(home: Path, mark: str, step: str) -> Terminal:
