@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from pipeline.commands.plan_argument import add_plan, cluster_of, plan_of
 
@@ -34,5 +35,6 @@ def act(options: argparse.Namespace) -> int:
     print_table(board, decisions)
     for note in missing_media(plan, board, decisions):
         print(note)
-    print(next_command(options.plan, board, decisions))
+    typed = [options.plan, *(word for item in options.set for word in ("--set", item))]
+    print(next_command(shlex.join(typed), board, decisions))
     return 0

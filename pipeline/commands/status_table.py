@@ -73,11 +73,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
-def next_command(plan_path: str, board: Board, decisions: Sequence[Decision]) -> str:
-    """What to type next: run what is missing, or look at the result."""
+def next_command(plan: str, board: Board, decisions: Sequence[Decision]) -> str:
+    """What to type next: run what is missing, or look at the result. ``plan`` as it was typed, with --set."""
     todo = [d.spec.name for d in decisions if d.state is State.TODO]
     if todo:
-        return f"{len(todo)} of {len(decisions)} steps are to be made: ufvideo run {plan_path}"
+        return f"{len(todo)} of {len(decisions)} steps are to be made: ufvideo run {plan}"
     for name, what in (("report", "Page"), ("prepare", "Data")):
         made = board.found.get(name)
         if made and (pages := made.location.list(".html")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from numbers import Real
@@ -24,17 +25,19 @@ def tracked(builder: Builder) -> Builder:
         result = builder(context)
 
         def afterwards() -> None:
+            ended = time.time()  # opening MLflow for the first time takes seconds
             if result.afterwards is not None:
                 result.afterwards()
-            _telling(lambda: _write(context, result), context.spec.name)
+            _telling(lambda: _write(context, result, ended), context.spec.name)
 
         return replace(result, afterwards=afterwards)
 
     return build
 
 
-def _write(context: StepContext, result: StepResult) -> None:
+def _write(context: StepContext, result: StepResult, ended: float) -> None:
     run = start_run(context.plan, context.spec.name, context.fingerprint, resume=False, begun=context.begun)
+    run.ended = ended
     with run:
         run.log_params(context.spec.identity)
         for name, made in context.inputs.items():

@@ -112,6 +112,7 @@ class Run:
     ) -> None:
         self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
         self.begun = begun
+        self.ended: float | None = None  # seconds since 1970; None: when the run is finished
         self._run_id = ""
         self._mlflow: Any = None
         self._queue: MetricQueue | None = None
@@ -215,7 +216,8 @@ class Run:
                 raise error
             for name, value in (tags or {}).items():
                 self.set_tag(name, value)
-            self._mlflow.set_terminated(self._run_id, status="FINISHED")
+            ended = None if self.ended is None else int(self.ended * 1000)
+            self._mlflow.set_terminated(self._run_id, status="FINISHED", end_time=ended)
 
         if error := persistently(end):
             raise UserError(

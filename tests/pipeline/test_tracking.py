@@ -211,7 +211,8 @@ def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(plan: Plan, capsys: 
     assert len(runs) == 2, "made twice"
     for run in runs:
         assert run.info.status == "FINISHED"
-        assert 1200 <= run.info.end_time - run.info.start_time < 60_000
+        seconds = (run.info.end_time - run.info.start_time) / 1000
+        assert 1.2 <= seconds <= made.record.seconds + 1, "not the time that MLflow took to be opened"
         assert run.data.metrics == {"videos": 3.0, "sources.a/b.kept": 7.0}
         assert run.data.tags["digest"] == "d1"
         assert run.data.tags["artifact"] == made.location.uri
