@@ -1,9 +1,13 @@
-"""Frames for training: one decode of what is needed, kept small, against whole decodes for every use."""
+"""Frames for training: one decode of what is needed, kept small, against whole decodes for every use.
+
+Exact seeks are held against decoding from the beginning and against decord, with one thread each.
+"""
 
 from __future__ import annotations
 
+import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -21,6 +25,8 @@ from training.model.processor import View, decode_views, resize
 _HEIGHT, _WIDTH, _FPS, _SECONDS = 480, 854, 25, 30
 _SIDES = {View.VISION: 384, View.SAM: 1024}
 _QUESTIONS = 4  # about one video, as the sources ask
+_COPIES = 20  # of the clip behind one another make ten minutes
+_REAL = Path(os.environ.get("UFVIDEO_SHARED", "../shared")) / "realdata"
 
 
 def write_clip(path: Path) -> None:
@@ -38,6 +44,98 @@ def write_clip(path: Path) -> None:
                 container.mux(packet)
         for packet in stream.encode():
             container.mux(packet)
+
+
+def write_long(path: Path, clip: Path) -> None:
+    """The clip several times behind one another, without coding it again."""
+    with av.open(str(path), "w") as target:
+        track, ticks = None, 0
+        for _ in range(_COPIES):
+            with av.open(str(clip)) as source:
+                stream = source.streams.video[0]
+                track = track or target.add_stream_from_template(stream)
+                for packet in source.demux(stream):
+                    if packet.size and packet.pts is not None and packet.dts is not None:
+                        packet.pts, packet.dts = packet.pts + ticks, packet.dts + ticks
+                        packet.stream = track
+                        target.mux(packet)
+                ticks += stream.duration or 0
+
+
+def from_the_beginning(path: Path, indices: Sequence[int]) -> list[np.ndarray]:
+    """The pictures at ``indices``, rising, by decoding all up to the last."""
+    wanted = set(indices)
+    found: list[np.ndarray] = []
+    with av.open(str(path)) as container:
+        container.streams.video[0].thread_count = 1
+        for index, frame in enumerate(container.decode(video=0)):
+            if index in wanted:
+                found.append(frame.to_ndarray(format="rgb24"))
+            if index == indices[-1]:
+                break
+    return found
+
+
+def with_decord(path: Path, indices: Sequence[int]) -> np.ndarray:
+    """The same by decord. It gives other pictures of many a file; of these it gives the right ones."""
+    import decord
+
+    return decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy()
+
+
+def ours(path: Path, indices: Sequence[int], count: int) -> np.ndarray:
+    """The same as samples get them."""
+    return videos.decode(path, indices, num_frames=count)
+
+
+def spread(count: int, first: int = 0, last: int | None = None) -> list[int]:
+    """32 frames of a video or a part of it."""
+    return sorted(set(sample_indices(count, 32, first, count - 1 if last is None else last)))
+
+
+def real_clips() -> list[tuple[Path, list[int], int]]:
+    """Real ones of which decord gives the pictures that are shown."""
+    found = []
+    for path in sorted(_REAL.rglob("*.mp4")):
+        count = videos.probe(path).num_frames
+        if np.array_equal(with_decord(path, spread(count)), ours(path, spread(count), count)):
+            found.append((path, spread(count), count))
+    return found
+
+
+def seeks(clip: Path, long: Path) -> list[Pair]:
+    """Of the short clip, the long one, a part of it, and real ones."""
+    pairs = []
+    per_copy = _FPS * _SECONDS
+    total = per_copy * _COPIES
+    cases = [
+        (f"{_SECONDS} s", clip, spread(per_copy), per_copy),
+        ("10 minutes", long, spread(total), total),
+        ("the ninth of 10 minutes", long, spread(total, total * 8 // 10, total * 9 // 10), total),
+    ]
+    ways = (("from the beginning", from_the_beginning), ("decord", with_decord))
+    for what, path, indices, count in cases:
+        pairs += [
+            Pair(
+                what=f"32 frames of {what}, plain: {name}",
+                plain=lambda way=way, path=path, indices=indices: way(path, indices),
+                ours=lambda path=path, indices=indices, count=count: ours(path, indices, count),
+                same=lambda a, b: np.array_equal(np.stack(list(a)), b),
+            )
+            for name, way in ways
+        ]
+    real = real_clips()
+    if real:
+        pairs += [
+            Pair(
+                what=f"32 frames of each of {len(real)} real clips, plain: {name}",
+                plain=lambda way=way: [np.stack(list(way(path, asked))) for path, asked, _ in real],
+                ours=lambda: [ours(path, asked, count) for path, asked, count in real],
+                same=lambda a, b: all(map(np.array_equal, a, b)),
+            )
+            for name, way in ways
+        ]
+    return pairs
 
 
 def plain(path: Path, wanted: Mapping[View, tuple[int, ...]]) -> dict[View, dict[int, np.ndarray]]:
@@ -64,6 +162,8 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
         write_clip(clip)
+        long = Path(folder) / "long.mp4"
+        write_long(long, clip)
         probed = videos.probe(clip)
         ref = VideoRef(
             path="clip.mp4",
@@ -91,7 +191,10 @@ if __name__ == "__main__":
             "frames",
             f"32 frames at 384 pixels and 4 at 1024 from {_SECONDS} s of {_WIDTH} x {_HEIGHT} H.264 at "
             f"{_FPS} frames/s: whole decodes, one for each view (plain), against one decode of the wanted "
-            "frames, and a cache of what was resized (`training/data/decode.py`).",
+            "frames, and a cache of what was resized (`training/data/decode.py`). Below, decoding alone, in "
+            "one thread: from the beginning of the file to the last wanted frame, or decord, against what "
+            f"samples get (`pipeline/media/decoding.py`), of the same clip, of {_COPIES} of it behind one "
+            "another, and of real ones of which decord gives the right pictures.",
             [
                 Pair(
                     what="first visit of a video",
@@ -105,6 +208,7 @@ if __name__ == "__main__":
                     ours=with_cache,
                     same=_same,
                 ),
+                *seeks(clip, long),
             ],
             repeats=3,
         )

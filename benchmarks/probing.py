@@ -15,12 +15,12 @@ from pipeline.media import video
 _HEIGHT, _WIDTH, _FPS, _SECONDS, _COUNT = 360, 640, 25, 20, 40
 
 
-def write_clip(path: Path, seed: int) -> None:
-    """Twenty seconds of H.264 at 360p with moving stripes."""
+def write_clip(path: Path, seed: int, codec: str = "libx264") -> None:
+    """Twenty seconds at 360p with moving stripes."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=_FPS)
+        stream = container.add_stream(codec, rate=_FPS)
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
-        stream.options = {"preset": "veryfast"}
+        stream.options = {"preset": "veryfast"} if codec == "libx264" else {}
         x = np.arange(_WIDTH)
         for k in range(_FPS * _SECONDS):
             row = ((x + seed * 7 + 3 * k) % 64 * 2 + 60).astype(np.uint8)
@@ -46,6 +46,8 @@ if __name__ == "__main__":
         clips = [Path(folder) / f"{n}.mp4" for n in range(_COUNT)]
         for n, clip in enumerate(clips):
             write_clip(clip, n)
+        odd = Path(folder) / "odd.avi"
+        write_clip(odd, 0, "mpeg4")
         main(
             "probing",
             f"{_COUNT} clips of {_SECONDS} s at {_WIDTH} x {_HEIGHT}, H.264, one core. The aim is 200 videos "
@@ -56,7 +58,13 @@ if __name__ == "__main__":
                     plain=lambda: [plain(clip) for clip in clips],
                     ours=lambda: [ours(clip) for clip in clips],
                     same=lambda a, b: a == b,
-                )
+                ),
+                Pair(
+                    what="one of MPEG-4 in AVI, whose packets do not tell what is shown",
+                    plain=lambda: plain(odd),
+                    ours=lambda: ours(odd),
+                    same=lambda a, b: a == b,
+                ),
             ],
             repeats=7,
         )

@@ -1,1 +1,0 @@
-"""Small videos of every kind, whose pictures say which one they are."""
