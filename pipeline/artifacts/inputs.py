@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
-from pipeline.storage.hashing import file_sha256, hash_cache
+from pipeline.storage.hashing import file_sha256, files_sha256, hash_cache
 from pipeline.storage.hub import hub_model
 from pipeline.storage.location import Location
 
@@ -106,16 +106,22 @@ def _content(
         return InputRef(
             uri=without_credentials(place.uri), fingerprint="", digest=file_sha256(place, remembered)
         )
-    files = [f for p in patterns for f in place.glob(p)] if patterns else place.list(recursive=True)
+    files = (
+        [f for p in patterns for f in place.glob_entries(p)] if patterns else place.entries(recursive=True)
+    )
     # A folder counts by its listing and by the content of the files that are read for their text or
     # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
-    listing = [f.uri[len(place.uri) + 1 :] for f in files]
+    listing = [f.uri[len(place.uri) + 1 :] for f, _ in files]
+    read = [f for f in files if f.place.uri.endswith(tuple(suffixes))]
+    sized = PICTURES if suffixes is ANNOTATION_SUFFIXES else ()
+    for file, stat in files:
+        if not stat.key and file.uri.endswith((*suffixes, *sized)):
+            raise UserError(
+                where, f"{file.uri} is a link that leads nowhere.", "Mend the link, or remove it."
+            )
+    hashes = iter(files_sha256(place, read, remembered))
     contents = [
-        file_sha256(f, remembered)
-        if f.uri.endswith(tuple(suffixes))
-        else f.size()
-        if f.uri.endswith(PICTURES) and suffixes is ANNOTATION_SUFFIXES
-        else None
-        for f in files
+        next(hashes) if f.uri.endswith(tuple(suffixes)) else stat.size if f.uri.endswith(sized) else None
+        for f, stat in files
     ]
     return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=digest([listing, contents]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.inputs import external_inputs, media_places, storage_root
@@ -39,6 +39,14 @@ class Board:
         """What to do about each step."""
         records = {name: made.record if made else None for name, made in self.found.items()}
         return decide(self.specs, self.prints, records, forced, self.places)
+
+
+def with_records(board: Board) -> Board:
+    """The board with the records that are there now; outside inputs stay those that it was made of.
+
+    The steps of a plan make none of its outside inputs, and to list and hash those takes most of a survey.
+    """
+    return replace(board, found={name: artifact.load(board.folder(name)) for name in board.prints})
 
 
 def survey(plan: Plan) -> Board:

@@ -13,7 +13,7 @@ import yaml
 
 from pipeline.artifacts import notices as notes
 from pipeline.artifacts.steps import Decision, Kind, State, up_to
-from pipeline.artifacts.survey import Board, survey
+from pipeline.artifacts.survey import Board, survey, with_records
 from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
@@ -78,7 +78,7 @@ def run(
             if code := job.run(server, claims):
                 return code
             again -= {d.spec.name for d in group}
-            board = survey(plan)  # a step that was made again may have made something else
+            board = job.board  # a step that was made again may have made something else
             _tell_rejects(board, group, display)
     if not quiet:
         print_result(board, plan_path)
@@ -174,8 +174,10 @@ class _Job:
             self.watch.note(f"--- job {job} was there already; it is followed, no other is started")
         outcome = self.watch.follow(server, job, stops=other is None)
         if outcome.ok:
-            found = survey(self.plan).found
-            missing = [n for n in self.names if found.get(n) is None]
+            self.board = with_records(self.board)
+            if any(self.board.found.get(n) is None for n in self.names):
+                self.board = survey(self.plan)  # an input was changed, and the step made of the new one
+            missing = [n for n in self.names if self.board.found.get(n) is None]
             if other or not missing:
                 return 0  # what the other job was not asked for is still to do, and comes next
             self.watch.tail.append(

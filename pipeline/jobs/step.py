@@ -22,7 +22,7 @@ from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord
 from pipeline.artifacts.steps import State, StepSpec
-from pipeline.artifacts.survey import Board, survey
+from pipeline.artifacts.survey import Board, survey, with_records
 from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.jobs import claim
@@ -256,7 +256,9 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
         )
         progress.announce(spec.name, "start")
         with _claimed(board.folder(spec.name), spec.name, f"python -m {module}"):
-            board = survey(plan)  # the step before, or who had the claim before, may have made something
+            # The step before, or who had the claim before, may have made something; and meanwhile an outside
+            # input of this step may have changed.
+            board = survey(plan) if board.external[spec.name] else with_records(board)
             made = board.found[spec.name]
             state = {d.spec.name: d.state for d in board.decide(forced)}[spec.name]
             if made is not None and state is State.DONE:

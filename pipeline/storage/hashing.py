@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.storage.location import Location
+import orjson
+
+from pipeline.storage.location import Entry, Location
 
 _BLOCK = 1 << 20
 _SETTLED_S = 2.0  # a file written within this time may change again without a new mtime, so it is not cached
@@ -30,6 +33,36 @@ def file_sha256(location: Location, cache_dir: Path) -> str:
     if not location.is_local or time.time() - os.stat(location.uri).st_mtime > _SETTLED_S:
         note.write_text(sha256)
     return sha256
+
+
+def files_sha256(folder: Location, files: Sequence[Entry], cache_dir: Path) -> list[str]:
+    """SHA-256 of the bytes of files below a folder, remembered in ``cache_dir`` in one table for all of them.
+
+    A table, since a set may have a hundred thousand small files, and as many notes would take longer to open.
+    """
+    name = hashlib.sha256(folder.uri.encode()).hexdigest()[:32]
+    place = Location.parse(cache_dir / "folders" / f"{name}.json")
+    known, new = _table(place), dict[str, tuple[str, str]]()
+    out = []
+    for file, stat in files:
+        path = file.uri[len(folder.uri) + 1 :]
+        key, sha256 = known.get(path, ("", ""))
+        if not key or key != stat.key:
+            sha256 = content_sha256(file)
+            if not file.is_local or time.time() - os.stat(file.uri).st_mtime > _SETTLED_S:
+                new[path] = (stat.key, sha256)
+        out.append(sha256)
+    if new:  # read again: another process may have written meanwhile, of other files of the folder
+        place.write_bytes(orjson.dumps({**_table(place), **new}))
+    return out
+
+
+def _table(place: Location) -> dict[str, tuple[str, str]]:
+    """By path its stat key and SHA-256; nothing where no table is, or none that can be used."""
+    try:
+        return orjson.loads(place.read_bytes())
+    except (FileNotFoundError, orjson.JSONDecodeError):
+        return {}
 
 
 def content_sha256(location: Location) -> str:

@@ -8,9 +8,8 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from stat import S_ISDIR
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pipeline.errors import StorageError
 
@@ -21,8 +20,7 @@ PAGE = 1000  # keys in an answer, the most that S3 gives
 _LONGEST_KEY = 1024  # bytes, of S3's
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """A file or folder as it is now. ``key`` changes whenever a file is written; a folder has none.
 
     A link that leads nowhere has no key and no bytes.

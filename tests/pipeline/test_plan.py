@@ -26,7 +26,8 @@ from pipeline.canonical import canonical, digest
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
-from pipeline.storage.hashing import file_sha256
+from pipeline.storage import hashing
+from pipeline.storage.hashing import content_sha256, file_sha256, files_sha256
 from pipeline.storage.location import Location
 
 
@@ -226,6 +227,30 @@ def test_a_file_written_just_now_is_not_remembered(tmp_path: Path):
     place.write_text("one")
     file_sha256(place, tmp_path / "cache")
     assert not list((tmp_path / "cache").rglob("*")) or not (tmp_path / "cache").exists()
+
+
+def test_a_folder_of_small_files_is_remembered_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Fails if each file has a note of its own, or if another one than the changed one is read again."""
+    folder, cache = Location.parse(tmp_path / "set"), tmp_path / "cache"
+    for n in range(20):
+        place = folder / f"{n // 5}/{n}.json"
+        place.write_text(str(n))
+        os.utime(place.uri, (1, 1))
+    first = files_sha256(folder, folder.entries(recursive=True), cache)
+    assert first == [content_sha256(f) for f in folder.list(recursive=True)]
+    assert len([p for p in cache.rglob("*") if p.is_file()]) == 1
+    (folder / "0/3.json").write_text("changed")
+    os.utime((folder / "0/3.json").uri, (2, 2))
+    read: list[str] = []
+
+    def counted(place: Location) -> str:
+        read.append(place.uri)
+        return content_sha256(place)
+
+    monkeypatch.setattr(hashing, "content_sha256", counted)
+    files = folder.entries(recursive=True)
+    assert [a == b for a, b in zip(files_sha256(folder, files, cache), first, strict=True)].count(False) == 1
+    assert read == [(folder / "0/3.json").uri]
 
 
 def test_identity_is_plain_json(plan_file: Path):

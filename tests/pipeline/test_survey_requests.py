@@ -1,0 +1,39 @@
+"""A survey of sources on S3 takes the pages of their listings, not a request for each file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.survey import survey, with_records
+from pipeline.plan.load import load_plan
+from pipeline.storage.location import Location
+from tests.conftest import PLAN
+from tests.pipeline.counting_s3 import counted
+
+IMAGES = 150
+
+
+def test_label_images_are_listed(
+    s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if the size of each image is asked for, or the images at all when only records are read anew."""
+    root = Location.parse(s3_bucket, tmp_path / "cache")
+    for n in range(IMAGES):
+        (root / f"labels/a/{n:05d}.png").write_bytes(bytes(n))
+    (root / "labels/meta.json").write_text("{}")
+    path = tmp_path / "plan.yaml"
+    path.write_text(PLAN.format(root=tmp_path / "store"))
+    plan = load_plan(str(path), [f"data.sources.0.annotations={s3_bucket}/labels"])
+    first = survey(plan)
+    with counted(s3_server) as (url, requests):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        board = survey(plan)
+        assert board.prints == first.prints
+        assert len(requests) <= 5, requests
+        requests.clear()
+        assert with_records(board) == board
+        assert not requests
+        (root / "labels/a/00007.png").write_bytes(bytes(8))
+        assert survey(plan).prints["prepare"] != first.prints["prepare"]
