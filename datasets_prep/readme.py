@@ -55,6 +55,7 @@ Digest `{manifest.digest}`, schema version {manifest.schema_version}.
 
 - `{SHARDS}/`: the samples, and nothing else{frames}
 - `{REJECTS}`: the records that are no samples, with the reason (Parquet)
+- `{IRREGULARITIES}`: what is irregular about samples that were kept (Parquet)
 - `{SELECTED}`: the samples that were chosen from sources of which a part is kept (Parquet)
 - `{IRREGULARITIES}`: what is irregular about samples, and what was done about it (Parquet)
 - `{MANIFEST}`: every file with its SHA-256, every source with its counts

@@ -79,6 +79,23 @@ def test_a_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path, ill: Sour
 
 
 @here
+def test_three_examples_of_what_would_be_rejected(tmp_path: Path, ill: Sources) -> None:
+    rows = [{"video": f"{n}.mp4", "conversations": talk("Q?", "A.")} for n in range(5)]
+    (tmp_path / "lost.json").write_text(json.dumps(rows))
+    source = ill[0] | {"name": "lost", "annotations": str(tmp_path / "lost.json")}
+    doctor(write_plan(tmp_path, [source]), tmp_path / "out")
+    lines = (tmp_path / "out" / "table.txt").read_text().splitlines()
+    at = lines.index("Would be rejected:")
+    assert lines[at + 1] == "  lost: 5 x media_missing"
+    assert [line.split()[:2] for line in lines[at + 2 : at + 5]] == [
+        [f"lost/{n}", f"{n}.mp4"] for n in range(3)
+    ]
+    assert lines[at + 5] == ""
+    page = (tmp_path / "out" / "doctor.html").read_text()
+    assert all(f"{n}.mp4 lies in none of" in page for n in range(3))
+
+
+@here
 def test_users_mistakes(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plan, out = write_plan(tmp_path, ill), tmp_path / "out"
     assert doctor(plan, out, "doctor.allow.media_mising=0") == 2

@@ -80,7 +80,7 @@ def video_of(raw: Mapping[str, Any]) -> Any:
         return raw["video"]
     listed = raw.get("videos")
     if listed is None:
-        turns = next((raw[n] for n in _TURN_LISTS if isinstance(raw.get(n), list)), [])
+        turns: list[Any] = next((raw[n] for n in _TURN_LISTS if isinstance(raw.get(n), list)), [])
         contents = [t.get("content") for t in turns if isinstance(t, Mapping)]
         parts = [p for c in contents if isinstance(c, list) for p in c if isinstance(p, Mapping)]
         listed = [p["video"] for p in parts if p.get("type") == "video" and p.get("video") is not None]

@@ -35,7 +35,7 @@ def objects_of(annotation: Any, expected: int) -> list[Mapping[str, Any]]:
 
 def track(frames: Mapping[str, Any], keep: Collection[int] | None = None) -> DraftTrack:
     """Masks of one object; with ``keep`` on those frames only. ``null`` says that the object is absent."""
-    masks = []
+    masks: list[tuple[int, tuple[Any, ...]]] = []
     for name, entry in frames.items():
         frame = whole(name.removesuffix(".0") if isinstance(name, str) else name, "annotation frame")
         if keep is not None and frame not in keep:
