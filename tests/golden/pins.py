@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 FOLDER: Final = Path(__file__).parent / "pins"
-RELATIVE: Final = 2e-3
+RELATIVE: Final = 5e-4
 ABOUT: Final = 0.1
 ABSOLUTE: Final = 1e-5
 

@@ -43,7 +43,7 @@ def test_another_dataset_needs_another_revision(tmp_path: Path, ray_cluster: Non
 
 def test_differences_are_told_by_their_place() -> None:
     pinned = {"a": [1, {"b": "x"}], "f": 1.0, "g, about": 1.0, "n": None, "gone": 1}
-    made = {"a": [1, {"b": "y"}], "f": 1.001, "g, about": 1.05, "n": 0, "new": 1}
+    made = {"a": [1, {"b": "y"}], "f": 1.0002, "g, about": 1.05, "n": 0, "new": 1}
     assert list(pins.differences(pinned, made)) == [
         "a.1.b: 'x' is pinned, 'y' was made",
         "gone is pinned, and was not made",
