@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from pipeline.plan.model import InitConfig, ModelConfig
 from pipeline.plan.training import Part
+from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
-from training.model.weights.names import PARTS, part_of
+from training.model.weights.names import part_of
 
 _DENSE = (nn.Linear, nn.Conv2d, nn.Conv3d, nn.ConvTranspose2d)
 

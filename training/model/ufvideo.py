@@ -16,6 +16,7 @@ from training.model.batch import Batch
 from training.model.connector import Connector
 from training.model.language import Language, splice
 from training.model.packing import Packed, PackedRow
+from training.model.parts import ROWS
 from training.model.recompute import recompute_layers
 from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
@@ -88,15 +89,7 @@ class UFVideo(nn.Module):
 
     def part_parameters(self, part: Part) -> list[nn.Parameter]:
         """The parameters that training a part changes; parts share none."""
-        return {
-            Part.VISION: self.vision.trained_parameters,
-            Part.CONNECTOR: lambda: list(self.connector.parameters()),
-            Part.REGIONS: lambda: list(self.regions.parameters()),
-            Part.LANGUAGE: self.language.trained_parameters,
-            Part.SEG_HEAD: lambda: list(self.segmentation.head.parameters()),
-            Part.SAM_ENCODER: lambda: list(self.segmentation.sam.vision_encoder.parameters()),
-            Part.SAM_DECODER: self.segmentation.decoder_parameters,
-        }[part]()
+        return ROWS[part].trained(self)
 
     def set_trainable(self, parts: Collection[Part | str]) -> None:
         """Trains these parts and freezes all else. Raises ValueError for an unknown part."""
@@ -108,12 +101,7 @@ class UFVideo(nn.Module):
     @property
     def deep_parts(self) -> dict[Part, nn.Module]:
         """The parts of many layers, which gradient checkpointing is offered for."""
-        return {
-            Part.LANGUAGE: self.language,
-            Part.VISION: self.vision,
-            Part.CONNECTOR: self.connector,
-            Part.SAM_ENCODER: self.segmentation.sam.vision_encoder,
-        }
+        return {part: row.deep(self) for part, row in ROWS.items() if row.deep is not None}
 
     def gradient_checkpointing(self, parts: Collection[Part]) -> None:
         """Trades a second forward pass of these parts, and of no others, for their activations' memory."""

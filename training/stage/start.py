@@ -53,10 +53,10 @@ def make_model(
     import torch
 
     from training.model.build import build_model
+    from training.model.parts import PARTS
     from training.model.tokens import TokenIds
     from training.model.weights.checkpoints import load_published
     from training.model.weights.mismatches import folded
-    from training.model.weights.names import PARTS
 
     given = plan.model_section.weights
     sources = sources_of(given)
@@ -94,17 +94,12 @@ def make_model(
 
 def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
     """Which parts come from which of the plan's weights, by key; each part from the most particular one."""
-    from training.model.weights.names import PARTS
+    from training.model.parts import ROWS
 
-    holds = {
-        "language": (Part.LANGUAGE,),
-        "connector": (Part.CONNECTOR,),
-        "regions": (Part.REGIONS,),
-        "vision": (Part.VISION,),
-        "sam2": (Part.SAM_ENCODER,),
-        "videorefer": (Part.LANGUAGE, Part.CONNECTOR, Part.REGIONS),
-        "whole": PARTS,
-    }
+    # A key of fewer parts is more particular than one of more.
+    every = dict.fromkeys(key for row in ROWS.values() for key in row.keys)
+    holds = {key: tuple(part for part, row in ROWS.items() if key in row.keys) for key in every}
+    holds = dict(sorted(holds.items(), key=lambda item: len(item[1])))
     out: dict[str, tuple[Part, ...]] = {}
     taken: set[Part] = set()
     for key, parts in holds.items():

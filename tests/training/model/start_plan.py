@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pipeline.plan.plan import Plan
 from pipeline.plan.training import Part
-from training.model.weights.names import PARTS, locate
+from training.model.parts import PARTS
+from training.model.weights.names import locate
 
 
 def make_plan(

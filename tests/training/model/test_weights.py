@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.plan.model import ModelConfig, model_config, published_7b
 from pipeline.plan.training import Part
 from training.model.build import build_model
+from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.weights.checkpoints import (
@@ -25,7 +26,7 @@ from training.model.weights.checkpoints import (
     save_model,
 )
 from training.model.weights.mismatches import folded
-from training.model.weights.names import PARTS, from_published, locate, to_published
+from training.model.weights.names import from_published, locate, to_published
 from training.model.weights.tensor_files import write_shards
 from training.model.weights.vocabulary import NewRows, RowCount
 

@@ -21,6 +21,7 @@ from pipeline.plan.load import load_plan
 from pipeline.plan.model import ModelConfig, model_config
 from pipeline.storage.hub import HubModel, hub_model
 from training.model.build import build_model
+from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.weights.checkpoints import (
@@ -29,7 +30,6 @@ from training.model.weights.checkpoints import (
     published_state,
     save_model,
 )
-from training.model.weights.names import PARTS
 from training.model.weights.tensor_files import (
     SAFETENSORS_INDEX,
     TORCH_INDEX,
@@ -188,7 +188,7 @@ import gc, sys, torch
 from pathlib import Path
 from pipeline.plan.model import model_config
 from training.model.build import build_model
-from training.model.weights.names import PARTS
+from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.weights.checkpoints import load_published, own_state
 

@@ -21,12 +21,12 @@ from pipeline.artifacts.checkpoint import size_differences
 from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import Part
+from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.weights.mismatches import Mismatches
 from training.model.weights.names import (
     ALIAS,
-    PARTS,
     from_published,
     is_computed,
     locate,

@@ -13,8 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from pipeline.plan.training import Part
-
-_SAM, _SAM_PUBLISHED = "segmentation.sam.", "model.mask_encoder.sam2_model."
+from training.model.parts import ROWS, SAM, SAM_PUBLISHED
 
 # (here, published); {i} and {j} are numbers, a trailing {r} is the rest of the name. First match counts.
 _SAM_RULES: tuple[tuple[str, str], ...] = (
@@ -130,7 +129,7 @@ _SAM_RULES: tuple[tuple[str, str], ...] = (
 )
 
 _RULES: tuple[tuple[str, str], ...] = (
-    *((_SAM + here, _SAM_PUBLISHED + there) for here, there in _SAM_RULES),
+    *((SAM + here, SAM_PUBLISHED + there) for here, there in _SAM_RULES),
     ("vision.tower.{r}", "model.vision_tower.vision_tower.vision_model.{r}"),
     ("connector.{r}", "model.mm_projector.{r}"),
     ("regions.mlp.{r}", "model.region_encoder.feat_linear.{r}"),
@@ -140,11 +139,11 @@ _RULES: tuple[tuple[str, str], ...] = (
 )
 
 # Four published tables of one row each are one table of four rows here.
-_ROWS, _ROW_COUNT = f"{_SAM}prompt_encoder.point_embed.weight", 4
-_ROWS_PUBLISHED = f"{_SAM_PUBLISHED}sam_prompt_encoder.point_embeddings.{{}}.weight"
+_ROWS, _ROW_COUNT = f"{SAM}prompt_encoder.point_embed.weight", 4
+_ROWS_PUBLISHED = f"{SAM_PUBLISHED}sam_prompt_encoder.point_embeddings.{{}}.weight"
 _ROW = re.compile(re.escape(_ROWS_PUBLISHED).replace(r"\{\}", r"(\d+)"))
 
-ALIAS = f"{_SAM}prompt_encoder.shared_embedding.positional_embedding"
+ALIAS = f"{SAM}prompt_encoder.shared_embedding.positional_embedding"
 """Second name of ``shared_image_embedding``'s buffer; saved and loaded under the first alone."""
 
 
@@ -189,7 +188,7 @@ def from_published(name: str) -> Place:
     """Where a published tensor goes, by either spelling of the memory fuser. Raises ValueError if nowhere."""
     if match := _ROW.fullmatch(name):
         return Place(name=_ROWS, row=int(match[1]))
-    if name.startswith(_SAM_PUBLISHED) and name.endswith(".gamma"):
+    if name.startswith(SAM_PUBLISHED) and name.endswith(".gamma"):
         name = name.removesuffix("gamma") + "g_weight"
     here = _translate(_BACKWARD, name)
     if here is None:
@@ -197,38 +196,14 @@ def from_published(name: str) -> Place:
     return Place(name=here)
 
 
-PARTS = (
-    Part.LANGUAGE,
-    Part.CONNECTOR,
-    Part.REGIONS,
-    Part.VISION,
-    Part.SEG_HEAD,
-    Part.SAM_ENCODER,
-)
-"""What weights are given for; ``SAM_ENCODER`` stands for all of SAM 2, its mask decoder included."""
-
-# (part, prefix here, prefix in the published layout); first match counts.
-_PREFIXES: tuple[tuple[Part, str, tuple[str, ...]], ...] = (
-    (Part.VISION, "vision.", ("model.vision_tower.",)),
-    (Part.CONNECTOR, "connector.", ("model.mm_projector.",)),
-    (Part.REGIONS, "regions.", ("model.region_encoder.",)),
-    (Part.SEG_HEAD, "segmentation.head.", ("model.text_hidden_fcs.",)),
-    (Part.SAM_ENCODER, _SAM, ("model.mask_encoder.",)),
-    (Part.LANGUAGE, "language.", ("model.", "lm_head.")),
-)
-# How a part's own public checkpoint spells what the published layout puts behind a prefix.
-_PUBLIC = {
-    Part.VISION: ("vision_model.", "model.vision_tower.vision_tower.vision_model."),
-    Part.SAM_ENCODER: ("", _SAM_PUBLISHED),
-}
 # Tables that follow from the configuration; older libraries stored them beside the weights.
 _COMPUTED = re.compile(r".*\.(rotary_emb\.inv_freq|embeddings\.position_ids)")
 
 
 def part_of(name: str) -> Part:
     """The part that a tensor here belongs to. Raises ValueError if it belongs to none."""
-    for part, prefix, _ in _PREFIXES:
-        if name.startswith(prefix):
+    for part, row in ROWS.items():
+        if row.here and name.startswith(row.here):
             return part
     raise ValueError(f"{name} belongs to no part of the model")
 
@@ -239,10 +214,14 @@ def locate(name: str, parts: Collection[Part]) -> tuple[Part | None, Place | Non
     Where a single part is asked for, its own public spelling is understood as well: a SigLIP checkpoint's
     ``vision_model.*``, and the bare names of a SAM 2 checkpoint.
     """
-    part = next((p for p, _, there in _PREFIXES if name.startswith(there)), None)
+    # The language model's prefix is that of the others, too: the longest one tells.
+    begun = [
+        (len(there), part) for part, row in ROWS.items() for there in row.published if name.startswith(there)
+    ]
+    part = max(begun)[1] if begun else None
     if part is None and len(parts) == 1:
         (only,) = parts
-        public, published = _PUBLIC.get(only, ("", ""))
+        public, published = ROWS[only].public
         if published and name.startswith(public):
             part, name = only, published + name.removeprefix(public)
     try:

@@ -12,6 +12,7 @@ from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig, published_7b
 from pipeline.storage import hub
 from training.model.build import build_model
+from training.model.parts import PARTS
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
@@ -23,7 +24,6 @@ from training.model.weights.checkpoints import (
     parse_config,
     read_config,
 )
-from training.model.weights.names import PARTS
 from training.model.weights.tensor_files import tensors
 
 
