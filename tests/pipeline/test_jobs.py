@@ -263,6 +263,7 @@ def test_a_whole_run(server: jobs.JobServer, home: Path, plan_file: Path, capsys
     assert text.out.endswith("| the table |\n")
     assert f"Page:    {survey(plan).folder('report').uri}/index.html" in text.out
     assert "hello from report" in runner.log_path(plan, survey(plan), "report").read_text()
+    assert "work: 3/3  loss 1" in runner.log_path(plan, survey(plan), "report").read_text(), "progress, too"
     assert survey(plan).found["stage1"] == found["stage1"], "what was there is kept"
 
     assert runner.run(plan, "tiny.yaml", forced=["init"]) == 0
