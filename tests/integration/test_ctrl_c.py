@@ -58,7 +58,7 @@ def test_stopped_three_times_and_finished(tmp_path: Path) -> None:
         write_mini(place, str(place / "store"), *MORE)
     store = folder / "store"
 
-    stop_when(folder, lambda: list(store.glob("prepare/*/*-00000.parquet")), "the first shard")
+    stop_when(folder, lambda: list(store.glob("prepare/*/data/*-00000.parquet")), "the first shard")
     snapshots = "stage1/*/run/checkpoint_manager_snapshot.json"
     stop_when(folder, lambda: list(store.glob(snapshots)), "the first saved state")
     assert runs(folder)["stage1"] == "KILLED"
