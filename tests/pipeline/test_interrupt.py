@@ -154,6 +154,7 @@ def test_ctrl_c_ends_a_run(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "closed terminal", "Ctrl-C twice"])
 def test_every_way_to_end_a_run(home: Path, how: str) -> None:
     mark = uuid.uuid4().hex
@@ -177,6 +178,7 @@ def test_every_way_to_end_a_run(home: Path, how: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_ctrl_c_while_the_cluster_starts(home: Path) -> None:
     mark = uuid.uuid4().hex
     terminal = Terminal(home, ["-m", "pipeline", "run", "tiny.yaml"], environment(mark))
@@ -186,6 +188,7 @@ def test_ctrl_c_while_the_cluster_starts(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_ctrl_c_ends_a_step_that_runs_alone(home: Path) -> None:
     mark = uuid.uuid4().hex
     (home / "wait").write_text("corpora")
@@ -218,6 +221,7 @@ def test_a_step_waits_for_the_one_that_makes_it(home: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 @pytest.mark.parametrize("end", ["made", "killed"])
 def test_a_second_run_follows_the_first(home: Path, end: str) -> None:
     mark, run = uuid.uuid4().hex, ["-m", "pipeline", "run", "tiny.yaml"]
