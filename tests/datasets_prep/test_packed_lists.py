@@ -130,8 +130,8 @@ def test_a_chunk_is_a_part_of_one_row_group(tmp_path: Path) -> None:
     reader = reader_of("llava_video")
     chunks = list(reader.chunks(config, files, Limits(records=10, bytes=1 << 20)))
     assert [(c.first, c.count) for c in chunks] == [(0, 10), (10, 7), (17, 10), (27, 7), (34, 6)]
-    backwards = [[r.key for r in reader.records(config, files, c)] for c in reversed(chunks)]
-    assert [key for keys in reversed(backwards) for key in keys] == [f"s/{n}" for n in range(40)]
+    backwards = [[(r.key, r.raw["id"]) for r in reader.records(config, files, c)] for c in reversed(chunks)]
+    assert [found for part in reversed(backwards) for found in part] == [(f"s/{n}", n) for n in range(40)]
     tiny = list(reader.chunks(config, files, Limits(records=10, bytes=1)))
     assert [c.count for c in tiny] == [1] * 40
 
