@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -103,6 +104,13 @@ def real_clips() -> list[tuple[Path, list[int], int]]:
     return found
 
 
+def all_of(
+    way: Callable[[Path, Sequence[int]], Iterable[np.ndarray]], clips: Sequence[tuple[Path, list[int], int]]
+) -> list[np.ndarray]:
+    """[N, H, W, 3] of each clip, decoded one way."""
+    return [np.stack(list(way(path, asked))) for path, asked, _ in clips]
+
+
 def seeks(clip: Path, long: Path) -> list[Pair]:
     """Of the short clip, the long one, a part of it, and real ones."""
     pairs = []
@@ -118,8 +126,8 @@ def seeks(clip: Path, long: Path) -> list[Pair]:
         pairs += [
             Pair(
                 what=f"32 frames of {what}, plain: {name}",
-                plain=lambda way=way, path=path, indices=indices: way(path, indices),
-                ours=lambda path=path, indices=indices, count=count: ours(path, indices, count),
+                plain=partial(way, path, indices),
+                ours=partial(ours, path, indices, count),
                 same=lambda a, b: np.array_equal(np.stack(list(a)), b),
             )
             for name, way in ways
@@ -129,7 +137,7 @@ def seeks(clip: Path, long: Path) -> list[Pair]:
         pairs += [
             Pair(
                 what=f"32 frames of each of {len(real)} real clips, plain: {name}",
-                plain=lambda way=way: [np.stack(list(way(path, asked))) for path, asked, _ in real],
+                plain=partial(all_of, way, real),
                 ours=lambda: [ours(path, asked, count) for path, asked, count in real],
                 same=lambda a, b: all(map(np.array_equal, a, b)),
             )

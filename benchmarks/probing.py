@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -18,7 +19,7 @@ _HEIGHT, _WIDTH, _FPS, _SECONDS, _COUNT = 360, 640, 25, 20, 40
 def write_clip(path: Path, seed: int, codec: str = "libx264") -> None:
     """Twenty seconds at 360p with moving stripes."""
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=_FPS)
+        stream: Any = container.add_stream(codec, rate=_FPS)
         stream.width, stream.height, stream.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
         stream.options = {"preset": "veryfast"} if codec == "libx264" else {}
         x = np.arange(_WIDTH)

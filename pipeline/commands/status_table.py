@@ -9,8 +9,10 @@ from typing import Any
 from pipeline.artifacts.steps import Decision, State
 from pipeline.artifacts.survey import Board
 
-_SHOWN = ("sources", "corpora", "kept", "rejected", "shards", "vocabulary", "parameters", "steps", "samples")
-_SHOWN += ("epochs", "failures", "lines")
+_SHOWN = (
+    *("sources", "corpora", "kept", "rejected", "shards", "vocabulary", "parameters", "steps", "samples"),
+    *("epochs", "failures", "lines"),
+)
 """What of a summary is worth a place in one line; the record has all of it."""
 _PIPE_WIDTH = 100_000  # nothing is folded or cut where a program reads
 

@@ -10,6 +10,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -91,23 +92,23 @@ class Callbacks:
     def start(self, state: Path | None) -> None:
         """Tell all of the start."""
         for callback in self._callbacks:
-            self._call(callback, "on_start", lambda c=callback: c.on_start(self._run, state))
+            self._call(callback, "on_start", partial(callback.on_start, self._run, state))
 
     def step(self, done: StepDone) -> None:
         """Tell all of a step; the numbers that they return join its row."""
         for callback in self._callbacks:
-            found = self._call(callback, "on_step", lambda c=callback: self._numbers(c, done))
+            found = self._call(callback, "on_step", partial(self._numbers, callback, done))
             done.row |= found
 
     def save(self, step: int, folder: Path) -> None:
         """Tell all of a state that is saved."""
         for callback in self._callbacks:
-            self._call(callback, "on_save", lambda c=callback: c.on_save(self._run, step, folder))
+            self._call(callback, "on_save", partial(callback.on_save, self._run, step, folder))
 
     def end(self) -> None:
         """Tell all of the end."""
         for callback in self._callbacks:
-            self._call(callback, "on_end", lambda c=callback: c.on_end(self._run))
+            self._call(callback, "on_end", partial(callback.on_end, self._run))
 
     def _numbers(self, callback: Callback, done: StepDone) -> dict[str, float]:
         returned = callback.on_step(self._run, done) or {}

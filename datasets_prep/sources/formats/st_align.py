@@ -52,7 +52,8 @@ class StAlign(ListReader):
                 "the text holds boxes (WIDTH/HEIGHT placeholders); `drop_spatial` leaves them out",
             )
         filled, times = _fill(turns, raw.get("variables") or {})
-        choices, right = ((), -1)
+        choices: tuple[str, ...] = ()
+        right = -1
         if len(filled) == 2 and not times:
             choices, right = choice_of(filled[0].text, filled[1].text)
         kind = str(raw.get("type", ""))
