@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from datasets_prep.passes.select import lot
+from datasets_prep.passes.select import rank
 from datasets_prep.passes.shard_job import Receipt
 from pipeline.dataset.shards import (
     IRREGULAR_SCHEMA,
@@ -73,14 +73,14 @@ def irregularities_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
 
 
 def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntry], seed: int) -> None:
-    """``selected.pq``: the samples that were kept of sources that keep a part, with their lots."""
+    """``selected.pq``: the samples that were kept of sources that keep a part, with their ranks."""
     tables = [SELECTED_SCHEMA.empty_table()]
     partial = {s.name for s in config.sources if s.select.count is not None}
     for shard in shards:
         if shard.source in partial:
             with (out / shard.name).open_read() as file:
                 keys = pq.read_table(file, columns=["key"])["key"].to_pylist()
-            columns = [[shard.source] * len(keys), keys, [lot(seed, key) for key in keys]]
+            columns = [[shard.source] * len(keys), keys, [rank(seed, key) for key in keys]]
             tables.append(pa.table(columns, schema=SELECTED_SCHEMA))
     (out / SELECTED).write_bytes(parquet_bytes(pa.concat_tables(tables)))
 

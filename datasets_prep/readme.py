@@ -54,7 +54,7 @@ Digest `{manifest.digest}`, schema version {manifest.schema_version}.
 {chr(10).join(rows)}
 
 - `{SHARDS}/`: the samples, and nothing else{frames}
-- `{REJECTS}`: the records that are no samples, with the reason (Parquet)
+- `{REJECTS}`: the records that are not samples, with the reason (Parquet)
 - `{IRREGULARITIES}`: what is irregular about samples that were kept (Parquet)
 - `{SELECTED}`: the samples that were chosen from sources of which a part is kept (Parquet)
 - `{IRREGULARITIES}`: what is irregular about samples, and what was done about it (Parquet)

@@ -24,7 +24,7 @@ from datasets_prep.outcome import (
     write_selected,
 )
 from datasets_prep.passes.bake import Baker
-from datasets_prep.passes.choose import Candidates, choose, collect
+from datasets_prep.passes.choose import Candidates, collect, plan_selection
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, cut, list_units
 from datasets_prep.passes.judge import judge
 from datasets_prep.passes.layout import lay_out
@@ -95,7 +95,7 @@ def build(
     chunks = find_records(units, config)
     surveyed = collect(look(chunks, units, seed), chunks, units)
     most_folders = max(len(source.media) for source in config.sources)
-    choice = choose(
+    choice = plan_selection(
         config.sources,
         surveyed,
         chunks,

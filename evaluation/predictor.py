@@ -43,7 +43,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class GeneratedAnswer:
     """What a model wrote, as it wrote it."""
 
     text: str
@@ -110,24 +110,24 @@ class Predictor:
                 raise
             except (ValueError, IndexError) as error:
                 failures[i] = _reason(request.sample, frames.get(i), error)
-        said = dict(zip(examples, self.answer(list(examples.values())), strict=True))
+        answers = dict(zip(examples, self.answer(list(examples.values())), strict=True))
         predictions = []
         for i, request in enumerate(requests):
             tracks: tuple[MaskTrack, ...] = ()
-            if i in said and len(said[i].segs):
+            if i in answers and len(answers[i].segs):
                 try:
-                    tracks = self._masks(request.sample, frames[i], said[i].segs)
+                    tracks = self._masks(request.sample, frames[i], answers[i].segs)
                 except UserError:
                     raise
                 except (ValueError, IndexError) as error:
                     failures[i] = _reason(request.sample, frames.get(i), error)
-            read = read_spans(said[i].text, request.sample, request.rules) if i in said else SpansRead()
+            read = read_spans(answers[i].text, request.sample, request.rules) if i in answers else SpansRead()
             predictions.append(
                 Prediction(
                     key=request.sample.key,
                     source=request.sample.dataset,
                     checkpoint=self.digest,
-                    text=said[i].text if i in said else "",
+                    text=answers[i].text if i in answers else "",
                     spans=read.spans,
                     refusal=read.refusal,
                     refusal_detail=read.detail,
@@ -143,7 +143,7 @@ class Predictor:
         """The frames of one video, in the sizes in which this model looks at them."""
         return Frames(footage, self._sides)
 
-    def answer(self, examples: Sequence[Example]) -> list[Said]:
+    def answer(self, examples: Sequence[Example]) -> list[GeneratedAnswer]:
         """Greedy answers to prompts of ``Processor.inference``, of at most ``max_new_tokens`` each."""
         if not examples:
             return []
@@ -151,7 +151,7 @@ class Predictor:
             batch = collate(list(examples), pad_id=self.model.tokens.pad).to(self.device)
             made = self.model.generate(batch, self.max_new_tokens, seg_state=self.seg_state)
         return [
-            Said(
+            GeneratedAnswer(
                 text=self.codec.decode(ids := tokens.tolist()),
                 segs=seg,
                 ended=bool(ids) and ids[-1] in self.model.tokens.eos,
@@ -234,8 +234,8 @@ def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
 
 def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
     """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
-    said = str(error)
+    answers = str(error)
     if frames is not None:
-        said = said.replace(frames.footage.place, sample.video.path)
-    text = " ".join(said.split())
+        answers = answers.replace(frames.footage.place, sample.video.path)
+    text = " ".join(answers.split())
     return f"not readable: {text[:300]}"

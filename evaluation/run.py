@@ -11,7 +11,7 @@ from evaluation.metrics.aggregate import MetricRow, Score
 from evaluation.prediction import PredictionStore, content_digest
 from evaluation.scores import metric_rows, summary, write_metrics, write_scores
 from evaluation.work import Chunk, chunks, work_off
-from evaluation.worker import Evaluated, Setup, Worker
+from evaluation.worker import ChunkResult, Setup, Worker
 from pipeline import progress
 from pipeline.canonical import digest, plain
 from pipeline.dataset.shards import ShardReader, SourceEntry
@@ -99,7 +99,7 @@ def _scores(setup: Setup, parts: Sequence[Chunk], need: capacity.Need, title: st
     failures = kept = 0
     with progress.track(title, sum(len(c.rows) for c in parts)) as bar:
 
-        def done(chunk: Chunk, result: Evaluated) -> None:
+        def done(chunk: Chunk, result: ChunkResult) -> None:
             nonlocal failures, kept
             found[chunk] = result.scores
             failures += sum(s.failure is not None for s in result.scores)

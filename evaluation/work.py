@@ -33,7 +33,7 @@ def ranked(keys: Sequence[str], seed: int, purpose: str) -> list[int]:
     return sorted(range(len(keys)), key=lambda i: (ranks[i], i))
 
 
-def choose(keys: Sequence[str], limit: int | None, seed: int, purpose: str) -> list[int]:
+def choose_samples(keys: Sequence[str], limit: int | None, seed: int, purpose: str) -> list[int]:
     """Indices of at most ``limit`` keys, the first in rank, in their own order."""
     if limit is None or limit >= len(keys):
         return list(range(len(keys)))
@@ -42,7 +42,7 @@ def choose(keys: Sequence[str], limit: int | None, seed: int, purpose: str) -> l
 
 def chunks(source: str, keys: Sequence[str], limit: int | None, seed: int) -> list[Chunk]:
     """The chunks of one source, all but the last of CHUNK_SAMPLES samples."""
-    rows = choose(keys, limit, seed, "benchmark")
+    rows = choose_samples(keys, limit, seed, "benchmark")
     parts = [rows[i : i + CHUNK_SAMPLES] for i in range(0, len(rows), CHUNK_SAMPLES)]
     return [
         Chunk(source=source, number=n, rows=tuple(part), keys=tuple(keys[row] for row in part))

@@ -40,7 +40,7 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Evaluated:
+class ChunkResult:
     """What became of a chunk. ``kept``: its predictions were in the store already."""
 
     scores: tuple[Score, ...]
@@ -79,12 +79,12 @@ class Worker:
         self.reader.refuse_other_frames(predictor.model.config.num_frames)
         return predictor
 
-    def evaluate(self, chunk: Chunk) -> Evaluated:
+    def evaluate(self, chunk: Chunk) -> ChunkResult:
         """Predict a chunk unless the store has it, then score it from the store."""
         kept = self.setup.store.has(chunk.source, chunk.number, chunk.keys)
         if not kept:
             self.predict(chunk)
-        return Evaluated(scores=tuple(self.score(chunk)), kept=kept)
+        return ChunkResult(scores=tuple(self.score(chunk)), kept=kept)
 
     def predict(self, chunk: Chunk) -> None:
         """Predict a chunk and store it as one part."""

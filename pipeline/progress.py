@@ -125,7 +125,7 @@ class _JsonOut:
             "fields": track.fields,
             "end": last,
         }
-        # One write: workers share the pipe, and a torn line would be no message.
+        # One write: workers share the pipe, and a torn line would not be a message.
         sys.stdout.write(f"{MARK}{json.dumps(message, default=str)}\n")
         sys.stdout.flush()
 

@@ -103,7 +103,7 @@ def circles(root: Path) -> list[str]:
         for target in imports(path):
             while target and target not in known:
                 target = target.rpartition(".")[0]
-            # `from package import module` runs the package's __init__, but is no circle with it.
+            # `from package import module` runs the package's __init__, but is not a circle with it.
             if target and target != name and not (name + ".").startswith(target + "."):
                 found.add(target)
         graph[name] = found

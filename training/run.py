@@ -16,7 +16,7 @@ from pipeline.jobs import capacity
 from pipeline.jobs.step import StepContext, StepResult
 from training.stage.checkpoint import SUMMARY, write_checkpoint
 from training.stage.driver import train_on_ray
-from training.stage.unfinished import Begun, Finished, HalfDone
+from training.stage.unfinished import Begun, StageEnd, UnfinishedStage
 
 
 def init(context: StepContext) -> StepResult:
@@ -67,7 +67,7 @@ def stage(context: StepContext) -> StepResult:
     order = Dataset.open(data.location).order(config, context.seed)
     total = order.steps(epochs=config.epochs, steps=config.steps)
     begun = time.monotonic()
-    half = HalfDone(context.out, config.name)
+    half = UnfinishedStage(context.out, config.name)
     finished = half.open(
         Begun(workers=config.layout.workers, data=data.record.digest, start=start.record.digest, steps=total)
     )
@@ -86,7 +86,7 @@ def stage(context: StepContext) -> StepResult:
             tracker.log_params({"parts": parts_table.params(rows)})
             print(parts_table.render(rows), flush=True)
             trained = train_on_ray(job, context.plan.ray, need, total, tracker, half)
-            finished = Finished(
+            finished = StageEnd(
                 digest=trained.done.digest,
                 resumed_at=trained.done.resumed_at,
                 last=trained.last,

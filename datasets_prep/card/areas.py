@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets_prep.card.measures import BASIS
-from datasets_prep.card.pick import lots
+from datasets_prep.card.pick import ranks
 from datasets_prep.card.scan import SourceScan, open_shards
 from pipeline.dataset.shards import ShardReader
 from pipeline.records import masks
@@ -46,7 +46,7 @@ def _rows(file: pq.ParquetFile, every: int, seed: int) -> Iterator[list[dict[str
         chosen = None
         if every > 1:
             keys = file.read_row_group(group, columns=["key"])["key"].to_pylist()
-            chosen = np.flatnonzero(lots(seed, keys) < np.uint64(2**64 // every))
+            chosen = np.flatnonzero(ranks(seed, keys) < np.uint64(2**64 // every))
             if not len(chosen):
                 continue
         table = file.read_row_group(group, columns=_COLUMNS)

@@ -41,7 +41,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Said:
+class ShownTurn:
     """One turn."""
 
     who: str
@@ -73,7 +73,7 @@ def css(colour: Colour) -> str:
     return f"rgb{colour}"
 
 
-def conversation(sample: Sample) -> list[Said]:
+def conversation(sample: Sample) -> list[ShownTurn]:
     """All turns with their marks. The k-th placeholder of a kind stands for the k-th object or time."""
     regions, targets, instants = count(), count(), iter(sample.instants)
     spans = {Role.USER: iter(sample.question_spans), Role.ASSISTANT: iter(sample.spans)}
@@ -134,7 +134,7 @@ def _object(text: str, number: int, before: int, meaning: str) -> Piece:
     )
 
 
-def _cut(who: str, pieces: Sequence[Piece]) -> Said:
+def _cut(who: str, pieces: Sequence[Piece]) -> ShownTurn:
     """A turn of at most MAX_CHARS characters; no mark is cut in two."""
     kept: list[Piece] = []
     left, cut = MAX_CHARS, 0
@@ -147,7 +147,7 @@ def _cut(who: str, pieces: Sequence[Piece]) -> Said:
         else:
             cut += len(piece.text)
         left -= len(piece.text)
-    return Said(who=who, pieces=tuple(kept), cut=cut)
+    return ShownTurn(who=who, pieces=tuple(kept), cut=cut)
 
 
 def _seconds(time: TimeSpan | None) -> str:

@@ -11,7 +11,7 @@ from datasets_prep.card.conversation import (
     MAX_LANES,
     MAX_TURNS,
     Lane,
-    Said,
+    ShownTurn,
     colour_of,
     conversation,
     css,
@@ -65,8 +65,8 @@ class Shown:
     frames: tuple[Frame, ...]
     problem: str
     legend: tuple[tuple[str, str], ...]  # colour in CSS and what it stands for
-    turns: tuple[Said, ...]
-    more_turns: tuple[Said, ...]
+    turns: tuple[ShownTurn, ...]
+    more_turns: tuple[ShownTurn, ...]
     expression: str
     choices: tuple[tuple[str, bool], ...]  # options and whether each is the right one
     lanes: tuple[Lane, ...]

@@ -167,7 +167,7 @@ def _notes(scans: Sequence[SourceScan]) -> list[str]:
         "so is each other sign and each token for an object or a time."
     )
     notes.append(
-        "Quantiles are nearest ranks. Where bars grow wider to the right, the axis is no straight scale."
+        "Quantiles are nearest ranks. Where bars grow wider to the right, the axis is not a straight scale."
     )
     return notes
 

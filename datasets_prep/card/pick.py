@@ -13,8 +13,8 @@ from pipeline.draw import draw, draws
 T = TypeVar("T", int, str)
 
 
-def lots(seed: int, keys: Iterable[str]) -> np.ndarray:
-    """The lot of each key: 64 bits of a hash. Selection draws other lots, so that the two are independent."""
+def ranks(seed: int, keys: Iterable[str]) -> np.ndarray:
+    """The rank of each key: 64 bits of a hash, independent of the ranks of selection."""
     return draws(keys, "card", seed)
 
 
@@ -24,25 +24,25 @@ def identities(names: Iterable[str]) -> np.ndarray:
 
 
 class Smallest(Generic[T]):
-    """For each group the entries with the ``count`` smallest lots, whatever order they come in."""
+    """For each group the entries with the ``count`` smallest ranks, whatever order they come in."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[str, list[tuple[int, T]]] = {}
 
-    def offer(self, groups: pa.Array, lots: np.ndarray, entry: Callable[[int], T]) -> None:
+    def offer(self, groups: pa.Array, ranks: np.ndarray, entry: Callable[[int], T]) -> None:
         """``entry(i)`` is what is remembered of the i-th of these, whose group is ``groups[i]``."""
         coded = groups.dictionary_encode()
         codes = coded.indices.to_numpy(zero_copy_only=False)
         for code, group in enumerate(coded.dictionary.to_pylist()):
             own = np.flatnonzero(codes == code)
             if len(own) > self._count:
-                own = own[np.argsort(lots[own], kind="stable")[: self._count]]
-            kept = self._kept.get(group, []) + [(int(lots[i]), entry(int(i))) for i in own]
+                own = own[np.argsort(ranks[own], kind="stable")[: self._count]]
+            kept = self._kept.get(group, []) + [(int(ranks[i]), entry(int(i))) for i in own]
             self._kept[group] = sorted(kept)[: self._count]
 
     def of(self, group: str) -> list[T]:
-        """The entries of a group, the smallest lot first."""
+        """The entries of a group, the smallest rank first."""
         return [entry for _, entry in self._kept.get(group, [])]
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from datasets_prep.card.pick import Smallest, lots
+from datasets_prep.card.pick import Smallest, ranks
 from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, SourceEntry
 
 EXAMPLES = 3
@@ -56,7 +56,7 @@ def _keys(reader: ShardReader, table: str, column: str, seed: int) -> Smallest[s
         for batch in file.iter_batches(batch_size=_ROWS, columns=["source", "key", column]):
             keys = batch["key"].to_pylist()
             groups = pc.binary_join_element_wise(batch["source"], batch[column], "\0")
-            chosen.offer(groups, lots(seed, keys), keys.__getitem__)
+            chosen.offer(groups, ranks(seed, keys), keys.__getitem__)
     return chosen
 
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets_prep.card.measures import COLUMNS, MEASURES, measure, milliseconds
-from datasets_prep.card.pick import Smallest, identities, lots
+from datasets_prep.card.pick import Smallest, identities, ranks
 from datasets_prep.card.tally import Tally, Videos
 from pipeline.dataset.arrow import check_schema
 from pipeline.dataset.shards import ShardReader, SourceEntry
@@ -88,7 +88,7 @@ def _take(out: SourceScan, batch: pa.RecordBatch, seed: int, chosen: Smallest[in
         frames = pc.struct_field(column.flatten(), "frames")
         out.masks += pc.sum(pc.list_value_length(frames)).as_py() or 0
     out.instants += pc.sum(pc.list_value_length(batch["instants"])).as_py() or 0
-    drawn = lots(seed, batch["key"].to_pylist())
+    drawn = ranks(seed, batch["key"].to_pylist())
     chosen.offer(batch["task"], drawn, lambda i: first + i)
 
 

@@ -1,6 +1,6 @@
 """Length of text in words and signs, fast enough for every text of a large dataset.
 
-A word is a run of letters, digits and underscores; every other sign that is no space counts as one, and so
+A word is a run of letters, digits and underscores; every other sign that is not a space counts as one, and so
 does every token that stands for an object or a time.
 """
 

@@ -27,9 +27,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def _doctor(path: str, sets: list[str], out_text: str | None) -> int:
     plan = load_plan(path, sets)
-    board = sources_board(plan, path)
-    out = report_place(plan, board, out_text)
-    context = make_context(plan, "prepare", board)
+    plan_status = sources_board(plan, path)
+    out = report_place(plan, plan_status, out_text)
+    context = make_context(plan, "prepare", plan_status)
     clear(out)
     with connect(plan.ray):
         found = examine(plan.data, plan.doctor, context.resolve, context.seed)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
-from datasets_prep.passes.finish import Finished
+from datasets_prep.passes.finish import FinishedSample
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.read import Read, name_media, read_chunk
 from datasets_prep.passes.shard_job import Finisher, reject
@@ -108,7 +108,7 @@ class Checker:
         ids = [name_media(medium, unit.source).id for medium in media]
         return dict(zip(media, self._media.rows(ids).tolist(), strict=True)) if ids else {}
 
-    def _warnings(self, made: Finished, at: int) -> Iterator[dict[str, Any]]:
+    def _warnings(self, made: FinishedSample, at: int) -> Iterator[dict[str, Any]]:
         """What preparation would keep and a person should know."""
         sample = made.sample
         yield from self._troubles.get(at, ())
@@ -155,7 +155,7 @@ def _troubles(media: pa.Table) -> dict[int, list[dict[str, Any]]]:
     return out
 
 
-def _finish(finisher: Finisher, item: Read) -> tuple[Finished | None, RejectError | None]:
+def _finish(finisher: Finisher, item: Read) -> tuple[FinishedSample | None, RejectError | None]:
     if item.draft is None:
         return None, item.error
     try:
@@ -165,15 +165,15 @@ def _finish(finisher: Finisher, item: Read) -> tuple[Finished | None, RejectErro
 
 
 def _rejected(unit: ReadUnit, item: Read, error: RejectError) -> dict[str, Any]:
-    told = reject(unit, item, error)
+    lookup = reject(unit, item, error)
     video = item.draft.media.candidates[0] if item.draft is not None else ""
     return {
         "source": unit.source.name,
-        "key": told.key,
-        "file": told.file,
-        "finding": told.reason,
+        "key": lookup.key,
+        "file": lookup.file,
+        "finding": lookup.reason,
         "severity": REJECT,
-        "detail": told.detail,
+        "detail": lookup.detail,
         "video": video,
     }
 
@@ -186,7 +186,7 @@ def _said(draft: Draft, sample: Sample) -> int:
     """A hash of what a sample shows and says: two with the same are one sample twice.
 
     A bare expression counts without the question and the answer around it, which are drawn from templates.
-    Targets do not count: one expression with two targets is no second sample but a contradiction. Regions
+    Targets do not count: one expression with two targets is not a second sample but a contradiction. Regions
     count as the source wrote them: which frame of one is kept depends on the key.
     """
     # To ask when something happens is another thing than to ask what happens then.

@@ -60,7 +60,7 @@ def wanted(hits: Sequence[Hits], shared: Sequence[Shared]) -> np.ndarray:
 
 
 @dataclass(kw_only=True)
-class Told:
+class SampleLookup:
     """All samples as numbers, and what it takes to tell about them. ``files`` are those of the chunks."""
 
     traces: pa.Table  # TRACE_SCHEMA, in the order of the plan

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from datasets_prep.doctor.check import FINDING_SCHEMA, TRACE_SCHEMA, Checker
 from datasets_prep.doctor.compare import compare, shared_videos
-from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, Told, wanted
+from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, SampleLookup, wanted
 from datasets_prep.doctor.inspect import inspect_media, inspected
 from datasets_prep.passes.choose import collect
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, list_units
@@ -67,18 +67,22 @@ def examine(
     is_benchmark = [s.use is Use.BENCHMARK for s in sources]
     names = [s.name for s in sources]
     files = [units[c.unit].annotations.name for c in chunks]
-    told = Told(traces=traces, source_of_chunk=source_of_chunk, media=media, sources=names, files=files)
-    hits = compare(told.samples, told.videos, is_benchmark)
-    shared = shared_videos(hits, told.samples, told.videos, is_benchmark)
+    lookup = SampleLookup(
+        traces=traces, source_of_chunk=source_of_chunk, media=media, sources=names, files=files
+    )
+    hits = compare(lookup.samples, lookup.videos, is_benchmark)
+    shared = shared_videos(hits, lookup.samples, lookup.videos, is_benchmark)
     asked = wanted(hits, shared)
-    told.name(asked, _name(told.places(asked), chunks, units, seed))
-    all_findings = pa.concat_tables([findings, *(table for found in hits for table in told.findings(found))])
+    lookup.name(asked, _name(lookup.places(asked), chunks, units, seed))
+    all_findings = pa.concat_tables(
+        [findings, *(table for found in hits for table in lookup.findings(found))]
+    )
     return Examined(
         findings=all_findings.sort_by([*_ORDER, ("finding", "ascending")]).combine_chunks(),
         records=_by_source(names, source_of_chunk[list(records)], list(records.values())),
-        samples=_by_source(names, told.samples.source_N),
-        videos={name: told.videos_of(index) for index, name in enumerate(names)},
-        overlaps=[told.overlap(one) for one in shared],
+        samples=_by_source(names, lookup.samples.source_N),
+        videos={name: lookup.videos_of(index) for index, name in enumerate(names)},
+        overlaps=[lookup.overlap(one) for one in shared],
     )
 
 

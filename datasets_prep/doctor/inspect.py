@@ -55,14 +55,14 @@ def _look(asked: str, listings: Listings, found: dict[str, Any], count: int) -> 
     place, path, listed = listings.find(roots, candidates)
     names = tuple(found["frames"] or ())
     local = place.fetch_dir() if names else place.fetch(listed)
-    uri = os.path.realpath(place.uri) if place.is_local else place.uri  # a link is no copy
+    uri = os.path.realpath(place.uri) if place.is_local else place.uri  # a link is not a copy
     header, frames = 0, found["num_frames"]
     try:
         if not names:
             header = video.header_frames(local)
         if count:
             video.decode(local, spread_over(range(frames), count), _SMALL, frames=names, num_frames=frames)
-    except UserError:  # storage that does not answer is no fault of a video
+    except UserError:  # storage that does not answer is not a fault of a video
         raise
     except (AssertionError, MemoryError):
         raise

@@ -42,7 +42,7 @@ class Outside(_Frozen):
     max_s: float
 
 
-class Row(_Frozen):
+class FindingRow(_Frozen):
     """One finding of one source. ``share`` is of all its records; a share above ``tolerance`` is too much."""
 
     finding: Finding
@@ -70,7 +70,7 @@ class Source(_Frozen):
     videos: int
     rejected: int
     problem: str
-    rows: tuple[Row, ...]
+    rows: tuple[FindingRow, ...]
 
     @property
     def ok(self) -> bool:
@@ -97,7 +97,7 @@ class Summary(_Frozen):
 
 def summarise(plan: Plan, found: Examined) -> Summary:
     """Judge what was found by the plan's tolerances."""
-    rows: dict[str, list[Row]] = {source.name: [] for source in plan.data.sources}
+    rows: dict[str, list[FindingRow]] = {source.name: [] for source in plan.data.sources}
     rejected = dict.fromkeys(rows, 0)
     for name, part in _groups(found.findings):
         rows[name].append(_row(plan, part, found.records[name]))
@@ -136,10 +136,10 @@ def summarise(plan: Plan, found: Examined) -> Summary:
     )
 
 
-def _row(plan: Plan, part: pa.Table, records: int) -> Row:
+def _row(plan: Plan, part: pa.Table, records: int) -> FindingRow:
     finding = Finding(part["finding"][0].as_py())
     distances = part["outside_s"].drop_null().to_pylist()
-    return Row(
+    return FindingRow(
         finding=finding,
         rejects=pc.any(pc.equal(part["severity"], REJECT)).as_py(),
         count=part.num_rows,

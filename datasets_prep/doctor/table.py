@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 
-from datasets_prep.doctor.summary import Row, Source, Summary
+from datasets_prep.doctor.summary import FindingRow, Source, Summary
 from pipeline.dataset.rejects import example_line
 
 WIDTH = 118
@@ -48,14 +48,14 @@ def text(summary: Summary) -> str:
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
 
 
-def verdict(row: Row) -> str:
+def verdict(row: FindingRow) -> str:
     """What the plan makes of a finding."""
     if not row.ok:
         return "too much"
     return "to look at" if row.tolerance >= 1 else "allowed"
 
 
-def spans_note(source: Source, row: Row) -> str:
+def spans_note(source: Source, row: FindingRow) -> str:
     """How far outside the times of a source are, or nothing."""
     if row.outside is None:
         return ""
@@ -95,7 +95,7 @@ def _notes(summary: Summary, clean: list[str]) -> Iterator[str]:
     )
 
 
-def _rejects(source: Source, row: Row) -> Iterator[str]:
+def _rejects(source: Source, row: FindingRow) -> Iterator[str]:
     """The reason with its count, then the first records with what is wrong with each."""
     yield f"  {source.name}: {row.count:,} x {row.finding}"
     for example in row.examples:
@@ -107,5 +107,5 @@ def _share(share: float) -> str:
     return f"{100 * share:.2f} %" if share >= 0.0001 else "< 0.01 %"
 
 
-def _allowed(row: Row) -> str:
+def _allowed(row: FindingRow) -> str:
     return "any" if row.tolerance >= 1 else f"{100 * row.tolerance:g} %"

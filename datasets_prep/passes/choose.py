@@ -1,7 +1,7 @@
 """Which media are probed, and where each source's selection cuts: from the survey to media table and cuts.
 
 A source that keeps all its samples has all its media probed. Of a source that keeps a part, only those
-samples are looked at that come first by lot, until enough of them are valid.
+samples are looked at that come first by rank, until enough of them are valid.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Choice:
 
     media: MediaTable
     cuts: Mapping[str, int]
-    chosen: Mapping[int, int]  # by chunk: how many drafts have a lot within the cut
+    chosen: Mapping[int, int]  # by chunk: how many drafts have a rank within the cut
     used: Mapping[str, Sequence[bytes]]  # by source: ids of the media that its samples and rejects name
 
 
@@ -79,7 +79,7 @@ def collect(
             found[index].append(own.select(_DRAFTS_SCHEMA.names))
     media = _distinct([media, *waiting])
     each = media.group_by("media_id").aggregate([("media", "min")])
-    # Blocks come back in any order; the order of equal lots must not depend on it.
+    # Blocks come back in any order; the order of equal ranks must not depend on it.
     order: Any = [(name, "ascending") for name in ("chunk", "record", "part")]
     return Surveyed(
         media=each.rename_columns(["media_id", "media"]),
@@ -93,7 +93,7 @@ def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
     return rows.rename_columns(_NAMED_SCHEMA.names)
 
 
-def choose(
+def plan_selection(
     sources: Sequence[SourceConfig],
     surveyed: Surveyed,
     chunks: Sequence[PlannedChunk],
@@ -106,7 +106,7 @@ def choose(
     they would become samples, as VERDICT_SCHEMA.
     """
     draws = {
-        index: Draw(drafts["lot"].to_numpy(), sources[index].select.count or 0)
+        index: Draw(drafts["rank"].to_numpy(), sources[index].select.count or 0)
         for index, drafts in surveyed.drafts.items()
     }
     media, known = media_table(), pa.array([], pa.binary(16))
@@ -132,7 +132,7 @@ def choose(
         numbers = drafts["chunk"].to_numpy()
         for number in np.unique(numbers):
             chosen[int(number)] = 0
-        within = drafts if cut == ALL else drafts.filter(pa.array(_within(drafts["lot"].to_numpy(), cut)))
+        within = drafts if cut == ALL else drafts.filter(pa.array(_within(drafts["rank"].to_numpy(), cut)))
         for number, count in zip(*np.unique(within["chunk"].to_numpy(), return_counts=True), strict=True):
             chosen[int(number)] = int(count)
         used[sources[index].name] = pc.unique(within["media_id"]).to_pylist()
@@ -169,8 +169,8 @@ def _places(drafts: pa.Table, rows: np.ndarray) -> list[tuple[int, int, int]]:
     return list(zip(*(part[name].to_pylist() for name in ("chunk", "record", "part")), strict=True))
 
 
-def _within(lots_N: np.ndarray, cut: int) -> np.ndarray:
-    return lots_N <= np.uint64(cut) if cut >= 0 else np.zeros(len(lots_N), bool)
+def _within(ranks_N: np.ndarray, cut: int) -> np.ndarray:
+    return ranks_N <= np.uint64(cut) if cut >= 0 else np.zeros(len(ranks_N), bool)
 
 
 def _chunks_of(ids: pa.Array | pa.ChunkedArray) -> list[pa.Array]:

@@ -147,7 +147,9 @@ def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
     forms: dict[str, Location] = {}
     for file in found:
         if file.uri.encode("utf-8", "replace").decode("utf-8") != file.uri:
-            raise UserError(f"source {source.name}", f"the file name {file.uri!a} is no UTF-8.", "Rename it.")
+            raise UserError(
+                f"source {source.name}", f"the file name {file.uri!a} is not UTF-8.", "Rename it."
+            )
         first = known.setdefault(os.path.realpath(file.uri) if file.is_local else file.uri, file)
         if first is not file:
             raise UserError(

@@ -23,7 +23,7 @@ Numbered = tuple[int, Record]
 
 
 @dataclass(kw_only=True)
-class Words:
+class DialogueColumns:
     """Dialogues of some records, with their numbers in the file, their keys and videos."""
 
     numbers: list[int] = field(default_factory=list)
@@ -38,21 +38,21 @@ def part(
     source: SourceConfig,
     selected: Callable[[str], bool],
     videos: Callable[[Iterable[Media]], Sequence[int | None]],
-) -> tuple[Words, list[Numbered]]:
+) -> tuple[DialogueColumns, list[Numbered]]:
     """The dialogues among some records, and the others.
 
     ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the row of the video of each
     medium of those that are, None if no sample of it can be kept.
     """
     reader = reader_of(source.format)
-    words = Words()
+    columns = DialogueColumns()
     if not isinstance(reader, ReadsDialogues) or source.keep_types:
-        return words, list(records)
+        return columns, list(records)
     looked: list[tuple[int, Record, Dialogue | None]] = []
     for number, record in records:
         dialogue = None if record.left_out else reader.dialogue(record, source)
         if dialogue is not None and not selected(record.key):
-            words.not_selected += 1
+            columns.not_selected += 1
         else:
             looked.append((number, record, dialogue))
     found = iter(videos(dialogue.media for _, _, dialogue in looked if dialogue is not None))
@@ -62,16 +62,16 @@ def part(
         if dialogue is None or video is None:
             others.append((number, record))
             continue
-        words.numbers.append(number)
-        words.keys.append(record.key)
-        words.dialogues.append(dialogue)
-        words.videos.append(video)
-    return words, others
+        columns.numbers.append(number)
+        columns.keys.append(record.key)
+        columns.dialogues.append(dialogue)
+        columns.videos.append(video)
+    return columns, others
 
 
 def rows(
     dataset: str,
-    words: Words,
+    columns: DialogueColumns,
     column: Callable[[Sequence[int]], pa.StructArray],
     samples: Sequence[Sample],
     numbers: Sequence[int],
@@ -80,18 +80,18 @@ def rows(
 
     ``column`` makes the column of the dialogues' videos.
     """
-    if not words.keys:
+    if not columns.keys:
         return to_table(samples)
     table = words_table(
         dataset,
-        keys=words.keys,
-        videos=column(words.videos),
-        texts=[dialogue.texts for dialogue in words.dialogues],
-        categories=[dialogue.category for dialogue in words.dialogues],
-        choices=[dialogue.choices for dialogue in words.dialogues],
-        answer_indices=[dialogue.answer_index for dialogue in words.dialogues],
+        keys=columns.keys,
+        videos=column(columns.videos),
+        texts=[dialogue.texts for dialogue in columns.dialogues],
+        categories=[dialogue.category for dialogue in columns.dialogues],
+        choices=[dialogue.choices for dialogue in columns.dialogues],
+        answer_indices=[dialogue.answer_index for dialogue in columns.dialogues],
     )
     if not samples:
         return table
-    order = np.argsort([*words.numbers, *numbers], kind="stable")
+    order = np.argsort([*columns.numbers, *numbers], kind="stable")
     return pa.concat_tables([table, to_table(samples)]).take(pa.array(order))

@@ -19,7 +19,7 @@ from pipeline.times import temporal
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Finished:
+class FinishedSample:
     """A sample, and what is irregular about it."""
 
     sample: Sample
@@ -32,11 +32,11 @@ class Finished:
         return self.outside_s > 0
 
 
-def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Finished:
+def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> FinishedSample:
     """Resolve a draft. Raises RejectError with the reason."""
     irregular = irregularities(draft, source, video)
     if not (draft.times or draft.regions or draft.targets or draft.clip or draft.frame_size):
-        return Finished(sample=_of_words(draft, source, video), irregular=irregular)
+        return FinishedSample(sample=_of_words(draft, source, video), irregular=irregular)
     clock = Clock(video, source, draft.duration_s)
     clip = clock.set_clip(draft.clip) if draft.clip else None
     written = [clock.resolve(time) for time in draft.times]
@@ -75,7 +75,9 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
-    return Finished(sample=sample, irregular=(*irregular, *clock.irregular()), outside_s=clock.outside_s)
+    return FinishedSample(
+        sample=sample, irregular=(*irregular, *clock.irregular()), outside_s=clock.outside_s
+    )
 
 
 def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:

@@ -26,7 +26,7 @@ def lay_out(
     """Jobs in the order of the plan.
 
     Consecutive chunks of a source go together while they hold no more than ``rows_per_shard`` records;
-    ``chosen`` gives, by position in ``chunks``, how many of them have a lot within the cut, where that is
+    ``chosen`` gives, by position in ``chunks``, how many of them have a rank within the cut, where that is
     known.
     """
     jobs: list[ShardJob] = []

@@ -61,8 +61,8 @@ def probe_video(
 ) -> VideoRef:
     """Probe one file or folder and hash its bytes. Raises RejectError with the reason.
 
-    ``listed`` is what a listing says of it. Storage that does not answer is no fault of a video, so errors of
-    fetching pass.
+    ``listed`` is what a listing says of it. Storage that does not answer is not a fault of a video, so
+    errors of fetching pass.
     """
     is_dir = listed.is_dir if listed else place.is_dir()
     if frames and not is_dir:
@@ -138,5 +138,5 @@ def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
     """The names, which a shard must be able to hold."""
     for name in names:
         if name.encode("utf-8", "replace").decode("utf-8") != name:
-            raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is no UTF-8")
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is not UTF-8")
     return names

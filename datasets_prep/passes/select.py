@@ -1,7 +1,7 @@
 """Which valid samples of a source are kept: a function of names alone.
 
-Each sample draws a lot from (seed, key), and a source that keeps ``count`` keeps the valid samples with the
-smallest lots. So the whole choice is one number, the ``cut``: the largest lot that is kept. It does not
+Each sample has a rank, drawn from (seed, key), and a source that keeps ``count`` keeps the valid samples with
+the smallest ranks. So the whole choice is one number, the ``cut``: the largest rank that is kept. It does not
 depend on the order of the samples; raising ``count`` only adds samples, and a sample that joins or leaves the
 source moves at most one other.
 """
@@ -15,27 +15,27 @@ from pipeline.draw import draw
 ALL = (1 << 64) - 1  # the cut of a source that keeps every sample
 
 
-def lot(seed: int, key: str) -> int:
-    """The lot of a sample, 0 to 2**64 - 1."""
+def rank(seed: int, key: str) -> int:
+    """The rank of a sample, 0 to 2**64 - 1."""
     return draw("select", seed, key)
 
 
 class Draw:
     """Finds the cut of one source by looking at no more samples than it takes.
 
-    Samples whose validity is not known yet are asked for in the order of their lots, until ``count`` valid
-    ones are known. Samples with larger lots are never looked at.
+    Samples whose validity is not known yet are asked for in the order of their ranks, until ``count`` valid
+    ones are known. Samples with larger ranks are never looked at.
     """
 
-    def __init__(self, lots_N: np.ndarray, count: int) -> None:
-        self._lots_N = lots_N
-        self._order_N = np.argsort(lots_N, kind="stable")
-        self._valid_N = np.zeros(len(lots_N), bool)  # in the order of lots
+    def __init__(self, ranks_N: np.ndarray, count: int) -> None:
+        self._ranks_N = ranks_N
+        self._order_N = np.argsort(ranks_N, kind="stable")
+        self._valid_N = np.zeros(len(ranks_N), bool)  # in the order of ranks
         self._known = 0
         self._count = count
 
     def next(self) -> np.ndarray:
-        """Indices of the samples to look at now, in the order of their lots; none when the cut is known."""
+        """Indices of the samples to look at now, in the order of their ranks; none when the cut is known."""
         missing = self._count - int(self._valid_N[: self._known].sum())
         if missing <= 0 or self._known == len(self._order_N):
             return self._order_N[:0]
@@ -48,10 +48,10 @@ class Draw:
 
     @property
     def cut(self) -> int:
-        """The largest lot that is kept, ALL if every valid sample is, -1 if none."""
+        """The largest rank that is kept, ALL if every valid sample is, -1 if none."""
         if self._count == 0:
             return -1
         kept = np.flatnonzero(self._valid_N[: self._known])
         if len(kept) < self._count:
             return ALL
-        return int(self._lots_N[self._order_N[kept[self._count - 1]]])
+        return int(self._ranks_N[self._order_N[kept[self._count - 1]]])

@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
-from datasets_prep.passes.dialogue_columns import Numbered, Words, part, rows
-from datasets_prep.passes.finish import Finished, finish
+from datasets_prep.passes.dialogue_columns import DialogueColumns, Numbered, part, rows
+from datasets_prep.passes.finish import FinishedSample, finish
 from datasets_prep.passes.media_table import Found, MediaTable
 from datasets_prep.passes.read import Read, name_media, plain_detail, read_records, records_of
-from datasets_prep.passes.select import ALL, lot
+from datasets_prep.passes.select import ALL, rank
 from datasets_prep.passes.validate import check
 from pipeline.dataset.arrow import to_table
 from pipeline.dataset.baked import frames_name
@@ -37,7 +37,7 @@ class ShardJob:
     source: str
     number: int
     chunks: tuple[PlannedChunk, ...]
-    cut: int = ALL  # samples with larger lots are not selected
+    cut: int = ALL  # samples with larger ranks are not selected
     identity: str = ""
 
 
@@ -123,7 +123,7 @@ class Finisher:
         """The videos of some rows that ``videos`` gave, as a column of a shard."""
         return self._media.videos(rows)
 
-    def __call__(self, draft: Draft) -> Finished:
+    def __call__(self, draft: Draft) -> FinishedSample:
         """The valid sample, and what is irregular about it and its video. Raises RejectError."""
         found = self._known[draft.media]
         if found.video is None:
@@ -161,12 +161,12 @@ def run_job(
     read = not_selected = 0
 
     def selected(key: str) -> bool:
-        return job.cut == ALL or lot(seed, key) <= job.cut
+        return job.cut == ALL or rank(seed, key) <= job.cut
 
     for at, planned in enumerate(job.chunks):
         unit, first = units[planned.unit], len(samples)
         records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
-        words = Words()
+        words = DialogueColumns()
         if baker is None:
             words, records = part(records, unit.source, selected, finisher.videos)
         items = list(read_records(unit, records, seed))

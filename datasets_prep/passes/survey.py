@@ -1,4 +1,4 @@
-"""The first look at the annotations: which media they name, and the lots of sources that keep a part."""
+"""The first look at the annotations: which media they name, and the ranks of sources that keep a part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 from datasets_prep.draft import Media
 from datasets_prep.passes.chunks import ReadUnit
 from datasets_prep.passes.read import media_of_chunks, name_media, read_chunk
-from datasets_prep.passes.select import lot
+from datasets_prep.passes.select import rank
 from datasets_prep.sources.json.json_file import Chunk
 
 # One row for each distinct medium of some chunks (``record`` is -1, ``chunk`` the first of them), and for
@@ -19,7 +19,7 @@ SURVEY_SCHEMA = pa.schema(
         ("chunk", pa.int32()),
         ("record", pa.int64()),
         ("part", pa.int32()),
-        ("lot", pa.uint64()),
+        ("rank", pa.uint64()),
         ("media_id", pa.binary(16)),
         ("media", pa.string()),
     ]
@@ -44,7 +44,7 @@ def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int
             for read in read_chunk(unit, chunk, seed):
                 if read.draft is not None:
                     medium = name(read.draft.media)
-                    drafts.append((number, read.record, read.part, lot(seed, read.key), medium))
+                    drafts.append((number, read.record, read.part, rank(seed, read.key), medium))
     columns = list(zip(*drafts, strict=True)) or [(), (), (), (), ()]
     return pa.table(
         [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.predict.files import ANSWER, MASKS, OVERLAY, write_files
-from evaluation.predict.question import Asked
+from evaluation.predict.question import Question
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.canonical import plain
 from pipeline.errors import UserError
@@ -56,7 +56,7 @@ class Answer:
     video's size. ``ended``: the model came to an end by itself.
     """
 
-    asked: Asked
+    asked: Question
     made_by: MadeBy
     text: str
     spans: tuple[TimeSpan, ...] = ()

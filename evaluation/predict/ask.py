@@ -19,7 +19,7 @@ import torch
 from evaluation.predict.answer import Answer, MadeBy
 from evaluation.predict.clip import open_clip, unreadable
 from evaluation.predict.pointing import region_track
-from evaluation.predict.question import Asked, check_text, frames_to_segment, identify
+from evaluation.predict.question import Question, check_text, frames_to_segment, identify
 from evaluation.predict.source import Source, find_source
 from evaluation.predictor import Predictor
 from evaluation.spans import read_spans
@@ -109,14 +109,14 @@ class Checkpoint:
         *,
         regions: Sequence[Region] = (),
         frames: int | str | None = None,
-    ) -> Asked:
+    ) -> Question:
         """A question, checked as far as that goes without the weights. Raises as ``ask`` does."""
         check_text(question, regions)
         clip = open_clip(video)
         tracks = tuple(region_track(region, clip.ref, self.source.config.vision.grid) for region in regions)
         chosen = frames_to_segment(clip.ref.num_frames, frames, tracks)
         settings = {k: v for k, v in plain(self.made_by).items() if k != "checkpoint"}
-        return Asked(
+        return Question(
             text=question,
             clip=clip,
             regions=tuple(regions),
@@ -125,7 +125,7 @@ class Checkpoint:
             identity=identify(clip, question, tracks, chosen, settings),
         )
 
-    def answer(self, asked: Asked, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
+    def answer(self, asked: Question, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
         """The answer to a checked question. ``on_frames`` hears on how many frames masks are made so far.
 
         Raises UserError for a video that turns out to be damaged.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from evaluation.predict.overlay import write_overlay
-from evaluation.predict.question import Asked
+from evaluation.predict.question import Question
 from pipeline.records import masks as codec
 from pipeline.records.sample import MaskTrack, TimeSpan
 
@@ -20,7 +20,7 @@ MASKS: Final = "masks"
 def write_files(
     folder: Path,
     record: Mapping[str, object],
-    asked: Asked,
+    asked: Question,
     masks: Sequence[MaskTrack],
     spans: Sequence[TimeSpan],
     on_frames: Callable[[int], object],
@@ -51,7 +51,7 @@ def write_files(
     return (*names, ANSWER)
 
 
-def has_overlay(asked: Asked, masks: Sequence[MaskTrack], spans: Sequence[TimeSpan]) -> bool:
+def has_overlay(asked: Question, masks: Sequence[MaskTrack], spans: Sequence[TimeSpan]) -> bool:
     """Whether there is anything to draw on the video: a mask, a span or a region."""
     return bool(masks or spans or asked.tracks)
 

@@ -15,7 +15,7 @@ from pipeline.records.sample import REGION, MaskTrack, Role, Sample, Task, Turn
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class Question:
     """A question that can be answered. ``tracks[k]`` is the mask of ``regions[k]``, the k-th <region>.
 
     ``frames``: the indices, rising, on which objects of the answer are segmented. ``identity``: hex digest of

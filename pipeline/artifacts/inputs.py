@@ -54,7 +54,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
         if made is None:
             raise UserError(
                 f"{spec.name}: {spec.external_checkpoint}",
-                "is no finished checkpoint artifact.",
+                "is not a finished checkpoint artifact.",
                 "Give the folder that holds its record.json (relative to where you run the command).",
             )
         if made.record.kind not in (Kind.INIT, Kind.STAGE):
@@ -77,7 +77,7 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
 
     They are for the step that writes them into the dataset.
 
-    A dataset names its videos by these folders, so it is made again when they change. They are no part of
+    A dataset names its videos by these folders, so it is made again when they change. They are not part of
     its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
     redone.
     """

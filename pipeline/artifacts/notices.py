@@ -7,20 +7,20 @@ from typing import Any
 
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.steps import Decision, State, media_outside
-from pipeline.artifacts.survey import Board
+from pipeline.artifacts.survey import PlanStatus
 from pipeline.plan.plan import Plan
 
 _MISSING = "media_missing"
 
 
-def other_code(board: Board, decisions: Iterable[Decision]) -> list[str]:
+def other_code(plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[str]:
     """Kept steps that other code made."""
     present = code_version()
     other = [
         d.spec.name
         for d in decisions
         if d.state is State.DONE
-        and (made := board.found[d.spec.name])
+        and (made := plan_status.found[d.spec.name])
         and made.record.code.source_digest != present.source_digest
     ]
     if not other:
@@ -32,13 +32,13 @@ def other_code(board: Board, decisions: Iterable[Decision]) -> list[str]:
     ]
 
 
-def missing_media(plan: Plan, board: Board, decisions: Iterable[Decision]) -> list[str]:
+def missing_media(plan: Plan, plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[str]:
     """Records that a kept dataset lacks because their video was not there when it was made.
 
     Videos of the demo corpora are left out: what is missing there is missing on purpose.
     """
     kept = any(d.spec.name == "prepare" and d.state is State.DONE for d in decisions)
-    made = board.found.get("prepare")
+    made = plan_status.found.get("prepare")
     if not kept or made is None:
         return []
     found: dict[str, Any] = made.record.summary.get("sources") or {}

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.artifacts.inputs import LINKS
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import Kind
-from pipeline.artifacts.survey import Board, survey
+from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.errors import UserError
 from pipeline.plan.identity import in_corpora, inputs
 from pipeline.plan.plan import Plan
@@ -73,9 +73,9 @@ def plan_of(made: Artifact, into: Location) -> Plan:
     return plan.model_copy(update={"data": data, "storage": storage})
 
 
-def check_inputs(made: Artifact, board: Board) -> None:
+def check_inputs(made: Artifact, plan_status: PlanStatus) -> None:
     """Raise UserError for an input that is not what the artifact was made from."""
-    for name, ref in board.external[made.record.step].items():
+    for name, ref in plan_status.external[made.record.step].items():
         before = made.record.inputs.get(name)
         if before is not None and before.digest != ref.digest:
             raise UserError(

@@ -92,7 +92,7 @@ def load(location: Location) -> Artifact | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(
-            place.uri, f"is no artifact record ({error}).", "Delete its folder and run the plan again."
+            place.uri, f"is not an artifact record ({error}).", "Delete its folder and run the plan again."
         ) from None
     if version != RECORD_FORMAT:
         raise UserError(

@@ -14,13 +14,13 @@ from pipeline.storage.location import Location
 
 
 @dataclass(frozen=True)
-class Board:
+class PlanStatus:
     """The state of a plan at one moment; mappings are by step name."""
 
     root: Location
     specs: tuple[StepSpec, ...]
     external: Mapping[str, Mapping[str, InputRef]]
-    prints: Mapping[str, str]
+    fingerprints: Mapping[str, str]
     found: Mapping[str, Artifact | None]
     places: Mapping[str, Mapping[str, tuple[str, ...]]]
 
@@ -33,31 +33,32 @@ class Board:
 
     def folder(self, name: str) -> Location:
         """Where the step's artifact is, or will be."""
-        return self.root / folder(name, self.prints[name])
+        return self.root / folder(name, self.fingerprints[name])
 
     def decide(self, forced: frozenset[str] = frozenset()) -> tuple[Decision, ...]:
         """What to do about each step."""
         records = {name: made.record if made else None for name, made in self.found.items()}
-        return decide(self.specs, self.prints, records, forced, self.places)
+        return decide(self.specs, self.fingerprints, records, forced, self.places)
 
 
-def with_records(board: Board) -> Board:
-    """The board with the records that are there now; outside inputs stay those that it was made of.
+def with_records(plan_status: PlanStatus) -> PlanStatus:
+    """The status with the records that are there now; outside inputs stay those that it was made of.
 
     The steps of a plan make none of its outside inputs, and to list and hash those takes most of a survey.
     """
-    return replace(board, found={name: artifact.load(board.folder(name)) for name in board.prints})
+    found = {name: artifact.load(plan_status.folder(name)) for name in plan_status.fingerprints}
+    return replace(plan_status, found=found)
 
 
-def survey(plan: Plan) -> Board:
+def survey(plan: Plan) -> PlanStatus:
     """Look where a plan stands. Raises UserError for an outside input that is missing."""
     root = storage_root(plan)
     specs = steps(plan)
     external = {s.name: external_inputs(plan, s) for s in specs}
-    prints = fingerprints(
+    by_step = fingerprints(
         specs, {name: {k: r.digest for k, r in refs.items()} for name, refs in external.items()}
     )
-    found = {s.name: artifact.load(root / folder(s.name, prints[s.name])) for s in specs}
-    corpora = root / folder("corpora", prints["corpora"]) if "corpora" in prints else root
+    found = {s.name: artifact.load(root / folder(s.name, by_step[s.name])) for s in specs}
+    corpora = root / folder("corpora", by_step["corpora"]) if "corpora" in by_step else root
     places = {s.name: media_places(plan, s, corpora) for s in specs}
-    return Board(root, specs, external, prints, found, places)
+    return PlanStatus(root, specs, external, by_step, found, places)

@@ -22,11 +22,11 @@ def act(options: argparse.Namespace) -> int:
     until, forced = getattr(options, "until", None), frozenset(getattr(options, "force_step", ()))
     asked = steps_up_to(file.plan, until, forced)
     preflight(file.plan, file.where, asked)
-    board = survey(file.plan)
-    decisions = up_to(board.decide(forced), until)
+    plan_status = survey(file.plan)
+    decisions = up_to(plan_status.decide(forced), until)
     refuse_steps(file.plan, decisions, file.where)
     for decision in decisions:
-        place = board.folder(decision.spec.name).uri
+        place = plan_status.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")

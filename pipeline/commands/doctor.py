@@ -7,13 +7,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.artifacts.survey import Board, survey
+from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.commands.plan_argument import add_plan, plan_of
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
-from pipeline.jobs.follower import Watch
+from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.runner import write_plan
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
@@ -39,9 +39,9 @@ def act(options: argparse.Namespace) -> int:
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     """Examine and report. Exit code: 0, 1 where a tolerance is passed or the job crashed."""
     refuse_unreachable(plan, out=out_text)
-    board = sources_board(plan, plan_path)
-    out = report_place(plan, board, out_text)
-    plan_file = write_plan(plan, board.root)
+    plan_status = sources_board(plan, plan_path)
+    out = report_place(plan, plan_status, out_text)
+    plan_file = write_plan(plan, plan_status.root)
     (out / SUMMARY).delete()  # what is there after the job is the job's
     from pipeline.jobs import server as jobs
 
@@ -50,16 +50,16 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     with (
         interruptible(),
         jobs.job_server(plan.ray) as server,
-        shows.choose([NAME], {NAME: "waiting"}) as display,
+        shows.choose_display([NAME], {NAME: "waiting"}) as display,
     ):
         display.start(NAME)
-        watch = Watch(display, NAME, lambda _: _log(board, plan, out))
+        follower = JobFollower(display, NAME, lambda _: _log(plan_status, plan, out))
         job = jobs.submit(server, jobs.module_command(MODULE, arguments, embedded=server.embedded))
-        watch.note(f"--- job {job}: python -m {MODULE} {' '.join(arguments)}")
-        outcome = watch.follow(server, job)
+        follower.note(f"--- job {job}: python -m {MODULE} {' '.join(arguments)}")
+        outcome = follower.follow(server, job)
         summary = _read(out)
         if summary is None:
-            return watch.fail(outcome)
+            return follower.fail(outcome)
         display.finish(NAME, "done")
     print(f"\n{(out / TABLE).read_text().rstrip()}\n")
     print(f"Findings: {(out / FINDINGS).uri}")
@@ -72,30 +72,31 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     return 1
 
 
-def sources_board(plan: Plan, plan_path: str) -> Board:
+def sources_board(plan: Plan, plan_path: str) -> PlanStatus:
     """Where the part of a plan stands that makes data: weights and checkpoints are nothing to the doctor.
 
     Raises UserError for sources in demo corpora that have not been made yet.
     """
-    board = survey(plan.model_copy(update={"stages": (), "evaluation": None}))
-    if "corpora" in board.found and board.found["corpora"] is None:
+    plan_status = survey(plan.model_copy(update={"stages": (), "evaluation": None}))
+    if "corpora" in plan_status.found and plan_status.found["corpora"] is None:
         raise UserError(
             f"{plan_path}, data.sources",
-            f"lie in the plan's demo corpora, which have not been made yet ({board.folder('corpora').uri}).",
+            f"lie in the plan's demo corpora, which have not been made yet "
+            f"({plan_status.folder('corpora').uri}).",
             f"Make them first: ufvideo run {plan_path} --until corpora.",
         )
-    return board
+    return plan_status
 
 
-def report_place(plan: Plan, board: Board, out_text: str | None) -> Location:
+def report_place(plan: Plan, plan_status: PlanStatus, out_text: str | None) -> Location:
     """The report's folder: the asked one, else one of the storage root that is named after the sources."""
     if out_text:
         return Location.parse(out_text, plan.storage.local_cache)
-    return board.root / f"{NAME}/{board.prints['prepare'][:12]}"
+    return plan_status.root / f"{NAME}/{plan_status.fingerprints['prepare'][:12]}"
 
 
-def _log(board: Board, plan: Plan, out: Location) -> Path:
-    home = board.root.local_path if board.root.is_local else Path.cwd() / "runs" / plan.name
+def _log(plan_status: PlanStatus, plan: Plan, out: Location) -> Path:
+    home = plan_status.root.local_path if plan_status.root.is_local else Path.cwd() / "runs" / plan.name
     return home / "logs" / f"{NAME}-{out.name}.log"
 
 

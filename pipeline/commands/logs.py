@@ -27,9 +27,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.jobs.runner import log_path
 
     plan = plan_of(options)
-    board = survey(plan)
-    if any(s.name == options.job for s in board.specs):
-        path = log_path(plan, board, options.job)
+    plan_status = survey(plan)
+    if any(s.name == options.job for s in plan_status.specs):
+        path = log_path(plan, plan_status, options.job)
         if not path.exists():
             raise UserError(
                 f"step {options.job}",
@@ -37,7 +37,7 @@ def act(options: argparse.Namespace) -> int:
                 "Only steps that `ufvideo run` started have one.",
             )
         _print_log(
-            path, (lambda: artifact.load(board.folder(options.job)) is None) if options.follow else None
+            path, (lambda: artifact.load(plan_status.folder(options.job)) is None) if options.follow else None
         )
         return 0
     from pipeline import progress

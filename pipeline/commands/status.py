@@ -30,11 +30,11 @@ def act(options: argparse.Namespace) -> int:
             info = jobs.info(server, options.job)
         print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
         return 0
-    board = survey(plan)
-    decisions = board.decide()
-    print_table(board, decisions)
-    for note in missing_media(plan, board, decisions):
+    plan_status = survey(plan)
+    decisions = plan_status.decide()
+    print_table(plan_status, decisions)
+    for note in missing_media(plan, plan_status, decisions):
         print(note)
     typed = [options.plan, *(word for item in options.set for word in ("--set", item))]
-    print(next_command(shlex.join(typed), board, decisions))
+    print(next_command(shlex.join(typed), plan_status, decisions))
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.artifacts.steps import Decision, State
-from pipeline.artifacts.survey import Board
+from pipeline.artifacts.survey import PlanStatus
 
 _SHOWN = (
     *("sources", "corpora", "kept", "rejected", "shards", "vocabulary", "parameters", "steps", "samples"),
@@ -17,7 +17,7 @@ _SHOWN = (
 _PIPE_WIDTH = 100_000  # nothing is folded or cut where a program reads
 
 
-def print_table(board: Board, decisions: Sequence[Decision]) -> None:
+def print_table(plan_status: PlanStatus, decisions: Sequence[Decision]) -> None:
     """State, age, duration and counts of every step, and the folder of its artifact."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -29,7 +29,7 @@ def print_table(board: Board, decisions: Sequence[Decision]) -> None:
     for name in ("step", "state", "why", "took", "counts", "artifact"):
         table.add_column(name, justify="right" if name == "took" else "left", overflow="fold")
     for decision in decisions:
-        made = board.found[decision.spec.name]
+        made = plan_status.found[decision.spec.name]
         done = decision.state is State.DONE
         table.add_row(
             Text(decision.spec.name, "" if done else "bold"),
@@ -37,7 +37,7 @@ def print_table(board: Board, decisions: Sequence[Decision]) -> None:
             Text(decision.reason),
             Text(duration(made.record.seconds) if made else ""),
             Text(counts(made.record.summary) if made else ""),
-            Text(board.folder(decision.spec.name).uri, "dim"),
+            Text(plan_status.folder(decision.spec.name).uri, "dim"),
         )
     console = Console() if terminal else Console(width=_PIPE_WIDTH, force_terminal=False, color_system=None)
     if terminal:
@@ -75,13 +75,13 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
-def next_command(plan: str, board: Board, decisions: Sequence[Decision]) -> str:
+def next_command(plan: str, plan_status: PlanStatus, decisions: Sequence[Decision]) -> str:
     """What to type next: run what is missing, or look at the result. ``plan`` as it was typed, with --set."""
     todo = [d.spec.name for d in decisions if d.state is State.TODO]
     if todo:
         return f"{len(todo)} of {len(decisions)} steps are to be made: ufvideo run {plan}"
     for name, what in (("report", "Page"), ("prepare", "Data")):
-        made = board.found.get(name)
+        made = plan_status.found.get(name)
         if made and (pages := made.location.list(".html")):
             return f"All {len(decisions)} steps are done. {what}: {pages[0].uri}"
     return f"All {len(decisions)} steps are done."

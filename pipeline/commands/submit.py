@@ -24,14 +24,14 @@ def act(options: argparse.Namespace) -> int:
     file = plan_file_of(options)
     plan = file.plan
     preflight(plan, file.where)
-    board = survey(plan)
+    plan_status = survey(plan)
     if not plan.ray.elsewhere:
         raise UserError(
             f"{options.plan}, ray",
             "names no cluster to submit to.",
             "Set ray.dashboard to its job server (http://host:8265), or use ufvideo run.",
         )
-    plan_file = write_plan(plan, board.root)
+    plan_file = write_plan(plan, plan_status.root)
     with jobs.job_server(plan.ray) as server:
         command = jobs.module_command("pipeline", ["run", plan_file.uri], embedded=False)
         job = jobs.submit(server, command, {}, {"plan": plan.name})

@@ -48,7 +48,7 @@ _CACHED_GROUPS = 64
 IRREGULAR_SCHEMA = pa.schema(
     [(name, pa.string()) for name in ("source", "key", "irregularity", "detail", "file")]
 )
-SELECTED_SCHEMA = pa.schema([("source", pa.string()), ("key", pa.string()), ("lot", pa.uint64())])
+SELECTED_SCHEMA = pa.schema([("source", pa.string()), ("key", pa.string()), ("rank", pa.uint64())])
 REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "reason", "detail", "file")])
 
 
@@ -119,7 +119,7 @@ class Manifest(_Bakeable):
             if entry.name == name:
                 return entry
         raise UserError(
-            name, "is no source of this dataset.", f"It has {', '.join(s.name for s in self.sources)}."
+            name, "is not a source of this dataset.", f"It has {', '.join(s.name for s in self.sources)}."
         )
 
 
@@ -219,7 +219,7 @@ def read_manifest(location: Location) -> Manifest:
             place.uri, "does not exist.", "Prepare the dataset first: `ufvideo run PLAN`."
         ) from None
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(place.uri, f"is no manifest ({error}).", "Prepare the dataset again.") from None
+        raise UserError(place.uri, f"is not a manifest ({error}).", "Prepare the dataset again.") from None
     if version != SCHEMA_VERSION:
         raise UserError(
             place.uri,

@@ -22,7 +22,7 @@ class Display(Protocol):
     def say(self, text: str) -> None: ...
 
 
-def choose(steps: Sequence[str], states: Mapping[str, str]) -> Display:
+def choose_display(steps: Sequence[str], states: Mapping[str, str]) -> Display:
     """Bars in a terminal, lines in a pipe. ``states`` are what each step begins with."""
     return _Live(steps, states) if sys.stdout.isatty() else _Lines()
 

@@ -22,7 +22,7 @@ _ERROR = "error: "
 _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 
-class Watch:
+class JobFollower:
     """What a job prints, step by step. ``log`` names the local file that keeps the lines of a step.
 
     Without ``log`` they are kept by somebody else. ``made`` are the steps that the job has said are done.

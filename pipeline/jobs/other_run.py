@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 from pipeline.jobs import claim
 from pipeline.jobs import display as shows
 from pipeline.jobs.claim import Claim, Holder
-from pipeline.jobs.follower import Watch
+from pipeline.jobs.follower import JobFollower
 from pipeline.storage.location import Location
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class OtherRun:
         self._holder: Holder | None = None
         self._said = 0.0
         self._lines: queue.SimpleQueue[str | None] | None = None
-        self._watch: Watch | None = None
+        self._follower: JobFollower | None = None
 
     def follow(self, folder: Location, step: str, before: Artifact | None, *, forced: bool) -> None:
         """Until the artifact is made, or its claim is this run's because the other has ended.
@@ -76,7 +76,7 @@ class OtherRun:
         while not self._claims.take(folder):
             made = None if forced else artifact.load(folder)
             if made is not None and made != before:
-                if self._watch is None or step not in self._watch.made:
+                if self._follower is None or step not in self._follower.made:
                     self._display.finish(step, "done", f"digest {made.record.digest[:12]}, by the other run")
                 return
             self._meet(claim.holder(folder, claim.RUN), step)
@@ -95,18 +95,21 @@ class OtherRun:
             self._said = time.monotonic()
         if self._holder is None or self._holder.job != holder.job:
             server = _server_of(holder)
-            self._lines, self._watch = None, None
+            self._lines, self._follower = None, None
             if server is not None:
                 from pipeline.jobs import server as jobs
 
-                self._lines, self._watch = jobs.tail(server, holder.job), Watch(self._display, step, None)
+                self._lines, self._follower = (
+                    jobs.tail(server, holder.job),
+                    JobFollower(self._display, step, None),
+                )
         self._holder = holder
 
     def _show(self) -> None:
         """Pass on the lines that come within a second."""
         until = time.monotonic() + _LOOK_EVERY_S
         while (left := until - time.monotonic()) > 0:
-            if self._lines is None or self._watch is None:
+            if self._lines is None or self._follower is None:
                 time.sleep(left)
                 return
             try:
@@ -116,7 +119,7 @@ class OtherRun:
             if line is None:
                 self._lines = None  # the job has ended, or its server has
                 return
-            self._watch.take(line)
+            self._follower.take(line)
 
 
 def _server_of(holder: Holder) -> JobServer | None:

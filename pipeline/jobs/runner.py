@@ -13,11 +13,11 @@ import yaml
 
 from pipeline.artifacts import notices as notes
 from pipeline.artifacts.steps import Decision, Kind, State, up_to
-from pipeline.artifacts.survey import Board, survey, with_records
+from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import digest, plain
 from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
-from pipeline.jobs.follower import Watch
+from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.other_run import OtherRun, RunClaims
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
@@ -40,48 +40,53 @@ def run(
     ``refuse`` is asked before anything is made: it raises UserError for steps that cannot work here.
     Returns the exit code.
     """
-    board = survey(plan)
+    plan_status = survey(plan)
     again = frozenset(forced)
     for name in (*again, *([until] if until else [])):
-        board.spec(name)
-    decisions = up_to(board.decide(again), until)
+        plan_status.spec(name)
+    decisions = up_to(plan_status.decide(again), until)
     refuse(decisions)
     todo = [d for d in decisions if d.state is State.TODO]
-    for note in (*notes.other_code(board, decisions), *notes.missing_media(plan, board, decisions)):
+    for note in (
+        *notes.other_code(plan_status, decisions),
+        *notes.missing_media(plan, plan_status, decisions),
+    ):
         print(note)
     if not todo:
         print(f"{plan.name}: all {len(decisions)} steps are done, nothing to do.")
-        print_result(board, plan_path)
+        print_result(plan_status, plan_path)
         return 0
-    plan_file = write_plan(plan, board.root)
+    plan_file = write_plan(plan, plan_status.root)
     from pipeline.jobs import server as jobs
 
-    print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {board.root.uri}", flush=True)
+    print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {plan_status.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
     with interruptible(), RunClaims() as claims, ExitStack() as opened:
-        display = opened.enter_context(shows.choose(list(states), states))
+        display = opened.enter_context(shows.choose_display(list(states), states))
         other = OtherRun(claims, display)
         for decision in todo:  # all of them, so that no second run comes in between two steps
-            claims.take(board.folder(decision.spec.name))
+            claims.take(plan_status.folder(decision.spec.name))
         server = None
-        while group := _next_group(up_to(board.decide(again), until), again):
+        while group := _next_group(up_to(plan_status.decide(again), until), again):
             first = group[0].spec.name
-            if not claims.take(board.folder(first)):
-                other.follow(board.folder(first), first, board.found[first], forced=first in again)
-                board = survey(plan)
+            if not claims.take(plan_status.folder(first)):
+                other.follow(
+                    plan_status.folder(first), first, plan_status.found[first], forced=first in again
+                )
+                plan_status = survey(plan)
                 continue
-            folders = {d.spec.name: board.folder(d.spec.name) for d in group}
+            folders = {d.spec.name: plan_status.folder(d.spec.name) for d in group}
             group = list(takewhile(partial(_is_ours, claims, folders), group))
             if server is None:
                 server = opened.enter_context(jobs.job_server(plan.ray))
-            job = _Job(plan, board, group, plan_file, display, force=first in again)
+            job = _Job(plan, plan_status, group, plan_file, display, force=first in again)
             if code := job.run(server, claims):
                 return code
             again -= {d.spec.name for d in group}
-            board = job.board  # a step that was made again may have made something else
-            _tell_rejects(board, group, display)
+            plan_status = job.plan_status  # a step that was made again may have made something else
+            _tell_rejects(plan_status, group, display)
     if not quiet:
-        print_result(board, plan_path)
+        print_result(plan_status, plan_path)
     return 0
 
 
@@ -89,10 +94,10 @@ def _is_ours(claims: RunClaims, folders: Mapping[str, Location], decision: Decis
     return claims.take(folders[decision.spec.name])
 
 
-def _tell_rejects(board: Board, group: Sequence[Decision], display: shows.Display) -> None:
+def _tell_rejects(plan_status: PlanStatus, group: Sequence[Decision], display: shows.Display) -> None:
     """Say of a dataset that was just made which records it left out, and why."""
     for spec in (d.spec for d in group if d.spec.kind is Kind.PREPARE):
-        made = board.found[spec.name]
+        made = plan_status.found[spec.name]
         if made is not None:
             from pipeline.dataset.rejects import rejects_text
 
@@ -108,25 +113,25 @@ def write_plan(plan: Plan, root: Location) -> Location:
     return place
 
 
-def log_path(plan: Plan, board: Board, step: str) -> Path:
+def log_path(plan: Plan, plan_status: PlanStatus, step: str) -> Path:
     """The local file that keeps what a step's job prints."""
-    home = board.root.local_path if board.root.is_local else Path.cwd() / "runs" / plan.name
-    return home / "logs" / f"{step}-{board.prints[step][:12]}.log"
+    home = plan_status.root.local_path if plan_status.root.is_local else Path.cwd() / "runs" / plan.name
+    return home / "logs" / f"{step}-{plan_status.fingerprints[step][:12]}.log"
 
 
-def print_result(board: Board, plan_path: str) -> None:
+def print_result(plan_status: PlanStatus, plan_path: str) -> None:
     """Where the page is, what to do next, and last the table of the report."""
-    report = board.found.get("report")
+    report = plan_status.found.get("report")
     if report is None:
-        for spec in board.specs:
-            if made := board.found[spec.name]:
+        for spec in plan_status.specs:
+            if made := plan_status.found[spec.name]:
                 page = next((f"   page: {p.name}" for p in made.location.list(".html")), "")
                 print(f"  {spec.name:<20} {made.location.uri}{page}")
         return
     pages = report.location.list(".html")
     if pages:
         print(f"Page:    {pages[0].uri}")
-    if (data := board.found.get("prepare")) and (cards := data.location.list(".html")):
+    if (data := plan_status.found.get("prepare")) and (cards := data.location.list(".html")):
         print(f"Data:    {cards[0].uri}")
     print(f"Status:  ufvideo status {plan_path}")
     table = report.location / "table.txt"
@@ -140,14 +145,14 @@ class _Job:
     def __init__(
         self,
         plan: Plan,
-        board: Board,
+        plan_status: PlanStatus,
         group: Sequence[Decision],
         plan_file: Location,
         display: shows.Display,
         *,
         force: bool,
     ) -> None:
-        self.plan, self.board, self.display = plan, board, display
+        self.plan, self.plan_status, self.display = plan, plan_status, display
         self.module, self.names = group[0].spec.module, [d.spec.name for d in group]
         self.arguments = [
             "--plan",
@@ -155,7 +160,7 @@ class _Job:
             *(a for n in self.names for a in ("--step", n)),
             *(["--force"] if force else []),
         ]
-        self.watch = Watch(display, self.names[0], partial(log_path, plan, board))
+        self.follower = JobFollower(display, self.names[0], partial(log_path, plan, plan_status))
 
     def run(self, server: JobServer, claims: RunClaims) -> int:
         """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
@@ -163,27 +168,27 @@ class _Job:
 
         self.display.start(self.names[0])
         command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
-        root = self.board.root.uri
-        folders = [self.board.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
+        root = self.plan_status.root.uri
+        folders = [self.plan_status.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
         # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
         other = None if server.embedded else jobs.live(server, root, folders)
         job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
         claims.tell(server.client.get_address(), job)
-        self.watch.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
+        self.follower.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
         if other:
-            self.watch.note(f"--- job {job} was there already; it is followed, no other is started")
-        outcome = self.watch.follow(server, job, stops=other is None)
+            self.follower.note(f"--- job {job} was there already; it is followed, no other is started")
+        outcome = self.follower.follow(server, job, stops=other is None)
         if outcome.ok:
-            self.board = with_records(self.board)
-            if any(self.board.found.get(n) is None for n in self.names):
-                self.board = survey(self.plan)  # an input was changed, and the step made of the new one
-            missing = [n for n in self.names if self.board.found.get(n) is None]
+            self.plan_status = with_records(self.plan_status)
+            if any(self.plan_status.found.get(n) is None for n in self.names):
+                self.plan_status = survey(self.plan)  # an input was changed, and the step made of the new one
+            missing = [n for n in self.names if self.plan_status.found.get(n) is None]
             if other or not missing:
                 return 0  # what the other job was not asked for is still to do, and comes next
-            self.watch.tail.append(
+            self.follower.tail.append(
                 f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
             )
-        return self.watch.fail(outcome)
+        return self.follower.fail(outcome)
 
 
 def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:

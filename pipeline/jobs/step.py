@@ -22,7 +22,7 @@ from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord
 from pipeline.artifacts.steps import State, StepSpec
-from pipeline.artifacts.survey import Board, survey, with_records
+from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.jobs import claim
@@ -97,21 +97,22 @@ _SAY_EVERY_S = 30.0
 Builder = Callable[[StepContext], StepResult]
 
 
-def make_context(plan: Plan, step_name: str, board: Board | None = None) -> StepContext:
+def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = None) -> StepContext:
     """The context of one step of a plan, for the command line and for tests alike.
 
     Raises UserError for an unknown step, and for an input artifact that is not there.
     """
-    board = board or survey(plan)
-    spec = board.spec(step_name)
+    plan_status = plan_status or survey(plan)
+    spec = plan_status.spec(step_name)
     inputs = {}
     for name in spec.needs:
-        found = board.found[name]
+        found = plan_status.found[name]
         if found is None:
             raise UserError(
                 step_name,
-                f"needs {name}, which has not been made yet ({board.folder(name).uri} holds no record).",
-                f"Make it first: python -m {board.spec(name).module} --plan PLAN --step {name}, "
+                f"needs {name}, which has not been made yet "
+                f"({plan_status.folder(name).uri} holds no record).",
+                f"Make it first: python -m {plan_status.spec(name).module} --plan PLAN --step {name}, "
                 "or everything: ufvideo run PLAN.",
             )
         inputs[name] = found
@@ -122,21 +123,21 @@ def make_context(plan: Plan, step_name: str, board: Board | None = None) -> Step
     context = StepContext(
         plan=plan,
         spec=spec,
-        fingerprint=board.prints[step_name],
-        out=board.folder(step_name),
+        fingerprint=plan_status.fingerprints[step_name],
+        out=plan_status.folder(step_name),
         inputs=inputs,
         seed=plan.seed,
         scratch=scratch,
-        corpora=inputs["corpora"].location if "corpora" in inputs else _made_corpora(board),
+        corpora=inputs["corpora"].location if "corpora" in inputs else _made_corpora(plan_status),
         checkpoint=checkpoint,
     )
     weakref.finalize(context, shutil.rmtree, scratch, ignore_errors=True)
     return context
 
 
-def build(context: StepContext, builder: Builder, board: Board | None = None) -> Artifact:
+def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None = None) -> Artifact:
     """Run a builder and write the record last. The scratch folder goes, also after a failure."""
-    board = board or survey(context.plan)
+    plan_status = plan_status or survey(context.plan)
     begun = time.monotonic()
     context.out.mkdir()
     context.out.sweep()
@@ -152,8 +153,8 @@ def build(context: StepContext, builder: Builder, board: Board | None = None) ->
         digest=result.digest,
         schema_version=SCHEMA_VERSION,
         code=code_version(),
-        inputs={n: a.ref for n, a in context.inputs.items()} | dict(board.external[context.spec.name]),
-        places=dict(board.places[context.spec.name]),
+        inputs={n: a.ref for n, a in context.inputs.items()} | dict(plan_status.external[context.spec.name]),
+        places=dict(plan_status.places[context.spec.name]),
         config=dict(context.spec.identity),
         plan=plain(context.plan),
         summary=result.summary,
@@ -229,22 +230,25 @@ def print_user_error(error: UserError) -> None:
 
 def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespace) -> int:
     plan = load_plan(options.plan, options.set)
-    board = survey(plan)
+    plan_status = survey(plan)
     for name in options.step:
-        if board.spec(name).module != module:
+        if plan_status.spec(name).module != module:
             raise UserError(
                 f"--step {name}",
                 "belongs to another module.",
-                f"Run python -m {board.spec(name).module} instead.",
+                f"Run python -m {plan_status.spec(name).module} instead.",
             )
-    own = [s for s in board.specs if s.module == module and (not options.step or s.name in options.step)]
+    own = [
+        s for s in plan_status.specs if s.module == module and (not options.step or s.name in options.step)
+    ]
     forced = frozenset(s.name for s in own) if options.force else frozenset()
-    decisions = {d.spec.name: d for d in board.decide(forced)}
+    decisions = {d.spec.name: d for d in plan_status.decide(forced)}
     for spec in own:
         decision = decisions[spec.name]
         if options.check or decision.state is State.DONE:
             print(
-                f"{spec.name}: {decision.state} ({decision.reason}) {board.folder(spec.name).uri}", flush=True
+                f"{spec.name}: {decision.state} ({decision.reason}) {plan_status.folder(spec.name).uri}",
+                flush=True,
             )
     if options.check:
         return 0
@@ -255,16 +259,16 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
             f"{module} has no builder for {spec.kind}, only for {', '.join(builders)}"
         )
         progress.announce(spec.name, "start")
-        with _claimed(board.folder(spec.name), spec.name, f"python -m {module}"):
+        with _claimed(plan_status.folder(spec.name), spec.name, f"python -m {module}"):
             # The step before, or who had the claim before, may have made something; and meanwhile an outside
             # input of this step may have changed.
-            board = survey(plan) if board.external[spec.name] else with_records(board)
-            made = board.found[spec.name]
-            state = {d.spec.name: d.state for d in board.decide(forced)}[spec.name]
+            plan_status = survey(plan) if plan_status.external[spec.name] else with_records(plan_status)
+            made = plan_status.found[spec.name]
+            state = {d.spec.name: d.state for d in plan_status.decide(forced)}[spec.name]
             if made is not None and state is State.DONE:
                 print(f"{spec.name}: was made meanwhile, {made.location.uri}", flush=True)
             else:
-                made = build(make_context(plan, spec.name, board), builders[spec.kind], board)
+                made = build(make_context(plan, spec.name, plan_status), builders[spec.kind], plan_status)
                 print(
                     f"{spec.name}: made in {made.record.seconds:.1f} s, digest {made.record.digest[:12]} "
                     f"{made.location.uri}",
@@ -307,8 +311,8 @@ def _cause(error: BaseException) -> UserError | None:
     return None
 
 
-def _made_corpora(board: Board) -> Location | None:
-    found = board.found.get("corpora")
+def _made_corpora(plan_status: PlanStatus) -> Location | None:
+    found = plan_status.found.get("corpora")
     return found.location if found else None
 
 

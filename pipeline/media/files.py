@@ -25,7 +25,7 @@ def open_video(path: Path, *, parse: bool = True) -> Any:
     Without ``parse``, the packets of an MP4 are taken as its tables give them, in half the time: whole
     frames with their times. Other containers need FFmpeg's parsers for that, and always get them.
 
-    Raises VideoError for a file that is no video, or a list of other files.
+    Raises VideoError for a file that is not a video, or a list of other files.
     """
     library = av()
     try:

@@ -79,7 +79,7 @@ class IndexBuilder:
         self._reordered = False
 
     def add(self, packet: Any) -> None:
-        """The next packet of the film; empty ones are no packets."""
+        """The next packet of the film; empty ones are not packets."""
         if self.certain:
             self.certain = self._take(packet)
 

@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"([0-9]+)")
 
 
 def image_names(folder: Path) -> tuple[str, ...]:
-    """Names of the images in a folder, sorted as texts; hidden and other files are no frames.
+    """Names of the images in a folder, sorted as texts; hidden and other files are not frames.
 
     Raises VideoError where there is no folder, or no image in it.
     """
@@ -52,7 +52,7 @@ def in_order(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
     ordered = sorted(names, key=lambda name: parts[name])
     for one, other in pairwise(ordered):
         if parts[one] == parts[other]:
-            raise VideoError(f"{folder / other}: has the number of {one}, so one of them is no frame")
+            raise VideoError(f"{folder / other}: has the number of {one}, so one of them is not a frame")
     return tuple(ordered)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from pipeline.plan.registry import Registry, Row
+from pipeline.plan.registry import Registry, RegistryRow
 
 
 class PromptStyle(StrEnum):
@@ -18,7 +18,7 @@ class PromptStyle(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class BenchmarkFamily(Row):
+class BenchmarkFamily(RegistryRow):
     """One family. ``styles`` are the wordings that it has; ``times``: it asks when something happens."""
 
     styles: tuple[PromptStyle, ...] = (PromptStyle.PUBLISHED, PromptStyle.PREPARED)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from pipeline.plan.registry import Registry, Row
+from pipeline.plan.registry import Registry, RegistryRow
 
 
 class TemporalTask(StrEnum):
@@ -32,7 +32,7 @@ class FormatOption:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class AnnotationFormat(Row):
+class AnnotationFormat(RegistryRow):
     """One format.
 
     ``options`` are the source's options marked ``FormatOption`` that its reader knows, ``needs`` those that

@@ -1,6 +1,6 @@
 """What of a plan identifies an artifact: said beside each field, and read here alone.
 
-A field at its default is no part of an identity, so a new optional field renames nothing that was made
+A field at its default is not part of an identity, so a new optional field renames nothing that was made
 before; a changed default is a change of what the step makes, and raises its REVISION. What a field says
 beyond its value stands in its type: ``Runtime[int]``, ``Bears("report")``, ``Input[str]``, ``Media[...]``.
 """

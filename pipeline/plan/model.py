@@ -60,7 +60,7 @@ class VisionConfig(Config):
         _divides("vision.num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
         if not 0 <= self.layers_used <= self.num_hidden_layers:
             raise ValueError(
-                f"vision.select_layer {self.select_layer} is no state of {self.num_hidden_layers} layers;"
+                f"vision.select_layer {self.select_layer} is not a state of {self.num_hidden_layers} layers;"
                 f" choose -{self.num_hidden_layers + 1} to {self.num_hidden_layers}"
             )
         return self

@@ -19,14 +19,14 @@ from typing import Generic, TypeVar
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Row:
+class RegistryRow:
     """What every row has: the name that plans say, and what it is, in one line."""
 
     name: str
     about: str
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=RegistryRow)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def hub_model(text: str) -> HubModel | None:
     named = text.startswith(_SCHEME)
     found = _ID.fullmatch(text.removeprefix(_SCHEME))
     if named and not found:
-        raise UserError(text, "is no model of the hub.", "Write hf://org/name or hf://org/name@revision.")
+        raise UserError(text, "is not a model of the hub.", "Write hf://org/name or hf://org/name@revision.")
     if not found:
         return None
     # A name inside a folder that is here is more likely a misspelt path than a model.
@@ -115,7 +115,7 @@ def _unfetched(model: HubModel, error: Exception) -> UserError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return UserError(
         str(model),
-        f"is no folder here, and the hub does not give it ({reason}).",
+        f"is not a folder here, and the hub does not give it ({reason}).",
         "Correct the path or the name; or fetch it where there is a network, with `hf download "
         f"{model.repo}{f' --revision {model.revision}' if model.revision else ''} --local-dir FOLDER`, "
         "and give FOLDER.",

@@ -49,7 +49,9 @@ class Location:
         bucket, _, key = rest.partition("/")
         if scheme != "s3" or not bucket:
             raise UserError(
-                text, "is no place that can be read or written.", "Give a local path or s3://bucket/prefix."
+                text,
+                "is not a place that can be read or written.",
+                "Give a local path or s3://bucket/prefix.",
             )
         if "@" in bucket:
             raise UserError(

@@ -18,7 +18,7 @@ from PIL import Image
 from datasets_prep import run
 from datasets_prep.card import gallery
 from datasets_prep.card.build import write_card
-from datasets_prep.passes.select import lot
+from datasets_prep.passes.select import rank
 from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import ArtifactRecord
@@ -222,7 +222,7 @@ def test_as_many_as_asked_for_although_some_do_not_decode(home: Path) -> None:
     assert (made.source("qa").kept, made.source("qa").planned) == (9, 9)
     keys = opened(home, "some").keys("qa")
     good = [f"qa/{n}" for n in range(17) if n not in (2, 6, 7, 11, 15)]
-    assert sorted(keys) == sorted(sorted(good, key=lambda k: lot(SEED, k))[:9])
+    assert sorted(keys) == sorted(sorted(good, key=lambda k: rank(SEED, k))[:9])
 
 
 def test_a_source_without_a_frame_leaves_no_file(home: Path) -> None:

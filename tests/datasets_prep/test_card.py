@@ -17,7 +17,7 @@ import pytest
 from datasets_prep.card import areas, gallery
 from datasets_prep.card.build import write_card
 from datasets_prep.card.measures import MEASURES, Measure
-from datasets_prep.card.pick import lots
+from datasets_prep.card.pick import ranks
 from datasets_prep.card.text_length import count_words
 from pipeline.dataset.shards import REJECTS, ShardReader
 from pipeline.media import video
@@ -146,7 +146,7 @@ def test_every_bar_counts_its_values(tree: Node) -> None:
             bars = [bar.all("title")[0].text for bar in own.all("svg")[0].all("rect", kind)]
             assert sum(_count(bar) for bar in bars) == len(values), (measure.name, kind)
             for low, high, count in ((*_range(bar, measure), _count(bar)) for bar in bars):
-                # The last bar holds its end where values are no whole numbers.
+                # The last bar holds its end where values are not whole numbers.
                 closed = high == top and measure.per_unit > 1
                 inside = [v for v in values if low <= round(v, 6) < high or (closed and round(v, 6) == high)]
                 assert count == len(inside), (measure.name, kind, low, high)
@@ -183,7 +183,7 @@ def test_rejects_name_a_few_keys(tree: Node) -> None:
     first, second = table.rows()[1:]
     assert first[:4] == ["train/where", "bad_mask", "5", "33.3 %"]
     keys = [f"train/where/<i>bad_mask-{i}" for i in range(5)]
-    by_lot = [keys[i] for i in np.argsort(lots(SEED, keys))]
+    by_lot = [keys[i] for i in np.argsort(ranks(SEED, keys))]
     assert first[4] == ", ".join(by_lot[:3])
     assert second[1:] == ["media_missing", "1", "6.7 %", "train/where/<i>media_missing-0"]
 
@@ -207,9 +207,9 @@ def test_gallery_takes_the_smallest_lots_of_every_task(dataset: Location) -> Non
     for own in samples().values():
         for task in {s.task for s in own}:
             keys = [s.key for s in own if s.task is task]
-            lot = dict(zip(keys, lots(SEED, keys), strict=True))
-            assert [k for k in sorted(keys, key=lot.__getitem__) if k in shown] == sorted(
-                keys, key=lot.__getitem__
+            rank = dict(zip(keys, ranks(SEED, keys), strict=True))
+            assert [k for k in sorted(keys, key=rank.__getitem__) if k in shown] == sorted(
+                keys, key=rank.__getitem__
             )[:2]
 
 
@@ -371,7 +371,7 @@ def test_areas_of_a_large_source_come_from_a_part_of_it(
     ]
     out = write(tmp_path, media, {"train/where": own}, rows_per_shard=150)
     monkeypatch.setattr(areas, "MAX_MASKS", 50)
-    chosen = [s for s, lot in zip(own, lots(SEED, (s.key for s in own)), strict=True) if lot < 2**62]
+    chosen = [s for s, rank in zip(own, ranks(SEED, (s.key for s in own)), strict=True) if rank < 2**62]
     assert 20 < len(chosen) < 90
     tree = Reader(card(out, gallery=1)).root
     notes = tree.all("ul", "notes")[0].text

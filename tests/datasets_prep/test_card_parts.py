@@ -1,4 +1,4 @@
-"""The parts that a dataset's card is made of: tallies, lots, words, axes, galleries."""
+"""The parts that a dataset's card is made of: tallies, ranks, words, axes, galleries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from datasets_prep.card import gallery, page, tally
 from datasets_prep.card.conversation import conversation, lanes
 from datasets_prep.card.histogram import make_axis
 from datasets_prep.card.measures import MEASURES
-from datasets_prep.card.pick import Smallest, lots
+from datasets_prep.card.pick import Smallest, ranks
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.text_length import count_words
 from pipeline.records.sample import MaskTrack
@@ -100,7 +100,7 @@ def test_distinct_videos_are_estimated_where_they_are_many(monkeypatch: pytest.M
 def test_the_smallest_lots_do_not_depend_on_batches() -> None:
     keys = [f"k{i}" for i in range(100)]
     groups = pa.array(["even" if i % 2 == 0 else "odd" for i in range(100)])
-    drawn = lots(1, keys)
+    drawn = ranks(1, keys)
     whole, pieces = Smallest[int](3), Smallest[int](3)
     whole.offer(groups, drawn, lambda i: i)
     for at in range(90, -1, -10):
@@ -108,7 +108,7 @@ def test_the_smallest_lots_do_not_depend_on_batches() -> None:
     assert pieces.groups == ["even", "odd"]
     assert [pieces.of(g) for g in pieces.groups] == [whole.of(g) for g in whole.groups]
     assert whole.of("odd") == sorted(range(1, 100, 2), key=lambda i: drawn[i])[:3]
-    assert set(lots(2, keys)) != set(drawn)
+    assert set(ranks(2, keys)) != set(drawn)
 
 
 @pytest.mark.parametrize(

@@ -200,7 +200,7 @@ def test_all_damage_to_records_at_once(
     lines: list[bytes] = []
     for kind in kinds:
         kind.put(place)
-        # Bytes that are no JSON keep their place: a record ends where the next one of the good file begins.
+        # Bytes that are not JSON keep their place: a record ends where the next one of the good file begins.
         second = json.dumps(json.loads(good)[1]).encode()
         text = place.annotations.read_bytes()
         lines.append(text[1 : text.index(second)].rstrip(b", "))

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep import run
-from datasets_prep.passes.select import lot
+from datasets_prep.passes.select import rank
 from datasets_prep.passes.shard_job import WORK
 from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
 from pipeline.errors import UserError
@@ -177,15 +177,15 @@ def test_what_changes_a_source_is_noticed(home: Path, monkeypatch: pytest.Monkey
 
 
 def test_exactly_as_many_as_asked_and_stable(home: Path) -> None:
-    """The smallest lots of the valid samples, whatever joins the file or in which order it stands."""
+    """The smallest ranks of the valid samples, whatever joins the file or in which order it stands."""
     made = build(home, "twelve", one=12)
     entry = made.source("one")
     assert entry.kept == 12
     assert entry.read == 40 == entry.kept + entry.rejected + entry.not_selected
     keys = ShardReader(Location.parse(home / "made" / "twelve")).keys("one")
-    assert sorted(keys) == sorted(sorted((f"one/{n}" for n in range(39)), key=lambda k: lot(SEED, k))[:12])
+    assert sorted(keys) == sorted(sorted((f"one/{n}" for n in range(39)), key=lambda k: rank(SEED, k))[:12])
     published = pq.read_table(home / "made" / "twelve" / "selected.pq").to_pylist()
-    assert published == [{"source": "one", "key": k, "lot": lot(SEED, k)} for k in keys]
+    assert published == [{"source": "one", "key": k, "rank": rank(SEED, k)} for k in keys]
     (home / "one.json").write_text(json.dumps(rows(60)))
     build(home, "grown", one=12)
     grown = ShardReader(Location.parse(home / "made" / "grown")).keys("one")

@@ -218,7 +218,7 @@ def kinds(made: Finished) -> list[Irregularity]:
 
 
 def test_times_count_from_the_picture() -> None:
-    """Catches a shift of what is no time of a player, of less than half a frame, or against the plan."""
+    """Catches a shift of what is not a time of a player, of less than half a frame, or against the plan."""
     late = [Irregularity.LATE_PICTURE]
     made = finished(draft(clip=(3, 7)))
     assert (clip_of(made), kinds(made)) == ((1.0, 5.0), late)

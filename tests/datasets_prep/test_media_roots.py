@@ -270,6 +270,6 @@ def test_folders_for_links_are_places(tmp_path: Path) -> None:
         for a in ([], ["/elsewhere"])
     ]
     one, two = (survey(plan) for plan in plans)
-    assert one.prints == two.prints
+    assert one.fingerprints == two.fingerprints
     assert "data.allow_links_to" not in one.places["prepare"]
     assert two.places["prepare"]["data.allow_links_to"] == ("/elsewhere",)

@@ -135,7 +135,7 @@ def _text(folder: Path) -> None:
         (_only_hidden, "odd: holds no jpg"),
         (_dangling, "odd/00003.jpg: No such file"),
         (_folder_as_frame, "odd/00003.jpg: Is a directory"),
-        (_name_of_no_encoding, r"'\udcff.jpg' is no UTF-8"),
+        (_name_of_no_encoding, r"'\udcff.jpg' is not UTF-8"),
         (_bomb, "odd: 00000.jpg: no readable image (Image size (400000000 pixels) exceeds limit"),
         (_text, "odd: 00000.jpg: no readable image (of no known format)"),
     ],

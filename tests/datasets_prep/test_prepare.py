@@ -14,7 +14,7 @@ import pytest
 
 from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
-from datasets_prep.passes.select import lot
+from datasets_prep.passes.select import rank
 from pipeline.dataset.arrow import SCHEMA_VERSION
 from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
 from pipeline.errors import UserError
@@ -122,14 +122,14 @@ def test_every_record_is_accounted_for(built: tuple[Manifest, ShardReader]) -> N
         "media_unreadable": 1,
         "too_few_frames": 1,
     }
-    # A record whose lot comes after the last one that is kept is not looked at further than to be read.
+    # A record whose rank comes after the last one that is kept is not looked at further than to be read.
     rejects = reader.rejects().to_pylist()
     beyond = [r for r in ("media_missing", "media_unreadable", "too_few_frames") if r not in qa.rejects]
     assert qa.rejects == {name: count for name, count in reasons.items() if name not in beyond}
     assert (qa.read, qa.kept, qa.rejected) == (155, 100, 5 - len(beyond))
     assert qa.not_selected == 50 + len(beyond)
-    last = max(lot(7, key) for key in reader.keys("qa"))
-    assert all(lot(7, r["key"]) < last for r in rejects if r["source"] == "qa" and "media" in r["reason"])
+    last = max(rank(7, key) for key in reader.keys("qa"))
+    assert all(rank(7, r["key"]) < last for r in rejects if r["source"] == "qa" and "media" in r["reason"])
     assert (tg.kept, tg.rejects) == (1, {"span_outside": 1, "span_zero_length": 1})
     assert (seg.kept, seg.rejects) == (1, {"mask_size": 1})
     for entry in manifest.sources:

@@ -132,7 +132,7 @@ def test_refcoco_traps(coco: Path) -> None:
     refs: list[Any] = [
         reference(0, 9, 99, "train", "no annotation"),
         reference(1, 25, 3, "train", "no mask"),
-        reference(2, 25, 4, "train", "a line is no area"),
+        reference(2, 25, 4, "train", "a line is not an area"),
         reference(3, 25, 1, "train", "another image"),
         reference(4, 66, 1, "train", "no image"),
         reference(5, 77, 5, "train", "an image elsewhere"),
@@ -296,5 +296,5 @@ def test_a_pickle_that_holds_itself(coco: Path) -> None:
     refs += [{**reference(2, 9, 1, "train", "dog"), "split": bomb}, reference(3, 9, 1, "train", bomb)]
     config, files = refcoco(coco, None, content=pickle.dumps(refs, protocol=2))
     found = read(config, files)
-    assert [type(d) for d in found.values()].count(Draft) == 2  # a split that is no text is no other split
+    assert [type(d) for d in found.values()].count(Draft) == 2  # a split that is not text is no other split
     assert set(reasons(found).values()) == {Reason.MALFORMED}

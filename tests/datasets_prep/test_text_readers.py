@@ -107,7 +107,7 @@ def test_questions_of_a_row_become_samples(tmp_path: Path) -> None:
     assert {d.media for d in several} == {several[0].media}
     assert several[0].media.candidates == ("a.mp4", "d/a.mp4")
     assert [d.key for d in alone] == ["s/1"]
-    # As a whole the third row is no choice; by its parts it has one, and one question about time.
+    # As a whole the third row is not a choice; by its parts it has one, and one question about time.
     assert [d.task for d in mixed] == [Task.QA, Task.CHOICE, Task.TEMPORAL]
     assert [sample(d, config).answer_index for d in mixed] == [-1, 1, -1]
     assert len(sample(mixed[2], config).spans) == 1

@@ -92,7 +92,7 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     if cut_at != ALL:  # media of samples that are not selected are not probed
         drafts = table.filter(pc.greater_equal(table["record"], 0))
         assert len(drafts) > 0
-        wanted = drafts.filter(pc.less_equal(drafts["lot"], pa.scalar(cut_at, pa.uint64())))["media_id"]
+        wanted = drafts.filter(pc.less_equal(drafts["rank"], pa.scalar(cut_at, pa.uint64())))["media_id"]
         table = table.filter(pc.is_in(table["media_id"], wanted.combine_chunks()))
     named = table.filter(pc.less(table["record"], 0)).select(["media_id", "media"])
     media = media_table([probe_media(named, Location.parse)])
@@ -102,8 +102,8 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     return receipt, (out / receipt.shard.name).read_bytes()
 
 
-def only_the_ordinary_way(records: Iterable[words.Numbered], *_: Any) -> tuple[words.Words, list[Any]]:
-    return words.Words(), list(records)
+def only_the_ordinary_way(records: Iterable[words.Numbered], *_: Any) -> tuple[words.FindingText, list[Any]]:
+    return words.FindingText(), list(records)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -115,7 +115,7 @@ def only_the_ordinary_way(records: Iterable[words.Numbered], *_: Any) -> tuple[w
         ({"keep_types": ["youtube"]}, ALL),
         ({"select": {"count": 150}}, 1 << 63),
     ],
-    ids=["all", "split", "one type", "half of the lots"],
+    ids=["all", "split", "one type", "half of the ranks"],
 )
 def test_both_ways_give_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, more: dict[str, Any], cut_at: int

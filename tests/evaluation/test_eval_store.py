@@ -9,7 +9,7 @@ import pytest
 from tiny_bench import sample, track
 
 from evaluation.prediction import Prediction, PredictionStore, content_digest
-from evaluation.work import CHUNK_SAMPLES, choose, chunks
+from evaluation.work import CHUNK_SAMPLES, choose_samples, chunks
 from pipeline.records.sample import TimeSpan
 from pipeline.storage.location import Location
 
@@ -78,7 +78,9 @@ def test_chunks_depend_on_the_keys_alone() -> None:
     limited = [key for p in chunks("s", keys, 6, 1) for key in p.keys]
     assert len(limited) == 6
     assert limited == sorted(limited, key=keys.index)
-    assert set(limited) == {keys[i] for i in choose(keys, 6, 1, "benchmark")}
+    assert set(limited) == {keys[i] for i in choose_samples(keys, 6, 1, "benchmark")}
     shuffled = keys[::-1]
-    assert {shuffled[i] for i in choose(shuffled, 6, 1, "benchmark")} == set(limited)  # by name, not by place
-    assert set(limited) < {keys[i] for i in choose(keys, 7, 1, "benchmark")}
+    assert {shuffled[i] for i in choose_samples(shuffled, 6, 1, "benchmark")} == set(
+        limited
+    )  # by name, not by place
+    assert set(limited) < {keys[i] for i in choose_samples(keys, 7, 1, "benchmark")}

@@ -186,17 +186,17 @@ def write_checkpoint(folder: Path) -> None:
 
 def finished(plan: Plan, step: str, content: Path, digest: str) -> Artifact:
     """Put a folder where the plan expects a step's artifact, with its record."""
-    board = survey(plan)
-    out = board.folder(step)
+    plan_status = survey(plan)
+    out = plan_status.folder(step)
     out.put_dir(content)
     record = ArtifactRecord(
         step=step,
-        kind=str(board.spec(step).kind),
-        fingerprint=board.prints[step],
+        kind=str(plan_status.spec(step).kind),
+        fingerprint=plan_status.fingerprints[step],
         digest=digest,
         schema_version=1,
         code=code_version(),
-        inputs={n: made.ref for n in board.spec(step).needs if (made := board.found[n])},
+        inputs={n: made.ref for n in plan_status.spec(step).needs if (made := plan_status.found[n])},
         config={},
         summary={},
         created="2026-01-01T00:00:00Z",

@@ -100,9 +100,9 @@ def test_the_plan_of_a_record_names_its_inputs_where_they_were(made: Path, tmp_p
     (source,) = plan.data.sources
     assert source.annotations == str(made / "talk.json")
     assert source.media == (str(made / "media"),)
-    board = survey(plan)
-    assert board.prints["prepare"] == found.record.fingerprint, "the same dataset is asked for"
-    check_inputs(found, board)
+    plan_status = survey(plan)
+    assert plan_status.fingerprints["prepare"] == found.record.fingerprint, "the same dataset is asked for"
+    check_inputs(found, plan_status)
 
     place = Location.parse(copied(made, tmp_path))
     (made / "talk.json").touch()

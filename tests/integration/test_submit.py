@@ -29,14 +29,14 @@ def test_a_whole_run_on_another_cluster(tmp_path: Path) -> None:
         status = ufvideo(tmp_path, "status", job, path.name)
         assert status.stdout.startswith(f"{job}: succeeded"), followed.stdout
 
-        board = survey(read_mini(path))
-        assert all(board.found[spec.name] for spec in board.specs)
-        report = board.found["report"]
+        plan_status = survey(read_mini(path))
+        assert all(plan_status.found[spec.name] for spec in plan_status.specs)
+        report = plan_status.found["report"]
         assert report is not None
         table = (report.location / "table.txt").read_text()
         assert table.strip() in followed.stdout
         steps = ufvideo(tmp_path, "status", path.name)
-        assert steps.stdout.count("done ") >= len(board.specs), steps.stdout
+        assert steps.stdout.count("done ") >= len(plan_status.specs), steps.stdout
 
         unknown = ufvideo(tmp_path, "logs", "raysubmit_none", path.name)
         assert unknown.returncode == 2

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pipeline.artifacts.record import Artifact
-from pipeline.artifacts.survey import Board, survey
+from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.dataset.shards import ShardReader
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
@@ -45,13 +45,15 @@ def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
     plan = read_mini(path)
-    board = survey(plan)
-    assert len(board.specs) == STEPS_OF_PLAN + 1
-    the_result_is_shown(done.stdout, made(board, "report"), plan)
-    every_record_is_accounted_for(made(board, "prepare").location, made(board, "corpora").location)
-    the_evaluations_are_complete(board, plan)
+    plan_status = survey(plan)
+    assert len(plan_status.specs) == STEPS_OF_PLAN + 1
+    the_result_is_shown(done.stdout, made(plan_status, "report"), plan)
+    every_record_is_accounted_for(
+        made(plan_status, "prepare").location, made(plan_status, "corpora").location
+    )
+    the_evaluations_are_complete(plan_status, plan)
     for stage in plan.stages:
-        the_run_is_tracked(plan, made(board, stage.name), made(board, "prepare"))
+        the_run_is_tracked(plan, made(plan_status, stage.name), made(plan_status, "prepare"))
     everything_is_on_s3(tmp_path, Location.parse(root))
 
     before = listing(Location.parse(root))
@@ -60,14 +62,14 @@ def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     spent = os.times()
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"mini: all {STEPS_OF_PLAN + 1} steps are done, nothing to do.\n")
-    assert again.stdout.endswith((made(board, "report").location / "table.txt").read_text())
+    assert again.stdout.endswith((made(plan_status, "report").location / "table.txt").read_text())
     assert listing(Location.parse(root)) == before
     seconds = spent.children_user + spent.children_system - begun.children_user - begun.children_system
     assert seconds < AGAIN_CPU_S, "CPU seconds, so that a busy machine does not fail the test"
 
 
-def made(board: Board, step: str) -> Artifact:
-    found = board.found[step]
+def made(plan_status: PlanStatus, step: str) -> Artifact:
+    found = plan_status.found[step]
     assert found is not None, step
     return found
 
@@ -109,19 +111,19 @@ def every_record_is_accounted_for(prepared: Location, corpora: Location) -> None
     assert Counter((row["file"], row["reason"]) for row in reader.rejects().to_pylist()) == damaged
 
 
-def the_evaluations_are_complete(board: Board, plan: Plan) -> None:
+def the_evaluations_are_complete(plan_status: PlanStatus, plan: Plan) -> None:
     """Every benchmark sample of the dataset has one prediction and one score for each checkpoint."""
     assert plan.evaluation is not None
-    reader = ShardReader(made(board, "prepare").location)
+    reader = ShardReader(made(plan_status, "prepare").location)
     benchmarks = plan.evaluation.benchmarks
     samples = sum(min(reader.count(b.source), b.limit or sys.maxsize) for b in benchmarks)
     for checkpoint in plan.evaluation.checkpoints:
-        summary = made(board, f"evaluate-{checkpoint}").record.summary
+        summary = made(plan_status, f"evaluate-{checkpoint}").record.summary
         assert summary["samples"] == samples
         # A model that has learnt nothing gives unusable answers; every video must have been read, though.
         reasons = {reason for count in summary["benchmarks"].values() for reason in count["failures"]}
         assert not [r for r in reasons if r.startswith("not readable") or r.endswith("is missing")]
-    digests = {made(board, name).record.digest for name in ("init", "stage1", "stage2")}
+    digests = {made(plan_status, name).record.digest for name in ("init", "stage1", "stage2")}
     assert len(digests) == 3, "training changed the weights"
 
 

@@ -30,7 +30,7 @@ class _Hub(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0].strip("/")
         if path.startswith("api/models/broken/"):
-            self.wfile.write(b"this is no HTTP at all\r\n\r\n")
+            self.wfile.write(b"this is not HTTP at all\r\n\r\n")
         elif path.startswith("api/models/"):
             org, name, what, *_ = path.removeprefix("api/models/").split("/")
             self._answer(self._info(f"{org}/{name}") if what == "revision" else self._tree(f"{org}/{name}"))
@@ -73,7 +73,7 @@ def _digest(body: bytes) -> str:
 def small_hub(folder: Path, cache: Path) -> Iterator[list[str]]:
     """Serves ``folder/org/name/*`` to the real client in this process; yields the files that it fetches.
 
-    Every model has the one revision ``COMMIT``; what is below ``broken/`` answers with what is no HTTP.
+    Every model has the one revision ``COMMIT``; what is below ``broken/`` answers with what is not HTTP.
     """
     from huggingface_hub import constants
 

@@ -164,8 +164,8 @@ def test_a_password_in_the_plan_is_refused(plan_file: Path):
 
 
 def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
-    board = survey(plan := load_plan(str(plan_file)))
-    log = log_path(plan, board, "corpora")
+    plan_status = survey(plan := load_plan(str(plan_file)))
+    log = log_path(plan, plan_status, "corpora")
     log.parent.mkdir(parents=True)
     log.write_text("one\n")
     command = [sys.executable, "-m", "pipeline", "logs", "corpora", str(plan_file), "--follow"]

@@ -13,13 +13,13 @@ def test_a_model_of_the_hub_is_an_input_by_its_name(plan_file: Path) -> None:
         "model.weights.bf16=true",
     ]
 
-    def prints(*more: str) -> str:
-        return survey(load_plan(str(plan_file), [*sets, *more])).prints["init"]
+    def fingerprints(*more: str) -> str:
+        return survey(load_plan(str(plan_file), [*sets, *more])).fingerprints["init"]
 
     assert (
         survey(load_plan(str(plan_file), sets)).external["init"]["model.weights.language"].uri
         == "hf://Qwen/Qwen2@v1"
     )
-    assert prints() != prints("model.weights.language=Qwen/Qwen2@v2")
-    assert prints() != prints("model.tokenizer.new_rows=random")
-    assert prints() != prints("model.weights.bf16=false")
+    assert fingerprints() != fingerprints("model.weights.language=Qwen/Qwen2@v2")
+    assert fingerprints() != fingerprints("model.tokenizer.new_rows=random")
+    assert fingerprints() != fingerprints("model.weights.bf16=false")

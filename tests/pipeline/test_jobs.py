@@ -190,9 +190,9 @@ def test_a_job_that_is_there_is_followed(
     server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
 ):
     plan = load_plan(str(plan_file))
-    board = survey(plan)
-    group = list(board.decide()[:1])
-    root, folder = board.root.uri, f"corpora/{board.prints['corpora'][:12]}"
+    plan_status = survey(plan)
+    group = list(plan_status.decide()[:1])
+    root, folder = plan_status.root.uri, f"corpora/{plan_status.fingerprints['corpora'][:12]}"
     command = f"{sys.executable} -m datasets_prep --plan {plan_file} --step corpora"
     gate = "until [ -e go ]; do sleep 0.1; done"
     first = jobs.submit(
@@ -204,9 +204,9 @@ def test_a_job_that_is_there_is_followed(
 
     threading.Timer(3.0, (home / "go").touch).start()
     elsewhere = jobs.JobServer(server.client, embedded=False)
-    plan_copy = runner.write_plan(plan, board.root)
+    plan_copy = runner.write_plan(plan, plan_status.root)
     with shows.choose(["corpora"], {}) as display:
-        job = runner._Job(plan, board, group, plan_copy, display, force=False)
+        job = runner._Job(plan, plan_status, group, plan_copy, display, force=False)
         assert job.run(elsewhere, RunClaims()) == 0
     assert survey(plan).found["corpora"] is not None
     made = [j for j in server.client.list_jobs() if (j.metadata or {}).get("root") == root]

@@ -223,7 +223,7 @@ def test_merge_keys(plan_file: Path, tmp_path: Path):
     first, second = load_plan(str(plan_file), ["stages.0.layout.workers=1"]).stages
     assert (first.layout.workers, first.layout.micro_batch) == (1, 2)
     assert (second.layout.workers, second.layout.micro_batch) == (2, 4)
-    # A key that is merged twice over is no doubled one; an explicit one is, also beside a merge.
+    # A key that is merged twice over is not a doubled one; an explicit one is, also beside a merge.
     path = tmp_path / "chain.yaml"
     path.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
     data, _ = yaml_file.read(path.read_text(), "chain.yaml")

@@ -175,7 +175,7 @@ def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: P
     sets = [f"data.sources.0.annotations={notes}"]
 
     def prepare() -> str:
-        return survey(load_plan(str(plan_file), sets)).prints["prepare"]
+        return survey(load_plan(str(plan_file), sets)).fingerprints["prepare"]
 
     first = prepare()
     assert prepare() == first
@@ -188,7 +188,7 @@ def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: P
         prepare()
     (tmp_path / "moved/a.json").write_text("[1]")
     sets = [f"data.sources.0.annotations={tmp_path / 'moved'}"]
-    assert prepare() == first, "the place of an input is no part of its identity"
+    assert prepare() == first, "the place of an input is not part of its identity"
 
 
 def test_a_checkpoint_outside_must_be_an_artifact(plan_file: Path, tmp_path: Path):

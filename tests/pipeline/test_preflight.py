@@ -104,13 +104,13 @@ def test_a_step_that_is_not_asked_for_is_not_in_the_way(outside: Path, tmp_path:
     sets = ["model.tokenizer.path=" + str(tmp_path / "qwen"), "evaluation.checkpoints=[stage1]"]
     plan = load_plan(str(outside), sets)
     preflight(plan)
-    board = survey(plan)
+    plan_status = survey(plan)
     with pytest.raises(UserError, match="asks for 4 GPUs"):
-        refuse_steps(plan, board.decide())
-    refuse_steps(plan, [d for d in board.decide() if d.spec.name == "prepare"])
+        refuse_steps(plan, plan_status.decide())
+    refuse_steps(plan, [d for d in plan_status.decide() if d.spec.name == "prepare"])
     # Videos may go once the dataset is there.
     (tmp_path / "vidoes").rmdir()
-    prepare = [d for d in board.decide() if d.spec.name == "prepare"]
+    prepare = [d for d in plan_status.decide() if d.spec.name == "prepare"]
     with pytest.raises(UserError, match="vidoes does not exist"):
         refuse_steps(plan, prepare)
     build(make_context(plan, "prepare"), lambda context: StepResult("d", {}))

@@ -33,10 +33,10 @@ def run(plan: Path, *arguments: str, module: str = "datasets_prep", builder=writ
 
 def test_it_makes_what_is_to_do_and_no_more(plan_file: Path, capsys: pytest.CaptureFixture[str]):
     assert run(plan_file) == 0
-    board = survey(load_plan(str(plan_file)))
-    made = board.found["prepare"]
+    plan_status = survey(load_plan(str(plan_file)))
+    made = plan_status.found["prepare"]
     assert made is not None
-    assert made.location.uri == f"{board.root.uri}/prepare/{board.prints['prepare'][:12]}"
+    assert made.location.uri == f"{plan_status.root.uri}/prepare/{plan_status.fingerprints['prepare'][:12]}"
     assert made.record.digest == "prepare"
     assert made.record.summary == {"files": 1}
     assert made.record.inputs["corpora"].digest == "corpora"
@@ -143,7 +143,10 @@ def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
     assert todo(new) == {"prepare": "media folders changed: talk"}
     assert run(plan_file, "--set", new) == 0
     assert todo(new) == {}, "the dataset is the same, so nothing after it is redone"
-    assert survey(load_plan(str(plan_file), [old])).prints == survey(load_plan(str(plan_file), [new])).prints
+    assert (
+        survey(load_plan(str(plan_file), [old])).fingerprints
+        == survey(load_plan(str(plan_file), [new])).fingerprints
+    )
 
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     assert todo(new, f"storage.root={tmp_path}/elsewhere") == {"prepare": "media folders changed: choice"}, (
@@ -158,13 +161,15 @@ def test_videos_that_were_missing_are_told(
     plan = load_plan(str(plan_file), sets)
     assert missing_media(plan, survey(plan), survey(plan).decide()) == []
     assert run(plan_file, "--set", sets[0], builder=prepared) == 0
-    board = survey(plan)
-    (note,) = missing_media(plan, board, board.decide())
+    plan_status = survey(plan)
+    (note,) = missing_media(plan, plan_status, plan_status.decide())
     assert "3 records" in note
     assert "talk 3" in note
     assert "--force-step prepare" in note
     assert "choice" not in note, "its videos are the demo's own"
-    assert missing_media(plan, board, board.decide(frozenset({"prepare"}))) == [], "it is made again anyway"
+    assert missing_media(plan, plan_status, plan_status.decide(frozenset({"prepare"}))) == [], (
+        "it is made again anyway"
+    )
     for module in ("training", "evaluation"):
         assert run(plan_file, "--set", sets[0], module=module, builder=prepared) == 0
     for command in ("status", "run"):

@@ -243,7 +243,7 @@ def test_glob_is_one_language_on_every_storage(root: Location):
     assert found("*/*.json") == ["sub/a.json"]
     assert found("s?b/**/*.json") == ["sub/a.json", "sub/deep/c.json"]
     assert found("sub/**") == ["sub/a.json", "sub/deep/c.json"]
-    assert found("sub/*") == ["sub/a.json"], "folders are no files"
+    assert found("sub/*") == ["sub/a.json"], "folders are not files"
     assert found("sub/.hidden.json") == ["sub/.hidden.json"]
     assert found("sub/.*") == ["sub/.hidden.json"]
     assert found("a[1].json") == ["a[1].json"], "brackets are a part of the name"

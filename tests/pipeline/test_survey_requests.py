@@ -29,11 +29,11 @@ def test_label_images_are_listed(
     first = survey(plan)
     with counted(s3_server) as (url, requests):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        board = survey(plan)
-        assert board.prints == first.prints
+        plan_status = survey(plan)
+        assert plan_status.fingerprints == first.fingerprints
         assert len(requests) <= 5, requests
         requests.clear()
-        assert with_records(board) == board
+        assert with_records(plan_status) == plan_status
         assert not requests
         (root / "labels/a/00007.png").write_bytes(bytes(8))
-        assert survey(plan).prints["prepare"] != first.prints["prepare"]
+        assert survey(plan).fingerprints["prepare"] != first.fingerprints["prepare"]

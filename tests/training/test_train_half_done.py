@@ -29,7 +29,7 @@ from training import run
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.stage.driver import Driver, Trained
-from training.stage.unfinished import Begun, Finished, HalfDone
+from training.stage.unfinished import Begun, StageEnd, UnfinishedStage
 
 BEGUN = Begun(workers=2, data="d1", start="s1", steps=6)
 
@@ -38,9 +38,9 @@ def changed(**values: Any) -> Begun:
     return dataclasses.replace(BEGUN, **values)
 
 
-def a_stopped_stage(folder: Path) -> HalfDone:
+def a_stopped_stage(folder: Path) -> UnfinishedStage:
     """What a stage leaves that was killed after its first saved state."""
-    half = HalfDone(Location.parse(folder), "one")
+    half = UnfinishedStage(Location.parse(folder), "one")
     assert half.open(BEGUN) is None
     (folder / "run").mkdir()
     (folder / "run" / "state").write_text("saved")
@@ -71,42 +71,42 @@ def test_other_inputs_begin_again_and_say_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], other: Begun, message: str
 ) -> None:
     a_stopped_stage(tmp_path).quarantine([note(0)])
-    half = HalfDone(Location.parse(tmp_path), "one")
+    half = UnfinishedStage(Location.parse(tmp_path), "one")
     assert half.open(other) is None
     assert not (tmp_path / "run").exists()
     assert half.quarantined == []
     assert f"stage one: begins again: {message} changed since it stopped" in capsys.readouterr().out
     (tmp_path / "run").mkdir()
-    HalfDone(Location.parse(tmp_path), "one").open(other)
+    UnfinishedStage(Location.parse(tmp_path), "one").open(other)
     assert (tmp_path / "run").exists()
 
 
 def test_the_same_inputs_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     a_stopped_stage(tmp_path)
-    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) is None
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None
     assert (tmp_path / "run" / "state").read_text() == "saved"
     assert capsys.readouterr().out == ""
     with pytest.raises(UserError, match="begun with 2 workers"):
-        HalfDone(Location.parse(tmp_path), "one").open(changed(workers=3))
+        UnfinishedStage(Location.parse(tmp_path), "one").open(changed(workers=3))
     assert (tmp_path / "run" / "state").exists()
 
 
 def test_a_finished_training_of_other_inputs_does_not_count(tmp_path: Path) -> None:
     half = a_stopped_stage(tmp_path)
-    end = Finished(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
+    end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
     half.finish(end)
-    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
     (tmp_path / "model").mkdir()
-    assert HalfDone(Location.parse(tmp_path), "one").open(BEGUN) == end
-    assert HalfDone(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
-    assert HalfDone(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) == end
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
 
 
 def test_quarantine_survives_a_kill_and_redone_steps_come_once(tmp_path: Path) -> None:
     half = a_stopped_stage(tmp_path)
     half.quarantine([note(0), note(3)])
     half.quarantine([note(4, "qa/3")])
-    again = HalfDone(Location.parse(tmp_path), "one")
+    again = UnfinishedStage(Location.parse(tmp_path), "one")
     again.open(BEGUN)
     again.quarantine([note(3), note(4, "qa/3"), note(5)])
     assert [(r["step"], r["key"]) for r in again.quarantined] == [
@@ -147,13 +147,13 @@ def write_plan(folder: Path) -> Plan:
 
 def put(plan: Plan, step: str, source: Path, digest: str) -> None:
     """A finished artifact of another step."""
-    board = survey(plan)
-    out = board.folder(step)
+    plan_status = survey(plan)
+    out = plan_status.folder(step)
     out.put_dir(source)
     record = ArtifactRecord(
         step=step,
         kind=step,
-        fingerprint=board.prints[step],
+        fingerprint=plan_status.fingerprints[step],
         digest=digest,
         schema_version=SCHEMA_VERSION,
         code=code_version(),
@@ -180,7 +180,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     made: list[str] = []
 
     def in_process(
-        job: Job, ray_config: Any, need: Any, total: int, tracker: tracking.Run, half: HalfDone
+        job: Job, ray_config: Any, need: Any, total: int, tracker: tracking.Run, half: UnfinishedStage
     ) -> Trained:
         reporter = LocalReporter(tmp_path / "states" / str(len(made)))
         done = train(job, reporter)
@@ -219,7 +219,7 @@ def test_a_kill_in_the_clean_up_costs_no_training(
         if where == "record":
             patch.setattr(artifact, "commit", dies)
         else:
-            patch.setattr(HalfDone, "drop_states", dies)
+            patch.setattr(UnfinishedStage, "drop_states", dies)
         with pytest.raises(Killed):
             make(plan)
     assert artifact.load(survey(plan).folder("one")) is None

@@ -68,14 +68,14 @@ def write_plan(folder: Path, **layout: object) -> Path:
 
 def prepare(plan: Plan, folder: Path) -> None:
     """Put a finished prepare artifact where the plan expects it."""
-    board = survey(plan)
-    out = board.folder("prepare")
+    plan_status = survey(plan)
+    out = plan_status.folder("prepare")
     data = write_dataset(folder / "corpus")
     out.put_dir(data.local_path)
     record = ArtifactRecord(
         step="prepare",
         kind="prepare",
-        fingerprint=board.prints["prepare"],
+        fingerprint=plan_status.fingerprints["prepare"],
         digest="tiny",
         schema_version=1,
         code=code_version(),
@@ -104,13 +104,13 @@ def alone(plan: Plan, folder: Path) -> list[float]:
         layout={"micro_batch": 1, "save_every": 100},
         mixture=plan.stages[0].mixture,
     )
-    board = survey(plan)
-    start = board.folder("init")
+    plan_status = survey(plan)
+    start = plan_status.folder("init")
     job = Job(
         stage=config,
         model=start_config(start, plan.model.resolved, "one"),
         seed=plan.seed,
-        data=board.folder("prepare"),
+        data=plan_status.folder("prepare"),
         start=start,
         out=Location.parse(folder / "alone"),
     )

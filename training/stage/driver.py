@@ -17,7 +17,7 @@ from pipeline.jobs import capacity, cluster
 from pipeline.jobs.tracking import Run
 from pipeline.plan.runtime import RayConfig
 from training.stage.checkpoint import RUN
-from training.stage.unfinished import HalfDone
+from training.stage.unfinished import UnfinishedStage
 
 if TYPE_CHECKING:
     from training.loop.train import Done, Job
@@ -63,7 +63,7 @@ class Mailbox:
 class Driver:
     """Passes on what has been reported: rows to MLflow and the bar, samples to the quarantine table."""
 
-    def __init__(self, run: Run, half: HalfDone, bar: progress.Track | None = None) -> None:
+    def __init__(self, run: Run, half: UnfinishedStage, bar: progress.Track | None = None) -> None:
         self._run, self._half, self._bar = run, half, bar
         self.last: dict[str, float] = {}
         self.done: Done | None = None
@@ -92,7 +92,7 @@ class Driver:
 
 
 def train_on_ray(
-    job: Job, ray_config: RayConfig, need: capacity.Need, total: int, run: Run, half: HalfDone
+    job: Job, ray_config: RayConfig, need: capacity.Need, total: int, run: Run, half: UnfinishedStage
 ) -> Trained:
     """Run the workers to their end. Raises what stopped them, and UserError if the cluster is too small."""
     import ray

@@ -36,7 +36,7 @@ class Begun:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finished:
+class StageEnd:
     """A training that has ended; with it a restart need not train again."""
 
     digest: str
@@ -45,14 +45,14 @@ class Finished:
     unsent: list[tuple[int, dict[str, float]]]  # rows of metrics that MLflow does not have yet
 
 
-class HalfDone:
+class UnfinishedStage:
     """The files of one stage's attempt. Made in the driver, which alone writes them."""
 
     def __init__(self, out: Location, stage: str) -> None:
         self._out, self._stage = out, stage
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def open(self, begun: Begun) -> Finished | None:
+    def open(self, begun: Begun) -> StageEnd | None:
         """Take up what an attempt of the same inputs left. Returns its end if it came to one.
 
         What was begun from other inputs is deleted, and a printed line says so. Raises UserError if
@@ -95,7 +95,7 @@ class HalfDone:
         """The table, by step."""
         return [self._rows[key] for key in sorted(self._rows)]
 
-    def finish(self, finished: Finished) -> None:
+    def finish(self, finished: StageEnd) -> None:
         """The weights are written: from here on nothing is trained again."""
         (self._out / _FINISHED).write_text(json.dumps(asdict(finished)) + "\n")
 
@@ -110,12 +110,12 @@ class HalfDone:
             for name in (_FINISHED, _QUARANTINE, _LAYOUT):
                 (self._out / name).delete()
 
-    def _finished(self) -> Finished | None:
+    def _finished(self) -> StageEnd | None:
         place = self._out / _FINISHED
         if not place.exists() or not (self._out / MODEL).exists():
             return None
         found = json.loads(place.read_text())
-        return Finished(**{**found, "unsent": [(step, row) for step, row in found["unsent"]]})
+        return StageEnd(**{**found, "unsent": [(step, row) for step, row in found["unsent"]]})
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:

@@ -132,7 +132,7 @@ def _names_of(role: Role) -> str:
 
 
 def _text_of(content: Any, where: str) -> str:
-    """A text, or the texts of its parts, a line each; the place of the video is no text."""
+    """A text, or the texts of its parts, a line each; the place of the video is not text."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:

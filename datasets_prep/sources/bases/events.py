@@ -57,7 +57,7 @@ class Event:
 def seconds(pair: Any, name: str) -> DraftSpan:
     """A start and an end in seconds. Raises RejectError for anything else."""
     if not isinstance(pair, Sequence) or isinstance(pair, str) or len(pair) != 2:
-        raise RejectError(Reason.MALFORMED, f"`{name}` {pair!r} is no pair of times")
+        raise RejectError(Reason.MALFORMED, f"`{name}` {pair!r} is not a pair of times")
     return DraftSpan(start=number(pair[0], name), end=number(pair[1], name), unit=Unit.SECONDS)
 
 

@@ -92,7 +92,7 @@ def shown(value: Any) -> str:
 
 
 def check_text(text: str, name: str) -> None:
-    """Raise RejectError for what is no text to train on in any format: endless, torn, or with a NUL."""
+    """Raise RejectError for what is not text to train on in any format: endless, torn, or with a NUL."""
     if "\0" in text:
         raise RejectError(Reason.MALFORMED, f"{name} holds a NUL character")
     if len(text) > _LONGEST_TEXT:
@@ -130,7 +130,7 @@ def _file_or_folder(video: Any, folders: tuple[str, ...], folder_fps: float) -> 
         return Media(candidates=(video, *[f"{f}/{video}" for f in folders if f]), folder_fps=folder_fps)
     parts = [p for p in video.split("/") if p not in ("", ".")]
     if ".." in parts or "\\" in video or "\0" in video or not parts:
-        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is no path below a media folder")
+        raise RejectError(Reason.MALFORMED, f"`video` {shown(video)} is not a path below a media folder")
     if video.startswith("/"):
         paths = ["/".join(parts[at:]) for at in range(len(parts))]
     else:
@@ -163,9 +163,9 @@ def whole(value: Any, name: str) -> int:
             raise ValueError
         number = int(value)
     except (TypeError, ValueError, OverflowError):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number") from None
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is not a whole number") from None
     if isinstance(value, bool) or (isinstance(value, float) and value != number):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no whole number")
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is not a whole number")
     return number
 
 
@@ -185,7 +185,7 @@ def number(value: Any, name: str) -> float:
             raise ValueError
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number") from None
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is not a number") from None
     if isinstance(value, bool) or result != result or abs(result) == float("inf"):
-        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is no number")
+        raise RejectError(Reason.MALFORMED, f"`{name}` {shown(value)} is not a number")
     return result

@@ -35,7 +35,7 @@ class LabelImages:
     def track(self, objects: Sequence[int], *, must_show: bool) -> DraftTrack:
         """The union of some objects in every frame.
 
-        Raises RejectError if an image is missing, is no palette PNG or does not decode, and with
+        Raises RejectError if an image is missing, is not a palette PNG or does not decode, and with
         ``must_show`` if an object has no pixel in any frame, so that its id is likely wrong.
         """
         if self._frames is None:
@@ -103,7 +103,7 @@ def object_ids(value: Any) -> list[int]:
     """The ``obj_id`` of an expression: a number, mostly written as text, or a list. Raises RejectError."""
     found = [whole(v, "obj_id") for v in (value if isinstance(value, list) else [value])]
     if not found or not all(0 < number < _VOID for number in found):
-        raise RejectError(Reason.MALFORMED, f"`obj_id` {found} is no object: those are 1 to {_VOID - 1}")
+        raise RejectError(Reason.MALFORMED, f"`obj_id` {found} is not an object: those are 1 to {_VOID - 1}")
     return found
 
 
@@ -111,7 +111,7 @@ def image_name(frame: str) -> str:
     """The label image of a frame. Raises RejectError for a frame whose name leads elsewhere."""
     stem = frame.rsplit(".", 1)[0] if frame.lower().endswith(_IMAGES) else frame
     if "/" in stem or "\\" in stem or "\0" in stem:
-        raise RejectError(Reason.MALFORMED, f"frame {frame!r} is no file name")
+        raise RejectError(Reason.MALFORMED, f"frame {frame!r} is not a file name")
     return f"{stem}.png"
 
 

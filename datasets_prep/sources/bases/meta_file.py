@@ -59,7 +59,7 @@ class MetaFile(ABC):
         """The names of a video's frames. Raises RejectError."""
         frames = entry.get("frames")
         if not isinstance(frames, list) or not frames or not all(isinstance(f, str) and f for f in frames):
-            raise RejectError(Reason.MALFORMED, "`frames` is no list of frame names")
+            raise RejectError(Reason.MALFORMED, "`frames` is not a list of frame names")
         return frames
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:

@@ -61,7 +61,7 @@ def load_plain(path: Path) -> Any:
 
 
 def mended(text: str) -> str:
-    """Text of ``load_plain`` in which bytes that were no UTF-8 are read as Latin-1."""
+    """Text of ``load_plain`` in which bytes that were not UTF-8 are read as Latin-1."""
     try:
         text.encode("utf-8")
         return text

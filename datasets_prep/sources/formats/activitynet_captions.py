@@ -26,7 +26,7 @@ class ActivitynetCaptions(TimedEvents):
         """Pairs of a time and a sentence."""
         times, sentences = entry.get("timestamps"), entry.get("sentences")
         if not isinstance(times, list) or not isinstance(sentences, list) or len(times) != len(sentences):
-            raise RejectError(Reason.MALFORMED, "`timestamps` and `sentences` are no lists of one length")
+            raise RejectError(Reason.MALFORMED, "`timestamps` and `sentences` are not lists of one length")
         return {str(n): pair for n, pair in enumerate(zip(times, sentences, strict=True))}
 
     def event(self, said: Any) -> Event:

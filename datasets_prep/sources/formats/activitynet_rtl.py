@@ -3,7 +3,7 @@
 Format: https://github.com/NVlabs/LITA. Training: ``{"v_<id>": {"duration", "QA": [{"q", "a"}]}}``;
 validation: a list of ``{"vid", "duration", "question", "answer"}``, whose ids lack ``v_``. Times are seconds
 in the text: the answer begins ``<10.0> <24.5> Because ...``. Some training answers have none; to a question
-about time that is no answer, so they are rejected.
+about time that is not an answer, so they are rejected.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ActivitynetRtl(TimedVideos):
             return {"": (entry.get("question"), entry.get("answer"))}
         pairs = entry.get("QA")
         if not isinstance(pairs, list):
-            raise RejectError(Reason.MALFORMED, "`QA` is no list of questions")
+            raise RejectError(Reason.MALFORMED, "`QA` is not a list of questions")
         return {str(n): (mapping(pair).get("q"), mapping(pair).get("a")) for n, pair in enumerate(pairs)}
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:

@@ -147,7 +147,7 @@ def _row(raw: Any, video: str, text: str, windows: Any, unit: Unit) -> dict[str,
 
 def _span(window: Any, unit: Unit) -> DraftSpan:
     if not isinstance(window, list | tuple) or len(window) != 2:
-        raise RejectError(Reason.MALFORMED, f"{window!r} is no pair of times")
+        raise RejectError(Reason.MALFORMED, f"{window!r} is not a pair of times")
     return DraftSpan(start=number(window[0], "start"), end=number(window[1], "end"), unit=unit)
 
 

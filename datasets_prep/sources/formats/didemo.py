@@ -48,7 +48,7 @@ class DiDeMo(TimedEvents):
         """The pieces on which annotators agree best; the last piece ends with the video."""
         times, pieces = said.get("times"), said.get("num_segments")
         if not isinstance(times, list) or not times:
-            raise RejectError(Reason.MALFORMED, "`times` is no list of pieces")
+            raise RejectError(Reason.MALFORMED, "`times` is not a list of pieces")
         pairs = [_pair(t, whole(pieces, "num_segments")) for t in times]
         first, last = agreed(pairs)
         span = DraftSpan(start=first, end=last, unit=Unit.CHUNKS)

@@ -42,7 +42,7 @@ class HiRest(TimedEvents):
         """The query's part as ``query``, the steps by number."""
         steps = entry.get("steps")
         if not isinstance(steps, list):
-            raise RejectError(Reason.MALFORMED, "`steps` is no list")
+            raise RejectError(Reason.MALFORMED, "`steps` is not a list")
         numbered = {str(n): step for n, step in enumerate(steps)}
         if source.asks is TemporalTask.DENSE_CAPTIONS:
             return numbered

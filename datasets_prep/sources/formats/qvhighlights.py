@@ -47,7 +47,7 @@ class QvHighlights(TimedEvents):
         """A query without windows is one whose truth is hidden."""
         windows = said.get("relevant_windows") or []
         if not isinstance(windows, list):
-            raise RejectError(Reason.MALFORMED, "`relevant_windows` is no list")
+            raise RejectError(Reason.MALFORMED, "`relevant_windows` is not a list")
         spans = tuple(seconds(window, "relevant_windows") for window in windows)
         return Event(words=words_of(said.get("query"), "query"), spans=spans)
 

@@ -34,7 +34,7 @@ _FILES = (
 )
 _KINDS = ("first_frame", "full_video")
 _MISSPELT = {"clasic-car": "classic-car", "dog-scale": "dogs-scale", "motor-bike": "motorbike"}
-# The second annotator's files are no UTF-8. The bytes that tell cp1252 from Latin-1 are quotation marks in
+# The second annotator's files are not UTF-8. The bytes that tell cp1252 from Latin-1 are quotation marks in
 # the one and control characters in the other.
 _ENCODINGS = ("utf-8", "cp1252", "latin-1")
 
@@ -77,7 +77,7 @@ class RefDavis:
             for name, wanted in places(part):
                 if name is None:
                     for number, text in strays:
-                        problem = f'line {number} is no `<video> <object> "<expression>"`: {text[:80]!r}'
+                        problem = f'line {number} is not `<video> <object> "<expression>"`: {text[:80]!r}'
                         yield Record(key=record_key(source, files, "line", number), raw={"problem": problem})
                     continue
                 show = _Show(files.masks, name) if wanted else None

@@ -88,7 +88,7 @@ class _Masklets:
                 self._data = mapping(load_value(file, 0, self._path.stat().st_size))
         frames, ids = self._data.get("masklet"), self._data.get("masklet_id")
         if not isinstance(frames, list) or not frames or not all(isinstance(f, list) for f in frames):
-            raise RejectError(Reason.BAD_MASK, f"`masklet` of {self._path.name} is no list of frames")
+            raise RejectError(Reason.BAD_MASK, f"`masklet` of {self._path.name} is not a list of frames")
         if number < 0 or any(number >= len(frame) for frame in frames):
             raise RejectError(Reason.MASK_MISSING, f"{self._path.name} has no object {number}")
         if isinstance(ids, list) and (number >= len(ids) or ids[number] != number):

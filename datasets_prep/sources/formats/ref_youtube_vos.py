@@ -43,7 +43,7 @@ class RefYoutubeVos(MetaFile):
         """As of every such set."""
         if files.masks is not None and not files.masks.is_dir():
             raise UserError(
-                f"source {source.name}", f"{files.masks} is no folder.", "Set `masks` to Annotations."
+                f"source {source.name}", f"{files.masks} is not a folder.", "Set `masks` to Annotations."
             )
         return super().chunks(source, files, limits)
 

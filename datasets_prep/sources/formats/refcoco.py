@@ -26,7 +26,7 @@ from pipeline.plan.data import SourceConfig
 
 QUESTIONS = ("Can you segment the {expression} in this image?",)
 _NAME = re.compile(r"COCO_(\w+)_\d{12}\.jpg")  # the folder of an image is a part of its name
-_LARGEST = 1 << 53  # ids beyond it are no ids
+_LARGEST = 1 << 53  # ids beyond it are not ids
 
 
 class RefCoco:
@@ -91,7 +91,7 @@ class RefCoco:
 def _groups(source: SourceConfig, refs_file: Path, instances: Path) -> Iterator[Group]:
     refs = load_plain(refs_file)
     if not isinstance(refs, list) or not refs:
-        raise UserError(str(refs_file), "is no list of references.", "Download it again.")
+        raise UserError(str(refs_file), "is not a list of references.", "Download it again.")
     splits = sorted({r["split"] for r in refs if type(r) is dict and type(r.get("split")) is str})
     if source.split not in splits:
         raise UserError(
@@ -154,7 +154,7 @@ def _sentences(ref: Any) -> tuple[int, list[tuple[int, str | None]]]:
     if type(ref) is not dict or type(ref.get("sentences")) is not list or not ref["sentences"]:
         raise RejectError(Reason.MALFORMED, "no list of `sentences`")
     if not all(type(sentence) is dict for sentence in ref["sentences"]):
-        raise RejectError(Reason.MALFORMED, "a sentence is no object")
+        raise RejectError(Reason.MALFORMED, "a sentence is not an object")
     said = [(_id(s, "sent_id"), s.get("sent")) for s in ref["sentences"]]
     return _id(ref, "ref_id"), [(n, mended(text) if type(text) is str else None) for n, text in said]
 
@@ -162,7 +162,7 @@ def _sentences(ref: Any) -> tuple[int, list[tuple[int, str | None]]]:
 def _id(fields: Mapping[str, Any], name: str) -> int:
     value = fields.get(name)
     if type(value) is not int or not 0 <= value < _LARGEST:
-        raise RejectError(Reason.MALFORMED, f"`{name}` is no number of anything")
+        raise RejectError(Reason.MALFORMED, f"`{name}` is not a number of anything")
     return value
 
 
@@ -177,7 +177,7 @@ def _mask(path: Path, at: tuple[int, int]) -> Any:
 def _media(name: str) -> Media:
     """COCO's images lie in a folder of their split, which their names tell; another name lies anywhere."""
     if "/" in name or "\\" in name or "\0" in name or name in ("", ".", ".."):
-        raise RejectError(Reason.MALFORMED, f"image {name!r} is no file name")
+        raise RejectError(Reason.MALFORMED, f"image {name!r} is not a file name")
     found = _NAME.fullmatch(name)
     folder = found[1] if found else "images"
     return Media(candidates=(folder, f"images/{folder}", f"images/mscoco/images/{folder}"), frames=(name,))

@@ -89,12 +89,12 @@ def _fill(
     turns: tuple[DraftTurn, ...], variables: Any
 ) -> tuple[tuple[DraftTurn, ...], tuple[DraftSpan, ...]]:
     if not isinstance(variables, Mapping):
-        raise RejectError(Reason.MALFORMED, "`variables` is no object")
+        raise RejectError(Reason.MALFORMED, "`variables` is not an object")
     values = {}
     for word, name in _LISTS.items():
         listed = variables.get(name) or []
         if not isinstance(listed, list):
-            raise RejectError(Reason.MALFORMED, f"`variables.{name}` is no list")
+            raise RejectError(Reason.MALFORMED, f"`variables.{name}` is not a list")
         placed = sum(t.text.count(f"<TEMP-{word}>") for t in turns)
         if placed != len(listed):
             raise RejectError(
@@ -120,7 +120,7 @@ def _split(meta: Any) -> DraftSpan | None:
         return None
     split = meta["split"]
     if not isinstance(split, list) or len(split) != 2:
-        raise RejectError(Reason.MALFORMED, "`meta.split` is no pair of frames")
+        raise RejectError(Reason.MALFORMED, "`meta.split` is not a pair of frames")
     first, last = (whole(v, "meta.split") for v in split)
     return DraftSpan(start=first, end=last, unit=Unit.FRAMES)
 

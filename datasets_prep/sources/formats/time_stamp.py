@@ -29,7 +29,7 @@ class TimeStamp(ListReader):
         turns = turns_of(raw)
         listed = raw.get("tgt") or []
         if not isinstance(listed, list):
-            raise RejectError(Reason.MALFORMED, "`tgt` is no list")
+            raise RejectError(Reason.MALFORMED, "`tgt` is not a list")
         times = [number(t, "tgt") for t in listed]
         tokens = sum(t.text.count(_TOKEN) for t in turns)
         if len(times) != 2 * tokens:

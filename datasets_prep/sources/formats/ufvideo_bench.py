@@ -120,7 +120,7 @@ def _prompt_and_rest(annotated: Mapping[str, Any], listed: Any) -> tuple[int, tu
         first, rest = min(masks), set(masks)
     else:
         if not isinstance(listed, list):
-            raise RejectError(Reason.MALFORMED, "`frame_list` is no list of frames")
+            raise RejectError(Reason.MALFORMED, "`frame_list` is not a list of frames")
         frames = [whole(f, "frame_list") for f in listed]
         there = [f for f in frames if masks.get(f, (None,)) != (None,)]
         if not there:

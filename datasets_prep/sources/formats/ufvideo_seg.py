@@ -30,7 +30,7 @@ class UfvideoSeg(ListReader):
         words = words_of(said[0] if isinstance(said, list) and said else None, "conversations[0]")
         media = media_of(raw.get("video"))
         if not media.frames:
-            raise RejectError(Reason.MALFORMED, "`video` is no list of frames")
+            raise RejectError(Reason.MALFORMED, "`video` is not a list of frames")
         target = _target(raw, len(media.frames))
         return [
             segment(
@@ -49,7 +49,7 @@ class UfvideoSeg(ListReader):
 def _target(raw: Mapping[str, Any], frames: int) -> DraftTrack:
     masks = raw.get("segmentations")
     if not isinstance(masks, list):
-        raise RejectError(Reason.MALFORMED, "`segmentations` is no list of masks")
+        raise RejectError(Reason.MALFORMED, "`segmentations` is not a list of masks")
     length = whole(raw["length"], "length") if raw.get("length") is not None else frames
     if len(masks) != frames or length != frames:
         raise RejectError(

@@ -71,7 +71,7 @@ class VideoDatabase(TimedEvents):
             return {str(n): pair for n, pair in enumerate(zip(segments, words, strict=True))}
         steps = entry["annotation"] if "annotation" in entry else entry.get("annotations")
         if not isinstance(steps, list):
-            raise RejectError(Reason.MALFORMED, "`annotations` is no list of steps")
+            raise RejectError(Reason.MALFORMED, "`annotations` is not a list of steps")
         return {str(n): step for n, step in enumerate(steps)}
 
     def event(self, said: Any) -> Event:

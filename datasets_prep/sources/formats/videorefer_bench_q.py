@@ -28,7 +28,7 @@ class VideoReferBenchQ(ListReader):
         question = without_markers(text_field(raw, "Question"))
         options = raw.get("options")
         if not isinstance(options, list) or len(options) < 2 or not all(isinstance(o, str) for o in options):
-            raise RejectError(Reason.MALFORMED, "`options` is no list of at least two texts")
+            raise RejectError(Reason.MALFORMED, "`options` is not a list of at least two texts")
         choices = tuple(option_text(o) for o in options)
         objects = objects_of(raw.get("annotation"), question.count(REGION))
         if question.count(REGION) != len(objects) or not objects:

@@ -43,7 +43,7 @@ class ViTT(TimedEvents):
         """Start, end and tag. An end is in milliseconds, or OPEN."""
         tags = entry.get("annotations")
         if not isinstance(tags, list):
-            raise RejectError(Reason.MALFORMED, "`annotations` is no list of tags")
+            raise RejectError(Reason.MALFORMED, "`annotations` is not a list of tags")
         starts = [number(mapping(tag).get("timestamp"), "timestamp") for tag in tags]
         ends = [min((s for s in starts if s > start), default=OPEN) for start in starts]
         return {

@@ -38,7 +38,7 @@ class VTimeLlm(ListReader):
         turns = turns_of(raw)
         meta = raw.get("meta") or {}
         if not isinstance(meta, Mapping) or not isinstance(meta.get("token") or {}, Mapping):
-            raise RejectError(Reason.MALFORMED, "`meta` or `meta.token` is no object")
+            raise RejectError(Reason.MALFORMED, "`meta` or `meta.token` is not an object")
         clip = seconds(meta["split"], "meta.split") if meta.get("split") is not None else None
         filled, times = _fill(turns, meta.get("token") or {}, clip.start if clip else 0.0)
         origin = str(raw.get("source", ""))

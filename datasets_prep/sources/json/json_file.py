@@ -21,7 +21,7 @@ from datasets_prep.sources.json.parse import Unparsed, may_repeat_names, parse
 from datasets_prep.sources.json.scan import BOM, ScanError, element_ends, first_byte
 from pipeline.errors import UserError
 
-_HOPELESS = 20  # lines; a file that begins with this many that are no JSON is no JSON-lines file
+_HOPELESS = 20  # lines; a file that begins with this many that are not JSON is not a JSON-lines file
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
 _LIST = "a JSON array or JSON lines"
@@ -88,7 +88,7 @@ def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
 
 
 def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
-    """The records of a chunk; one that is no JSON, or names a thing twice, comes as ``Unparsed``.
+    """The records of a chunk; one that is not JSON, or names a thing twice, comes as ``Unparsed``.
 
     Not ``checked``, names that stand twice may go unnoticed, and the last of them counts.
     """
@@ -123,8 +123,8 @@ def root_is_object(path: Path) -> bool:
 def members(path: Path, *names: str) -> Iterator[Member]:
     """Members of the object at ``names``, in file order; without names those of the root.
 
-    A name that stands twice is yielded twice. Raises UserError for a file that is no whole JSON object, and
-    for a place that is not there or holds something else.
+    A name that stands twice is yielded twice. Raises UserError for a file that is not a whole JSON object,
+    and for a place that is not there or holds something else.
     """
     with open_annotations(path) as file:
         byte, start = first_byte(file)
@@ -144,7 +144,7 @@ def members(path: Path, *names: str) -> Iterator[Member]:
 def elements(path: Path, name: str) -> Iterator[tuple[int, int]]:
     """Start and end of each element of the array ``name`` of the root object, in file order.
 
-    Raises UserError for a file that is no whole JSON object, and for a name that is not there or no array.
+    Raises UserError for a file that is not a whole JSON object, and for a name that is not an array in it.
     """
     found = [m for m in members(path) if m.name == name]
     with open_annotations(path) as file:
@@ -174,7 +174,7 @@ def load_object(path: Path) -> dict[str, Any]:
 
 
 def load_value(file: BinaryIO, start: int, end: int) -> Any:
-    """The value in some bytes of an open file, ``Unparsed`` if it is no JSON."""
+    """The value in some bytes of an open file, ``Unparsed`` if it is not JSON."""
     file.seek(start)
     return parse(file.read(end - start))
 

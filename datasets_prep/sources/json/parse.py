@@ -57,7 +57,7 @@ def _as_python_reads(text: bytes, error: ValueError) -> Any:
 
 
 def _halves(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Texts with a lone surrogate, which is no character: where each stands, and the first of its halves."""
+    """Texts with a lone surrogate, which is not a character: where each is, and the half."""
     if isinstance(value, str):
         if half := _HALF.search(value):
             yield place and f"`{place}`", half.group()

@@ -1,7 +1,7 @@
 """H.264 in the form of MP4 and Matroska: units with a length before them (ISO/IEC 14496-15).
 
 A packet counts as one picture if it holds exactly one first slice, and if the parameter sets say that there
-are no fields and how many pictures a decoder has to hold back. Without the latter FFmpeg finds out while it
+are not fields and how many pictures a decoder has to hold back. Without the latter FFmpeg finds out while it
 decodes, and drops what comes too late. Clauses are those of ITU-T H.264.
 """
 

@@ -100,7 +100,7 @@ def fine(name: str, put: Callable[[Place], object], corpus: str = "talk") -> Kin
 
 
 def broken_line(name: str, put: Callable[[Place], object], more: int = 0) -> Kind:
-    """A record, or with ``more`` something between records, that is no JSON."""
+    """A record, or with ``more`` something between records, that is not JSON."""
     touches = Touches.NONE if more else Touches.RECORD
     return Kind(name=name, corpus="talk", put=put, reason=Reason.BROKEN_JSON, touches=touches, more=more)
 
@@ -168,9 +168,9 @@ def kinds() -> Iterator[Kind]:
         rf"{_FILE}: cannot be opened \(Permission denied\)",
         as_user=True,
     )
-    yield refused("lines that are no JSON", _lines(lambda lines, at: "{x}\n" * 30), _BROKEN)
+    yield refused("lines that are not JSON", _lines(lambda lines, at: "{x}\n" * 30), _BROKEN)
     yield refused(
-        "only a line that is no JSON", _lines(lambda lines, at: "{x}\n"), "holds no record that is JSON"
+        "only a line that is not JSON", _lines(lambda lines, at: "{x}\n"), "holds no record that is JSON"
     )
 
     yield fine("byte-order mark", _text(lambda b: b"\xef\xbb\xbf" + b))
@@ -205,7 +205,7 @@ def kinds() -> Iterator[Kind]:
     )
     yield refused("masks in an empty file", _masks(lambda b: b""), r"mask_dict\.json: is empty", seg)
     yield refused(
-        "a mask whose name is no text",
+        "a mask whose name is not text",
         _masks(lambda b: b.replace(b'"1"', rb'"\ud800"', 1)),
         "holds .*one half of a character",
         seg,
@@ -234,7 +234,7 @@ def kinds() -> Iterator[Kind]:
     yield refused("a folder without files", _empty_folder, "no file below", "choice")
     yield fine("a loop of folders", _loop_of_folders, "choice")
     yield refused("a file under two names", _the_same_file_twice, r"copy\.json.*the same file", "choice")
-    yield refused("a file name that is no UTF-8", _name_of_no_encoding, "is no UTF-8.*[Rr]ename", "choice")
+    yield refused("a file name that is not UTF-8", _name_of_no_encoding, "is not UTF-8.*[Rr]ename", "choice")
     yield fine("a folder named like a file", _folder_named_like_a_file, "choice")
 
     yield refused(

@@ -60,7 +60,7 @@ def _refer() -> Iterator[Kind]:
         ("an RLE of a number", mask, _counts(lambda c: 5), "text or a list"),
         ("runs of the wrong sum", mask, _counts(lambda c: [5, 7]), "sum to"),
         ("a negative run", mask, _counts(lambda c: [-1, _PIXELS + 1]), "not negative"),
-        ("runs that are no whole numbers", mask, _counts(lambda c: [0.5, _PIXELS - 0.5]), "whole"),
+        ("runs that are not whole numbers", mask, _counts(lambda c: [0.5, _PIXELS - 0.5]), "whole"),
         ("runs that are text", mask, _counts(lambda c: ["a"]), "whole"),
         ("runs beyond 64 bits", mask, _counts(lambda c: [2**63, 2**63]), "whole"),
         ("runs in nested lists", mask, _counts(lambda c: [[_PIXELS]]), "whole"),
@@ -187,7 +187,7 @@ def _segment() -> Iterator[Kind]:
         ("an expression with a NUL", bad, _in_expression(sets(exp="the \0 one")), "NUL"),
         ("a mask too few", shifted, _in_masks(lambda m: m[:-1]), "15 masks for 16 frames"),
         ("a mask too many", shifted, _in_masks(lambda m: [*m, None]), "17 masks for 16 frames"),
-        ("masks that are no list", shifted, _in_masks(lambda m: {"0": m[0]}), "no masks for 16 frames"),
+        ("masks that are not a list", shifted, _in_masks(lambda m: {"0": m[0]}), "no masks for 16 frames"),
         ("masks of null", shifted, _in_masks(lambda m: Raw("null")), "no masks for 16 frames"),
         (
             "a mask that is a number among masks",

@@ -230,7 +230,7 @@ def _path(form: str) -> Callable[[dict[str, str]], object]:
 
 
 def _paths() -> Iterator[Kind]:
-    """What is no path of a video below the media folder."""
+    """What is not a path of a video below the media folder."""
     bad = Reason.MALFORMED
     for name, reason, path, detail in (
         ("no path", bad, None, "`video` is missing"),

@@ -52,7 +52,7 @@ def _form() -> Iterator[Kind]:
     yield record("Infinity in a field that nobody reads", None, sets(score=float("inf")))
     yield record("a number too large for a float that nobody reads", None, sets(score=Raw("1e400")))
     yield record("a lone surrogate in a text", bad, says(1, value="B. \ud83d"), "one half of a character")
-    yield Kind(name="bytes that are no UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
+    yield Kind(name="bytes that are not UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
     yield record("ten thousand brackets", bad, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "nested too")
     yield record("a name that stands twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
     yield record(
@@ -94,7 +94,7 @@ def _conversation() -> Iterator[Kind]:
         "a question without an answer", turns, lambda r: r["conversations"].pop() and None, "no answer"
     )
     yield record("an unknown speaker", turns, says(0, **{"from": "system"}), "turn 0 is by 'system'")
-    yield record("a speaker that is no text", turns, says(0, **{"from": ["human"]}), "turn 0 is by")
+    yield record("a speaker that is not text", turns, says(0, **{"from": ["human"]}), "turn 0 is by")
     yield record(
         "turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'"
     )
@@ -109,7 +109,7 @@ def _conversation() -> Iterator[Kind]:
     yield record(
         "a left-over placeholder", Reason.PLACEHOLDERS, _talk("When?", "<TEMP-OUTPUT>"), "still holds"
     )
-    yield record("an answer that is no option", Reason.BAD_CHOICE, says(1, value="Z."), "none of the")
+    yield record("an answer that is not an option", Reason.BAD_CHOICE, says(1, value="Z."), "none of the")
     yield record("bins beyond the last one", Reason.SPAN_OUTSIDE, _talk("When?", "{<TEMP-120><TEMP-130>}"))
     yield record("bins that run backwards", Reason.SPAN_REVERSED, _talk("When?", "{<TEMP-050><TEMP-020>}"))
     yield record(
@@ -134,7 +134,7 @@ def _times() -> Iterator[Kind]:
         ("null as a time", bad, [None, 4.16], "no number"),
         ("a list as a time", bad, [[2.4, 4.16]], "no number"),
         ("true as a time", bad, [True, 4.16], "no number"),
-        ("a number as the times", bad, 2.4, "`tgt` is no list"),
+        ("a number as the times", bad, 2.4, "`tgt` is not a list"),
         ("an odd number of times", Reason.PLACEHOLDERS, [2.4], "`tgt` has 1"),
         ("no times", Reason.PLACEHOLDERS, [], "`tgt` has 0"),
         ("times for one span too many", Reason.PLACEHOLDERS, [1, 2, 3, 4], "`tgt` has 4"),
@@ -156,12 +156,16 @@ def _times() -> Iterator[Kind]:
         ("fractions that run backwards", Reason.SPAN_REVERSED, [0.9, 0.5], ""),
         ("fractions without length", Reason.SPAN_ZERO_LENGTH, [0.5, 0.5], ""),
         ("a fraction too few", Reason.PLACEHOLDERS, [0.5], "has 1 values"),
-        ("an object as the fractions", bad, {"0": 0.5}, "is no list"),
+        ("an object as the fractions", bad, {"0": 0.5}, "is not a list"),
     ):
         change = sets(variables={"temporal_output_locations": values})
         yield record(name, reason, change, detail, "fractions")
     yield record(
-        "a list as the variables", bad, sets(variables=[0.5, 0.9]), "`variables` is no object", "fractions"
+        "a list as the variables",
+        bad,
+        sets(variables=[0.5, 0.9]),
+        "`variables` is not an object",
+        "fractions",
     )
     for name, reason, split, detail in (
         ("a clip of one number", bad, [3], "no pair"),

@@ -161,13 +161,13 @@ def test_the_published_stage_names_a_start_for_every_trained_part() -> None:
 def test_every_start_weight_is_an_input_of_init(donor: UFVideo, tmp_path: Path) -> None:
     folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
     (tmp_path / "qa.json").write_text("[]")
-    board = survey(make_plan(tmp_path, connector=folder, regions=folder))
-    refs = board.external["init"]
+    plan_status = survey(make_plan(tmp_path, connector=folder, regions=folder))
+    refs = plan_status.external["init"]
     assert refs["model.weights.connector"].digest == refs["model.weights.regions"].digest
-    before = board.prints["init"]
+    before = plan_status.fingerprints["init"]
     file = folder / "model-0.safetensors"
     file.write_bytes(file.read_bytes() + b" ")
-    assert survey(make_plan(tmp_path, connector=folder, regions=folder)).prints["init"] != before
+    assert survey(make_plan(tmp_path, connector=folder, regions=folder)).fingerprints["init"] != before
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
