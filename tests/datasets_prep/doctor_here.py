@@ -56,7 +56,7 @@ def write_plan(folder: Path, sources: Sources, **more: Any) -> Path:
     return path
 
 
-def told(out: Path) -> dict[tuple[str, str], list[str]]:
+def findings_of(out: Path) -> dict[tuple[str, str], list[str]]:
     found: dict[tuple[str, str], list[str]] = {}
     for row in pq.read_table(out / "findings.parquet").to_pylist():
         found.setdefault((row["source"], row["finding"]), []).append(row["key"].rpartition("/")[2])

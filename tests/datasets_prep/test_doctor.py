@@ -20,7 +20,7 @@ from tests.datasets_prep.doctor_here import (
     Work,
     do_without_ray,
     doctor,
-    lookup,
+    findings_of,
     spread_here,
     write_plan,
 )
@@ -34,7 +34,7 @@ def test_every_planted_defect_is_found_and_nothing_else(
 ) -> None:
     plan = write_plan(tmp_path, ill)
     assert doctor(plan, tmp_path / "out") == 1
-    assert lookup(tmp_path / "out") == EXPECTED
+    assert findings_of(tmp_path / "out") == EXPECTED
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert {s["name"]: s["records"] for s in summary["sources"]} == RECORDS
     reasons = {str(reason) for reason in Reason}
@@ -142,8 +142,8 @@ def test_the_order_of_work_does_not_show(
 def test_decoding_can_be_left_out(ill: Sources, tmp_path: Path) -> None:
     plan = write_plan(tmp_path, ill[:1], doctor={"decode_frames": 0})
     doctor(plan, tmp_path / "out")
-    assert ("qa", "media_undecodable") not in lookup(tmp_path / "out")
-    assert ("qa", "header_frames") in lookup(tmp_path / "out")
+    assert ("qa", "media_undecodable") not in findings_of(tmp_path / "out")
+    assert ("qa", "header_frames") in findings_of(tmp_path / "out")
 
 
 def test_what_comes_back_of_a_sample_is_a_few_bytes() -> None:

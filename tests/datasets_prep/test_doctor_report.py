@@ -17,7 +17,7 @@ from pipeline.artifacts.steps import fingerprints, steps
 from pipeline.errors import UserError
 from pipeline.plan.doctor import OWN_TOLERANCE, DoctorConfig, Finding
 from pipeline.plan.load import load_plan
-from tests.datasets_prep.doctor_here import Sources, doctor, told, write_plan
+from tests.datasets_prep.doctor_here import Sources, doctor, findings_of, write_plan
 from tests.datasets_prep.ill_corpus import EXPECTED, talk
 
 REPO = Path(__file__).resolve().parents[2]
@@ -177,7 +177,7 @@ def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "checking records: " in done.stdout
     (out,) = (tmp_path / "store" / "doctor").iterdir()
-    assert told(out) == EXPECTED
+    assert findings_of(out) == EXPECTED
     assert f"Findings: {out}/findings.parquet" in done.stdout
     assert f"Page:     {out}/doctor.html" in done.stdout
     assert f"then ufvideo doctor {plan}" in done.stdout

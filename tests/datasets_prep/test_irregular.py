@@ -15,7 +15,7 @@ from datasets_prep.card.build import write_card
 from datasets_prep.card.gallery import OTHER
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.passes.bake import Baker
-from datasets_prep.passes.finish import Finished, finish
+from datasets_prep.passes.finish import FinishedSample, finish
 from pipeline.dataset.changes import changed_videos
 from pipeline.dataset.rejects import rejects_text
 from pipeline.dataset.shards import IRREGULARITIES, ShardReader
@@ -202,18 +202,18 @@ def draft(*times: tuple[float, float | None], clip: tuple[float, float] | None =
     )
 
 
-def finished(made: Draft, start_s: float = 2.0, **rules: str) -> Finished:
+def finished(made: Draft, start_s: float = 2.0, **rules: str) -> FinishedSample:
     fields = {"name": "s", "format": "time_stamp", "annotations": "a", "media": ("m",), **rules}
     ref = VideoRef(path="v.mp4", num_frames=100, fps=10, duration_s=10.0, start_s=start_s, height=4, width=4)
     return finish(made, SourceConfig.model_validate(fields), ref, 1)
 
 
-def clip_of(made: Finished) -> tuple[float, float]:
+def clip_of(made: FinishedSample) -> tuple[float, float]:
     assert made.sample.clip is not None
     return made.sample.clip.start_s, made.sample.clip.end_s
 
 
-def kinds(made: Finished) -> list[Irregularity]:
+def kinds(made: FinishedSample) -> list[Irregularity]:
     return [irregular.irregularity for irregular in made.irregular]
 
 

@@ -18,7 +18,7 @@ import pytest
 from datasets_prep.outcome import entry_of, shards_of
 from datasets_prep.passes import shard_job as job
 from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
-from datasets_prep.passes.finish import Finished, finish
+from datasets_prep.passes.finish import FinishedSample, finish
 from datasets_prep.passes.layout import lay_out
 from datasets_prep.passes.media_table import media_table
 from datasets_prep.passes.probe import probe_media
@@ -177,7 +177,7 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
     rows = [{"video": v, "conversations": ask} for v in ("v.mp4", "v.mp4", "odd.mp4", "v.mp4")]
     path = write_rows(tmp_path, *rows)
 
-    def finish_or_break(draft: Any, *rest: Any) -> Finished:
+    def finish_or_break(draft: Any, *rest: Any) -> FinishedSample:
         if draft.key == "s/1":
             raise IndexError("list index out of range")
         return finish(draft, *rest)
