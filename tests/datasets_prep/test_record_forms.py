@@ -160,6 +160,43 @@ def test_clips_that_are_not_plain(more: dict[str, Any], detail: str, tmp_path: P
         one(tmp_path, row(**more))
 
 
+PART = {"start": 2.0, "end": 3}
+SPOKEN = [SAID[0], {"from": "gpt", "value": "From <s0> to <e0>."}]
+TOKENS = {"token": {"<s0>": 0.5, "<e0>": 1.0}}
+NUMBERED = "frames of masks are numbered from the start of the whole video"
+
+
+@pytest.mark.parametrize(
+    ("fmt", "fields", "expected"),
+    [
+        ("time_stamp", {"duration": 1.0, **PART}, "clip"),
+        ("st_align", PART, "clip"),
+        ("st_align", {"meta": {"split": [0, 9]}, **PART}, "`start` and `end`: `meta.split` names the clip"),
+        ("vtimellm", PART, "clip"),
+        ("vtimellm", {"meta": {"split": [0, 9]}, **PART}, "`start` and `end`: `meta.split` names the clip"),
+        ("vtimellm", {"conversations": SPOKEN, "meta": TOKENS, **PART}, "expected in `meta.split`"),
+        ("videorefer", PART, NUMBERED),
+        ("videorefer", {"clip": [2, 3]}, f"`clip`: {NUMBERED}"),
+        ("videorefer_bench_d", {"video_start": 2}, f"`video_start`: {NUMBERED}"),
+        ("videorefer_bench_q", {"end_time": 3}, f"`end_time`: {NUMBERED}"),
+        ("ufvideo_bench", PART, NUMBERED),
+    ],
+)
+def test_the_clip_of_a_row_in_other_formats(
+    fmt: str, fields: dict[str, Any], expected: str, tmp_path: Path
+) -> None:
+    """Read where it has one meaning, else rejected: a row never loses it in silence."""
+    form = {"id": "v", "unibench": "task2", **row(**fields)}
+    if expected != "clip":
+        with pytest.raises(RejectError, match=expected) as caught:
+            one(tmp_path, form, source(fmt))
+        assert caught.value.reason is Reason.MALFORMED
+        return
+    draft = one(tmp_path, form, source(fmt))
+    assert draft.clip == DraftSpan(start=2.0, end=3.0, unit=Unit.SECONDS)
+    assert draft.duration_s is None  # of the clip or of the video, nobody can tell
+
+
 STEPS = "Describe these steps:\nA. opening\nB. closing"
 CHOICE = "What does he do?\nA. opens it.\nB. closes it."
 

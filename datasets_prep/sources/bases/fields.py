@@ -64,8 +64,9 @@ def clip_of(raw: Mapping[str, Any]) -> DraftSpan | None:
     """
     there = [names for names in _CLIPS if any(raw.get(name) is not None for name in names)]
     if len(there) > 1:
-        listed = " and ".join(f"`{name}`" for names in there for name in names if raw.get(name) is not None)
-        raise RejectError(Reason.MALFORMED, f"{listed} name the clip, one pair of seconds was expected")
+        raise RejectError(
+            Reason.MALFORMED, f"{_clip_fields_of(raw)} name the clip, one pair of seconds was expected"
+        )
     if not there:
         return None
     (names,) = there
@@ -83,6 +84,16 @@ def clip_of(raw: Mapping[str, Any]) -> DraftSpan | None:
         end=OPEN if end is None else number(end, names[1]),
         unit=Unit.SECONDS,
     )
+
+
+def refuse_clip(raw: Mapping[str, Any], why: str) -> None:
+    """Raise RejectError for a row that names a part of its video, which its format cannot say."""
+    if listed := _clip_fields_of(raw):
+        raise RejectError(Reason.MALFORMED, f"{listed}: {why}")
+
+
+def _clip_fields_of(raw: Mapping[str, Any]) -> str:
+    return " and ".join(f"`{name}`" for names in _CLIPS for name in names if raw.get(name) is not None)
 
 
 def shown(value: Any) -> str:

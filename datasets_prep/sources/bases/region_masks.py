@@ -8,6 +8,9 @@ from typing import Any
 from datasets_prep.draft import DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.fields import shown, whole
 
+# Why a row of masks cannot name a clip: nothing says whether its frame numbers count from the clip's start.
+WHOLE_VIDEO = "frames of masks are numbered from the start of the whole video, so no clip was expected"
+
 
 def objects_of(annotation: Any, expected: int) -> list[Mapping[str, Any]]:
     """One {frame: {"segmentation": ...}} per object.

@@ -1,7 +1,8 @@
 """ST-Align (LLaVA-ST): numberless placeholders in the text, filled left to right from ``variables``.
 
 Format: https://huggingface.co/datasets/appletea2333/ST-Align-Dataset. Values are fractions of the frame range
-``meta.split`` (first and last frame, both included) where there is one, else of the whole video. Lists of
+``meta.split`` (first and last frame, both included) or of the clip that ``start`` and ``end`` bound in
+seconds, else of the whole video. Lists of
 general questions (Conversation, VideoQA, Classification, Captioning) have no placeholders; rows about one
 still image name it in ``image`` and need ``min_frames: 1``; VideoGPT's videos are folders of stills at two
 frames per second, which ``folder_fps: 2`` says.
@@ -15,7 +16,7 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import choice_of, turns_of, video_of
-from datasets_prep.sources.bases.fields import mapping, media_of, number, whole
+from datasets_prep.sources.bases.fields import clip_of, mapping, media_of, number, refuse_clip, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
 from datasets_prep.sources.json.json_file import Chunk
@@ -64,7 +65,7 @@ class StAlign(ListReader):
                 media=_media(raw),
                 turns=filled,
                 times=times,
-                clip=_split(raw.get("meta")),
+                clip=_clip(raw),
                 choices=choices,
                 answer_index=right,
                 category=kind,
@@ -115,9 +116,11 @@ def _fill(
     return changed, tuple(times)
 
 
-def _split(meta: Any) -> DraftSpan | None:
+def _clip(raw: Mapping[str, Any]) -> DraftSpan | None:
+    meta = raw.get("meta")
     if not isinstance(meta, Mapping) or meta.get("split") is None:
-        return None
+        return clip_of(raw)
+    refuse_clip(raw, "`meta.split` names the clip already")
     split = meta["split"]
     if not isinstance(split, list) or len(split) != 2:
         raise RejectError(Reason.MALFORMED, "`meta.split` is not a pair of frames")

@@ -1,7 +1,7 @@
 """InternVid-TG and DisTime: ``<TIME_STAMP>`` in the text, its seconds in ``tgt``.
 
 Format: https://huggingface.co/datasets/yingsen/internvid-tg. ``tgt`` is flat: one start and one end per
-``<TIME_STAMP>``, in reading order, in seconds of the clip's file.
+``<TIME_STAMP>``, in reading order, in seconds of the file, also where ``start`` and ``end`` bound the clip.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import turns_of, video_of
-from datasets_prep.sources.bases.fields import claimed_duration, mapping, media_of, number
+from datasets_prep.sources.bases.fields import claimed_duration, clip_of, mapping, media_of, number
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
@@ -37,6 +37,7 @@ class TimeStamp(ListReader):
                 Reason.PLACEHOLDERS, f"{tokens} {_TOKEN} need {2 * tokens} times, `tgt` has {len(times)}"
             )
         marks = iter(range(tokens))
+        clip = clip_of(raw)
         kind = str(raw.get("task", ""))
         return [
             Draft(
@@ -51,9 +52,10 @@ class TimeStamp(ListReader):
                     DraftSpan(start=a, end=b, unit=Unit.SECONDS)
                     for a, b in zip(times[::2], times[1::2], strict=True)
                 ),
+                clip=clip,
                 category=kind,
                 type=kind,
-                duration_s=claimed_duration(raw),
+                duration_s=claimed_duration(raw) if clip is None else None,
             )
         ]
 

@@ -21,10 +21,10 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import read_written_times, turns_of, video_of, without_markers
-from datasets_prep.sources.bases.fields import mapping, media_of, text_field, whole
+from datasets_prep.sources.bases.fields import mapping, media_of, refuse_clip, text_field, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, ListReader, Record
-from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
+from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig, Use
@@ -52,6 +52,7 @@ class UfvideoBench(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """The answer must hold one [SEG] per object; where it holds none they are put behind it."""
         raw = mapping(record.raw)
+        refuse_clip(raw, WHOLE_VIDEO)
         task = _task(raw, record.file)
         objects = objects_of(raw.get("annotation"), -1)
         if not objects:

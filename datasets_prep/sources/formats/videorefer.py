@@ -16,10 +16,10 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import read_written_times, turns_of, video_of
-from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.fields import mapping, media_of, refuse_clip, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
-from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
+from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
 from datasets_prep.sources.bases.segmentation_text import fill, pick
 from pipeline.plan.data import RegionMode, SourceConfig
 from pipeline.records.sample import REGION, Role, Task
@@ -42,6 +42,7 @@ class VideoRefer(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Regions in the order of their ``<region>``; ``new_id`` means one frame, but for multi."""
         raw = mapping(record.raw)
+        refuse_clip(raw, WHOLE_VIDEO)
         turns = turns_of(raw)
         asked = sum(t.text.count(REGION) for t in turns if t.role is Role.USER)
         objects = objects_of(raw.get("annotation"), asked)

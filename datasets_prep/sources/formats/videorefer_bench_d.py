@@ -12,10 +12,10 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError
 from datasets_prep.sources.bases.conversation import without_markers
-from datasets_prep.sources.bases.fields import mapping, media_of, text_field
+from datasets_prep.sources.bases.fields import mapping, media_of, refuse_clip, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
-from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
+from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
 from datasets_prep.sources.bases.segmentation_text import fill, pick
 from datasets_prep.sources.formats.videorefer import asked_frame
 from pipeline.plan.data import RegionMode, SourceConfig
@@ -37,6 +37,7 @@ class VideoReferBenchD(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """One ``[<region>]`` for each object, of which the published rows have one."""
         raw = mapping(record.raw)
+        refuse_clip(raw, WHOLE_VIDEO)
         objects = objects_of(raw.get("annotation"), 1)
         if not objects:
             raise RejectError(Reason.REGION_COUNT, "no annotated object")

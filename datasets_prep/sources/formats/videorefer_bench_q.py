@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from datasets_prep.draft import Draft, DraftTurn, Reason, RejectError
 from datasets_prep.sources.bases.conversation import answer_index, option_text, without_markers
-from datasets_prep.sources.bases.fields import mapping, media_of, text_field
+from datasets_prep.sources.bases.fields import mapping, media_of, refuse_clip, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
-from datasets_prep.sources.bases.region_masks import frame_size, objects_of, track
+from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
 from datasets_prep.sources.formats.videorefer import asked_frame
 from pipeline.plan.data import RegionMode, SourceConfig
 from pipeline.records.sample import REGION, Role, Task
@@ -25,6 +25,7 @@ class VideoReferBenchQ(ListReader):
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
         """Options are the turn's business of evaluation, so the turn is the bare question."""
         raw = mapping(record.raw)
+        refuse_clip(raw, WHOLE_VIDEO)
         question = without_markers(text_field(raw, "Question"))
         options = raw.get("options")
         if not isinstance(options, list) or len(options) < 2 or not all(isinstance(o, str) for o in options):

@@ -3,7 +3,8 @@
 Format: https://github.com/huangb23/VTimeLLM, JSON lists of ``{"source", "id", "conversations", "meta":
 {"split": [start, end], "duration", "token": {"<s0>": 12.5, ...}}}``. With ``split`` only that part of the
 video is shown, and the seconds of ``token`` count from its start. Some 20k rows (VideoChatGPT's) have neither
-times nor ``meta``.
+times nor ``meta``. ``start`` and ``end`` bound the clip of a row without times; beside ``token`` they do not
+say where its seconds begin.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from typing import Any
 from datasets_prep.draft import Draft, DraftSpan, DraftTurn, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.sources.bases.conversation import turns_of
 from datasets_prep.sources.bases.events import seconds, video_called
-from datasets_prep.sources.bases.fields import claimed_duration, mapping, number, text_field
+from datasets_prep.sources.bases.fields import (
+    claimed_duration,
+    clip_of,
+    mapping,
+    number,
+    refuse_clip,
+    text_field,
+)
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from pipeline.plan.data import SourceConfig
@@ -39,7 +47,14 @@ class VTimeLlm(ListReader):
         meta = raw.get("meta") or {}
         if not isinstance(meta, Mapping) or not isinstance(meta.get("token") or {}, Mapping):
             raise RejectError(Reason.MALFORMED, "`meta` or `meta.token` is not an object")
-        clip = seconds(meta["split"], "meta.split") if meta.get("split") is not None else None
+        if meta.get("split") is not None:
+            refuse_clip(raw, "`meta.split` names the clip already")
+            clip = seconds(meta["split"], "meta.split")
+        elif meta.get("token"):
+            refuse_clip(raw, "`meta.token` has times, so the clip was expected in `meta.split`")
+            clip = None
+        else:
+            clip = clip_of(raw)
         filled, times = _fill(turns, meta.get("token") or {}, clip.start if clip else 0.0)
         origin = str(raw.get("source", ""))
         return [
