@@ -41,7 +41,7 @@ class _Guard:
         self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self.install()
         os.set_blocking(self._read, True)
-        threading.Thread(target=self._follower, name="interrupt", daemon=True).start()
+        threading.Thread(target=self._end_after_grace, name="interrupt", daemon=True).start()
 
     def install(self) -> None:
         """Set the handlers, also where a library has put its own. Ignored signals (nohup) stay ignored."""
@@ -62,7 +62,7 @@ class _Guard:
             self.received = number
             raise Interrupted(number)
 
-    def _follower(self) -> None:
+    def _end_after_grace(self) -> None:
         while numbers := os.read(self._read, 1):
             if numbers[0] in SIGNALS:
                 time.sleep(self.grace_s)

@@ -39,8 +39,8 @@ def start_time(pid: int) -> str:
     return "" if fields[0] == "Z" else fields[19]
 
 
-def _in_background(follower: Callable[..., None], *arguments: str) -> None:
-    threading.Thread(target=follower, args=arguments, name="owner-watch", daemon=True).start()
+def _in_background(watch: Callable[..., None], *arguments: str) -> None:
+    threading.Thread(target=watch, args=arguments, name="owner-watch", daemon=True).start()
 
 
 def _watch_command(token: str) -> None:
