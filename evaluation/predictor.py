@@ -1,4 +1,4 @@
-"""A checkpoint that answers: samples in, predictions out."""
+"""The loaded model that answers: samples in, predictions out. Scoring and ``evaluation.predict`` share it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ from training.model.prompt import PromptCodec
 from training.model.propagation import prompted_frames, propagate
 from training.model.segmentation import to_size
 from training.model.tokenizer import load_tokenizer
+from training.model.ufvideo import CHUNK_FRAMES
 from training.model.weights.pretrained import from_pretrained
-
-AT_ONCE = 8  # frames: their masks are large at full size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,8 +193,8 @@ class Predictor:
         """Logits [O, F, H, W] of the frames ``indices``, a few at a time and in order."""
         if self.prompted_frames is None:
             pixels = frames.each(View.SAM, indices)
-            for _ in range(0, len(indices), AT_ONCE):
-                part = self.processor.sam_pixels(list(islice(pixels, AT_ONCE))).to(self.device)
+            for _ in range(0, len(indices), CHUNK_FRAMES):
+                part = self.processor.sam_pixels(list(islice(pixels, CHUNK_FRAMES))).to(self.device)
                 yield self.model.decode_masks(part, seg_OD, size=size)
             return
         first = prompted_frames(len(indices), self.prompted_frames)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from evaluation.metrics.aggregate import MetricRow, Score
-from evaluation.prediction import PredictionStore, content_digest
+from evaluation.prediction_store import PredictionStore, content_digest
 from evaluation.scores import metric_rows, summary, write_metrics, write_scores
 from evaluation.work import Chunk, chunks, work_off
 from evaluation.worker import ChunkResult, Setup, Worker

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.draw import draw
+from pipeline.plan.evaluation import CHUNK_SAMPLES
 
-CHUNK_SAMPLES = 16  # small enough to share out the last minutes evenly, and the largest batch
 MAX_LOSSES = 3  # actors that a chunk may take down with it before the step gives up
 
 

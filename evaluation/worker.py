@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
-from evaluation.prediction import PredictionStore
+from evaluation.prediction_store import PredictionStore
 from evaluation.work import Chunk
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.dataset.shards import ShardReader

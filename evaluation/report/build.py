@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from evaluation.benchmarks import benchmark_of
-from evaluation.prediction import Prediction, PredictionStore
+from evaluation.prediction import Prediction
+from evaluation.prediction_store import PredictionStore
 from evaluation.report import table as tables
 from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render

@@ -15,6 +15,9 @@ from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
 
+CHUNK_SAMPLES = 16
+"""Samples of one file of predictions: few enough to share out the last minutes evenly. No batch is larger."""
+
 
 class SegState(StrEnum):
     """Which hidden state of a generated answer becomes the prompt of a mask."""
@@ -110,7 +113,9 @@ class EvaluationConfig(Config):
         ge=1,
         description="Processes that answer, each with its copy of the model; at most as many as fit.",
     )
-    batch_size: Runtime[int] = Field(default=1, ge=1, le=16, description="Prompts of one forward pass.")
+    batch_size: Runtime[int] = Field(
+        default=1, ge=1, le=CHUNK_SAMPLES, description="Prompts of one forward pass."
+    )
     use_gpu: Runtime[bool] = Field(default=True, description="One GPU for each actor; false: CPUs alone.")
     cpus_per_actor: Runtime[float] = Field(
         default=4, gt=0, description="CPUs that Ray sets aside for an actor; fractions share one."

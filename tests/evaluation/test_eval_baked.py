@@ -20,7 +20,8 @@ from tiny_bench import (
     write_dataset,
 )
 
-from evaluation.prediction import Prediction, PredictionStore
+from evaluation.prediction import Prediction
+from evaluation.prediction_store import PredictionStore
 from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
 from evaluation.work import Chunk

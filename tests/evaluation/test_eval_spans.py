@@ -9,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tiny_bench import PER_SOURCE, make_plan, write_dataset
 
-from evaluation.prediction import Prediction, PredictionStore
+from evaluation.prediction import Prediction
+from evaluation.prediction_store import PredictionStore
 from evaluation.predictor import Request
 from evaluation.spans import AS_WRITTEN, SpanRules, read_spans
 from evaluation.work import Chunk

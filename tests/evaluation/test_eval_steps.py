@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 
-from evaluation.prediction import from_row
+from evaluation.prediction_store import from_row
 from evaluation.run import evaluate, report
 from evaluation.work import Chunk, work_off
 from pipeline.artifacts.record import Artifact

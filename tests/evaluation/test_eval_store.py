@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from tiny_bench import sample, track
 
-from evaluation.prediction import Prediction, PredictionStore, content_digest
-from evaluation.work import CHUNK_SAMPLES, choose_samples, chunks
+from evaluation.prediction import Prediction
+from evaluation.prediction_store import PredictionStore, content_digest
+from evaluation.work import choose_samples, chunks
+from pipeline.plan.evaluation import CHUNK_SAMPLES
 from pipeline.records.sample import TimeSpan
 from pipeline.storage.location import Location
 

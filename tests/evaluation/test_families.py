@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -42,6 +43,18 @@ def test_the_row_is_complete(name: str):
     assert PromptStyle.PUBLISHED in row.styles
     assert len({metric.name for metric in row.metrics}) == len(row.metrics)
     assert any(metric.main for metric in row.metrics), "none for the main table"
+
+
+def test_the_rows_need_no_tables_and_no_model():
+    """`ufvideo check` reads them."""
+    code = (
+        "import sys; from evaluation.benchmarks import benchmark_of; "
+        "from pipeline.plan.benchmarks import FAMILIES; "
+        "[benchmark_of(name) for name in FAMILIES.own()]; "
+        "print(*{'pyarrow', 'pandas', 'scipy', 'torch', 'ray'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.strip()
 
 
 @pytest.mark.parametrize("name", OWN)

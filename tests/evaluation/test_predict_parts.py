@@ -17,7 +17,7 @@ from evaluation.frames import Frames, pictures
 from evaluation.predict.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
 from evaluation.predict.pointing import region_track
 from evaluation.predict.question import frames_to_segment
-from evaluation.prediction import PredictionStore
+from evaluation.prediction_store import PredictionStore
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
 from pipeline.dataset.shards import ShardReader

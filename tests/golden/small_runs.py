@@ -153,7 +153,8 @@ def stage(folder: Path) -> dict[str, Any]:
 def evaluate(folder: Path) -> dict[str, Any]:
     """Prompts, answers and scores of four samples of each tiny benchmark; and scores of known answers."""
     from evaluation.benchmarks import benchmark_of
-    from evaluation.prediction import Prediction, PredictionStore
+    from evaluation.prediction import Prediction
+    from evaluation.prediction_store import PredictionStore
     from evaluation.scores import metric_rows
     from evaluation.work import chunks
     from evaluation.worker import Setup, Worker

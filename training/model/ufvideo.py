@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,9 @@ from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
 from training.model.tokens import IGNORE, TokenIds
 from training.model.vision import VisionTower
+
+CHUNK_FRAMES: Final = 8
+"""Frames that are segmented in one pass: their masks are large at full size."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: ZeRO-3's hooks look for tensors in its __dict__
@@ -261,7 +265,7 @@ class UFVideo(nn.Module):
         self,
         frames_F3SS: Tensor,
         seg_OD: Tensor,
-        chunk_frames: int = 8,
+        chunk_frames: int = CHUNK_FRAMES,
         size: tuple[int, int] | None = None,
     ) -> Tensor:
         """Mask logits [O, F, h, w] on any number of frames, each encoded once for all objects.
