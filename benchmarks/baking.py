@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset.baked import BakedFootage, FramesReader, to_jpeg, write_frames
-from pipeline.media import video as videos
+from pipeline.media import video
 from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.frame_choice import sample_indices
 from pipeline.records.sample import VideoRef
@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=32)
     options = parser.parse_args()
     for path in options.videos:
-        info = videos.probe(path)
+        info = video.probe(path)
         ref = VideoRef(path=path.name, num_frames=info.num_frames, duration_s=info.duration_s)
         wanted = sorted(set(sample_indices(info.num_frames, options.frames)))
         footage = VideoFootage(path, ref)

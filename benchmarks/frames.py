@@ -16,7 +16,7 @@ import av
 import numpy as np
 
 from benchmarks.compare import Pair, main
-from pipeline.media import video as videos
+from pipeline.media import video
 from pipeline.media.footage import VideoFootage
 from pipeline.media.frame_choice import sample_indices
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
@@ -86,7 +86,7 @@ def with_decord(path: Path, indices: Sequence[int]) -> np.ndarray:
 
 def ours(path: Path, indices: Sequence[int], count: int) -> np.ndarray:
     """The same as samples get them."""
-    return videos.decode(path, indices, num_frames=count)
+    return video.decode(path, indices, num_frames=count)
 
 
 def spread(count: int, first: int = 0, last: int | None = None) -> list[int]:
@@ -98,7 +98,7 @@ def real_clips() -> list[tuple[Path, list[int], int]]:
     """Real ones of which decord gives the pictures that are shown."""
     found = []
     for path in sorted(_REAL.rglob("*.mp4")):
-        count = videos.probe(path).num_frames
+        count = video.probe(path).num_frames
         if np.array_equal(with_decord(path, spread(count)), ours(path, spread(count), count)):
             found.append((path, spread(count), count))
     return found
@@ -172,7 +172,7 @@ if __name__ == "__main__":
         write_clip(clip)
         long = Path(folder) / "long.mp4"
         write_long(long, clip)
-        probed = videos.probe(clip)
+        probed = video.probe(clip)
         ref = VideoRef(
             path="clip.mp4",
             num_frames=probed.num_frames,

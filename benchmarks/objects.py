@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.compare import Pair, main
 from pipeline.plan.model import Sam2Config, published_7b
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from training.model.segmentation import Segmentation, to_size
 
 _SIDE, _FRAMES, _OBJECTS, _WIDTH = 256, 1, 4, 64
@@ -38,7 +38,7 @@ def for_each_object(model: Segmentation, frames_F3SS: Tensor, seg_OD: Tensor) ->
 def as_rle(model: Segmentation, frames_F3SS: Tensor, seg_OD: Tensor) -> list[list[str]]:
     """All that a user waits for: masks of the video's size, as they are stored."""
     inside = (to_size(once(model, frames_F3SS, seg_OD), *_VIDEO) > 0).numpy()
-    return [codec.encode_many(masks_FHW) for masks_FHW in inside]
+    return [masks.encode_many(masks_FHW) for masks_FHW in inside]
 
 
 def same(a: Tensor, b: Tensor) -> bool:

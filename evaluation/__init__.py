@@ -14,9 +14,9 @@ __all__ = ["Answer", "Box", "Checkpoint", "MaskFile", "Point", "load_checkpoint"
 
 def __getattr__(name: str) -> Any:
     if name in ("Box", "Point", "MaskFile"):
-        from pipeline.media import pointing as regions
+        from pipeline.media import pointing
 
-        return getattr(regions, name)
+        return getattr(pointing, name)
     if name in ("Checkpoint", "load_checkpoint"):
         from evaluation.predict import ask
 

@@ -17,7 +17,7 @@ from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage
 from pipeline.plan.evaluation import SegState
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample, Task, Turn
 from training.model.collate import collate
 from training.model.processor import Example, Processor, View
@@ -181,7 +181,7 @@ class Predictor:
             for logits_OFHW in self._mask_logits(frames, seg_OD, indices, size):
                 inside = (logits_OFHW > 0).cpu().numpy()
                 for track, masks_FHW in zip(counts, inside, strict=True):
-                    track += codec.encode_many(masks_FHW)
+                    track += masks.encode_many(masks_FHW)
                 on_frames(done := done + logits_OFHW.shape[1])
         return tuple(
             MaskTrack(height=height, width=width, frames=tuple(indices), counts=tuple(t)) for t in counts

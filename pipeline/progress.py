@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-ENV = "UFVIDEO_PROGRESS"  # "json": print marked lines that `ufvideo run` draws as bars
+PROGRESS_ENV = "UFVIDEO_PROGRESS"  # "json": print marked lines that `ufvideo run` draws as bars
 MARK = "@@progress "
 JSON_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
@@ -72,7 +72,7 @@ def track(title: str, total: int | None = None) -> Iterator[Track]:
 
 def announce(step: str, state: str, digest: str = "") -> None:
     """In a Ray job, tell ``ufvideo run`` that a step starts or is done; one job may make several."""
-    if os.environ.get(ENV) == "json":
+    if os.environ.get(PROGRESS_ENV) == "json":
         sys.stdout.write(f"{MARK}{json.dumps({'step': step, 'state': state, 'digest': digest})}\n")
         sys.stdout.flush()
 
@@ -107,7 +107,7 @@ def parse(line: str) -> dict[str, Any] | None:
 
 
 def _choose() -> _Out:
-    if os.environ.get(ENV) == "json":
+    if os.environ.get(PROGRESS_ENV) == "json":
         return _JsonOut()
     if sys.stdout.isatty():
         return _BarOut()

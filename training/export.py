@@ -68,11 +68,11 @@ def write_published(model: UFVideo, out: Path) -> None:
 
 def published_config(model: UFVideo) -> dict[str, Any]:
     """Qwen2's fields, and those that the published code adds for video, masks and losses."""
-    from training.model import config as configs
+    from training.model.config import qwen2_config
     from training.model.weights.checkpoints import OWN_CONFIG, own_config
 
     config = model.config
-    qwen2 = configs.qwen2(config.language).to_dict()
+    qwen2 = qwen2_config(config.language).to_dict()
     # The published code runs on transformers 4, which knows the base of the rotary positions as this.
     qwen2 |= {"rope_theta": config.language.rope_theta, "rope_scaling": None}
     return qwen2 | {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datasets_prep.card.areas import measure_areas
-from datasets_prep.card.gallery import gallery as draw_gallery
+from datasets_prep.card.gallery import draw_gallery
 from datasets_prep.card.page import render
 from datasets_prep.card.rejects import irregular, rejected
 from datasets_prep.card.scan import scan

@@ -23,9 +23,9 @@ from pipeline.dataset.shards import ShardReader
 from pipeline.errors import StorageError, UserError
 from pipeline.media.footage import Footage
 from pipeline.media.same_video import OtherVideoError
-from pipeline.page.frames import annotated, mask_at, nearest, strip
+from pipeline.page.frames import annotated_frames, mask_at, nearest, strip_frames
 from pipeline.page.pictures import Layer, Picture, draw
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
 from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import LAST_BIN, Outside
@@ -74,7 +74,7 @@ class Shown:
     ends: tuple[str, str]  # of the line of time
 
 
-def gallery(
+def draw_gallery(
     reader: ShardReader, scans: Sequence[SourceScan], advance: Callable[[], object]
 ) -> dict[str, list[Shown]]:
     """The chosen samples of every source, task by task. Each video is opened once, whoever asks about it."""
@@ -144,18 +144,18 @@ def wanted(sample: Sample) -> list[int]:
     """Frames to show: every object at least once where that is possible, else the video from end to end."""
     ref, tracks = sample.video, [*sample.regions, *sample.targets]
     if tracks:
-        frames = annotated(tracks, PICTURES)
+        frames = annotated_frames(tracks, PICTURES)
         unseen = [t for t in tracks if not any(_shows(t, f) for f in frames)]
-        own = {f for t in unseen[: PICTURES - 1] for f in annotated([t], 1) if _shows(t, f)}
-        return sorted(own | set(annotated(tracks, PICTURES - len(own)))) if own else frames
+        own = {f for t in unseen[: PICTURES - 1] for f in annotated_frames([t], 1) if _shows(t, f)}
+        return sorted(own | set(annotated_frames(tracks, PICTURES - len(own)))) if own else frames
     if ref.num_frames < 1:
         return []
     times = sample.spans or sample.question_spans
-    frames = strip(sample, PICTURES if times else PLAIN_PICTURES)
+    frames = strip_frames(sample, PICTURES if times else PLAIN_PICTURES)
     if times and ref.duration_s > 0 and not any(_in_span(ref, f, times[:1]) for f in frames):
         middle_s = (times[0].start_s + times[0].end_s) / 2
         middle = frame_times(ref).frame_at(middle_s, Outside.CLAMP)
-        frames = sorted({middle, *strip(sample, PICTURES - 1)})
+        frames = sorted({middle, *strip_frames(sample, PICTURES - 1)})
     return frames
 
 
@@ -251,7 +251,7 @@ def _named_tracks(sample: Sample) -> list[tuple[str, MaskTrack]]:
 
 
 def _legend(name: str, track: MaskTrack) -> str:
-    shown = sum(codec.area(counts, track.height, track.width) > 0 for counts in track.counts)
+    shown = sum(masks.area(counts, track.height, track.width) > 0 for counts in track.counts)
     total = len(track.frames)
     if not shown:
         return f"{name}: absent in all {total} frames" if total > 1 else f"{name}: absent"

@@ -16,7 +16,7 @@ from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
 from datasets_prep.doctor.findings import WORDS
 from pipeline.dataset.shards import Manifest
-from pipeline.page import render as shared
+from pipeline.page.render import render_page
 from pipeline.records.sample import Task
 
 SPARKS = ("video", "span", "span_share", "mask", "objects", "frames", "words", "answer_words")
@@ -88,7 +88,7 @@ def render(
     known = [str(task) for task in Task]
     tasks = known + sorted({task for scan in scans for task in scan.tasks} - set(known))
     columns = [m for name in SPARKS for m in MEASURES if m.name == name and name in axes]
-    return shared.render(
+    return render_page(
         TEMPLATE,
         css=CSS,
         filters={"number": lambda n: f"{n:,}", "hours": _hours, "size": _size, "percent": _percent},

@@ -1,9 +1,9 @@
 """What the card adds to the look that all pages share."""
 
-from pipeline.page.style import CSS as SHARED
+from pipeline.page.style import PAGE_CSS
 
 CSS = (
-    SHARED
+    PAGE_CSS
     + """
 :root { --train:#2f6fed; --bench:#d9822b; --asked:#2f6fed; --instant:#c77700; }
 @media (prefers-color-scheme: dark) { :root { --train:#7aa5ff; --bench:#f0a35e; --asked:#7aa5ff;

@@ -15,8 +15,7 @@ from datasets_prep.demo.rng import Deck, digest
 from datasets_prep.demo.scene import Scene
 from datasets_prep.demo.staging import find_scene
 from pipeline.draw import stream
-from pipeline.plan.demo import DemoConfig
-from pipeline.plan.demo import QuestionKind as Kind
+from pipeline.plan.demo import DemoConfig, QuestionKind
 
 _FOLDER_FPS = 3
 
@@ -27,7 +26,7 @@ class Task:
 
     name: str
     folder: str
-    kinds: tuple[Kind, ...]
+    kinds: tuple[QuestionKind, ...]
     weight: int
     bounded: bool = False
     frames: bool = False
@@ -35,24 +34,29 @@ class Task:
 
 _STAR = "star/Charades_v1_480"
 _CLEVRER = "clevrer/video_validation"
-_COLOURS = (Kind.COLOUR_PRESENT, Kind.COLOUR_OF_SHAPE, Kind.COLOUR_OF_LARGEST, Kind.COLOUR_OF_MOVING)
+_COLOURS = (
+    QuestionKind.COLOUR_PRESENT,
+    QuestionKind.COLOUR_OF_SHAPE,
+    QuestionKind.COLOUR_OF_LARGEST,
+    QuestionKind.COLOUR_OF_MOVING,
+)
 TASKS = (
-    Task(name="object_existence", folder=_CLEVRER, kinds=(Kind.EXISTENCE,), weight=7),
-    Task(name="action_count", folder="perception/videos", kinds=(Kind.COUNT,), weight=6),
+    Task(name="object_existence", folder=_CLEVRER, kinds=(QuestionKind.EXISTENCE,), weight=7),
+    Task(name="action_count", folder="perception/videos", kinds=(QuestionKind.COUNT,), weight=6),
     Task(
         name="object_interaction",
         folder=_STAR,
-        kinds=(Kind.COLOUR_PRESENT, Kind.COLOUR_OF_SHAPE),
+        kinds=(QuestionKind.COLOUR_PRESENT, QuestionKind.COLOUR_OF_SHAPE),
         weight=4,
         bounded=True,
     ),
-    Task(name="moving_attribute", folder=_CLEVRER, kinds=(Kind.COLOUR_OF_MOVING,), weight=2),
-    Task(name="moving_direction", folder=_CLEVRER, kinds=(Kind.DIRECTION,), weight=2),
-    Task(name="action_sequence", folder=_STAR, kinds=(Kind.LAST,), weight=1, bounded=True),
+    Task(name="moving_attribute", folder=_CLEVRER, kinds=(QuestionKind.COLOUR_OF_MOVING,), weight=2),
+    Task(name="moving_direction", folder=_CLEVRER, kinds=(QuestionKind.DIRECTION,), weight=2),
+    Task(name="action_sequence", folder=_STAR, kinds=(QuestionKind.LAST,), weight=1, bounded=True),
     Task(
         name="episodic_reasoning",
         folder="tvqa/frames_fps3_hq",
-        kinds=(Kind.COLOUR_PRESENT, Kind.COLOUR_OF_LARGEST),
+        kinds=(QuestionKind.COLOUR_PRESENT, QuestionKind.COLOUR_OF_LARGEST),
         weight=2,
         bounded=True,
         frames=True,
@@ -89,11 +93,11 @@ def _counts(tasks: list[Task], total: int) -> list[int]:
     return [1 + n for n in counts]
 
 
-def _answers(config: DemoConfig, kind: Kind) -> tuple[str, ...] | None:
+def _answers(config: DemoConfig, kind: QuestionKind) -> tuple[str, ...] | None:
     """All answers of a kind where each can be had at will; None where the scene decides."""
-    if kind is Kind.COUNT:
+    if kind is QuestionKind.COUNT:
         return tuple(str(n + 1) for n in range(config.max_objects))
-    if kind is Kind.DIRECTION:
+    if kind is QuestionKind.DIRECTION:
         return ("to the left", "to the right", "up", "down")
     return None
 
@@ -123,8 +127,10 @@ def _item(config: DemoConfig, corpus: Corpus, task: Task, number: int, deck: Dec
     return row
 
 
-def _wanted(config: DemoConfig, task: Task, kind: Kind, deck: Deck) -> Callable[[Scene], Question | None]:
-    if kind is Kind.EXISTENCE:
+def _wanted(
+    config: DemoConfig, task: Task, kind: QuestionKind, deck: Deck
+) -> Callable[[Scene], Question | None]:
+    if kind is QuestionKind.EXISTENCE:
         return partial(existence, present=bool(deck.deal(2, task.name)))
     answers = _answers(config, kind)
     colours = kind in _COLOURS
@@ -142,7 +148,7 @@ def _wanted(config: DemoConfig, task: Task, kind: Kind, deck: Deck) -> Callable[
     return question_of
 
 
-def _bounds(scene: Scene, kind: Kind) -> tuple[float, float]:
+def _bounds(scene: Scene, kind: QuestionKind) -> tuple[float, float]:
     """Seconds of a window in which the answer is the same as in the whole video.
 
     It takes in all appearances but the very start, so every shape of the scene is seen in it for a while.

@@ -10,7 +10,7 @@ from datasets_prep.demo.phrases import direction, sentence, the
 from datasets_prep.demo.rng import Deck, pick, shuffled
 from datasets_prep.demo.scene import Colour, Scene, SceneObject, Shape
 from pipeline.draw import stream
-from pipeline.plan.demo import QuestionKind as Kind
+from pipeline.plan.demo import QuestionKind
 
 _DIRECTIONS = ("to the left", "to the right", "up", "down")
 _BY_COLOUR = 0.5  # share of existence questions that ask for a colour, whatever the shape
@@ -22,7 +22,7 @@ _OPTIONS = 4
 class Question:
     """``answer`` is one of ``options``; ``statement`` says it in a sentence that names the object."""
 
-    kind: Kind
+    kind: QuestionKind
     text: str
     answer: str
     options: tuple[str, ...]
@@ -31,7 +31,7 @@ class Question:
 
 def existence(scene: Scene, present: bool) -> Question:
     """Half of the asked shapes should be present; the caller balances that."""
-    rng = stream(scene.seed, "question", Kind.EXISTENCE, present, scene.name)
+    rng = stream(scene.seed, "question", QuestionKind.EXISTENCE, present, scene.name)
     by_colour = rng.random() < _BY_COLOUR
     if present:
         item = pick(rng, scene.objects)
@@ -46,7 +46,7 @@ def existence(scene: Scene, present: bool) -> Question:
             name = f"{pick(rng, _absent(scene))} {shape}"
         statement = f"No, there is no {name} in the video."
     return Question(
-        kind=Kind.EXISTENCE,
+        kind=QuestionKind.EXISTENCE,
         text=f"Is there a {name} in the video?",
         answer="yes" if present else "no",
         options=("yes", "no"),
@@ -54,11 +54,11 @@ def existence(scene: Scene, present: bool) -> Question:
     )
 
 
-def ask(scene: Scene, kind: Kind) -> Question | None:
+def ask(scene: Scene, kind: QuestionKind) -> Question | None:
     """The question of that kind, or None where the scene does not have exactly one answer to it."""
     rng = stream(scene.seed, "question", kind, scene.name)
     objects = scene.objects
-    if kind is Kind.COLOUR_PRESENT:
+    if kind is QuestionKind.COLOUR_PRESENT:
         item = pick(rng, objects)
         return Question(
             kind=kind,
@@ -67,22 +67,22 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
             options=(str(item.colour), *map(str, _absent(scene))),
             statement=f"There is a {item.colour} shape in the video.",
         )
-    if kind is Kind.COLOUR_OF_SHAPE:
+    if kind is QuestionKind.COLOUR_OF_SHAPE:
         single = [o for o in objects if sum(p.shape is o.shape for p in objects) == 1]
         if not single:
             return None
         item = pick(rng, single)
         subject = f"the {item.shape}"
         return _colour(scene, kind, f"What colour is {subject}?", item, subject)
-    if kind is Kind.COLOUR_OF_MOVING:
+    if kind is QuestionKind.COLOUR_OF_MOVING:
         if len(scene.movers) != 1 or len(objects) < 2:
             return None
         return _colour(scene, kind, "What colour is the moving shape?", scene.movers[0], "the moving shape")
-    if kind is Kind.COLOUR_OF_LARGEST:
+    if kind is QuestionKind.COLOUR_OF_LARGEST:
         if scene.largest is None:
             return None
         return _colour(scene, kind, "What colour is the largest shape?", scene.largest, "the largest shape")
-    if kind is Kind.SHAPE_OF_COLOUR:
+    if kind is QuestionKind.SHAPE_OF_COLOUR:
         item = pick(rng, objects)
         return Question(
             kind=kind,
@@ -91,7 +91,7 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
             options=tuple(f"a {shape}" for shape in Shape),
             statement=f"The {item.colour} shape is a {item.shape}.",
         )
-    if kind is Kind.COUNT:
+    if kind is QuestionKind.COUNT:
         many = len(objects)
         counted = f"is {many} shape" if many == 1 else f"are {many} shapes"
         return Question(
@@ -101,9 +101,9 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
             options=("1", "2", "3"),
             statement=f"There {counted} in the video.",
         )
-    if kind is Kind.LAST:
+    if kind is QuestionKind.LAST:
         return _last(scene)
-    if kind is Kind.DIRECTION:
+    if kind is QuestionKind.DIRECTION:
         if not scene.movers:
             return None
         item = pick(rng, scene.movers)
@@ -114,7 +114,7 @@ def ask(scene: Scene, kind: Kind) -> Question | None:
             options=_DIRECTIONS,
             statement=sentence(f"{the(item)} moves {direction(item)}"),
         )
-    assert kind is not Kind.EXISTENCE, "existence() takes the wanted answer"
+    assert kind is not QuestionKind.EXISTENCE, "existence() takes the wanted answer"
     raise AssertionError(kind)
 
 
@@ -123,7 +123,7 @@ def _absent(scene: Scene) -> list[Colour]:
     return [c for c in scene.palette if c not in {o.colour for o in scene.objects}]
 
 
-def _colour(scene: Scene, kind: Kind, text: str, item: SceneObject, subject: str) -> Question:
+def _colour(scene: Scene, kind: QuestionKind, text: str, item: SceneObject, subject: str) -> Question:
     """Options: the answer and other colours of the palette, seen in the scene or not."""
     rng = stream(scene.seed, "options", kind, scene.name)
     others = shuffled(rng, [c for c in scene.palette if c is not item.colour])[: _OPTIONS - 1]
@@ -141,13 +141,13 @@ def _last(scene: Scene) -> Question | None:
     ranked = sorted(scene.objects, key=lambda item: item.first_frame)
     if len(ranked) < 2 or ranked[-1].first_frame - ranked[-2].first_frame < scene.frames // 10:
         return None
-    rng = stream(scene.seed, "options", Kind.LAST, scene.name)
+    rng = stream(scene.seed, "options", QuestionKind.LAST, scene.name)
     names = [the(item) for item in reversed(ranked)]
     absent = _absent(scene)
     while len(names) < 3:
         names.append(f"the {pick(rng, absent)} {pick(rng, tuple(Shape))}")
     return Question(
-        kind=Kind.LAST,
+        kind=QuestionKind.LAST,
         text="Which shape appears last?",
         answer=names[0],
         options=tuple(names),
@@ -175,7 +175,7 @@ def dealt(question: Choice, deck: Deck, name: str) -> tuple[list[str], int]:
     other options each place comes up equally often for each answer, and the rest is shuffled by ``name``, the
     scene's: by the question alone, one order would go with one answer, and a reader could guess it.
     """
-    if question.kind in (Kind.EXISTENCE, Kind.COUNT):
+    if question.kind in (QuestionKind.EXISTENCE, QuestionKind.COUNT):
         return list(question.options), question.options.index(question.answer)
     place = deck.deal(len(question.options), f"{question.kind}/{question.answer}")
     rng = stream(0, "order", name, question.text, place, *question.options)
@@ -184,13 +184,15 @@ def dealt(question: Choice, deck: Deck, name: str) -> tuple[list[str], int]:
     return order, place
 
 
-def scene_questions(scene: Scene, deck: Deck, kinds: Sequence[Kind]) -> list[Question]:
+def scene_questions(scene: Scene, deck: Deck, kinds: Sequence[QuestionKind]) -> list[Question]:
     """Existence, every other question of ``kinds`` that the scene answers in an order of its own, and at the
     end existence with the other answer."""
-    order = shuffled(stream(scene.seed, "kinds", scene.name), [k for k in Kind if k is not Kind.EXISTENCE])
+    order = shuffled(
+        stream(scene.seed, "kinds", scene.name), [k for k in QuestionKind if k is not QuestionKind.EXISTENCE]
+    )
     asked = [ask(scene, kind) for kind in order if kind in kinds]
     found = [question for question in asked if question is not None]
-    if Kind.EXISTENCE not in kinds:
+    if QuestionKind.EXISTENCE not in kinds:
         return found
     present = bool(deck.deal(2, "existence"))
     return [existence(scene, present), *found, existence(scene, not present)]

@@ -14,7 +14,7 @@ from datasets_prep.passes.media_table import MEDIA_SCHEMA, MediaTable
 from datasets_prep.passes.probe import list_media, probe_media
 from pipeline.errors import UserError
 from pipeline.media import video
-from pipeline.page.frames import spread as spread_over
+from pipeline.page.frames import spread_over
 from pipeline.storage.location import Location
 
 # ``uri``: where it lies. ``header_frames``: what a file's header promises, 0 for nothing. ``undecodable``:

@@ -7,14 +7,14 @@ from datasets_prep.doctor.style import CSS
 from datasets_prep.doctor.summary import Summary
 from datasets_prep.doctor.table import headline, spans_note, verdict
 from datasets_prep.doctor.template import TEMPLATE
-from pipeline.page import render as shared
+from pipeline.page.render import render_page
 from pipeline.plan.doctor import Finding
 
 
 def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
     """HTML of a summary. ``findings`` names the file that has all of them."""
     found = {row.finding for source in summary.sources for row in source.rows}
-    return shared.render(
+    return render_page(
         TEMPLATE,
         css=CSS,
         filters={

@@ -1,9 +1,9 @@
 """What the doctor's page adds to the look that all pages share."""
 
-from pipeline.page.style import CSS as SHARED
+from pipeline.page.style import PAGE_CSS
 
 CSS = (
-    SHARED
+    PAGE_CSS
     + """
 :root { --warn:#a86200; } @media (prefers-color-scheme: dark) { :root { --warn:#f0a35e; } }
 h2 + p, h3 + p { margin-top:0; }

@@ -14,8 +14,7 @@ from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.storage.location import Location
-from pipeline.storage.unpacked import SUFFIX as PACKED
-from pipeline.storage.unpacked import fetch_unpacked
+from pipeline.storage.unpacked import GZIP_SUFFIX, fetch_unpacked
 
 CHUNK_BYTES = 4 << 20  # of annotation; parsed, JSON takes some ten times as much memory
 
@@ -101,7 +100,7 @@ def readable(unit: ReadUnit) -> Iterator[None]:
         yield
     except UserError as error:
         copy = error.where.startswith(f"{place.cache_dir()}/")
-        if copy and os.path.basename(error.where) == place.name.removesuffix(PACKED):
+        if copy and os.path.basename(error.where) == place.name.removesuffix(GZIP_SUFFIX):
             raise UserError(place.uri, error.problem, error.fix) from error
         raise
     except OSError as error:
@@ -127,7 +126,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
         wanted = " or ".join(source.files)
     else:
         endings = row.reader.suffixes
-        found = [f for f in root.list(recursive=True) if f.name.removesuffix(PACKED).endswith(endings)]
+        found = [f for f in root.list(recursive=True) if f.name.removesuffix(GZIP_SUFFIX).endswith(endings)]
         wanted = " or ".join(endings)
     if not found:
         raise UserError(
@@ -158,7 +157,7 @@ def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
                 "Remove the link, or name the files to read in `files`.",
             )
         other = forms.setdefault(_stem(file.uri), file)
-        if other is not file and any(f.name.endswith((PACKED, ".parquet")) for f in (file, other)):
+        if other is not file and any(f.name.endswith((GZIP_SUFFIX, ".parquet")) for f in (file, other)):
             raise UserError(
                 f"source {source.name}",
                 f"{other.uri} and {file.uri} look like one list in two forms, and would be read twice.",
@@ -195,4 +194,4 @@ def _names(paths: Sequence[str]) -> Sequence[str]:
 
 
 def _stem(path: str) -> str:
-    return path.removesuffix(PACKED).rsplit(".", 1)[0]
+    return path.removesuffix(GZIP_SUFFIX).rsplit(".", 1)[0]

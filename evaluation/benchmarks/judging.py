@@ -12,7 +12,7 @@ from itertools import zip_longest
 from evaluation.metrics import choice, masks, temporal
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
-from pipeline.records import masks as codec
+from pipeline.records.masks import decode, empty
 from pipeline.records.sample import MaskTrack, Sample
 
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
@@ -114,13 +114,13 @@ def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks
     missing = [f for f in truth.frames if f not in made]
     if track is not None and missing:
         problem = f"no mask on {len(missing)} of {len(truth.frames)} frames"
-    nothing = codec.empty(height, width)
+    nothing = empty(height, width)
     scored = []
     for frame, counts in zip(
         truth.frames, truth.counts, strict=True
     ):  # one at a time: full-size masks are large
-        true = codec.decode(counts, height, width)
-        ours = codec.decode(made.get(frame, nothing), height, width)
+        true = decode(counts, height, width)
+        ours = decode(made.get(frame, nothing), height, width)
         scored.append((masks.j_and_f(ours, true), bool(true.any())))
     return scored, problem
 

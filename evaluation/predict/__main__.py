@@ -12,8 +12,8 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from pipeline import progress
-from pipeline.commands import predict as command
 from pipeline.commands.cli import COMMANDS
+from pipeline.commands.predict import add_arguments, check
 from pipeline.jobs.step import guarded
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ _STEM = 60
 def main(argv: Sequence[str] | None = None) -> int:
     """Answer one question. Exit code: 0, 1 for a crash, 2 for a user's mistake, 130 for Ctrl-C."""
     parser = argparse.ArgumentParser(prog="ufvideo predict", description=COMMANDS["predict"])
-    command.add_arguments(parser)
+    add_arguments(parser)
     options = parser.parse_args(argv)
     return guarded(lambda: _predict(options))
 
 
 def _predict(options: argparse.Namespace) -> int:
-    command.check(options)
+    check(options)
     _quiet()
     with redirect_stdout(sys.stderr):  # progress is not part of the answer
         answer, saved = _ask(options)

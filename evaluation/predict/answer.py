@@ -16,7 +16,7 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import SegState
-from pipeline.records import masks as codec
+from pipeline.records.masks import area
 from pipeline.records.sample import SEG, MaskTrack, TimeSpan
 from pipeline.storage.location import Location
 from pipeline.times.frame_times import frame_times, picture_late_s
@@ -87,7 +87,7 @@ class Answer:
 
     def shown(self, track: MaskTrack) -> tuple[int, float]:
         """On how many of its frames an object shows, and which share (0-1) of these it covers on average."""
-        areas = [codec.area(c, track.height, track.width) for c in track.counts]
+        areas = [area(c, track.height, track.width) for c in track.counts]
         seen = [area for area in areas if area]
         return len(seen), sum(seen) / len(seen) / (track.height * track.width) if seen else 0.0
 

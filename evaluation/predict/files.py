@@ -9,7 +9,7 @@ from typing import Final
 
 from evaluation.predict.overlay import write_overlay
 from evaluation.predict.question import Question
-from pipeline.records import masks as codec
+from pipeline.records.masks import decode
 from pipeline.records.sample import MaskTrack, TimeSpan
 
 ANSWER: Final = "answer.json"
@@ -62,5 +62,5 @@ def _write_masks(folder: Path, track: MaskTrack) -> None:
 
     folder.mkdir(parents=True)
     for frame, counts in zip(track.frames, track.counts, strict=True):
-        mask = codec.decode(counts, track.height, track.width)
+        mask = decode(counts, track.height, track.width)
         Image.fromarray(mask.astype(bool)).save(folder / f"{frame:05d}.png")

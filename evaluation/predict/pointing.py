@@ -10,7 +10,7 @@ import torch
 
 from pipeline.errors import StorageError, UserError
 from pipeline.media.pointing import Box, MaskFile, Point, Region, seconds_of
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, VideoRef
 from pipeline.times.frame_times import frame_times
 from training.model.regions import on_grid
@@ -36,7 +36,7 @@ def region_track(region: Region, video: VideoRef, grid: int) -> MaskTrack:
             f"covers none of the {grid} x {grid} patches that this model sees of a frame.",
             "Point at a larger area.",
         )
-    return MaskTrack(height=video.height, width=video.width, frames=(frame,), counts=(codec.encode(mask),))
+    return MaskTrack(height=video.height, width=video.width, frames=(frame,), counts=(masks.encode(mask),))
 
 
 def _frame(region: Region, video: VideoRef) -> int:

@@ -10,7 +10,7 @@ from pipeline.canonical import digest
 from pipeline.commands.predict import EVERY_FRAME_UP_TO
 from pipeline.errors import UserError
 from pipeline.media.pointing import Region
-from pipeline.page.frames import spread
+from pipeline.page.frames import spread_over
 from pipeline.records.sample import REGION, MaskTrack, Role, Sample, Task, Turn
 
 
@@ -79,7 +79,7 @@ def frames_to_segment(
     if isinstance(wanted, str) or wanted < 1:
         raise UserError(f"frames {wanted!r}", "is not a number of frames.", 'Give 1 or more, or "all".')
     pointed = {frame for track in tracks for frame in track.frames}
-    return tuple(sorted({*spread(range(num_frames), wanted), *pointed}))
+    return tuple(sorted({*spread_over(range(num_frames), wanted), *pointed}))
 
 
 def identify(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline import progress
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
-from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.record import RECORD_NAME, Artifact, load_artifact
 from pipeline.artifacts.steps import Kind
 from pipeline.canonical import digest
 from pipeline.errors import UserError
@@ -51,7 +50,7 @@ def find_source(place: str | Path) -> Source:
         found = hub.fetch(named, hub.MODEL_FILES)
         return _model(found.path, str(named), found.commit)
     folder = Location.parse(place)
-    made = artifact.load(folder)
+    made = load_artifact(folder)
     if made is None:
         if (folder / CONFIG_FILE).exists():
             return _model(folder.fetch_dir(hold=True), without_credentials(folder.uri), None)
@@ -110,7 +109,7 @@ def _hashed(file: Location) -> str:
 
 
 def _nothing(place: Location) -> UserError:
-    below = [f for f in place.list() if f.is_dir() and (f / artifact.RECORD_NAME).exists()]
+    below = [f for f in place.list() if f.is_dir() and (f / RECORD_NAME).exists()]
     if below:
         return UserError(
             place.uri,
@@ -119,8 +118,7 @@ def _nothing(place: Location) -> UserError:
         )
     return UserError(
         place.uri,
-        f"is not a finished checkpoint (it holds no {artifact.RECORD_NAME}), nor a model "
-        f"(it holds no {CONFIG_FILE}).",
+        f"is not a finished checkpoint (it holds no {RECORD_NAME}), nor a model (it holds no {CONFIG_FILE}).",
         "Give the folder of a stage's artifact or of init (`ufvideo status PLAN` says what is there), a "
         "folder with weights and their tokenizer, or a model of the hub as hf://org/name.",
     )

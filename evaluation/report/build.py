@@ -9,9 +9,9 @@ from typing import Any
 from evaluation.benchmarks import benchmark_of
 from evaluation.prediction import Prediction
 from evaluation.prediction_store import PredictionStore
-from evaluation.report import table as tables
 from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
+from evaluation.report.table import checkpoint_label, make_table, table_text
 from evaluation.scores import read_metrics
 from evaluation.work import chunks
 from pipeline import progress
@@ -35,8 +35,8 @@ def build(context: StepContext) -> StepResult:
     found, counts = {}, {}
     for cp, artifact in evaluated.items():
         found[cp], counts[cp] = read_metrics(artifact.location)
-    table = tables.make(config.checkpoints, found, config.benchmarks, counts[config.checkpoints[0]])
-    text = tables.text(table)
+    table = make_table(config.checkpoints, found, config.benchmarks, counts[config.checkpoints[0]])
+    text = table_text(table)
     (context.out / TABLE_TEXT).write_text(text)
     (context.out / TABLE_JSON).write_text(json.dumps(table.content(), indent=1, ensure_ascii=False) + "\n")
     page = Page(
@@ -60,7 +60,7 @@ def build(context: StepContext) -> StepResult:
 def _stage(context: StepContext, name: str) -> Stage:
     artifact = context.inputs[name]
     history = tracking.history(context.plan, artifact.record.fingerprint)
-    return Stage(name=name, label=tables.label(name).removeprefix("after "), history=history)
+    return Stage(name=name, label=checkpoint_label(name).removeprefix("after "), history=history)
 
 
 def _sections(
@@ -96,7 +96,7 @@ def _examples(
     for i in chosen:
         sample = reader.sample(source, rows[i])
         answers = {
-            tables.label(cp): _prediction(artifact, context, source, place[sample.key], sample.key)
+            checkpoint_label(cp): _prediction(artifact, context, source, place[sample.key], sample.key)
             for cp, artifact in evaluated.items()
         }
         drawn.append(example(reader, benchmark, sample, answers))

@@ -19,8 +19,7 @@ from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
 from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
-from pipeline.page import frames as frame_choice
-from pipeline.page.frames import mask_at, nearest
+from pipeline.page.frames import annotated_frames, mask_at, nearest, strip_frames
 from pipeline.page.pictures import Picture
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.records.sample import Role, Sample
@@ -107,7 +106,7 @@ def example(
 
 def mask_frames(sample: Sample) -> list[int]:
     """A few annotated frames, spread evenly over those in which a target shows, else over all."""
-    return frame_choice.annotated(sample.targets, MASK_FRAMES)
+    return annotated_frames(sample.targets, MASK_FRAMES)
 
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
@@ -123,7 +122,7 @@ def _strip(sample: Sample) -> list[int]:
         return sorted({t.frames[len(t.frames) // 2] for t in sample.regions})
     if sample.targets:
         return []
-    return frame_choice.strip(sample, STRIP_FRAMES)
+    return strip_frames(sample, STRIP_FRAMES)
 
 
 def _plain_pictures(sample: Sample, frames: Mapping[int, np.ndarray]) -> tuple[Picture, ...]:

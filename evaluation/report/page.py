@@ -11,7 +11,7 @@ from evaluation.report.examples import Example
 from evaluation.report.style import CSS
 from evaluation.report.table import Line, Table, failures_text, percent
 from evaluation.report.template import TEMPLATE
-from pipeline.page import render as shared
+from pipeline.page.render import render_page
 
 History = Mapping[str, Sequence[tuple[int, float]]]
 
@@ -63,7 +63,7 @@ class Page:
 
 def render(page: Page) -> str:
     """The page as HTML. All text is escaped; it refers to nothing outside itself."""
-    return shared.render(
+    return render_page(
         TEMPLATE,
         css=CSS,
         filters={"percent": percent, "failures": failures_text},

@@ -1,9 +1,9 @@
 """What the report's page adds to the look that all pages share."""
 
-from pipeline.page.style import CSS as SHARED
+from pipeline.page.style import PAGE_CSS
 
 CSS = (
-    SHARED
+    PAGE_CSS
     + """
 .up { color:var(--good); } .down { color:var(--bad); } .flat { color:var(--soft); }
 tbody th { overflow-wrap:break-word; } /* the template says where a name may break */

@@ -54,7 +54,7 @@ class Table:
         }
 
 
-def label(checkpoint: str) -> str:
+def checkpoint_label(checkpoint: str) -> str:
     """What a checkpoint is called: ``init`` -> before training, ``stage2`` -> after stage 2."""
     if checkpoint == "init":
         return "before training"
@@ -63,7 +63,7 @@ def label(checkpoint: str) -> str:
     return "after " + re.sub(r"^stage[_-]?(\d+)$", r"stage \1", checkpoint)
 
 
-def make(
+def make_table(
     checkpoints: Sequence[str],
     found: Mapping[str, Sequence[MetricRow]],
     benchmarks: Sequence[BenchmarkConfig],
@@ -96,7 +96,7 @@ def make(
         )
     return Table(
         columns=tuple(checkpoints),
-        labels=tuple(label(cp) for cp in checkpoints),
+        labels=tuple(checkpoint_label(cp) for cp in checkpoints),
         lines=tuple(lines),
         footnotes=_footnotes(benchmarks, counts),
     )
@@ -112,7 +112,7 @@ def failures_text(line: Line) -> str:
     return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
 
 
-def text(table: Table) -> str:
+def table_text(table: Table) -> str:
     """The main table and its footnotes as plain text."""
     import io
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.artifacts.record import InputRef
+from pipeline.artifacts.record import InputRef, load_artifact
 from pipeline.artifacts.steps import Kind, StepSpec, outside_paths
 from pipeline.canonical import digest
 from pipeline.errors import UserError
@@ -50,7 +49,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
             elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
     if spec.external_checkpoint:
-        made = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
+        made = load_artifact(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
         if made is None:
             raise UserError(
                 f"{spec.name}: {spec.external_checkpoint}",

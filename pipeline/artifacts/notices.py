@@ -20,7 +20,7 @@ def other_code(plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[s
         d.spec.name
         for d in decisions
         if d.state is State.DONE
-        and (made := plan_status.found[d.spec.name])
+        and (made := plan_status.artifacts[d.spec.name])
         and made.record.code.source_digest != present.source_digest
     ]
     if not other:
@@ -38,7 +38,7 @@ def missing_media(plan: Plan, plan_status: PlanStatus, decisions: Iterable[Decis
     Videos of the demo corpora are left out: what is missing there is missing on purpose.
     """
     kept = any(d.spec.name == "prepare" and d.state is State.DONE for d in decisions)
-    made = plan_status.found.get("prepare")
+    made = plan_status.artifacts.get("prepare")
     if not kept or made is None:
         return []
     found: dict[str, Any] = made.record.summary.get("sources") or {}

@@ -75,7 +75,7 @@ def plan_of(made: Artifact, into: Location) -> Plan:
 
 def check_inputs(made: Artifact, plan_status: PlanStatus) -> None:
     """Raise UserError for an input that is not what the artifact was made from."""
-    for name, ref in plan_status.external[made.record.step].items():
+    for name, ref in plan_status.inputs[made.record.step].items():
         before = made.record.inputs.get(name)
         if before is not None and before.digest != ref.digest:
             raise UserError(
@@ -88,7 +88,7 @@ def check_inputs(made: Artifact, plan_status: PlanStatus) -> None:
 
 def compare(made: Artifact, plan: Plan) -> Comparison:
     """Compare an artifact with what its plan has made in the new place."""
-    again = survey(plan).found[made.record.step]
+    again = survey(plan).artifacts[made.record.step]
     assert again is not None, "compared before it was made"
     differences: list[str] = []
     if again.record.digest != made.record.digest:

@@ -71,14 +71,14 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def commit(location: Location, record: ArtifactRecord) -> Artifact:
+def commit_artifact(location: Location, record: ArtifactRecord) -> Artifact:
     """Write the record, which is what makes an artifact present."""
     text = json.dumps(record.model_dump(mode="json"), indent=1, ensure_ascii=False)
     (location / RECORD_NAME).write_text(text + "\n")
     return Artifact(location, record)
 
 
-def load(location: Location) -> Artifact | None:
+def load_artifact(location: Location) -> Artifact | None:
     """The artifact in a folder, or None if it is not finished.
 
     Raises UserError for a record of another format, or one that is damaged, StorageError for storage that

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.inputs import external_inputs, media_places, storage_root
-from pipeline.artifacts.record import Artifact, InputRef
+from pipeline.artifacts.record import Artifact, InputRef, load_artifact
 from pipeline.artifacts.steps import Decision, StepSpec, decide, fingerprints, folder, steps, unknown_step
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
@@ -19,9 +18,9 @@ class PlanStatus:
 
     root: Location
     specs: tuple[StepSpec, ...]
-    external: Mapping[str, Mapping[str, InputRef]]
+    inputs: Mapping[str, Mapping[str, InputRef]]
     fingerprints: Mapping[str, str]
-    found: Mapping[str, Artifact | None]
+    artifacts: Mapping[str, Artifact | None]
     places: Mapping[str, Mapping[str, tuple[str, ...]]]
 
     def spec(self, name: str) -> StepSpec:
@@ -37,7 +36,7 @@ class PlanStatus:
 
     def decide(self, forced: frozenset[str] = frozenset()) -> tuple[Decision, ...]:
         """What to do about each step."""
-        records = {name: made.record if made else None for name, made in self.found.items()}
+        records = {name: artifact.record if artifact else None for name, artifact in self.artifacts.items()}
         return decide(self.specs, self.fingerprints, records, forced, self.places)
 
 
@@ -46,19 +45,19 @@ def with_records(plan_status: PlanStatus) -> PlanStatus:
 
     The steps of a plan make none of its outside inputs, and to list and hash those takes most of a survey.
     """
-    found = {name: artifact.load(plan_status.folder(name)) for name in plan_status.fingerprints}
-    return replace(plan_status, found=found)
+    artifacts = {name: load_artifact(plan_status.folder(name)) for name in plan_status.fingerprints}
+    return replace(plan_status, artifacts=artifacts)
 
 
 def survey(plan: Plan) -> PlanStatus:
     """Look where a plan stands. Raises UserError for an outside input that is missing."""
     root = storage_root(plan)
     specs = steps(plan)
-    external = {s.name: external_inputs(plan, s) for s in specs}
+    inputs = {s.name: external_inputs(plan, s) for s in specs}
     by_step = fingerprints(
-        specs, {name: {k: r.digest for k, r in refs.items()} for name, refs in external.items()}
+        specs, {name: {k: r.digest for k, r in refs.items()} for name, refs in inputs.items()}
     )
-    found = {s.name: artifact.load(root / folder(s.name, by_step[s.name])) for s in specs}
+    artifacts = {s.name: load_artifact(root / folder(s.name, by_step[s.name])) for s in specs}
     corpora = root / folder("corpora", by_step["corpora"]) if "corpora" in by_step else root
     places = {s.name: media_places(plan, s, corpora) for s in specs}
-    return PlanStatus(root, specs, external, by_step, found, places)
+    return PlanStatus(root, specs, inputs, by_step, artifacts, places)

@@ -6,9 +6,8 @@ import hashlib
 from dataclasses import dataclass
 
 from pipeline import progress
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import MODEL
-from pipeline.artifacts.record import RECORD_NAME, Artifact
+from pipeline.artifacts.record import RECORD_NAME, Artifact, load_artifact
 from pipeline.artifacts.steps import Kind
 from pipeline.errors import StorageError, UserError
 from pipeline.storage.hashing import content_sha256
@@ -28,7 +27,7 @@ class Verdict:
 
 def open_artifact(place: Location) -> Artifact:
     """The finished artifact in a folder. Raises UserError if there is none."""
-    found = artifact.load(place)
+    found = load_artifact(place)
     if found is None:
         raise UserError(
             place.uri,

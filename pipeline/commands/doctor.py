@@ -11,8 +11,8 @@ from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.commands.plan_argument import add_plan, plan_of
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
-from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
+from pipeline.jobs.display import choose_display
 from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.runner import write_plan
 from pipeline.plan.plan import Plan
@@ -43,18 +43,18 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     out = report_place(plan, plan_status, out_text)
     plan_file = write_plan(plan, plan_status.root)
     (out / SUMMARY).delete()  # what is there after the job is the job's
-    from pipeline.jobs import server as jobs
+    from pipeline.jobs.server import job_server, module_command, submit_job
 
     arguments = ["--plan", plan_file.uri, "--out", out.uri]
     print(f"{plan.name}: examining {len(plan.data.sources)} sources", flush=True)
     with (
         interruptible(),
-        jobs.job_server(plan.ray) as server,
-        shows.choose_display([NAME], {NAME: "waiting"}) as display,
+        job_server(plan.ray) as server,
+        choose_display([NAME], {NAME: "waiting"}) as display,
     ):
         display.start(NAME)
         follower = JobFollower(display, NAME, lambda _: _log(plan_status, plan, out))
-        job = jobs.submit(server, jobs.module_command(MODULE, arguments, embedded=server.embedded))
+        job = submit_job(server, module_command(MODULE, arguments, embedded=server.embedded))
         follower.note(f"--- job {job}: python -m {MODULE} {' '.join(arguments)}")
         outcome = follower.follow(server, job)
         summary = _read(out)
@@ -78,7 +78,7 @@ def sources_board(plan: Plan, plan_path: str) -> PlanStatus:
     Raises UserError for sources in demo corpora that have not been made yet.
     """
     plan_status = survey(plan.model_copy(update={"stages": (), "evaluation": None}))
-    if "corpora" in plan_status.found and plan_status.found["corpora"] is None:
+    if "corpora" in plan_status.artifacts and plan_status.artifacts["corpora"] is None:
         raise UserError(
             f"{plan_path}, data.sources",
             f"lie in the plan's demo corpora, which have not been made yet "

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """Print the log of a step that this machine ran, or of a submitted job. The exit code."""
-    from pipeline.artifacts import record as artifact
+    from pipeline.artifacts.record import load_artifact
     from pipeline.artifacts.survey import survey
     from pipeline.errors import UserError
     from pipeline.jobs.runner import log_path
@@ -37,17 +37,17 @@ def act(options: argparse.Namespace) -> int:
                 "Only steps that `ufvideo run` started have one.",
             )
         _print_log(
-            path, (lambda: artifact.load(plan_status.folder(options.job)) is None) if options.follow else None
+            path, (lambda: load_artifact(plan_status.folder(options.job)) is None) if options.follow else None
         )
         return 0
     from pipeline import progress
-    from pipeline.jobs import server as jobs
+    from pipeline.jobs.server import follow_job, job_info, job_output, job_server
 
-    with jobs.job_server(cluster_of(plan)) as server:
-        jobs.info(server, options.job)
-        lines: Iterable[str] = jobs.printed(server, options.job)
+    with job_server(cluster_of(plan)) as server:
+        job_info(server, options.job)
+        lines: Iterable[str] = job_output(server, options.job)
         if options.follow:
-            lines = jobs.follow(server, options.job, stops=False)
+            lines = follow_job(server, options.job, stops=False)
         cadence = progress.Cadence()
         for line in lines:
             message = progress.parse(line)

@@ -24,10 +24,10 @@ def act(options: argparse.Namespace) -> int:
 
     plan = plan_of(options)
     if options.job:
-        from pipeline.jobs import server as jobs
+        from pipeline.jobs.server import job_info, job_server
 
-        with jobs.job_server(cluster_of(plan)) as server:
-            info = jobs.info(server, options.job)
+        with job_server(cluster_of(plan)) as server:
+            info = job_info(server, options.job)
         print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
         return 0
     plan_status = survey(plan)

@@ -29,7 +29,7 @@ def print_table(plan_status: PlanStatus, decisions: Sequence[Decision]) -> None:
     for name in ("step", "state", "why", "took", "counts", "artifact"):
         table.add_column(name, justify="right" if name == "took" else "left", overflow="fold")
     for decision in decisions:
-        made = plan_status.found[decision.spec.name]
+        made = plan_status.artifacts[decision.spec.name]
         done = decision.state is State.DONE
         table.add_row(
             Text(decision.spec.name, "" if done else "bold"),
@@ -81,7 +81,7 @@ def next_command(plan: str, plan_status: PlanStatus, decisions: Sequence[Decisio
     if todo:
         return f"{len(todo)} of {len(decisions)} steps are to be made: ufvideo run {plan}"
     for name, what in (("report", "Page"), ("prepare", "Data")):
-        made = plan_status.found.get(name)
+        made = plan_status.artifacts.get(name)
         if made and (pages := made.location.list(".html")):
             return f"All {len(decisions)} steps are done. {what}: {pages[0].uri}"
     return f"All {len(decisions)} steps are done."

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def act(options: argparse.Namespace) -> int:
     """Stop a job and the jobs of its steps. Exit code: 1 if it has not ended after a while."""
     from pipeline.errors import UserError
-    from pipeline.jobs import server as jobs
+    from pipeline.jobs.server import STOP_COMMAND_WAIT_S, job_info, job_server, stop_job
     from pipeline.plan.runtime import RayConfig
 
     address = os.environ.get(_SERVER_ENV)
@@ -39,15 +39,15 @@ def act(options: argparse.Namespace) -> int:
             f"Name the plan that was submitted: ufvideo stop {options.job} PLAN, or set {_SERVER_ENV}.",
         )
     config = cluster_of(plan_of(options)) if options.plan else RayConfig(dashboard=address)
-    with jobs.job_server(config) as server:
-        before = jobs.info(server, options.job)
+    with job_server(config) as server:
+        before = job_info(server, options.job)
         if before.status.is_terminal():
             print(f"{options.job} has ended before: {before.status.value.lower()}")
             return 0
-        if alive := jobs.stop(server, options.job, wait_s=jobs.STOP_COMMAND_WAIT_S):
+        if alive := stop_job(server, options.job, wait_s=STOP_COMMAND_WAIT_S):
             print(f"{' '.join(alive)}: told to stop, but still running; look again with ufvideo status")
             return 1
-        after = jobs.info(server, options.job)
+        after = job_info(server, options.job)
     print(f"{options.job}: {after.status.value.lower()}")
     print("What is finished is kept; submit the plan again to go on.", file=sys.stderr)
     return 0

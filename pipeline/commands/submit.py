@@ -18,8 +18,8 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.survey import survey
     from pipeline.commands.preflight import preflight
     from pipeline.errors import UserError
-    from pipeline.jobs import server as jobs
     from pipeline.jobs.runner import write_plan
+    from pipeline.jobs.server import job_server, module_command, submit_job
 
     file = plan_file_of(options)
     plan = file.plan
@@ -32,9 +32,9 @@ def act(options: argparse.Namespace) -> int:
             "Set ray.dashboard to its job server (http://host:8265), or use ufvideo run.",
         )
     plan_file = write_plan(plan, plan_status.root)
-    with jobs.job_server(plan.ray) as server:
-        command = jobs.module_command("pipeline", ["run", plan_file.uri], embedded=False)
-        job = jobs.submit(server, command, {}, {"plan": plan.name})
+    with job_server(plan.ray) as server:
+        command = module_command("pipeline", ["run", plan_file.uri], embedded=False)
+        job = submit_job(server, command, {}, {"plan": plan.name})
     print(job)
     print(f"Follow it with: ufvideo logs {job} {options.plan} --follow", file=sys.stderr)
     return 0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pipeline import progress
 from pipeline.errors import UserError
-from pipeline.jobs import display as shows
+from pipeline.jobs.display import Display
 
 if TYPE_CHECKING:
     from pipeline.jobs.server import JobServer, Outcome
@@ -28,7 +28,7 @@ class JobFollower:
     Without ``log`` they are kept by somebody else. ``made`` are the steps that the job has said are done.
     """
 
-    def __init__(self, display: shows.Display, step: str, log: Callable[[str], Path] | None) -> None:
+    def __init__(self, display: Display, step: str, log: Callable[[str], Path] | None) -> None:
         self.display, self.step, self._log_of = display, step, log
         self.made: set[str] = set()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -36,16 +36,16 @@ class JobFollower:
 
     def follow(self, server: JobServer, job: str, *, stops: bool = True) -> Outcome:
         """Take every line until the job ends. With ``stops``, Ctrl-C stops the job."""
-        from pipeline.jobs import server as jobs
+        from pipeline.jobs.server import follow_job, stop_job, wait_for_job
 
-        with closing(jobs.follow(server, job, stops=stops)) as lines:
+        with closing(follow_job(server, job, stops=stops)) as lines:
             for line in lines:
                 self.take(line)
         try:
-            return jobs.wait(server, job)
+            return wait_for_job(server, job)
         except KeyboardInterrupt:  # its lines may have ended because its server is away
             if stops:
-                jobs.stop(server, job)
+                stop_job(server, job)
             raise
 
     def note(self, line: str) -> None:

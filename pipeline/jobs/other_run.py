@@ -9,12 +9,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from pipeline.artifacts import record as artifact
-from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.record import Artifact, load_artifact
 from pipeline.errors import UserError
 from pipeline.jobs import claim
-from pipeline.jobs import display as shows
 from pipeline.jobs.claim import Claim, Holder
+from pipeline.jobs.display import Display
 from pipeline.jobs.follower import JobFollower
 from pipeline.storage.location import Location
 
@@ -59,7 +58,7 @@ class RunClaims:
 class OtherRun:
     """What the run that has claimed an artifact shows, in the display of this one."""
 
-    def __init__(self, claims: RunClaims, display: shows.Display) -> None:
+    def __init__(self, claims: RunClaims, display: Display) -> None:
         self._claims, self._display = claims, display
         self._holder: Holder | None = None
         self._said = 0.0
@@ -74,7 +73,7 @@ class OtherRun:
         """
         self._display.start(step)
         while not self._claims.take(folder):
-            made = None if forced else artifact.load(folder)
+            made = None if forced else load_artifact(folder)
             if made is not None and made != before:
                 if self._follower is None or step not in self._follower.made:
                     self._display.finish(step, "done", f"digest {made.record.digest[:12]}, by the other run")
@@ -97,10 +96,10 @@ class OtherRun:
             server = _server_of(holder)
             self._lines, self._follower = None, None
             if server is not None:
-                from pipeline.jobs import server as jobs
+                from pipeline.jobs.server import tail_job
 
                 self._lines, self._follower = (
-                    jobs.tail(server, holder.job),
+                    tail_job(server, holder.job),
                     JobFollower(self._display, step, None),
                 )
         self._holder = holder
@@ -128,10 +127,10 @@ def _server_of(holder: Holder) -> JobServer | None:
     if not holder.job or (host in ("127.0.0.1", "localhost") and holder.host != socket.gethostname()):
         return None
     from pipeline.jobs import cluster
-    from pipeline.jobs import server as jobs
+    from pipeline.jobs.server import connect
 
     cluster.prepare_environment(embedded=host in ("127.0.0.1", "localhost"))
     try:
-        return jobs.connect(holder.jobs_url)
+        return connect(holder.jobs_url)
     except UserError:
         return None

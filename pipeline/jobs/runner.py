@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from pipeline.artifacts import notices as notes
+from pipeline.artifacts import notices
 from pipeline.artifacts.steps import Decision, Kind, State, up_to
 from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import digest, plain
-from pipeline.jobs import display as shows
 from pipeline.jobs.cluster import interruptible
+from pipeline.jobs.display import Display, choose_display
 from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.other_run import OtherRun, RunClaims
 from pipeline.plan.plan import Plan
@@ -48,8 +48,8 @@ def run(
     refuse(decisions)
     todo = [d for d in decisions if d.state is State.TODO]
     for note in (
-        *notes.other_code(plan_status, decisions),
-        *notes.missing_media(plan, plan_status, decisions),
+        *notices.other_code(plan_status, decisions),
+        *notices.missing_media(plan, plan_status, decisions),
     ):
         print(note)
     if not todo:
@@ -57,12 +57,12 @@ def run(
         print_result(plan_status, plan_path)
         return 0
     plan_file = write_plan(plan, plan_status.root)
-    from pipeline.jobs import server as jobs
+    from pipeline.jobs.server import job_server
 
     print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {plan_status.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
     with interruptible(), RunClaims() as claims, ExitStack() as opened:
-        display = opened.enter_context(shows.choose_display(list(states), states))
+        display = opened.enter_context(choose_display(list(states), states))
         other = OtherRun(claims, display)
         for decision in todo:  # all of them, so that no second run comes in between two steps
             claims.take(plan_status.folder(decision.spec.name))
@@ -71,14 +71,14 @@ def run(
             first = group[0].spec.name
             if not claims.take(plan_status.folder(first)):
                 other.follow(
-                    plan_status.folder(first), first, plan_status.found[first], forced=first in again
+                    plan_status.folder(first), first, plan_status.artifacts[first], forced=first in again
                 )
                 plan_status = survey(plan)
                 continue
             folders = {d.spec.name: plan_status.folder(d.spec.name) for d in group}
             group = list(takewhile(partial(_is_ours, claims, folders), group))
             if server is None:
-                server = opened.enter_context(jobs.job_server(plan.ray))
+                server = opened.enter_context(job_server(plan.ray))
             job = _Job(plan, plan_status, group, plan_file, display, force=first in again)
             if code := job.run(server, claims):
                 return code
@@ -94,10 +94,10 @@ def _is_ours(claims: RunClaims, folders: Mapping[str, Location], decision: Decis
     return claims.take(folders[decision.spec.name])
 
 
-def _tell_rejects(plan_status: PlanStatus, group: Sequence[Decision], display: shows.Display) -> None:
+def _tell_rejects(plan_status: PlanStatus, group: Sequence[Decision], display: Display) -> None:
     """Say of a dataset that was just made which records it left out, and why."""
     for spec in (d.spec for d in group if d.spec.kind is Kind.PREPARE):
-        made = plan_status.found[spec.name]
+        made = plan_status.artifacts[spec.name]
         if made is not None:
             from pipeline.dataset.rejects import rejects_text
 
@@ -121,17 +121,17 @@ def log_path(plan: Plan, plan_status: PlanStatus, step: str) -> Path:
 
 def print_result(plan_status: PlanStatus, plan_path: str) -> None:
     """Where the page is, what to do next, and last the table of the report."""
-    report = plan_status.found.get("report")
+    report = plan_status.artifacts.get("report")
     if report is None:
         for spec in plan_status.specs:
-            if made := plan_status.found[spec.name]:
+            if made := plan_status.artifacts[spec.name]:
                 page = next((f"   page: {p.name}" for p in made.location.list(".html")), "")
                 print(f"  {spec.name:<20} {made.location.uri}{page}")
         return
     pages = report.location.list(".html")
     if pages:
         print(f"Page:    {pages[0].uri}")
-    if (data := plan_status.found.get("prepare")) and (cards := data.location.list(".html")):
+    if (data := plan_status.artifacts.get("prepare")) and (cards := data.location.list(".html")):
         print(f"Data:    {cards[0].uri}")
     print(f"Status:  ufvideo status {plan_path}")
     table = report.location / "table.txt"
@@ -148,7 +148,7 @@ class _Job:
         plan_status: PlanStatus,
         group: Sequence[Decision],
         plan_file: Location,
-        display: shows.Display,
+        display: Display,
         *,
         force: bool,
     ) -> None:
@@ -164,15 +164,15 @@ class _Job:
 
     def run(self, server: JobServer, claims: RunClaims) -> int:
         """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
-        from pipeline.jobs import server as jobs
+        from pipeline.jobs.server import find_live_job, module_command, submit_job
 
         self.display.start(self.names[0])
-        command = jobs.module_command(self.module, self.arguments, embedded=server.embedded)
+        command = module_command(self.module, self.arguments, embedded=server.embedded)
         root = self.plan_status.root.uri
         folders = [self.plan_status.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
         # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
-        other = None if server.embedded else jobs.live(server, root, folders)
-        job = other or jobs.submit(server, command, {}, {"root": root, "steps": " ".join(folders)})
+        other = None if server.embedded else find_live_job(server, root, folders)
+        job = other or submit_job(server, command, {}, {"root": root, "steps": " ".join(folders)})
         claims.tell(server.client.get_address(), job)
         self.follower.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
         if other:
@@ -180,9 +180,9 @@ class _Job:
         outcome = self.follower.follow(server, job, stops=other is None)
         if outcome.ok:
             self.plan_status = with_records(self.plan_status)
-            if any(self.plan_status.found.get(n) is None for n in self.names):
+            if any(self.plan_status.artifacts.get(n) is None for n in self.names):
                 self.plan_status = survey(self.plan)  # an input was changed, and the step made of the new one
-            missing = [n for n in self.names if self.plan_status.found.get(n) is None]
+            missing = [n for n in self.names if self.plan_status.artifacts.get(n) is None]
             if other or not missing:
                 return 0  # what the other job was not asked for is still to do, and comes next
             self.follower.tail.append(

@@ -22,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.jobs import cluster, interrupt
 from pipeline.jobs.owner import JOB, OWNER, OWNER_JOB, owner_token
 from pipeline.plan.runtime import RayConfig
-from pipeline.progress import ENV as PROGRESS_ENV
+from pipeline.progress import PROGRESS_ENV
 
 HOME = Path(__file__).resolve().parents[2]  # the folder that holds the four packages
 UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
@@ -80,7 +80,7 @@ def module_command(module: str, arguments: Sequence[str], *, embedded: bool) -> 
     return f"cd {shlex.quote(os.getcwd())} && exec {command}" if embedded else command
 
 
-def submit(
+def submit_job(
     server: JobServer,
     entrypoint: str,
     env: Mapping[str, str] | None = None,
@@ -123,7 +123,7 @@ def submit(
                 entrypoint=entrypoint, submission_id=job, runtime_env=runtime, metadata=metadata
             )
         except KeyboardInterrupt:  # the server may have it already
-            stop(server, job)
+            stop_job(server, job)
             raise
         except RuntimeError as error:
             # A cluster that has just come up may not have its job agent yet; nothing was submitted then.
@@ -131,7 +131,7 @@ def submit(
                 raise
 
 
-def info(server: JobServer, job_id: str) -> Any:
+def job_info(server: JobServer, job_id: str) -> Any:
     """Ray's JobDetails. Raises UserError for an id that the cluster does not know."""
     try:
         return server.client.get_job_info(job_id)
@@ -141,12 +141,12 @@ def info(server: JobServer, job_id: str) -> Any:
         ) from None
 
 
-def printed(server: JobServer, job_id: str) -> list[str]:
+def job_output(server: JobServer, job_id: str) -> list[str]:
     """The lines that a job has printed so far."""
     return server.client.get_job_logs(job_id).splitlines()
 
 
-def live(server: JobServer, root: str, steps: Collection[str]) -> str | None:
+def find_live_job(server: JobServer, root: str, steps: Collection[str]) -> str | None:
     """The id of a job that is making any of these steps in this storage root, whoever submitted it.
 
     Steps are told by the folders of their artifacts, as ``submit`` was given them by the runner.
@@ -164,7 +164,7 @@ def live(server: JobServer, root: str, steps: Collection[str]) -> str | None:
     return None
 
 
-def tail(server: JobServer, job_id: str) -> queue.SimpleQueue[str | None]:
+def tail_job(server: JobServer, job_id: str) -> queue.SimpleQueue[str | None]:
     """A queue of the lines that a job prints, as they come; None is the last item.
 
     A lost connection is taken up again without repeating lines.
@@ -174,13 +174,13 @@ def tail(server: JobServer, job_id: str) -> queue.SimpleQueue[str | None]:
     return lines
 
 
-def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
+def follow_job(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[str, None, None]:
     """The lines that a job prints, as they come, until it ends.
 
     A lost connection is taken up again without repeating lines. With ``stops``, Ctrl-C or closing the
     iterator early stops the job.
     """
-    lines = tail(server, job_id)
+    lines = tail_job(server, job_id)
     try:
         while True:
             try:
@@ -192,7 +192,7 @@ def follow(server: JobServer, job_id: str, *, stops: bool = True) -> Generator[s
             yield line
     except (KeyboardInterrupt, GeneratorExit):
         if stops:
-            stop(server, job_id)
+            stop_job(server, job_id)
         raise
 
 
@@ -201,7 +201,7 @@ def connect(url: str) -> JobServer:
     return JobServer(_client(url), embedded=False)
 
 
-def wait(server: JobServer, job_id: str) -> Outcome:
+def wait_for_job(server: JobServer, job_id: str) -> Outcome:
     """Wait for a job's end. Raises UserError if its server stays away; the job may run on then."""
     while True:
         now = _patiently(lambda: server.client.get_job_info(job_id), f"job {job_id}", _look(job_id))
@@ -211,7 +211,7 @@ def wait(server: JobServer, job_id: str) -> Outcome:
         time.sleep(_POLL_S)
 
 
-def stop(server: JobServer, job_id: str, wait_s: float | None = None) -> list[str]:
+def stop_job(server: JobServer, job_id: str, wait_s: float | None = None) -> list[str]:
     """Stop a job and those that it submitted, and wait for their end. Returns those that are still alive.
 
     ``wait_s`` is a few seconds unless it is given: a command that stops its job is itself to end in time.

@@ -18,9 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import progress
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.record import (
+    RECORD_NAME,
+    Artifact,
+    ArtifactRecord,
+    commit_artifact,
+    load_artifact,
+    now,
+)
 from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import plain
@@ -106,7 +112,7 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
     spec = plan_status.spec(step_name)
     inputs = {}
     for name in spec.needs:
-        found = plan_status.found[name]
+        found = plan_status.artifacts[name]
         if found is None:
             raise UserError(
                 step_name,
@@ -118,7 +124,7 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
         inputs[name] = found
     checkpoint = inputs.get(spec.checkpoint)
     if spec.external_checkpoint:
-        checkpoint = artifact.load(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
+        checkpoint = load_artifact(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
     scratch = _new_scratch(step_name)
     context = StepContext(
         plan=plan,
@@ -141,7 +147,7 @@ def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None
     begun = time.monotonic()
     context.out.mkdir()
     context.out.sweep()
-    (context.out / artifact.RECORD_NAME).delete()  # from here to the end it does not count as present
+    (context.out / RECORD_NAME).delete()  # from here to the end it does not count as present
     try:
         result = builder(context)
     finally:
@@ -153,15 +159,15 @@ def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None
         digest=result.digest,
         schema_version=SCHEMA_VERSION,
         code=code_version(),
-        inputs={n: a.ref for n, a in context.inputs.items()} | dict(plan_status.external[context.spec.name]),
+        inputs={n: a.ref for n, a in context.inputs.items()} | dict(plan_status.inputs[context.spec.name]),
         places=dict(plan_status.places[context.spec.name]),
         config=dict(context.spec.identity),
         plan=plain(context.plan),
         summary=result.summary,
-        created=artifact.now(),
+        created=now(),
         seconds=round(time.monotonic() - begun, 3),
     )
-    made = artifact.commit(context.out, record)
+    made = commit_artifact(context.out, record)
     if result.afterwards is not None:
         result.afterwards()
     return made
@@ -262,8 +268,8 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
         with _claimed(plan_status.folder(spec.name), spec.name, f"python -m {module}"):
             # The step before, or who had the claim before, may have made something; and meanwhile an outside
             # input of this step may have changed.
-            plan_status = survey(plan) if plan_status.external[spec.name] else with_records(plan_status)
-            made = plan_status.found[spec.name]
+            plan_status = survey(plan) if plan_status.inputs[spec.name] else with_records(plan_status)
+            made = plan_status.artifacts[spec.name]
             state = {d.spec.name: d.state for d in plan_status.decide(forced)}[spec.name]
             if made is not None and state is State.DONE:
                 print(f"{spec.name}: was made meanwhile, {made.location.uri}", flush=True)
@@ -312,7 +318,7 @@ def _cause(error: BaseException) -> UserError | None:
 
 
 def _made_corpora(plan_status: PlanStatus) -> Location | None:
-    found = plan_status.found.get("corpora")
+    found = plan_status.artifacts.get("corpora")
     return found.location if found else None
 
 

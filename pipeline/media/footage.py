@@ -9,20 +9,20 @@ from typing import Protocol
 
 import numpy as np
 
-from pipeline.media import video as videos
+from pipeline.media import video
 from pipeline.media.same_video import VerifyVideos, head_sha256, verify, whole_sha256
 from pipeline.records.sample import VideoRef
 
 
 def inspect(
-    local: Path, path: str, names: tuple[str, ...] = (), folder_fps: float = videos.FOLDER_FPS
+    local: Path, path: str, names: tuple[str, ...] = (), folder_fps: float = video.FOLDER_FPS
 ) -> VideoRef:
     """Probe and hash the video at ``local``, which samples know as ``path``; a folder has frames ``names``.
 
     Raises VideoError for a video that cannot be read, OSError for a file that cannot.
     """
     files = [local / name for name in names] or [local]
-    info = videos.probe(local, frames=names, folder_fps=folder_fps)
+    info = video.probe(local, frames=names, folder_fps=folder_fps)
     return VideoRef(
         path=path,
         frames=names,
@@ -80,12 +80,12 @@ class VideoFootage:
     def decode(self, indices: Sequence[int]) -> np.ndarray:
         """RGB uint8 [N, H, W, 3] at the size of the video. Raises VideoError, IndexError or UserError."""
         ref = self._same()
-        return videos.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+        return video.decode(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
         """As ``decode``, with one reader for all frames."""
         ref = self._same()
-        return videos.stream(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
+        return video.stream(self.path, indices, frames=ref.frames, num_frames=ref.num_frames or None)
 
     def _same(self) -> VideoRef:
         verify(self.path, self.video, self.verify)

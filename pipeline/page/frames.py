@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Sequence
 import numpy as np
 
 from pipeline.media.frame_choice import frames_shown
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample
 
 
-def annotated(tracks: Sequence[MaskTrack], count: int) -> list[int]:
+def annotated_frames(tracks: Sequence[MaskTrack], count: int) -> list[int]:
     """At most ``count`` annotated frames, spread evenly over those in which an object shows.
 
     Where none shows in any frame, over all that are annotated.
@@ -20,17 +20,17 @@ def annotated(tracks: Sequence[MaskTrack], count: int) -> list[int]:
         frame
         for track in tracks
         for frame, counts in zip(track.frames, track.counts, strict=True)
-        if codec.area(counts, track.height, track.width)
+        if masks.area(counts, track.height, track.width)
     }
-    return spread(sorted(seen or {f for t in tracks for f in t.frames}), count)
+    return spread_over(sorted(seen or {f for t in tracks for f in t.frames}), count)
 
 
-def strip(sample: Sample, count: int) -> list[int]:
+def strip_frames(sample: Sample, count: int) -> list[int]:
     """At most ``count`` frames that stand for what the model is shown: the clip, or the whole video."""
     return sorted(set(frames_shown(sample, count)))
 
 
-def spread(frames: Sequence[int], count: int) -> list[int]:
+def spread_over(frames: Sequence[int], count: int) -> list[int]:
     """At most ``count`` of the frames, the first and the last among them."""
     if len(frames) <= count:
         return list(frames)
@@ -51,4 +51,4 @@ def mask_at(track: MaskTrack, frame: int) -> np.ndarray | None:
     """The object's mask [H, W] on a frame, None where nobody annotated it."""
     if frame not in track.frames:
         return None
-    return codec.decode(track.counts[track.frames.index(frame)], track.height, track.width)
+    return masks.decode(track.counts[track.frames.index(frame)], track.height, track.width)

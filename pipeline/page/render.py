@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def render(
+def render_page(
     template: str, *, css: str, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
 ) -> str:
     """HTML of a jinja2 template. All text is escaped; only the filter ``markup`` lets text through as it is.

@@ -1,6 +1,6 @@
 """The style sheet that every page begins with. Light and dark follow the reader's system."""
 
-CSS = """
+PAGE_CSS = """
 :root { color-scheme: light dark; --bg:#f7f8fa; --card:#fff; --ink:#1c2330; --soft:#5d6878; --line:#e1e5eb;
   --accent:#2f6fed; --good:#128a4b; --bad:#c2362f; --true:#22a861; --made:#ff4081;
   --lane:#edf0f4; --chip:#eef3fe; }

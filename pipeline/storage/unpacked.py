@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.storage.location import Location
 
-SUFFIX = ".gz"
+GZIP_SUFFIX = ".gz"
 _MAGIC = b"\x1f\x8b"
 _BLOCK = 1 << 20
 _LEFT_FREE = 1 << 30  # bytes of the cache's disk; a small file can unpack to a thousand times its size
@@ -28,7 +28,7 @@ def fetch_unpacked(place: Location, *, hold: bool = False) -> Path:
     if not _is_packed(local):
         return local
     key = f"unpacked {place.uri}@{(stat or place.stat()).key}"
-    name = place.name.removesuffix(SUFFIX)
+    name = place.name.removesuffix(GZIP_SUFFIX)
     return place.cache.copy(key, name, partial(_unpack, place, local), hold=hold)
 
 

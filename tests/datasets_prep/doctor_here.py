@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from datasets_prep import run
-from datasets_prep.doctor import __main__ as command
-from datasets_prep.doctor import examine as work
+from datasets_prep.doctor import __main__, examine
 
 Sources = list[dict[str, Any]]
 Work = Callable[[Any], pa.Table]
@@ -33,14 +32,14 @@ def do_without_ray(monkeypatch: pytest.MonkeyPatch, spread: Callable[..., Any] =
     """Put ``spread`` where Ray would do the work."""
     monkeypatch.setattr(run, "spread", spread)
     monkeypatch.setattr(run, "each", spread_here)
-    monkeypatch.setattr(work, "spread", spread)
-    monkeypatch.setattr(work, "share", lambda value, make: lambda: make(value))
-    monkeypatch.setattr(command, "connect", lambda config: nullcontext())
+    monkeypatch.setattr(examine, "spread", spread)
+    monkeypatch.setattr(examine, "share", lambda value, make: lambda: make(value))
+    monkeypatch.setattr(__main__, "connect", lambda config: nullcontext())
 
 
 def doctor(plan: Path, out: Path, *sets: str) -> int:
     """The exit code of the doctor's own command."""
-    return command.main(["--plan", str(plan), "--out", str(out), *(a for s in sets for a in ("--set", s))])
+    return __main__.main(["--plan", str(plan), "--out", str(out), *(a for s in sets for a in ("--set", s))])
 
 
 def write_plan(folder: Path, sources: Sources, **more: Any) -> Path:

@@ -19,9 +19,8 @@ from datasets_prep import run
 from datasets_prep.card import gallery
 from datasets_prep.card.build import write_card
 from datasets_prep.passes.select import rank
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import ArtifactRecord
+from pipeline.artifacts.record import ArtifactRecord, commit_artifact
 from pipeline.artifacts.steps import Kind, steps
 from pipeline.artifacts.verify import verify
 from pipeline.dataset.baked import FramesReader, frames_name, to_jpeg, write_frames
@@ -370,7 +369,7 @@ def test_verify_finds_a_flipped_byte(home: Path) -> None:
         created="2026-01-01T00:00:00Z",
         seconds=0.0,
     )
-    artifact.commit(Location.parse(place), record)
+    commit_artifact(Location.parse(place), record)
     verdict = verify(Location.parse(place))
     assert (verdict.damage, verdict.files) == ((), 2 * len(manifest.shards))
     file = place / "frames" / "qa-00001.pq"

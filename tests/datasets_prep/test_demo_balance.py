@@ -7,9 +7,9 @@ from collections import Counter, defaultdict
 
 import pytest
 
+from datasets_prep.demo import st_align
 from datasets_prep.demo.corpora import build_corpora
 from datasets_prep.demo.corpus import Corpus
-from datasets_prep.demo.st_align import build as build_st_align
 from datasets_prep.demo.staging import train_scenes
 from pipeline.plan.demo import DemoConfig
 
@@ -82,7 +82,7 @@ def test_mvbench_answers_are_even(corpora: dict[str, Corpus]) -> None:
 
 def test_no_constant_span_fits_the_grounding_questions() -> None:
     config = DemoConfig(train_videos=200, damage=False)
-    corpus = build_st_align(config, train_scenes(config, 200))
+    corpus = st_align.build(config, train_scenes(config, 200))
     spans = [
         row["variables"]["temporal_output_locations"]
         for row in rows_of(corpus, "json")

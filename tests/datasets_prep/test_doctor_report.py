@@ -185,8 +185,8 @@ def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
 
 
 def test_a_relative_folder_for_the_report_is_refused_on_a_cluster(ill: Sources, tmp_path: Path) -> None:
-    from pipeline.commands import doctor as commands
+    from pipeline.commands import doctor
 
     plan = load_plan(str(write_plan(tmp_path, ill)), ["ray.dashboard=http://127.0.0.1:9"])
     with pytest.raises(UserError, match="--out: here: is relative"):
-        commands.doctor(plan, "ill.yaml", "here")
+        doctor.doctor(plan, "ill.yaml", "here")

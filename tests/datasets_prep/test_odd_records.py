@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep.outcome import entry_of, shards_of
-from datasets_prep.passes import shard_job as job
+from datasets_prep.passes import shard_job
 from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
 from datasets_prep.passes.finish import FinishedSample, finish
 from datasets_prep.passes.layout import lay_out
@@ -188,7 +188,7 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
         return probe(path, **more)
 
     probe = video.probe
-    monkeypatch.setattr(job, "finish", finish_or_break)
+    monkeypatch.setattr(shard_job, "finish", finish_or_break)
     monkeypatch.setattr(video, "probe", probe_or_break)
     made, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in made] == ["", "unforeseen", "unforeseen", ""]

@@ -15,7 +15,7 @@ from datasets_prep.passes.media_table import MEDIA_SCHEMA, media_table
 from datasets_prep.passes.probe import probe_media, probe_video
 from pipeline.media import video
 from pipeline.media.probing import Measured
-from pipeline.page.frames import strip
+from pipeline.page.frames import strip_frames
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
@@ -113,7 +113,7 @@ def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef
     assert sample.clip is not None
     times = frame_times(uneven)
     assert times.frames_in(sample.clip.start_s, sample.clip.end_s) == (10, LONG)
-    assert strip(sample, 6) == [10, LONG]
+    assert strip_frames(sample, 6) == [10, LONG]
     for index, pixels in zip((10, LONG), video.decode(media / "uneven", [10, LONG]), strict=True):
         assert abs(int(pixels.mean()) - int(picture(index).mean())) <= 3
     (span,) = sample.spans

@@ -13,8 +13,7 @@ import pyarrow.compute as pc
 import pytest
 
 from datasets_prep.draft import RejectError
-from datasets_prep.passes import dialogue_columns as words
-from datasets_prep.passes import shard_job as job_module
+from datasets_prep.passes import dialogue_columns, shard_job
 from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
 from datasets_prep.passes.media_table import media_table
 from datasets_prep.passes.probe import probe_media
@@ -102,8 +101,10 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     return receipt, (out / receipt.shard.name).read_bytes()
 
 
-def only_the_ordinary_way(records: Iterable[words.Numbered], *_: Any) -> tuple[words.FindingText, list[Any]]:
-    return words.FindingText(), list(records)
+def only_the_ordinary_way(
+    records: Iterable[dialogue_columns.Numbered], *_: Any
+) -> tuple[dialogue_columns.FindingText, list[Any]]:
+    return dialogue_columns.FindingText(), list(records)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -131,13 +132,13 @@ def test_both_ways_give_the_same_bytes(
     taken: list[int] = []
 
     def part(*arguments: Any) -> Any:
-        found = words.part(*arguments)
+        found = dialogue_columns.part(*arguments)
         taken.append(len(found[0].keys))
         return found
 
-    monkeypatch.setattr(job_module, "part", part)
+    monkeypatch.setattr(shard_job, "part", part)
     short = made(tmp_path, config, cut_at)
-    monkeypatch.setattr(job_module, "part", only_the_ordinary_way)
+    monkeypatch.setattr(shard_job, "part", only_the_ordinary_way)
     assert short == made(tmp_path, config, cut_at)
     assert short[0].read - len(short[0].rejects) - short[0].not_selected > 0
     assert bool(sum(taken)) == ("keep_types" not in more), "the short way is taken"
@@ -167,7 +168,7 @@ def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
     fields = {"name": "s", "format": "llava_video", "annotations": "a", "media": ["m"]}
     source = SourceConfig.model_validate(fields)
     reader = reader_of(source.format)
-    assert isinstance(reader, words.ReadsDialogues)
+    assert isinstance(reader, dialogue_columns.ReadsDialogues)
     for text in (*MARKED[2:-1], *BLANK, "x" * 11_000):
         raw = {
             "video": "v.mp4",

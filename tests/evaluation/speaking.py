@@ -11,7 +11,7 @@ from tiny_bench import write_checkpoint
 from evaluation.predict.clip import Clip
 from evaluation.predictor import Predictor
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import ArtifactRecord, commit
+from pipeline.artifacts.record import ArtifactRecord, commit_artifact
 from pipeline.media.footage import Footage
 from pipeline.records.sample import Role, Sample, Task, Turn
 from pipeline.storage.location import Location
@@ -53,7 +53,7 @@ def write_speaking(
             if now in ids:
                 embed[[was, now]] = embed[[now, was]]
     save_model(model, folder / "model")
-    commit(Location.parse(folder), record("init"))
+    commit_artifact(Location.parse(folder), record("init"))
 
 
 def record(kind: str) -> ArtifactRecord:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from benchmarks.plain_masks import plain_j_and_f
 from evaluation.metrics import masks
-from pipeline.records import masks as codec
+from pipeline.records.masks import decode
 
 
 def test_golden_cases(golden: Path) -> None:
@@ -21,7 +21,7 @@ def test_golden_cases(golden: Path) -> None:
     assert len(cases) == 45
     for case in cases:
         size = case["height"], case["width"]
-        found = masks.j_and_f(codec.decode(case["prediction"], *size), codec.decode(case["truth"], *size))
+        found = masks.j_and_f(decode(case["prediction"], *size), decode(case["truth"], *size))
         assert found == pytest.approx((case["J"], case["F"]), abs=1e-9), case["kind"]
 
 

@@ -18,11 +18,11 @@ from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
 from evaluation.predict.clip import open_clip
 from evaluation.predictor import Request
-from pipeline.artifacts.record import commit
+from pipeline.artifacts.record import commit_artifact
 from pipeline.errors import UserError
 from pipeline.media.video import decode, probe
 from pipeline.plan.evaluation import SegState
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import MaskTrack
 from pipeline.storage.location import Location
 from tests.pipeline.small_hub import COMMIT, small_hub
@@ -115,7 +115,7 @@ def test_saved_files_agree_with_the_answer(home: Path, answer: Answer, tmp_path:
         mask = np.asarray(Image.open(png))
         rle = found["masks"][0]["masks"][str(frame)]
         assert rle == {"size": [HEIGHT, WIDTH], "counts": track.counts[frame]}
-        np.testing.assert_array_equal(mask, codec.decode(rle["counts"], *rle["size"]))
+        np.testing.assert_array_equal(mask, masks.decode(rle["counts"], *rle["size"]))
         areas.add(int(mask.sum()))
     assert len(areas) > 1, "masks that are all the same would prove nothing"
     info = probe(tmp_path / "out" / "overlay.mp4")
@@ -276,7 +276,7 @@ def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
     (tmp_path / "stage1" / "abc" / "record.json").unlink()
     with pytest.raises(UserError, match="no finished checkpoint"):
         load_checkpoint(tmp_path / "stage1" / "abc")
-    commit(Location.parse(tmp_path / "data"), record("prepare"))
+    commit_artifact(Location.parse(tmp_path / "data"), record("prepare"))
     with pytest.raises(UserError, match="kind prepare, which holds no model"):
         load_checkpoint(tmp_path / "data")
     with pytest.raises(UserError, match="Choose auto, cpu or cuda"):

@@ -27,7 +27,7 @@ from pipeline.media.pointing import Box, MaskFile, Point, Region
 from pipeline.media.video import VideoError, probe
 from pipeline.page.pictures import Colour
 from pipeline.plan.evaluation import SegState
-from pipeline.records import masks as codec
+from pipeline.records.masks import decode, encode
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from pipeline.times import temporal
@@ -42,7 +42,7 @@ GRID = 27
 
 def mask_of(region: Region, video: VideoRef = VIDEO, grid: int = GRID) -> np.ndarray:
     track = region_track(region, video, grid)
-    return codec.decode(track.counts[0], track.height, track.width)
+    return decode(track.counts[0], track.height, track.width)
 
 
 def test_a_box_covers_the_pixels_between_its_edges() -> None:
@@ -150,7 +150,7 @@ def test_frames_to_segment() -> None:
 def square(top: int, left: int, side: int) -> MaskTrack:
     mask = np.zeros((100, 180), np.uint8)
     mask[top : top + side, left : left + side] = 1
-    return MaskTrack(height=100, width=180, frames=(3,), counts=(codec.encode(mask),))
+    return MaskTrack(height=100, width=180, frames=(3,), counts=(encode(mask),))
 
 
 def test_the_overlay_colours_objects_and_nothing_else() -> None:

@@ -18,7 +18,7 @@ from tiny_bench import FRAMES, HEIGHT, WIDTH, square
 from evaluation import Answer, Box, Checkpoint, MaskFile, Point
 from evaluation.predict.__main__ import main
 from evaluation.predict.clip import open_clip
-from pipeline.records import masks as codec
+from pipeline.records import masks
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -107,8 +107,8 @@ def test_what_is_pointed_at_is_what_the_model_sees(
     inside, box, point = found["regions"]
     assert [list(region["masks"]) for region in (inside, box, point)] == [["7"], ["4"], ["3"]]
     rle = inside["masks"]["7"]
-    assert (codec.decode(rle["counts"], *rle["size"]) == square(0, 7)).all()
-    assert codec.area(box["masks"]["4"]["counts"], HEIGHT, WIDTH) == 40 * 30
+    assert (masks.decode(rle["counts"], *rle["size"]) == square(0, 7)).all()
+    assert masks.area(box["masks"]["4"]["counts"], HEIGHT, WIDTH) == 40 * 30
     regions = [MaskFile(7, "square.png"), Box("0.5s", 10, 10, 50, 40), Point(3, 30, 20)]
     same = model.ask(home / "clip.mp4", question, regions=regions)
     other = model.ask(home / "clip.mp4", question, regions=regions[::-1])

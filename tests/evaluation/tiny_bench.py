@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import Artifact, ArtifactRecord, commit
+from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact
 from pipeline.artifacts.survey import survey
 from pipeline.dataset.arrow import to_table
 from pipeline.dataset.shards import SourceEntry, make_manifest, read_manifest, write_manifest, write_shard
@@ -196,13 +196,13 @@ def finished(plan: Plan, step: str, content: Path, digest: str) -> Artifact:
         digest=digest,
         schema_version=1,
         code=code_version(),
-        inputs={n: made.ref for n in plan_status.spec(step).needs if (made := plan_status.found[n])},
+        inputs={n: made.ref for n in plan_status.spec(step).needs if (made := plan_status.artifacts[n])},
         config={},
         summary={},
         created="2026-01-01T00:00:00Z",
         seconds=0.0,
     )
-    return commit(out, record)
+    return commit_artifact(out, record)
 
 
 def staged(folder: Path) -> Plan:

@@ -69,7 +69,7 @@ def test_stopped_three_times_and_finished(tmp_path: Path) -> None:
         done = ufvideo(place, "run", "mini.yaml", timeout_s=REACHED_S)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert set(runs(folder).values()) == {"FINISHED"}
-    found, clean = (survey(read_mini(place / "mini.yaml")).found for place in (folder, untouched))
+    found, clean = (survey(read_mini(place / "mini.yaml")).artifacts for place in (folder, untouched))
     digests = [
         {n: a and a.record.digest for n, a in made.items() if n != "report"} for made in (found, clean)
     ]

@@ -66,7 +66,7 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     kept = {path: path.stat().st_mtime_ns for path in store.glob(parts)}
 
     done = finished(folder)
-    found, clean = survey(plan).found, survey(read_mini(untouched / "mini.yaml")).found
+    found, clean = survey(plan).artifacts, survey(read_mini(untouched / "mini.yaml")).artifacts
     assert all(found.values())
     prepared, reference = found["prepare"], clean["prepare"]
     assert prepared is not None

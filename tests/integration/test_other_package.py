@@ -50,7 +50,7 @@ def test_a_dataset_of_another_package_is_prepared(tmp_path: Path, monkeypatch: p
     monkeypatch.syspath_prepend(str(home))
     registry._foreign.cache_clear()
     monkeypatch.chdir(tmp_path)
-    made = survey(load_plan("plan.yaml")).found["prepare"]
+    made = survey(load_plan("plan.yaml")).artifacts["prepare"]
     assert made is not None
     registry._foreign.cache_clear()
     reader = ShardReader(made.location)

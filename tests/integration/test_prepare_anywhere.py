@@ -60,7 +60,7 @@ def run(folder: Path, plan: Path, *arguments: str) -> None:
 
 
 def prepared(folder: Path) -> Prepared:
-    found = survey(read_mini(folder / "mini.yaml")).found["prepare"]
+    found = survey(read_mini(folder / "mini.yaml")).artifacts["prepare"]
     assert found is not None
     place = found.location.local_path
     assert not list(folder.rglob(".tmp-*")), "no half-written file is left"

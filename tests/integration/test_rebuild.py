@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.rebuild import check_inputs, compare, plan_of
+from pipeline.artifacts.record import load_artifact
 from pipeline.artifacts.survey import survey
 from pipeline.artifacts.verify import open_artifact, verify
 from pipeline.errors import UserError
@@ -106,7 +106,7 @@ def test_the_plan_of_a_record_names_its_inputs_where_they_were(made: Path, tmp_p
 
     place = Location.parse(copied(made, tmp_path))
     (made / "talk.json").touch()
-    other = artifact.load(place)
+    other = load_artifact(place)
     assert other is not None
     text = (made / "talk.json").read_text()
     try:

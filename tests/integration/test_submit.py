@@ -30,8 +30,8 @@ def test_a_whole_run_on_another_cluster(tmp_path: Path) -> None:
         assert status.stdout.startswith(f"{job}: succeeded"), followed.stdout
 
         plan_status = survey(read_mini(path))
-        assert all(plan_status.found[spec.name] for spec in plan_status.specs)
-        report = plan_status.found["report"]
+        assert all(plan_status.artifacts[spec.name] for spec in plan_status.specs)
+        report = plan_status.artifacts["report"]
         assert report is not None
         table = (report.location / "table.txt").read_text()
         assert table.strip() in followed.stdout

@@ -69,7 +69,7 @@ def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
 
 
 def made(plan_status: PlanStatus, step: str) -> Artifact:
-    found = plan_status.found[step]
+    found = plan_status.artifacts[step]
     assert found is not None, step
     return found
 

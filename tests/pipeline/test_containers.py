@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.media import files as media_files
-from pipeline.media import film, probing, video
+from pipeline.media import files, film, probing, video
 from pipeline.media.containers import promised_bytes
 
 FRAMES = 30
@@ -107,7 +106,7 @@ def test_a_stream_without_an_outer_form_promises_nothing(tmp_path: Path) -> None
 
 def test_a_frame_of_an_absurd_size_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written(tmp_path / "a.mp4")
-    for module in (media_files, film):
+    for module in (files, film):
         monkeypatch.setattr(module, "MOST_PIXELS", 64 * 48 - 1)
     with pytest.raises(video.VideoError, match="a frame of 48x64 is more than any video has"):
         video.probe(tmp_path / "a.mp4")

@@ -17,7 +17,7 @@ def test_a_model_of_the_hub_is_an_input_by_its_name(plan_file: Path) -> None:
         return survey(load_plan(str(plan_file), [*sets, *more])).fingerprints["init"]
 
     assert (
-        survey(load_plan(str(plan_file), sets)).external["init"]["model.weights.language"].uri
+        survey(load_plan(str(plan_file), sets)).inputs["init"]["model.weights.language"].uri
         == "hf://Qwen/Qwen2@v1"
     )
     assert fingerprints() != fingerprints("model.weights.language=Qwen/Qwen2@v2")

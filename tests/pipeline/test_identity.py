@@ -14,8 +14,8 @@ import pytest
 from pydantic import BaseModel
 
 from datasets_prep.reuse import source_identity
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.rebuild import plan_of
+from pipeline.artifacts.record import RECORD_NAME, load_artifact
 from pipeline.artifacts.steps import Kind, fingerprints, steps
 from pipeline.plan.base import Config
 from pipeline.plan.data import PrepConfig
@@ -194,8 +194,8 @@ def test_a_record_from_before_defaults_were_left_out_is_read(name: str, tmp_path
     """Written by the version whose identities held every default. Catches: made work that nothing reads."""
     folder = Location.parse(tmp_path / name)
     text = (Path(__file__).parent / "records" / f"{name}.json").read_text()
-    (folder / artifact.RECORD_NAME).write_text(text)
-    made = artifact.load(folder)
+    (folder / RECORD_NAME).write_text(text)
+    made = load_artifact(folder)
     assert made is not None
     assert made.record.config["seed"] == 42
     plan = Plan.model_validate(made.record.plan)

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.artifacts.fingerprint import PACKAGES
 from pipeline.errors import UserError
-from pipeline.jobs import server as jobs
+from pipeline.jobs.server import HOME, UPLOAD_EXCLUDES, UPLOADED, _client
 
 LEFT_BEHIND = (
     ".env",
@@ -41,7 +42,7 @@ def packed(folder: Path, archive: Path) -> set[str]:
     """The files that Ray itself packs for an upload of a folder."""
     from ray._private.runtime_env.packaging import create_package
 
-    create_package(str(folder), archive, include_gitignore=True, excludes=list(jobs.UPLOAD_EXCLUDES))
+    create_package(str(folder), archive, include_gitignore=True, excludes=list(UPLOAD_EXCLUDES))
     with zipfile.ZipFile(archive) as file:
         return {name for name in file.namelist() if not name.endswith("/")}
 
@@ -54,14 +55,14 @@ def test_only_code_and_plans_are_uploaded(tmp_path: Path):
 
 
 def test_all_code_is_uploaded(tmp_path: Path):
-    listed = subprocess.run(["git", "-C", str(jobs.HOME), "ls-files", "-z"], capture_output=True, text=True)
+    listed = subprocess.run(["git", "-C", str(HOME), "ls-files", "-z"], capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("no git checkout")
     tops = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
-    assert set(jobs.UPLOADED) <= tops
-    code = {n for n in listed.stdout.split("\0") if n.partition("/")[0] in jobs.PACKAGES}
-    there = {name for name in code if (jobs.HOME / name).is_file()}
-    assert there <= packed(jobs.HOME, tmp_path / "x.zip")
+    assert set(UPLOADED) <= tops
+    code = {n for n in listed.stdout.split("\0") if n.partition("/")[0] in PACKAGES}
+    there = {name for name in code if (HOME / name).is_file()}
+    assert there <= packed(HOME, tmp_path / "x.zip")
 
 
 class Refuses(BaseHTTPRequestHandler):
@@ -87,6 +88,6 @@ def refusing() -> Iterator[str]:
 
 def test_a_server_that_wants_a_token_is_a_users_mistake(refusing: str):
     with pytest.raises(UserError, match="asks for a token") as error:
-        jobs._client(refusing)
+        _client(refusing)
     assert refusing in error.value.where
     assert "RAY_AUTH_TOKEN" in error.value.fix

@@ -19,10 +19,20 @@ import pytest
 
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.jobs import display as shows
 from pipeline.jobs import runner
-from pipeline.jobs import server as jobs
+from pipeline.jobs.display import choose_display
 from pipeline.jobs.other_run import RunClaims
+from pipeline.jobs.server import (
+    JobServer,
+    _client,
+    find_live_job,
+    follow_job,
+    job_info,
+    job_output,
+    job_server,
+    submit_job,
+    wait_for_job,
+)
 from pipeline.plan.load import load_plan
 from pipeline.plan.runtime import RayConfig
 
@@ -83,8 +93,8 @@ with cluster.connect(RayConfig()):
 
 
 @pytest.fixture(scope="module")
-def server(ray_cluster: None) -> Iterator[jobs.JobServer]:
-    with jobs.job_server(RayConfig()) as found:
+def server(ray_cluster: None) -> Iterator[JobServer]:
+    with job_server(RayConfig()) as found:
         yield found
 
 
@@ -97,24 +107,24 @@ def home(tmp_path: Path, plan_file: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return tmp_path
 
 
-def test_lines_and_exit_codes(server: jobs.JobServer):
-    job = jobs.submit(server, "echo one; sleep 0.5; echo two; echo mode $UFVIDEO_PROGRESS; exit 3")
-    lines = list(jobs.follow(server, job))
+def test_lines_and_exit_codes(server: JobServer):
+    job = submit_job(server, "echo one; sleep 0.5; echo two; echo mode $UFVIDEO_PROGRESS; exit 3")
+    lines = list(follow_job(server, job))
     assert [line for line in lines if line in ("one", "two", "mode json")] == ["one", "two", "mode json"]
-    outcome = jobs.wait(server, job)
+    outcome = wait_for_job(server, job)
     assert (outcome.ok, outcome.exit_code) == (False, 3)
-    assert "two" in jobs.printed(server, job)
+    assert "two" in job_output(server, job)
     with pytest.raises(UserError, match="does not know it"):
-        jobs.info(server, "raysubmit_none")
+        job_info(server, "raysubmit_none")
 
 
-def test_a_job_joins_its_own_cluster_beside_others(server: jobs.JobServer):
+def test_a_job_joins_its_own_cluster_beside_others(server: JobServer):
     import ray
 
     others = [subprocess.Popen([sys.executable, "-c", OTHER], stdin=-1, stdout=-1, text=True) for _ in "12"]
     try:
         assert [other.stdout.readline() for other in others if other.stdout] == ["up\n"] * 2
-        lines = list(jobs.follow(server, jobs.submit(server, f'{sys.executable} -c "{JOINS}"')))
+        lines = list(follow_job(server, submit_job(server, f'{sys.executable} -c "{JOINS}"')))
         own = ray.get_runtime_context().gcs_address
         assert [line for line in lines if line.startswith("joined")] == [f"joined {own} {own}"]
     finally:
@@ -165,29 +175,29 @@ class Tunnel:
 COUNTS = "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.5; done; exit 3"
 
 
-def test_a_lost_connection_is_taken_up_again(server: jobs.JobServer, monkeypatch: pytest.MonkeyPatch):
+def test_a_lost_connection_is_taken_up_again(server: JobServer, monkeypatch: pytest.MonkeyPatch):
     tunnel = Tunnel(server.client.get_address())
-    through = jobs.JobServer(jobs._client(tunnel.url), embedded=True)
-    job = jobs.submit(through, COUNTS)
+    through = JobServer(_client(tunnel.url), embedded=True)
+    job = submit_job(through, COUNTS)
     lines = []
-    for line in jobs.follow(through, job):
+    for line in follow_job(through, job):
         lines += [line] if line.startswith("line ") else []
         if line == "line 2":
             tunnel.cut()
             threading.Timer(6.0, tunnel.up).start()  # the job ends before that
     assert lines == [f"line {i}" for i in range(1, 9)], "none lost, none doubled"
-    assert jobs.wait(through, job).exit_code == 3
+    assert wait_for_job(through, job).exit_code == 3
 
     tunnel.cut()
-    monkeypatch.setattr(jobs, "_LOST_S", 1.0)
+    monkeypatch.setattr("pipeline.jobs.server._LOST_S", 1.0)
     with pytest.raises(UserError, match="has not answered") as error:
-        jobs.wait(through, job)
+        wait_for_job(through, job)
     assert f"ufvideo logs {job} PLAN --follow" in error.value.fix
-    assert list(jobs.follow(through, job)) == []
+    assert list(follow_job(through, job)) == []
 
 
 def test_a_job_that_is_there_is_followed(
-    server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
+    server: JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
 ):
     plan = load_plan(str(plan_file))
     plan_status = survey(plan)
@@ -195,53 +205,53 @@ def test_a_job_that_is_there_is_followed(
     root, folder = plan_status.root.uri, f"corpora/{plan_status.fingerprints['corpora'][:12]}"
     command = f"{sys.executable} -m datasets_prep --plan {plan_file} --step corpora"
     gate = "until [ -e go ]; do sleep 0.1; done"
-    first = jobs.submit(
+    first = submit_job(
         server, f"cd {home}; {gate}; {command}", {}, {"root": root, "steps": f"{folder} prepare/0123"}
     )
-    assert jobs.live(server, root, [folder, "init/0123"]) == first
-    assert jobs.live(server, root, ["init/0123"]) is None
-    assert jobs.live(server, f"{root}2", [folder]) is None
+    assert find_live_job(server, root, [folder, "init/0123"]) == first
+    assert find_live_job(server, root, ["init/0123"]) is None
+    assert find_live_job(server, f"{root}2", [folder]) is None
 
     threading.Timer(3.0, (home / "go").touch).start()
-    elsewhere = jobs.JobServer(server.client, embedded=False)
+    elsewhere = JobServer(server.client, embedded=False)
     plan_copy = runner.write_plan(plan, plan_status.root)
-    with shows.choose(["corpora"], {}) as display:
+    with choose_display(["corpora"], {}) as display:
         job = runner._Job(plan, plan_status, group, plan_copy, display, force=False)
         assert job.run(elsewhere, RunClaims()) == 0
-    assert survey(plan).found["corpora"] is not None
+    assert survey(plan).artifacts["corpora"] is not None
     made = [j for j in server.client.list_jobs() if (j.metadata or {}).get("root") == root]
     assert [j.submission_id for j in made] == [first], "no second writer"
     assert "corpora: done" in capsys.readouterr().out
-    assert jobs.live(server, root, [folder]) is None, "it has ended"
+    assert find_live_job(server, root, [folder]) is None, "it has ended"
 
 
-def test_a_job_uses_its_clusters_own_server(server: jobs.JobServer):
+def test_a_job_uses_its_clusters_own_server(server: JobServer):
     code = (
         "from pipeline.jobs import cluster; from pipeline.plan.runtime import RayConfig\n"
         "with cluster.connect(RayConfig(dashboard='http://127.0.0.1:9'), jobs=True) as found:\n"
         "    print('at', found.jobs_url)"
     )
-    lines = list(jobs.follow(server, jobs.submit(server, f"{sys.executable} -c {shlex.quote(code)}")))
+    lines = list(follow_job(server, submit_job(server, f"{sys.executable} -c {shlex.quote(code)}")))
     assert [line for line in lines if line.startswith("at ")] == [f"at {server.client.get_address()}"]
 
 
-def test_closing_the_iterator_stops_the_job(server: jobs.JobServer):
-    job = jobs.submit(server, "echo begun; sleep 600")
-    lines = jobs.follow(server, job)
+def test_closing_the_iterator_stops_the_job(server: JobServer):
+    job = submit_job(server, "echo begun; sleep 600")
+    lines = follow_job(server, job)
     assert any(line == "begun" for line in lines)
     lines.close()
-    assert jobs.wait(server, job).status == "STOPPED"
+    assert wait_for_job(server, job).status == "STOPPED"
 
 
 @pytest.mark.slow
-def test_a_whole_run(server: jobs.JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_whole_run(server: JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]):
     plan = load_plan(str(plan_file))
 
     (home / "do").write_text("stage2 mistake")
     with pytest.raises(UserError) as error:
         runner.run(plan, "tiny.yaml")
     assert str(error.value) == "file.json: is wrong: broken on purpose. Mend it."
-    found = survey(plan).found
+    found = survey(plan).artifacts
     assert [n for n, a in found.items() if a] == ["corpora", "prepare", "init", "stage1"]
     capsys.readouterr()
 
@@ -264,7 +274,7 @@ def test_a_whole_run(server: jobs.JobServer, home: Path, plan_file: Path, capsys
     assert f"Page:    {survey(plan).folder('report').uri}/index.html" in text.out
     assert "hello from report" in runner.log_path(plan, survey(plan), "report").read_text()
     assert "work: 3/3  loss 1" in runner.log_path(plan, survey(plan), "report").read_text(), "progress, too"
-    assert survey(plan).found["stage1"] == found["stage1"], "what was there is kept"
+    assert survey(plan).artifacts["stage1"] == found["stage1"], "what was there is kept"
 
     assert runner.run(plan, "tiny.yaml", forced=["init"]) == 0
     assert "1 of 8 steps to make" in capsys.readouterr().out, (

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipeline import progress
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.notices import missing_media
+from pipeline.artifacts.record import load_artifact, without_credentials
 from pipeline.artifacts.steps import State
 from pipeline.artifacts.survey import survey
 from pipeline.commands.cli import main
@@ -34,7 +34,7 @@ def run(plan: Path, *arguments: str, module: str = "datasets_prep", builder=writ
 def test_it_makes_what_is_to_do_and_no_more(plan_file: Path, capsys: pytest.CaptureFixture[str]):
     assert run(plan_file) == 0
     plan_status = survey(load_plan(str(plan_file)))
-    made = plan_status.found["prepare"]
+    made = plan_status.artifacts["prepare"]
     assert made is not None
     assert made.location.uri == f"{plan_status.root.uri}/prepare/{plan_status.fingerprints['prepare'][:12]}"
     assert made.record.digest == "prepare"
@@ -92,7 +92,7 @@ def test_a_failed_builder_leaves_no_record_and_no_scratch(
     assert "Traceback" in capsys.readouterr().err
     assert not seen[0].scratch.exists()
     assert (seen[0].out / "data.txt").exists()
-    assert artifact.load(seen[0].out) is None
+    assert load_artifact(seen[0].out) is None
     assert run(plan_file, "--step", "corpora", builder=mistake) == 2
     assert capsys.readouterr().err == "error: file.json: is wrong. Mend it.\n"
     assert run(plan_file, "--step", "corpora") == 0
@@ -123,7 +123,7 @@ def test_forcing_takes_the_old_record_away_first(plan_file: Path):
 
     assert run(plan_file, "--step", "corpora") == 0
     assert run(plan_file, "--step", "corpora", "--force", builder=fail) == 1
-    assert survey(load_plan(str(plan_file))).found["corpora"] is None
+    assert survey(load_plan(str(plan_file))).artifacts["corpora"] is None
 
 
 def prepared(context: StepContext) -> StepResult:
@@ -217,32 +217,32 @@ def test_artifacts_on_s3(plan_file: Path, s3_bucket: str):
     for name in ("corpora", "prepare"):
         build(make_context(plan, name), write)
     assert run(plan_file, "--set", f"storage.root={s3_bucket}/runs", "--check") == 0
-    found = survey(plan).found["prepare"]
+    found = survey(plan).artifacts["prepare"]
     assert found is not None
     assert found.location.uri.startswith(s3_bucket)
 
 
 def test_records_that_cannot_be_read(tmp_path: Path):
     place = Location.parse(tmp_path)
-    assert artifact.load(place) is None
+    assert load_artifact(place) is None
     (tmp_path / "record.json").write_text("{")
     with pytest.raises(UserError, match="no artifact record"):
-        artifact.load(place)
+        load_artifact(place)
     (tmp_path / "record.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(UserError, match="format 99, this code reads format 1"):
-        artifact.load(place)
+        load_artifact(place)
     (tmp_path / "record.json").write_text(json.dumps({"format": 1, "step": "x"}))
     with pytest.raises(UserError, match="has a bad field"):
-        artifact.load(place)
+        load_artifact(place)
 
 
 def test_no_credentials_in_uris():
-    assert artifact.without_credentials("https://me:hush@host/x?X-Amz-Signature=1") == "https://host/x"
-    assert artifact.without_credentials("/data/what?.json") == "/data/what?.json"
+    assert without_credentials("https://me:hush@host/x?X-Amz-Signature=1") == "https://host/x"
+    assert without_credentials("/data/what?.json") == "/data/what?.json"
 
 
 def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.setenv(progress.ENV, "json")
+    monkeypatch.setenv(progress.PROGRESS_ENV, "json")
     with progress.track("train", 1000) as part:
         for _ in range(1000):
             part.advance(loss=0.5)
@@ -264,7 +264,7 @@ def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 
 def test_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    monkeypatch.delenv(progress.ENV, raising=False)
+    monkeypatch.delenv(progress.PROGRESS_ENV, raising=False)
     with progress.track("read", None) as part:
         for _ in range(500):
             part.advance()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import start_config
+from pipeline.artifacts.record import load_artifact
 from pipeline.commands.cli import main
 from pipeline.dataset.shards import read_manifest
 from pipeline.errors import StorageError, UserError
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_not_called_broken(
 
 
 READERS: dict[str, Callable[[Location], object]] = {
-    "record": artifact.load,
+    "record": load_artifact,
     "checkpoint": lambda place: start_config(place, ModelConfig.model_construct(), "stage1"),
     "manifest": read_manifest,
 }

@@ -12,7 +12,7 @@ import torch
 from tiny_corpus import FRAMES, HEIGHT, WIDTH, samples, square, track
 
 from pipeline.plan.model import LossWeights, ModelConfig, model_config
-from pipeline.records import masks as codec
+from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, Turn
 from pipeline.storage.location import Location
 from training.data.dataset import Dataset
@@ -191,7 +191,7 @@ def three_objects() -> Sample:
             height=HEIGHT,
             width=WIDTH,
             frames=tuple(everywhere),
-            counts=tuple(codec.encode(object_mask(which, f)) for f in everywhere),
+            counts=tuple(masks.encode(object_mask(which, f)) for f in everywhere),
         )
         for which in range(3)
     )
@@ -241,7 +241,7 @@ def test_a_region_that_covers_no_patch_is_counted(processor: Processor, frames: 
     sample = samples(0)["refer"]
     spot = np.zeros((HEIGHT * 40, WIDTH * 40), np.uint8)
     spot[0, 0] = 1
-    tiny = MaskTrack(height=spot.shape[0], width=spot.shape[1], frames=(3,), counts=(codec.encode(spot),))
+    tiny = MaskTrack(height=spot.shape[0], width=spot.shape[1], frames=(3,), counts=(masks.encode(spot),))
     assert processor.training(sample, frames, epoch=0).blank_regions == 0
     small = dataclasses.replace(sample, regions=(tiny,))
     assert processor.training(small, frames, epoch=0).blank_regions == 1

@@ -13,12 +13,11 @@ import pytest
 import yaml
 from tiny_corpus import stage, write_dataset
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.jobs import metric_queue, tracking
+from pipeline.jobs import metric_queue, step, tracking
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
@@ -160,10 +159,10 @@ def put(plan: Plan, step: str, source: Path, digest: str) -> None:
         inputs={},
         config={},
         summary={},
-        created=artifact.now(),
+        created=now(),
         seconds=0.0,
     )
-    artifact.commit(out, record)
+    commit_artifact(out, record)
 
 
 @pytest.fixture
@@ -217,12 +216,12 @@ def test_a_kill_in_the_clean_up_costs_no_training(
     folder = survey(plan).folder("one").local_path
     with monkeypatch.context() as patch:
         if where == "record":
-            patch.setattr(artifact, "commit", dies)
+            patch.setattr(step, "commit_artifact", dies)
         else:
             patch.setattr(UnfinishedStage, "drop_states", dies)
         with pytest.raises(Killed):
             make(plan)
-    assert artifact.load(survey(plan).folder("one")) is None
+    assert load_artifact(survey(plan).folder("one")) is None
     assert (folder / "run").exists() == (where == "states")
     again = make(plan)
     assert trainings == [again.record.digest]
@@ -238,7 +237,7 @@ def test_another_build_of_the_start_is_trained_from_the_beginning(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(artifact, "commit", dies)
+        patch.setattr(step, "commit_artifact", dies)
         with pytest.raises(Killed):
             make(plan)
     put(plan, "init", start.local_path, "another")

@@ -15,10 +15,9 @@ import pytest
 import yaml
 from tiny_corpus import stage, write_dataset
 
-from pipeline.artifacts import record as artifact
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import Artifact, ArtifactRecord
+from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
 from pipeline.jobs import tracking
@@ -26,10 +25,10 @@ from pipeline.jobs.step import build, make_context
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
+from training import run
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.run import init
-from training.run import stage as train_stage
 
 STEPS = 6
 
@@ -82,10 +81,10 @@ def prepare(plan: Plan, folder: Path) -> None:
         inputs={},
         config={},
         summary={},
-        created=artifact.now(),
+        created=now(),
         seconds=0.0,
     )
-    artifact.commit(out, record)
+    commit_artifact(out, record)
 
 
 def started(folder: Path, **layout: object) -> Plan:
@@ -121,7 +120,7 @@ def alone(plan: Plan, folder: Path) -> list[float]:
 
 def run_stage(plan: Plan) -> Artifact:
     """The stage's artifact, made in this process."""
-    return build(make_context(plan, "one"), train_stage)
+    return build(make_context(plan, "one"), run.stage)
 
 
 def wait_for(path: Path) -> None:
@@ -201,7 +200,7 @@ def test_everything_killed_ends_in_the_same_weights(ray_cluster: None, tmp_path:
         wait_for(out / "run" / "checkpoint_manager_snapshot.json")
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert artifact.load(survey(killed).folder("one")) is None
+    assert load_artifact(survey(killed).folder("one")) is None
     with pytest.raises(UserError, match="begun with 2 workers"):
         run_stage(load_plan(str(plan_file), ["stages.0.layout.workers=1"]))
     again = run_stage(killed)

@@ -12,7 +12,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 from pipeline.plan.model import LanguageConfig, Sam2Config, VisionConfig
 
 
-def siglip(config: VisionConfig) -> transformers.SiglipVisionConfig:
+def siglip_config(config: VisionConfig) -> transformers.SiglipVisionConfig:
     """The vision tower (tanh-GELU, layer norms 1e-6)."""
     return transformers.SiglipVisionConfig(
         hidden_size=config.hidden_size,
@@ -24,7 +24,7 @@ def siglip(config: VisionConfig) -> transformers.SiglipVisionConfig:
     )
 
 
-def qwen2(config: LanguageConfig) -> transformers.Qwen2Config:
+def qwen2_config(config: LanguageConfig) -> transformers.Qwen2Config:
     """The language model."""
     return transformers.Qwen2Config(
         vocab_size=config.vocab_size,
@@ -41,7 +41,7 @@ def qwen2(config: LanguageConfig) -> transformers.Qwen2Config:
     )
 
 
-def sam2(config: Sam2Config) -> transformers.Sam2VideoConfig:
+def sam2_config(config: Sam2Config) -> transformers.Sam2VideoConfig:
     """SAM 2.0, not 2.1: no temporal projection of object pointers and no occlusion embedding."""
     widths = [config.embed_dim * 2**i for i in range(4)]
     hidden = config.hidden_dim

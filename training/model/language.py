@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from pipeline.plan.model import LanguageConfig
 from pipeline.plan.training import LoraConfig
-from training.model import config as configs
 from training.model.attention import EAGER, SDPA
+from training.model.config import qwen2_config
 from training.model.packing import VARLEN_SDPA, Packed, PackedRow, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
 
@@ -22,7 +22,7 @@ class Language(nn.Module):
     def __init__(self, config: LanguageConfig, attention: str) -> None:
         super().__init__()
         self.lm = transformers.Qwen2ForCausalLM._from_config(
-            configs.qwen2(config), attn_implementation=_known_as(attention)
+            qwen2_config(config), attn_implementation=_known_as(attention)
         )
         self.packs = False
         """Whether a batch runs as one row without padding; the results are the same."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pipeline.plan.model import Sam2Config
-from training.model import config as configs
+from training.model.config import sam2_config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,7 +38,7 @@ class Segmentation(nn.Module):
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.hidden_dim))
         # Hiera's windows and the decoder's few tokens are too small for flash attention to pay.
         plain = "eager" if attention == "eager" else "sdpa"
-        self.sam = transformers.Sam2VideoModel._from_config(configs.sam2(config), attn_implementation=plain)
+        self.sam = transformers.Sam2VideoModel._from_config(sam2_config(config), attn_implementation=plain)
         # One buffer under two names in transformers; sharing it leaves nothing to go out of step.
         self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
 

@@ -7,7 +7,7 @@ import transformers
 from torch import Tensor, nn
 
 from pipeline.plan.model import VisionConfig
-from training.model import config as configs
+from training.model.config import siglip_config
 
 
 class VisionTower(nn.Module):
@@ -20,7 +20,7 @@ class VisionTower(nn.Module):
         super().__init__()
         self.config = config
         self.tower = transformers.SiglipVisionModel._from_config(
-            configs.siglip(config), attn_implementation=attention
+            siglip_config(config), attn_implementation=attention
         )
 
     def attend_by(self, attention: str) -> None:

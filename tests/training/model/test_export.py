@@ -15,7 +15,7 @@ from safetensors import safe_open
 from pipeline.errors import UserError
 from pipeline.plan.model import model_config, published_7b
 from pipeline.storage.location import Location
-from training import export as command
+from training import export
 from training.model.build import build_model
 from training.model.tokenizer import load_tokenizer
 from training.model.tokens import TokenIds
@@ -47,7 +47,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Location:
 def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, capsys) -> None:
     """Fails if a name, a shape or a value of the export is another than the published layout's."""
     out = tmp_path / "out"
-    assert command.main([checkpoint.uri, str(out)]) == 0
+    assert export.main([checkpoint.uri, str(out)]) == 0
     assert f"written: {out}" in capsys.readouterr().out
     first = load_model((checkpoint / "model").local_path)
     index = json.loads((out / SAFETENSORS_INDEX).read_text())
@@ -86,7 +86,7 @@ def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path
         model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0)).bfloat16()
     monkeypatch.setattr(tensor_files, "save_file", _sparse)
     monkeypatch.setattr(tensor_files, "_alone", lambda tensor: tensor)
-    command.write_published(model, tmp_path)
+    export.write_published(model, tmp_path)
     index = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())
     assert index["weight_map"].keys() == published.keys()
     files = sorted(set(index["weight_map"].values()))
@@ -108,7 +108,7 @@ def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path
 def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Path) -> None:
     """Fails if transformers' own loader gives other logits, or misses a weight."""
     out = tmp_path / "qwen2"
-    assert command.main([checkpoint.uri, str(out), "--language-only"]) == 0
+    assert export.main([checkpoint.uri, str(out), "--language-only"]) == 0
     first = load_model((checkpoint / "model").local_path)
     theirs, report = transformers.Qwen2ForCausalLM.from_pretrained(out, output_loading_info=True)
     assert not report["missing_keys"]
@@ -126,7 +126,7 @@ def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) 
     from pipeline.plan.training import Part
 
     out = tmp_path / "qwen2"
-    command.export(checkpoint, out, language_only=True)
+    export.export(checkpoint, out, language_only=True)
     first = load_model((checkpoint / "model").local_path)
     again = build_model(first.config, first.tokens, seed=99)
     load_published(again, out, part=Part.LANGUAGE)
@@ -146,10 +146,10 @@ def test_shards_are_cut_where_they_are_full(checkpoint: Location, tmp_path: Path
 
 def test_an_export_overwrites_nothing(checkpoint: Location, tmp_path: Path, capsys) -> None:
     (tmp_path / "notes.txt").write_text("mine")
-    assert command.main([checkpoint.uri, str(tmp_path)]) == 2
+    assert export.main([checkpoint.uri, str(tmp_path)]) == 2
     assert "is there already" in capsys.readouterr().err
     with pytest.raises(UserError, match="holds no model/"):
-        command.export(Location.parse(tmp_path), tmp_path / "out")
+        export.export(Location.parse(tmp_path), tmp_path / "out")
 
 
 def test_a_tied_output_layer_is_written_once(tmp_path: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_tied_output_layer_is_written_once(tmp_path: Path) -> None:
     config = model_config("toy", {"num_frames": 2, "language": {"tie_word_embeddings": True}})
     tokens = TokenIds(region=1, seg=2, eos=(3,), pad=0)
     first, again = (build_model(config, tokens, seed=seed) for seed in (4, 5))
-    command.write_published(first, tmp_path)
+    export.write_published(first, tmp_path)
     load_published(again, tmp_path)
     assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())
     assert torch.equal(again.language.lm.lm_head.weight, first.language.lm.lm_head.weight)

@@ -162,7 +162,7 @@ def test_every_start_weight_is_an_input_of_init(donor: UFVideo, tmp_path: Path) 
     folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
     (tmp_path / "qa.json").write_text("[]")
     plan_status = survey(make_plan(tmp_path, connector=folder, regions=folder))
-    refs = plan_status.external["init"]
+    refs = plan_status.inputs["init"]
     assert refs["model.weights.connector"].digest == refs["model.weights.regions"].digest
     before = plan_status.fingerprints["init"]
     file = folder / "model-0.safetensors"

@@ -18,7 +18,6 @@ from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.weights.checkpoints import (
-    INDEX_FILE,
     load_model,
     load_published,
     own_state,
@@ -27,7 +26,7 @@ from training.model.weights.checkpoints import (
 )
 from training.model.weights.mismatches import folded
 from training.model.weights.names import from_published, locate, to_published
-from training.model.weights.tensor_files import write_shards
+from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.model.weights.vocabulary import NewRows, RowCount
 
 
@@ -162,7 +161,7 @@ def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig
     weights = _published(toy)
     weights["model.norm.weight"], weights["strange"] = torch.ones(3), torch.ones(3)
     write_shards(weights, tmp_path, shard_bytes=1024**2)
-    shard = json.loads((tmp_path / INDEX_FILE).read_text())["weight_map"]
+    shard = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())["weight_map"]
     with pytest.raises(UserError) as caught:
         load_published(build_model(toy_config, toy.tokens, seed=6), tmp_path)
     assert len(set(shard.values())) > 2

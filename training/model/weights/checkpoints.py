@@ -33,8 +33,7 @@ from training.model.weights.names import (
     part_of,
     to_published,
 )
-from training.model.weights.tensor_files import SAFETENSORS_INDEX as INDEX_FILE
-from training.model.weights.tensor_files import tensors, write_shards
+from training.model.weights.tensor_files import SAFETENSORS_INDEX, tensors, write_shards
 from training.model.weights.vocabulary import NewRows, RowCount
 
 CONFIG_FILE = "config.json"
@@ -146,9 +145,9 @@ def save_model(model: UFVideo, folder: Path) -> None:
 def read_config(folder: Path) -> tuple[ModelConfig, TokenIds]:
     """Sizes and token ids of a saved model. Raises UserError if the folder holds none."""
     file = folder / CONFIG_FILE
-    if not (folder / INDEX_FILE).is_file() or not file.is_file():
+    if not (folder / SAFETENSORS_INDEX).is_file() or not file.is_file():
         raise UserError(
-            str(folder), f"holds no saved model ({CONFIG_FILE} and {INDEX_FILE}).", "Check the path."
+            str(folder), f"holds no saved model ({CONFIG_FILE} and {SAFETENSORS_INDEX}).", "Check the path."
         )
     try:
         raw = json.loads(file.read_text())
