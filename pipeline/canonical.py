@@ -1,4 +1,4 @@
-"""One stable form of settings and values: what digests are taken of, and what records hold."""
+"""One stable form of settings and values, used for digests and in records."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 def plain(value: Any) -> Any:
     """Models, dataclasses, enums, tuples and paths as dicts, lists, text and numbers.
 
-    Raises TypeError for anything that has no one stable form.
+    Raises TypeError for any other type.
     """
     if isinstance(value, Enum):
         return plain(value.value)

@@ -1,6 +1,6 @@
-"""Random choices as functions of names: the same on every machine, in any order, whoever makes them.
+"""Random choices as functions of names: the same on every machine, in any order and in any process.
 
-Names say what a choice is for, the seed, and whose it is: ``draw("region frame", seed, key)``.
+The names are the purpose, the seed and the sample: ``draw("region frame", seed, key)``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def draws(keys: Iterable[str], *names: object) -> np.ndarray:
 
 
 def mixed(hashes: np.ndarray, *names: object) -> np.ndarray:
-    """Draws [N] uint64 of keys, mixed with more names: as good as drawing anew, in a few vector operations.
+    """Draws [N] uint64 mixed with more names: as good as new draws, in a few vector operations.
 
     The mixer is splitmix64's finaliser (Steele et al. 2014).
     """
@@ -38,11 +38,11 @@ def mixed(hashes: np.ndarray, *names: object) -> np.ndarray:
 
 
 def stream(*names: object) -> np.random.Generator:
-    """A generator of as many numbers as one wants, counter-based, which belongs to the names alone."""
+    """A counter-based generator that depends on the names alone."""
     key = int.from_bytes(hashlib.sha256(_joined(names)).digest()[:16], "big")
     return np.random.Generator(np.random.Philox(key=key))
 
 
 def _joined(names: tuple[object, ...]) -> bytes:
-    """Separated, so that ("ab", "c") and ("a", "bc") differ."""
+    """The names with a separator, so that ("ab", "c") and ("a", "bc") differ."""
     return "\x1f".join(map(str, names)).encode()

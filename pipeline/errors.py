@@ -15,11 +15,11 @@ _UNREAD: Final = frozenset(
 
 
 class UserError(Exception):
-    """Something in a plan, a file or a set-up is wrong, and the message says where and how to mend it.
+    """Something in a plan, a file or the environment is wrong; the message says where and how to mend it.
 
     Commands print it as one paragraph without a stack trace and exit with code 2. It is not a ValueError: an
-    ``except ValueError`` around the reading of a file is for what stands in the file, and must let pass that
-    the file could not be read.
+    ``except ValueError`` around reading a file is about the file's content, and must not catch the error
+    that the file could not be read.
     """
 
     def __init__(self, where: str, problem: str, fix: str = "") -> None:
@@ -27,33 +27,33 @@ class UserError(Exception):
         super().__init__(f"{where}: {problem}" + (f" {fix}" if fix else ""))
 
     def __reduce__(self) -> tuple[type[UserError], tuple[str, str, str]]:
-        # Ray pickles errors that cross process borders; three arguments do not survive the default way.
+        # Ray pickles errors between processes; the default way loses the three arguments.
         return type(self), (self.where, self.problem, self.fix)
 
 
 class StorageError(UserError):
-    """Storage could not be read or written, so nothing is known of what lies there.
+    """Storage could not be read or written, so nothing is known about its content.
 
-    Nobody may conclude from it that a file is missing or damaged, let alone advise to delete one.
+    It does not mean that a file is missing or damaged, and must never lead to advice to delete one.
     """
 
     @staticmethod
     def is_meant_by(error: BaseException) -> bool:
-        """Whether the system could not read a file. What is not a file of its kind has OSErrors, too."""
+        """Whether an error means that the system could not read a file; OSErrors also report bad content."""
         return isinstance(error, OSError) and error.errno in _UNREAD
 
     @classmethod
     def of(cls, where: str, error: OSError) -> Self:
-        """For what the operating system says of a local file."""
+        """The error for a local file that the operating system cannot read."""
         return cls(
             where,
             f"cannot be read ({error.strerror or error}).",
-            "Check its rights and the disk that it lies on, then run the same command again.",
+            "Check its permissions and its disk, then run the same command again.",
         )
 
 
 def together(where: str, errors: Sequence[UserError]) -> UserError:
-    """Several mistakes as one error, a line for each. ``where`` they all are, such as the plan file."""
+    """Several errors as one, with a line for each. ``where`` is the place of all, such as the plan file."""
     if len(errors) == 1:
         return errors[0]
     prefix = f"{where}, "

@@ -21,7 +21,7 @@ def start_config(checkpoint: Location, wanted: ModelConfig, stage: str) -> Model
     """The configuration to train a checkpoint with: the plan's, with the checkpoint's vocabulary.
 
     Loss weights, initial scales and the choice of attention are the plan's to change. Raises UserError,
-    naming the fields that differ, if the checkpoint is of another size, and if it is not a checkpoint at all;
+    naming the fields that differ, if the checkpoint is of another size, and if it is not a checkpoint;
     StorageError if it cannot be read.
     """
     place = checkpoint / MODEL / "config.json"

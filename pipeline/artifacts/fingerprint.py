@@ -49,7 +49,7 @@ def code_version() -> CodeVersion:
     return CodeVersion(package=package, commit=commit, dirty=dirty, source_digest=sha.hexdigest())
 
 
-COMMIT_ENV = "UFVIDEO_COMMIT"  # an uploaded working folder has no .git, so the submitter says its commit
+COMMIT_ENV = "UFVIDEO_COMMIT"  # an uploaded working folder has no .git, so the submitter passes its commit on
 
 
 def _git(home: Path) -> tuple[str | None, bool]:

@@ -44,7 +44,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
         paths |= {f"model.weights.{k}": v for k, v in plan.model_section.weights.paths.items()}
         for where, text in paths.items():
             if text and (model := hub_model(text)):
-                # What a revision is stays what it is; without one the name stands for whatever is fetched.
+                # A revision's content never changes; without one the name stands for whatever is fetched.
                 out[where] = InputRef(uri=str(model), fingerprint="", digest=digest(str(model)))
             elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
@@ -74,7 +74,7 @@ LINKS = "data.allow_links_to"  # not the name of a source, which has no full sto
 def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tuple[str, ...]]:
     """The media folders of each source, resolved, and those of ``allow_links_to`` under ``LINKS``.
 
-    They are for the step that writes them into the dataset.
+    Empty for every step but the one that writes them into the dataset.
 
     A dataset names its videos by these folders, so it is made again when they change. They are not part of
     its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
@@ -108,7 +108,7 @@ def _content(
     files = (
         [f for p in patterns for f in place.glob_entries(p)] if patterns else place.entries(recursive=True)
     )
-    # A folder counts by its listing and by the content of the files that are read for their text or
+    # A folder is identified by its listing and by the content of the files that are read for their text or
     # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
     listing = [f.uri[len(place.uri) + 1 :] for f, _ in files]
     read = [f for f in files if f.place.uri.endswith(tuple(suffixes))]

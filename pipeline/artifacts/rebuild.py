@@ -20,7 +20,7 @@ REBUILT = (Kind.CORPORA, Kind.PREPARE)
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """The artifact and its second making. ``differences`` names shards, or digests, that are not the same."""
+    """An artifact and the copy made again. ``differences`` names the shards, or digests, that differ."""
 
     made: Artifact
     again: Artifact
@@ -28,9 +28,9 @@ class Comparison:
 
 
 def plan_of(made: Artifact, into: Location) -> Plan:
-    """The plan that made an artifact, its inputs named by where they lay then, its storage in ``into``.
+    """The plan that made an artifact, with its inputs at their recorded places and its storage in ``into``.
 
-    Raises UserError for an artifact of a kind that is trained or scored, and for a record without a plan.
+    Raises UserError for a checkpoint or an evaluation, and for a record without a plan.
     """
     record = made.record
     if record.kind not in REBUILT:
@@ -82,7 +82,7 @@ def check_inputs(made: Artifact, plan_status: PlanStatus) -> None:
                 name,
                 f"{ref.uri} has changed since {made.location.uri} was made "
                 f"(digest {before.digest[:12]} then, {ref.digest[:12]} now).",
-                "Put the file back that it was made from; another input makes another dataset.",
+                "Put back the file that it was made from; another input makes another dataset.",
             )
 
 

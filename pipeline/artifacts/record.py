@@ -31,7 +31,7 @@ class InputRef(_Frozen):
 
 
 class ArtifactRecord(_Frozen):
-    """The passport of an artifact."""
+    """What made an artifact, from which inputs, and what came out."""
 
     format: int = RECORD_FORMAT
     step: str
@@ -41,12 +41,12 @@ class ArtifactRecord(_Frozen):
     schema_version: int
     code: CodeVersion
     inputs: dict[str, InputRef]
-    places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; no part of the fingerprint
+    places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; not in the fingerprint
     config: dict[str, Any]  # the part of the plan that bears identity
-    plan: dict[str, Any] = {}  # the whole plan, defaults written out: what `ufvideo rebuild` goes by
+    plan: dict[str, Any] = {}  # the whole plan with every default, for `ufvideo rebuild`
     summary: dict[str, Any]  # counts and the like
     created: str  # UTC, ISO 8601
-    seconds: float  # time that it took
+    seconds: float  # how long the step took
 
 
 @dataclass(frozen=True)
@@ -81,8 +81,8 @@ def commit_artifact(location: Location, record: ArtifactRecord) -> Artifact:
 def load_artifact(location: Location) -> Artifact | None:
     """The artifact in a folder, or None if it is not finished.
 
-    Raises UserError for a record of another format, or one that is damaged, StorageError for storage that
-    does not give it, of which nothing follows.
+    Raises UserError for a record of another format or a damaged one, StorageError where storage cannot be
+    read: then it is unknown whether the artifact exists.
     """
     place = location / RECORD_NAME
     try:

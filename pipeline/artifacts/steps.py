@@ -39,8 +39,8 @@ MODULES = {
     Kind.REPORT: "evaluation",
 }
 
-# Raised by hand when the code of a kind makes another result from the same settings. Hashing the code
-# itself instead would throw away weeks of work for a changed comment.
+# Raised by hand when changed code of a kind gives another result for the same settings. Hashing the code
+# itself would throw away weeks of work for a changed comment.
 REVISION = dict.fromkeys(Kind, 1) | {
     Kind.CORPORA: 3,
     Kind.PREPARE: 5,
@@ -70,7 +70,7 @@ class StepSpec:
 
     @property
     def external_checkpoint(self) -> str:
-        """Location of the artifact that was made outside this plan, or nothing."""
+        """Location of a checkpoint that another plan made; empty if there is none."""
         return self.checkpoint if "/" in self.checkpoint else ""
 
 
@@ -94,7 +94,7 @@ class Decision:
 def steps(plan: Plan) -> tuple[StepSpec, ...]:
     """Every step of the plan, in an order in which they can run.
 
-    Raises UserError for steps of one name, and for baked frames that the plan's model would not ask for.
+    Raises UserError for two steps of one name, and for baked frames that the plan's model does not read.
     """
     _refuse_other_frames(plan)
     out: list[StepSpec] = []
@@ -104,7 +104,7 @@ def steps(plan: Plan) -> tuple[StepSpec, ...]:
             raise UserError(
                 "plan",
                 f"two of its steps are called {name}.",
-                "Give the stage another name: the names of steps are taken.",
+                "Give the stage a name that no other step has.",
             )
         needs = tuple(dict.fromkeys(n for n in needs if "/" not in n))
         identity_ = _identity(kind, parts)
@@ -188,9 +188,9 @@ def decide(
 ) -> tuple[Decision, ...]:
     """What to do about each step, from the records that were found under their fingerprints.
 
-    A step is done if its record is there and its inputs' content is still what it was made from. A forced
-    step runs again, and those after it only if it turns out to make something else. ``places`` says, by
-    step, where the inputs lie now that are in no fingerprint; a step whose record says another place runs
+    A step is done if its record exists and its inputs still have the content that it was made from. A forced
+    step runs again; later ones run again only if its result is different. ``places`` says, by step, where
+    those inputs lie now that no fingerprint includes; if the record of a step has another place, it runs
     again in the same way.
     """
     out = []
@@ -223,13 +223,13 @@ def decide(
 
 
 def unknown_step(name: str, specs: Sequence[StepSpec]) -> UserError:
-    """What to say of a step's name that the plan does not have."""
+    """The error for a step name that the plan does not have."""
     names = [spec.name for spec in specs]
     return UserError(f"step {name}", "is not in this plan.", suggest(name, names, "It has"))
 
 
 def steps_up_to(plan: Plan, until: str | None, forced: Iterable[str] = ()) -> set[str]:
-    """Names of the steps that are asked for. Raises UserError for a name that the plan does not have."""
+    """Names of the steps to make. Raises UserError for a name that the plan does not have."""
     specs = steps(plan)
     by_name = {spec.name: spec for spec in specs}
     for name in (*forced, *([until] if until else [])):
@@ -239,7 +239,7 @@ def steps_up_to(plan: Plan, until: str | None, forced: Iterable[str] = ()) -> se
 
 
 def up_to(decisions: Sequence[Decision], until: str | None) -> tuple[Decision, ...]:
-    """The decisions about one step and everything that it needs; all of them without a step."""
+    """The decisions about one step and everything that it needs; all decisions if ``until`` is None."""
     if until is None:
         return tuple(decisions)
     wanted = _with_needs({d.spec.name: d.spec for d in decisions}, until)
@@ -261,13 +261,13 @@ def folder(name: str, print_: str) -> str:
 
 
 def _identity(kind: Kind, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """What a step is made from, of each section that it takes, in the form that identifies its artifact."""
+    """The identity of a step: of each of its sections, the settings that bear on the result."""
     forms = {name: identity(part, kind) for name, part in parts.items()}
     return {name: form for name, form in forms.items() if form != {}}
 
 
 def _refuse_other_frames(plan: Plan) -> None:
-    """The middles of eight parts are none of those of sixteen: every frame of a model has to be baked."""
+    """A model of eight frames reads other frames than one of sixteen, so its own have to be baked."""
     if plan.data.bake is None or plan.model is None:
         return
     bake, takes = plan.data.bake, plan.model.resolved.num_frames
@@ -275,7 +275,7 @@ def _refuse_other_frames(plan: Plan) -> None:
         raise UserError(
             "data.bake",
             f"bakes {bake.frames} frames of a video into the shards, but the model of this plan looks at "
-            f"{takes} others (num_frames of the preset {plan.model.preset} with its overrides).",
+            f"{takes} other frames (num_frames of the preset {plan.model.preset} with its overrides).",
             f"Set data.bake.frames: {takes}, or model.overrides.num_frames: {bake.frames}.",
         )
 

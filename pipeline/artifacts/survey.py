@@ -41,9 +41,9 @@ class PlanStatus:
 
 
 def with_records(plan_status: PlanStatus) -> PlanStatus:
-    """The status with the records that are there now; outside inputs stay those that it was made of.
+    """The status with the records that exist now; its outside inputs are not looked at again.
 
-    The steps of a plan make none of its outside inputs, and to list and hash those takes most of a survey.
+    The steps of a plan do not change its outside inputs, and listing and hashing them takes most of a survey.
     """
     artifacts = {name: load_artifact(plan_status.folder(name)) for name in plan_status.fingerprints}
     return replace(plan_status, artifacts=artifacts)

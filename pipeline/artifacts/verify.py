@@ -18,7 +18,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """What hashing found. ``damage`` names what is not as recorded; empty: the artifact is whole."""
+    """The result of hashing again. ``damage`` names what differs from the record; empty: all is whole."""
 
     artifact: Artifact
     files: int
@@ -32,13 +32,13 @@ def open_artifact(place: Location) -> Artifact:
         raise UserError(
             place.uri,
             f"holds no finished artifact (no {RECORD_NAME}).",
-            "Give the folder of one; `ufvideo status PLAN` and the end of `ufvideo run` name them.",
+            "Give an artifact's folder: `ufvideo status PLAN` lists them.",
         )
     return found
 
 
 def verify(place: Location) -> Verdict:
-    """Hash an artifact again. Raises UserError for one of a kind whose digest is not over its files."""
+    """Hash an artifact again. Raises UserError for a kind whose digest does not cover its files."""
     found = open_artifact(place)
     match found.record.kind:
         case Kind.PREPARE:
@@ -51,7 +51,7 @@ def verify(place: Location) -> Verdict:
             return _whole(found, len(weights), weights_digest(weights))
     raise UserError(
         place.uri,
-        f"is an artifact of kind {found.record.kind}, whose digest is not over its files.",
+        f"is an artifact of kind {found.record.kind}, whose digest does not cover its files.",
         "Datasets, demo corpora and checkpoints can be verified.",
     )
 

@@ -1,4 +1,4 @@
-"""The ``ufvideo`` command: finds the module of the command that was typed, and says how it ended."""
+"""The ``ufvideo`` command: finds the module of a subcommand, runs it, and returns its exit code."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 
 COMMANDS = {
     "run": "Make every step of a plan that is not made yet, and print the result.",
-    "check": "Validate a plan and say what would be done.",
-    "doctor": "Say what is wrong with a plan's sources, before anything is made.",
+    "check": "Validate a plan and print what would be done.",
+    "doctor": "Report what is wrong with a plan's sources, before anything is made.",
     "submit": "Send a whole run to the plan's cluster as one Ray job, and return.",
-    "status": "Say where a plan stands, or how a submitted job is doing.",
+    "status": "Show the state of a plan's steps, or of a submitted job.",
     "logs": "Print what a submitted job, or a step of `ufvideo run`, has printed.",
     "stop": "Stop a submitted job and the jobs of its steps.",
     "verify": "Hash an artifact again and compare with its record.",
     "rebuild": "Make a dataset again from its own record and compare byte for byte.",
     "predict": "Ask a checkpoint about one video; print the answer, write its masks and an overlay video.",
 }
-"""Every command with its help. Each is a module of this package that has ``add_arguments`` and ``act``."""
+"""Every command with its help. Each is a module of this package with ``add_arguments`` and ``act``."""
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Act on the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake.
+    """Run the command line. Exit code: 0, 1 for a failure, 2 for a user's mistake.
 
-    A signal (Ctrl-C, SIGTERM, the end of the terminal) ends it with 128 and the signal's number.
+    A signal (Ctrl-C, SIGTERM, a closed terminal) ends it with 128 plus the signal's number.
     """
     typed = sys.argv[1:] if argv is None else argv
     options = _parser(typed).parse_args(typed)
@@ -61,7 +61,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser. Only the module of the typed command is imported, so that every help answers at once."""
+    """The parser. Only the module of the typed command is imported, so that help is quick."""
     parser = argparse.ArgumentParser(
         prog="ufvideo",
         description="From annotated video to scored checkpoints: prepare, train, evaluate, as one plan says.",

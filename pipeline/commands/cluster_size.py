@@ -20,7 +20,7 @@ _FIX = "or name a cluster in ray.address."
 def size_problems(plan: Plan, todo: Sequence[StepSpec]) -> Iterator[Problem]:
     """Steps that no cluster of this machine's size, or of the plan's num_cpus and num_gpus, can run.
 
-    A cluster elsewhere is asked only when work begins there.
+    The size of any other cluster is checked when the work begins.
     """
     if plan.ray.elsewhere or in_job():
         return

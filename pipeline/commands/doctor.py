@@ -1,4 +1,4 @@
-"""``ufvideo doctor``: have a plan's sources examined by a job, and say what it found."""
+"""``ufvideo doctor``: examine a plan's sources in a job, and print the findings."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def act(options: argparse.Namespace) -> int:
 
 
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
-    """Examine and report. Exit code: 0, 1 where a tolerance is passed or the job crashed."""
+    """Examine and report. Exit code: 0, 1 where a tolerance is exceeded or the job crashed."""
     refuse_unreachable(plan, out=out_text)
     plan_status = sources_board(plan, plan_path)
     out = report_place(plan, plan_status, out_text)
     plan_file = write_plan(plan, plan_status.root)
-    (out / SUMMARY).delete()  # what is there after the job is the job's
+    (out / SUMMARY).delete()  # so that a summary found afterwards is this job's
     from pipeline.jobs.server import job_server, module_command, submit_job
 
     arguments = ["--plan", plan_file.uri, "--out", out.uri]
@@ -73,7 +73,7 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
 
 
 def sources_board(plan: Plan, plan_path: str) -> PlanStatus:
-    """Where the part of a plan stands that makes data: weights and checkpoints are nothing to the doctor.
+    """The status of the part of a plan that makes data; the doctor ignores weights and checkpoints.
 
     Raises UserError for sources in demo corpora that have not been made yet.
     """
@@ -89,7 +89,7 @@ def sources_board(plan: Plan, plan_path: str) -> PlanStatus:
 
 
 def report_place(plan: Plan, plan_status: PlanStatus, out_text: str | None) -> Location:
-    """The report's folder: the asked one, else one of the storage root that is named after the sources."""
+    """The report's folder: ``out_text``, else one in the storage root that is named after the sources."""
     if out_text:
         return Location.parse(out_text, plan.storage.local_cache)
     return plan_status.root / f"{NAME}/{plan_status.fingerprints['prepare'][:12]}"

@@ -1,4 +1,4 @@
-"""Inputs of a plan that are not there: all of them, with the name that was probably meant."""
+"""All inputs of a plan that do not exist, each with the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from pipeline.plan.suggest import suggest
 from pipeline.storage.hub import hub_model
 from pipeline.storage.location import Location
 
-_ALL_REMOTE = "*"  # of a server that is away, or without credentials, the first path says all
-_MOST_NAMES = 2000  # of a folder, among which the meant one is looked for
+_ALL_REMOTE = "*"  # if a server is down or credentials are missing, one path stands for all
+_MOST_NAMES = 2000  # at most so many names of a folder are searched for a similar one
 
 
 def missing_inputs(plan: Plan, unread: set[str]) -> Iterator[Problem]:
-    """Annotations, weights and checkpoints that are not there.
+    """Annotations, weights and checkpoints that do not exist.
 
-    ``unread`` collects the storage that cannot be read, which is told once and not asked again.
+    ``unread`` collects storage that cannot be read: it is reported once and not tried again.
     """
     wanted = [
         (key, text)
@@ -37,7 +37,7 @@ def missing_inputs(plan: Plan, unread: set[str]) -> Iterator[Problem]:
 
 
 def missing_media(plan: Plan, unread: set[str]) -> Iterator[Problem]:
-    """Folders of videos that are not there: a misspelt one would cost every record that needs it."""
+    """Folders of videos that do not exist; with a misspelt one every record that needs it would be lost."""
     outside = [(key, text) for key, text in media_paths(plan) if not in_corpora(text)]
     yield from _missing(plan, outside, "does not exist", unread)
 
@@ -61,7 +61,7 @@ def _missing(plan: Plan, paths: Iterable[tuple[Key, str]], words: str, unread: s
 
 
 def _meant(place: Location) -> str:
-    """Which name on this disk the missing one is near to."""
+    """A hint: the name on this disk that is most similar to the missing one."""
     if not place.is_local:
         return ""
     folder, name = os.path.split(place.uri)

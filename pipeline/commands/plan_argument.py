@@ -20,19 +20,19 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
 
 
 def plan_of(options: argparse.Namespace) -> Plan:
-    """The plan that was named. Raises UserError."""
+    """The plan on the command line. Raises UserError."""
     return plan_file_of(options).plan
 
 
 def plan_file_of(options: argparse.Namespace) -> PlanFile:
-    """The plan that was named, with its file, to tell what is wrong by line. Raises UserError."""
+    """The plan on the command line with its file, so that errors can name the line. Raises UserError."""
     from pipeline.plan.load import load_plan_file
 
     return load_plan_file(options.plan, options.set)
 
 
 def cluster_of(plan: Plan) -> RayConfig:
-    """The cluster that has the plan's submitted jobs. Raises UserError if the plan names none."""
+    """The cluster to which the plan's jobs are submitted. Raises UserError if the plan names none."""
     from pipeline.errors import UserError
 
     if not plan.ray.elsewhere:

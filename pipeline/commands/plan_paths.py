@@ -18,7 +18,7 @@ def storage_paths(plan: Plan) -> Iterator[tuple[Key, str]]:
 
 
 def input_paths(plan: Plan) -> Iterator[tuple[Key, str]]:
-    """Annotations, the tokenizer and weights; those in the demo corpora and of the hub among them."""
+    """Annotations, the tokenizer and weights, including those in the demo corpora and on the hub."""
     for i, source in enumerate(plan.data.sources):
         for field, path in inputs(source).items():
             yield ("data", "sources", i, field), path

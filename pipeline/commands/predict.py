@@ -1,4 +1,4 @@
-"""``ufvideo predict``: what may be asked on the command line, and the process that answers."""
+"""``ufvideo predict``: its arguments, and the process that answers the question."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from pipeline.media.pointing import parse_region
 
 MODULE = "evaluation.predict"
 EVERY_FRAME_UP_TO = 300
-"""A video of so many frames is segmented on each; a longer one on as many, unless ``--frames`` is given."""
+"""Without ``--frames``, every frame of a shorter video is segmented, and so many of a longer one."""
 MAX_NEW_TOKENS = 512
 _GRACE_S = 2.0
-SEG_STATES = ("predicting", "published")  # of SegState, which is not imported: help is to be quick
+SEG_STATES = ("predicting", "published")  # of SegState, which is not imported to keep help quick
 
 _DETAILS = f"""\
 FRAME is a frame number from 0 (12) or a time with its unit (3.5s). Coordinates are pixels of the video.
@@ -100,9 +100,9 @@ def _typed(kind: str, text: str) -> tuple[str, str]:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Refuse what can be told from the text alone, and put what was read in its place.
+    """Check the arguments that can be checked without the model, and replace texts by their values.
 
-    Raises UserError for a region, a number of frames or of tokens that makes no sense.
+    Raises UserError for an invalid region, number of frames or number of tokens.
     """
     options.regions = tuple(parse_region(kind, text) for kind, text in options.regions)
     if options.frames not in (None, "all"):
@@ -118,17 +118,17 @@ def check(options: argparse.Namespace) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Have a process with this terminal answer, unless the text itself is wrong. Its exit code."""
+    """Run the process that answers, with this terminal, once the arguments are valid. Its exit code."""
     typed = options.typed[1:]
     check(options)
-    # -P: what lies in the working folder, an evaluation/ or a json.py of the user's, is not what runs.
+    # -P: modules in the working folder, such as a user's json.py, must not be imported.
     command = [sys.executable, "-P", "-m", MODULE, *typed]
     process = subprocess.Popen(command, env={**os.environ, OWNER: owner_token()})
     while True:
         try:
             code = process.wait()
         except KeyboardInterrupt:
-            # From a terminal the process has got it too, and says what becomes of it; from `kill` it has not.
+            # Ctrl-C in a terminal reaches the process too, and it reports the end; `kill` does not reach it.
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE_S)
             process.send_signal(signal.SIGINT)  # does nothing to one that has ended

@@ -1,4 +1,4 @@
-"""Refusals before anything starts: all that cannot work where the plan is to run, told at once."""
+"""Checks before anything starts: everything that cannot work where the plan runs, in one error."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from pipeline.plan.section_errors import Problem
 from pipeline.storage.hub import is_plain
 
 Where = Callable[[Key], str]
-"""How a key of the plan is told to the user: with its file and line."""
+"""Maps a key of the plan to its place for the user: file and line."""
 
 
 def dotted(key: Key) -> str:
-    """A key by itself, where no plan file is at hand."""
+    """A key alone, where there is no plan file."""
     return ".".join(map(str, key))
 
 
 def preflight(plan: Plan, where: Where = dotted, steps_to_make: Iterable[str] | None = None) -> None:
-    """Refuse what cannot work, for every command that validates a plan. Raises UserError with all of it.
+    """Refuse a plan that cannot work. Raises UserError with all problems.
 
-    ``steps_to_make`` are the names of the steps that are asked for; None: all. What only a step needs that is
-    there already is asked for by ``refuse_steps``, once it is known which are.
+    ``steps_to_make`` are the names of the steps to make; None: all. What only a finished step
+    needs is not checked here: ``refuse_steps`` checks the rest once it is known which steps are finished.
     """
     errors = list(unreachable(plan, where))
     try:
@@ -39,25 +39,25 @@ def preflight(plan: Plan, where: Where = dotted, steps_to_make: Iterable[str] | 
         errors.append(error)
     unread: set[str] = set()
     problems = [*_without_tokenizer(plan)]
-    if not errors:  # what a cluster elsewhere could not reach need not be looked for here
+    if not errors:  # paths that the cluster cannot reach need not exist on this machine
         problems += missing_inputs(plan, unread)
     if problems or errors:
-        # Which steps are there cannot be told without the inputs: all that are asked for count as to be made.
+        # Without the inputs nobody knows which steps are finished: all requested ones count as unfinished.
         names = {spec.name for spec in steps(plan)} if steps_to_make is None else set(steps_to_make)
         problems += _step_problems(plan, [s for s in steps(plan) if s.name in names], unread)
     _refuse(plan, problems, where, errors)
 
 
 def refuse_steps(plan: Plan, decisions: Sequence[Decision], where: Where = dotted) -> None:
-    """Refuse what the steps that are still to be made cannot do: videos and machines that are not there."""
+    """Refuse unfinished steps that cannot run, for want of videos or of a large enough machine."""
     todo = [d.spec for d in decisions if d.state is State.TODO]
     _refuse(plan, list(_step_problems(plan, todo, set())), where, [])
 
 
 def unreachable(plan: Plan, where: Where = dotted, out: str | None = None) -> Iterator[UserError]:
-    """Paths that are relative to this machine's working folder, where a cluster elsewhere is to use them.
+    """Paths relative to this machine's working folder that a cluster elsewhere would have to use.
 
-    ``out`` is a folder that the command line names.
+    ``out`` is a folder from the command line.
     """
     if not plan.ray.elsewhere or in_job():
         return
@@ -86,7 +86,7 @@ def _step_problems(plan: Plan, todo: Sequence[StepSpec], unread: set[str]) -> It
 
 
 def _without_tokenizer(plan: Plan) -> Iterator[Problem]:
-    """Rows of a language model are those of its own tokenizer: one that is trained here cannot fit."""
+    """The rows of a pretrained language model belong to its own tokenizer; a newly trained one cannot fit."""
     if plan.model is None or plan.model.tokenizer.path is not None:
         return
     for key in ("whole", "videorefer", "language"):

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "artifact", metavar="ARTIFACT", help="the folder of a finished dataset, local or s3://"
     )
     parser.add_argument(
-        "--into", metavar="FOLDER", help="storage root for the second making; default: runs/rebuild/…"
+        "--into", metavar="FOLDER", help="storage root for the new copy; default: runs/rebuild/…"
     )
 
 
@@ -36,7 +36,7 @@ def act(options: argparse.Namespace) -> int:
         print(f"differs: {difference}")
     again = comparison.again.location.uri
     if comparison.differences:
-        print(f"{options.artifact} does not come out the same. The second making: {again}")
+        print(f"{options.artifact} does not come out the same. The new copy: {again}")
         return 1
     print(f"identical: digest {made.record.digest[:12]}, made again in {again}")
     return 0

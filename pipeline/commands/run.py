@@ -10,7 +10,7 @@ from pipeline.commands.plan_argument import add_plan, plan_file_of
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_plan(parser)
-    parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--check", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("--until", metavar="STEP", help="make this step and what it needs, no more")
     parser.add_argument(
         "--force-step",
@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Run the plan, or with ``--check`` say what a run would do. The exit code."""
+    """Run the plan, or with ``--check`` print what a run would do. The exit code."""
     if options.check:
         from pipeline.commands import check
 

@@ -13,8 +13,8 @@ _SHOWN = (
     *("sources", "corpora", "kept", "rejected", "shards", "vocabulary", "parameters", "steps", "samples"),
     *("epochs", "failures", "lines"),
 )
-"""What of a summary is worth a place in one line; the record has all of it."""
-_PIPE_WIDTH = 100_000  # nothing is folded or cut where a program reads
+"""The entries of a summary that the table shows; the record has all of them."""
+_PIPE_WIDTH = 100_000  # in a pipe no line is folded or cut
 
 
 def print_table(plan_status: PlanStatus, decisions: Sequence[Decision]) -> None:
@@ -52,7 +52,7 @@ def counts(summary: Mapping[str, Any]) -> str:
     """The numbers of a step's summary that say how large it is: ``samples 1,234, failures 3``."""
     numbers = dict(summary)
     sources = summary.get("sources")
-    if isinstance(sources, Mapping):  # of a dataset, whose counts are by source
+    if isinstance(sources, Mapping):  # a dataset counts by source
         for name in ("kept", "rejected"):
             numbers[name] = sum(entry.get(name, 0) for entry in sources.values())
     shown = []
@@ -79,7 +79,7 @@ def next_command(plan: str, plan_status: PlanStatus, decisions: Sequence[Decisio
     """What to type next: run what is missing, or look at the result. ``plan`` as it was typed, with --set."""
     todo = [d.spec.name for d in decisions if d.state is State.TODO]
     if todo:
-        return f"{len(todo)} of {len(decisions)} steps are to be made: ufvideo run {plan}"
+        return f"{len(todo)} of {len(decisions)} steps still to make: ufvideo run {plan}"
     for name, what in (("report", "Page"), ("prepare", "Data")):
         made = plan_status.artifacts.get(name)
         if made and (pages := made.location.list(".html")):

@@ -42,12 +42,12 @@ def act(options: argparse.Namespace) -> int:
     with job_server(config) as server:
         before = job_info(server, options.job)
         if before.status.is_terminal():
-            print(f"{options.job} has ended before: {before.status.value.lower()}")
+            print(f"{options.job} had already ended: {before.status.value.lower()}")
             return 0
         if alive := stop_job(server, options.job, wait_s=STOP_COMMAND_WAIT_S):
-            print(f"{' '.join(alive)}: told to stop, but still running; look again with ufvideo status")
+            print(f"{' '.join(alive)}: asked to stop, but still running; check again with ufvideo status")
             return 1
         after = job_info(server, options.job)
     print(f"{options.job}: {after.status.value.lower()}")
-    print("What is finished is kept; submit the plan again to go on.", file=sys.stderr)
+    print("Finished steps are kept; submit the plan again to continue.", file=sys.stderr)
     return 0

@@ -15,8 +15,8 @@ from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Tur
 from pipeline.records.version import SCHEMA_VERSION
 
 _VERSION_KEY = b"ufvideo_schema_version"
-_LIST_BYTES = 4  # that say where a list begins
-_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # where a text begins
+_LIST_BYTES = 4  # the offset of a list
+_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # the offset of a text
 
 SPAN = pa.struct(
     [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
@@ -116,12 +116,12 @@ def words_table(
     choices: Sequence[Sequence[str]],
     answer_indices: Sequence[int],
 ) -> pa.Table:
-    """The table of samples that are dialogues in words and nothing else, without making them.
+    """The table of samples that are text dialogues and nothing else, without creating ``Sample`` objects.
 
     Those with choices are of ``Task.CHOICE``, the others of ``Task.QA``.
 
-    ``videos`` are the column of the samples' videos; ``texts[k]`` are the turns of sample k, of user and
-    assistant by turns. It equals ``to_table`` of such samples, and takes a fraction of the time.
+    ``videos`` is the column of the samples' videos; ``texts[k]`` are the turns of sample k, user and
+    assistant alternating. The result equals ``to_table`` of such samples, in a fraction of the time.
     """
     count = len(keys)
     said = [*chain.from_iterable(texts)]
@@ -151,7 +151,7 @@ def words_table(
 
 
 def _videos(videos: Sequence[VideoRef]) -> pa.StructArray:
-    places: dict[int, int] = {}  # by identity: samples of one video share what probing said
+    places: dict[int, int] = {}  # by identity: samples of one video share one VideoRef
     distinct: list[VideoRef] = []
     for ref in videos:
         if id(ref) not in places:
@@ -167,7 +167,7 @@ def _structs(items: Sequence[Any], kind: pa.StructType) -> pa.StructArray:
 
 
 def _turns(turns: Sequence[Turn], kind: pa.StructType) -> pa.StructArray:
-    """As ``_structs``, for what a dataset has most of."""
+    """As ``_structs``, faster: a dataset has more turns than anything else."""
     arrays = [pa.array([t[0] for t in turns], pa.string()), pa.array([t[1] for t in turns], pa.string())]
     return pa.StructArray.from_arrays(arrays, fields=[kind.field(n) for n in range(kind.num_fields)])
 
@@ -199,9 +199,9 @@ def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
 
 
 def value_bytes(column: pa.Array | pa.ChunkedArray) -> int:
-    """Bytes that the values of a column take, whatever it took to make it.
+    """Bytes of a column's values, however the column was made.
 
-    ``nbytes`` also counts bitmaps of which values are there, and a column of the same values may do without.
+    ``nbytes`` also counts validity bitmaps, which a column of the same values may lack.
     """
     if isinstance(column, pa.ChunkedArray):
         return sum(map(value_bytes, column.chunks))

@@ -1,4 +1,4 @@
-"""Frames that were baked: a Parquet file for each shard, one row for each frame of a video as a JPEG.
+"""Baked frames: a Parquet file for each shard, with one row for each frame of a video, as a JPEG.
 
 ``docs/decisions/0008-baked-frames.md`` says why they lie beside the rows and not in them.
 """
@@ -32,9 +32,9 @@ FRAMES_SCHEMA = pa.schema(
     [("path", pa.string()), ("sha256", pa.string()), ("frame", pa.int32()), ("jpeg", pa.binary())],
     metadata={b"ufvideo_frames_version": b"1"},
 )
-FRAMES = "frames"  # their folder; what lies there is not called *.parquet, so no tool takes it for samples
+FRAMES = "frames"  # their folder; its files are not named *.parquet, so no tool takes them for samples
 _INDEX = ["path", "sha256", "frame"]
-# A row group is what looking at a video costs to read. Small videos share one, large ones have several, which
+# Reading a video means reading its row groups. Small videos share one, large ones have several, which
 # bounds what a writer holds.
 _GROUP_BYTES = 256 << 10
 _LARGEST_GROUP = 4 << 20
@@ -58,7 +58,7 @@ def frames_name(shard: str) -> str:
 
 
 def video_key(video: VideoRef) -> tuple[str, str]:
-    """What tells the videos of one source apart: where they lie, and what they hold."""
+    """What distinguishes the videos of one source: path and content."""
     return video.path, video.sha256
 
 
@@ -92,7 +92,7 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
     with pq.ParquetWriter(
         path,
         FRAMES_SCHEMA,
-        compression={**dict.fromkeys(_INDEX, "zstd"), "jpeg": "none"},  # there is nothing left in a JPEG
+        compression={**dict.fromkeys(_INDEX, "zstd"), "jpeg": "none"},  # a JPEG does not shrink further
         version="2.6",
         data_page_version="1.0",
         use_dictionary=["path", "sha256"],
@@ -110,7 +110,7 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
 
         before: tuple[str, str] | None = None
         for video, jpegs in videos:
-            assert before is None or before < video_key(video), "videos rise, each comes once"
+            assert before is None or before < video_key(video), "videos are in rising order, each once"
             before = video_key(video)
             if size + sum(map(len, jpegs.values())) > _GROUP_BYTES:
                 flush()
@@ -124,7 +124,7 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
 
 
 class _Group:
-    """A row group that was read."""
+    """A row group in memory."""
 
     def __init__(self, table: pa.Table) -> None:
         self.nbytes = table.nbytes
@@ -201,7 +201,7 @@ def _check_frames(schema: pa.Schema, where: str) -> None:
     if not schema.equals(FRAMES_SCHEMA, check_metadata=True):
         raise UserError(
             where,
-            "holds no frames as this version writes them.",
+            "is not a frames file of this version.",
             "Prepare the dataset again with this version.",
         )
 

@@ -1,4 +1,4 @@
-"""Which videos are not the same in two datasets that were made from one plan."""
+"""Which videos differ between two datasets that were made from one plan."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 from pipeline.dataset.shards import ShardReader
 from pipeline.storage.location import Location
 
-_NAMED = 3  # the rest is counted
+_NAMED = 3  # the others are only counted
 
 
 def changed_videos(one: Location, other: Location) -> list[str]:

@@ -1,4 +1,4 @@
-"""Which row a sample is, found by its key, in sixteen bytes a sample."""
+"""The row of a sample by its key, in sixteen bytes a sample."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.draw import draw
 
 
 class KeyRows:
-    """Rows by key: for a source of millions of samples, of which a process meets some.
+    """Rows by key, for a source of millions of samples of which a process reads some.
 
     Only hashes of the keys are kept. Two of a million keys share one with a chance of 1 in 30 million.
     """

@@ -1,4 +1,4 @@
-"""The Parquet files of a dataset that are open, and what was read last: bounded, the oldest goes."""
+"""The open Parquet files of a dataset and a bounded cache of recent values; the oldest is dropped."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _Value = TypeVar("_Value")
 
 
 class Recent(Generic[_Key, _Value]):
-    """Values by key, those used last. Not safe to share between threads without a lock.
+    """The values used last, by key. Not safe to share between threads without a lock.
 
-    ``most`` bounds the sum of what ``weigh`` says of each, which is 1 if it is not given; one value is always
-    kept. ``drop`` is told of a value that goes.
+    ``most`` bounds the sum of their weights: ``weigh`` of each, by default 1. At least one value is
+    always kept. ``drop`` is called with each value that is removed.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Writes and reads a prepared dataset: Parquet shards, a rejects table, and a manifest that is written last.
 
 ``docs/data-format.md`` describes the files. Samples lie alone in ``data/``, and no other file is called
-``*.parquet``: tools take every such file of a folder for a part of one table, and so find the samples and
-nothing else. Frames that are baked lie in ``frames/``, see ``baked``.
+``*.parquet``: tools read every such file of a folder as a part of one table, and so find the samples and
+nothing else. Baked frames lie in ``frames/``, see ``baked``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SHARDS = "data"  # the folder of the samples, and of nothing else
 REJECTS = "rejects.pq"
 IRREGULARITIES = "irregularities.pq"  # what is irregular about samples
 SELECTED = "selected.pq"  # the keys of sources that keep a part of their samples
-# A row group is what one sample costs to read, so it holds few rows of masks and many of bare text.
+# Reading one sample means reading its row group, so it holds few rows with masks and many of plain text.
 _GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
 _CACHED_GROUPS = 64
@@ -57,7 +57,7 @@ class _Frozen(BaseModel):
 
 
 class _Bakeable(_Frozen):
-    """What says nothing of frames and links where there are none: the text is that of before the choice."""
+    """Leaves unset keys for frames and links out of the JSON, so that older manifests keep their bytes."""
 
     @model_serializer(mode="wrap")
     def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -93,17 +93,17 @@ class SourceEntry(_Frozen):
     not_selected: int  # valid, but left out by ``select`` or ``keep_types`` of the plan
     irregularities: dict[str, int] = {}  # kept samples by what is irregular about them, see ``Irregularity``
     rejects: dict[str, int]  # by reason
-    identity: str = ""  # of settings, annotations and media: with the same one, the shards are the same
+    identity: str = ""  # digest of settings, annotations and media: equal ones mean equal shards
     media: tuple[str, ...]  # media roots in the order in which they are tried; a place, so not in the digest
 
     @property
     def clamped(self) -> int:
-        """Kept samples with a time that was cut at an end of its video, as the plan allowed."""
+        """Kept samples with a time that was clamped to its video, as the plan allows."""
         return self.irregularities.get(Irregularity.SPAN_CLAMPED, 0)
 
 
 class Manifest(_Bakeable):
-    """What a dataset consists of. Present means complete."""
+    """What a dataset consists of. If the file exists, the dataset is complete."""
 
     schema_version: int
     digest: str
@@ -129,9 +129,9 @@ def make_manifest(
     rows_per_shard: int,
     bake: BakeConfig | None = None,
 ) -> Manifest:
-    """The manifest with the dataset's digest: over schema version, shards and counts, not over places.
+    """The manifest with the dataset's digest, which covers schema version, shards and counts, but no places.
 
-    Where frames are baked it covers them too, and which they are.
+    With baked frames it also covers their files and settings.
     """
     counts = [s.model_dump(mode="json", exclude={"media", "identity", "planned"}) for s in sources]
     identity = [SCHEMA_VERSION, [[f.name, f.sha256] for s in shards for f in s.files], counts]
@@ -149,7 +149,7 @@ def make_manifest(
 
 
 def has_bytes_of(file: ShardEntry | FramesEntry, folder: Location) -> bool:
-    """Whether a file of a dataset is there, with the bytes that its entry says."""
+    """Whether a file of a dataset exists and has the SHA-256 of its entry."""
     place = folder / file.name
     return place.exists() and content_sha256(place) == file.sha256
 
@@ -175,8 +175,8 @@ def write_shard(out: Location, source: str, number: int, table: pa.Table) -> Sha
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
-    """Parquet of a table with every setting that could vary pinned."""
-    # The chunks of a table show in the pages of the file, so they must not depend on how it came to be.
+    """Parquet of a table, with every setting that could vary fixed."""
+    # The chunks of a table shape the pages of the file, so they must not depend on how it was made.
     table = table.combine_chunks()
     buffer = io.BytesIO()
     pq.write_table(
@@ -193,7 +193,7 @@ def parquet_bytes(table: pa.Table) -> bytes:
 
 
 def _rows_per_group(table: pa.Table) -> int:
-    """Multiple of 16, by the size of the rows' values, which is the same for the same rows."""
+    """A multiple of 16 that depends only on the size of the rows' values: equal rows, equal groups."""
     fit = _GROUP_BYTES * table.num_rows // max(sum(map(value_bytes, table.columns)), 1)
     return min(max(fit // 16 * 16, _GROUP_ROWS[0]), _GROUP_ROWS[1])
 

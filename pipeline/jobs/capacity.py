@@ -1,4 +1,4 @@
-"""Whether a cluster has, or can get, the CPUs and GPUs that a step asks for. Ray itself waits in silence."""
+"""Whether a cluster has, or can add, the CPUs and GPUs of a step. Ray itself would wait in silence."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pipeline.artifacts.steps import Kind, StepSpec
 from pipeline.errors import UserError
 from pipeline.plan.plan import Plan
 
-# What Ray calls the type of a node that no autoscaler started.
+# Ray's name for the type of a node that no autoscaler started.
 _NO_TYPE = re.compile(r"node_[0-9a-f]+")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """The processes of a step that run at the same time, and what each of them takes."""
+    """The processes of a step that run at the same time, and the resources of each."""
 
     where: str
     count: int
@@ -26,7 +26,7 @@ class Need:
     fix: str
 
     def fits(self, nodes: Iterable[Mapping[str, float]]) -> int:
-        """How many of the processes these nodes can hold at most."""
+        """How many of the processes fit on these nodes."""
         wanted = {"CPU": self.cpus, "GPU": self.gpus}
         return sum(
             min(
@@ -50,7 +50,7 @@ class Need:
 
 
 def need_of(plan: Plan, spec: StepSpec) -> Need | None:
-    """What a step asks for beyond one CPU, None for a step that takes what there is."""
+    """The resources of a step, None for a step that runs with whatever is free."""
     if spec.kind is Kind.STAGE:
         layout = next(s for s in plan.stages if s.name == spec.subject).layout
         return Need(
@@ -66,7 +66,7 @@ def need_of(plan: Plan, spec: StepSpec) -> Need | None:
         config = plan.evaluation
         return Need(
             where="evaluation",
-            count=1,  # of evaluation.actors it takes as many as there is room for
+            count=1,  # evaluation starts as many of its actors as fit
             cpus=config.cpus_per_actor,
             gpus=1 if config.use_gpu else 0,
             fix="Lower evaluation.cpus_per_actor"
@@ -77,14 +77,14 @@ def need_of(plan: Plan, spec: StepSpec) -> Need | None:
 
 
 def refuse_cluster(need: Need) -> None:
-    """Refuse the connected cluster if it has no room for this and cannot grow."""
+    """Raise UserError if the connected cluster has no room for this and cannot grow."""
     nodes = node_resources()
     if need.fits(nodes) < need.count and not grows():
         raise need.refusal(nodes)
 
 
 def waiting_line(need: Need) -> str:
-    """What to say about a step that has not got its processes yet."""
+    """A line about a step that still waits for its processes."""
     import ray
 
     nodes, free = node_resources(), ray.available_resources()
@@ -99,7 +99,7 @@ def waiting_line(need: Need) -> str:
 
 
 def waits(need: Need) -> bool:
-    """True while Ray Train has not got the room that it asked for."""
+    """True while Ray Train waits for the resources that it requested."""
     from ray.util import placement_group_table
 
     groups = placement_group_table().values()
@@ -108,14 +108,14 @@ def waits(need: Need) -> bool:
 
 
 def node_resources() -> list[Mapping[str, float]]:
-    """What each node of the connected cluster has in all."""
+    """The total resources of each node of the connected cluster."""
     import ray
 
     return [node["Resources"] for node in ray.nodes() if node["Alive"]]
 
 
 def grows() -> bool:
-    """True if an autoscaler looks after the connected cluster, or if that cannot be found out."""
+    """True if the connected cluster has an autoscaler, or if that cannot be found out."""
     import ray
     from ray._private.ray_constants import DEBUG_AUTOSCALING_STATUS
     from ray.autoscaler.v2.sdk import get_cluster_status
@@ -127,7 +127,7 @@ def grows() -> bool:
         report = (
             json.loads(_internal_kv_get(DEBUG_AUTOSCALING_STATUS) or b"{}").get("autoscaler_report") or {}
         )
-    except Exception:  # another version of Ray on the cluster: better to wait than to refuse what may come
+    except Exception:  # another version of Ray on the cluster: waiting is better than refusing
         return True
     types += [*(report.get("active_nodes") or {}), *(report.get("idle_nodes") or {})]
     return any(name and not _NO_TYPE.fullmatch(name) for name in types)

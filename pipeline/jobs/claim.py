@@ -1,7 +1,7 @@
-"""One writer for each artifact: whoever makes it claims its folder, and a second one can see who that is.
+"""One writer for each artifact: a process claims the folder before it writes, and others can read by whom.
 
-On a disk a claim is a locked file, which the kernel unlocks however its holder ends. On S3 it is an object
-that its holder writes anew every few seconds; one that was not written for a while is nobody's.
+On a disk a claim is a locked file, which the kernel unlocks when its holder ends. On S3 it is an object
+that its holder renews every few seconds; a claim that is not renewed lapses.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from pipeline.storage import s3
 from pipeline.storage.location import Location
 
 RUN, STEP = "run", "step"
-"""What claims: a command that has a whole plan made, or the process that makes one artifact."""
+"""Kinds of claims: by the command that runs a whole plan, or by the process that makes one artifact."""
 
 BEAT_S = 10.0
-LAPSE_S = 45.0  # a claim on S3 that was not written for so long is nobody's
+LAPSE_S = 45.0  # a claim on S3 lapses when it is not renewed for so long
 
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who has a claim. ``jobs_url`` and ``job`` say where what it makes can be followed."""
+    """Who has a claim. ``jobs_url`` and ``job`` are the job that can be followed."""
 
     process: str  # pid and start time, as owner_token gives it
     host: str
@@ -49,10 +49,10 @@ class Holder:
 
 
 class Claim(Protocol):
-    """A claim that this process has."""
+    """A claim of this process."""
 
     def tell(self, jobs_url: str, job: str) -> None:
-        """Say where the work can be followed."""
+        """Write into the claim which job can be followed."""
 
     def release(self) -> None:
         """Give it up."""
@@ -66,10 +66,10 @@ def take(folder: Location, kind: str, command: str) -> Claim | None:
 
 
 def holder(folder: Location, kind: str) -> Holder | None:
-    """Who has claimed the folder, as far as it can be read; None if nobody has left a name."""
+    """Who has claimed the folder; None if nobody has, or if the claim cannot be read."""
     try:
         return Holder(**json.loads(_place(folder, kind).read_bytes()))
-    except (FileNotFoundError, ValueError, TypeError):  # the last two: it is just being written
+    except (FileNotFoundError, ValueError, TypeError):  # the last two: it is being written at this moment
         return None
 
 
@@ -83,7 +83,7 @@ def _text(own: Holder) -> bytes:
 
 
 class _LockedFile:
-    """A claim on a disk, also one that several machines share if its file system has locks."""
+    """A claim on a disk; also on one that several machines share, if its file system has locks."""
 
     def __init__(self, path: Path, file: int, own: Holder) -> None:
         self._path, self._file, self._own = path, file, own
@@ -107,7 +107,7 @@ class _LockedFile:
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(file), os.stat(path)):
                     return cls(path, file, own)
-            os.close(file)  # the one before deleted it between the two calls
+            os.close(file)  # the previous holder deleted it between the two calls
 
     def tell(self, jobs_url: str, job: str) -> None:
         self._own = replace(self._own, jobs_url=jobs_url, job=job)
@@ -124,7 +124,7 @@ class _LockedFile:
 
 
 class _Lease:
-    """A claim on S3, by conditional writes: of several processes one alone can write the next version."""
+    """A claim on S3 by conditional writes: only one of several processes can write the next version."""
 
     def __init__(self, place: Location, own: Holder, tag: str) -> None:
         self._place, self._own, self._tag = place, own, tag
@@ -151,7 +151,7 @@ class _Lease:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_S):
-            with self._lock, suppress(Exception):  # a server that is away: the next beat may reach it
+            with self._lock, suppress(Exception):  # the server may be back for the next beat
                 if not self._stop.is_set():
                     self._write()
 
@@ -163,7 +163,7 @@ class _Lease:
 
 
 def _put(place: Location, data: bytes, **condition: str) -> str | None:
-    """Write an object if the condition holds. Its new entity tag, else None."""
+    """Write an object if the condition holds. Returns its new entity tag, else None."""
     import botocore.exceptions as boto
 
     bucket, _, key = place.uri.removeprefix("s3://").partition("/")
@@ -183,7 +183,7 @@ def _put(place: Location, data: bytes, **condition: str) -> str | None:
 
 
 def _lapsed(place: Location) -> str | None:
-    """The entity tag of a claim that nobody renews, by the server's own clock."""
+    """The entity tag of a claim that has lapsed by the server's own clock, else None."""
     bucket, _, key = place.uri.removeprefix("s3://").partition("/")
 
     def act() -> str | None:

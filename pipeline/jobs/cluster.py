@@ -17,12 +17,12 @@ from pipeline.jobs import interrupt
 from pipeline.jobs.owner import OWNER, owner_token
 from pipeline.plan.runtime import RayConfig
 
-# Set in the environment of every job that this project submits: "1", or the address of an embedded cluster.
+# In the environment of every job that this project submits: "1", or the address of an embedded cluster.
 IN_JOB = "UFVIDEO_IN_JOB"
 
 _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DEDUP_LOGS": "0",  # or lines of progress that differ in numbers only are held back
+    "RAY_DEDUP_LOGS": "0",  # else Ray drops lines of progress that differ only in numbers
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
@@ -42,10 +42,10 @@ class Cluster:
 
 
 def prepare_environment(*, embedded: bool) -> None:
-    """Set what Ray reads when it is imported; values that the user has set stay.
+    """Set the environment variables that Ray reads on import; values that the user has set stay.
 
     Token authentication is chosen explicitly, because a local ``ray.init`` would turn it on by itself and
-    leave a token file behind that breaks other clusters of the same user. An embedded cluster listens on
+    leave a token file that breaks other clusters of the same user. An embedded cluster listens on
     loopback only, so it needs none; a cluster at an address keeps what its owner chose.
     """
     for name, value in _QUIET.items():
@@ -61,22 +61,22 @@ def in_job() -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """``interrupt.interruptible`` with the time that this process has: a job has less than a command."""
+    """``interrupt.interruptible`` with this process's grace period, which is shorter in a job."""
     with interrupt.interruptible(interrupt.JOB_GRACE_S if in_job() else interrupt.GRACE_S):
         yield
 
 
 @contextmanager
 def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
-    """Connect to Ray for the time of the ``with`` block and close only what was opened here.
+    """Connect to Ray inside the ``with`` block; on leaving, close only what was opened here.
 
     Inside a Ray job: the job's own cluster. With an address in the plan: that cluster. Otherwise a cluster
-    embedded in this process, with a job server on loopback if ``jobs`` is asked for. An existing
+    embedded in this process, with a job server on loopback if ``jobs`` is set. An existing
     connection of this process is used and left open. What workers print reaches this process's output,
     except with ``jobs``, whose output is that of the jobs.
 
-    When a signal ends the command, nothing is closed here: the way in which Ray takes leave can last longer
-    than the command has, and ``interrupt.leave`` ends every process of an embedded cluster.
+    When a signal ends the command, nothing is closed here: Ray's shutdown can take longer than the command
+    has, and ``interrupt.leave`` ends every process of an embedded cluster.
     """
     address = _job_address() if in_job() else config.address
     prepare_environment(embedded=address is None)
@@ -87,7 +87,7 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
         yield Cluster(jobs_url=_jobs_url(), embedded=address is None)
         return
     if address is None:
-        # Ray itself would take RAY_ADDRESS from the shell; the plan says embedded.
+        # Ray itself would use RAY_ADDRESS from the shell, but the plan asks for an embedded cluster.
         os.environ.pop("RAY_ADDRESS", None)
     try:
         if address is not None:
@@ -103,11 +103,11 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
 
 
 def _worker_logging() -> Any:
-    """What Ray's own actors may print into a step's log: errors.
+    """Limits what Ray's own actors print into a step's log to errors.
 
-    Ray Train's cleaner, an actor of its own, else warns every second that it cannot see the controller: it
-    asks a part of the dashboard that an embedded cluster does not start. Such a cluster ends with its
-    command, and takes with it what the cleaner would clean.
+    Otherwise Ray Train's cleaner, an actor, warns every second that it cannot see the controller: it asks
+    a part of the dashboard that an embedded cluster does not start. Such a cluster ends with its
+    command, so there is nothing for the cleaner to do.
     """
     import ray
 
@@ -115,10 +115,10 @@ def _worker_logging() -> Any:
 
 
 def _job_address() -> str:
-    """The cluster that this job belongs to.
+    """The address of the cluster that runs this job.
 
     Ray's job supervisor sets RAY_ADDRESS to any cluster that it finds among the machine's processes. With two
-    embedded ones, another user's perhaps, that may be the wrong one, so an embedded cluster names itself.
+    embedded clusters, perhaps another user's, it may be the wrong one, so an embedded cluster sets its own.
     """
     told = os.environ[IN_JOB]
     if ":" in told:
@@ -147,7 +147,7 @@ def _join(address: str, *, quiet: bool) -> None:
 
 
 def unauthenticated(where: str, error: Exception) -> UserError:
-    """What to say when a cluster does not take this machine's token."""
+    """The error for a cluster that refuses this machine's token."""
     problem = str(getattr(error, "message", error)).partition(". ")[0].strip(" .")
     return UserError(
         where,
@@ -159,7 +159,7 @@ def unauthenticated(where: str, error: Exception) -> UserError:
 def _start(config: RayConfig, *, jobs: bool) -> None:
     import ray
 
-    for last in (False, False, True):  # a busy machine needs a second go, with the files in its cache
+    for last in (False, False, True):  # a busy machine needs a second try, when its files are cached
         try:
             with _own_arguments(), _own_signals():
                 ray.init(
@@ -189,12 +189,12 @@ def _start(config: RayConfig, *, jobs: bool) -> None:
 
 @contextmanager
 def _own_arguments() -> Iterator[None]:
-    """Start Ray's processes with two arguments for which it has no public option.
+    """Start Ray's processes with two arguments that have no public option.
 
-    Of the dashboard only the job server runs: each of its parts is a process of its own that imports Ray,
-    and on two cores those that are not needed delay the start by longer than Ray waits for it. The agent,
-    which starts the jobs, takes a free port: with Ray's fixed one a second cluster on a machine, another
-    user's perhaps, could not run jobs.
+    Of the dashboard only the job server runs: each of its parts is a process that imports Ray, and on two
+    cores the others delay the start for longer than Ray waits. The agent,
+    which starts the jobs, takes a free port: with Ray's fixed port a second cluster on a machine, perhaps
+    another user's, could not run jobs.
     """
     from ray._private import ray_constants, services
 
@@ -221,15 +221,15 @@ def _own_arguments() -> Iterator[None]:
 def _own_signals() -> Iterator[None]:
     """Start Ray's processes so that a signal reaches this process alone, which then ends them in order.
 
-    Ray itself keeps Ctrl-C from them, but not the end of the terminal, and takes SIGTERM for itself. All of
-    them, and what they start, carry this process's token.
+    Ray itself shields them from Ctrl-C, but not from a closed terminal, and handles SIGTERM itself. All of
+    them and their children carry this process's token.
     """
     from ray._private import utils
 
     original, before = utils.set_sigterm_handler, os.environ.get(OWNER)
     utils.set_sigterm_handler = lambda handler: None
     os.environ[OWNER] = owner_token()
-    # The block is inherited. A signal that comes meanwhile waits, or goes to another thread of this process.
+    # Children inherit the block. A signal in the meantime waits, or goes to another thread of this process.
     here = threading.current_thread() is threading.main_thread()
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP}) if here else set()
     try:
@@ -245,7 +245,7 @@ def _own_signals() -> Iterator[None]:
 
 
 def _server_url(config: RayConfig) -> str | None:
-    # The plan's address may be a tunnel of the machine that submitted, which leads nowhere from a job.
+    # The plan's address may be a tunnel of the submitting machine, which does not exist for a job.
     if in_job():
         return _jobs_url() or config.dashboard
     return config.dashboard or _jobs_url()

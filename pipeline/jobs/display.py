@@ -1,4 +1,4 @@
-"""What ``ufvideo run`` shows while it works: one line per step, a bar for each part of the running one."""
+"""The display of ``ufvideo run``: one line per step, and a bar for each part of the running step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.progress import Cadence, field_text
 
 
 class Display(Protocol):
-    """Receives what happens; context manager."""
+    """Receives the events of a run; a context manager."""
 
     def __enter__(self) -> Display: ...
     def __exit__(self, *error: object) -> None: ...
@@ -23,7 +23,7 @@ class Display(Protocol):
 
 
 def choose_display(steps: Sequence[str], states: Mapping[str, str]) -> Display:
-    """Bars in a terminal, lines in a pipe. ``states`` are what each step begins with."""
+    """Bars in a terminal, lines in a pipe. ``states`` are the steps' states at the start."""
     return _Live(steps, states) if sys.stdout.isatty() else _Lines()
 
 
@@ -77,7 +77,7 @@ class _Live:
         from rich.live import Live
 
         self._rows = {s: _Row(states.get(s, "waiting")) for s in steps}
-        # Redirection stays off: nothing else prints while this is shown, and a traceback must stay whole.
+        # No redirection: nothing else prints meanwhile, and a traceback must not be cut.
         self._live = Live(
             self, console=Console(), refresh_per_second=8, redirect_stdout=False, redirect_stderr=False
         )

@@ -1,4 +1,4 @@
-"""Follows one Ray job: its lines into a log file, its progress into the display, its failure into words."""
+"""Follows one Ray job: its lines into a log file, its progress into the display, its failure to the user."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 
 
 class JobFollower:
-    """What a job prints, step by step. ``log`` names the local file that keeps the lines of a step.
+    """Follows a job step by step. ``log`` gives the local file for the lines of a step.
 
-    Without ``log`` they are kept by somebody else. ``made`` are the steps that the job has said are done.
+    Without ``log`` another process keeps them. ``made`` are the steps that the job has reported as done.
     """
 
     def __init__(self, display: Display, step: str, log: Callable[[str], Path] | None) -> None:
@@ -35,7 +35,7 @@ class JobFollower:
         self._cadence = progress.Cadence()
 
     def follow(self, server: JobServer, job: str, *, stops: bool = True) -> Outcome:
-        """Take every line until the job ends. With ``stops``, Ctrl-C stops the job."""
+        """Process every line until the job ends. With ``stops``, Ctrl-C stops the job."""
         from pipeline.jobs.server import follow_job, stop_job, wait_for_job
 
         with closing(follow_job(server, job, stops=stops)) as lines:
@@ -43,7 +43,7 @@ class JobFollower:
                 self.take(line)
         try:
             return wait_for_job(server, job)
-        except KeyboardInterrupt:  # its lines may have ended because its server is away
+        except KeyboardInterrupt:  # the lines may have ended because the server is away
             if stops:
                 stop_job(server, job)
             raise
@@ -58,7 +58,7 @@ class JobFollower:
             file.write(line + "\n")
 
     def fail(self, outcome: Outcome) -> int:
-        """Say how the job failed. Returns the exit code; raises the job's UserError."""
+        """Print how the job failed. Returns the exit code; raises the job's UserError."""
         self.display.finish(self.step, "failed")
         self.display.__exit__(None, None, None)
         mistakes = [line for line in self.tail if line.startswith(_ERROR)]
@@ -73,7 +73,7 @@ class JobFollower:
         return 1
 
     def take(self, line: str) -> None:
-        """Show a line of progress, keep any other."""
+        """Show a line of progress, write any other line into the log."""
         message = progress.parse(line)
         if message is None:
             self.note(line)

@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal and SIGTERM end a command within seconds, and everything that it started."""
+"""Ctrl-C, a closed terminal and SIGTERM end a command and its processes within seconds."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any, NoReturn
 from pipeline.jobs.owner import JOB, OWNER, owner_token, start_time
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-GRACE_S = 4.0  # a command in a terminal is to have ended 5 s after Ctrl-C
-JOB_GRACE_S = 2.5  # Ray kills a job 3 s after it has asked it to end
-_LAST_S = 1.5  # so long the processes that were killed are waited for
+GRACE_S = 4.0  # a command in a terminal has to end within 5 s of Ctrl-C
+JOB_GRACE_S = 2.5  # Ray kills a job 3 s after it has asked it to stop
+_LAST_S = 1.5  # how long to wait for killed processes
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asks this command to end. Raised once in the main thread; later signals change nothing."""
+    """A signal asks this command to end. Raised once, in the main thread; later signals are ignored."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -36,7 +36,7 @@ class _Guard:
         self.grace_s, self.received = grace_s, 0
         self._before: dict[signal.Signals, Any] = {}
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        # A handler runs between two instructions of the main thread, which may be in C for a long time. The
+        # A handler runs between two instructions of the main thread, which may spend a long time in C. The
         # byte that the signal writes to this pipe arrives at once.
         self._wakeup_before = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         self.install()
@@ -44,7 +44,7 @@ class _Guard:
         threading.Thread(target=self._end_after_grace, name="interrupt", daemon=True).start()
 
     def install(self) -> None:
-        """Set the handlers, also where a library has put its own. Ignored signals (nohup) stay ignored."""
+        """Set the handlers, replacing those of libraries. Ignored signals (nohup) stay ignored."""
         for number in SIGNALS:
             now = signal.getsignal(number)
             if now is not signal.SIG_IGN and now != self._handle:
@@ -55,7 +55,7 @@ class _Guard:
         for number, before in self._before.items():
             signal.signal(number, before)
         signal.set_wakeup_fd(self._wakeup_before)
-        os.close(self._write)  # the thread reads the end, and goes
+        os.close(self._write)  # the thread reads end of file and returns
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if not self.received:
@@ -75,11 +75,11 @@ _guard: _Guard | None = None
 
 @contextmanager
 def interruptible(grace_s: float) -> Iterator[None]:
-    """Inside, a signal of ``SIGNALS`` raises Interrupted, once.
+    """Inside, the first signal of ``SIGNALS`` raises Interrupted.
 
-    Whatever became of that exception inside, and of what broke on its account (a closed terminal takes no
-    last line), it is Interrupted that comes out. Whoever catches it calls ``leave``. A process that has not
-    left ``grace_s`` seconds after the signal is ended as ``leave`` does it, wherever it is.
+    Interrupted also comes out if the block has swallowed it, or replaced it by another error (printing to a
+    closed terminal fails). The caller catches it and calls ``leave``. A process that has not
+    left ``grace_s`` seconds after the signal is ended by a thread, as ``leave`` does.
     """
     global _guard
     if _guard is not None or threading.current_thread() is not threading.main_thread():
@@ -92,7 +92,7 @@ def interruptible(grace_s: float) -> Iterator[None]:
         if not guard.received:
             raise
     finally:
-        if not guard.received:  # else the thread stays, to see this process end
+        if not guard.received:  # else the thread stays, to end this process
             _guard = None
             guard.remove()
     if guard.received:
@@ -100,7 +100,7 @@ def interruptible(grace_s: float) -> Iterator[None]:
 
 
 def take_back() -> None:
-    """Set the handlers again after a library has put its own in their place."""
+    """Set the handlers again after a library has replaced them."""
     if _guard is not None:
         _guard.install()
 
@@ -111,7 +111,7 @@ def interrupted() -> bool:
 
 
 def leave(exit_code: int) -> NoReturn:
-    """End this process at once, after every process that it started on this machine."""
+    """Kill every process that this one started on this machine, then end this process at once."""
     end_family()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # the terminal may be closed
@@ -120,9 +120,9 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def end_family() -> None:
-    """Kill every process that carries this one's token in its environment, and see them go.
+    """Kill every process that carries this one's token in its environment, and wait until they are gone.
 
-    These are the processes of its embedded cluster: Ray's own, the job's, and workers, in whichever session.
+    These are the processes of its embedded cluster: Ray's own, jobs and workers, in any session.
     """
     deadline = time.monotonic() + _LAST_S
     while family := list(_family()):
@@ -137,7 +137,7 @@ def end_family() -> None:
 def end_job(job: str, wait_s: float) -> None:
     """Ask the command of a job on this process's embedded cluster to end, and wait for it.
 
-    Ray's job server does the same by way of four processes, which on a busy machine takes longer than a
+    Ray's job server does the same through four processes, which on a busy machine takes longer than a
     person at a terminal waits.
     """
     own = f"{JOB}={job}".encode()
@@ -151,7 +151,7 @@ def end_job(job: str, wait_s: float) -> None:
 
 
 def _leads_session(pid: int) -> bool:
-    """A job's command does; its Ray workers have the same environment."""
+    """Whether a process leads its session: a job's command does, its Ray workers do not."""
     try:
         return os.getsid(pid) == pid
     except ProcessLookupError:
@@ -159,7 +159,7 @@ def _leads_session(pid: int) -> bool:
 
 
 def _family() -> Iterator[tuple[int, list[bytes]]]:
-    """The processes that this one started, with their environments."""
+    """The processes that carry this one's token, with their environments."""
     if not Path("/proc/self").exists():
         return
     token = f"{OWNER}={owner_token()}".encode()

@@ -1,4 +1,4 @@
-"""Numbers on their way to MLflow: one queue, one thread, and each number is kept until it is written."""
+"""The queue of metrics for MLflow: one thread writes them, and each one is kept until it is written."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import NamedTuple
 SEND_EVERY_S = 1.0
 RETRY_AFTER_S = 10.0
 LAST_TRIES_S = (0.0, 1.0, 3.0, 9.0)
-"""Pauses before the tries at the end."""
+"""Pauses between the last tries, in seconds."""
 _BATCH = 1000  # MLflow's limit of metrics in one request
 
 
 class Point(NamedTuple):
-    """One number, in the order of MLflow's own ``Metric``."""
+    """One value of a metric, with the fields of MLflow's ``Metric``."""
 
     name: str
     value: float
@@ -24,33 +24,33 @@ class Point(NamedTuple):
 
 
 class MetricQueue:
-    """Sends in the background with ``write``, which raises where a number was not taken.
+    """Writes metrics in the background with ``write``, which raises an exception if it fails.
 
-    A write that fails is tried again, after a while and at the end; the numbers stay in the queue meanwhile.
+    A failed write is tried again later and at the end; until then the values stay in the queue.
     """
 
     def __init__(self, write: Callable[[Sequence[Point]], None]) -> None:
         self._write = write
         self._points: list[Point] = []
-        self._lock = threading.Lock()  # of the points
+        self._lock = threading.Lock()  # guards the points
         self._sending = threading.Lock()  # so that none is sent twice
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mlflow", daemon=True)
         self._thread.start()
 
     def put(self, points: Iterable[Point]) -> None:
-        """Take numbers and return at once."""
+        """Queue values and return at once."""
         with self._lock:
             self._points += points
 
     @property
     def unsent(self) -> list[Point]:
-        """What may not be written yet."""
+        """The values that may not have been written yet."""
         with self._lock:
             return list(self._points)
 
     def send(self) -> Exception | None:
-        """One try to write all of them, in this thread; the error if it failed."""
+        """Try once to write all values, in this thread. Returns the error if it failed."""
         with self._sending:
             while batch := self.unsent[:_BATCH]:
                 try:
@@ -62,7 +62,7 @@ class MetricQueue:
         return None
 
     def stop(self) -> None:
-        """End the thread; what is in the queue stays there, for ``send``."""
+        """End the thread; queued values stay for ``send``."""
         self._stop.set()
         self._thread.join()
 
@@ -73,7 +73,7 @@ class MetricQueue:
 
 
 def persistently(act: Callable[[], None]) -> Exception | None:
-    """Try a few times, with growing pauses; the last error if none succeeded."""
+    """Try a few times, with growing pauses. Returns the last error if no try succeeded."""
     error: Exception | None = None
     for pause in LAST_TRIES_S:
         time.sleep(pause)
@@ -83,5 +83,5 @@ def persistently(act: Callable[[], None]) -> Exception | None:
         except Exception as failed:
             error = failed
             if getattr(failed, "error_code", "") == "INVALID_PARAMETER_VALUE":
-                break  # MLflow's word for what it will never take
+                break  # MLflow will never accept it
     return error

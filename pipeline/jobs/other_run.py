@@ -1,4 +1,4 @@
-"""A second run of what another run is making already: it follows the first, and goes on where that ends."""
+"""A second run of a plan follows the first run, and continues when the first one ends."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SAY_EVERY_S = 30.0
 
 
 class RunClaims:
-    """The artifacts that this run makes, claimed until it ends. Context manager."""
+    """This run's claims on the artifacts that it makes, held until it ends. A context manager."""
 
     def __init__(self) -> None:
         self._claims: dict[str, Claim] = {}
@@ -41,7 +41,7 @@ class RunClaims:
             own.release()
 
     def take(self, folder: Location) -> bool:
-        """True if the folder is this run's, from now or from before."""
+        """True if this run has the claim on the folder now."""
         if folder.uri not in self._claims:
             own = claim.take(folder, claim.RUN, COMMAND)
             if own is None:
@@ -50,13 +50,13 @@ class RunClaims:
         return True
 
     def tell(self, jobs_url: str, job: str) -> None:
-        """Say to whoever comes second where this run can be followed."""
+        """Write into the claims which job a second run can follow."""
         for own in self._claims.values():
             own.tell(jobs_url, job)
 
 
 class OtherRun:
-    """What the run that has claimed an artifact shows, in the display of this one."""
+    """Shows the progress of another run, which has claimed an artifact, in this run's display."""
 
     def __init__(self, claims: RunClaims, display: Display) -> None:
         self._claims, self._display = claims, display
@@ -66,10 +66,10 @@ class OtherRun:
         self._follower: JobFollower | None = None
 
     def follow(self, folder: Location, step: str, before: Artifact | None, *, forced: bool) -> None:
-        """Until the artifact is made, or its claim is this run's because the other has ended.
+        """Wait until the artifact is made, or until the other run has ended and this one has the claim.
 
-        ``before`` is what lies there and is to be made again. With ``forced`` what the other makes does not
-        count: this run is to make it again.
+        ``before`` is the present artifact, which is to be made again. With ``forced`` the other run's result
+        does not count: this run makes it again.
         """
         self._display.start(step)
         while not self._claims.take(folder):
@@ -83,7 +83,7 @@ class OtherRun:
         self._display.say(f"{step}: the other run has ended; going on here.")
 
     def _meet(self, holder: Holder | None, step: str) -> None:
-        """Say whom this run follows; take up the lines of its job if they can be had."""
+        """Report which run this one follows, and read the lines of its job if possible."""
         if holder is None:
             return
         if self._holder is None or self._holder.process != holder.process:
@@ -105,14 +105,14 @@ class OtherRun:
         self._holder = holder
 
     def _show(self) -> None:
-        """Pass on the lines that come within a second."""
+        """Show the lines of the next second."""
         until = time.monotonic() + _LOOK_EVERY_S
         while (left := until - time.monotonic()) > 0:
             if self._lines is None or self._follower is None:
                 time.sleep(left)
                 return
             try:
-                line = self._lines.get(timeout=min(left, 0.2))  # wakes up often, so that Ctrl-C is heard
+                line = self._lines.get(timeout=min(left, 0.2))  # short, so that Ctrl-C is noticed
             except queue.Empty:
                 continue
             if line is None:
@@ -122,7 +122,7 @@ class OtherRun:
 
 
 def _server_of(holder: Holder) -> JobServer | None:
-    """The job server of the other run; None if it cannot be asked from here."""
+    """The job server of the other run; None if it cannot be reached from here."""
     host = urlsplit(holder.jobs_url).hostname
     if not holder.job or (host in ("127.0.0.1", "localhost") and holder.host != socket.gethostname()):
         return None

@@ -18,12 +18,12 @@ ASK_EVERY_S = 3.0
 
 
 def owner_token() -> str:
-    """This process as pid and start time; the time tells it from a later process with the same pid."""
+    """This process as pid and start time, which distinguishes it from a later process with the same pid."""
     return f"{os.getpid()}:{start_time(os.getpid())}"
 
 
 def die_with_owner() -> None:
-    """Watch the command or the job that owns this process, if the environment names one, and end with it."""
+    """End this process when the command or job that owns it ends, if the environment names one."""
     if (token := os.environ.get(OWNER)) and Path("/proc/self").exists():
         _in_background(_watch_command, token)
     if named := os.environ.get(OWNER_JOB):
@@ -44,10 +44,10 @@ def _in_background(watch: Callable[..., None], *arguments: str) -> None:
 
 
 def _watch_command(token: str) -> None:
-    """Leave at once when the command is gone.
+    """Exit at once when the command is gone.
 
     Ray's own processes of an embedded cluster die with the command by the kernel's parent-death signal,
-    and Ray's job supervisor takes its job along; this covers a supervisor that was killed too.
+    and Ray's job supervisor ends its job; this covers the case that the supervisor was killed too.
     """
     pid, _, begun = token.partition(":")
     while start_time(int(pid)) == begun:
@@ -56,9 +56,9 @@ def _watch_command(token: str) -> None:
 
 
 def _watch_job(job: str, url: str) -> None:
-    """Stop this process, as Ray would, when the job that submitted it has ended in whatever way.
+    """Stop this process, as Ray would, when the job that submitted it has ended.
 
-    A job server that does not answer says nothing about the job.
+    If the job server does not answer, nothing is known about the job and this process goes on.
     """
     client = None
     while True:

@@ -35,9 +35,9 @@ def run(
     quiet: bool = False,
     refuse: Callable[[Sequence[Decision]], None] = lambda _: None,
 ) -> int:
-    """Make everything of a plan that is not there yet, then print the result, but for ``quiet``.
+    """Make every missing artifact of a plan, then print the result unless ``quiet``.
 
-    ``refuse`` is asked before anything is made: it raises UserError for steps that cannot work here.
+    ``refuse`` is called before anything is made: it raises UserError for steps that cannot work here.
     Returns the exit code.
     """
     plan_status = survey(plan)
@@ -64,7 +64,7 @@ def run(
     with interruptible(), RunClaims() as claims, ExitStack() as opened:
         display = opened.enter_context(choose_display(list(states), states))
         other = OtherRun(claims, display)
-        for decision in todo:  # all of them, so that no second run comes in between two steps
+        for decision in todo:  # all at once, so that no other run can claim one between two steps
             claims.take(plan_status.folder(decision.spec.name))
         server = None
         while group := _next_group(up_to(plan_status.decide(again), until), again):
@@ -83,7 +83,7 @@ def run(
             if code := job.run(server, claims):
                 return code
             again -= {d.spec.name for d in group}
-            plan_status = job.plan_status  # a step that was made again may have made something else
+            plan_status = job.plan_status  # a step that ran again may have a different result
             _tell_rejects(plan_status, group, display)
     if not quiet:
         print_result(plan_status, plan_path)
@@ -95,7 +95,7 @@ def _is_ours(claims: RunClaims, folders: Mapping[str, Location], decision: Decis
 
 
 def _tell_rejects(plan_status: PlanStatus, group: Sequence[Decision], display: Display) -> None:
-    """Say of a dataset that was just made which records it left out, and why."""
+    """Report which records a new dataset left out, and why."""
     for spec in (d.spec for d in group if d.spec.kind is Kind.PREPARE):
         made = plan_status.artifacts[spec.name]
         if made is not None:
@@ -106,7 +106,7 @@ def _tell_rejects(plan_status: PlanStatus, group: Sequence[Decision], display: D
 
 
 def write_plan(plan: Plan, root: Location) -> Location:
-    """The plan with every default and ``--set`` written out, in the storage root, under its own digest."""
+    """Write the plan with every default and ``--set`` into the storage root, named by its digest."""
     place = root / f"plans/{digest(plan)[:16]}.yaml"
     if not place.exists():
         place.write_text(yaml.safe_dump(plain(plan), sort_keys=False, allow_unicode=True))
@@ -114,13 +114,13 @@ def write_plan(plan: Plan, root: Location) -> Location:
 
 
 def log_path(plan: Plan, plan_status: PlanStatus, step: str) -> Path:
-    """The local file that keeps what a step's job prints."""
+    """The local log file of a step's job."""
     home = plan_status.root.local_path if plan_status.root.is_local else Path.cwd() / "runs" / plan.name
     return home / "logs" / f"{step}-{plan_status.fingerprints[step][:12]}.log"
 
 
 def print_result(plan_status: PlanStatus, plan_path: str) -> None:
-    """Where the page is, what to do next, and last the table of the report."""
+    """Print where the page is, what to do next, and last the table of the report."""
     report = plan_status.artifacts.get("report")
     if report is None:
         for spec in plan_status.specs:
@@ -140,7 +140,7 @@ def print_result(plan_status: PlanStatus, plan_path: str) -> None:
 
 
 class _Job:
-    """One Ray job that makes a few steps of one module, with a log file for each."""
+    """One Ray job that makes some steps of one module, with a log file for each."""
 
     def __init__(
         self,
@@ -163,14 +163,14 @@ class _Job:
         self.follower = JobFollower(display, self.names[0], partial(log_path, plan, plan_status))
 
     def run(self, server: JobServer, claims: RunClaims) -> int:
-        """Submit, follow to the end, judge. Returns the exit code; raises the job's UserError."""
+        """Submit the job and follow it to its end. Returns the exit code; raises the job's UserError."""
         from pipeline.jobs.server import find_live_job, module_command, submit_job
 
         self.display.start(self.names[0])
         command = module_command(self.module, self.arguments, embedded=server.embedded)
         root = self.plan_status.root.uri
         folders = [self.plan_status.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
-        # Elsewhere a job outlives a command that lost sight of it; a second would write into its folder.
+        # On a cluster a job may outlive its command; a second job would write into the same folder.
         other = None if server.embedded else find_live_job(server, root, folders)
         job = other or submit_job(server, command, {}, {"root": root, "steps": " ".join(folders)})
         claims.tell(server.client.get_address(), job)
@@ -181,18 +181,18 @@ class _Job:
         if outcome.ok:
             self.plan_status = with_records(self.plan_status)
             if any(self.plan_status.artifacts.get(n) is None for n in self.names):
-                self.plan_status = survey(self.plan)  # an input was changed, and the step made of the new one
+                self.plan_status = survey(self.plan)  # an input has changed, and the step used the new one
             missing = [n for n in self.names if self.plan_status.artifacts.get(n) is None]
             if other or not missing:
-                return 0  # what the other job was not asked for is still to do, and comes next
+                return 0  # steps that the other job does not make come next
             self.follower.tail.append(
-                f"{missing[0]} is not where it was to be made: the code or an input file changed meanwhile."
+                f"{missing[0]} is not in its folder: the code or an input file has changed in the meantime."
             )
         return self.follower.fail(outcome)
 
 
 def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:
-    """The next steps to make that can share a job: neighbours of one module pay its imports once."""
+    """The next steps that can share a job: consecutive steps of one module, which is then imported once."""
     group: list[Decision] = []
     for decision in decisions:
         if decision.state is State.DONE:

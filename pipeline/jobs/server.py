@@ -1,4 +1,4 @@
-"""Ray jobs: submit, wait for, tail, stop."""
+"""Ray jobs: submit, follow, wait for, stop."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from pipeline.progress import PROGRESS_ENV
 
 HOME = Path(__file__).resolve().parents[2]  # the folder that holds the four packages
 UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
-# In the manner of .gitignore: everything but these, so that data, weights and credentials stay here. Ray asks
-# about the folder itself too, as `.`, and takes nothing at all where that is excluded.
+# As in .gitignore: everything but these, so that data, weights and credentials stay here. Ray asks
+# about the folder itself too, as `.`, and uploads nothing if that is excluded.
 UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
 _TAIL_TRIES = 5
-_LOST_S = 120.0  # so long a job server may be away
-_STOP_WAIT_S = 3.0  # a command in a terminal is to end 5 s after Ctrl-C, a job 3 s after it is told to
+_LOST_S = 120.0  # how long a job server may be away
+_STOP_WAIT_S = 3.0  # a command has to end within 5 s of Ctrl-C, a job within 3 s of SIGTERM
 _IN_JOB_STOP_WAIT_S = 1.5
 STOP_COMMAND_WAIT_S = 30.0
 _AGENT_WAIT_S = 90.0
@@ -59,7 +59,7 @@ class Outcome:
 
 @contextmanager
 def job_server(config: RayConfig) -> Iterator[JobServer]:
-    """A job server: that of the plan's cluster, else of one that is started for the ``with`` block."""
+    """The job server of the plan's cluster, or of one that is started for the ``with`` block."""
     if config.dashboard and not cluster.in_job():
         cluster.prepare_environment(embedded=False)
         yield JobServer(_client(config.dashboard), embedded=False)
@@ -68,14 +68,14 @@ def job_server(config: RayConfig) -> Iterator[JobServer]:
         if connection.jobs_url is None:
             raise UserError(
                 "ray.dashboard",
-                "the cluster does not say where its job server is.",
+                "the address of the cluster's job server is unknown.",
                 "Set ray.dashboard to http://host:8265.",
             )
         yield JobServer(_client(connection.jobs_url), connection.embedded)
 
 
 def module_command(module: str, arguments: Sequence[str], *, embedded: bool) -> str:
-    """Shell line that runs ``python -m module``: here with this very Python, on a cluster with its own."""
+    """Shell line that runs ``python -m module``: with this Python here, with a cluster's own there."""
     command = shlex.join([sys.executable if embedded else "python", "-m", module, *arguments])
     return f"cd {shlex.quote(os.getcwd())} && exec {command}" if embedded else command
 
@@ -89,7 +89,7 @@ def submit_job(
     """Start a job and return its id.
 
     On an embedded cluster the job sees this machine's files, so nothing is uploaded, and it dies with this
-    process. On another cluster the project's code and plans go along, and nothing else. A job that is
+    process. On another cluster the project's code and plans are uploaded, and nothing else. A job that is
     submitted by a job ends with it.
     """
     job, metadata = f"raysubmit_{secrets.token_hex(8)}", dict(metadata or {})
@@ -122,11 +122,11 @@ def submit_job(
             return server.client.submit_job(
                 entrypoint=entrypoint, submission_id=job, runtime_env=runtime, metadata=metadata
             )
-        except KeyboardInterrupt:  # the server may have it already
+        except KeyboardInterrupt:  # the server may already have the job
             stop_job(server, job)
             raise
         except RuntimeError as error:
-            # A cluster that has just come up may not have its job agent yet; nothing was submitted then.
+            # A new cluster may not have its job agent yet; then nothing was submitted.
             if "No available agent" not in str(error) or time.monotonic() > deadline:
                 raise
 
@@ -149,7 +149,7 @@ def job_output(server: JobServer, job_id: str) -> list[str]:
 def find_live_job(server: JobServer, root: str, steps: Collection[str]) -> str | None:
     """The id of a job that is making any of these steps in this storage root, whoever submitted it.
 
-    Steps are told by the folders of their artifacts, as ``submit`` was given them by the runner.
+    ``steps`` are folders of artifacts, as the runner puts them into a job's metadata.
     """
     listed = _patiently(server.client.list_jobs, "ray job server", "Check that the cluster runs.")
     for job in listed:
@@ -184,7 +184,7 @@ def follow_job(server: JobServer, job_id: str, *, stops: bool = True) -> Generat
     try:
         while True:
             try:
-                line = lines.get(timeout=_POLL_S)  # wakes up often, so that Ctrl-C is heard
+                line = lines.get(timeout=_POLL_S)  # short, so that Ctrl-C is noticed
             except queue.Empty:
                 continue
             if line is None:
@@ -202,7 +202,7 @@ def connect(url: str) -> JobServer:
 
 
 def wait_for_job(server: JobServer, job_id: str) -> Outcome:
-    """Wait for a job's end. Raises UserError if its server stays away; the job may run on then."""
+    """Wait for a job's end. Raises UserError if its server stays away; the job may still run then."""
     while True:
         now = _patiently(lambda: server.client.get_job_info(job_id), f"job {job_id}", _look(job_id))
         if now.status.is_terminal():
@@ -214,7 +214,7 @@ def wait_for_job(server: JobServer, job_id: str) -> Outcome:
 def stop_job(server: JobServer, job_id: str, wait_s: float | None = None) -> list[str]:
     """Stop a job and those that it submitted, and wait for their end. Returns those that are still alive.
 
-    ``wait_s`` is a few seconds unless it is given: a command that stops its job is itself to end in time.
+    ``wait_s`` is a few seconds by default, since a command that stops its job has to end in time itself.
     """
     alive = [job_id]
     if wait_s is None:
@@ -222,7 +222,7 @@ def stop_job(server: JobServer, job_id: str, wait_s: float | None = None) -> lis
     deadline = time.monotonic() + wait_s
     if server.embedded and interrupt.interrupted():
         interrupt.end_job(job_id, wait_s)
-        return []  # whatever is left ends with this process
+        return []  # the rest ends with this process
     with suppress(RuntimeError, OSError):
         server.client.stop_job(job_id)
         for job in server.client.list_jobs():
@@ -264,7 +264,7 @@ def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) 
             *whole, rest = (rest + chunk).split("\n")
             for line in whole:
                 seen += 1
-                if seen > given:  # after a reconnection the log begins again
+                if seen > given:  # after a reconnection the log is sent from its beginning
                     given = seen
                     lines.put(line)
         if rest:
@@ -280,10 +280,10 @@ def _tail(server: JobServer, job_id: str, lines: queue.SimpleQueue[str | None]) 
             if _ended(server, job_id):
                 if whole:
                     break
-                tries -= 1  # the connection was lost before the last lines came
+                tries -= 1  # the connection was lost before the last lines
             time.sleep(1.0)
     except UserError:
-        pass  # `wait` meets the same and says so
+        pass  # `wait_for_job` meets the same error and raises it
     finally:
         lines.put(None)
 
@@ -294,7 +294,7 @@ def _ended(server: JobServer, job_id: str) -> bool:
 
 
 def _patiently(ask: Callable[[], Any], where: str, fix: str) -> Any:
-    """Ask the job server again while it is away, for a bounded time."""
+    """Call ``ask`` again while the job server is away, for a limited time."""
     deadline = time.monotonic() + _LOST_S
     while True:
         try:
@@ -307,4 +307,4 @@ def _patiently(ask: Callable[[], Any], where: str, fix: str) -> Any:
 
 
 def _look(job_id: str) -> str:
-    return f"The job may run on; look with: ufvideo logs {job_id} PLAN --follow."
+    return f"The job may still run; see: ufvideo logs {job_id} PLAN --follow."

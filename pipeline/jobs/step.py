@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a builder hands back: the digest of what it made, and counts for the record.
+    """What a builder returns: the digest of its result, and counts for the record.
 
-    ``afterwards`` runs once the record is written: what a killed attempt would have needed may go then.
+    ``afterwards`` runs once the record is written; then files for resuming can be deleted.
     """
 
     digest: str
@@ -59,11 +59,11 @@ class StepResult:
 
 @dataclass(frozen=True)
 class StepContext:
-    """Everything that a builder gets.
+    """The arguments of a builder.
 
-    ``out`` is the artifact's folder and may hold what a killed attempt left; a builder makes itself
+    ``out`` is the artifact's folder and may hold files of a killed attempt; a builder has to be
     idempotent. ``inputs`` are the artifacts of ``spec.needs`` by step name. ``scratch`` is a local folder
-    that vanishes afterwards. ``checkpoint`` is the artifact to start from or to score.
+    that is deleted afterwards. ``checkpoint`` is the artifact to start from or to score.
     """
 
     plan: Plan
@@ -85,7 +85,7 @@ class StepContext:
         return start_run(self.plan, self.spec.name, self.fingerprint, begun=self.begun)
 
     def resolve(self, path_text: str) -> Location:
-        """A path of the plan: ``${corpora}`` is the demo corpora, relative means below the working folder."""
+        """A path of the plan: ``${corpora}`` is the demo corpora, others start at the working folder."""
         if not in_corpora(path_text):
             return Location.parse(path_text, self.plan.storage.local_cache)
         if self.corpora is None:
@@ -104,9 +104,9 @@ Builder = Callable[[StepContext], StepResult]
 
 
 def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = None) -> StepContext:
-    """The context of one step of a plan, for the command line and for tests alike.
+    """The context of one step of a plan, for the command line and for tests.
 
-    Raises UserError for an unknown step, and for an input artifact that is not there.
+    Raises UserError for an unknown step, and for an input artifact that does not exist.
     """
     plan_status = plan_status or survey(plan)
     spec = plan_status.spec(step_name)
@@ -142,12 +142,12 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
 
 
 def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None = None) -> Artifact:
-    """Run a builder and write the record last. The scratch folder goes, also after a failure."""
+    """Run a builder and write the record last. The scratch folder is always deleted."""
     plan_status = plan_status or survey(context.plan)
     begun = time.monotonic()
     context.out.mkdir()
     context.out.sweep()
-    (context.out / RECORD_NAME).delete()  # from here to the end it does not count as present
+    (context.out / RECORD_NAME).delete()  # without its record the artifact does not count as finished
     try:
         result = builder(context)
     finally:
@@ -189,16 +189,16 @@ def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | Non
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
     )
-    parser.add_argument("--check", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--check", action="store_true", help="print what would be done, and do nothing")
     parser.add_argument("--force", action="store_true", help="make the step again even if it is there")
     options = parser.parse_args(argv)
     return guarded(lambda: _run(module, builders, options))
 
 
 def guarded(act: Callable[[], int]) -> int:
-    """Run what a job's command does. Its exit code: 1 for a crash, 2 for a user's mistake.
+    """Run ``act`` as the body of a command. Exit code: 1 for a crash, 2 for a user's mistake.
 
-    A signal (Ctrl-C, SIGTERM, the end of the terminal) ends the process with 128 and its number.
+    A signal (Ctrl-C, SIGTERM, a closed terminal) ends the process with 128 plus its number.
     """
     die_with_owner()
     try:
@@ -266,7 +266,7 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
         )
         progress.announce(spec.name, "start")
         with _claimed(plan_status.folder(spec.name), spec.name, f"python -m {module}"):
-            # The step before, or who had the claim before, may have made something; and meanwhile an outside
+            # An earlier step, or the previous holder of the claim, may have made something, and an outside
             # input of this step may have changed.
             plan_status = survey(plan) if plan_status.inputs[spec.name] else with_records(plan_status)
             made = plan_status.artifacts[spec.name]
@@ -286,11 +286,11 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
 
 @contextmanager
 def _claimed(folder: Location, step: str, command: str) -> Iterator[None]:
-    """Be the one process that writes this artifact, after whoever is writing it."""
+    """Claim the artifact for this process; wait for any process that is writing it."""
     said = -math.inf
     while (own := claim.take(folder, claim.STEP, command)) is None:
         if time.monotonic() - said >= _SAY_EVERY_S and (holder := claim.holder(folder, claim.STEP)):
-            print(f"{step}: is being made by {holder}; waiting for its end", flush=True)
+            print(f"{step}: is being made by {holder}; waiting until that ends", flush=True)
             said = time.monotonic()
         time.sleep(_LOOK_EVERY_S)
     try:
@@ -300,7 +300,7 @@ def _claimed(folder: Location, step: str, command: str) -> Iterator[None]:
 
 
 def _cause(error: BaseException) -> UserError | None:
-    """The UserError that Ray wrapped, if that is what stopped a worker."""
+    """The UserError that stopped a worker, taken out of Ray's wrappers; None for any other error."""
     seen: set[int] = set()
     queue: list[Any] = [error]
     while queue:
@@ -323,7 +323,7 @@ def _made_corpora(plan_status: PlanStatus) -> Location | None:
 
 
 def _new_scratch(step_name: str) -> Path:
-    """A temporary folder that carries this process's id, so that those of killed ones can be swept."""
+    """A temporary folder named after this process, so that those of killed processes can be deleted."""
     home = Path(tempfile.gettempdir()) / f"ufvideo-{os.getuid()}"
     home.mkdir(mode=0o700, exist_ok=True)
     for old in home.iterdir():

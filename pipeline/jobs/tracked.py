@@ -16,9 +16,9 @@ from pipeline.storage.credentials import without_credentials
 
 
 def tracked(builder: Builder) -> Builder:
-    """The builder, whose results get an MLflow run each, from the step's begin to its end.
+    """A builder that also writes an MLflow run of the step.
 
-    The run is written once the artifact stands. An MLflow that fails is told on stderr and costs nothing.
+    The run is written once the artifact is finished. If MLflow fails, stderr says so and the step succeeds.
     """
 
     def build(context: StepContext) -> StepResult:

@@ -24,18 +24,18 @@ from pipeline.storage.credentials import without_credentials
 
 FINGERPRINT_TAG = "ufvideo.fingerprint"
 STEP_TAG = "ufvideo.step"
-_ABANDON_S = 3.0  # that MLflow has at the end of a run that failed or was stopped
-_PARAM_BATCH = 100  # and of parameters
-_PARAM_LENGTH = 6000  # and of one parameter's value
+_ABANDON_S = 3.0  # for MLflow, at the end of a run that failed or was stopped
+_PARAM_BATCH = 100  # MLflow's limit of parameters in one request
+_PARAM_LENGTH = 6000  # MLflow's limit for the value of a parameter
 _SECRET = re.compile(
     r"passw|token(?!iz|s\b|s_|_tokens)|secret|credential|api_?key|access_?key|private_?key", re.IGNORECASE
 )
 
 
 def tracking_uri(plan: Plan) -> str:
-    """Where this plan's runs are written: as the plan says, else MLFLOW_TRACKING_URI, else an SQLite file.
+    """Where this plan's runs are written: the plan's URI, else MLFLOW_TRACKING_URI, else an SQLite file.
 
-    Raises UserError where that file would be lost: with a remote storage root it lies below the working
+    Raises UserError if that file would be lost: with a remote storage root it lies below the working
     folder, which is a temporary one for a job on a cluster.
     """
     if plan.tracking.uri:
@@ -88,7 +88,7 @@ def _experiment(plan: Plan, client: Any, *, create: bool) -> str | None:
     try:
         return client.create_experiment(name, artifact_location=place)
     except Exception:
-        found = client.get_experiment_by_name(name)  # another process may have been first
+        found = client.get_experiment_by_name(name)  # another process may have created it
         if not found:
             raise
         return found.experiment_id
@@ -100,11 +100,11 @@ def _find(client: Any, experiment: str, fingerprint: str) -> Any:
 
 
 class Run:
-    """One MLflow run. Made by ``start_run``; starts at the first use; pickles until then.
+    """One MLflow run. Made by ``start_run``; it starts at its first use and can be pickled until then.
 
-    Numbers queue up, and one thread sends them; where MLflow fails they stay until it takes them again.
-    ``finish`` waits for the last. As a context manager it finishes with FINISHED; with FAILED when an
-    error passes, with KILLED when it is stopped, and then MLflow has a few seconds.
+    One thread writes the queued metrics; while MLflow fails they stay in the queue.
+    ``finish`` waits for the last one. As a context manager it ends with the status FINISHED; after an
+    exception with FAILED, after a stop with KILLED, and then waits only a few seconds for MLflow.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class Run:
     def _abandon(self, status: str) -> None:
         assert self._queue is not None
         self._queue.stop()
-        with suppress(Exception):  # the error that passes is the one to tell
+        with suppress(Exception):  # the original exception is the one to report
             if self._queue.send() is None:
                 self._mlflow.set_terminated(self._run_id, status=status)
 
@@ -149,9 +149,9 @@ class Run:
         return self._run_id
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Record a flat or nested dict as parameters; long values are cut, secrets left out.
+        """Record a flat or nested dict as parameters; long values are cut and secrets left out.
 
-        A resumed run keeps its first values (MLflow forbids changes); one that differs becomes a tag.
+        A resumed run keeps its first values (MLflow forbids changes); a changed value becomes a tag.
         """
         from mlflow.entities import Param, RunTag
 
@@ -166,7 +166,7 @@ class Run:
             self._mlflow.log_batch(self._run_id, params=new[part], tags=changed[part])
 
     def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queue numbers of one step and return at once."""
+        """Queue the metrics of one step and return at once."""
         self._start()
         assert self._queue is not None
         stamp = int(time.time() * 1000)
@@ -174,14 +174,14 @@ class Run:
 
     @property
     def unsent(self) -> list[tuple[int, dict[str, float]]]:
-        """Numbers by step that MLflow may not have."""
+        """Metrics by step that may not have reached MLflow."""
         rows: dict[int, dict[str, float]] = {}
         for point in self._queue.unsent if self._queue else ():
             rows.setdefault(point.step, {})[point.name] = point.value
         return sorted(rows.items())
 
     def log_dataset(self, name: str, digest: str, uri: str, context: str = "training") -> None:
-        """Record which data went in: name, digest (MLflow keeps 36 characters; a tag has all) and place."""
+        """Record the data of the run: name, digest (MLflow keeps 36 characters; a tag has all) and place."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         self._start()
@@ -202,9 +202,9 @@ class Run:
         self._mlflow.set_tag(self._run_id, name, without_credentials(value)[:5000])
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Write what is queued and a few last tags, and end the run. Nothing if it was never started.
+        """Write the queued metrics and some last tags, and end the run. Does nothing if it was never started.
 
-        Raises UserError if MLflow fails for good.
+        Raises UserError if MLflow still fails after some tries.
         """
         if self._queue is None:
             return
@@ -224,7 +224,7 @@ class Run:
                 f"tracking.uri: {without_credentials(tracking_uri(self.plan))}",
                 f"does not take the last metrics: {type(error).__name__}: "
                 f"{without_credentials(str(error))[:300]}.",
-                "See to MLflow and give the command again: what was made is kept, nothing is trained twice.",
+                "Check MLflow and run the same command again: nothing is trained twice.",
             ) from error
         self._queue = None
 
@@ -283,7 +283,7 @@ class Run:
 def start_run(
     plan: Plan, step: str, fingerprint: str, resume: bool = True, begun: float | None = None
 ) -> Run:
-    """The run of a step. With ``resume`` the same fingerprint continues the run that it had before.
+    """The run of a step. With ``resume`` an earlier run of the same fingerprint is continued.
 
     ``begun`` is when the step began, in seconds since 1970; None: when the run is opened.
     """
@@ -291,7 +291,7 @@ def start_run(
 
 
 def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:
-    """Every metric of a step's run as (step, value) in rising steps; the last value of a repeated step.
+    """Every metric of a step's run as (step, value), steps rising; for a repeated step its last value.
 
     Empty if there is no such run.
     """

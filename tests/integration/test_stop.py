@@ -77,7 +77,7 @@ def test_stop_ends_the_run_and_the_job_of_its_step(submitted: Submitted) -> None
     assert submitted.gone()
     assert [job.status.value for job in submitted.inner()] == ["STOPPED"]
     again = ufvideo(submitted.folder, "stop", submitted.job, submitted.plan)
-    assert "has ended before: stopped" in again.stdout
+    assert "had already ended: stopped" in again.stdout
 
 
 def test_rays_own_stop_ends_the_job_of_its_step(submitted: Submitted) -> None:

@@ -203,7 +203,7 @@ def test_status_and_logs(plan_file: Path):
     ]
     place = survey(load_plan(str(plan_file))).folder("evaluate-stage2").uri
     assert rows[6].endswith(place), "whole, however long"
-    assert last == f"8 of 8 steps are to be made: ufvideo run {plan_file}"
+    assert last == f"8 of 8 steps still to make: ufvideo run {plan_file}"
     last = ufvideo("status", str(plan_file), "--set", "seed=7").stdout.splitlines()[-1]
     assert last.endswith(f"ufvideo run {plan_file} --set seed=7"), "what was asked about, not another plan"
     summary = {"sources": {"a": {"kept": 1230, "rejected": 5}, "b": {"kept": 4}}, "text": "x" * 200}
