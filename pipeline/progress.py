@@ -1,4 +1,4 @@
-"""How far a long part is: a bar in a terminal, marked lines in a Ray job, a line now and then in a pipe."""
+"""Progress of long work: a bar in a terminal, marked lines in a Ray job, occasional lines in a pipe."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class _Out(Protocol):
 
 
 class Track:
-    """One long part: ``done`` of ``total`` (None: unknown), and a few named values such as the loss."""
+    """One piece of work: ``done`` of ``total`` (None: unknown), and named values such as the loss."""
 
     def __init__(self, title: str, total: int | None, out: _Out) -> None:
         self.title, self.total, self.done = title, total, 0
@@ -32,11 +32,11 @@ class Track:
         self._out, self._shown = out, -1e9
 
     def advance(self, n: int = 1, **fields: Any) -> None:
-        """``n`` more are done."""
+        """Add ``n`` to the number done."""
         self.update(self.done + n, **fields)
 
     def update(self, done: int, **fields: Any) -> None:
-        """``done`` of them are done in all."""
+        """Set the number done."""
         self.done = done
         self.fields.update(fields)
         now = time.monotonic()
@@ -56,7 +56,7 @@ def field_text(fields: dict[str, Any]) -> str:
 
 @contextmanager
 def track(title: str, total: int | None = None) -> Iterator[Track]:
-    """Show the progress of what runs inside. Cheap: shown a few times a second at most."""
+    """Show the progress of the ``with`` block. Cheap: shown a few times a second at most."""
     out = _choose()
     part = Track(title, total, out)
     out.show(part, last=False)
@@ -78,13 +78,13 @@ def announce(step: str, state: str, digest: str = "") -> None:
 
 
 class Cadence:
-    """Which messages are worth a line of text: of each part one now and then, and its last."""
+    """Chooses the messages to print as lines: for each part one at intervals, and its last."""
 
     def __init__(self) -> None:
         self._shown: dict[object, float] = {}
 
     def line(self, message: Mapping[str, Any], part: object = None) -> str | None:
-        """The line for a message of ``parse`` that has a title, or None where it is too soon for one."""
+        """The line for a message of ``parse`` that has a title, or None if it is too soon for one."""
         key, now = (part, message["title"]), time.monotonic()
         if not message.get("end") and now - self._shown.setdefault(key, now) < PLAIN_EVERY_S:
             return None

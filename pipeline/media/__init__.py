@@ -1,1 +1,1 @@
-"""Videos and still images: opening, probing, decoding, and which frames anybody needs."""
+"""Videos and still images: opening, probing, decoding, and which frames a sample needs."""

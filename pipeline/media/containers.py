@@ -1,8 +1,8 @@
-"""How many bytes a video file has to have by its own structure, so that one that was cut off is told.
+"""The bytes that a video file must have by its own structure, which shows whether it was cut off.
 
-A download that broke off leaves a file that opens and plays, only not to its end. Formats: ISO/IEC 14496-12
+An interrupted download leaves a file that opens and plays, but not to its end. Formats: ISO/IEC 14496-12
 (mp4, mov), https://www.matroska.org/technical/elements.html (mkv, webm), RIFF with OpenDML (avi). Streams of
-packets without an outer structure (ts, flv) promise nothing.
+packets without an outer structure (ts, flv) have no such number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _EBML, _SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
 def promised_bytes(path: Path) -> int:
-    """The least size of a whole file, 0 where its format or its writer does not tell."""
+    """The least size of the whole file; 0 if its format or its writer does not give it."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(12)
@@ -58,7 +58,7 @@ def _segment(file: BinaryIO) -> int:
 
 
 def _number(file: BinaryIO) -> int | None:
-    """A number of EBML, whose first byte tells its length; None for one that is not known."""
+    """An EBML number: its first byte gives its length. None for "unknown"."""
     first = file.read(1)
     width = 9 - first[0].bit_length() if first else 9
     rest = file.read(width - 1) if width <= 8 else b""

@@ -1,9 +1,9 @@
-"""The pictures of a video file by their numbers, exact whatever is asked for.
+"""The pictures of a video file by their numbers, exact for every selection.
 
-From the beginning, counting, is always right (``film.py``). Where the packets of the whole film are certain
+Decoding from the beginning and counting is always right (``film.py``). If the packets of the film are certain
 (``packet_index.py``), decoding begins at the last entry before a wanted picture, and pictures to which
-nothing refers are left out. Each picture that comes out is then known by its time stamp and must be the one
-that is due; the first that is not sends the rest of the request back to the beginning of the file.
+nothing refers are skipped. Each decoded picture is then identified by its time stamp and must be the one
+that is due; at the first one that is not, the rest is decoded from the beginning of the file.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from pipeline.media.orientation import orientation
 from pipeline.media.packet_index import Entry, PacketIndex
 from pipeline.media.probing import read_index
 
-_NEAR = 48  # pictures: up to there, decoding from the beginning takes no longer than reading all packets
-_PACKETS_A_PICTURE = 100  # are read in the time in which one picture of a small video is decoded
-_WORTH = 4  # pictures to pass over that a seek is worth
+_NEAR = 48  # pictures; for earlier ones decoding from the beginning takes no longer than reading all packets
+_PACKETS_A_PICTURE = 100  # packets can be read in the time of decoding one picture of a small video
+_WORTH = 4  # a seek costs as much as decoding so many pictures
 
 
 class _UnexpectedError(Exception):
@@ -33,8 +33,8 @@ class _UnexpectedError(Exception):
 def decode_film(path: Path, wanted: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
     """Each picture of ``wanted`` (rising, distinct) as RGB uint8 [H, W, 3].
 
-    ``total``: how many there are, as a probe said. Raises IndexError for a number that the film does not
-    have, VideoError for damage, and for a film that is seen to have another number of pictures.
+    ``total``: their number as probed. Raises IndexError for a picture that the film does not
+    have, VideoError for damage, and for a film that turns out to have another number of pictures.
     """
     if wanted[0] < 0 or (total is not None and wanted[-1] >= total):
         raise _outside(path, wanted, total)
@@ -105,9 +105,9 @@ def _from_entry(
     wanted: set[int],
     entry: Entry,
 ) -> Iterator[tuple[int, Any]]:
-    """Pictures from an entry on, with their numbers, without disposable ones that nobody wants.
+    """Pictures from an entry on, with their numbers, without disposable ones that are not requested.
 
-    Raises _UnexpectedError as soon as one is not the next of those that went in.
+    Raises _UnexpectedError for a picture that is not the next one.
     """
     if entry.number:
         _seek(container, stream, entry)
@@ -129,7 +129,7 @@ def _from_entry(
 
 
 def _undamaged(path: Path, packet: Any) -> list[Any]:
-    """What is made up for damaged parts depends on what was decoded before: then all of it has to be."""
+    """The pictures of a packet. How damage is concealed depends on earlier pictures, so it is an error."""
     try:
         pictures = decode_packet(path, packet, 0)
     except VideoError as error:
@@ -140,9 +140,9 @@ def _undamaged(path: Path, packet: Any) -> list[Any]:
 
 
 def _seek(container: Any, stream: Any, entry: Entry) -> None:
-    """To the packet of an entry, or one before it.
+    """Seek to the packet of an entry, or to one before it.
 
-    MP4 looks for a time of decoding, Matroska for one of showing.
+    MP4 seeks by time of decoding, Matroska by time of showing.
     """
     when = entry.dts if container.format.name.startswith("mov") else entry.pts
     try:

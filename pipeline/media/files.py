@@ -1,6 +1,6 @@
-"""Open what videos are kept in: any file that FFmpeg reads, and still images.
+"""Open video files in any format that FFmpeg reads, and still images.
 
-A file of somebody else's can ask for gigabytes of memory, or name other files; neither is granted.
+A file from elsewhere can ask for gigabytes of memory or refer to other files; both are refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-MOST_PIXELS = 1 << 26  # of a frame: two of 8K. A file of some bytes can ask for gigabytes of them
+MOST_PIXELS = 1 << 26  # of a frame, as many as two 8K frames; a file of a few bytes can ask for gigabytes
 _OTHER_FILES = frozenset(
     {"concat", "dash", "hls", "imf", "lavfi", "rtp", "rtsp", "sap", "sdp", "webm_dash_manifest"}
 )
@@ -22,7 +22,7 @@ class VideoError(ValueError):
 def open_video(path: Path, *, parse: bool = True) -> Any:
     """A container with a video stream.
 
-    Without ``parse``, the packets of an MP4 are taken as its tables give them, in half the time: whole
+    Without ``parse``, the packets of an MP4 are read as its tables list them, in half the time: whole
     frames with their times. Other containers need FFmpeg's parsers for that, and always get them.
 
     Raises VideoError for a file that is not a video, or a list of other files.
@@ -34,7 +34,7 @@ def open_video(path: Path, *, parse: bool = True) -> Any:
             container = library.open(
                 str(path), metadata_errors="ignore", options={"format_whitelist": _formats()}
             )
-    except library.ArgumentError as error:  # also a format that is not among those
+    except library.ArgumentError as error:  # also for a format that is not on the list
         raise VideoError(f"{path}: no readable video, or a playlist of other files") from error
     except (library.FFmpegError, OSError) as error:
         raise VideoError(f"{path}: no readable video ({plain(error)})") from error
@@ -45,7 +45,7 @@ def open_video(path: Path, *, parse: bool = True) -> Any:
 
 
 def _open_tables(path: Path) -> Any | None:
-    """An MP4 whose packets nobody parses, or None for any other file."""
+    """An MP4 whose packets are not parsed, or None for any other file."""
     library = av()
     try:
         options = {"format_whitelist": "mov", "fflags": "noparse"}
@@ -56,7 +56,7 @@ def _open_tables(path: Path) -> Any | None:
 
 @cache
 def av() -> Any:
-    """PyAV, without a word of FFmpeg's on stderr."""
+    """PyAV, without FFmpeg's messages on stderr."""
     import av
 
     av.logging.set_level(av.logging.PANIC)
@@ -65,12 +65,12 @@ def av() -> Any:
 
 @cache
 def _formats() -> str:
-    """All that FFmpeg reads but lists and streams: those name further files, which may lie anywhere."""
+    """FFmpeg's formats without playlists and streams, which refer to other files anywhere."""
     return ",".join(sorted(av().formats_available - _OTHER_FILES))
 
 
 def open_image(path: Path) -> Any:
-    """A still image whose pixels are not read yet. Raises VideoError for what is none."""
+    """A still image whose pixels are not read yet. Raises VideoError for any other file."""
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -88,6 +88,6 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 
 def plain(error: Exception) -> str:
-    """What a library says, in one line that says nothing of the path."""
+    """A library's error message in one line, without the path."""
     said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
     return " ".join(said.split())[:160] or type(error).__name__

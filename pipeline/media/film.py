@@ -1,11 +1,11 @@
-"""Open the film of a file and decode it from its beginning: which pictures it shows, and in which order.
+"""Open the film of a file and decode it from its beginning: which pictures it shows, in which order.
 
-The definition that everything else is held to: picture k is the k-th that FFmpeg's decoder gives of the
-film's track, counted from 0. Edit lists are followed, hidden frames are not pictures, and a picture has the
-size and orientation that a player gives it. One that is too damaged to decode keeps its number where packets
-tell of it (``packet_index.py``); it is an error, and so is every later one for which it has to be decoded.
-Files whose packets do not tell are rejected for it. One thread decodes: what several make of damage depends
-on their number.
+The definition for everything else: picture k is the k-th that FFmpeg's decoder gives for the
+film's track, counted from 0. Edit lists are applied, hidden frames are not pictures, and a picture has the
+size and orientation that a player gives it. A picture that is too damaged to decode keeps its number if
+packets show it (``packet_index.py``); it is an error, and so is every later one that refers to it.
+Files whose packets do not show it are rejected. One thread decodes: how several threads conceal damage
+depends on their number.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _NO_OUTER_FORM = frozenset({"mpegts", "mpeg", "mpegvideo", "h264", "hevc", "flv"
 
 @contextmanager
 def open_film(path: Path, *, parse: bool = True, strict: bool = False) -> Iterator[tuple[Any, Any]]:
-    """Container and film track, whose decoder runs in one thread and refuses pictures of absurd size.
+    """Container and film track; the decoder runs in one thread and refuses pictures of absurd size.
 
-    ``parse`` as in ``open_video``. ``strict``: damage is an error, and nothing is made up in its place.
+    ``parse`` as in ``open_video``. ``strict``: damage is an error and is not concealed.
     Raises VideoError for a file without a film.
     """
     with open_video(path, parse=parse) as container:
@@ -38,9 +38,9 @@ def open_film(path: Path, *, parse: bool = True, strict: bool = False) -> Iterat
 
 
 def packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
-    """All packets of a stream, and at the end an empty one that makes the decoder give what it holds.
+    """All packets of a stream, and at the end an empty one that flushes the decoder.
 
-    Empty packets on the way, by which AVI repeats a picture, show nothing and are left out: the decoder
+    Empty packets in between, with which AVI repeats a picture, show nothing and are left out: the decoder
     would take the first of them for the end.
     """
     try:
@@ -52,7 +52,7 @@ def packets(path: Path, container: Any, stream: Any) -> Iterator[Any]:
 
 
 def decode_packet(path: Path, packet: Any, number: int) -> list[Any]:
-    """The pictures that come out as a packet goes in, about picture ``number``. Raises VideoError."""
+    """The pictures that the decoder gives for a packet, near picture ``number``. Raises VideoError."""
     try:
         return list(packet.decode())
     except av().FFmpegError as error:
@@ -63,7 +63,7 @@ def decode_packet(path: Path, packet: Any, number: int) -> list[Any]:
 
 
 def decode_alone(path: Path, packet: Any) -> list[Any]:
-    """The pictures of the first packet, without waiting for what follows. The decoder is used up by that."""
+    """The pictures of the first packet, without later packets. The decoder cannot be used afterwards."""
     found = decode_packet(path, packet, 0)
     try:
         return found or list(packet.stream.decode(None))
@@ -72,9 +72,9 @@ def decode_alone(path: Path, packet: Any) -> list[Any]:
 
 
 def all_pictures(path: Path, container: Any, stream: Any) -> Iterator[tuple[Any, list[Any]]]:
-    """Each packet with the pictures that come out as it goes in, from the beginning: the definition.
+    """Each packet with the pictures that the decoder gives for it, from the beginning: the definition.
 
-    A broadcast may begin anywhere: what cannot be decoded before its first picture is not shown.
+    A broadcast may begin anywhere: packets before its first decodable picture show nothing.
     Raises VideoError for damage, and for a film that changes its size.
     """
     shown, size = 0, None

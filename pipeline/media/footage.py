@@ -17,7 +17,7 @@ from pipeline.records.sample import VideoRef
 def inspect(
     local: Path, path: str, names: tuple[str, ...] = (), folder_fps: float = video.FOLDER_FPS
 ) -> VideoRef:
-    """Probe and hash the video at ``local``, which samples know as ``path``; a folder has frames ``names``.
+    """Probe and hash the video at ``local``, which samples call ``path``; a folder has frames ``names``.
 
     Raises VideoError for a video that cannot be read, OSError for a file that cannot.
     """
@@ -41,16 +41,16 @@ def inspect(
 
 
 class Footage(Protocol):
-    """The frames of one video, for whoever looks at them. Safe to share between threads."""
+    """Access to the frames of one video. Safe to share between threads."""
 
     @property
     def place(self) -> str:
-        """The local path, or the file of a dataset, that messages about it begin with."""
+        """The local path or the file of a dataset, for messages."""
 
     def decode(self, indices: Sequence[int]) -> np.ndarray:
         """Frames at ``indices`` (any order, repeats allowed) as RGB uint8 [N, H, W, 3].
 
-        H and W need not be those of the video: baked frames may be smaller. Raises VideoError for what is
+        H and W may differ from the video's: baked frames may be smaller. Raises VideoError for what is
         damaged, IndexError for a frame that the video does not have, UserError for one that was not baked.
         """
 

@@ -1,4 +1,4 @@
-"""Which frames of a sample's video the model is shown, and which anybody will ever look at."""
+"""Which frames of a sample's video the model is shown, and which are used at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def sample_indices(
 ) -> list[int]:
     """``count`` frame indices spread over a video, or over its frames ``start`` to ``end`` (both included).
 
-    UFVideo's rule: the way from the first to the last frame is cut into ``count`` equal parts and the middle
+    UFVideo's rule: the range from first to last frame is cut into ``count`` equal parts, and the middle
     of each is rounded to the nearest index, halves to even after adding 1e-6. Indices rise but may repeat:
     a video of fewer than ``count`` frames shows some of them several times, and no black frame is added.
     """
@@ -34,7 +34,7 @@ def frames_shown(sample: Sample, count: int) -> list[int]:
     ref = sample.video
     first, last = 0, ref.num_frames - 1
     if sample.clip is not None:
-        # What of the clip lies outside of the video shows nothing.
+        # Parts of the clip outside the video show nothing.
         first, last = frame_times(ref).frames_in(sample.clip.start_s, sample.clip.end_s, Outside.CLAMP)
     return sample_indices(ref.num_frames, count, first, last)
 
@@ -42,12 +42,12 @@ def frames_shown(sample: Sample, count: int) -> list[int]:
 def frames_needed(sample: Sample, count: int) -> tuple[int, ...]:
     """Distinct frame indices, rising, for a model that is shown ``count`` frames of a video or clip.
 
-    They cover every visit in training and evaluation, whatever the seed, the epoch and the checkpoint:
+    They cover every use in training and evaluation, for every seed, epoch and checkpoint:
 
     - the frames that the language model is shown;
-    - every frame on which a region or a target has a mask, since which of them are trained on changes from
-      epoch to epoch, and scoring segments all that are listed;
-    - all frames where the truth is hidden: a segmentation sample without a target is segmented on each.
+    - every frame on which a region or a target has a mask, since training draws other ones in every
+      epoch, and scoring segments all of them;
+    - all frames if the truth is hidden: a segmentation sample without a target is segmented on each.
     """
     ref = sample.video
     if sample.task is Task.SEGMENT and not sample.targets:

@@ -40,17 +40,17 @@ AS_STORED = Orientation()
 
 
 def orientation(path: Path, frame: Any) -> Orientation:
-    """Of a decoded frame. Raises VideoError for an angle at which no rectangle of pixels stands upright."""
+    """The orientation of a decoded frame. Raises VideoError for an angle that is not a quarter turn."""
     matrix = next((data for data in frame.side_data if data.type.name == "DISPLAYMATRIX"), None)
     return AS_STORED if matrix is None else from_matrix(path, struct.unpack("=9i", bytes(matrix)[:36]))
 
 
 def from_matrix(path: Path, matrix: tuple[int, ...]) -> Orientation:
-    """Of nine numbers as MP4 stores them (ISO/IEC 14496-12, 6.2.2)."""
+    """The orientation from nine numbers as MP4 stores them (ISO/IEC 14496-12, 6.2.2)."""
     a, b, c, d = matrix[0], matrix[1], matrix[3], matrix[4]
     across, down = math.hypot(a, c), math.hypot(b, d)
     if not across or not down:
-        return AS_STORED  # no angle can be read from it; ffmpeg does nothing either
+        return AS_STORED  # it gives no angle; ffmpeg ignores it too
     degrees = round(math.degrees(math.atan2(b / down, a / across))) % 360  # clockwise
     if degrees == 90:
         return Orientation(True, left_right=not c > 0)

@@ -1,9 +1,9 @@
-"""Which packet of a film is shown when, where that is certain without decoding.
+"""When each packet of a film is shown, if that is certain without decoding.
 
 Certain means: an MP4 or Matroska file, a codec whose packets are read here, every packet exactly one picture,
-and each with a time stamp of its own. Whatever is odd (fields, edits that hide or repeat pictures, packed or
-empty packets, parameter sets that change, a beginning that refers to what is not there) makes a film
-uncertain; then somebody has to decode all of it.
+and each with a time stamp of its own. Anything odd (fields, edits that hide or repeat pictures, packed or
+empty packets, changing parameter sets, references to pictures before the beginning) makes a film
+uncertain, and all of it has to be decoded.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Entry(NamedTuple):
 class PacketIndex:
     """The shown pictures of a film in the order in which they are shown.
 
-    ``stamps``: their time stamps, rising, in units of the stream. ``entries``: rising by number; what is
-    shown from an entry on does not depend on anything before it. ``disposable``: stamps of pictures to which
-    no other one refers. ``last``: how long the last picture shows, 0 if the file does not say.
+    ``stamps``: their time stamps, rising, in units of the stream. ``entries``: rising by number; pictures
+    shown from an entry on do not depend on anything before it. ``disposable``: stamps of pictures to which
+    no other one refers. ``last``: how long the last picture shows, 0 if the file does not give it.
     """
 
     stamps: list[int]
@@ -59,11 +59,11 @@ class PacketIndex:
 
 
 class IndexBuilder:
-    """Takes the packets of a film one after another. ``certain`` falls as soon as one is odd."""
+    """Builds the index packet by packet. ``certain`` becomes false at the first odd packet."""
 
     def __init__(self, container: Any, stream: Any) -> None:
         self.certain = container.format.name in (_MP4, _MATROSKA)
-        # The demuxer may not give at all what an edit leaves out: then packets are fewer than promised.
+        # The demuxer may skip packets that an edit leaves out; then there are fewer than promised.
         self._promised = stream.frames if container.format.name == _MP4 else 0
         self._reader: PictureReader | None = None
         make = _READERS.get(stream.codec_context.codec.canonical_name if self.certain else "")
@@ -93,7 +93,7 @@ class IndexBuilder:
             if 0 <= place < self._place:
                 return False
             self._place = place
-        if packet.is_keyframe:  # only there can parameters change without breaking what follows
+        if packet.is_keyframe:  # only there can parameters change without breaking later pictures
             if packet.has_sidedata("new_extradata"):
                 return False
         elif not self._count:
@@ -127,7 +127,7 @@ class IndexBuilder:
         entries = sorted(Entry(number[pts], pts, dts) for pts, dts in self._entries)
         if not entries or entries[0].number != 0:
             return None
-        # Where stamps might be those of decoding, nobody knows which picture a stamp belongs to until all are
+        # If stamps may be those of decoding, the picture of a stamp is unknown until all are
         # decoded, so none is left out.
         disposable = frozenset() if in_order else frozenset(self._disposable)
         return PacketIndex(stamps, entries, disposable, self._latest[1])

@@ -1,4 +1,4 @@
-"""What a user points at in a video: a box, a point or a mask file on one frame; how a command line says it.
+"""What a user points at in a video: a box, a point or a mask file on one frame; its form on a command line.
 
 ``frame`` is a frame number from 0 (``12``), or a time in seconds with its unit (``"3.5s"``): the frame that
 shows then. Coordinates are pixels of the video as it is displayed, x to the right and y downwards; a pixel
@@ -59,7 +59,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class MaskFile:
-    """An image file of the video's size: what is neither black nor transparent is inside."""
+    """An image file of the video's size: pixels that are neither black nor transparent are inside."""
 
     frame: int | str
     path: str

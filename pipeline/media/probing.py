@@ -1,7 +1,7 @@
-"""What a video file holds: when each of its pictures shows, and how large it is.
+"""Measure a video file: when each of its pictures shows, and how large it is.
 
-Headers are not believed: their frame count can be wrong, and their duration may be that of the sound track.
-Packets are read where one packet is known to be one picture; other files are decoded whole, once, when they
+Headers are not trusted: their frame count can be wrong, and their duration may be that of the sound track.
+Packets are read if each one is known to be one picture; other files are decoded whole, once, when they
 are probed.
 """
 
@@ -21,12 +21,12 @@ from pipeline.media.packet_index import IndexBuilder, PacketIndex
 
 @dataclass(slots=True)
 class Measured:
-    """Start of each shown picture and end of the last one, in seconds; and what the first one looks like."""
+    """Start of each shown picture and end of the last one, in seconds; size and turn of the first one."""
 
     starts_s: list[float]
     end_s: float
     end_source: (
-        str  # "stream", or "frames/fps" where the file does not say when a picture or the last one ends
+        str  # "stream", or "frames/fps" if the file lacks times of pictures or the end of the last one
     )
     height: int  # as stored, before ``orientation``
     width: int
@@ -35,19 +35,19 @@ class Measured:
 
 
 def measure(path: Path) -> Measured:
-    """Read all packets of a film once, and its pictures where packets do not tell.
+    """Read all packets of a film once, and decode its pictures if packets are not enough.
 
     Raises VideoError for a file that was cut off, has no picture, or whose pictures carry no time.
     """
     try:
         return _by_packets(path) or _by_pictures(path)
     except VideoError:
-        _check_cut(path)  # why a picture does not decode
+        _check_cut(path)  # a more useful error than that of the decoder
         raise
 
 
 def read_index(path: Path) -> PacketIndex | None:
-    """Which packet is shown when; None where only decoding tells."""
+    """When each packet is shown; None if only decoding can tell."""
     with open_film(path, parse=False) as (container, stream):
         builder = IndexBuilder(container, stream)
         for packet in packets(path, container, stream) if builder.certain else ():
@@ -63,7 +63,7 @@ def _by_packets(path: Path) -> Measured | None:
         builder = IndexBuilder(container, stream)
         first, count, last = None, 0, None
         for packet in packets(path, container, stream) if builder.certain else ():
-            if not count:  # an entry, so that nothing else is needed to decode it
+            if not count:  # an entry, which decodes without other packets
                 first = next(iter(decode_alone(path, packet)), None)
             if packet.size:
                 count, last = count + 1, packet
@@ -101,13 +101,13 @@ def _by_pictures(path: Path) -> Measured:
             raise VideoError(f"{path}: " + ("no frame decodes" if count else "holds no video frame"))
         times = [when for when in stamps if when is not None]
         if len(times) < len(stamps) or any(a > b for a, b in pairwise(times)):
-            # The stamps are those of decoding, as AVI keeps them: each picture takes the next one's turn.
+            # The stamps are those of decoding, as in AVI: sorted, they are those of showing.
             times = sorted(decoding) if len(decoding) == len(stamps) else _at_even_times(path, stream, stamps)
         return _measured(path, container, stream, times, last_shown, first)
 
 
 def _at_even_times(path: Path, stream: Any, stamps: list[int | None]) -> list[int]:
-    """Of pictures whose stamps fall or are missing: one after another at the rate of the header."""
+    """Stamps at the header's rate, for pictures whose own stamps fall or are missing."""
     rate = stream.average_rate or stream.guessed_rate
     if not rate:
         raise VideoError(f"{path}: its frames carry no time")
@@ -119,7 +119,7 @@ def _measured(path: Path, container: Any, stream: Any, stamps: list[int], last: 
     unit = float(stream.time_base)
     starts_s = [when * unit for when in stamps]
     last_s, source = last * unit, "stream"
-    if last_s <= 0:  # some containers do not say how long a frame lasts
+    if last_s <= 0:  # some containers do not give the length of a frame
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         last_s = 1 / rate if rate else (starts_s[-1] - starts_s[0]) / max(len(starts_s) - 1, 1)
         source = "frames/fps"
@@ -133,13 +133,13 @@ def _measured(path: Path, container: Any, stream: Any, stamps: list[int], last: 
         height=first.height,
         width=first.width,
         orientation=orientation(path, first),
-        # Sound before 0 primes its decoder and is not played.
+        # Sound before 0 only primes its decoder and is not played.
         zero_s=max(container.start_time or 0, 0) / 1e6,
     )
 
 
 def _check_cut(path: Path) -> None:
-    """Raise VideoError if a file was cut off; what else is wrong with it is not looked at."""
+    """Raise VideoError if a file was cut off; nothing else is checked."""
     with open_film(path) as (container, stream):
         count, last = 0, None
         try:
@@ -151,9 +151,9 @@ def _check_cut(path: Path) -> None:
 
 
 def _check_whole(path: Path, stream: Any, count: int, last_packet: Any) -> None:
-    """Raise VideoError for a file that was cut off: annotations are about more than is there."""
+    """Raise VideoError for a file that was cut off: its annotations are about the whole video."""
     torn = last_packet is not None and last_packet.is_corrupt
-    missing = not stream.frames or stream.frames > count  # the header does not say that all frames were there
+    missing = not stream.frames or stream.frames > count  # no header confirms that all frames were read
     size, promised = path.stat().st_size, promised_bytes(path) if missing else 0
     if torn or promised > size:
         more = f", {size} of {promised} bytes are there" if promised > size else ""

@@ -1,4 +1,4 @@
-"""Whether the file at a video's place is still the one that a dataset was prepared from."""
+"""Whether a video file is still the one that a dataset was prepared from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.records.sample import VideoRef
 
-HEAD_BYTES = 64 << 10  # one read of a disk; headers and first pictures differ between any two encodings
+HEAD_BYTES = 64 << 10  # one disk read; any two encodings differ in headers or first pictures
 
 
 class VerifyVideos(StrEnum):
@@ -22,7 +22,7 @@ class VerifyVideos(StrEnum):
     WHOLE = "whole"  # the sha256 of all of it
 
 
-_verified: set[tuple[str, str, VerifyVideos]] = set()  # by place, digest and how closely, in this process
+_verified: set[tuple[str, str, VerifyVideos]] = set()  # (path, digest, mode) compared in this process
 
 
 class OtherVideoError(UserError):
@@ -30,7 +30,7 @@ class OtherVideoError(UserError):
 
 
 def whole_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
-    """Of a file; for stills ``names`` of a folder, of the digests of all, one after the other."""
+    """SHA-256 of a file; for stills ``names`` of a folder, of their concatenated digests."""
     if not names:
         return _sha256(folder_or_file)
     digests = "".join(_sha256(folder_or_file / name) for name in names)
@@ -38,7 +38,7 @@ def whole_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
 
 
 def head_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
-    """Of the first ``HEAD_BYTES`` of a file; for stills ``names`` of a folder, of their names and sizes."""
+    """SHA-256 of a file's first ``HEAD_BYTES``; for stills ``names``, of their names and sizes."""
     if names:
         sizes = [[name, (folder_or_file / name).stat().st_size] for name in names]
         return hashlib.sha256(json.dumps(sizes).encode()).hexdigest()
@@ -47,10 +47,10 @@ def head_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
 
 
 def verify(path: Path, video: VideoRef, how: VerifyVideos) -> None:
-    """Compare the file or folder at ``path`` with what probing said of ``video``, once a process.
+    """Compare the file or folder at ``path`` with the probed ``video``, once a process.
 
-    HEAD compares size and head, and costs one small read; WHOLE hashes all of it. What nobody probed has
-    nothing to compare. Raises OtherVideoError, or FileNotFoundError for what is gone.
+    HEAD compares size and head, and costs one small read; WHOLE hashes all of it. A video without digests
+    passes. Raises OtherVideoError, or FileNotFoundError for a file that is gone.
     """
     key = (str(path), video.sha256, how)
     if how is VerifyVideos.OFF or not video.head_sha256 or key in _verified:

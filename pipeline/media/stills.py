@@ -1,4 +1,4 @@
-"""Folders of still images: which of their files are frames, and in what order."""
+"""Folders of still images: which files are frames, and in what order."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ def in_order(folder: Path, names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def numbers_of_several_widths(names: Sequence[str]) -> bool:
-    """Whether the order of frames is another than that of their names as texts."""
+    """Whether frame numbers have several widths, so that names as texts sort otherwise."""
     return list(names) != sorted(names)
 
 
 def _parts(name: str) -> tuple[tuple[str, int], ...]:
-    """What stands before each number of a name without its suffix, and the number; at the end -1 for none."""
+    """The text before each number of a name without its suffix, with the number; -1 after the last text."""
     pieces = _NUMBER.split(name.rsplit(".", 1)[0])
     numbers = [*map(int, pieces[1::2]), -1]
     return tuple(zip(pieces[::2], numbers, strict=True))

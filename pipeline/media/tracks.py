@@ -1,4 +1,4 @@
-"""The film of a file, where there are several tracks of pictures: covers, previews, further angles."""
+"""Which video track of a file is the film: not a cover, a preview or another angle."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _COVERS = frozenset({"attached_pic", "still_image", "timed_thumbnails"})
 
 
 def film_track(path: Path, container: Any) -> int:
-    """The number of the film among ``container.streams.video``: what a player takes.
+    """The index of the film in ``container.streams.video``: the track that a player shows.
 
-    Covers, tracks that nothing decodes and tracks with less than half the pictures of another one are not
-    the film. Of the others the one marked as default, then the one of more pixels, then of more pictures,
+    Covers, tracks without a decoder and tracks with less than half the pictures of another one are not
+    the film. Of the others: the one marked as default, then the one of more pixels, then of more pictures,
     then the first.
 
     Raises VideoError if there is none. Packets are read only where several tracks could be the film.

@@ -1,7 +1,7 @@
 """Probe and decode video: files in any codec that FFmpeg reads, and folders of still frames.
 
-A frame index counts from 0 the pictures that a player shows, as every ``Sample`` does: ``film.py`` says which
-those are. Shown by ``tests/pipeline/test_frame_zoo.py``.
+A frame index counts the pictures that a player shows from 0, as in every ``Sample``; ``film.py`` defines
+them, and ``tests/pipeline/test_frame_zoo.py`` shows it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pipeline.media.probing import measure
 from pipeline.media.stills import list_frames
 from pipeline.times.frame_times import uneven_starts
 
-FOLDER_FPS = 3.0  # of a folder of frames whose source does not tell its rate; UFVideo assumes the same
+FOLDER_FPS = 3.0  # of a folder of frames whose source does not give its rate; UFVideo assumes the same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoInfo:
-    """What probing found. ``height`` and ``width`` are as a player shows the pictures."""
+    """The result of probing. ``height`` and ``width`` are as a player shows the pictures."""
 
     num_frames: int
     fps: float  # frames per second on average: num_frames / duration_s
@@ -44,7 +44,7 @@ class VideoInfo:
 def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_FPS) -> VideoInfo:
     """Count the pictures that a player shows, and measure their times.
 
-    Exact for variable frame rates, edit lists, hidden frames and lying headers. Where packets tell (most
+    Exact for variable frame rates, edit lists, hidden frames and wrong headers. If packets are enough (most
     MP4 and Matroska files) they are read and one picture is decoded; any other file is decoded whole. With
     ``frames`` (or when ``path`` is a folder) the names are still images of one rate, ``folder_fps``.
 
@@ -73,14 +73,14 @@ def probe(path: Path, *, frames: Sequence[str] = (), folder_fps: float = FOLDER_
 
 
 def header_frames(path: Path) -> int:
-    """How many frames a video file's header promises, 0 if it promises nothing. It is not to be believed."""
+    """The number of frames in a video file's header, 0 if it has none. It may be wrong."""
     with open_film(path) as (_, stream):
         return max(int(stream.frames), 0)
 
 
 def _probe_folder(folder: Path, names: Sequence[str], fps: float) -> VideoInfo:
     width, height = _image_size(folder / names[0])
-    for name in names:  # the headers alone are read
+    for name in names:  # only the headers are read
         size = _image_size(folder / name)
         if size != (width, height):
             raise VideoError(
@@ -116,7 +116,7 @@ def decode(
     """Frames at ``indices`` (any order, repeats allowed) as RGB uint8 [N, H, W, 3].
 
     ``size`` = (height, width) resizes each frame (bicubic, anti-aliased, aspect not kept). ``num_frames``,
-    when known from a probe, is held against the file. Thread-safe: nothing is shared between calls.
+    if known from a probe, is compared with the file. Thread-safe: nothing is shared between calls.
 
     Raises VideoError for an unreadable file, IndexError for an index that is not in the video.
     """
@@ -140,7 +140,7 @@ def stream(
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it; few are in memory.
 
-    Raises as ``decode`` does, some of it only when the frame comes that is not there.
+    Raises as ``decode`` does, some errors only when their frame is reached.
     """
     wanted = sorted(set(indices))
     if not wanted:

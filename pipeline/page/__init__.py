@@ -1,1 +1,1 @@
-"""What the pages that steps write share: a look, pictures with masks, and one way to fill a template."""
+"""Shared by the pages that steps write: style sheet, pictures with masks, and templates."""

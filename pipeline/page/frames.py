@@ -14,7 +14,7 @@ from pipeline.records.sample import MaskTrack, Sample
 def annotated_frames(tracks: Sequence[MaskTrack], count: int) -> list[int]:
     """At most ``count`` annotated frames, spread evenly over those in which an object shows.
 
-    Where none shows in any frame, over all that are annotated.
+    If none shows in any frame, over all annotated ones.
     """
     seen = {
         frame
@@ -26,7 +26,7 @@ def annotated_frames(tracks: Sequence[MaskTrack], count: int) -> list[int]:
 
 
 def strip_frames(sample: Sample, count: int) -> list[int]:
-    """At most ``count`` frames that stand for what the model is shown: the clip, or the whole video."""
+    """At most ``count`` frames that represent what the model is shown: the clip, or the whole video."""
     return sorted(set(frames_shown(sample, count)))
 
 
@@ -40,7 +40,7 @@ def spread_over(frames: Sequence[int], count: int) -> list[int]:
 
 
 def nearest(frames: Iterable[int], there: Collection[int]) -> list[int]:
-    """Each of the frames that is there, and for another one the nearest that is: rising, each once."""
+    """The frames that exist, and for each of the others the nearest existing one; rising, each once."""
     have = set(there)
     if not have:
         return []
@@ -48,7 +48,7 @@ def nearest(frames: Iterable[int], there: Collection[int]) -> list[int]:
 
 
 def mask_at(track: MaskTrack, frame: int) -> np.ndarray | None:
-    """The object's mask [H, W] on a frame, None where nobody annotated it."""
+    """The object's mask [H, W] on a frame, None if the frame is not annotated."""
     if frame not in track.frames:
         return None
     return masks.decode(track.counts[track.frames.index(frame)], track.height, track.width)

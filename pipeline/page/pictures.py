@@ -17,7 +17,7 @@ WIDTH = 240  # pixels of a picture on a page
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """An image and what it shows, in words."""
+    """An image and its alternative text."""
 
     uri: str
     alt: str
@@ -25,7 +25,7 @@ class Picture:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A mask [H, W] that covers the frame, whatever its size, and how it is drawn; non-zero is inside."""
+    """A mask [H, W] of the whole frame in any resolution, and how it is drawn; non-zero is inside."""
 
     mask_HW: np.ndarray
     fill: Colour | None = None

@@ -1,4 +1,4 @@
-"""Fills a template. A page is one file with everything inside it, to be mailed and looked at offline."""
+"""Fills a template. A page is one self-contained file, to be mailed and read offline."""
 
 from __future__ import annotations
 

@@ -17,10 +17,10 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_enum_values=False)
 
     bears_identity: ClassVar[bool] = True
-    """What holds of a field that says nothing else (``pipeline.plan.identity``)."""
+    """Whether fields bear identity unless they are marked otherwise (``pipeline.plan.identity``)."""
 
     def problems(self) -> Iterator[Problem]:
-        """What is wrong with valid values together; every problem is told, each at its own key."""
+        """Problems between values that are valid alone; all are reported, each at its own key."""
         yield from ()
 
     @model_validator(mode="after")
@@ -30,13 +30,13 @@ class Config(BaseModel):
 
 
 class RuntimeConfig(Config):
-    """A section about where and how work is done: its fields bear no identity unless they say so."""
+    """A section about where and how work is done: its fields bear no identity unless marked otherwise."""
 
     bears_identity: ClassVar[bool] = False
 
 
 @dataclass(frozen=True)
 class KeysOf:
-    """Marks a mapping whose keys are those of a section, any of them: what it holds is validated as such."""
+    """Marks a mapping that holds some of a section's keys; its values are validated as that section's."""
 
     section: type[Config]

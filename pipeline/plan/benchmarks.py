@@ -1,4 +1,4 @@
-"""What a plan has to know of a benchmark. Each stands in one row, beside how it asks and how it scores."""
+"""The rows of benchmarks, as far as a plan needs them. Each stands beside its prompt and its score."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pipeline.plan.registry import Registry, RegistryRow
 
 
 class PromptStyle(StrEnum):
-    """How a benchmark's question is worded; what counts as an answer is the same in all of them."""
+    """How a benchmark's question is worded. Answers are read in the same way for all of them."""
 
     PUBLISHED = "published"  # the benchmark's own wording, as UFVideo asks it
     LLAVA_VIDEO = "llava_video"  # options written as LLaVA-Video-178K writes them; for multiple choice
@@ -19,7 +19,7 @@ class PromptStyle(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BenchmarkFamily(RegistryRow):
-    """One family. ``styles`` are the wordings that it has; ``times``: it asks when something happens."""
+    """One family. ``styles`` are its wordings; ``times``: it asks when something happens."""
 
     styles: tuple[PromptStyle, ...] = (PromptStyle.PUBLISHED, PromptStyle.PREPARED)
     times: bool = False

@@ -33,7 +33,7 @@ class RegionMode(StrEnum):
 
 T = TypeVar("T")
 OfFormat = Annotated[T, FormatOption()]
-"""An option that only some formats know."""
+"""An option that only some formats have."""
 
 
 class SelectConfig(Config):
@@ -157,7 +157,7 @@ class SourceConfig(Config):
 
     @property
     def row(self) -> AnnotationFormat:
-        """The row of the format, which stands beside its reader."""
+        """The row of the format."""
         return FORMATS[self.format]
 
     @property
@@ -172,7 +172,7 @@ class SourceConfig(Config):
         return name
 
     def problems(self) -> Iterator[Problem]:
-        """Options that the format does not know, or lacks, and templates without their blanks."""
+        """Options that the format does not have or that are missing, and templates without their blanks."""
         row = self.row
         for name, field in type(self).model_fields.items():
             if any(isinstance(mark, FormatOption) for mark in field.metadata):
@@ -200,14 +200,14 @@ class SourceConfig(Config):
 
 
 def file_stem(source: str) -> str:
-    """What the names of a source's files begin with: ``a/b`` -> ``a__b``."""
+    """The beginning of the names of a source's files: ``a/b`` -> ``a__b``."""
     return source.replace("/", "__")
 
 
 class BakeConfig(Config):
-    """Frames that are written beside the shards, so that nobody needs the videos any more.
+    """Frames that are written beside the shards, so that the videos are no longer needed.
 
-    Of each sample: what a model of ``frames`` frames is shown, and every frame with a mask.
+    For each sample: the frames that a model of ``frames`` frames is shown, and every frame with a mask.
     """
 
     frames: int = Field(
@@ -224,7 +224,7 @@ class BakeConfig(Config):
 class PrepConfig(Config):
     """Everything that decides the content of the shards."""
 
-    # What a source's shards hold is its own affair; these two are about the dataset as a whole.
+    # Shards depend on their own source only; these two fields are about the dataset as a whole.
     sources: Annotated[tuple[SourceConfig, ...], Bears("prepare")] = Field(
         min_length=1, description="The datasets, each an entry; names must be unique."
     )
@@ -241,7 +241,7 @@ class PrepConfig(Config):
     allow_links_to: Runtime[tuple[str, ...]] = Field(
         default=(),
         description="Folders into which links in media folders may lead, besides the media folders of all "
-        "sources. The blobs of huggingface_hub's cache are known without it.",
+        "sources. Links into the blobs of huggingface_hub's cache are followed without it.",
     )
     bake: BakeConfig | None = Field(
         default=None, description="Write the frames that samples need beside them; null: videos by reference."

@@ -1,4 +1,4 @@
-"""Settings of the demo corpora. Light on purpose: plans are read without numpy, Ray or torch."""
+"""Settings of the demo corpora. Imports are few on purpose: plans are read without numpy, Ray or torch."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class DemoConfig(Config):
     event_grid: int = Field(
         default=8,
         ge=0,
-        description="Events begin and end on k/grid of the video, so that as many frames tell them apart; "
+        description="Events begin and end on k/grid of the video, so that as many frames distinguish them; "
         "0 places them anywhere.",
     )
     min_seconds: float = Field(default=4.0, ge=2, description="Length of the shortest video.")

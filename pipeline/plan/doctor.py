@@ -1,4 +1,4 @@
-"""The doctor section: how much of what the doctor finds a plan puts up with. No step is made of it."""
+"""The doctor section: which share of findings a plan tolerates. It belongs to no step."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.plan.suggest import suggest
 
 
 class Finding(StrEnum):
-    """Everything that ``ufvideo doctor`` can find. docs/doctor.md says of each what it means."""
+    """Everything that ``ufvideo doctor`` can find. docs/doctor.md explains each finding."""
 
     # Preparation rejects the record; the names are those of rejects.pq.
     BROKEN_JSON = "broken_json"
@@ -59,8 +59,8 @@ class Finding(StrEnum):
     OVERLAP_NAME = "overlap_name"
 
 
-# Where the plan's general tolerance would be wrong. A score on videos that were trained on is worth nothing;
-# the others are common and often meant, so they are shown and fail nothing until a plan says so.
+# Findings with a default of their own. A score on videos that were trained on is worth nothing;
+# the others are common and often intended, so they are shown and fail nothing unless a plan says so.
 OWN_TOLERANCE: Mapping[Finding, float] = {
     Finding.OVERLAP_CONTENT: 0.0,
     Finding.OVERLAP_NAME: 1.0,  # "1.mp4" is a name that many sets have

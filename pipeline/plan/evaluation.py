@@ -16,20 +16,20 @@ from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
 
 CHUNK_SAMPLES = 16
-"""Samples of one file of predictions: few enough to share out the last minutes evenly. No batch is larger."""
+"""Samples in one file of predictions: few, so that actors finish at the same time. No batch is larger."""
 
 
 class SegState(StrEnum):
     """Which hidden state of a generated answer becomes the prompt of a mask."""
 
     PREDICTING = "predicting"  # the one that predicts [SEG], as in training
-    # One place earlier, as published; an answer's first token has none. Behind one token alone the published
-    # code takes all states of the prompt for its one [SEG]; here it is the prompt's last.
+    # One place earlier, as published; an answer's first token has none. After a single token the published
+    # code uses all states of the prompt for the one [SEG]; here it is the prompt's last.
     PUBLISHED = "published"
 
 
 class BenchmarkConfig(Config):
-    """One benchmark: a prepared source and the family that says how to ask and how to score."""
+    """One benchmark: a prepared source and the family that asks and scores it."""
 
     source: str = Field(description="Name of a source with use: benchmark.")
     family: str = Field(description="How it is asked and scored.")
@@ -62,7 +62,7 @@ class BenchmarkConfig(Config):
         return name
 
     def problems(self) -> Iterator[Problem]:
-        """A wording that the family has not, and rules about times where it asks for none."""
+        """A wording that the family does not have, and rules about times for a family that asks for none."""
         family = FAMILIES[self.family]
         if self.style not in family.styles:
             yield Problem(

@@ -1,4 +1,4 @@
-"""What a plan has to know of an annotation format. Each stands beside its reader, in one row."""
+"""The rows of annotation formats, as far as a plan needs them. Each stands beside its reader."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pipeline.plan.registry import Registry, RegistryRow
 
 
 class TemporalTask(StrEnum):
-    """What is asked about events that a set gives with their times."""
+    """What is asked about events with times."""
 
     GROUNDING = "grounding"  # words -> when: TVG, one sample per event
     DENSE_CAPTIONS = "dense_captions"  # what happens when: DVC, one sample per video
@@ -28,17 +28,17 @@ BLANKS: Final = {
 
 @dataclass(frozen=True)
 class FormatOption:
-    """Marks an option of a source that only some formats know: elsewhere it would be ignored in silence."""
+    """Marks an option of a source that only some formats have; for others it is an error."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnotationFormat(RegistryRow):
     """One format.
 
-    ``options`` are the source's options marked ``FormatOption`` that its reader knows, ``needs`` those that
-    have to be given, each with the reason. ``temporal_tasks`` are what can be asked about its events, the
-    format's own choice first; none for a format without timed events. ``question_blanks`` and
-    ``answer_blanks`` are what templates must hold, where no temporal task says it.
+    ``options`` are the source's options marked ``FormatOption`` that its reader uses, ``needs`` those that
+    have to be set, each with the reason. ``temporal_tasks`` are the questions about its events, the
+    format's default first; none for a format without timed events. ``question_blanks`` and
+    ``answer_blanks`` are the blanks that templates must have if there is no temporal task.
     """
 
     options: tuple[str, ...] = ()

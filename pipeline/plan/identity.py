@@ -1,8 +1,8 @@
-"""What of a plan identifies an artifact: said beside each field, and read here alone.
+"""Which part of a plan identifies an artifact: marked at each field, and read only here.
 
-A field at its default is not part of an identity, so a new optional field renames nothing that was made
-before; a changed default is a change of what the step makes, and raises its REVISION. What a field says
-beyond its value stands in its type: ``Runtime[int]``, ``Bears("report")``, ``Input[str]``, ``Media[...]``.
+A field at its default is not part of an identity, so a new optional field does not rename artifacts made
+before; a changed default changes the step's result and raises its REVISION. The mark is in the field's
+type: ``Runtime[int]``, ``Bears("report")``, ``Input[str]``, ``Media[...]``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pipeline.canonical import plain
 
 CORPORA: Final = "${corpora}"
 SHARDS: Final = "shards"
-"""What the shards of one source are identified by, beside the kinds of steps."""
+"""Stands for the shards of one source, beside the kinds of steps."""
 
 _LEFT_OUT: Final = object()
 _T = TypeVar("_T")
@@ -26,7 +26,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Bears:
-    """On which artifacts a field bears: kinds of steps, or ``SHARDS``; without any, on none."""
+    """The artifacts that a field bears on: kinds of steps, or ``SHARDS``; without arguments none."""
 
     on: tuple[str, ...]
 
@@ -36,7 +36,7 @@ class Bears:
 
 @dataclass(frozen=True)
 class PathForm:
-    """What stands for a path in an identity, where the path itself does not."""
+    """Marks a path that is not itself part of an identity."""
 
     of: Callable[[str], Any]
 
@@ -46,24 +46,24 @@ def in_corpora(path: str) -> bool:
     return path.startswith(CORPORA)
 
 
-# The content of files outside is an input with a digest of its own: that one is given is all that counts
-# here. A path in the corpora says which of their files, and their digest says what these hold.
+# The content of outside files is an input with a digest of its own; here it only matters that one is
+# given. A path in the corpora names one of their files, and the digest of the corpora covers the content.
 _INPUT = PathForm(lambda path: path if in_corpora(path) else "given")
 _MEDIA = PathForm(lambda path: path if in_corpora(path) else _LEFT_OUT)
 
 Runtime = Annotated[_T, Bears()]
 """Where, how fast or in what pieces: the result is the same."""
 Input = Annotated[_T, _INPUT]
-"""A file or folder that a step reads; its content bears identity, its place does not."""
+"""A file or folder that a step reads; its content bears identity, its path does not."""
 Media = Annotated[_T, _MEDIA]
-"""Folders of videos; what they hold is in the shards, where they lie is in the record."""
+"""Folders of videos; the shards cover their content, and the record their paths."""
 
 
 def identity(value: Any, of: str) -> Any:
     """The part of a section of the plan that bears on an artifact of kind ``of``, as plain JSON values.
 
     Sections become mappings of their fields that are not at their default and bear on ``of``; a section
-    that is given and all at its defaults is an empty mapping, unlike one that is left out.
+    that is set with all its defaults is an empty mapping, unlike one that is left out.
     """
     if isinstance(value, BaseModel):
         return _of_section(value, of)
@@ -75,7 +75,7 @@ def identity(value: Any, of: str) -> Any:
 
 
 def inputs(section: BaseModel) -> dict[str, str]:
-    """The paths of a section's own input files, by field; those that are not given are left out."""
+    """The paths of a section's own input files, by field, without those that are not set."""
     return {
         name: value
         for name, field in type(section).model_fields.items()
@@ -84,7 +84,7 @@ def inputs(section: BaseModel) -> dict[str, str]:
 
 
 def input_fields(section: type[BaseModel]) -> tuple[str, ...]:
-    """The fields of a section that name files to be read, its media aside."""
+    """The fields of a section that name files to be read, except its media."""
     return tuple(name for name, field in section.model_fields.items() if _INPUT in field.metadata)
 
 

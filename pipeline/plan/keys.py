@@ -20,7 +20,7 @@ def known_keys(plan: type[BaseModel], path: Sequence[str | int]) -> list[str]:
 
 
 def field_at(plan: type[BaseModel], path: Sequence[str | int]) -> FieldInfo | None:
-    """The field at a path, or the last above it that is one; None for the plan itself."""
+    """The field at a path, or its nearest parent that is a field; None for the plan itself."""
     field: FieldInfo | None = None
     here: Any = plan
     for part in path:

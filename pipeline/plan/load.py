@@ -1,4 +1,4 @@
-"""Plan file -> Plan, with ``--set`` applied and every mistake told at once."""
+"""Plan file -> Plan, with ``--set`` applied and every mistake in one error."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.storage.location import Location
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan and the file that it stands in, so that what is wrong with it can be told by line."""
+    """A plan with its file, so that errors can name the line."""
 
     plan: Plan
     path: str
@@ -28,7 +28,7 @@ class PlanFile:
     set_keys: tuple[str, ...]
 
     def where(self, key: Sequence[str | int]) -> str:
-        """Where a key stands: in which file, on which line, or in which ``--set``."""
+        """The place of a key: file and line, or its ``--set``."""
         return _where(key, self.path, self.texts, self.set_keys)
 
 
@@ -38,9 +38,9 @@ def load_plan(path: str, sets: Sequence[str] = ()) -> Plan:
 
 
 def load_plan_file(path: str, sets: Sequence[str] = ()) -> PlanFile:
-    """``load_plan`` that keeps where every key stands.
+    """As ``load_plan``, and keeps the place of every key.
 
-    ``extends: other.yaml`` takes over another plan, named relative to this one: mappings are merged key by
+    ``extends: other.yaml`` inherits another plan, relative to this one: mappings are merged key by
     key, everything else is replaced.
     """
     data, texts = _read(path)
@@ -132,9 +132,9 @@ def _set(data: dict[str, Any], item: str) -> None:
 
 
 def _worth_telling(errors: Sequence[Any]) -> list[Any]:
-    """All errors but those that another explains.
+    """All errors except those that follow from another one.
 
-    A key is missing because it is misspelt beside; a list is empty because its items are wrong.
+    A key may be missing because it is misspelt, or a list empty because its items are wrong.
     """
     explained: set[tuple[Any, ...]] = set()
     for item in errors:

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a plan, in the words of somebody who wrote YAML."""
+"""Pydantic's errors in a plan, rewritten for the author of a YAML file."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
 
 
 def message(item: Mapping[str, Any]) -> str:
-    """What is wrong, and where it can be told what would be right, as one or two sentences."""
+    """The problem, and if possible the remedy, in one or two sentences."""
     kind, loc, given, context = item["type"], item["loc"], item.get("input"), item.get("ctx") or {}
     if kind == PROBLEM:
         return str(context["text"])
@@ -72,7 +72,7 @@ def message(item: Mapping[str, Any]) -> str:
 
 
 def _shown(given: Any) -> str:
-    """A value as the plan wrote it, without credentials; what is long or nested by its kind."""
+    """A value as the plan has it, without credentials; a long or nested one by its kind."""
     if isinstance(given, str):
         return repr(without_credentials(given))
     if given is None or isinstance(given, bool):

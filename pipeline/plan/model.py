@@ -1,4 +1,4 @@
-"""Size of the model, its loss weights and its random initialisation. Knows nothing of torch.
+"""Size of the model, its loss weights and its random initialisation, without torch.
 
 The published sizes are those of UFVideo-7B: SigLIP so400m/14-384, Qwen2-7B and SAM 2 hiera-large.
 """
@@ -15,7 +15,7 @@ from pipeline.plan.base import Config
 
 
 class Attention(StrEnum):
-    """How vision tower and language model compute attention; decided anew wherever the model runs.
+    """How vision tower and language model compute attention; chosen for each machine that runs the model.
 
     ``AUTO``: flash attention 2 where it can run (a CUDA device of compute capability 8.0 or newer, bf16,
     flash-attn installed), else torch's own kernels. ``FLASH`` refuses to train where it cannot run;
@@ -30,7 +30,7 @@ class Attention(StrEnum):
 
 
 class VisionConfig(Config):
-    """SigLIP vision tower. ``select_layer`` counts hidden states as transformers does; -2 drops a layer."""
+    """SigLIP vision tower. ``select_layer`` counts hidden states as transformers does; -2 skips one."""
 
     hidden_size: int = Field(gt=0, description="Width of its states.")
     intermediate_size: int = Field(gt=0, description="Width of its feed-forward layers.")
@@ -51,7 +51,7 @@ class VisionConfig(Config):
 
     @property
     def layers_used(self) -> int:
-        """Encoder layers before the selected hidden state; the rest are carried but never run."""
+        """Encoder layers before the selected hidden state; the others have weights but never run."""
         states = self.num_hidden_layers + 1
         return self.select_layer if self.select_layer >= 0 else states + self.select_layer
 
@@ -83,7 +83,7 @@ class ConnectorConfig(Config):
 
 
 class RegionConfig(Config):
-    """An object seen on more frames than ``tokens_per_region`` is merged down to at most so many tokens."""
+    """The tokens of an object on many frames are merged into at most ``tokens_per_region``."""
 
     tokens_per_region: int = Field(default=4, gt=0, description="The most tokens that one region takes.")
 
@@ -168,10 +168,10 @@ class LossWeights(Config):
 
 
 class InitConfig(Config):
-    """Scales of the RANDOM initialisation alone; loading weights overwrites all of it.
+    """Scales of random initialisation; loaded weights overwrite all of it.
 
     A model without pretrained towers learns nothing from the library's defaults (standard deviation 0.02
-    everywhere): signals die out on their way to the mask decoder. ``linear_gain`` replaces that by
+    everywhere): signals vanish before the mask decoder. ``linear_gain`` replaces that by
     gain / sqrt(fan in) in every linear and convolution layer outside SAM 2's image encoder; null keeps the
     library's defaults.
     """
@@ -194,7 +194,7 @@ class InitConfig(Config):
 
 
 class ModelConfig(Config):
-    """Everything that fixes the shapes of the model."""
+    """Everything that determines the shapes of the model."""
 
     vision: VisionConfig = Field(description="The vision tower, SigLIP.")
     language: LanguageConfig = Field(description="The language model, Qwen2.")
@@ -216,7 +216,7 @@ class ModelConfig(Config):
 
     @property
     def video_tokens(self) -> int:
-        """Tokens that one video takes in the language model's sequence."""
+        """Tokens of one video in the language model's sequence."""
         t, h, w = self.connector.downsample
         return (self.num_frames // t) * (self.vision.grid // h) * (self.vision.grid // w)
 

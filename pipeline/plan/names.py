@@ -1,4 +1,4 @@
-"""Names in a plan that stand for something in another section of it: sources, stages, checkpoints."""
+"""Names that refer to another section of a plan: sources, stages, checkpoints."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ INIT = "init"
 
 
 def name_problems(plan: Any) -> Iterator[Problem]:
-    """Every name that stands for nothing. ``plan`` is a Plan, or the mapping of one that is not valid.
+    """Every name that refers to nothing. ``plan`` is a Plan, or the mapping of an invalid one.
 
-    What cannot be read is passed over: the plan's own types tell of it.
+    Values that cannot be read are skipped: validation by type reports them.
     """
     uses = _uses(plan)
     yield from _sources(plan, uses)
@@ -32,7 +32,7 @@ def name_problems(plan: Any) -> Iterator[Problem]:
 
 
 def _sources(plan: Any, uses: Mapping[str, str] | None) -> Iterator[Problem]:
-    """Mixtures and benchmarks; nothing where a source's own name cannot be read."""
+    """Problems of mixtures and benchmarks; none if a source's own name cannot be read."""
     if uses is None:
         return
     train = [name for name, use in uses.items() if use == Use.TRAIN]
@@ -101,7 +101,7 @@ def _unknown(name: str, made: Sequence[str], before: str) -> str:
 
 
 def _uses(plan: Any) -> dict[str, str] | None:
-    """What each source is for, by name; None where a name or a use cannot be read."""
+    """The use of each source by name; None if a name or a use cannot be read."""
     out = {}
     for source in _list(_get(_get(plan, "data"), "sources")):
         name, use = _get(source, "name"), _get(source, "use", Use.TRAIN)

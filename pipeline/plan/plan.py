@@ -22,7 +22,7 @@ from pipeline.plan.training import Part, Precision, StageConfig
 
 
 class RowStart(StrEnum):
-    """What the embedding rows of added tokens start from."""
+    """The starting values for the embedding rows of added tokens."""
 
     MEAN = "mean"
     RANDOM = "random"
@@ -50,7 +50,7 @@ class WeightsConfig(Config):
     """Published weights to start from; a part without a path starts at random, from the plan's seed.
 
     A path is a file or a folder of safetensors or .bin shards, local or on S3, or a hub id: ``org/name``,
-    best with its revision, ``org/name@revision``. A part's own path goes before that of a larger one.
+    best with its revision, ``org/name@revision``. A part's own path takes precedence over a larger one's.
     """
 
     whole: Input[str | None] = Field(default=None, description="A checkpoint in UFVideo's published layout.")
@@ -77,7 +77,7 @@ class WeightsConfig(Config):
 
     @property
     def paths(self) -> dict[str, str]:
-        """The paths that are given, by their keys."""
+        """The paths that are set, by their keys."""
         return {key: value for key, value in self if isinstance(value, str)}
 
 
@@ -106,9 +106,9 @@ class ModelSection(Config):
 
     @property
     def new_rows_alike(self) -> bool:
-        """Whether init gives all tokens that the language weights do not know one and the same row.
+        """Whether init gives the same row to all tokens that the language weights do not have.
 
-        Weights of the whole UFVideo know the 102 tokens, and random weights are all different.
+        Weights of the whole UFVideo have the 102 tokens, and random rows are all different.
         """
         grown = self.weights.language or self.weights.videorefer
         return bool(grown) and self.tokenizer.new_rows is RowStart.MEAN
@@ -129,7 +129,7 @@ class Plan(Config):
     )
     seed: int = Field(
         default=42,
-        description="What every random choice is derived from, with the names of what is chosen: selection, "
+        description="Seed of every random choice, each with a name of its own: selection, "
         "order, templates, initial weights.",
     )
     storage: StorageConfig = Field(description="Where artifacts go.")
@@ -145,7 +145,7 @@ class Plan(Config):
     )
     data: PrepConfig = Field(description="Which sources become which samples.")
     doctor: DoctorConfig = Field(
-        default=DoctorConfig(), description="How much of what `ufvideo doctor` finds is put up with."
+        default=DoctorConfig(), description="Which share of findings of `ufvideo doctor` is tolerated."
     )
     model: ModelSection | None = Field(
         default=None,
@@ -161,7 +161,7 @@ class Plan(Config):
 
     @property
     def model_section(self) -> ModelSection:
-        """The model of a plan that trains or scores init; validation has seen to it that there is one."""
+        """The model of a plan that trains or scores init; validation ensures that it exists."""
         if self.model is None:
             raise ValueError("this plan has no model")
         return self.model
@@ -169,7 +169,7 @@ class Plan(Config):
     @model_validator(mode="wrap")
     @classmethod
     def _all_at_once(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Names that stand for nothing are told beside what is wrong within sections, not after it."""
+        """Report names that refer to nothing together with errors within sections."""
         try:
             plan = read(given)
         except ValidationError as error:

@@ -1,6 +1,6 @@
-"""``docs/plan-reference.md``: every key of a plan, its type, default and meaning, read from the sections.
+"""``docs/plan-reference.md``: every key of a plan with type, default and meaning, made from the sections.
 
-``python -m pipeline.plan.reference`` prints the page, with ``--write`` it is written.
+``python -m pipeline.plan.reference`` prints the page, ``--write`` writes it.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ _HEAD = f"""# Every key of a plan
 
 Made by `{COMMAND}` from `pipeline/plan/`; do not edit it.
 
-A plan is a YAML file. `ufvideo check PLAN` tells every mistake in it. `--set a.b=c` changes one value for one
-command; items of lists go by number, from 0. `extends: other.yaml` at the top takes over another plan, and
+A plan is a YAML file. `ufvideo check PLAN` reports every mistake. `--set a.b=c` changes one value for one
+command; items of lists go by number, from 0. `extends: other.yaml` at the top inherits another plan, and
 this one then names only what differs. **Bold** keys have to be given.
 """
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
@@ -43,7 +43,7 @@ class Section:
 
     path: str
     model: type[BaseModel]
-    values: Mapping[str, Any] | None = None  # of the preset, where defaults are the preset's
+    values: Mapping[str, Any] | None = None  # of the preset, if it gives the defaults
 
 
 def sections() -> Iterator[Section]:
@@ -52,7 +52,7 @@ def sections() -> Iterator[Section]:
 
 
 def without_description() -> list[str]:
-    """Keys that do not say what they mean."""
+    """Keys without a description."""
     return [
         f"{section.path}.{name}".removeprefix(".")
         for section in sections()

@@ -1,8 +1,8 @@
-"""Tables whose rows stand in files of their own: formats and benchmarks, our own and those of other packages.
+"""Tables with one file per row: formats and benchmarks, our own and those of other packages.
 
 A row of our own is a module's top-level constant in one folder of a step; the folder is the list. A row of
-another package is an entry point, named as the row is. The spine imports neither step: it loads what a plan
-names, by that name.
+another package is an entry point with the row's name. The spine does not import the steps: it loads the rows
+that a plan names.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RegistryRow:
-    """What every row has: the name that plans say, and what it is, in one line."""
+    """What every row has: its name in plans, and a description of one line."""
 
     name: str
     about: str
@@ -39,7 +39,7 @@ class Registry(Generic[R]):
     group: str  # of entry points
 
     def __getitem__(self, name: str) -> R:
-        """The row of a name. Raises ValueError, told to users as it stands, for one that is not there."""
+        """The row of a name. Raises ValueError for an unknown one; users see its text as it is."""
         own, foreign = self._own(name), _foreign(self.group).get(name)
         if own is not None and foreign is not None:
             raise ValueError(
@@ -57,7 +57,7 @@ class Registry(Generic[R]):
         return sorted({*self.own(), *_foreign(self.group)})
 
     def own(self) -> dict[str, R]:
-        """Every row that is not another package's, by name."""
+        """Every row of this platform, by name."""
         home = importlib.import_module(self.home)
         found: dict[str, R] = {}
         for module in sorted(m.name for m in pkgutil.iter_modules(home.__path__)):
@@ -67,7 +67,7 @@ class Registry(Generic[R]):
         return dict(sorted(found.items()))
 
     def _own(self, name: str) -> R | None:
-        # Most rows stand in a module of their name, so that no other has to be imported.
+        # Most rows are in a module of their name, so no other has to be imported.
         home = importlib.import_module(self.home)
         if name.isidentifier() and name in {m.name for m in pkgutil.iter_modules(home.__path__)}:
             for row in self._rows_of(importlib.import_module(f"{self.home}.{name}")):

@@ -1,4 +1,4 @@
-"""What a source's plan entry may say about irregular records: rules that keep, mend or reject them."""
+"""Rules of a source's entry for irregular records: keep, mend or reject them."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from enum import StrEnum
 
 
 class SecondsFrom(StrEnum):
-    """What the seconds of a source's annotations count from."""
+    """The moment from which a source's annotations count seconds."""
 
     PLAYER = "player"  # where a player begins, which may be sound alone
     PICTURE = "picture"  # the first frame
 
 
 class DurationMismatch(StrEnum):
-    """What becomes of a record whose own duration is not its video's."""
+    """What to do with a record whose own duration is not its video's."""
 
     KEEP = "keep"
     SCALE = "scale"  # times in seconds are stretched from the one to the other
@@ -21,7 +21,7 @@ class DurationMismatch(StrEnum):
 
 
 class EarlyMasks(StrEnum):
-    """What becomes of a record whose video has masks in the first half of its frames alone, or in less."""
+    """What to do with a record whose video has masks only in the first half of its frames, or in less."""
 
     KEEP = "keep"
     REJECT = "reject"

@@ -1,4 +1,4 @@
-"""Where a plan runs. Nothing in this module bears on what is made, so none of it is fingerprinted."""
+"""Where a plan runs. Nothing in this module affects results, so none of it is fingerprinted."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class StorageConfig(Config):
     cache_gb: float | None = Field(
         default=None,
         gt=0,
-        description="Gigabytes (10^9 bytes) that these copies may take; beyond it those used longest ago are "
+        description="Gigabytes (10^9 bytes) for these copies; beyond that the least recently used ones are "
         "removed. null: no limit.",
     )
 
     @property
     def local_cache(self) -> Cache:
-        """What locations take as their cache."""
+        """The cache for locations."""
         return Cache.of(self.cache, self.cache_gb)
 
 

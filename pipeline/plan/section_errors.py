@@ -1,4 +1,4 @@
-"""Errors of a section of a plan: several at once, each at the key that it is about."""
+"""Errors of a section of a plan: several at once, each at its own key."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from pydantic import ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 PROBLEM = "plan_problem"
-"""Pydantic's type of an error whose text is written for the user already."""
+"""Pydantic's error type for texts that are already written for the user."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: its key, counted from the section that it is told of, and what to do."""
+    """One problem: its key, relative to the section that reports it, and a text for the user."""
 
     key: tuple[str | int, ...]
     text: str
 
 
 def refuse(problems: Iterable[Problem], also: ValidationError | None = None) -> None:
-    """Raise pydantic's ValidationError for these problems, and for another's errors with them, if any."""
+    """Raise pydantic's ValidationError for these problems and for the errors of ``also``, if any."""
     details = [] if also is None else [_details(dict(e)) for e in also.errors(include_url=False)]
     for problem in problems:
-        # The text goes in as a value: it may hold braces.
+        # The text is passed as a value, since it may hold braces.
         error = PydanticCustomError(PROBLEM, "{text}", {"text": problem.text})
         details.append(InitErrorDetails(type=error, loc=problem.key, input=None))
     if details:
@@ -35,7 +35,7 @@ def refuse(problems: Iterable[Problem], also: ValidationError | None = None) -> 
 
 @contextmanager
 def below(key: str) -> Iterator[None]:
-    """Errors of a section that is validated within are told at ``key`` of the section around it."""
+    """Report errors of a nested section at ``key`` of the section around it."""
     try:
         yield
     except ValidationError as error:

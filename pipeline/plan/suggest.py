@@ -1,4 +1,4 @@
-"""What somebody meant who wrote a name that is not there."""
+"""Suggestions for a name that does not exist."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 def suggest(name: object, known: Iterable[object], what: str) -> str:
-    """One sentence: the nearest of the known names, else all of them. ``what`` they are: ``Sources``."""
+    """One sentence with the most similar known name, else with all of them. ``what``: ``Sources``."""
     names = [str(one) for one in known]
     if near := difflib.get_close_matches(str(name), names, 1, 0.5):
         return f"Did you mean {near[0]}?"

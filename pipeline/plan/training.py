@@ -29,10 +29,10 @@ class Part(StrEnum):
 
 
 FORMER_NAME: Final = "mask_decoder"
-"""Of ``sam_decoder``; plans may still say it."""
+"""The former name of ``sam_decoder``, which plans may still use."""
 PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD, Part.SAM_DECODER)
 CHECKPOINTED = (Part.LANGUAGE, Part.VISION, Part.CONNECTOR, Part.SAM_ENCODER)
-"""Parts deep enough for gradient checkpointing to pay."""
+"""Parts that are deep enough for gradient checkpointing."""
 COMPILED = (Part.VISION, Part.SAM_ENCODER)
 """Parts that torch.compile is offered for."""
 
@@ -76,7 +76,7 @@ class MixtureEntry(Config):
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and cosine decay, the schedule that the released script really ran."""
+    """AdamW with linear warm-up and cosine decay, the schedule that the released script actually used."""
 
     lr: float = Field(default=2e-5, gt=0, description="Peak learning rate, after the warm-up.")
     part_lr: dict[Part, float] = Field(
@@ -123,13 +123,13 @@ class LoraConfig(Config):
     train_embeddings: bool = Field(
         default=True,
         description="Train the word embeddings and the output layer too, whole: adapters do not reach them, "
-        "and the rows of [SEG], <region> and the time tokens start alike where they are new. false: for a "
-        "start that knows these tokens.",
+        "and new rows of [SEG], <region> and the time tokens start out equal. false: for a "
+        "start that has these tokens.",
     )
 
 
 class LayoutConfig(RuntimeConfig):
-    """On what a stage runs. The stage's ``global_batch`` bears identity, not how it is cut up."""
+    """What a stage runs on. The stage's ``global_batch`` bears identity, how it is divided does not."""
 
     workers: int = Field(ge=1, description="Processes that share the batch; on GPUs one each.")
     micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
@@ -154,7 +154,7 @@ class LayoutConfig(RuntimeConfig):
         default=(), description=f"Parts run through torch.compile, out of {', '.join(COMPILED)}."
     )
     packing: bool = Field(
-        default=True, description="Samples of a micro-batch lie behind one another instead of being padded."
+        default=True, description="Samples of a micro-batch are packed one after another instead of padded."
     )
     torch_threads: int | None = Field(
         default=None, ge=1, description="Threads of one worker on CPU; null: torch's choice."
@@ -208,7 +208,7 @@ class StageConfig(Config):
         pattern=r"^[a-z0-9_]+$",
         description="Name of the stage and of its step: small letters, digits and _.",
     )
-    # What it starts from is an artifact, whose fingerprint is in the stage's.
+    # The start is an artifact, whose fingerprint is part of the stage's.
     start_from: Annotated[str, Bears()] = Field(
         default="init", description="init, an earlier stage's name, or the path of a checkpoint artifact."
     )
@@ -240,10 +240,10 @@ class StageConfig(Config):
     )
     callbacks: Runtime[tuple[str, ...]] = Field(
         default=(),
-        description="Callbacks by name, which are told of steps, saved states and the end: those in "
-        "training/callbacks/, and those of installed packages. They observe; the result is the same.",
+        description="Callbacks by name, called around steps, saved states and the end: those in "
+        "training/callbacks/, and those of installed packages. They only observe.",
     )
-    layout: LayoutConfig = Field(description="On what the stage runs.")
+    layout: LayoutConfig = Field(description="What the stage runs on.")
 
     @property
     def accumulation(self) -> int:

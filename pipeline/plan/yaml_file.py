@@ -1,4 +1,4 @@
-"""YAML with the line of every key, and with a key that stands twice refused."""
+"""YAML with the line of every key; duplicate keys are refused."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _MERGE = "tag:yaml.org,2002:merge"
 
 
 def _check_keys(root: yaml.Node, loader: yaml.SafeLoader) -> None:
-    """Refuse a doubled key, of which YAML would keep the last, and a key that is not a single value.
+    """Refuse a duplicate key, of which YAML would keep the last, and a key that is not a single value.
 
-    The nodes are looked at before anything is constructed: that writes merged keys (``<<``) into them, which
+    The nodes are checked before construction, which writes merged keys (``<<``) into them that
     an explicit key may override.
     """
     queue, visited = [root], set()
@@ -73,7 +73,7 @@ def read(text: str, name: str) -> tuple[Any, yaml.Node | None]:
 
 
 def _unshared(data: Any) -> Any:
-    """A copy in which ``&name`` and every ``*name`` are values of their own, so that --set changes one."""
+    """A copy in which ``&name`` and every ``*name`` are separate values, so that --set changes one."""
     if isinstance(data, dict):
         return {key: _unshared(item) for key, item in data.items()}
     return [_unshared(item) for item in data] if isinstance(data, list) else data
@@ -88,9 +88,9 @@ def value(text: str) -> Any:
 
 
 def line_of(node: yaml.Node | None, path: Sequence[Any]) -> tuple[int | None, int]:
-    """Line of the key or list item at a path, or of its nearest parent that stands in the file.
+    """Line of the key or list item at a path, or of its nearest parent in the file.
 
-    With it, how many parts of the path were found.
+    The second value is the number of parts of the path that were found.
     """
     line = None
     for depth, part in enumerate(path):

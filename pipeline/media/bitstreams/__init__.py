@@ -1,1 +1,1 @@
-"""What the packets of a coded video say of themselves, read without decoding."""
+"""Headers of coded pictures, read from packets without decoding."""

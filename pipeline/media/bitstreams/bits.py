@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class Bits:
-    """A reader over bytes. Raises EOFError behind the last bit."""
+    """A bit reader over bytes. Raises EOFError past the last bit."""
 
     def __init__(self, data: bytes) -> None:
         self._value = int.from_bytes(data, "big")
         self._left = 8 * len(data)
 
     def take(self, count: int = 1) -> int:
-        """The next ``count`` bits as a number without a sign."""
+        """The next ``count`` bits as an unsigned number."""
         if count > self._left:
             raise EOFError("the header ends too early")
         self._left -= count
@@ -23,7 +23,7 @@ class Bits:
         while not self.take():
             zeros += 1
             if zeros > 32:
-                raise EOFError("a number is longer than any")
+                raise EOFError("a number is too long")
         return (1 << zeros) - 1 + self.take(zeros)
 
     def signed(self) -> int:
@@ -33,5 +33,5 @@ class Bits:
 
 
 def payload(unit: bytes) -> bytes:
-    """A NAL unit without the bytes that keep start codes out of it (H.264 7.4.1)."""
+    """A NAL unit without its emulation prevention bytes (H.264 7.4.1)."""
     return unit.replace(b"\0\0\3", b"\0\0")

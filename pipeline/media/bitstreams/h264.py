@@ -1,8 +1,8 @@
-"""H.264 in the form of MP4 and Matroska: units with a length before them (ISO/IEC 14496-15).
+"""H.264 as in MP4 and Matroska: each unit follows its length (ISO/IEC 14496-15).
 
 A packet counts as one picture if it holds exactly one first slice, and if the parameter sets say that there
-are not fields and how many pictures a decoder has to hold back. Without the latter FFmpeg finds out while it
-decodes, and drops what comes too late. Clauses are those of ITU-T H.264.
+are no fields and how many pictures a decoder has to hold back. Without that number FFmpeg learns it as it
+decodes, and drops pictures that come too late. Clauses are those of ITU-T H.264.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIRST_OF_PICTURE = 0x80  # Exp-Golomb 0: the slice begins with macroblock 0
 
 
 class H264Pictures:
-    """Made from the stream's extradata. Raises ValueError for one of another form."""
+    """Made from the stream's extradata. Raises ValueError for extradata of another form."""
 
     def __init__(self, extradata: bytes) -> None:
         if len(extradata) < 7 or extradata[0] != 1:
@@ -75,9 +75,9 @@ class H264Pictures:
 
 
 def _reorder_is_told(unit: bytes) -> bool:
-    """Whether a sequence parameter set says how many pictures are held back (7.3.2.1.1, E.1.1).
+    """Whether a sequence parameter set gives the number of pictures to hold back (7.3.2.1.1, E.1.1).
 
-    Raises ValueError for pictures that may be coded as fields, EOFError for a set that is not whole.
+    Raises ValueError for pictures that may be coded as fields, EOFError for an incomplete set.
     """
     bits = Bits(payload(unit[1:]))
     profile = bits.take(8)

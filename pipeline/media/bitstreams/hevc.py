@@ -1,4 +1,4 @@
-"""H.265 in the form of MP4 and Matroska (ISO/IEC 14496-15). Clauses are those of ITU-T H.265.
+"""H.265 as in MP4 and Matroska (ISO/IEC 14496-15). Clauses are those of ITU-T H.265.
 
 Pictures that follow a clean random access picture but are shown before it may refer to what came earlier.
 A decoder that begins there skips them; what is shown after that picture is exact (8.1.3).
@@ -19,7 +19,7 @@ _SUBLAYER_NOT_REFERRED = frozenset(range(0, 16, 2))
 
 
 class HevcPictures:
-    """Made from the stream's extradata. Raises ValueError for one of another form."""
+    """Made from the stream's extradata. Raises ValueError for extradata of another form."""
 
     def __init__(self, extradata: bytes) -> None:
         if len(extradata) < 23 or extradata[:3] in (b"\0\0\0", b"\0\0\1"):
@@ -38,7 +38,7 @@ class HevcPictures:
             raise ValueError("no parameter set of pictures")
         if any(_output_is_told(unit) for unit in pictures):
             raise ValueError("a slice may say that its picture is not shown")
-        self._top = (extradata[21] >> 3 & 7) - 1  # the highest layer in time, -1 if nobody says so
+        self._top = (extradata[21] >> 3 & 7) - 1  # the highest temporal layer, -1 if it is unknown
         self._first, self._open_start = True, False
 
     def read(self, packet: bytes) -> Picture | None:
@@ -58,7 +58,7 @@ class HevcPictures:
                     firsts, kind_of_picture = firsts + 1, kind
                     temporal_id = (packet[start + 1] & 7) - 1
                     if kind in _IRAP and packet[start + 2] & 0x40 and not self._first:
-                        return None  # what was decoded before shall not be shown
+                        return None  # pictures decoded before are not to be shown
             elif kind in _SETS:
                 if packet[start:at] not in self._sets:
                     return None
@@ -77,7 +77,7 @@ class HevcPictures:
                 return None
             self._open_start = False
         elif kind in _RASL and self._open_start:
-            return None  # refers to what was cut off before the file begins
+            return None  # refers to pictures before the beginning of the file
         # "Not referred to within its layer" means "not at all" in the highest layer only.
         disposable = kind in _SUBLAYER_NOT_REFERRED and temporal_id == self._top
         return Picture(True, entry, disposable, False)

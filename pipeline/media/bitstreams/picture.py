@@ -1,4 +1,4 @@
-"""What a packet holds, as its codec's own reader says."""
+"""The picture in a packet, as the reader of its codec describes it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NamedTuple, Protocol
 class Picture(NamedTuple):
     """The one picture of a packet.
 
-    ``shown``: a player shows it; a hidden one is only for others to refer to. ``entry``: a decoder that
-    begins with it gives this picture and all that are shown later as if it had decoded everything before.
-    ``disposable``: no other picture refers to it. ``reordered``: it may be shown in another order than it
-    is decoded, whatever its time stamp says.
+    ``shown``: a player shows it; a hidden one is only a reference for others. ``entry``: a decoder that
+    begins with it gives this picture and all later ones as if it had decoded everything before.
+    ``disposable``: no other picture refers to it. ``reordered``: its order of showing may differ from its
+    order of decoding, whatever its time stamp is.
     """
 
     shown: bool

@@ -19,7 +19,7 @@ class Vp8Pictures:
 
 
 class Vp9Pictures:
-    """A packet is a frame, or several behind one another of which one is shown."""
+    """A packet is a frame, or several in a row of which one is shown."""
 
     def read(self, packet: bytes) -> Picture | None:
         """The shown picture of a packet, or a hidden one; None for what is not certain."""
@@ -34,7 +34,7 @@ class Vp9Pictures:
 
 
 def _first_bytes(packet: bytes) -> list[int]:
-    """The first byte of each frame in a packet, [] for one that breaks the form."""
+    """The first byte of each frame in a packet, [] for an invalid packet."""
     if not packet:
         return []
     marker = packet[-1]
