@@ -174,9 +174,9 @@ def test_another_file_in_a_videos_place_is_told(tmp_path: Path) -> None:
     with pytest.raises(OtherVideoError, match=r"media/v\.mp4: is not the video .* bytes instead of"):
         reader.footage(sample).decode([0])
     with pytest.raises(OtherVideoError):
-        Dataset.open(reader.location).footage(sample).decode([0])
+        Dataset.open(reader.location).reader.footage(sample).decode([0])
     loose = Dataset.open(reader.location, verify=VerifyVideos.OFF)
-    assert len(loose.footage(sample).decode([0])) == 1
+    assert len(loose.reader.footage(sample).decode([0])) == 1
     page = write_card(reader, Location.parse(tmp_path / "made"), title="t", seed=1).read_text()
     assert page.count(OTHER) == 1
     baker = Baker.of(BakeConfig(frames=4), SourceConfig.model_validate(chosen[0]), Location.parse)

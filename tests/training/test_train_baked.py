@@ -45,7 +45,9 @@ def baked(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Locat
 
 
 def frames_of(place: Location, processor: Processor) -> CachedFrames:
-    return CachedFrames(Dataset.open(place).footage, {v: processor.side(v) for v in View}, capacity_mb=64)
+    return CachedFrames(
+        Dataset.open(place).reader.footage, {v: processor.side(v) for v in View}, capacity_mb=64
+    )
 
 
 def kinds() -> list[Sample]:

@@ -45,7 +45,9 @@ def processor(config: ModelConfig, codec_of_text: PromptCodec) -> Processor:
 
 @pytest.fixture(scope="module")
 def frames(prepared: Location, processor: Processor) -> CachedFrames:
-    return CachedFrames(Dataset.open(prepared).footage, {v: processor.side(v) for v in View}, capacity_mb=64)
+    return CachedFrames(
+        Dataset.open(prepared).reader.footage, {v: processor.side(v) for v in View}, capacity_mb=64
+    )
 
 
 @pytest.fixture(scope="module")

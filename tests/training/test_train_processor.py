@@ -29,7 +29,9 @@ def processor() -> Processor:
 
 @pytest.fixture(scope="module")
 def frames(prepared: Location, processor: Processor) -> CachedFrames:
-    return CachedFrames(Dataset.open(prepared).footage, {v: processor.side(v) for v in View}, capacity_mb=64)
+    return CachedFrames(
+        Dataset.open(prepared).reader.footage, {v: processor.side(v) for v in View}, capacity_mb=64
+    )
 
 
 def coloured(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> float:
@@ -168,7 +170,7 @@ def test_the_cache_gives_the_same_pixels_and_stays_within_its_size(
 ) -> None:
     dataset = Dataset.open(prepared)
     sides = {v: processor.side(v) for v in View}
-    small, large = (CachedFrames(dataset.footage, sides, capacity_mb=mb) for mb in (0, 64))
+    small, large = (CachedFrames(dataset.reader.footage, sides, capacity_mb=mb) for mb in (0, 64))
     sample: Sample = samples(2)["seg"]
     first = processor.training(sample, large, epoch=0)
     again = processor.training(sample, large, epoch=0)

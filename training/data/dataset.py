@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from pipeline.dataset.shards import REJECTS, ShardReader
 from pipeline.errors import UserError
-from pipeline.media.footage import Footage
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.data import Use
 from pipeline.plan.training import StageConfig
@@ -75,7 +74,3 @@ class Dataset:
     def sample(self, source: str, row: int) -> Sample:
         """The sample of a row."""
         return self.reader.sample(source, row)
-
-    def footage(self, sample: Sample) -> Footage:
-        """The frames of a sample's video. Raises UserError where they are not there any more."""
-        return self.reader.footage(sample)

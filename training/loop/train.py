@@ -91,7 +91,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
         job.model, PromptCodec(tokenizer), seed=job.seed, max_text_tokens=stage.max_text_tokens
     )
     frames = CachedFrames(
-        dataset.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
+        dataset.reader.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
     )
     # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps whatever it starts from.
     model = load_model(start / MODEL, job.model, dtype=None if dtype is torch.bfloat16 else dtype)
@@ -112,7 +112,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
         order=order,
         cut=cut,
         worker=rank,
-        reader=dataset,
+        reader=dataset.reader,
         processor=processor,
         frames=frames,
         threads=layout.loader_threads,
