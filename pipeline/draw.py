@@ -24,7 +24,7 @@ def draws(keys: Iterable[str], *names: object) -> np.ndarray:
     return np.fromiter((draw(*names, key) for key in keys), np.uint64)
 
 
-def mixed(hashes: np.ndarray, *names: object) -> np.ndarray:
+def mix_draws(hashes: np.ndarray, *names: object) -> np.ndarray:
     """Draws [N] uint64 mixed with more names: as good as new draws, in a few vector operations.
 
     The mixer is splitmix64's finaliser (Steele et al. 2014).

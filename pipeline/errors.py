@@ -38,7 +38,7 @@ class StorageError(UserError):
     """
 
     @staticmethod
-    def is_meant_by(error: BaseException) -> bool:
+    def is_unreadable(error: BaseException) -> bool:
         """Whether an error means that the system could not read a file; OSErrors also report bad content."""
         return isinstance(error, OSError) and error.errno in _UNREAD
 
@@ -52,7 +52,7 @@ class StorageError(UserError):
         )
 
 
-def together(where: str, errors: Sequence[UserError]) -> UserError:
+def combined_error(where: str, errors: Sequence[UserError]) -> UserError:
     """Several errors as one, with a line for each. ``where`` is the place of all, such as the plan file."""
     if len(errors) == 1:
         return errors[0]

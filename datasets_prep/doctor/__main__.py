@@ -7,7 +7,7 @@ import sys
 
 from datasets_prep.doctor.examine import examine
 from datasets_prep.doctor.write import clear, write
-from pipeline.commands.doctor import TABLE, report_place, sources_board
+from pipeline.commands.doctor import TABLE, report_place, sources_status
 from pipeline.jobs.cluster import connect
 from pipeline.jobs.step import guarded, make_context
 from pipeline.plan.load import load_plan
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _doctor(path: str, sets: list[str], out_text: str | None) -> int:
     plan = load_plan(path, sets)
-    plan_status = sources_board(plan, path)
+    plan_status = sources_status(plan, path)
     out = report_place(plan, plan_status, out_text)
     context = make_context(plan, "prepare", plan_status)
     clear(out)

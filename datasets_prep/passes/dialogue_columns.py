@@ -15,7 +15,7 @@ import pyarrow as pa
 from datasets_prep.draft import Media
 from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import Dialogue, ReadsDialogues
-from pipeline.dataset.arrow import to_table, words_table
+from pipeline.dataset.arrow import dialogue_table, to_table
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Sample
 
@@ -82,7 +82,7 @@ def rows(
     """
     if not columns.keys:
         return to_table(samples)
-    table = words_table(
+    table = dialogue_table(
         dataset,
         keys=columns.keys,
         videos=column(columns.videos),

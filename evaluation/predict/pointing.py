@@ -102,7 +102,7 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
     except Image.DecompressionBombError:
         raise UserError(str(file), "is larger than any video.", "Draw the mask on a frame of it.") from None
     except (OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(file), error) from error
         raise UserError(str(file), f"is not a readable image ({error}).", "Give a PNG.") from error
     if values.ndim == 2:

@@ -22,26 +22,26 @@ REBUILT = (Kind.CORPORA, Kind.PREPARE)
 class Comparison:
     """An artifact and the copy made again. ``differences`` names the shards, or digests, that differ."""
 
-    made: Artifact
+    artifact: Artifact
     again: Artifact
     differences: tuple[str, ...]
 
 
-def plan_of(made: Artifact, into: Location) -> Plan:
+def plan_of(artifact: Artifact, into: Location) -> Plan:
     """The plan that made an artifact, with its inputs at their recorded places and its storage in ``into``.
 
     Raises UserError for a checkpoint or an evaluation, and for a record without a plan.
     """
-    record = made.record
+    record = artifact.record
     if record.kind not in REBUILT:
         raise UserError(
-            made.location.uri,
+            artifact.location.uri,
             f"is an artifact of kind {record.kind}.",
             "Datasets and demo corpora can be rebuilt; train or score again with `ufvideo run PLAN`.",
         )
     if not record.plan:
         raise UserError(
-            made.location.uri,
+            artifact.location.uri,
             "has a record that does not hold its plan.",
             "It was made by an older version; run its plan file with another storage.root and compare.",
         )
@@ -51,7 +51,7 @@ def plan_of(made: Artifact, into: Location) -> Plan:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise UserError(
-            made.location.uri,
+            artifact.location.uri,
             f"holds a plan that this version does not read ({where}: {first['msg']}).",
             f"Use the version that made it: {record.code.short}.",
         ) from None
@@ -73,29 +73,29 @@ def plan_of(made: Artifact, into: Location) -> Plan:
     return plan.model_copy(update={"data": data, "storage": storage})
 
 
-def check_inputs(made: Artifact, plan_status: PlanStatus) -> None:
+def check_inputs(artifact: Artifact, plan_status: PlanStatus) -> None:
     """Raise UserError for an input that is not what the artifact was made from."""
-    for name, ref in plan_status.inputs[made.record.step].items():
-        before = made.record.inputs.get(name)
+    for name, ref in plan_status.inputs[artifact.record.step].items():
+        before = artifact.record.inputs.get(name)
         if before is not None and before.digest != ref.digest:
             raise UserError(
                 name,
-                f"{ref.uri} has changed since {made.location.uri} was made "
+                f"{ref.uri} has changed since {artifact.location.uri} was made "
                 f"(digest {before.digest[:12]} then, {ref.digest[:12]} now).",
                 "Put back the file that it was made from; another input makes another dataset.",
             )
 
 
-def compare(made: Artifact, plan: Plan) -> Comparison:
+def compare(artifact: Artifact, plan: Plan) -> Comparison:
     """Compare an artifact with what its plan has made in the new place."""
-    again = survey(plan).artifacts[made.record.step]
+    again = survey(plan).artifacts[artifact.record.step]
     assert again is not None, "compared before it was made"
     differences: list[str] = []
-    if again.record.digest != made.record.digest:
-        if made.record.kind == Kind.PREPARE:
-            differences = _shards(made.location, again.location)
-        differences.append(f"digest {made.record.digest[:12]}, made again {again.record.digest[:12]}")
-    return Comparison(made=made, again=again, differences=tuple(differences))
+    if again.record.digest != artifact.record.digest:
+        if artifact.record.kind == Kind.PREPARE:
+            differences = _shards(artifact.location, again.location)
+        differences.append(f"digest {artifact.record.digest[:12]}, made again {again.record.digest[:12]}")
+    return Comparison(artifact=artifact, again=again, differences=tuple(differences))
 
 
 def _shards(one: Location, other: Location) -> list[str]:

@@ -255,9 +255,9 @@ def _with_needs(by_name: Mapping[str, StepSpec], name: str) -> set[str]:
     return wanted
 
 
-def folder(name: str, print_: str) -> str:
+def folder(name: str, fingerprint: str) -> str:
     """Folder of a step's artifact below the storage root."""
-    return f"{name}/{print_[:12]}"
+    return f"{name}/{fingerprint[:12]}"
 
 
 def _identity(kind: Kind, parts: Mapping[str, Any]) -> dict[str, Any]:

@@ -27,31 +27,31 @@ class Verdict:
 
 def open_artifact(place: Location) -> Artifact:
     """The finished artifact in a folder. Raises UserError if there is none."""
-    found = load_artifact(place)
-    if found is None:
+    artifact = load_artifact(place)
+    if artifact is None:
         raise UserError(
             place.uri,
             f"holds no finished artifact (no {RECORD_NAME}).",
             "Give an artifact's folder: `ufvideo status PLAN` lists them.",
         )
-    return found
+    return artifact
 
 
 def verify(place: Location) -> Verdict:
     """Hash an artifact again. Raises UserError for a kind whose digest does not cover its files."""
-    found = open_artifact(place)
-    match found.record.kind:
+    artifact = open_artifact(place)
+    match artifact.record.kind:
         case Kind.PREPARE:
-            return _dataset(found)
+            return _dataset(artifact)
         case Kind.CORPORA:
             files = [f for f in place.list(recursive=True) if f.name != RECORD_NAME]
-            return _whole(found, len(files), files_digest(place, files))
+            return _whole(artifact, len(files), files_digest(place, files))
         case Kind.INIT | Kind.STAGE:
             weights = (place / MODEL).list(".safetensors")
-            return _whole(found, len(weights), weights_digest(weights))
+            return _whole(artifact, len(weights), weights_digest(weights))
     raise UserError(
         place.uri,
-        f"is an artifact of kind {found.record.kind}, whose digest does not cover its files.",
+        f"is an artifact of kind {artifact.record.kind}, whose digest does not cover its files.",
         "Datasets, demo corpora and checkpoints can be verified.",
     )
 
@@ -78,10 +78,10 @@ def weights_digest(weights: list[Location]) -> str:
     return total.hexdigest()
 
 
-def _dataset(found: Artifact) -> Verdict:
+def _dataset(artifact: Artifact) -> Verdict:
     from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, make_manifest
 
-    place = found.location
+    place = artifact.location
     reader = ShardReader(place)
     manifest = reader.manifest
     damage = []
@@ -94,8 +94,8 @@ def _dataset(found: Artifact) -> Verdict:
     again = make_manifest(manifest.shards, manifest.sources, manifest.rows_per_shard, manifest.bake).digest
     if again != manifest.digest:
         damage.append(f"manifest.json says digest {manifest.digest[:12]}, its content gives {again[:12]}")
-    if manifest.digest != found.record.digest:
-        recorded = found.record.digest[:12]
+    if manifest.digest != artifact.record.digest:
+        recorded = artifact.record.digest[:12]
         damage.append(f"manifest.json says digest {manifest.digest[:12]}, {RECORD_NAME} {recorded}")
     irregular = sum(sum(s.irregularities.values()) for s in manifest.sources)
     for name, read, counted in (
@@ -105,16 +105,16 @@ def _dataset(found: Artifact) -> Verdict:
         try:
             listed = read().num_rows
         except (OSError, ValueError) as error:
-            if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            if isinstance(error, OSError) and StorageError.is_unreadable(error):
                 raise StorageError.of((place / name).uri, error) from error
             damage.append(f"{name} cannot be read ({error})")
         else:
             if listed != counted:
                 damage.append(f"{name} has {listed} rows, the manifest counts {counted}")
-    return Verdict(artifact=found, files=len(files), damage=tuple(damage))
+    return Verdict(artifact=artifact, files=len(files), damage=tuple(damage))
 
 
-def _whole(found: Artifact, files: int, digest: str) -> Verdict:
-    said = found.record.digest
+def _whole(artifact: Artifact, files: int, digest: str) -> Verdict:
+    said = artifact.record.digest
     damage = () if digest == said else (f"its files give digest {digest[:12]}, {RECORD_NAME} {said[:12]}",)
-    return Verdict(artifact=found, files=files, damage=damage)
+    return Verdict(artifact=artifact, files=files, damage=damage)

@@ -39,7 +39,7 @@ def act(options: argparse.Namespace) -> int:
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     """Examine and report. Exit code: 0, 1 where a tolerance is exceeded or the job crashed."""
     refuse_unreachable(plan, out=out_text)
-    plan_status = sources_board(plan, plan_path)
+    plan_status = sources_status(plan, plan_path)
     out = report_place(plan, plan_status, out_text)
     plan_file = write_plan(plan, plan_status.root)
     (out / SUMMARY).delete()  # so that a summary found afterwards is this job's
@@ -72,7 +72,7 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     return 1
 
 
-def sources_board(plan: Plan, plan_path: str) -> PlanStatus:
+def sources_status(plan: Plan, plan_path: str) -> PlanStatus:
     """The status of the part of a plan that makes data; the doctor ignores weights and checkpoints.
 
     Raises UserError for sources in demo corpora that have not been made yet.

@@ -9,7 +9,7 @@ from pipeline.artifacts.steps import Decision, Kind, State, StepSpec, steps
 from pipeline.commands.cluster_size import size_problems
 from pipeline.commands.missing_paths import missing_inputs, missing_media
 from pipeline.commands.plan_paths import Key, checkpoint_paths, input_paths, media_paths, storage_paths
-from pipeline.errors import UserError, together
+from pipeline.errors import UserError, combined_error
 from pipeline.jobs.cluster import in_job
 from pipeline.jobs.tracking import tracking_uri
 from pipeline.plan.identity import in_corpora
@@ -101,4 +101,4 @@ def _without_tokenizer(plan: Plan) -> Iterator[Problem]:
 def _refuse(plan: Plan, problems: Sequence[Problem], where: Where, errors: list[UserError]) -> None:
     errors += [UserError(where(problem.key), problem.text) for problem in problems]
     if errors:
-        raise together(where(()) or f"plan {plan.name}", errors)
+        raise combined_error(where(()) or f"plan {plan.name}", errors)

@@ -106,7 +106,7 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
 
 
-def words_table(
+def dialogue_table(
     dataset: str,
     *,
     keys: Sequence[str],

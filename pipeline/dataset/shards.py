@@ -60,7 +60,7 @@ class _Bakeable(_Frozen):
     """Leaves unset keys for frames and links out of the JSON, so that older manifests keep their bytes."""
 
     @model_serializer(mode="wrap")
-    def _told(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         said = serialize(self)
         return {k: v for k, v in said.items() if v or k not in ("frames", "bake", "links_to")}
 

@@ -51,7 +51,7 @@ class Holder:
 class Claim(Protocol):
     """A claim of this process."""
 
-    def tell(self, jobs_url: str, job: str) -> None:
+    def publish(self, jobs_url: str, job: str) -> None:
         """Write into the claim which job can be followed."""
 
     def release(self) -> None:
@@ -109,7 +109,7 @@ class _LockedFile:
                     return cls(path, file, own)
             os.close(file)  # the previous holder deleted it between the two calls
 
-    def tell(self, jobs_url: str, job: str) -> None:
+    def publish(self, jobs_url: str, job: str) -> None:
         self._own = replace(self._own, jobs_url=jobs_url, job=job)
         self._write()
 
@@ -138,7 +138,7 @@ class _Lease:
             tag = _put(place, _text(own), IfMatch=lapsed)
         return cls(place, own, tag) if tag else None
 
-    def tell(self, jobs_url: str, job: str) -> None:
+    def publish(self, jobs_url: str, job: str) -> None:
         with self._lock:
             self._own = replace(self._own, jobs_url=jobs_url, job=job)
             self._write()

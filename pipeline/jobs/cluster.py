@@ -95,7 +95,7 @@ def connect(config: RayConfig, *, jobs: bool = False) -> Iterator[Cluster]:
         else:
             _start(config, jobs=jobs)
         _hush()
-        interrupt.take_back()
+        interrupt.reinstall_handlers()
         yield Cluster(jobs_url=_server_url(config), embedded=address is None)
     finally:
         if not interrupt.interrupted():

@@ -25,12 +25,12 @@ _RAY_NEWS = re.compile(r"job_manager\.py|^Running entrypoint for job")
 class JobFollower:
     """Follows a job step by step. ``log`` gives the local file for the lines of a step.
 
-    Without ``log`` another process keeps them. ``made`` are the steps that the job has reported as done.
+    Without ``log`` another process keeps them. ``done_steps`` are the steps that the job reported as done.
     """
 
     def __init__(self, display: Display, step: str, log: Callable[[str], Path] | None) -> None:
         self.display, self.step, self._log_of = display, step, log
-        self.made: set[str] = set()
+        self.done_steps: set[str] = set()
         self.tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._cadence = progress.Cadence()
 
@@ -84,7 +84,7 @@ class JobFollower:
             if text := self._cadence.line(message, self.step):
                 self.note(text)
         elif message["state"] == "done":
-            self.made.add(message["step"])
+            self.done_steps.add(message["step"])
             self.display.finish(message["step"], "done", f"digest {message['digest'][:12]}")
         elif message["step"] != self.step:
             self.step = message["step"]

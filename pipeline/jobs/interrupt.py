@@ -99,7 +99,7 @@ def interruptible(grace_s: float) -> Iterator[None]:
         raise Interrupted(guard.received)
 
 
-def take_back() -> None:
+def reinstall_handlers() -> None:
     """Set the handlers again after a library has replaced them."""
     if _guard is not None:
         _guard.install()
@@ -112,14 +112,14 @@ def interrupted() -> bool:
 
 def leave(exit_code: int) -> NoReturn:
     """Kill every process that this one started on this machine, then end this process at once."""
-    end_family()
+    kill_family()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):  # the terminal may be closed
             stream.flush()
     os._exit(exit_code)
 
 
-def end_family() -> None:
+def kill_family() -> None:
     """Kill every process that carries this one's token in its environment, and wait until they are gone.
 
     These are the processes of its embedded cluster: Ray's own, jobs and workers, in any session.

@@ -72,7 +72,7 @@ class MetricQueue:
             pause = SEND_EVERY_S if self.send() is None else RETRY_AFTER_S
 
 
-def persistently(act: Callable[[], None]) -> Exception | None:
+def try_repeatedly(act: Callable[[], None]) -> Exception | None:
     """Try a few times, with growing pauses. Returns the last error if no try succeeded."""
     error: Exception | None = None
     for pause in LAST_TRIES_S:

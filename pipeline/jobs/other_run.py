@@ -49,10 +49,10 @@ class RunClaims:
             self._claims[folder.uri] = own
         return True
 
-    def tell(self, jobs_url: str, job: str) -> None:
+    def publish(self, jobs_url: str, job: str) -> None:
         """Write into the claims which job a second run can follow."""
         for own in self._claims.values():
-            own.tell(jobs_url, job)
+            own.publish(jobs_url, job)
 
 
 class OtherRun:
@@ -75,7 +75,7 @@ class OtherRun:
         while not self._claims.take(folder):
             made = None if forced else load_artifact(folder)
             if made is not None and made != before:
-                if self._follower is None or step not in self._follower.made:
+                if self._follower is None or step not in self._follower.done_steps:
                     self._display.finish(step, "done", f"digest {made.record.digest[:12]}, by the other run")
                 return
             self._meet(claim.holder(folder, claim.RUN), step)

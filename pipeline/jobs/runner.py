@@ -173,7 +173,7 @@ class _Job:
         # On a cluster a job may outlive its command; a second job would write into the same folder.
         other = None if server.embedded else find_live_job(server, root, folders)
         job = other or submit_job(server, command, {}, {"root": root, "steps": " ".join(folders)})
-        claims.tell(server.client.get_address(), job)
+        claims.publish(server.client.get_address(), job)
         self.follower.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
         if other:
             self.follower.note(f"--- job {job} was there already; it is followed, no other is started")

@@ -75,14 +75,14 @@ class StepContext:
     scratch: Path
     corpora: Location | None
     checkpoint: Artifact | None = None
-    begun: float = field(default_factory=time.time)  # seconds since 1970, for the step's MLflow run
+    started_at: float = field(default_factory=time.time)  # seconds since 1970, for the step's MLflow run
 
     @property
     def tracker(self) -> Run:
         """This step's MLflow run, not yet started: ``with context.tracker as run: run.log_metrics(...)``."""
         from pipeline.jobs.tracking import start_run
 
-        return start_run(self.plan, self.spec.name, self.fingerprint, begun=self.begun)
+        return start_run(self.plan, self.spec.name, self.fingerprint, started_at=self.started_at)
 
     def resolve(self, path_text: str) -> Location:
         """A path of the plan: ``${corpora}`` is the demo corpora, others start at the working folder."""
@@ -144,7 +144,7 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
 def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None = None) -> Artifact:
     """Run a builder and write the record last. The scratch folder is always deleted."""
     plan_status = plan_status or survey(context.plan)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     context.out.mkdir()
     context.out.sweep()
     (context.out / RECORD_NAME).delete()  # without its record the artifact does not count as finished
@@ -165,7 +165,7 @@ def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None
         plan=plain(context.plan),
         summary=result.summary,
         created=now(),
-        seconds=round(time.monotonic() - begun, 3),
+        seconds=round(time.monotonic() - started_at, 3),
     )
     made = commit_artifact(context.out, record)
     if result.afterwards is not None:

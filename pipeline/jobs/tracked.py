@@ -36,8 +36,10 @@ def tracked(builder: Builder) -> Builder:
 
 
 def _write(context: StepContext, result: StepResult, ended: float) -> None:
-    run = start_run(context.plan, context.spec.name, context.fingerprint, resume=False, begun=context.begun)
-    run.ended = ended
+    run = start_run(
+        context.plan, context.spec.name, context.fingerprint, resume=False, started_at=context.started_at
+    )
+    run.ended_at = ended
     with run:
         run.log_params(context.spec.identity)
         for name, made in context.inputs.items():

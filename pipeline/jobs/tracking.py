@@ -18,7 +18,7 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import plain
 from pipeline.errors import UserError
-from pipeline.jobs.metric_queue import MetricQueue, Point, persistently
+from pipeline.jobs.metric_queue import MetricQueue, Point, try_repeatedly
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 
@@ -108,17 +108,17 @@ class Run:
     """
 
     def __init__(
-        self, plan: Plan, step: str, fingerprint: str, resume: bool = True, begun: float | None = None
+        self, plan: Plan, step: str, fingerprint: str, resume: bool = True, started_at: float | None = None
     ) -> None:
         self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
-        self.begun = begun
-        self.ended: float | None = None  # seconds since 1970; None: when the run is finished
+        self.started_at = started_at
+        self.ended_at: float | None = None  # seconds since 1970; None: when the run is finished
         self._run_id = ""
         self._mlflow: Any = None
         self._queue: MetricQueue | None = None
 
     def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool, float | None]]:
-        return type(self), (self.plan, self.step, self.fingerprint, self.resume, self.begun)
+        return type(self), (self.plan, self.step, self.fingerprint, self.resume, self.started_at)
 
     def __enter__(self) -> Self:
         self._start()
@@ -216,10 +216,10 @@ class Run:
                 raise error
             for name, value in (tags or {}).items():
                 self.set_tag(name, value)
-            ended = None if self.ended is None else int(self.ended * 1000)
+            ended = None if self.ended_at is None else int(self.ended_at * 1000)
             self._mlflow.set_terminated(self._run_id, status="FINISHED", end_time=ended)
 
-        if error := persistently(end):
+        if error := try_repeatedly(end):
             raise UserError(
                 f"tracking.uri: {without_credentials(tracking_uri(self.plan))}",
                 f"does not take the last metrics: {type(error).__name__}: "
@@ -267,7 +267,7 @@ class Run:
         }
         run = client.create_run(
             experiment,
-            start_time=None if self.begun is None else int(self.begun * 1000),
+            start_time=None if self.started_at is None else int(self.started_at * 1000),
             tags=tags,
             run_name=f"{self.step}-{self.fingerprint[:12]}",
         )
@@ -281,13 +281,13 @@ class Run:
 
 
 def start_run(
-    plan: Plan, step: str, fingerprint: str, resume: bool = True, begun: float | None = None
+    plan: Plan, step: str, fingerprint: str, resume: bool = True, started_at: float | None = None
 ) -> Run:
     """The run of a step. With ``resume`` an earlier run of the same fingerprint is continued.
 
-    ``begun`` is when the step began, in seconds since 1970; None: when the run is opened.
+    ``started_at`` is when the step began, in seconds since 1970; None: when the run is opened.
     """
-    return Run(plan, step, fingerprint, resume, begun)
+    return Run(plan, step, fingerprint, resume, started_at)
 
 
 def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:

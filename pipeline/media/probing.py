@@ -20,7 +20,7 @@ from pipeline.media.packet_index import IndexBuilder, PacketIndex
 
 
 @dataclass(slots=True)
-class Measured:
+class FilmMeasurement:
     """Start of each shown picture and end of the last one, in seconds; size and turn of the first one."""
 
     starts_s: list[float]
@@ -34,7 +34,7 @@ class Measured:
     zero_s: float = 0.0  # what a player calls 0, on the clock of ``starts_s``
 
 
-def measure(path: Path) -> Measured:
+def measure(path: Path) -> FilmMeasurement:
     """Read all packets of a film once, and decode its pictures if packets are not enough.
 
     Raises VideoError for a file that was cut off, has no picture, or whose pictures carry no time.
@@ -58,7 +58,7 @@ def read_index(path: Path) -> PacketIndex | None:
         return builder.finish()
 
 
-def _by_packets(path: Path) -> Measured | None:
+def _by_packets(path: Path) -> FilmMeasurement | None:
     with open_film(path, parse=False) as (container, stream):
         builder = IndexBuilder(container, stream)
         first, count, last = None, 0, None
@@ -78,10 +78,10 @@ def _by_packets(path: Path) -> Measured | None:
             return None
         if first is None:
             return None
-        return _measured(path, container, stream, index.stamps, index.last, first)
+        return _measurement(path, container, stream, index.stamps, index.last, first)
 
 
-def _by_pictures(path: Path) -> Measured:
+def _by_pictures(path: Path) -> FilmMeasurement:
     with open_film(path) as (container, stream):
         first, count, last_packet, last_shown = None, 0, None, 0
         stamps: list[int | None] = []
@@ -103,7 +103,7 @@ def _by_pictures(path: Path) -> Measured:
         if len(times) < len(stamps) or any(a > b for a, b in pairwise(times)):
             # The stamps are those of decoding, as in AVI: sorted, they are those of showing.
             times = sorted(decoding) if len(decoding) == len(stamps) else _at_even_times(path, stream, stamps)
-        return _measured(path, container, stream, times, last_shown, first)
+        return _measurement(path, container, stream, times, last_shown, first)
 
 
 def _at_even_times(path: Path, stream: Any, stamps: list[int | None]) -> list[int]:
@@ -115,7 +115,9 @@ def _at_even_times(path: Path, stream: Any, stamps: list[int | None]) -> list[in
     return [start + round(k / rate / stream.time_base) for k in range(len(stamps))]
 
 
-def _measured(path: Path, container: Any, stream: Any, stamps: list[int], last: int, first: Any) -> Measured:
+def _measurement(
+    path: Path, container: Any, stream: Any, stamps: list[int], last: int, first: Any
+) -> FilmMeasurement:
     unit = float(stream.time_base)
     starts_s = [when * unit for when in stamps]
     last_s, source = last * unit, "stream"
@@ -126,7 +128,7 @@ def _measured(path: Path, container: Any, stream: Any, stamps: list[int], last: 
     if starts_s[-1] + last_s <= starts_s[0]:
         raise VideoError(f"{path}: its frames carry no time")
     check_size(path, first.width, first.height)
-    return Measured(
+    return FilmMeasurement(
         starts_s=starts_s,
         end_s=starts_s[-1] + last_s,
         end_source=source,

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from pipeline.errors import UserError, together
+from pipeline.errors import UserError, combined_error
 from pipeline.plan import yaml_file
 from pipeline.plan.keys import known_keys
 from pipeline.plan.messages import message
@@ -55,7 +55,7 @@ def load_plan_file(path: str, sets: Sequence[str] = ()) -> PlanFile:
         problems = [
             UserError(_where(item["loc"], str(path), texts, set_keys), message(item)) for item in errors
         ]
-        raise together(str(path), problems) from None
+        raise combined_error(str(path), problems) from None
     return PlanFile(plan, str(path), texts, set_keys)
 
 

@@ -105,7 +105,7 @@ class ModelSection(Config):
         return model_config(self.preset, self.overrides)
 
     @property
-    def new_rows_alike(self) -> bool:
+    def new_rows_equal(self) -> bool:
         """Whether init gives the same row to all tokens that the language weights do not have.
 
         Weights of the whole UFVideo have the 102 tokens, and random rows are all different.
@@ -202,13 +202,13 @@ class Plan(Config):
 
     def _tokens_all_the_same(self) -> Iterator[Problem]:
         assert self.model is not None
-        alike = {INIT} if self.model.new_rows_alike else set()
+        with_equal_rows = {INIT} if self.model.new_rows_equal else set()
         for i, stage in enumerate(self.stages):
             trained = Part.LANGUAGE in stage.train and (stage.lora is None or stage.lora.train_embeddings)
-            if stage.start_from not in alike or trained:
+            if stage.start_from not in with_equal_rows or trained:
                 continue
             if stage.lora is None:
-                alike.add(stage.name)
+                with_equal_rows.add(stage.name)
                 continue
             text = (
                 f"stage {stage.name} has lora.train_embeddings: false, but where it starts the rows of "

@@ -16,13 +16,13 @@ from pipeline.errors import UserError
 from pipeline.storage.cache import Cache
 from pipeline.storage.location import Location
 
-Wanted = Sequence[Sequence[str]]
+FilePatterns = Sequence[Sequence[str]]
 """Groups of patterns, tried in turn until one gives a file that fits the group's first."""
 
-TOKENIZER_FILES: Final[Wanted] = (("*.json", "*.txt", "*.model", "*.jinja"),)
-WEIGHT_FILES: Final[Wanted] = (("*.safetensors", "*.json"), ("*.bin",))  # many models have both, 15 GB each
-MODEL_FILES: Final[Wanted] = ((*WEIGHT_FILES[0], *TOKENIZER_FILES[0]), *WEIGHT_FILES[1:])
-SAM2_FILES: Final[Wanted] = (("*.pt",),)  # its .safetensors on the hub have other names
+TOKENIZER_FILES: Final[FilePatterns] = (("*.json", "*.txt", "*.model", "*.jinja"),)
+WEIGHT_FILES: Final[FilePatterns] = (("*.safetensors", "*.json"), ("*.bin",))  # many have both, 15 GB each
+MODEL_FILES: Final[FilePatterns] = ((*WEIGHT_FILES[0], *TOKENIZER_FILES[0]), *WEIGHT_FILES[1:])
+SAM2_FILES: Final[FilePatterns] = (("*.pt",),)  # its .safetensors on the hub have other names
 
 _SCHEME: Final = "hf://"
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
@@ -63,7 +63,7 @@ def is_plain(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Fetched:
+class LocalCopy:
     """A local copy of what a plan names."""
 
     path: Path
@@ -76,7 +76,7 @@ class Fetched:
         return f" at commit {self.commit}" if self.commit else ""
 
 
-def local_copy(text: str, wanted: Wanted, cache: Cache | str | Path | None = None) -> Fetched:
+def local_copy(text: str, wanted: FilePatterns, cache: Cache | str | Path | None = None) -> LocalCopy:
     """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
 
     Raises UserError where the hub does not give it.
@@ -84,10 +84,10 @@ def local_copy(text: str, wanted: Wanted, cache: Cache | str | Path | None = Non
     if model := hub_model(text):
         return fetch(model, wanted)
     place = Location.parse(text, cache)
-    return Fetched(place.fetch_dir(hold=True) if place.is_dir() else place.fetch(hold=True), None)
+    return LocalCopy(place.fetch_dir(hold=True) if place.is_dir() else place.fetch(hold=True), None)
 
 
-def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None = None) -> Fetched:
+def fetch(model: HubModel, wanted: FilePatterns, download: Callable[..., Any] | None = None) -> LocalCopy:
     """A local folder with the model's files; what was fetched before is not fetched again.
 
     ``download`` is huggingface_hub's ``snapshot_download``. Raises UserError where it cannot be had.
@@ -96,7 +96,7 @@ def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None =
         from huggingface_hub import snapshot_download
 
         download = snapshot_download
-    found = Fetched(Path(), None)
+    found = LocalCopy(Path(), None)
     revision = model.revision
     for patterns in wanted:
         try:
@@ -104,7 +104,7 @@ def fetch(model: HubModel, wanted: Wanted, download: Callable[..., Any] | None =
         except Exception as error:  # the client's own, its HTTP library's, the disk's
             raise _unfetched(model, error) from error
         # The folder of a snapshot is called after its commit.
-        found = Fetched(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
+        found = LocalCopy(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
         if any(folder.glob(patterns[0])):
             break
         revision = found.commit or revision  # nobody's push comes in between
@@ -122,7 +122,7 @@ def _unfetched(model: HubModel, error: Exception) -> UserError:
     )
 
 
-def only_file(model: HubModel, found: Fetched, pattern: str) -> Path:
+def only_file(model: HubModel, found: LocalCopy, pattern: str) -> Path:
     """The one file of a fetched folder that fits. Raises UserError if there are none or several."""
     files = sorted(found.path.glob(pattern))
     if len(files) == 1:

@@ -391,7 +391,7 @@ def _readable(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if StorageError.is_meant_by(error):
+        if StorageError.is_unreadable(error):
             raise StorageError.of(path, error) from error
         raise
 

@@ -69,32 +69,32 @@ _NO_GAP = Gap()
 _LOOK_AHEAD = 8  # bare numbers that may stand between "starts at 12 s" and "ends at 20 s"
 
 
-def pairs(text: str, lexemes: Sequence[Lexeme], found: Sequence[Quantity]) -> list[Pair]:
+def pairs(text: str, lexemes: Sequence[Lexeme], quantities: Sequence[Quantity]) -> list[Pair]:
     """Every pair of a text, in reading order; a quantity belongs to one at most."""
-    reader = _Pairs(text, lexemes, found)
+    reader = _Pairs(text, lexemes, quantities)
     made = reader.read()
     reader.hand_on_units(made)
     return made
 
 
-def whole(lexemes: Sequence[Lexeme], found: Sequence[Quantity]) -> bool:
+def whole(lexemes: Sequence[Lexeme], quantities: Sequence[Quantity]) -> bool:
     """Whether a text says nothing besides these quantities."""
-    own = {index for q in found for index in range(q.first, q.last + 1)}
+    own = {index for q in quantities for index in range(q.first, q.last + 1)}
     return all(i in own or lexeme.kind in _ASIDE or _unit_word(lexeme) for i, lexeme in enumerate(lexemes))
 
 
 class _Pairs:
-    def __init__(self, text: str, lexemes: Sequence[Lexeme], found: Sequence[Quantity]) -> None:
-        self._text, self._lexemes, self._found = text, lexemes, found
+    def __init__(self, text: str, lexemes: Sequence[Lexeme], quantities: Sequence[Quantity]) -> None:
+        self._text, self._lexemes, self._quantities = text, lexemes, quantities
         self._sizes: dict[int, int] = {}
-        for quantity in found:
+        for quantity in quantities:
             self._sizes[quantity.group] = self._sizes.get(quantity.group, 0) + 1
-        self._whole = len(found) == 2 and whole(lexemes, found)
+        self._whole = len(quantities) == 2 and whole(lexemes, quantities)
 
     def read(self) -> list[Pair]:
         made: list[Pair] = []
         at = 0
-        while at < len(self._found):
+        while at < len(self._quantities):
             pair = self._pair(at)
             if pair is None:
                 at += 1
@@ -104,15 +104,17 @@ class _Pairs:
         return made
 
     def _pair(self, at: int) -> Pair | None:
-        if at + 1 >= len(self._found):
+        if at + 1 >= len(self._quantities):
             return None
-        a, b = self._found[at], self._found[at + 1]
+        a, b = self._quantities[at], self._quantities[at + 1]
         gap = self._gap(at)
         if self._joined(gap) or self._tied(a, b, gap):
             pair = Pair(a=a, b=b, first=at, last=at + 1)
             return self._chained(pair, gap) or self._with_form(pair)
         end = self._led(at)
-        return None if end is None else self._with_form(Pair(a=a, b=self._found[end], first=at, last=end))
+        return (
+            None if end is None else self._with_form(Pair(a=a, b=self._quantities[end], first=at, last=end))
+        )
 
     def _joined(self, gap: Gap) -> bool:
         """A word or sign for "to" in between. An opening bracket alone belongs to another span."""
@@ -135,11 +137,11 @@ class _Pairs:
 
     def _led(self, at: int) -> int | None:
         """Index of the quantity that ends the span begun here, by the words that lead to them."""
-        a = self._found[at]
+        a = self._quantities[at]
         if a.role not in _START:
             return None
-        for ahead in range(at + 1, min(at + 2 + _LOOK_AHEAD, len(self._found))):
-            b = self._found[ahead]
+        for ahead in range(at + 1, min(at + 2 + _LOOK_AHEAD, len(self._quantities))):
+            b = self._quantities[ahead]
             if b.role in _END:
                 # "from" and "until" alone, far apart, are too weak for a number that may count anything.
                 weak = b.bare and (a.role is Kind.FROM or b.role is Kind.UNTIL)
@@ -150,16 +152,16 @@ class _Pairs:
 
     def _chained(self, pair: Pair, gap: Gap) -> Pair | None:
         """2024-05-12, or 1 - 12.5 - 20 s: which two are meant cannot be told."""
-        if not gap.joins or pair.last + 1 >= len(self._found):
+        if not gap.joins or pair.last + 1 >= len(self._quantities):
             return None
-        if self._found[pair.last + 1].bare and not pair.b.bare:
+        if self._quantities[pair.last + 1].bare and not pair.b.bare:
             return None  # 0:00 - 0:12 - 5 people come in
         last = pair.last
-        while last + 1 < len(self._found) and self._joined(self._gap(last)):
+        while last + 1 < len(self._quantities) and self._joined(self._gap(last)):
             last += 1
         if last == pair.last:
             return None
-        chain = self._found[pair.first : last + 1]
+        chain = self._quantities[pair.first : last + 1]
         start, end = chain[0].start, chain[-1].end
         pair.last, pair.b = last, chain[-1]
         pair.form = next((q.form for q in chain if q.form is not None), None)
@@ -210,9 +212,9 @@ class _Pairs:
 
     def _gap(self, at: int) -> Gap:
         """What stands between quantity ``at`` and the next one."""
-        if at + 1 >= len(self._found):
+        if at + 1 >= len(self._quantities):
             return _NO_GAP
-        first, stop = self._found[at].last + 1, self._found[at + 1].first
+        first, stop = self._quantities[at].last + 1, self._quantities[at + 1].first
         if first == stop:
             return _NO_GAP
         fill = joins = parts = opens = closes = angles = 0

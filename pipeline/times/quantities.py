@@ -204,7 +204,7 @@ class _Reader:
             last += 1
             quantity.scale = self._lexemes[last].value
             quantity.form = Form.SECONDS if quantity.scale <= 1 else Form.CLOCK
-            metres = self._said(last).lower() == "m"
+            metres = self._quoted(last).lower() == "m"
             more = self._smaller_units(quantity, last)
             if metres and more == last:
                 self._spoil(quantity, last, Refusal.AMBIGUOUS, "minutes or metres")
@@ -223,7 +223,7 @@ class _Reader:
     def _unquoted(self, last: int) -> int:
         """Last lexeme before the unit of a number in quotes or asterisks: **12.5** seconds."""
         at = last + 1
-        while at <= last + _MOST_QUOTES and self._kinds[at] is Kind.MARK and self._said(at) in _QUOTES:
+        while at <= last + _MOST_QUOTES and self._kinds[at] is Kind.MARK and self._quoted(at) in _QUOTES:
             at += 1
         return at - 1 if self._kinds[at] in (Kind.UNIT, Kind.PERCENT) else last
 
@@ -237,7 +237,7 @@ class _Reader:
         """Last lexeme of 1,200, and whether its comma is in doubt: in a bracket of two it parts them."""
         last = at
         while self._kinds[last + 1] is Kind.GLUE and self._kinds[last + 2] is Kind.NUMBER:
-            if "." in self._said(last) or "." in self._said(last + 2):
+            if "." in self._quoted(last) or "." in self._quoted(last + 2):
                 break  # 12.5,20.0 can only be two numbers
             last += 2
         two = last == at + 2 and self._kinds[at - 1] is Kind.OPEN and self._kinds[last + 1] is Kind.CLOSE
@@ -281,7 +281,7 @@ class _Reader:
 
     # --------------------------------------------------------------------------------------------- low level
 
-    def _said(self, at: int) -> str:
+    def _quoted(self, at: int) -> str:
         return self._text[self._lexemes[at].start : self._lexemes[at].end]
 
     def _new(self, first: int, last: int, value: float, form: Form | None, half: float = 0.0) -> Quantity:

@@ -56,13 +56,13 @@ class Ruler:
 
     def span(self, pair: Pair) -> ParsedSpan | Problem:
         """A pair as a span: the first thing that is wrong with it, or its seconds."""
-        return self._told(pair.a, pair.b, pair.form or self.bare, pair.scale, pair.problem, instant=False)
+        return self._parsed(pair.a, pair.b, pair.form or self.bare, pair.scale, pair.problem, instant=False)
 
     def instant(self, at: Quantity) -> ParsedSpan | Problem:
         """A single quantity as an instant. A frame tells the time at which it begins to show."""
-        return self._told(at, at, at.form or self.bare, at.scale, at.problem, instant=True)
+        return self._parsed(at, at, at.form or self.bare, at.scale, at.problem, instant=True)
 
-    def _told(
+    def _parsed(
         self,
         a: Quantity,
         b: Quantity,

@@ -14,7 +14,7 @@ from datasets_prep.passes.finish import finish
 from datasets_prep.passes.media_table import MEDIA_SCHEMA, media_table
 from datasets_prep.passes.probe import probe_media, probe_video
 from pipeline.media import video
-from pipeline.media.probing import Measured
+from pipeline.media.probing import FilmMeasurement
 from pipeline.page.frames import strip_frames
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
@@ -133,7 +133,7 @@ def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
 
 def test_stamps_that_leave_a_frame_no_time(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
     stamps = [0.0, 1.0, 1.0, 1.0, 1.000003]
-    film = Measured(starts_s=stamps, end_s=2.0, end_source="stream", height=HEIGHT, width=WIDTH)
+    film = FilmMeasurement(starts_s=stamps, end_s=2.0, end_source="stream", height=HEIGHT, width=WIDTH)
     monkeypatch.setattr(video, "measure", lambda path: film)
     with pytest.raises(video.VideoError, match="uneven: frame 1 shows"):
         video.probe(media / "uneven")

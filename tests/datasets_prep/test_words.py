@@ -22,7 +22,7 @@ from datasets_prep.passes.select import ALL
 from datasets_prep.passes.shard_job import Finisher, Receipt, ShardJob, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.sources import Record, reader_of
-from pipeline.dataset.arrow import SAMPLE_SCHEMA, to_table, words_table
+from pipeline.dataset.arrow import SAMPLE_SCHEMA, dialogue_table, to_table
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
@@ -197,7 +197,7 @@ def test_rows_of_words_are_those_of_samples() -> None:
         )
         for n, said in enumerate(texts)
     ]
-    table = words_table(
+    table = dialogue_table(
         "d",
         keys=[s.key for s in samples],
         videos=to_table(samples)["video"].combine_chunks(),
@@ -209,5 +209,7 @@ def test_rows_of_words_are_those_of_samples() -> None:
     table.validate(full=True)
     assert table.equals(to_table(samples), check_metadata=True)
     nothing = SAMPLE_SCHEMA.empty_table()["video"].combine_chunks()
-    none = words_table("d", keys=[], videos=nothing, texts=[], categories=[], choices=[], answer_indices=[])
+    none = dialogue_table(
+        "d", keys=[], videos=nothing, texts=[], categories=[], choices=[], answer_indices=[]
+    )
     assert none.equals(to_table([]))

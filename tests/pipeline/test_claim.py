@@ -42,7 +42,7 @@ def test_a_file_is_free_again_however_its_holder_ends(tmp_path: Path) -> None:
             process.send_signal(signal.SIGKILL)
     own = claim.take(folder, claim.RUN, "another")
     assert own
-    own.tell("http://127.0.0.1:1", "raysubmit_1")
+    own.publish("http://127.0.0.1:1", "raysubmit_1")
     found = claim.holder(folder, claim.RUN)
     assert found
     assert (found.command, found.job) == ("another", "raysubmit_1")
@@ -60,7 +60,7 @@ def test_an_object_is_free_again_when_nobody_renews_it(
     assert first
     time.sleep(4)
     assert claim.take(folder, claim.RUN, "second") is None, "it is renewed"
-    first.tell("http://10.0.0.1:8265", "raysubmit_1")
+    first.publish("http://10.0.0.1:8265", "raysubmit_1")
     found = claim.holder(folder, claim.RUN)
     assert found
     assert (found.command, found.job) == ("first", "raysubmit_1")
@@ -70,7 +70,7 @@ def test_an_object_is_free_again_when_nobody_renews_it(
     while (second := claim.take(folder, claim.RUN, "second")) is None:
         assert time.monotonic() < deadline
         time.sleep(0.3)
-    first.tell("", "")  # it comes back, and must not take the claim from the second
+    first.publish("", "")  # it comes back, and must not take the claim from the second
     found = claim.holder(folder, claim.RUN)
     assert found
     assert found.command == "second"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.draw import draw, draws, mixed, stream
+from pipeline.draw import draw, draws, mix_draws, stream
 
 REPO = Path(__file__).resolve().parents[2]
 OTHER_WAYS = re.compile(
@@ -30,7 +30,7 @@ def test_other_names_give_independent_numbers() -> None:
     assert draw("ab", "c") != draw("a", "bc")
     keys = [f"qa/{n}" for n in range(4000)]
     first, second = draws(keys, "select", 1), draws(keys, "card", 1)
-    other = mixed(first, "epoch", 1)
+    other = mix_draws(first, "epoch", 1)
     for one, two in ((first, second), (first, other), (second, other)):
         assert abs(np.corrcoef(one.astype(float), two.astype(float))[0, 1]) < 0.06
     for drawn in (first, second, other):

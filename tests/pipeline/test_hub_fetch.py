@@ -41,7 +41,7 @@ def asked(tmp_path: Path) -> Iterator[list[str]]:
     ],
 )
 def test_only_one_form_of_weights_is_fetched(
-    asked: list[str], repo: str, wanted: hub.Wanted, files: list[str]
+    asked: list[str], repo: str, wanted: hub.FilePatterns, files: list[str]
 ) -> None:
     """Fails if 15 GB of .bin are fetched beside the .safetensors that are read, or a .pt for nothing."""
     found = fetch(HubModel(repo), wanted)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.draw import draws, mixed
+from pipeline.draw import draws, mix_draws
 from pipeline.plan.training import MixtureEntry
 
 
@@ -63,7 +63,7 @@ class Mixture:
         rows = np.arange(len(source.hashes))
         if entry.cap is None or entry.cap >= len(rows):
             return rows
-        return np.sort(_smallest(mixed(source.hashes, self.seed, "cap"), rows, entry.cap))
+        return np.sort(_smallest(mix_draws(source.hashes, self.seed, "cap"), rows, entry.cap))
 
     def rows(self, index: int, epoch: int) -> np.ndarray:
         """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
@@ -74,7 +74,9 @@ class Mixture:
         source, entry, rows = self.sources[index], self.entries[index], self.used(index)
         whole, extra = divmod(entry.repeat, 1)
         part = _smallest(
-            mixed(source.hashes[rows], self.seed, epoch, "repeat"), rows, math.floor(extra * len(rows) + 0.5)
+            mix_draws(source.hashes[rows], self.seed, epoch, "repeat"),
+            rows,
+            math.floor(extra * len(rows) + 0.5),
         )
         return np.concatenate([*[rows] * int(whole), np.sort(part)])
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from pipeline.draw import mixed
+from pipeline.draw import mix_draws
 from pipeline.errors import UserError
 from training.data.mixture import Mixture
 
@@ -112,7 +112,7 @@ class Order:
                 sources.append(np.full(len(these), index, np.int32))
                 rows.append(these)
                 names = (self.mixture.seed, self.stage, source.name, epoch, v, "order")
-                ranks.append(mixed(source.hashes[these], *names))
+                ranks.append(mix_draws(source.hashes[these], *names))
         source_all, row_all, rank_all = np.concatenate(sources), np.concatenate(rows), np.concatenate(ranks)
         order = np.lexsort((row_all, source_all, rank_all))
         return source_all[order], row_all[order]

@@ -59,7 +59,7 @@ def read_case(folder: Path) -> GoldenCase:
             arrays = {name: stored[name] for name in stored.files}
         return GoldenCase(case=case, arrays=arrays, shapes=shapes)
     except (ValueError, OSError, EOFError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(folder), error) from error
         raise UserError(str(folder), f"is an unreadable golden case: {error}.", "Copy it again.") from error
 

@@ -111,7 +111,7 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
         with _unlogged("transformers.configuration_utils"):
             return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the tokenizers library has no class of its own for a damaged file
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(folder), error) from error
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(

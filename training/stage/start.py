@@ -109,7 +109,7 @@ def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
     return out
 
 
-def _weights(key: str, text: str, plan: Plan) -> hub.Fetched:
+def _weights(key: str, text: str, plan: Plan) -> hub.LocalCopy:
     """A local copy of one of the plan's weights."""
     wanted = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
     found = hub.local_copy(text, wanted, plan.storage.local_cache)
@@ -119,7 +119,7 @@ def _weights(key: str, text: str, plan: Plan) -> hub.Fetched:
     return found
 
 
-def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights: hub.Fetched) -> NewRows:
+def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights: hub.LocalCopy) -> NewRows:
     """Which rows are new: those of tokens that the tokenizer beside the weights does not know.
 
     Where there is none, the plan's own tokenizer has to tell, as it was before the 102 were added.

@@ -152,7 +152,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, TokenIds]:
     try:
         raw = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(file), error) from error
         raise _no_config(file, error) from error
     return parse_config(raw, file)

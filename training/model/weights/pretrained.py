@@ -89,7 +89,7 @@ def _read(folder: Path) -> dict[str, Any]:
     try:
         raw = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(file), error) from error
         raise UserError(
             str(folder),

@@ -129,7 +129,7 @@ def _indexed(index: Path) -> list[Path]:
     try:
         entries = dict(json.loads(index.read_text())["weight_map"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(index), error) from error
         raise UserError(
             str(index), f"is not an index of weight files ({error!r}).", "Fetch it again."
@@ -187,7 +187,7 @@ class _Shard:
         try:
             opened = safe_open(self._file, framework="pt")
         except (SafetensorError, OSError) as error:
-            if isinstance(error, OSError) and StorageError.is_meant_by(error):
+            if isinstance(error, OSError) and StorageError.is_unreadable(error):
                 raise StorageError.of(str(self._file), error) from error
             raise UserError(
                 str(self._file), f"is not a complete .safetensors file: {error}.", "Fetch it again."
@@ -208,7 +208,7 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
                 raise
             found = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # bytes cut anywhere raise whatever the unpickler stumbles on
-        if isinstance(error, OSError) and StorageError.is_meant_by(error):
+        if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(file), error) from error
         raise UserError(
             str(file),
