@@ -24,12 +24,12 @@ from pipeline.storage.location import Location
 _SETTINGS = [(None, 95), (None, 85), (1024, 95), (512, 95), (384, 95)]  # longest side, quality
 
 
-def _best(footage: Footage, wanted: Sequence[int], turns: int = 3) -> float:
+def _best(footage: Footage, indices: Sequence[int], turns: int = 3) -> float:
     """Seconds that decoding takes, of the fastest turn."""
     took = []
     for _ in range(turns):
         begun = time.perf_counter()
-        footage.decode(wanted)
+        footage.decode(indices)
         took.append(time.perf_counter() - begun)
     return min(took)
 
@@ -43,26 +43,26 @@ def main() -> None:
     for path in options.videos:
         info = video.probe(path)
         ref = VideoRef(path=path.name, num_frames=info.num_frames, duration_s=info.duration_s)
-        wanted = sorted(set(sample_indices(info.num_frames, options.frames)))
+        indices = sorted(set(sample_indices(info.num_frames, options.frames)))
         footage = VideoFootage(path, ref)
-        pictures = footage.decode(wanted)
+        pictures = footage.decode(indices)
         whole = path.stat().st_size
         print(f"{path.name}, {info.width} x {info.height}, {info.num_frames} frames, {whole / 1e6:.1f} MB")
         for side, quality in _SETTINGS:
-            jpegs = {i: to_jpeg(p, side, quality) for i, p in zip(wanted, pictures, strict=True)}
+            jpegs = {i: to_jpeg(p, side, quality) for i, p in zip(indices, pictures, strict=True)}
             with tempfile.TemporaryDirectory() as folder:
                 out = Location.parse(folder)
                 entry = write_frames(out, "s-00000.parquet", [(ref, jpegs)])
                 baked = BakedFootage(FramesReader(out), entry.name, ref)
-                back = baked.decode(wanted)
-                read_s = _best(baked, wanted)
+                back = baked.decode(indices)
+                read_s = _best(baked, indices)
             off = np.abs(back.astype(int) - pictures).mean() if back.shape == pictures.shape else float("nan")
             print(
                 f"  {side or 'as decoded'}, {quality}: {entry.bytes / entry.rows / 1e3:.0f} kB a frame, "
                 f"{entry.bytes / whole:.0%} of the video, {off:.2f} levels off; "
-                f"{len(wanted)} frames in {read_s * 1e3:.0f} ms"
+                f"{len(indices)} frames in {read_s * 1e3:.0f} ms"
             )
-        print(f"  from the video in {_best(footage, wanted) * 1e3:.0f} ms")
+        print(f"  from the video in {_best(footage, indices) * 1e3:.0f} ms")
 
 
 if __name__ == "__main__":

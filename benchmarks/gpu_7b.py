@@ -35,7 +35,7 @@ _WARM_UP = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class Measurement:
     """What one way of running the micro-batch took."""
 
     what: str
@@ -49,7 +49,7 @@ class Row:
     """largest memory that tensors held; None where it is not counted"""
 
 
-def table(rows: Sequence[Row], peak: float | None) -> str:
+def table(rows: Sequence[Measurement], peak: float | None) -> str:
     """The measurements in Markdown; ``peak`` in FLOP/s, None if it is not known."""
     lines = ["| What | step | tokens/s | MFU | peak memory |", "|---|---:|---:|---:|---:|"]
     for row in rows:
@@ -67,7 +67,7 @@ def peak_of(name: str) -> float | None:
 
 
 def page(
-    rows: Sequence[Row], parts: Mapping[str, float], device: str, attention: str, peak: float | None
+    rows: Sequence[Measurement], parts: Mapping[str, float], device: str, attention: str, peak: float | None
 ) -> str:
     """The whole page."""
     total = sum(parts.values())
@@ -141,7 +141,7 @@ def make_batch(config: ModelConfig, tokens: TokenIds) -> Batch:
     )
 
 
-def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operations: float) -> Row:
+def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operations: float) -> Measurement:
     """The best of several forward and backward passes."""
     model.language.packs = packs
     model.gradient_checkpointing([Part.LANGUAGE])
@@ -160,7 +160,7 @@ def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operatio
             best = min(best, time.perf_counter() - begun)
         tokens = sum(output.lengths)
         del output
-    return Row(
+    return Measurement(
         what="packed in one row" if packs else "padded to the longest",
         tokens=tokens,
         seconds=best,
@@ -186,7 +186,7 @@ def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
     last = config.language.vocab_size - 1
     tokens = TokenIds(region=last - 2, seg=last - 1, eos=(last,), pad=0)
     model = random_model(config, tokens, device)
-    attention = model.attend(torch.device(device), torch.bfloat16)
+    attention = model.set_attention(torch.device(device), torch.bfloat16)
     batch = make_batch(config, tokens).to(device, torch.bfloat16)
     parts = flops.training_step(
         config,

@@ -8,7 +8,7 @@ from torch import Tensor
 from benchmarks.compare import Pair, main
 from pipeline.plan.model import LanguageConfig
 from training.model.language import Language
-from training.model.packing import Packed, PackedRow
+from training.model.packing import PackedRow, PackedSequences
 
 _SIZES = LanguageConfig(
     vocab_size=512,
@@ -25,10 +25,10 @@ _TEXT = (8, 16, 24, 40, 64, 96, 144, 256)
 Step = tuple[Tensor, dict[str, Tensor]]
 
 
-def rows(lengths: tuple[int, ...]) -> Packed:
+def rows(lengths: tuple[int, ...]) -> PackedSequences:
     """Sequences of random embeddings."""
     random = torch.Generator().manual_seed(0)
-    return Packed.of(
+    return PackedSequences.of(
         [
             PackedRow(
                 embeds=torch.randn(n, _SIZES.hidden_size, generator=random),
@@ -39,7 +39,7 @@ def rows(lengths: tuple[int, ...]) -> Packed:
     )
 
 
-def step(model: Language, packed: Packed, packs: bool) -> Step:
+def step(model: Language, packed: PackedSequences, packs: bool) -> Step:
     """Last hidden states of all tokens, and the gradients of a loss that reads each of them."""
     model.packs = packs
     model.zero_grad(set_to_none=True)

@@ -20,13 +20,13 @@ class Frames:
     footage: Footage
     sides: Mapping[View, int]
 
-    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+    def get(self, sample: Sample, by_view: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
         """Resized frames by view and index. Raises VideoError, IndexError or UserError."""
-        asked = {view: frozenset(indices) for view, indices in wanted.items()}
-        out: dict[View, dict[int, np.ndarray]] = {view: {} for view in wanted}
-        for index, picture in pictures(self.footage, sorted(frozenset().union(*asked.values()))):
-            for view in asked:
-                if index in asked[view]:
+        sets = {view: frozenset(indices) for view, indices in by_view.items()}
+        out: dict[View, dict[int, np.ndarray]] = {view: {} for view in by_view}
+        for index, picture in pictures(self.footage, sorted(frozenset().union(*sets.values()))):
+            for view in sets:
+                if index in sets[view]:
                     out[view][index] = resize(picture, self.sides[view], view)
         return out
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from evaluation.frames import Frames
 from evaluation.prediction import Prediction
-from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
+from evaluation.spans import DEFAULT_RULES, AnswerSpans, SpanRules, read_spans
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage
 from pipeline.plan.evaluation import SegState
@@ -38,7 +38,7 @@ class Request:
 
     sample: Sample
     turns: tuple[Turn, ...]
-    rules: SpanRules = AS_WRITTEN
+    rules: SpanRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +85,7 @@ class Predictor:
         dtype = torch.bfloat16 if use_gpu else torch.float32
         self.model = from_pretrained(model, dtype=dtype).to(self.device)
         # Whatever it was trained with by name, it answers wherever it is asked.
-        self.model.attend(self.device, dtype, insists=False)
+        self.model.set_attention(self.device, dtype, required=False)
         self.codec = PromptCodec(load_tokenizer(tokenizer))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
         self._footage = footage
@@ -120,7 +120,9 @@ class Predictor:
                     raise
                 except (ValueError, IndexError) as error:
                     failures[i] = _reason(request.sample, frames.get(i), error)
-            read = read_spans(answers[i].text, request.sample, request.rules) if i in answers else SpansRead()
+            read = (
+                read_spans(answers[i].text, request.sample, request.rules) if i in answers else AnswerSpans()
+            )
             predictions.append(
                 Prediction(
                     key=request.sample.key,
@@ -146,7 +148,7 @@ class Predictor:
         """Greedy answers to prompts of ``Processor.inference``, of at most ``max_new_tokens`` each."""
         if not examples:
             return []
-        with torch.inference_mode(), self._arithmetic():
+        with torch.inference_mode(), self._autocast():
             batch = collate(list(examples), pad_id=self.model.tokens.pad).to(self.device)
             made = self.model.generate(batch, self.max_new_tokens, seg_state=self.seg_state)
         return [
@@ -177,7 +179,7 @@ class Predictor:
         height, width = size
         counts: list[list[str]] = [[] for _ in range(len(seg_OD))]
         done = 0
-        with torch.inference_mode(), self._arithmetic():
+        with torch.inference_mode(), self._autocast():
             for logits_OFHW in self._mask_logits(frames, seg_OD, indices, size):
                 inside = (logits_OFHW > 0).cpu().numpy()
                 for track, masks_FHW in zip(counts, inside, strict=True):
@@ -214,7 +216,7 @@ class Predictor:
         indices, height, width = frames_to_segment(sample)
         return self.segment(frames, seg_OD, indices, (height, width))
 
-    def _arithmetic(self) -> torch.autocast:
+    def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from evaluation.metrics.aggregate import MetricRow, Score
 from evaluation.prediction_store import PredictionStore, content_digest
 from evaluation.scores import metric_rows, summary, write_metrics, write_scores
-from evaluation.work import Chunk, chunks, work_off
+from evaluation.work import Chunk, chunks, run_on_actors
 from evaluation.worker import ChunkResult, Setup, Worker
 from pipeline import progress
 from pipeline.canonical import digest, plain
@@ -103,10 +103,10 @@ def _scores(setup: Setup, parts: Sequence[Chunk], need: capacity.Need, title: st
             nonlocal failures, kept
             found[chunk] = result.scores
             failures += sum(s.failure is not None for s in result.scores)
-            kept += len(result.scores) * result.kept
+            kept += len(result.scores) * result.from_store
             bar.advance(len(result.scores), failures=failures, **({"from_store": kept} if kept else {}))
 
-        work_off(
+        run_on_actors(
             parts,
             count=_actors(setup.config, need, gpu),
             spawn=lambda: _spawn(setup, gpu=gpu),

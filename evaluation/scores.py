@@ -51,8 +51,8 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "failure": score.failures.get(measure),
                 "clamped": score.clamped,
             }
-            for source, found in scores.items()
-            for score in found
+            for source, group in scores.items()
+            for score in group
             for measure, value in score.values.items()
         ],
         schema=SCORE_SCHEMA,
@@ -105,13 +105,13 @@ def _counted(reasons: Iterable[str | None]) -> dict[str, int]:
 
 
 def write_metrics(
-    out: Location, found: Sequence[MetricRow], counts: Mapping[str, Any], made_from: Mapping[str, str]
+    out: Location, metrics: Sequence[MetricRow], counts: Mapping[str, Any], made_from: Mapping[str, str]
 ) -> None:
     """``metrics.json``; values are in 0-1."""
     content = {
         "made_from": dict(made_from),
         "benchmarks": dict(counts),
-        "metrics": [asdict(row) for row in found],
+        "metrics": [asdict(row) for row in metrics],
     }
     (out / METRICS).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 

@@ -23,7 +23,7 @@ class SpanRules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SpansRead:
+class AnswerSpans:
     """The spans of an answer up to the first that cannot be read, in seconds of the whole video.
 
     ``refusal`` says, as ``Refusal`` words it, why there is no first one; it is empty where there is.
@@ -36,10 +36,10 @@ class SpansRead:
     clamped: bool = False
 
 
-AS_WRITTEN = SpanRules()
+DEFAULT_RULES = SpanRules()
 
 
-def read_spans(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> SpansRead:
+def read_spans(text: str, sample: Sample, rules: SpanRules = DEFAULT_RULES) -> AnswerSpans:
     """Read a text as an answer about a sample's video, or its clip. Nothing that it says raises an error."""
     start_s, length_s = _shown(sample)
     read = _parse(text, length_s, rules, None)
@@ -48,9 +48,9 @@ def read_spans(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> Span
     parsed = _in_front(read)
     if not parsed:
         assert isinstance(read, Failure), "without a span the parser says why"
-        return SpansRead(refusal=str(read.reason), detail=read.detail)
+        return AnswerSpans(refusal=str(read.reason), detail=read.detail)
     spans = tuple(one.span(length_s, clip_start_s=start_s) for one in parsed)
-    return SpansRead(spans=spans, clamped=parsed[0].clamped)
+    return AnswerSpans(spans=spans, clamped=parsed[0].clamped)
 
 
 def _parse(text: str, length_s: float, rules: SpanRules, frames: FrameTimes | None) -> Times | Failure:

@@ -50,7 +50,7 @@ def chunks(source: str, keys: Sequence[str], limit: int | None, seed: int) -> li
     ]
 
 
-def work_off(
+def run_on_actors(
     jobs: Sequence[Chunk],
     *,
     count: int,

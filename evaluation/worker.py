@@ -41,10 +41,10 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkResult:
-    """What became of a chunk. ``kept``: its predictions were in the store already."""
+    """What became of a chunk. ``from_store``: its predictions were there already."""
 
     scores: tuple[Score, ...]
-    kept: bool
+    from_store: bool
 
 
 class Worker:
@@ -81,10 +81,10 @@ class Worker:
 
     def evaluate(self, chunk: Chunk) -> ChunkResult:
         """Predict a chunk unless the store has it, then score it from the store."""
-        kept = self.setup.store.has(chunk.source, chunk.number, chunk.keys)
-        if not kept:
+        stored = self.setup.store.has(chunk.source, chunk.number, chunk.keys)
+        if not stored:
             self.predict(chunk)
-        return ChunkResult(scores=tuple(self.score(chunk)), kept=kept)
+        return ChunkResult(scores=tuple(self.score(chunk)), from_store=stored)
 
     def predict(self, chunk: Chunk) -> None:
         """Predict a chunk and store it as one part."""

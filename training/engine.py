@@ -62,7 +62,7 @@ def join_group(*, use_gpu: bool) -> None:
     deepspeed.init_distributed(dist_backend=backend, verbose=False)
 
 
-def arithmetic(precision: Precision) -> torch.dtype:
+def compute_dtype(precision: Precision) -> torch.dtype:
     """The dtype of forward and backward."""
     return {Precision.FP32: torch.float32, Precision.BF16: torch.bfloat16}[precision]
 
@@ -119,7 +119,7 @@ class Engine:
             },
         )
         self._stage, self._total = stage, total_steps
-        self.dtype = arithmetic(layout.precision)
+        self.dtype = compute_dtype(layout.precision)
 
     @property
     def module(self) -> UFVideo:

@@ -16,7 +16,7 @@ from pipeline.jobs import capacity
 from pipeline.jobs.step import StepContext, StepResult
 from training.stage.checkpoint import SUMMARY, write_checkpoint
 from training.stage.driver import train_on_ray
-from training.stage.unfinished import Begun, StageEnd, UnfinishedStage
+from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
 
 
 def init(context: StepContext) -> StepResult:
@@ -41,7 +41,7 @@ def init(context: StepContext) -> StepResult:
 
 def stage(context: StepContext) -> StepResult:
     """Train one stage. Started again after any kind of death it goes on from its last saved state."""
-    from training.callbacks import named
+    from training.callbacks import load_callbacks
     from training.data.dataset import Dataset
     from training.engine import quiet
     from training.loop.train import Job
@@ -53,7 +53,7 @@ def stage(context: StepContext) -> StepResult:
     assert context.checkpoint is not None
     need = capacity.need_of(context.plan, context.spec)
     assert need is not None
-    named(config.name, config.callbacks)  # refused here, before anything is read
+    load_callbacks(config.name, config.callbacks)  # refused here, before anything is read
     data, start = context.inputs["prepare"], context.checkpoint
     job = Job(
         stage=config,
@@ -67,9 +67,11 @@ def stage(context: StepContext) -> StepResult:
     order = Dataset.open(data.location).order(config, context.seed)
     total = order.steps(epochs=config.epochs, steps=config.steps)
     begun = time.monotonic()
-    half = UnfinishedStage(context.out, config.name)
-    finished = half.open(
-        Begun(workers=config.layout.workers, data=data.record.digest, start=start.record.digest, steps=total)
+    unfinished = UnfinishedStage(context.out, config.name)
+    finished = unfinished.open(
+        StageStart(
+            workers=config.layout.workers, data=data.record.digest, start=start.record.digest, steps=total
+        )
     )
     with context.tracker as tracker:
         tracker.log_params(
@@ -85,14 +87,14 @@ def stage(context: StepContext) -> StepResult:
             rows = parts_table.planned_rows(job.model, config)
             tracker.log_params({"parts": parts_table.params(rows)})
             print(parts_table.render(rows), flush=True)
-            trained = train_on_ray(job, context.plan.ray, need, total, tracker, half)
+            trained = train_on_ray(job, context.plan.ray, need, total, tracker, unfinished)
             finished = StageEnd(
                 digest=trained.done.digest,
                 resumed_at=trained.done.resumed_at,
                 last=trained.last,
                 unsent=tracker.unsent,
             )
-            half.finish(finished)
+            unfinished.finish(finished)
         else:
             print(f"stage {config.name}: was trained to its end before; its weights are kept", flush=True)
             for step, row in finished.unsent:
@@ -107,8 +109,8 @@ def stage(context: StepContext) -> StepResult:
         "mixture": [asdict(count) for count in order.mixture.counts(0)],
         "last": finished.last,
     }
-    whole = {**summary, "quarantined": half.quarantined}
+    whole = {**summary, "quarantined": unfinished.quarantined}
     (context.out / SUMMARY).write_text(json.dumps(whole, indent=1) + "\n")
-    half.drop_states()
+    unfinished.drop_states()
     # The rest goes only once the record stands: a kill in between must find it.
-    return StepResult(digest=finished.digest, summary=summary, afterwards=half.sweep)
+    return StepResult(digest=finished.digest, summary=summary, afterwards=unfinished.sweep)

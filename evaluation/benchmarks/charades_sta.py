@@ -14,9 +14,9 @@ from pipeline.records.sample import Sample, Turn
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """The sentence in lower case without its full stop, in the published (ungrammatical) question."""
     if style is PromptStyle.PREPARED:
-        return prompts.asked(prompts.question(sample))
+        return prompts.single_turn(prompts.question(sample))
     event = sample.expression.lower().strip().removesuffix(".")
-    return prompts.asked(f"When is {event} occur in the video? Only give the start and end timestamp.")
+    return prompts.single_turn(f"When is {event} occur in the video? Only give the start and end timestamp.")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

@@ -19,7 +19,7 @@ OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
+class Judgement:
     """Measures of one answer, and by measure what went wrong. ``refusal``, ``clamped``: see ``Score``."""
 
     values: dict[str, float]
@@ -29,7 +29,7 @@ class Judged:
     clamped: bool = False
 
 
-def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judged:
+def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judgement:
     """Accuracy by this project's rule, by MVBench's first word, and by the family's published rule."""
     chosen = None if prediction.failure else choice.strict(prediction.text, sample.choices)
     values = {
@@ -43,10 +43,10 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
         failures = dict.fromkeys(values, prediction.failure)
     else:  # the published rules always find an option
         failures = {} if chosen is not None else {"accuracy": "no option in the answer"}
-    return Judged(values=values, weights={}, failures=failures)
+    return Judgement(values=values, weights={}, failures=failures)
 
 
-def judge_span(sample: Sample, prediction: Prediction) -> Judged:
+def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
     """tIoU of the first span in the answer, and whether it lies above 0.3, 0.5 and 0.7 (as published)."""
     if len(sample.spans) != 1:
         raise UserError(
@@ -58,11 +58,11 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judged:
     iou = temporal.span_iou(spans[0] if spans else None, sample.spans[0])
     values = {"tIoU": iou}
     for threshold in (0.3, 0.5, 0.7):
-        values[f"R@{threshold}"] = temporal.found(iou, threshold)
-        values[f"R@{threshold} or equal"] = temporal.found(iou, threshold, strict=False)
+        values[f"R@{threshold}"] = temporal.passes(iou, threshold)
+        values[f"R@{threshold} or equal"] = temporal.passes(iou, threshold, strict=False)
     refusal = "" if prediction.failure else prediction.refusal
     failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
-    return Judged(
+    return Judgement(
         values=values,
         weights={},
         failures=dict.fromkeys(values, failure) if failure else {},
@@ -71,7 +71,7 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judged:
     )
 
 
-def judge_masks(sample: Sample, prediction: Prediction) -> Judged:
+def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     """J, F and J&F of the k-th predicted mask against the k-th target, over every (target, frame) pair.
 
     "J" and its like: mean over all annotated frames, empty ones too, then one number per sample (the
@@ -100,7 +100,9 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judged:
     values_shown, weights_shown = _means(shown, OF_SHOWN_FRAMES)
     weights |= dict.fromkeys(weights_shown, float(len(shown)))
     values |= values_shown
-    return Judged(values=values, weights=weights, failures=dict.fromkeys(values, failure) if failure else {})
+    return Judgement(
+        values=values, weights=weights, failures=dict.fromkeys(values, failure) if failure else {}
+    )
 
 
 def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks.JF, bool]], str | None]:

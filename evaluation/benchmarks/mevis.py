@@ -18,8 +18,8 @@ from pipeline.records.sample import Sample, Turn
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """The expression in lower case. UFVideo puts the answer into the prompt too; here the model answers."""
     if style is PromptStyle.PREPARED:
-        return prompts.asked(prompts.question(sample))
-    return prompts.asked(f"Please segment the {sample.expression.lower()} in this image.")
+        return prompts.single_turn(prompts.question(sample))
+    return prompts.single_turn(f"Please segment the {sample.expression.lower()} in this image.")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

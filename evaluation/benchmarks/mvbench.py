@@ -17,10 +17,10 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     if style is PromptStyle.PREPARED:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
-        return prompts.asked(prompts.llava_video_options(prompts.question(sample), sample.choices))
+        return prompts.single_turn(prompts.llava_video_options(prompts.question(sample), sample.choices))
     options = "\n".join(f"({choice.letter(i)}) {option}" for i, option in enumerate(sample.choices))
     end = "Answer with the option's letter from the given choices directly and only give the best option."
-    return prompts.asked(f"Question: {prompts.question(sample)}\nOptions:\n{options}\n{end}")
+    return prompts.single_turn(f"Question: {prompts.question(sample)}\nOptions:\n{options}\n{end}")
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

@@ -21,7 +21,7 @@ def question(sample: Sample) -> str:
     return turn.text
 
 
-def asked(text: str) -> tuple[Turn, ...]:
+def single_turn(text: str) -> tuple[Turn, ...]:
     """A prompt of one question."""
     return (Turn(role=Role.USER, text=text),)
 
@@ -44,9 +44,9 @@ def with_options(sample: Sample) -> tuple[Turn, ...]:
             f"{missing[0]!r}.",
             "Choose style published or llava_video.",
         )
-    return asked(text)
+    return single_turn(text)
 
 
 def as_prepared(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """The question as the benchmark's own record holds it."""
-    return asked(question(sample))
+    return single_turn(question(sample))

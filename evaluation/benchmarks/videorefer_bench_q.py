@@ -21,10 +21,12 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     if style is PromptStyle.PREPARED:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
-        return prompts.asked(prompts.llava_video_options(prompts.question(sample), sample.choices))
+        return prompts.single_turn(prompts.llava_video_options(prompts.question(sample), sample.choices))
     options = " ".join(f"({choice.letter(i)}) {option}" for i, option in enumerate(sample.choices))
     text = _BARE_REGION.sub(f"[{REGION}]", prompts.question(sample))
-    return prompts.asked(f"{text} {options} Answer with the option's letter from the given choices directly.")
+    return prompts.single_turn(
+        f"{text} {options} Answer with the option's letter from the given choices directly."
+    )
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:

@@ -64,7 +64,7 @@ class MetricRow:
     main: bool = True
 
 
-def fold(metric: Metric, scores: Iterable[Score]) -> float | None:
+def average(metric: Metric, scores: Iterable[Score]) -> float | None:
     """The metric over these scores, 0-1; None if its measure applies to none of them."""
     bearing = [s for s in scores if metric.of in s.values]
     if metric.over is Over.CATEGORIES:
@@ -102,7 +102,7 @@ def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score])
         benchmark=benchmark,
         category=category,
         metric=metric.name,
-        value=fold(metric, bearing),
+        value=average(metric, bearing),
         samples=len(bearing),
         failures=sum(metric.of in s.failures for s in bearing),
         main=metric.main,

@@ -1,6 +1,6 @@
 """Spans of time: temporal IoU and recall at a threshold.
 
-The published scores of UFVideo count a span as found when its IoU is strictly above the threshold; other
+The published scores of UFVideo count a span when its IoU is strictly above the threshold; other
 projects count from the threshold on. Both exist here, by name.
 """
 
@@ -19,7 +19,7 @@ def span_iou(predicted: TimeSpan | None, truth: TimeSpan) -> float:
     return temporal.iou((predicted.start_s, predicted.end_s), (truth.start_s, truth.end_s))
 
 
-def found(iou: float, threshold: float, strict: bool = True) -> float:
+def passes(iou: float, threshold: float, strict: bool = True) -> float:
     """1 if an IoU passes the threshold, else 0. ``strict``: it must lie above it."""
     return float(iou > threshold if strict else iou >= threshold)
 

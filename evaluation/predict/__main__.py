@@ -17,7 +17,7 @@ from pipeline.commands.predict import add_arguments, check
 from pipeline.jobs.step import guarded
 
 if TYPE_CHECKING:
-    from evaluation.predict.answer import Answer, Saved
+    from evaluation.predict.answer import Answer, SavedAnswer
 
 
 _STEM = 60
@@ -44,7 +44,7 @@ def _predict(options: argparse.Namespace) -> int:
     return 0
 
 
-def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
+def _ask(options: argparse.Namespace) -> tuple[Answer, SavedAnswer]:
     """Everything that can be refused is, before the weights are read."""
     from evaluation.predict.answer import holds_same, refuse_unwritable
     from evaluation.predict.ask import load_checkpoint
@@ -58,10 +58,10 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
         seg_state=options.seg_state,
         prompted_frames=options.prompted_frames,
     )
-    asked = model.check(options.video, options.question, regions=options.regions, frames=options.frames)
-    stem = asked.clip.ref.path if asked.clip.ref.frames else asked.clip.path.stem
-    folder = Location.parse(options.out or f"predictions/{stem[:_STEM]}-{asked.identity[:8]}")
-    holds_same(folder, asked.identity)
+    question = model.check(options.video, options.question, regions=options.regions, frames=options.frames)
+    stem = question.clip.ref.path if question.clip.ref.frames else question.clip.path.stem
+    folder = Location.parse(options.out or f"predictions/{stem[:_STEM]}-{question.identity[:8]}")
+    holds_same(folder, question.identity)
     refuse_unwritable(folder)
     with progress.track("load", 1) as bar:
         _ = model.predictor
@@ -69,19 +69,19 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, Saved]:
     with progress.track("answer") as bar:
 
         def segmented(done: int) -> None:
-            bar.total = len(asked.frames)
+            bar.total = len(question.frames)
             bar.update(done)
 
-        answer = model.answer(asked, segmented)
+        answer = model.answer(question, segmented)
         if not answer.masks:
             bar.done = 1
-    if not has_overlay(asked, answer.masks, answer.spans):
+    if not has_overlay(question, answer.masks, answer.spans):
         return answer, answer.save(folder.uri)
-    with progress.track("overlay", len(asked.frames)) as bar:
+    with progress.track("overlay", len(question.frames)) as bar:
         return answer, answer.save(folder.uri, bar.update)
 
 
-def lines(answer: Answer, saved: Saved) -> Iterator[str]:
+def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
     """What the command prints: the answer, its spans, a line for each mask, what to know, and the folder."""
     yield answer.text
     yield ""
@@ -92,10 +92,10 @@ def lines(answer: Answer, saved: Saved) -> Iterator[str]:
         covers = f", {100 * share:.1f} % of the picture on average there" if seen else ""
         count = len(track.frames)
         yield f"object {number}: shows on {seen} of {count} segmented frames{covers}; masks/object-{number}"
-    ref = answer.asked.clip.ref
-    if answer.masks and len(answer.asked.frames) < ref.num_frames:
+    ref = answer.question.clip.ref
+    if answer.masks and len(answer.question.frames) < ref.num_frames:
         yield (
-            f"note: {len(answer.asked.frames)} of the video's {ref.num_frames} frames were segmented "
+            f"note: {len(answer.question.frames)} of the video's {ref.num_frames} frames were segmented "
             "(--frames all for every one)."
         )
     yield from (f"note: {note}" for note in answer.notes)

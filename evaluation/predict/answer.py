@@ -28,7 +28,7 @@ _ELSEWHERE = "Choose another --out."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class MadeBy:
+class AnswerSettings:
     """The checkpoint, by place and digest, and the settings that an answer depends on."""
 
     checkpoint: str
@@ -40,7 +40,7 @@ class MadeBy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Saved:
+class SavedAnswer:
     """Where an answer was saved. ``replaced``: there was one to the same question, of the same checkpoint."""
 
     folder: Location
@@ -56,8 +56,8 @@ class Answer:
     video's size. ``ended``: the model came to an end by itself.
     """
 
-    asked: Question
-    made_by: MadeBy
+    question: Question
+    made_by: AnswerSettings
     text: str
     spans: tuple[TimeSpan, ...] = ()
     refusal: str = ""
@@ -76,7 +76,7 @@ class Answer:
         if self.refusal and self.refusal != Refusal.NO_TIME:
             detail = f" ({self.refusal_detail})" if self.refusal_detail else ""
             notes.append(f"no span could be read: {self.refusal}{detail}.")
-        if self.spans and (late_s := picture_late_s(self.asked.clip.ref)):
+        if self.spans and (late_s := picture_late_s(self.question.clip.ref)):
             notes.append(f"times count from the first picture, which a player shows at {late_s:.2f} s.")
         if missing := self.text.count(SEG) - len(self.masks):
             notes.append(
@@ -91,7 +91,7 @@ class Answer:
         seen = [area for area in areas if area]
         return len(seen), sum(seen) / len(seen) / (track.height * track.width) if seen else 0.0
 
-    def save(self, folder: str | Path, on_frames: Callable[[int], object] = lambda done: None) -> Saved:
+    def save(self, folder: str | Path, on_frames: Callable[[int], object] = lambda done: None) -> SavedAnswer:
         """Write answer.json, the masks as PNG and overlay.mp4 into a folder, local or on S3.
 
         It is written elsewhere first. A new folder appears as a whole; into one that is there the files are
@@ -102,33 +102,35 @@ class Answer:
         video that has become unreadable.
         """
         place = Location.parse(folder)
-        holds_same(place, self.asked.identity)
+        holds_same(place, self.question.identity)
         refuse_unwritable(place)
         with tempfile.TemporaryDirectory(prefix="ufvideo-") as scratch:
-            files = write_files(Path(scratch), self.record(), self.asked, self.masks, self.spans, on_frames)
+            files = write_files(
+                Path(scratch), self.record(), self.question, self.masks, self.spans, on_frames
+            )
             # Asked again: writing takes a while, and another answer may have come in between.
-            replaced = holds_same(place, self.asked.identity)
+            replaced = holds_same(place, self.question.identity)
             try:
                 _put(Path(scratch), place)
             except OSError as error:
                 raise _unwritable(place, error) from error
-        return Saved(folder=place, files=files, replaced=replaced)
+        return SavedAnswer(folder=place, files=files, replaced=replaced)
 
     def record(self) -> dict[str, object]:
         """The content of answer.json, see docs/evaluation.md. Masks are COCO's own form, by frame index."""
-        ref = self.asked.clip.ref
+        ref = self.question.clip.ref
         times = frame_times(ref)
         return {
             "format": FORMAT,
-            "identity": self.asked.identity,
-            "question": self.asked.text,
+            "identity": self.question.identity,
+            "question": self.question.text,
             "answer": self.text,
             "ended": self.ended,
             "spans": [{"start_s": s.start_s, "end_s": s.end_s} for s in self.spans],
             "no_span": {"reason": self.refusal, "detail": self.refusal_detail} if self.refusal else None,
             "notes": list(self.notes),
             "video": {
-                "uri": self.asked.clip.uri,
+                "uri": self.question.clip.uri,
                 "sha256": ref.sha256,
                 "frames": ref.num_frames,
                 "fps": ref.fps,
@@ -139,10 +141,10 @@ class Answer:
             },
             "regions": [
                 {"given": str(region), "masks": _by_frame(track)}
-                for region, track in zip(self.asked.regions, self.asked.tracks, strict=True)
+                for region, track in zip(self.question.regions, self.question.tracks, strict=True)
             ],
-            "segmented": list(self.asked.frames) if self.masks else [],
-            "segmented_at_s": [round(times.edge_s(f), 6) for f in self.asked.frames] if self.masks else [],
+            "segmented": list(self.question.frames) if self.masks else [],
+            "segmented_at_s": [round(times.edge_s(f), 6) for f in self.question.frames] if self.masks else [],
             "masks": [{"object": k, "masks": _by_frame(track)} for k, track in enumerate(self.masks, 1)],
             "made_by": plain(self.made_by),
             "versions": {**plain(code_version()), **_libraries()},
@@ -169,10 +171,12 @@ def holds_same(place: Location, identity: str) -> bool:
         found = json.loads((place / ANSWER).read_bytes())
         if found["identity"] == identity:
             return True
-        asked = str(found["question"])
+        question = str(found["question"])
     except (ValueError, KeyError, TypeError):
         raise UserError((place / ANSWER).uri, "is not an answer of this project.", fix) from None
-    raise UserError(place.uri, f'holds an answer to another question, or by another model: "{asked}".', fix)
+    raise UserError(
+        place.uri, f'holds an answer to another question, or by another model: "{question}".', fix
+    )
 
 
 def refuse_unwritable(place: Location) -> None:

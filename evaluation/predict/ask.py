@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 
-from evaluation.predict.answer import Answer, MadeBy
+from evaluation.predict.answer import Answer, AnswerSettings
 from evaluation.predict.clip import open_clip, unreadable
 from evaluation.predict.pointing import region_track
 from evaluation.predict.question import Question, check_text, frames_to_segment, identify
@@ -66,7 +66,7 @@ def load_checkpoint(
         raise UserError(f"prompted_frames {prompted_frames}", "leaves no mask.", "Give 1 or more, or None.")
     source = find_source(place)
     use_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
-    made_by = MadeBy(
+    made_by = AnswerSettings(
         checkpoint=source.uri,
         digest=source.digest,
         seg_state=SegState(seg_state),
@@ -82,7 +82,7 @@ class Checkpoint:
     """A checkpoint on this machine, and what its answers say of it."""
 
     source: Source
-    made_by: MadeBy
+    made_by: AnswerSettings
 
     def ask(
         self,
@@ -125,38 +125,38 @@ class Checkpoint:
             identity=identify(clip, question, tracks, chosen, settings),
         )
 
-    def answer(self, asked: Question, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
+    def answer(self, question: Question, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
         """The answer to a checked question. ``on_frames`` hears on how many frames masks are made so far.
 
         Raises UserError for a video that turns out to be damaged.
         """
-        sample = asked.sample
-        frames = self.predictor.frames(asked.clip.footage)
+        sample = question.sample
+        frames = self.predictor.frames(question.clip.footage)
         try:
             example = self.predictor.processor.inference(sample, frames)
-            said = self.predictor.answer([example])[0]
+            generated = self.predictor.answer([example])[0]
             size = (sample.video.height, sample.video.width)
             masks = (
-                self.predictor.segment(frames, said.segs, asked.frames, size, on_frames=on_frames)
-                if len(said.segs)
+                self.predictor.segment(frames, generated.segs, question.frames, size, on_frames=on_frames)
+                if len(generated.segs)
                 else ()
             )
         except RefusedSample as error:
             raise UserError(
-                f'the question "{asked.text}"', f"cannot be asked: {error}.", "Reword it."
+                f'the question "{question.text}"', f"cannot be asked: {error}.", "Reword it."
             ) from error
         except (VideoError, IndexError) as error:
-            raise unreadable(asked.clip.uri, asked.clip.path, error) from error
-        read = read_spans(said.text, sample)
+            raise unreadable(question.clip.uri, question.clip.path, error) from error
+        read = read_spans(generated.text, sample)
         return Answer(
-            asked=asked,
+            question=question,
             made_by=self.made_by,
-            text=said.text,
+            text=generated.text,
             spans=read.spans,
             refusal=read.refusal,
             refusal_detail=read.detail,
             masks=masks,
-            ended=said.ended,
+            ended=generated.ended,
         )
 
     @cached_property

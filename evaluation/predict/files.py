@@ -20,7 +20,7 @@ MASKS: Final = "masks"
 def write_files(
     folder: Path,
     record: Mapping[str, object],
-    asked: Question,
+    question: Question,
     masks: Sequence[MaskTrack],
     spans: Sequence[TimeSpan],
     on_frames: Callable[[int], object],
@@ -34,13 +34,13 @@ def write_files(
     for number, track in enumerate(masks, 1):
         names.append(f"{MASKS}/object-{number}")
         _write_masks(folder / names[-1], track)
-    if has_overlay(asked, masks, spans):
+    if has_overlay(question, masks, spans):
         write_overlay(
             folder / OVERLAY,
-            asked.clip,
-            asked.frames,
+            question.clip,
+            question.frames,
             masks=masks,
-            regions=asked.tracks,
+            regions=question.tracks,
             spans=spans,
             on_frames=on_frames,
         )
@@ -51,9 +51,9 @@ def write_files(
     return (*names, ANSWER)
 
 
-def has_overlay(asked: Question, masks: Sequence[MaskTrack], spans: Sequence[TimeSpan]) -> bool:
+def has_overlay(question: Question, masks: Sequence[MaskTrack], spans: Sequence[TimeSpan]) -> bool:
     """Whether there is anything to draw on the video: a mask, a span or a region."""
-    return bool(masks or spans or asked.tracks)
+    return bool(masks or spans or question.tracks)
 
 
 def _write_masks(folder: Path, track: MaskTrack) -> None:

@@ -65,21 +65,21 @@ def check_text(text: str, regions: Sequence[Region]) -> None:
 
 
 def frames_to_segment(
-    num_frames: int, wanted: int | str | None, tracks: Sequence[MaskTrack]
+    num_frames: int, count: int | str | None, tracks: Sequence[MaskTrack]
 ) -> tuple[int, ...]:
-    """Indices, rising: all frames, or ``wanted`` evenly spread ones with the first and the last among them.
+    """Indices, rising: all frames, or ``count`` evenly spread ones with the first and the last among them.
 
     None: all of a video of up to EVERY_FRAME_UP_TO frames, as many of a longer one. The frames of regions are
     always among them. Raises UserError for a number below 1 and for another word than "all".
     """
-    if wanted is None:
-        wanted = EVERY_FRAME_UP_TO
-    elif wanted == "all":
-        wanted = num_frames
-    if isinstance(wanted, str) or wanted < 1:
-        raise UserError(f"frames {wanted!r}", "is not a number of frames.", 'Give 1 or more, or "all".')
+    if count is None:
+        count = EVERY_FRAME_UP_TO
+    elif count == "all":
+        count = num_frames
+    if isinstance(count, str) or count < 1:
+        raise UserError(f"frames {count!r}", "is not a number of frames.", 'Give 1 or more, or "all".')
     pointed = {frame for track in tracks for frame in track.frames}
-    return tuple(sorted({*spread_over(range(num_frames), wanted), *pointed}))
+    return tuple(sorted({*spread_over(range(num_frames), count), *pointed}))
 
 
 def identify(

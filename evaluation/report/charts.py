@@ -24,7 +24,7 @@ class Bar:
 
 
 def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
-    """A curve with its words for those who cannot see it.
+    """A curve, with a text for screen readers.
 
     With ``smooth``, raw values are faint and a running mean strong; without, the values are drawn as they
     are: a learning rate is not noisy, and its running mean would be a schedule that nobody ran.
@@ -63,11 +63,11 @@ def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
 
 
 def spans(bars: Sequence[Bar], duration_s: float) -> str:
-    """Spans one below the other on the same line of time; a missing or reversed one is said in words."""
+    """Spans one below the other on the same line of time; a missing or reversed one is described in words."""
     left, width, row = 120, 640, 24
     scale = (width - left - 12) / duration_s
     height = row * len(bars) + 22
-    parts, said = [], []
+    parts, labels = [], []
     for number, bar in enumerate(bars):
         y = row * number + 4
         parts.append(f'<text x="0" y="{y + 13}">{escape(bar.name)}</text>')
@@ -77,17 +77,17 @@ def spans(bars: Sequence[Bar], duration_s: float) -> str:
         if bar.span is None or bar.span[1] <= bar.span[0]:
             why = "none" if bar.span is None else f"{bar.span[0]:.1f} to {bar.span[1]:.1f} s is not a span"
             parts.append(f'<text class="missing" x="{left + 8}" y="{y + 12}">{why}</text>')
-            said.append(f"{bar.name}: {why}")
+            labels.append(f"{bar.name}: {why}")
             continue
         start, end = (min(max(t, 0.0), duration_s) for t in bar.span)
         parts.append(
             f'<rect class="{bar.kind}" x="{left + start * scale:.1f}" y="{y}" '
             f'width="{max((end - start) * scale, 2):.1f}" height="16" rx="4"/>'
         )
-        said.append(f"{bar.name}: {bar.span[0]:.1f} to {bar.span[1]:.1f} s")
+        labels.append(f"{bar.name}: {bar.span[0]:.1f} to {bar.span[1]:.1f} s")
     parts.append(f'<text x="{left}" y="{height - 4}">0 s</text>')
     parts.append(f'<text x="{width - 12}" y="{height - 4}" text-anchor="end">{duration_s:.1f} s</text>')
-    alt = escape("; ".join(said), quote=True)
+    alt = escape("; ".join(labels), quote=True)
     head = f'<svg class="spans" viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">'
     return head + "".join(parts) + "</svg>"
 

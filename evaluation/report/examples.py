@@ -110,10 +110,10 @@ def mask_frames(sample: Sample) -> list[int]:
 
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
-    wanted = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
+    indices = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
     source = reader.footage(sample)
-    wanted = nearest(wanted, source.baked()) if isinstance(source, BakedFootage) else sorted(set(wanted))
-    return dict(zip(wanted, source.decode(wanted), strict=True))
+    indices = nearest(indices, source.baked()) if isinstance(source, BakedFootage) else sorted(set(indices))
+    return dict(zip(indices, source.decode(indices), strict=True))
 
 
 def _strip(sample: Sample) -> list[int]:
@@ -145,9 +145,9 @@ def _mask_pictures(
         ours = [m for t in prediction.masks if (m := mask_at(t, index)) is not None]
         # The frame itself may be smaller than the video, as it was baked.
         ours = [m for m in ours if m.shape == (sample.targets[0].height, sample.targets[0].width)]
-        masks_said = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
-        alt = f"frame {index}, {label}: true outline and {masks_said}"
-        made.append(Picture(uri=picture(frames[index], true=true, made=ours), alt=alt))
+        mask_count = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
+        alt = f"frame {index}, {label}: true outline and {mask_count}"
+        made.append(Picture(uri=picture(frames[index], true=true, predicted=ours), alt=alt))
     return tuple(made)
 
 

@@ -65,7 +65,7 @@ def checkpoint_label(checkpoint: str) -> str:
 
 def make_table(
     checkpoints: Sequence[str],
-    found: Mapping[str, Sequence[MetricRow]],
+    metrics: Mapping[str, Sequence[MetricRow]],
     benchmarks: Sequence[BenchmarkConfig],
     counts: Mapping[str, Mapping[str, Any]],
 ) -> Table:
@@ -74,7 +74,7 @@ def make_table(
     ``counts`` is the summary by benchmark of any one of the evaluations (they share it but for failures).
     """
     tasks = {b.source: benchmark_of(b.family).tasks for b in benchmarks}
-    by_name = {cp: {(r.benchmark, r.category, r.metric): r for r in found[cp]} for cp in checkpoints}
+    by_name = {cp: {(r.benchmark, r.category, r.metric): r for r in metrics[cp]} for cp in checkpoints}
     names = list(dict.fromkeys(name for cp in checkpoints for name in by_name[cp]))
     lines = []
     for name in names:

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from tiny_bench import FRAMES, HEIGHT, SOURCES, WIDTH, flawless, sample, square, track
 
 from evaluation.benchmarks import benchmark_of
-from evaluation.metrics.aggregate import Metric, Over, Score, fold, rows
+from evaluation.metrics.aggregate import Metric, Over, Score, average, rows
 from evaluation.prediction import Prediction
 from evaluation.scores import summary, write_scores
-from evaluation.spans import AS_WRITTEN, SpanRules, SpansRead, read_spans
+from evaluation.spans import DEFAULT_RULES, AnswerSpans, SpanRules, read_spans
 from pipeline.dataset.shards import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.benchmarks import PromptStyle
@@ -26,8 +26,10 @@ from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
 
 
-def prediction(sample_: Sample, text: str = "", rules: SpanRules = AS_WRITTEN, **more: object) -> Prediction:
-    read = read_spans(text, sample_, rules) if "failure" not in more else SpansRead()
+def prediction(
+    sample_: Sample, text: str = "", rules: SpanRules = DEFAULT_RULES, **more: object
+) -> Prediction:
+    read = read_spans(text, sample_, rules) if "failure" not in more else AnswerSpans()
     said = {"spans": read.spans, "refusal": read.refusal, "clamped": read.clamped, **more}
     return Prediction(key=sample_.key, source=sample_.dataset, checkpoint="c", text=text, **said)  # type: ignore[arg-type]
 
@@ -190,8 +192,8 @@ def test_the_rule_of_the_benchmark_and_the_published_one_differ() -> None:
     long = sample("bench/mevis", 0)
     short = replace(long, targets=(track(0, range(5, 6)),))
     scores = [score(long, prediction(long)), score(short, prediction(short, masks=short.targets))]
-    by_expression = fold(Metric(name="", of="J&F"), scores)
-    pooled = fold(Metric(name="", of="J&F shown", over=Over.WEIGHTS), scores)
+    by_expression = average(Metric(name="", of="J&F"), scores)
+    pooled = average(Metric(name="", of="J&F shown", over=Over.WEIGHTS), scores)
     assert by_expression == pytest.approx((0.25 + 1) / 2)
     assert pooled == pytest.approx(1 / 13)
 
@@ -200,9 +202,9 @@ def test_means_over_samples_and_over_categories() -> None:
     scores = [
         Score(key=str(i), values={"a": float(i == 0)}, category="x" if i < 1 else "y") for i in range(4)
     ]
-    assert fold(Metric(name="", of="a"), scores) == 0.25
-    assert fold(Metric(name="", of="a", over=Over.CATEGORIES), scores) == 0.5
-    assert fold(Metric(name="", of="b"), scores) is None
+    assert average(Metric(name="", of="a"), scores) == 0.25
+    assert average(Metric(name="", of="a", over=Over.CATEGORIES), scores) == 0.5
+    assert average(Metric(name="", of="b"), scores) is None
 
 
 def test_a_failed_sample_stays_in_every_denominator() -> None:

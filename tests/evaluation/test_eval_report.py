@@ -126,7 +126,7 @@ def page() -> str:
     frame = np.full((60, 80, 3), 128, np.uint8)
     mask = np.zeros((60, 80), np.uint8)
     mask[10:30, 10:40] = 1
-    shown = (Picture(uri=picture(frame, true=[mask], made=[mask]), alt="frame 3"),)
+    shown = (Picture(uri=picture(frame, true=[mask], predicted=[mask]), alt="frame 3"),)
     spans = charts.spans(
         [charts.Bar(name=NASTY, span=(1, 2), kind="true"), charts.Bar(name="b", span=None, kind="made")], 4
     )

@@ -12,7 +12,7 @@ from tiny_bench import PER_SOURCE, make_plan, write_dataset
 from evaluation.prediction import Prediction
 from evaluation.prediction_store import PredictionStore
 from evaluation.predictor import Request
-from evaluation.spans import AS_WRITTEN, SpanRules, read_spans
+from evaluation.spans import DEFAULT_RULES, SpanRules, read_spans
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
 from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
@@ -34,7 +34,7 @@ def asked(clip: TimeSpan | None = None, starts_s: tuple[float, ...] = ()) -> Sam
     return Sample(key="s/0", dataset="s", task=Task.TEMPORAL, video=video, turns=(), clip=clip)
 
 
-def seconds(text: str, sample: Sample, rules: SpanRules = AS_WRITTEN) -> list[tuple[float, float]]:
+def seconds(text: str, sample: Sample, rules: SpanRules = DEFAULT_RULES) -> list[tuple[float, float]]:
     return [(s.start_s, s.end_s) for s in read_spans(text, sample, rules).spans]
 
 

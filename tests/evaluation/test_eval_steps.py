@@ -12,7 +12,7 @@ from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 
 from evaluation.prediction_store import from_row
 from evaluation.run import evaluate, report
-from evaluation.work import Chunk, work_off
+from evaluation.work import Chunk, run_on_actors
 from pipeline.artifacts.record import Artifact
 from pipeline.jobs import tracking
 from pipeline.jobs.step import build, make_context
@@ -133,7 +133,7 @@ def test_a_dead_actor_is_replaced_but_not_for_ever(tmp_path: Path, ray_cluster: 
     found: list[int] = []
 
     def go() -> None:
-        work_off(
+        run_on_actors(
             jobs,
             count=2,
             spawn=lambda: ray.remote(fragile()).options(num_cpus=0.5).remote(str(tmp_path), deaths),

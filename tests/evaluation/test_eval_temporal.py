@@ -30,8 +30,8 @@ def test_no_reversed_and_empty_spans_are_zero_and_failures() -> None:
 
 
 def test_published_threshold_is_strict() -> None:
-    assert [temporal.found(iou, 0.5) for iou in (0.5, 0.6, 0.1)] == [0, 1, 0]
-    assert [temporal.found(iou, 0.5, strict=False) for iou in (0.5, 0.6, 0.1)] == [1, 1, 0]
+    assert [temporal.passes(iou, 0.5) for iou in (0.5, 0.6, 0.1)] == [0, 1, 0]
+    assert [temporal.passes(iou, 0.5, strict=False) for iou in (0.5, 0.6, 0.1)] == [1, 1, 0]
 
 
 @pytest.mark.parametrize("rule", ["raw_ends", "clipped_ends_test_float"])
@@ -47,7 +47,7 @@ def test_real_charades_predictions(realdata: Path, rule: str) -> None:
     assert 100 * sum(ious) / len(ious) == pytest.approx(wanted["mIoU"], abs=1e-9)
     for threshold in (0.3, 0.5, 0.7):
         for name, strict in (("gt", True), ("ge", False)):
-            found = 100 * sum(temporal.found(iou, threshold, strict) for iou in ious) / len(ious)
+            found = 100 * sum(temporal.passes(iou, threshold, strict) for iou in ious) / len(ious)
             assert found == pytest.approx(wanted[name][str(threshold)], abs=1e-9), (threshold, name)
 
 

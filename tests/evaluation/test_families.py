@@ -127,7 +127,7 @@ OTHER = """
     from evaluation.metrics.aggregate import Metric, Score
 
     def prompt(sample, style):
-        return prompts.asked(prompts.question(sample))
+        return prompts.single_turn(prompts.question(sample))
 
     def score(sample, prediction):
         return Score(key=sample.key, category="", values={"words": float(bool(prediction.text))})

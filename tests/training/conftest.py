@@ -23,7 +23,7 @@ def start(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Locat
     from training.model.tokenizer import train_tokenizer
     from training.model.tokens import TokenIds
     from training.stage.checkpoint import write_checkpoint
-    from training.stage.start import sized
+    from training.stage.start import with_vocabulary
 
     dataset = Dataset.open(prepared)
     texts = [
@@ -33,7 +33,7 @@ def start(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Locat
         for t in dataset.sample(s, r).turns
     ]
     tokenizer = train_tokenizer(texts, vocab_size=400)
-    config = sized(model_config("toy"), len(tokenizer))
+    config = with_vocabulary(model_config("toy"), len(tokenizer))
     out = Location.parse(tmp_path_factory.mktemp("start"))
     write_checkpoint(
         build_model(config, TokenIds.of(tokenizer), seed=1),

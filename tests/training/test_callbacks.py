@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.plan.identity import identity
 from pipeline.storage.location import Location
 from training import callbacks
-from training.callbacks import available, named
+from training.callbacks import available, load_callbacks
 from training.loop.callback import Callbacks, StageRun
 from training.loop.reporter import LocalReporter
 from training.loop.train import train
@@ -72,7 +72,7 @@ def test_a_file_is_a_callback_and_changes_no_training(
     without = LocalReporter(tmp_path / "s0")
     plain = train(job(prepared, start, tmp_path / "a", config), without)
     reporter = LocalReporter(tmp_path / "s1")
-    seen = named("one", ["toy"])[0].told  # type: ignore[attr-defined]
+    seen = load_callbacks("one", ["toy"])[0].told  # type: ignore[attr-defined]
     train(job(prepared, start, tmp_path / "b", told), reporter, stop_at=2)
     assert seen == [
         ["start", 0, None],
@@ -96,7 +96,7 @@ def test_random_numbers_of_a_callback_are_its_own(folder: Path, start: Location)
         stage=stage(), model=load_model(start.local_path / "model"), rank=0, world=1, total_steps=4
     )
     before = torch.get_rng_state()
-    Callbacks(run, named("one", ["toy"])).start(None)
+    Callbacks(run, load_callbacks("one", ["toy"])).start(None)
     assert torch.equal(torch.get_rng_state(), before)
 
 
@@ -135,7 +135,7 @@ def test_a_package_of_its_own_registers_a_callback(
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: theirs\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[ufvideo.callbacks]\ntheirs = theirs:Theirs\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    (found,) = named("one", ["theirs"])
+    (found,) = load_callbacks("one", ["theirs"])
     assert (type(found).__name__, found.name) == ("Theirs", "theirs")
     assert available()["theirs"] == "theirs:Theirs"
     (folder / "theirs.py").write_text("")
@@ -163,4 +163,4 @@ def test_a_name_that_gives_no_callback_is_refused(
     if text is not None:
         (folder / f"{name}.py").write_text(text)
     with pytest.raises(UserError, match=message):
-        named("one", [name])
+        load_callbacks("one", [name])

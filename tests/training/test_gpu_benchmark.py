@@ -10,7 +10,7 @@ from benchmarks import flops, gpu_7b
 from pipeline.plan.model import Sam2Config, model_config, published_7b
 from training.model.connector import Connector
 from training.model.language import Language
-from training.model.packing import Packed, PackedRow
+from training.model.packing import PackedRow, PackedSequences
 from training.model.segmentation import Segmentation
 from training.model.vision import VisionTower
 
@@ -39,7 +39,7 @@ def test_operations_of_the_language_model_leave_out_what_causal_attention_masks(
     model, n, answers = Language(_TOY.language, "eager"), 40, 7
     width, layers = _TOY.language.hidden_size, _TOY.language.num_hidden_layers
     row = PackedRow(embeds=torch.zeros(n, width), labels=torch.zeros(n, dtype=torch.long))
-    counted = _counted(lambda: model.logits(model.hidden(Packed.of([row]))[:answers]))
+    counted = _counted(lambda: model.logits(model.hidden(PackedSequences.of([row]))[:answers]))
     masked = 2 * layers * 2 * width * (n * n - n * (n + 1) // 2)
     assert counted - masked == flops.language(_TOY.language, [n], answers)
 
@@ -70,9 +70,9 @@ def test_operations_of_the_published_model():
 
 
 def test_the_table_tells_rates_and_what_is_not_known():
-    row = gpu_7b.Row(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=61.25)
+    row = gpu_7b.Measurement(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=61.25)
     assert gpu_7b.table([row], 400e12).splitlines()[-1] == ("| packed | 1.500 s | 4,000 | 50.0% | 61.2 GiB |")
-    bare = gpu_7b.Row(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=None)
+    bare = gpu_7b.Measurement(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=None)
     assert gpu_7b.table([bare], None).splitlines()[-1].endswith("| not known | not counted |")
     assert gpu_7b.peak_of("NVIDIA H100 PCIe") == 756e12
     assert gpu_7b.peak_of("NVIDIA H100 80GB HBM3") == 989e12

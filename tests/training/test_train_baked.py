@@ -21,7 +21,7 @@ from tests.baking import baked_copy
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader
-from training.data.order import Cut
+from training.data.order import BatchSplit
 from training.model.processor import Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import train_tokenizer
@@ -140,7 +140,7 @@ def test_the_loader_needs_no_video(baked: Location, processor: Processor, thread
     dataset = Dataset.open(baked, num_frames=8)
     loader = Loader(
         order=dataset.order(stage(), 3),
-        cut=Cut(global_batch=4, workers=1, micro_batch=2),
+        split=BatchSplit(global_batch=4, workers=1, micro_batch=2),
         worker=0,
         reader=dataset,
         processor=processor,

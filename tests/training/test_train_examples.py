@@ -25,7 +25,7 @@ from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
 from training.model.tokenizer import train_tokenizer
 from training.model.ufvideo import UFVideo
-from training.stage.start import sized
+from training.stage.start import with_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def codec_of_text() -> PromptCodec:
 
 @pytest.fixture(scope="module")
 def config(codec_of_text: PromptCodec) -> ModelConfig:
-    return sized(model_config("toy"), len(codec_of_text.tokenizer))
+    return with_vocabulary(model_config("toy"), len(codec_of_text.tokenizer))
 
 
 @pytest.fixture(scope="module")

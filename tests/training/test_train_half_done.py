@@ -27,13 +27,13 @@ from pipeline.storage.location import Location
 from training import run
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
-from training.stage.driver import Driver, Trained
-from training.stage.unfinished import Begun, StageEnd, UnfinishedStage
+from training.stage.driver import Driver, TrainingResult
+from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
 
-BEGUN = Begun(workers=2, data="d1", start="s1", steps=6)
+BEGUN = StageStart(workers=2, data="d1", start="s1", steps=6)
 
 
-def changed(**values: Any) -> Begun:
+def changed(**values: Any) -> StageStart:
     return dataclasses.replace(BEGUN, **values)
 
 
@@ -67,7 +67,7 @@ def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
     ],
 )
 def test_other_inputs_begin_again_and_say_so(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: Begun, message: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], other: StageStart, message: str
 ) -> None:
     a_stopped_stage(tmp_path).quarantine([note(0)])
     half = UnfinishedStage(Location.parse(tmp_path), "one")
@@ -180,7 +180,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def in_process(
         job: Job, ray_config: Any, need: Any, total: int, tracker: tracking.Run, half: UnfinishedStage
-    ) -> Trained:
+    ) -> TrainingResult:
         reporter = LocalReporter(tmp_path / "states" / str(len(made)))
         done = train(job, reporter)
         driver = Driver(tracker, half)

@@ -128,13 +128,13 @@ def test_attention_is_set_for_the_stage_s_device_and_precision(
     prepared: Location, start: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision, dtype
 ) -> None:
     """Fails if the model trains with what it was built with, or if flash attention is chosen for fp32."""
-    real, seen = UFVideo.attend, []
+    real, seen = UFVideo.set_attention, []
 
     def noted(model: UFVideo, device: torch.device, *rest: torch.dtype) -> str:
         seen.append((device.type, *rest))
         return real(model, device, *rest)
 
-    monkeypatch.setattr(UFVideo, "attend", noted)
+    monkeypatch.setattr(UFVideo, "set_attention", noted)
     config = stage(layout={"precision": precision})
     train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"), stop_at=0)
     assert seen == [("cpu", dtype)]
@@ -145,8 +145,10 @@ def test_tables_of_positions_stay_in_fp32_in_a_bf16_stage(
 ) -> None:
     """Catches a cast of all that a module holds. Rotary frequencies in bf16 put token 3,000 radians away from
     where inference, in fp32, has it; and SAM 2's matrix of positions would be saved as it was rounded."""
-    real, seen = UFVideo.attend, []
-    monkeypatch.setattr(UFVideo, "attend", lambda model, *rest: seen.append(model) or real(model, *rest))
+    real, seen = UFVideo.set_attention, []
+    monkeypatch.setattr(
+        UFVideo, "set_attention", lambda model, *rest: seen.append(model) or real(model, *rest)
+    )
     config = stage(steps=1, layout={"precision": "bf16"})
     train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"))
     (model,) = seen

@@ -17,7 +17,7 @@ from pipeline.plan.model import model_config
 from pipeline.plan.training import LoraConfig, LoraTarget, StageConfig
 from pipeline.storage.location import Location
 from training.loop.reporter import LocalReporter
-from training.loop.train import Done, Job, train
+from training.loop.train import Job, WorkerResult, train
 from training.model.lora import add_adapters, plain_model
 from training.model.weights.checkpoints import load_model
 
@@ -26,7 +26,7 @@ LORA = LoraConfig(rank=4, alpha=12, targets=(LoraTarget.QUERY, LoraTarget.VALUE,
 
 def run(
     prepared: Location, start: Location, out: Path, config: StageConfig, stop_at: int | None = None
-) -> tuple[Done, LocalReporter]:
+) -> tuple[WorkerResult, LocalReporter]:
     """One worker; states lie beside ``out``."""
     model = start_config(start, model_config("toy"), "one")
     job = Job(stage=config, model=model, seed=7, data=prepared, start=start, out=Location.parse(out))
@@ -63,10 +63,10 @@ def test_the_adapter_gives_peft_users_the_logits_of_the_merged_weights(
     assert changed == (adapted | words if embeddings else adapted)
 
     ids = torch.arange(3, 23)[None]
-    merged = load_model(tmp_path / "a" / "model").language.lm
+    merge_adapters = load_model(tmp_path / "a" / "model").language.lm
     base = load_model(start.local_path / "model").language.lm
     with torch.no_grad():
-        wanted, plain = merged(input_ids=ids).logits, base(input_ids=ids).logits
+        wanted, plain = merge_adapters(input_ids=ids).logits, base(input_ids=ids).logits
         adapted_lm = PeftModel.from_pretrained(base, str(tmp_path / "a" / "adapter")).eval()
         made = adapted_lm(input_ids=ids).logits
     assert (wanted - plain).abs().max() > 1e-3

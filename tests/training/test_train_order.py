@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pipeline.plan.training import MixtureEntry, StageConfig, layouts
 from training.data.mixture import Mixture, SourceRows
-from training.data.order import Cut, Order, Place
+from training.data.order import BatchSplit, Order, Visit
 
 
 def mixture(sizes: dict[str, int], entries: dict[str, MixtureEntry] | None = None, seed: int = 3) -> Mixture:
@@ -18,14 +18,14 @@ def mixture(sizes: dict[str, int], entries: dict[str, MixtureEntry] | None = Non
     return Mixture.of(rows, entries or {}, seed)
 
 
-def global_batches(order: Order, cut: Cut, start: int, stop: int) -> list[list[Place]]:
+def global_batches(order: Order, split: BatchSplit, start: int, stop: int) -> list[list[Visit]]:
     """Every worker's micro-batches, put together by slot."""
     workers = [
-        list(order.micro_batches(cut, w, start_step=start, stop_step=stop)) for w in range(cut.workers)
+        list(order.micro_batches(split, w, start_step=start, stop_step=stop)) for w in range(split.workers)
     ]
     out = []
     for step in range(stop - start):
-        passes = range(step * cut.accumulation, (step + 1) * cut.accumulation)
+        passes = range(step * split.accumulation, (step + 1) * split.accumulation)
         out.append([place for a in passes for w in workers for place in w[a]])
     return out
 
@@ -47,8 +47,8 @@ def test_order_is_the_same_for_every_layout_and_from_every_step(
     )
     truth = [order.batch(step) for step in range(7)]
     for micro, _ in layouts(batch, workers):
-        cut = Cut(global_batch=batch, workers=workers, micro_batch=micro)
-        assert global_batches(order, cut, start, 7) == truth[start:]
+        split = BatchSplit(global_batch=batch, workers=workers, micro_batch=micro)
+        assert global_batches(order, split, start, 7) == truth[start:]
 
 
 def test_an_epoch_visits_every_sample_as_often_as_its_repeat_says() -> None:

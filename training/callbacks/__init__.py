@@ -35,7 +35,7 @@ def available() -> dict[str, str]:
     return here
 
 
-def named(stage: str, names: Sequence[str]) -> list[Callback]:
+def load_callbacks(stage: str, names: Sequence[str]) -> list[Callback]:
     """New callbacks of these names. Raises UserError for a name that is not there and for a broken module."""
     return [_make(f"stage {stage}: callbacks", name, available()) for name in names]
 

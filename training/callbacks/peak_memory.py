@@ -7,13 +7,13 @@ from collections.abc import Mapping
 
 import torch
 
-from training.loop.callback import Callback, StageRun, StepDone
+from training.loop.callback import Callback, StageRun, StepOutcome
 
 
 class PeakMemory(Callback):
     """``peak_memory/process_mb`` and, on a GPU, ``peak_memory/gpu_mb``, since the worker began."""
 
-    def on_step(self, run: StageRun, done: StepDone) -> Mapping[str, float]:
+    def on_step(self, run: StageRun, outcome: StepOutcome) -> Mapping[str, float]:
         """Two reads of counters."""
         found = {"process_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10}
         if run.stage.layout.use_gpu:

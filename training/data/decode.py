@@ -40,17 +40,17 @@ class CachedFrames:
         self._lock = threading.Lock()
         self.counts = CacheCounts()
 
-    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+    def get(self, sample: Sample, by_view: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
         """Resized frames by view and index; only those that are not in memory are decoded, in one go.
 
         Raises VideoError, IndexError or UserError.
         """
         # With the digest: two lists of stills below one path are two videos.
         name = f"{sample.dataset}\x1f{sample.video.path}\x1f{sample.video.sha256}"
-        found: dict[View, dict[int, np.ndarray]] = {view: {} for view in wanted}
+        found: dict[View, dict[int, np.ndarray]] = {view: {} for view in by_view}
         missing: dict[View, list[int]] = {}
         with self._lock:
-            for view, indices in wanted.items():
+            for view, indices in by_view.items():
                 for index in indices:
                     slot = (name, view, index)
                     if slot in self._frames:

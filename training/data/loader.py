@@ -13,7 +13,7 @@ from pipeline.draw import draw
 from pipeline.errors import StorageError, UserError
 from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
-from training.data.order import Cut, Order, Place
+from training.data.order import BatchSplit, Order, Visit
 from training.model.batch import Batch
 from training.model.collate import collate
 from training.model.processor import Example, FrameProvider, Processor
@@ -34,7 +34,7 @@ class SampleReader(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Quarantined:
+class QuarantinedVisit:
     """A visit whose sample could not be used, and what stood in for it."""
 
     source: str
@@ -57,10 +57,10 @@ class MicroBatch:
     tasks: Counter[Task]
     truncated: int  # samples that lost the end of their last answers
     blank_regions: int  # regions that cover no patch
-    quarantined: tuple[Quarantined, ...]
+    quarantined: tuple[QuarantinedVisit, ...]
 
 
-_Prepared = tuple[Sample, Example, tuple[Quarantined, ...]]
+_Prepared = tuple[Sample, Example, tuple[QuarantinedVisit, ...]]
 
 
 class Loader:
@@ -75,7 +75,7 @@ class Loader:
         self,
         *,
         order: Order,
-        cut: Cut,
+        split: BatchSplit,
         worker: int,
         reader: SampleReader,
         processor: Processor,
@@ -84,7 +84,7 @@ class Loader:
         start_step: int,
         stop_step: int,
     ) -> None:
-        self._order, self._cut, self._worker = order, cut, worker
+        self._order, self._cut, self._worker = order, split, worker
         self._reader, self._processor, self._frames = reader, processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
         self._visits = self._failures = 0
@@ -99,8 +99,8 @@ class Loader:
         pending: deque[list[Future[_Prepared]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
         try:
-            for places in micro:
-                pending.append([pool.submit(self._prepare, place) for place in places])
+            for visits in micro:
+                pending.append([pool.submit(self._prepare, visit) for visit in visits])
                 if len(pending) > depth:
                     yield self._collect(pending.popleft())
             while pending:
@@ -109,7 +109,7 @@ class Loader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _collect(
-        self, futures: Sequence[Future[tuple[Sample, Example, tuple[Quarantined, ...]]]]
+        self, futures: Sequence[Future[tuple[Sample, Example, tuple[QuarantinedVisit, ...]]]]
     ) -> MicroBatch:
         done = [f.result() for f in futures]
         bad = tuple(q for _, _, quarantined in done for q in quarantined)
@@ -132,16 +132,16 @@ class Loader:
             quarantined=bad,
         )
 
-    def _prepare(self, place: Place) -> _Prepared:
-        source = self._order.mixture.sources[place.source]
-        first = self._reader.sample(source.name, place.row)
+    def _prepare(self, visit: Visit) -> _Prepared:
+        source = self._order.mixture.sources[visit.source]
+        first = self._reader.sample(source.name, visit.row)
         sample, failed = first, list[tuple[str, str]]()
         for attempt in range(1, MAX_SUBSTITUTES + 2):
             try:
-                example = self._processor.training(sample, self._frames, epoch=place.epoch)
+                example = self._processor.training(sample, self._frames, epoch=visit.epoch)
                 quarantined = tuple(
-                    Quarantined(
-                        source=source.name, key=key, epoch=place.epoch, reason=reason, substitute=sample.key
+                    QuarantinedVisit(
+                        source=source.name, key=key, epoch=visit.epoch, reason=reason, substitute=sample.key
                     )
                     for key, reason in failed
                 )
@@ -151,8 +151,8 @@ class Loader:
             except (VideoError, RefusedSample, UserError, ValueError, IndexError, OSError) as error:
                 # UserError: its media are gone.
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
-            rows = self._used(place.source)
-            at = draw(self._order.mixture.seed, first.key, place.epoch, attempt) % len(rows)
+            rows = self._used(visit.source)
+            at = draw(self._order.mixture.seed, first.key, visit.epoch, attempt) % len(rows)
             sample = self._reader.sample(source.name, int(rows[at]))
         raise UserError(
             f"source {source.name}",

@@ -21,7 +21,7 @@ from training.data.mixture import Mixture
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Visit:
     """One visit of one sample."""
 
     source: int  # index in the mixture's sources
@@ -30,7 +30,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cut:
+class BatchSplit:
     """How a global batch is cut into workers and forward passes."""
 
     global_batch: int
@@ -81,22 +81,22 @@ class Order:
         visits = math.floor(epochs * self.epoch_size + 0.5)
         return max(1, math.ceil(visits / self.global_batch))
 
-    def place(self, position: int) -> Place:
+    def place(self, position: int) -> Visit:
         """The sample at a position of the stream."""
         epoch, index = divmod(position, self.epoch_size)
         sources, rows = self._epoch(epoch)
-        return Place(int(sources[index]), int(rows[index]), epoch)
+        return Visit(int(sources[index]), int(rows[index]), epoch)
 
-    def batch(self, step: int) -> list[Place]:
+    def batch(self, step: int) -> list[Visit]:
         """Global batch of optimizer step ``step``, in slot order."""
         return [self.place(step * self.global_batch + slot) for slot in range(self.global_batch)]
 
     def micro_batches(
-        self, cut: Cut, worker: int, *, start_step: int, stop_step: int
-    ) -> Iterator[list[Place]]:
+        self, split: BatchSplit, worker: int, *, start_step: int, stop_step: int
+    ) -> Iterator[list[Visit]]:
         """One worker's micro-batches from a step on, in order."""
-        assert cut.global_batch == self.global_batch
-        slots = cut.slots(worker)
+        assert split.global_batch == self.global_batch
+        slots = split.slots(worker)
         for step in range(start_step, stop_step):
             for micro in slots:
                 yield [self.place(step * self.global_batch + slot) for slot in micro]

@@ -42,7 +42,7 @@ class StageRun:
 
 
 @dataclass(kw_only=True)
-class StepDone:
+class StepOutcome:
     """One optimizer step, once the weights are updated."""
 
     step: int
@@ -69,7 +69,7 @@ class Callback:
     def on_start(self, run: StageRun, state: Path | None) -> None:
         """Before the first step. ``state``: the folder of the saved state that the run goes on from."""
 
-    def on_step(self, run: StageRun, done: StepDone) -> Mapping[str, float] | None:
+    def on_step(self, run: StageRun, outcome: StepOutcome) -> Mapping[str, float] | None:
         """After each step. Numbers returned go to MLflow as ``<name>/<key>``; those of worker 0 count."""
 
     def on_save(self, run: StageRun, step: int, folder: Path) -> None:
@@ -94,11 +94,11 @@ class Callbacks:
         for callback in self._callbacks:
             self._call(callback, "on_start", partial(callback.on_start, self._run, state))
 
-    def step(self, done: StepDone) -> None:
+    def step(self, outcome: StepOutcome) -> None:
         """Tell all of a step; the numbers that they return join its row."""
         for callback in self._callbacks:
-            found = self._call(callback, "on_step", partial(self._numbers, callback, done))
-            done.row |= found
+            found = self._call(callback, "on_step", partial(self._numbers, callback, outcome))
+            outcome.row |= found
 
     def save(self, step: int, folder: Path) -> None:
         """Tell all of a state that is saved."""
@@ -110,8 +110,8 @@ class Callbacks:
         for callback in self._callbacks:
             self._call(callback, "on_end", partial(callback.on_end, self._run))
 
-    def _numbers(self, callback: Callback, done: StepDone) -> dict[str, float]:
-        returned = callback.on_step(self._run, done) or {}
+    def _numbers(self, callback: Callback, outcome: StepOutcome) -> dict[str, float]:
+        returned = callback.on_step(self._run, outcome) or {}
         found = {f"{callback.name}/{key}": float(value) for key, value in returned.items()}
         if bad := next((name for name in found if not _METRIC.fullmatch(name)), None):
             raise ValueError(f"{bad!r} cannot be a metric's name: letters, digits, blanks and _ - . / only")

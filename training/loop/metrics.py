@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.loop.callback import Callback, StageRun, StepDone
+from training.loop.callback import Callback, StageRun, StepOutcome
 from training.loop.reporter import Reporter
 
 
@@ -12,7 +12,7 @@ class Metrics(Callback):
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter
 
-    def on_step(self, run: StageRun, done: StepDone) -> None:
+    def on_step(self, run: StageRun, outcome: StepOutcome) -> None:
         """Sends without waiting."""
         if run.rank == 0:
-            self._reporter.row(done.step, done.row)
+            self._reporter.row(outcome.step, outcome.row)

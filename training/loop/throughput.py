@@ -10,7 +10,7 @@ import torch
 from torch import distributed
 
 from pipeline.errors import UserError
-from training.loop.callback import Callback, StageRun, StepDone
+from training.loop.callback import Callback, StageRun, StepOutcome
 from training.loop.step_sums import FIXED, TASKS
 
 
@@ -20,22 +20,22 @@ class Throughput(Callback):
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
-    def on_step(self, run: StageRun, done: StepDone) -> None:
+    def on_step(self, run: StageRun, outcome: StepOutcome) -> None:
         """Every worker calls it, and has the same row afterwards."""
-        vector = done.sums.vector()
+        vector = outcome.sums.vector()
         if run.world > 1:
             vector = vector.to(self._device)
             distributed.all_reduce(vector)
-        done.row |= metrics(
+        outcome.row |= metrics(
             vector.tolist(),
-            seconds=time.perf_counter() - done.sums.started,
+            seconds=time.perf_counter() - outcome.sums.started,
             world=run.world,
-            lr=done.lr,
-            grad_norm=done.grad_norm,
+            lr=outcome.lr,
+            grad_norm=outcome.grad_norm,
         )
-        if not math.isfinite(done.row["loss/total"]):
+        if not math.isfinite(outcome.row["loss/total"]):
             raise UserError(
-                f"stage {run.stage.name}, step {done.step}",
+                f"stage {run.stage.name}, step {outcome.step}",
                 "the loss is no longer a number.",
                 "Lower optimizer.lr, or its clip.",
             )

@@ -18,13 +18,13 @@ from pipeline.plan.model import ModelConfig
 from pipeline.plan.training import StageConfig
 from pipeline.records.sample import Task
 from pipeline.storage.location import Location
-from training.callbacks import named
+from training.callbacks import load_callbacks
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
-from training.data.order import Cut
-from training.engine import Engine, arithmetic, join_group, prepare_process
-from training.loop.callback import Callbacks, StageRun, StepDone
+from training.data.order import BatchSplit
+from training.engine import Engine, compute_dtype, join_group, prepare_process
+from training.loop.callback import Callbacks, StageRun, StepOutcome
 from training.loop.losses import compute_losses
 from training.loop.metrics import Metrics
 from training.loop.reporter import Reporter
@@ -53,7 +53,7 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Done:
+class WorkerResult:
     """What a worker hands back."""
 
     steps: int
@@ -61,7 +61,9 @@ class Done:
     digest: str  # of the weights; empty except on worker 0
 
 
-def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_at: int | None = None) -> Done:
+def train(
+    job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_at: int | None = None
+) -> WorkerResult:
     """Run one worker to the end of the stage, from the newest state if there is one.
 
     Works in any process: with ``world`` 1 and no process group it makes its own, without Ray. ``stop_at``
@@ -77,7 +79,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     prepare_process(use_gpu=layout.use_gpu, threads=layout.torch_threads)
     join_group(use_gpu=layout.use_gpu)
     device = torch.device("cuda", torch.cuda.current_device()) if layout.use_gpu else torch.device("cpu")
-    dtype = arithmetic(layout.precision)
+    dtype = compute_dtype(layout.precision)
     choose_attention(job.model.attention, device, dtype)  # raises before the weights are loaded
     if layout.compile:
         refuse_without_compiler(device)
@@ -95,22 +97,23 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     )
     # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps whatever it starts from.
     model = load_model(start / MODEL, job.model, dtype=None if dtype is torch.bfloat16 else dtype)
-    model.to(device).attend(device, dtype)
+    model.to(device).set_attention(device, dtype)
     engine = Engine(model, stage, total_steps=total, seed=job.seed)
 
     run = StageRun(stage=stage, model=engine.module, rank=rank, world=world, total_steps=total)
     checkpoints = Checkpoints(engine, tokenizer, job.out)
     callbacks = Callbacks(
-        run, (checkpoints, Throughput(device), *named(stage.name, stage.callbacks), Metrics(reporter))
+        run,
+        (checkpoints, Throughput(device), *load_callbacks(stage.name, stage.callbacks), Metrics(reporter)),
     )
     with reporter.resume() as state:
         callbacks.start(state)
     first = run.first_step
-    cut = Cut(global_batch=stage.global_batch, workers=world, micro_batch=layout.micro_batch)
+    split = BatchSplit(global_batch=stage.global_batch, workers=world, micro_batch=layout.micro_batch)
     stop = total if stop_at is None else min(stop_at, total)
     loader = Loader(
         order=order,
-        cut=cut,
+        split=split,
         worker=rank,
         reader=dataset.reader,
         processor=processor,
@@ -121,7 +124,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
     )
     batches = iter(loader)
     for step in range(first, stop):
-        callbacks.step(_step(engine, job, batches, step, cut.accumulation, device, reporter))
+        callbacks.step(_step(engine, job, batches, step, split.accumulation, device, reporter))
         if (step + 1) % layout.save_every == 0 and step + 1 < total:
             folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
             callbacks.save(step + 1, folder)
@@ -130,7 +133,7 @@ def train(job: Job, reporter: Reporter, *, rank: int = 0, world: int = 1, stop_a
         callbacks.end()
     if world > 1:
         distributed.barrier()  # nobody leaves before the weights are written
-    return Done(steps=stop, resumed_at=first, digest=checkpoints.digest)
+    return WorkerResult(steps=stop, resumed_at=first, digest=checkpoints.digest)
 
 
 def _step(
@@ -141,7 +144,7 @@ def _step(
     passes: int,
     device: torch.device,
     reporter: Reporter,
-) -> StepDone:
+) -> StepOutcome:
     sums = StepSums()
     kept: list[tuple[dict[str, torch.Tensor], int, int]] = []
 
@@ -179,4 +182,4 @@ def _step(
             dice=float(made["dice"]) * masks,
             masks=masks,
         )
-    return StepDone(step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm)
+    return StepOutcome(step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm)

@@ -31,20 +31,20 @@ def implementation(
     capability: tuple[int, int],
     dtype: torch.dtype,
     installed: bool,
-    insists: bool = True,
+    required: bool = True,
 ) -> str:
     """Name under which transformers knows what runs.
 
     ``device``: its type, ``cuda`` or ``cpu``; ``capability``: (0, 0) where there is none; ``dtype``: of the
     arithmetic; ``installed``: whether flash-attn is there and new enough. Raises UserError if flash attention
-    is asked for by name where it cannot run; without ``insists`` the name is a wish, as ``auto`` is.
+    is asked for by name where it cannot run; without ``required`` the name is a wish, as ``auto`` is.
     """
     if choice in (Attention.EAGER, Attention.SDPA):
         return choice.value
     reason, fix = _hindrance(device, capability, dtype, installed)
     if not reason:
         return FLASH
-    if choice is Attention.FLASH and insists:
+    if choice is Attention.FLASH and required:
         raise UserError(
             "model.overrides.attention", f"flash_attention_2 cannot run here: {reason}.", f"{fix}."
         )
@@ -52,7 +52,7 @@ def implementation(
 
 
 def choose_attention(
-    choice: Attention, device: torch.device, dtype: torch.dtype, *, insists: bool = True
+    choice: Attention, device: torch.device, dtype: torch.dtype, *, required: bool = True
 ) -> str:
     """``implementation`` for a device of this machine. Raises UserError as it does."""
     return implementation(
@@ -61,7 +61,7 @@ def choose_attention(
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0),
         dtype=dtype,
         installed=is_flash_attn_2_available(),
-        insists=insists,
+        required=required,
     )
 
 

@@ -64,7 +64,7 @@ def read_case(folder: Path) -> GoldenCase:
         raise UserError(str(folder), f"is an unreadable golden case: {error}.", "Copy it again.") from error
 
 
-def invented_weight(salt: str, name: str, shape: tuple[int, ...]) -> Tensor:
+def weight_from_name(salt: str, name: str, shape: tuple[int, ...]) -> Tensor:
     """A tensor filled from its published name, by the rule of the golden cases."""
     key = int.from_bytes(hashlib.sha256((salt + name).encode()).digest()[:16], "big")
     x = np.random.Generator(np.random.Philox(key=key)).standard_normal(shape, dtype=np.float64)
@@ -94,7 +94,7 @@ def golden_model(golden: GoldenCase, attention: Attention = Attention.EAGER) -> 
         region=case["region_token_id"], seg=case["seg_token_id"], eos=(1,), pad=case["pad_token_id"]
     )
     model = UFVideo(golden_config(case, attention), tokens)
-    load_published(model, {n: invented_weight(case["salt"], n, s) for n, s in golden.shapes.items()})
+    load_published(model, {n: weight_from_name(case["salt"], n, s) for n, s in golden.shapes.items()})
     return model.eval()
 
 

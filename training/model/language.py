@@ -12,7 +12,7 @@ from pipeline.plan.model import LanguageConfig
 from pipeline.plan.training import LoraConfig
 from training.model.attention import EAGER, SDPA
 from training.model.config import qwen2_config
-from training.model.packing import VARLEN_SDPA, Packed, PackedRow, pad, real
+from training.model.packing import VARLEN_SDPA, PackedRow, PackedSequences, pad, real
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
 
 
@@ -29,7 +29,7 @@ class Language(nn.Module):
         self.adapters: LoraConfig | None = None
         """Set by ``training.model.lora``, which puts adapters into the linear layers."""
 
-    def attend_by(self, attention: str) -> None:
+    def set_attention(self, attention: str) -> None:
         """Changes the attention implementation, by transformers' name for it."""
         self.lm.set_attn_implementation(_known_as(attention))
 
@@ -45,7 +45,7 @@ class Language(nn.Module):
         """Embeddings of token ids; placeholders (negative ids) get some token's, to be replaced."""
         return self.lm.get_input_embeddings()(ids.clamp(min=0))
 
-    def hidden(self, packed: Packed) -> Tensor:
+    def hidden(self, packed: PackedSequences) -> Tensor:
         """Last hidden states [S, D], after the final norm; each sequence sees itself alone."""
         if self.packs:
             # Plain attention separates the sequences by a mask that is made from their positions.
@@ -75,11 +75,11 @@ class Language(nn.Module):
 
     @torch.no_grad()
     def greedy(
-        self, prompts: Packed, eos: Sequence[int], max_new_tokens: int, watched: int
+        self, prompts: PackedSequences, eos: Sequence[int], max_new_tokens: int, marker: int
     ) -> tuple[list[Tensor], list[Tensor]]:
         """New token ids [n] of each sample, its end of sequence included, and the states around some of them.
 
-        The second list holds, per sample, for each ``watched`` token at place p of its answer the states
+        The second list holds, per sample, for each ``marker`` token at place p of its answer the states
         [2, D] that predict the tokens at p - 1 and p (at p = 0: zeros, then the state). They are taken when
         the token is chosen, so nothing has to run twice and no other state is kept.
         """
@@ -103,7 +103,7 @@ class Language(nn.Module):
             state = output.last_hidden_state[:, -1]
             token = self.logits(state).argmax(-1)
             chosen.append(token)
-            for i in ((token == watched) & ~done).nonzero().flatten().tolist():
+            for i in ((token == marker) & ~done).nonzero().flatten().tolist():
                 seen[i].append(torch.stack([before[i].to(state.dtype), state[i]]))
             before = state
             done = done | torch.isin(token, stops)

@@ -37,7 +37,7 @@ def add_adapters(model: UFVideo, config: LoraConfig, *, seed: int) -> None:
     model.language.adapters = config
 
 
-def merged(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
+def merge_adapters(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
     """The state of a model with adapters as that of the same model without: W + alpha / rank * B A.
 
     The sum is made in float32 where W lies, and stored in the dtype of W on the CPU: one weight after
@@ -55,15 +55,17 @@ def merged(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
     return out
 
 
-def plain_model(like: UFVideo, state: dict[str, Tensor]) -> UFVideo:
-    """A model of the size of ``like`` with these weights on the CPU; adapters in them are merged.
+def plain_model(template: UFVideo, state: dict[str, Tensor]) -> UFVideo:
+    """A model of the size of ``template`` with these weights on the CPU; adapters in them are merged.
 
     Weights that lie on the CPU already are shared with ``state``, not copied.
     """
-    adapters = like.language.adapters
+    adapters = template.language.adapters
     with init_empty_weights(include_buffers=False):
-        model = UFVideo(like.config, like.tokens)
-    plain = {name: t.cpu() for name, t in state.items()} if adapters is None else merged(state, adapters)
+        model = UFVideo(template.config, template.tokens)
+    plain = (
+        {name: t.cpu() for name, t in state.items()} if adapters is None else merge_adapters(state, adapters)
+    )
     model.load_state_dict(plain, assign=True)
     model.language.lm.tie_weights()
     return model.eval()

@@ -31,7 +31,7 @@ class PackedRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Packed:
+class PackedSequences:
     """B sequences of ``lengths`` tokens, S in all."""
 
     embeds: Tensor
@@ -41,7 +41,7 @@ class Packed:
     lengths: tuple[int, ...]
 
     @classmethod
-    def of(cls, rows: Sequence[PackedRow]) -> Packed:
+    def of(cls, rows: Sequence[PackedRow]) -> PackedSequences:
         """The rows in their order."""
         return cls(
             embeds=torch.cat([row.embeds for row in rows]),

@@ -62,7 +62,7 @@ class FramesNeeded:
 class FrameProvider(Protocol):
     """Who decodes: training keeps a cache, evaluation asks once."""
 
-    def get(self, sample: Sample, wanted: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
+    def get(self, sample: Sample, by_view: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
         """Resized frames [side, side, 3] uint8 by view and index. Raises VideoError."""
 
 
@@ -246,15 +246,15 @@ def shown(track: MaskTrack) -> list[tuple[int, str]]:
 
 
 def decode_views(
-    footage: Footage, wanted: Mapping[View, Sequence[int]], sides: Mapping[View, int]
+    footage: Footage, by_view: Mapping[View, Sequence[int]], sides: Mapping[View, int]
 ) -> dict[View, dict[int, np.ndarray]]:
     """Frames of one video, decoded once and resized to each view that asks for them.
 
     Raises VideoError (unreadable), IndexError (no such frame) or UserError (it was not baked).
     """
-    union = sorted({i for indices in wanted.values() for i in indices})
+    union = sorted({i for indices in by_view.values() for i in indices})
     at = dict(zip(union, footage.decode(union), strict=True))
-    return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in wanted.items()}
+    return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in by_view.items()}
 
 
 def resize(picture_HW3: np.ndarray, side: int, view: View) -> np.ndarray:

@@ -49,7 +49,7 @@ class RefusedSample(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Encoded:
+class EncodedConversation:
     """One conversation as ids. ``labels`` is the id where a loss is taken and IGNORE elsewhere."""
 
     input_ids: list[int]
@@ -71,7 +71,7 @@ class PromptCodec:
 
     def encode_training(
         self, turns: Sequence[Turn], *, max_text_tokens: int, regions: int, masks: int, video: bool = True
-    ) -> Encoded:
+    ) -> EncodedConversation:
         """Ids and labels of a whole conversation; the loss is on every answer and its <|im_end|>.
 
         ``video``: whether it is about one, whose place is then in the first question.
@@ -93,7 +93,7 @@ class PromptCodec:
         ids, labels = ids[:max_text_tokens], labels[:max_text_tokens]
         if all(label == IGNORE for label in labels):
             raise RefusedSample(Refusal.TOO_LONG_QUESTION, f"limit {max_text_tokens}")
-        return Encoded(input_ids=ids, labels=labels, truncated=len(cut))
+        return EncodedConversation(input_ids=ids, labels=labels, truncated=len(cut))
 
     def encode_prompt(self, turns: Sequence[Turn], *, regions: int) -> list[int]:
         """Ids up to the point where the model has to answer the last user turn. Nothing is cut.

@@ -16,7 +16,7 @@ from training.model.attention import built_with, choose_attention
 from training.model.batch import Batch
 from training.model.connector import Connector
 from training.model.language import Language, splice
-from training.model.packing import Packed, PackedRow
+from training.model.packing import PackedRow, PackedSequences
 from training.model.parts import ROWS
 from training.model.recompute import recompute_layers
 from training.model.regions import RegionEncoder
@@ -76,7 +76,7 @@ class UFVideo(nn.Module):
         counts nothing stands in for what the batch lacks: the results are the same."""
         self.set_trainable(PUBLISHED_TRAINED)
 
-    def attend(self, device: torch.device, dtype: torch.dtype, *, insists: bool = True) -> str:
+    def set_attention(self, device: torch.device, dtype: torch.dtype, *, required: bool = True) -> str:
         """Sets how vision tower and language model compute attention, now that it is known where they run.
 
         Until then a model is as fit for a CPU as for a GPU, whatever ``config.attention`` says: it is loaded,
@@ -84,11 +84,11 @@ class UFVideo(nn.Module):
         arithmetic. Segmentation stays as it was built. Returns transformers' name of what is set.
 
         Raises UserError if ``config.attention`` names flash attention and it cannot run there. Without
-        ``insists`` the name is a wish: the choice of a plan binds its training, not who uses the weights.
+        ``required`` the name is a wish: the choice of a plan binds its training, not who uses the weights.
         """
-        name = choose_attention(self.config.attention, device, dtype, insists=insists)
-        self.vision.attend_by(name)
-        self.language.attend_by(name)
+        name = choose_attention(self.config.attention, device, dtype, required=required)
+        self.vision.set_attention(name)
+        self.language.set_attention(name)
         return name
 
     def part_parameters(self, part: Part) -> list[nn.Parameter]:
@@ -164,7 +164,7 @@ class UFVideo(nn.Module):
 
         Raises ValueError if placeholders, regions, [SEG] labels and masks of a sample do not fit together.
         """
-        packed = Packed.of(self.rows(batch))
+        packed = PackedSequences.of(self.rows(batch))
         hidden, target = self.language.hidden(packed), packed.next_labels
         bears_loss = target != IGNORE
         answer_logits = self.language.logits(hidden[bears_loss])
@@ -180,7 +180,7 @@ class UFVideo(nn.Module):
             mask_logits=masks,
         )
 
-    def _seg_embeddings(self, packed: Packed, hidden_SD: Tensor) -> tuple[list[Tensor], Tensor]:
+    def _seg_embeddings(self, packed: PackedSequences, hidden_SD: Tensor) -> tuple[list[Tensor], Tensor]:
         """Per sample [O, 256]: the head's view of the states that PREDICT a [SEG], one position before it.
 
         And one embedding [1, 256] that stands in where there are none, if every pass has to have one.
@@ -248,7 +248,7 @@ class UFVideo(nn.Module):
         The embeddings are made of the states that training uses, which are kept while the answer is written;
         ``seg_state`` chooses the published code's instead. ``batch.labels`` and masks are not read.
         """
-        prompts = Packed.of(self.rows(batch))
+        prompts = PackedSequences.of(self.rows(batch))
         tokens, states = self.language.greedy(prompts, self.tokens.eos, max_new_tokens, self.tokens.seg)
         if seg_state is SegState.PUBLISHED:
             # It looks a place too early, and finds nothing for a [SEG] that opens the answer. For one behind

@@ -23,7 +23,7 @@ class VisionTower(nn.Module):
             siglip_config(config), attn_implementation=attention
         )
 
-    def attend_by(self, attention: str) -> None:
+    def set_attention(self, attention: str) -> None:
         """Changes the attention implementation, by transformers' name for it."""
         self.tower.set_attn_implementation(attention)
 

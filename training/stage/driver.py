@@ -20,11 +20,11 @@ from training.stage.checkpoint import RUN
 from training.stage.unfinished import UnfinishedStage
 
 if TYPE_CHECKING:
-    from training.loop.train import Done, Job
+    from training.loop.train import Job, WorkerResult
 
 _T = TypeVar("_T")
 _POLL_S: Final = 0.25
-_SAY_EVERY_S: Final = 30.0
+_LINE_EVERY_S: Final = 30.0
 _SHOWN: Final = {
     "loss": "loss/total",
     "text": "loss/text",
@@ -37,10 +37,10 @@ _SHOWN: Final = {
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingResult:
     """How a training ended: what worker 0 handed back, and the metrics of the last step."""
 
-    done: Done
+    done: WorkerResult
     last: dict[str, float]
 
 
@@ -63,10 +63,10 @@ class Mailbox:
 class Driver:
     """Passes on what has been reported: rows to MLflow and the bar, samples to the quarantine table."""
 
-    def __init__(self, run: Run, half: UnfinishedStage, bar: progress.Track | None = None) -> None:
-        self._run, self._half, self._bar = run, half, bar
+    def __init__(self, run: Run, unfinished: UnfinishedStage, bar: progress.Track | None = None) -> None:
+        self._run, self._unfinished, self._bar = run, unfinished, bar
         self.last: dict[str, float] = {}
-        self.done: Done | None = None
+        self.done: WorkerResult | None = None
 
     def receive(self, kind: str, item: Any) -> None:
         """One report."""
@@ -78,22 +78,22 @@ class Driver:
                 if self._bar is not None:
                     self._bar.update(step + 1, **_shown(row))
             case "quarantined":
-                self._half.quarantine(item)
+                self._unfinished.quarantine(item)
             case "done":
                 self.done = item
             case _:
                 raise AssertionError(kind)
 
     @property
-    def trained(self) -> Trained:
+    def trained(self) -> TrainingResult:
         """The end of a training that came to one."""
         assert self.done is not None, "Ray Train ended without an error, but no worker reported the end"
-        return Trained(self.done, self.last)
+        return TrainingResult(self.done, self.last)
 
 
 def train_on_ray(
-    job: Job, ray_config: RayConfig, need: capacity.Need, total: int, run: Run, half: UnfinishedStage
-) -> Trained:
+    job: Job, ray_config: RayConfig, need: capacity.Need, total: int, run: Run, unfinished: UnfinishedStage
+) -> TrainingResult:
     """Run the workers to their end. Raises what stopped them, and UserError if the cluster is too small."""
     import ray
 
@@ -101,19 +101,19 @@ def train_on_ray(
         capacity.refuse_cluster(need)
         bar = stack.enter_context(progress.track(job.stage.name, total))
         mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
-        driver = Driver(run, half, bar)
+        driver = Driver(run, unfinished, bar)
 
         def receive() -> None:
             for kind, item in ray.get(mailbox.take.remote()):
                 driver.receive(kind, item)
 
-        said = time.monotonic()
+        last_line_s = time.monotonic()
 
         def poll() -> None:
-            nonlocal said
+            nonlocal last_line_s
             receive()
-            if time.monotonic() - said > _SAY_EVERY_S:
-                said = time.monotonic()
+            if time.monotonic() - last_line_s > _LINE_EVERY_S:
+                last_line_s = time.monotonic()
                 if capacity.waits(need):
                     print(capacity.waiting_line(need), flush=True)
 

@@ -20,7 +20,7 @@ _REST: Final = "(not trained)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PartRow:
+class PartSummary:
     """One part."""
 
     part: str
@@ -36,7 +36,7 @@ class PartRow:
     """whether its activations are computed again in the backward pass"""
 
 
-def part_rows(model: UFVideo, stage: StageConfig) -> list[PartRow]:
+def part_rows(model: UFVideo, stage: StageConfig) -> list[PartSummary]:
     """One row per part, and a last one of what no part trains: layers and heads that are carried along.
 
     ``model`` is as ``training.stage.model_setup`` leaves it, not yet split over workers; its weights are not
@@ -55,7 +55,7 @@ def part_rows(model: UFVideo, stage: StageConfig) -> list[PartRow]:
     return [*rows, _row(_REST, every.values(), trained, 0.0, False)]
 
 
-def planned_rows(config: ModelConfig, stage: StageConfig) -> list[PartRow]:
+def planned_rows(config: ModelConfig, stage: StageConfig) -> list[PartSummary]:
     """``part_rows`` of a stage that has not begun; no weights are read or made."""
     with init_empty_weights(include_buffers=True):
         model = UFVideo(config, TokenIds(region=0, seg=0, eos=(), pad=0))
@@ -63,7 +63,7 @@ def planned_rows(config: ModelConfig, stage: StageConfig) -> list[PartRow]:
     return part_rows(model, stage)
 
 
-def render(rows: Sequence[PartRow]) -> str:
+def render(rows: Sequence[PartSummary]) -> str:
     """The rows as lines of text, with a sum."""
     lines = [("part", "tensors", "parameters", "trainable", "share", "lr", "checkpointed")]
     lines += [
@@ -90,7 +90,7 @@ def render(rows: Sequence[PartRow]) -> str:
     )
 
 
-def params(rows: Iterable[PartRow]) -> dict[str, Any]:
+def params(rows: Iterable[PartSummary]) -> dict[str, Any]:
     """The rows as MLflow takes them: nested by part."""
     return {
         r.part.strip("()").replace(" ", "_"): {k: v for k, v in asdict(r).items() if k != "part"}
@@ -101,10 +101,10 @@ def params(rows: Iterable[PartRow]) -> dict[str, Any]:
 _SUMMED: Final = ("tensors", "parameters", "trainable")
 
 
-def _row(name: str, owned: Iterable[nn.Parameter], total: int, lr: float, checkpointed: bool) -> PartRow:
+def _row(name: str, owned: Iterable[nn.Parameter], total: int, lr: float, checkpointed: bool) -> PartSummary:
     parameters = list(owned)
     trainable = sum(p.numel() for p in parameters if p.requires_grad)
-    return PartRow(
+    return PartSummary(
         part=name,
         tensors=len(parameters),
         parameters=sum(p.numel() for p in parameters),

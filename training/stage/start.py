@@ -56,12 +56,12 @@ def make_model(
     from training.model.parts import PARTS
     from training.model.tokens import TokenIds
     from training.model.weights.checkpoints import load_published
-    from training.model.weights.mismatches import folded
+    from training.model.weights.mismatches import fold_names
 
     given = plan.model_section.weights
     sources = sources_of(given)
     model = build_model(
-        sized(plan.model_section.resolved, len(tokenizer)),
+        with_vocabulary(plan.model_section.resolved, len(tokenizer)),
         TokenIds.of(tokenizer),
         seed=plan.seed,
         filled={part for parts in sources.values() for part in parts},
@@ -77,7 +77,7 @@ def make_model(
         if commits is not None and found.commit:
             commits[key] = found.commit
         if loaded.foreign:
-            names = "; ".join(folded(loaded.foreign))
+            names = "; ".join(fold_names(loaded.foreign))
             print(f"init: {len(loaded.foreign)} names in {text} are of nothing here: {names}", flush=True)
         if fit and loaded.rows:
             rows = loaded.rows
@@ -111,8 +111,8 @@ def sources_of(weights: WeightsConfig) -> dict[str, tuple[Part, ...]]:
 
 def _weights(key: str, text: str, plan: Plan) -> hub.LocalCopy:
     """A local copy of one of the plan's weights."""
-    wanted = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
-    found = hub.local_copy(text, wanted, plan.storage.local_cache)
+    patterns = hub.SAM2_FILES if key == "sam2" else hub.WEIGHT_FILES
+    found = hub.local_copy(text, patterns, plan.storage.local_cache)
     model = hub.hub_model(text)
     if key == "sam2" and model:
         return replace(found, path=hub.only_file(model, found, "*.pt"))
@@ -161,7 +161,7 @@ def _new_rows(plan: Plan, tokenizer: PreTrainedTokenizerBase, key: str, weights:
     )
 
 
-def sized(config: ModelConfig, vocabulary: int) -> ModelConfig:
+def with_vocabulary(config: ModelConfig, vocabulary: int) -> ModelConfig:
     """A configuration with one embedding row per token."""
     return config.model_copy(
         update={"language": config.language.model_copy(update={"vocab_size": vocabulary})}

@@ -26,7 +26,7 @@ _INPUTS: Final = {"data": "the prepared data", "start": "the checkpoint to start
 
 
 @dataclass(frozen=True, kw_only=True)
-class Begun:
+class StageStart:
     """What a saved state depends on and the artifact's fingerprint does not tell."""
 
     workers: int  # a state is cut up by them
@@ -52,7 +52,7 @@ class UnfinishedStage:
         self._out, self._stage = out, stage
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
 
-    def open(self, begun: Begun) -> StageEnd | None:
+    def open(self, begun: StageStart) -> StageEnd | None:
         """Take up what an attempt of the same inputs left. Returns its end if it came to one.
 
         What was begun from other inputs is deleted, and a printed line says so. Raises UserError if

@@ -51,7 +51,7 @@ def test_flash_attention_runs_where_all_of_its_needs_are_met(where, auto: str, f
     """Fails if a need is forgotten, or if the error names another than the one that is missing."""
     place = A100 | where
     assert implementation(Attention.AUTO, **place) == auto
-    assert implementation(Attention.FLASH, **place, insists=False) == auto
+    assert implementation(Attention.FLASH, **place, required=False) == auto
     if flash == FLASH:
         assert implementation(Attention.FLASH, **place) == FLASH
     else:
@@ -72,8 +72,8 @@ def test_a_model_that_names_flash_attention_is_built_saved_and_loaded_on_a_cpu(
     assert model.config.attention is Attention.FLASH
     assert set_in(model) == ("sdpa", VARLEN_SDPA, "sdpa")
     with pytest.raises(UserError, match="runs on cpu"):
-        model.attend(CPU, torch.float32)
-    assert model.attend(CPU, torch.float32, insists=False) == "sdpa"
+        model.set_attention(CPU, torch.float32)
+    assert model.set_attention(CPU, torch.float32, required=False) == "sdpa"
 
 
 @pytest.mark.parametrize("choice", [Attention.EAGER, Attention.AUTO])
@@ -85,7 +85,7 @@ def test_what_is_set_when_the_model_runs_goes_for_its_packed_sequences_too(
     model = build_model(toy_config.model_copy(update={"attention": other}), tokens, seed=5).train()
     before = set_in(model)
     model.config = model.config.model_copy(update={"attention": choice})
-    assert model.attend(CPU, torch.float32) == built_with(choice)
+    assert model.set_attention(CPU, torch.float32) == built_with(choice)
     after = set_in(model)
     assert after[:2] == (("eager", "eager") if choice is Attention.EAGER else ("sdpa", VARLEN_SDPA))
     assert after[2] == before[2]
@@ -106,6 +106,6 @@ def test_flash_attention_gives_what_torch_s_kernels_give(
     batch = text_batch([[5, VIDEO], [6, VIDEO, *range(5, 25)]], [[3, 2], [11, 12, 2]])
     batch = batch.to(device, torch.bfloat16)
     wanted = states(model, batch, packs)
-    assert model.attend(device, torch.bfloat16) == FLASH
+    assert model.set_attention(device, torch.bfloat16) == FLASH
     assert set_in(model) == (FLASH, FLASH, "sdpa")
     torch.testing.assert_close(states(model, batch, packs), wanted, atol=0.1, rtol=0.05)

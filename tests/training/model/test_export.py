@@ -29,7 +29,7 @@ from training.model.weights.checkpoints import (
 )
 from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.stage.checkpoint import write_checkpoint
-from training.stage.start import sized
+from training.stage.start import with_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Location:
     base = tmp_path_factory.mktemp("export")
     write_qwen2(base / "qwen2")
     tokenizer = load_tokenizer(base / "qwen2")
-    config = sized(model_config("toy", {"num_frames": 2}), len(tokenizer))
+    config = with_vocabulary(model_config("toy", {"num_frames": 2}), len(tokenizer))
     out = Location.parse(base / "checkpoint")
     model = build_model(config, TokenIds.of(tokenizer), seed=4)
     write_checkpoint(model, tokenizer, out, base / "scratch")

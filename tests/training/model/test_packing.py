@@ -12,7 +12,7 @@ from training.loop.losses import compute_losses
 from training.model import packing
 from training.model.batch import Batch
 from training.model.build import build_model
-from training.model.packing import Packed, PackedRow
+from training.model.packing import PackedRow, PackedSequences
 from training.model.ufvideo import UFVideo
 
 VIDEO, SEG = -201, 51
@@ -70,9 +70,11 @@ def test_positions_begin_anew_in_every_sequence(model: UFVideo, batch: Batch):
     model.language.packs = True
     with torch.no_grad():
         rows = model.rows(batch)
-        together = model.language.hidden(Packed.of(rows)).split([len(row.labels) for row in rows])
+        together = model.language.hidden(PackedSequences.of(rows)).split([len(row.labels) for row in rows])
         for row, states in zip(rows, together, strict=True):
-            torch.testing.assert_close(model.language.hidden(Packed.of([row])), states, atol=2e-5, rtol=1e-5)
+            torch.testing.assert_close(
+                model.language.hidden(PackedSequences.of([row])), states, atol=2e-5, rtol=1e-5
+            )
 
 
 def test_the_last_token_of_a_sequence_predicts_nothing():
@@ -81,7 +83,7 @@ def test_the_last_token_of_a_sequence_predicts_nothing():
         PackedRow(embeds=torch.zeros(n, 4), labels=torch.full((n,), label))
         for n, label in ((2, 7), (3, 8), (1, 9))
     ]
-    assert Packed.of(rows).next_labels.tolist() == [7, -100, 8, 8, -100, -100]
+    assert PackedSequences.of(rows).next_labels.tolist() == [7, -100, 8, 8, -100, -100]
 
 
 def test_padding_stands_on_the_side_asked_for():

@@ -22,7 +22,7 @@ from training.model.ufvideo import UFVideo
 from training.model.weights.checkpoints import own_state, save_model
 from training.model.weights.pretrained import from_pretrained
 from training.stage.checkpoint import write_checkpoint
-from training.stage.start import sized
+from training.stage.start import with_vocabulary
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     base = tmp_path_factory.mktemp("pretrained")
     write_qwen2(base / "qwen2")
     tokenizer = load_tokenizer(base / "qwen2")
-    config = sized(model_config("toy", {"num_frames": 2}), len(tokenizer))
+    config = with_vocabulary(model_config("toy", {"num_frames": 2}), len(tokenizer))
     model = build_model(config, TokenIds.of(tokenizer), seed=4, dtype=torch.bfloat16)
     checkpoint = Location.parse(base / "checkpoint")
     write_checkpoint(model, tokenizer, checkpoint, base / "scratch")

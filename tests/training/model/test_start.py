@@ -18,7 +18,7 @@ from training.model.tokenizer import train_tokenizer
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 from training.model.weights.checkpoints import own_state, published_state
-from training.stage.start import make_model, sized, sources_of
+from training.stage.start import make_model, sources_of, with_vocabulary
 
 PLANS = Path(__file__).parents[3] / "plans"
 SAM = "model.mask_encoder.sam2_model."
@@ -40,7 +40,7 @@ def saved(tokenizer, tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def donor(tokenizer) -> UFVideo:
     """A toy model of other weights than the plan's seed gives."""
-    config = sized(make_plan(Path("/nowhere")).model.resolved, len(tokenizer))
+    config = with_vocabulary(make_plan(Path("/nowhere")).model.resolved, len(tokenizer))
     return build_model(config, TokenIds.of(tokenizer), seed=123)
 
 

@@ -22,7 +22,7 @@ from training.model.tokens import TokenIds
 from training.model.weights.checkpoints import own_state, published_state
 from training.model.weights.vocabulary import NewRows
 from training.stage.checkpoint import write_checkpoint
-from training.stage.start import make_model, make_tokenizer, sized
+from training.stage.start import make_model, make_tokenizer, with_vocabulary
 
 TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 
@@ -30,7 +30,7 @@ TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 def _qwen2(folder: Path, unused: int) -> tuple[int, dict[str, Tensor]]:
     """``base``, a Qwen2 tokenizer, and ``Qwen2``, weights with some unused rows, told by their numbers."""
     known = write_qwen2(folder / "base")
-    config = sized(make_plan(folder).model.resolved, known + unused)
+    config = with_vocabulary(make_plan(folder).model.resolved, known + unused)
     state = published_state(build_model(config, TokenIds(region=1, seg=2, eos=(0,), pad=0), seed=9))
     for name in TABLES:
         state[name][known:] = 1e6
@@ -118,7 +118,7 @@ def test_an_export_is_a_whole_start(tmp_path: Path, capsys) -> None:
     """Fails if a model that was written out comes back with a new row, or with a part of its own missing."""
     write_qwen2(tmp_path / "base")
     tokenizer = load_tokenizer(tmp_path / "base")
-    config = sized(make_plan(tmp_path).model.resolved, len(tokenizer))
+    config = with_vocabulary(make_plan(tmp_path).model.resolved, len(tokenizer))
     donor = build_model(config, TokenIds.of(tokenizer), seed=123)
     checkpoint = Location.parse(tmp_path / "checkpoint")
     write_checkpoint(donor, tokenizer, checkpoint, tmp_path / "scratch")

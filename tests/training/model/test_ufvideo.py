@@ -13,7 +13,7 @@ from pipeline.plan.training import PUBLISHED_TRAINED, Part
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model
-from training.model.packing import Packed
+from training.model.packing import PackedSequences
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo
 
@@ -99,7 +99,7 @@ def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, t
     with torch.no_grad():
         embeds = model.rows(dataclasses.replace(forced, video=batch.video))
         for i, row in enumerate(embeds):
-            hidden = model.language.hidden(Packed.of([row]))
+            hidden = model.language.hidden(PackedSequences.of([row]))
             before = [p - 1 for p in range(len(row.labels)) if row.labels[p] == seg]
             expected = model.segmentation.head(hidden[before])
             torch.testing.assert_close(made.seg_embeddings[i], expected, atol=1e-4, rtol=1e-4)

@@ -24,7 +24,7 @@ from training.model.weights.checkpoints import (
     published_state,
     save_model,
 )
-from training.model.weights.mismatches import folded
+from training.model.weights.mismatches import fold_names
 from training.model.weights.names import from_published, locate, to_published
 from training.model.weights.tensor_files import SAFETENSORS_INDEX, write_shards
 from training.model.weights.vocabulary import NewRows, RowCount
@@ -152,8 +152,8 @@ def test_every_name_is_told_with_its_numbers_folded(golden):
     assert odd in text
     assert len(text) < 1000
     names = [f"a.{i}.b.{j}.w" for i in (0, 1, 2, 5) for j in (0, 3) if (i, j) != (5, 3)]
-    assert folded(names) == ["a.{0-2,5}.b.0.w", "a.{0-2}.b.3.w"]
-    assert folded(["norm", "x.07", "x.08", "x.1"]) == ["norm", "x.07", "x.08", "x.1"]
+    assert fold_names(names) == ["a.{0-2,5}.b.0.w", "a.{0-2}.b.3.w"]
+    assert fold_names(["norm", "x.07", "x.08", "x.1"]) == ["norm", "x.07", "x.08", "x.1"]
 
 
 def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig, tmp_path):

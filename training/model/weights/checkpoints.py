@@ -59,7 +59,7 @@ def published_state(model: UFVideo) -> dict[str, Tensor]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Loaded:
+class LoadSummary:
     """What a load has filled."""
 
     tensors: Mapping[Part, int]
@@ -77,7 +77,7 @@ def load_published(
     part: Part | Collection[Part] = PARTS,
     new_rows: NewRows | None = None,
     strict: bool = True,
-) -> Loaded:
+) -> LoadSummary:
     """Fills the model, or parts of it, from published weights; nothing may be missing or left over.
 
     ``source`` is as ``tensor_files.tensors`` takes it. Tensors go one by one into the model as it is
@@ -91,7 +91,7 @@ def load_published(
     """
     parts = (part,) if isinstance(part, Part) else tuple(part)
     own = own_state(model)
-    wanted = {name: tensor for name, tensor in own.items() if part_of(name) in parts}
+    expected = {name: tensor for name, tensor in own.items() if part_of(name) in parts}
     tied = model.config.language.tie_word_embeddings
     filled: set[str] = set()
     read_of = Counter[Part]()
@@ -102,10 +102,10 @@ def load_published(
             of, place = locate(stored.name, parts)
             if is_computed(stored.name) or (tied and place and place.name == _VOCABULARY[1]):
                 continue
-            target = wanted.get(place.name) if place else None
+            target = expected.get(place.name) if place else None
             if place is None or target is None:
                 if of in parts or (of is None and strict):
-                    mismatches.leave(stored.name, stored.file)
+                    mismatches.add_left_over(stored.name, stored.file)
                 elif place is None or place.name not in own:
                     mismatches.foreign.append(stored.name)
                 continue
@@ -119,14 +119,14 @@ def load_published(
             elif target.shape == tensor.shape:
                 target.copy_(tensor)
             else:
-                mismatches.misshapen(stored.name, tensor, target, stored.file)
+                mismatches.add_misshapen(stored.name, tensor, target, stored.file)
             read_of[of] += 1
-    mismatches.missing += [p for name in wanted for p in to_published(name) if p not in filled]
+    mismatches.missing += [p for name in expected for p in to_published(name) if p not in filled]
     mismatches.refuse(
         str(source) if isinstance(source, Path) else "weights",
         "Check that these are the weights of this model, and that the model's size is theirs.",
     )
-    return Loaded(tensors=read_of, rows=rows, foreign=tuple(mismatches.foreign))
+    return LoadSummary(tensors=read_of, rows=rows, foreign=tuple(mismatches.foreign))
 
 
 def own_config(model: UFVideo) -> dict[str, Any]:
@@ -207,21 +207,21 @@ def _load_state(model: UFVideo, folder: Path, dtype: torch.dtype | None) -> None
     Buffers are then in the dtype that the model makes them in, as ``model.to(dtype)`` does not leave them.
     Raises UserError that lists all tensors missing, left over and misshapen.
     """
-    wanted = own_state(model)
+    expected = own_state(model)
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     taken: dict[str, Tensor] = {}
     mismatches = Mismatches()
     for stored in tensors(folder, keep=dtype is None):
-        target = wanted.get(stored.name)
+        target = expected.get(stored.name)
         if target is None:
-            mismatches.leave(stored.name, stored.file)
+            mismatches.add_left_over(stored.name, stored.file)
             continue
         tensor = stored.read()
         if target.shape != tensor.shape:
-            mismatches.misshapen(stored.name, tensor, target, stored.file)
+            mismatches.add_misshapen(stored.name, tensor, target, stored.file)
         if dtype is not None:  # a copy in any case, or what is of this dtype already would hold the mapping
             tensor = tensor.to(dtype if stored.name in parameters else target.dtype, copy=True)
         taken[stored.name] = tensor
-    mismatches.missing += [name for name in wanted if name not in taken]
+    mismatches.missing += [name for name in expected if name not in taken]
     mismatches.refuse(str(folder), "Check the path, or save the model again.")
     model.load_state_dict(taken, strict=False, assign=True)

@@ -24,35 +24,35 @@ class Mismatches:
 
     missing: list[str] = field(default_factory=list)
     """names of the model that the checkpoint lacks"""
-    left: list[tuple[str, str]] = field(default_factory=list)
+    left_over: list[tuple[str, str]] = field(default_factory=list)
     """(name, file) that the model has no place for"""
     foreign: list[str] = field(default_factory=list)
     """names of no part that was asked for, which are listed with the others, but are not an error alone"""
     shapes: list[tuple[str, str]] = field(default_factory=list)
     """(name, what is wrong with it and where)"""
 
-    def leave(self, name: str, file: Path | None) -> None:
+    def add_left_over(self, name: str, file: Path | None) -> None:
         """Note a name that nothing takes."""
-        self.left.append((name, _in(file)))
+        self.left_over.append((name, _in(file)))
 
-    def misshapen(self, name: str, stored: Tensor, wanted: Tensor, file: Path | None) -> None:
+    def add_misshapen(self, name: str, stored: Tensor, expected: Tensor, file: Path | None) -> None:
         """Note a tensor of another shape than the model's."""
-        self.shapes.append((name, f" is {_shape(stored)}, the model has {_shape(wanted)}{_in(file)}"))
+        self.shapes.append((name, f" is {_shape(stored)}, the model has {_shape(expected)}{_in(file)}"))
 
     def refuse(self, where: str, fix: str) -> None:
         """Raises UserError that counts and lists everything, if there is anything."""
-        if not (self.missing or self.left or self.shapes):
+        if not (self.missing or self.left_over or self.shapes):
             return
         problems = [
-            _told("names missing", [(name, "") for name in self.missing]),
-            _told("names left over", self.left),
-            _told("names of no part that was asked for", [(name, "") for name in self.foreign]),
-            _told("shapes differ", self.shapes),
+            _listed("names missing", [(name, "") for name in self.missing]),
+            _listed("names left over", self.left_over),
+            _listed("names of no part that was asked for", [(name, "") for name in self.foreign]),
+            _listed("shapes differ", self.shapes),
         ]
         raise UserError(where, " ".join(filter(None, problems)), fix)
 
 
-def folded(names: Iterable[str]) -> list[str]:
+def fold_names(names: Iterable[str]) -> list[str]:
     """The names in their order, those that differ in one number only as one: ``a.{0-3,7}.b``.
 
     Only pieces between dots that are numbers count, and each entry stands for just the names it spells.
@@ -84,14 +84,14 @@ def _numbers(found: list[str]) -> str:
     return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"
 
 
-def _told(what: str, entries: list[tuple[str, str]]) -> str:
+def _listed(what: str, entries: list[tuple[str, str]]) -> str:
     """``2 names left over: a (x.bin); b (y.bin).``; names are folded where the rest is the same."""
     if not entries:
         return ""
     by_rest: dict[str, list[str]] = {}
     for name, rest in entries:
         by_rest.setdefault(rest, []).append(name)
-    lines = [name + rest for rest, names in by_rest.items() for name in folded(names)]
+    lines = [name + rest for rest, names in by_rest.items() for name in fold_names(names)]
     return f"{len(entries)} {what}: {'; '.join(lines)}."
 
 

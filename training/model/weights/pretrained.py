@@ -35,8 +35,8 @@ def from_pretrained(
     ``source``: a checkpoint's ``model`` folder or what ``save_model`` wrote, a folder in the published layout
     (an export, the released model), local or ``s3://``, or text that names such a model of the hub
     (``org/name@revision``). ``config``: the sizes, where the folder's own config.json does not hold them and
-    they are not the published 7B's. ``dtype`` of the parameters; None: as stored. On a GPU call ``attend``
-    afterwards, or attention is computed by PyTorch's own kernels.
+    they are not the published 7B's. ``dtype`` of the parameters; None: as stored. On a GPU call
+    ``set_attention`` afterwards, or attention is computed by PyTorch's own kernels.
 
     Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
     """

@@ -29,7 +29,7 @@ _NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredTensor:
     """One tensor of a source, not yet read."""
 
     name: str
@@ -39,7 +39,7 @@ class Stored:
     """must be called before the next tensor is asked for"""
 
 
-def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[Stored]:
+def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[StoredTensor]:
     """Every tensor of a source, in the order of its files.
 
     ``source``: tensors by name, a .safetensors, .pt or .bin file, or a folder of them; of a folder with both
@@ -51,7 +51,7 @@ def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Itera
     """
     if isinstance(source, Mapping):
         for name, tensor in source.items():
-            yield Stored(name, None, partial(_same, tensor))
+            yield StoredTensor(name, None, partial(_same, tensor))
         return
     holders: dict[str, str] = {}
     for file in weight_files(source):
@@ -64,7 +64,7 @@ def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Itera
                     "Keep the files of one checkpoint alone in the folder.",
                 )
             holders[name] = file.name
-            yield Stored(name, file, partial(shard.read, name))
+            yield StoredTensor(name, file, partial(shard.read, name))
         shard.close()
 
 
