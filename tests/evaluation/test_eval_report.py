@@ -45,12 +45,12 @@ def made() -> table.Table:
         "mv": {"samples": 20, "available": 50, "read": 1055, "rejects": rejects},
         "uf": {"samples": 20, "available": 20, "read": 20, "rejects": {}},
     }
-    return table.make(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
+    return table.make_table(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
 
 
 def test_labels() -> None:
     names = ["init", "stage1", "stage_2", "tuned", "s3://bucket/runs/other"]
-    assert [table.label(n) for n in names] == [
+    assert [table.checkpoint_label(n) for n in names] == [
         "before training",
         "after stage 1",
         "after stage 2",
@@ -60,7 +60,7 @@ def test_labels() -> None:
 
 
 def test_text_of_the_table() -> None:
-    text = table.text(made())
+    text = table.table_text(made())
     header = next(line for line in text.splitlines() if "benchmark" in line)
     for name in ("metric", "before training", "after stage 1", "after stage 2", "samples", "failures"):
         assert name in header
