@@ -28,7 +28,7 @@ from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from tests.datasets_prep.card_corpus import Reader
 from tests.datasets_prep.clips import write_clip, write_folder
-from tests.datasets_prep.doctor_here import doctor, told, write_plan
+from tests.datasets_prep.doctor_here import doctor, findings_of, write_plan
 from tests.datasets_prep.irregular_corpus import LATE_S, write_irregular_corpus
 from training.data.dataset import Dataset
 
@@ -137,7 +137,7 @@ def test_the_doctor_tells_each(sources: list[dict[str, Any]], tmp_path: Path) ->
     """Catches what preparation counts and the doctor passes over, and rejects that it takes for kept."""
     out = tmp_path / "out"
     assert doctor(write_plan(tmp_path, sources), out) == 1
-    findings = told(out)
+    findings = findings_of(out)
     for source, counts in EXPECTED.items():
         for irregularity, count in counts.items():
             assert len(findings[source, irregularity]) == count
