@@ -187,8 +187,8 @@ def refuse_unwritable(place: Location) -> None:
     while not there.exists() and there != there.parent:
         there = there.parent
     if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "no folder" if not there.is_dir() else "no folder that may be written"
-        raise UserError(place.uri, f"cannot be made: {there} is {what}.", _ELSEWHERE)
+        what = "is not a folder" if not there.is_dir() else "may not be written"
+        raise UserError(place.uri, f"cannot be made: {there} {what}.", _ELSEWHERE)
 
 
 def _unwritable(place: Location, error: OSError) -> UserError:

@@ -244,7 +244,7 @@ def test_a_file_that_changes_in_the_meantime_is_told(
     corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(tmp_path, corpora, "talk")
-    choose = run.choose
+    choose = run.plan_selection
 
     def shorter(*given: Any, **more: Any) -> Any:
         chosen = choose(*given, **more)
@@ -252,6 +252,6 @@ def test_a_file_that_changes_in_the_meantime_is_told(
         place.write(place.annotations, text[: len(text) // 2])
         return chosen
 
-    monkeypatch.setattr(run, "choose", shorter)
+    monkeypatch.setattr(run, "plan_selection", shorter)
     with pytest.raises(UserError, match=r"qa_processed\.json: (has \d+ records .*changed|is not whole JSON)"):
         prepare(place)

@@ -177,7 +177,7 @@ def test_what_a_notebook_left_is_no_frame(tmp_path: Path) -> None:
 
 def test_masks_are_needed_for_training(tmp_path: Path) -> None:
     config, files = ytvos(tmp_path, {"v": entry(_0="1")})
-    with pytest.raises(UserError, match="no folder"):
+    with pytest.raises(UserError, match="not a folder"):
         read(config, Files(annotations=files.annotations, masks=files.annotations))
     with pytest.raises(UserError, match="label images"):
         read(config, Files(annotations=files.annotations))

@@ -103,8 +103,8 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
 
 def only_the_ordinary_way(
     records: Iterable[dialogue_columns.Numbered], *_: Any
-) -> tuple[dialogue_columns.FindingText, list[Any]]:
-    return dialogue_columns.FindingText(), list(records)
+) -> tuple[dialogue_columns.DialogueColumns, list[Any]]:
+    return dialogue_columns.DialogueColumns(), list(records)
 
 
 @pytest.mark.parametrize("seed", range(4))

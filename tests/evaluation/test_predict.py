@@ -274,7 +274,7 @@ def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"Give .*stage1/abc\."):
         load_checkpoint(tmp_path / "stage1")
     (tmp_path / "stage1" / "abc" / "record.json").unlink()
-    with pytest.raises(UserError, match="no finished checkpoint"):
+    with pytest.raises(UserError, match="not a finished checkpoint"):
         load_checkpoint(tmp_path / "stage1" / "abc")
     commit_artifact(Location.parse(tmp_path / "data"), record("prepare"))
     with pytest.raises(UserError, match="kind prepare, which holds no model"):

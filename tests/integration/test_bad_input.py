@@ -49,9 +49,10 @@ CASES = {
         old="${corpora}/mevis/train/meta_expressions.json",
         new="annotations/mevis.json",
         says=(
-            "data.sources[mevis].annotations",
+            "mini.yaml, line ",
+            "data.sources.8.annotations",
             "annotations/mevis.json does not exist",
-            "Correct the path",
+            "has no annotations",
         ),
     ),
     "batch that does not divide": Case(
@@ -65,11 +66,11 @@ CASES = {
     ),
     "no checkpoint to start from": Case(
         sets=("stages.0.start_from=other/stage1",),
-        says=("stage1: other/stage1", "no finished checkpoint artifact", "record.json"),
+        says=("stages.0.start_from", "other/stage1/record.json is not there", "finished checkpoint artifact"),
     ),
     "no checkpoint to score": Case(
         sets=("evaluation.checkpoints=[other/stage1]",),
-        says=("other/stage1", "no finished checkpoint artifact", "record.json"),
+        says=("evaluation.checkpoints", "other/stage1/record.json is not there", "finished checkpoint"),
     ),
 }
 

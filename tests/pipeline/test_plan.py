@@ -192,7 +192,7 @@ def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: P
 
 
 def test_a_checkpoint_outside_must_be_an_artifact(plan_file: Path, tmp_path: Path):
-    with pytest.raises(UserError, match="no finished checkpoint artifact"):
+    with pytest.raises(UserError, match="not a finished checkpoint artifact"):
         survey(load_plan(str(plan_file), [f"stages.0.start_from={tmp_path}/nothing"]))
 
 

@@ -226,7 +226,7 @@ def test_records_that_cannot_be_read(tmp_path: Path):
     place = Location.parse(tmp_path)
     assert load_artifact(place) is None
     (tmp_path / "record.json").write_text("{")
-    with pytest.raises(UserError, match="no artifact record"):
+    with pytest.raises(UserError, match="not an artifact record"):
         load_artifact(place)
     (tmp_path / "record.json").write_text(json.dumps({"format": 99}))
     with pytest.raises(UserError, match="format 99, this code reads format 1"):

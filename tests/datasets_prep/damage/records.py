@@ -126,14 +126,14 @@ def _talk(question: str, answer: str) -> Change:
 def _times() -> Iterator[Kind]:
     bad, outside = Reason.MALFORMED, Reason.SPAN_OUTSIDE
     for name, reason, times, detail in (
-        ("NaN as text", bad, ["nan", 4.16], "no number"),
-        ("infinity as text", bad, [2.4, "-inf"], "no number"),
-        ("words as times", bad, ["start", "end"], "no number"),
-        ("digits of another script", bad, ["١", "٢"], "no number"),
-        ("a time with an underscore", bad, ["1_0", 4.16], "no number"),
-        ("null as a time", bad, [None, 4.16], "no number"),
-        ("a list as a time", bad, [[2.4, 4.16]], "no number"),
-        ("true as a time", bad, [True, 4.16], "no number"),
+        ("NaN as text", bad, ["nan", 4.16], "not a number"),
+        ("infinity as text", bad, [2.4, "-inf"], "not a number"),
+        ("words as times", bad, ["start", "end"], "not a number"),
+        ("digits of another script", bad, ["١", "٢"], "not a number"),
+        ("a time with an underscore", bad, ["1_0", 4.16], "not a number"),
+        ("null as a time", bad, [None, 4.16], "not a number"),
+        ("a list as a time", bad, [[2.4, 4.16]], "not a number"),
+        ("true as a time", bad, [True, 4.16], "not a number"),
         ("a number as the times", bad, 2.4, "`tgt` is not a list"),
         ("an odd number of times", Reason.PLACEHOLDERS, [2.4], "`tgt` has 1"),
         ("no times", Reason.PLACEHOLDERS, [], "`tgt` has 0"),
@@ -150,7 +150,7 @@ def _times() -> Iterator[Kind]:
     ):
         yield record(name, reason, sets(tgt=times), detail, "seconds")
     for name, reason, values, detail in (
-        ("NaN as a fraction", bad, ["NaN", 0.9], "no number"),
+        ("NaN as a fraction", bad, ["NaN", 0.9], "not a number"),
         ("a fraction above one", outside, [0.5, 1.5], ""),
         ("a negative fraction", outside, [-0.5, 0.5], ""),
         ("fractions that run backwards", Reason.SPAN_REVERSED, [0.9, 0.5], ""),
@@ -168,10 +168,10 @@ def _times() -> Iterator[Kind]:
         "fractions",
     )
     for name, reason, split, detail in (
-        ("a clip of one number", bad, [3], "no pair"),
-        ("a clip of text", bad, ["a", "b"], "no whole number"),
-        ("a clip of half frames", bad, [1.5, 30], "no whole number"),
-        ("a clip in an endless number", bad, ["9" * 5000, 10], "no whole number"),
+        ("a clip of one number", bad, [3], "not a pair"),
+        ("a clip of text", bad, ["a", "b"], "not a whole number"),
+        ("a clip of half frames", bad, [1.5, 30], "not a whole number"),
+        ("a clip in an endless number", bad, ["9" * 5000, 10], "not a whole number"),
         ("a clip that runs backwards", Reason.SPAN_REVERSED, [60, 20], "ends before"),
         ("a clip beyond the video", outside, [5000, 6000], ""),
         ("a clip before the video", outside, [-50, -20], ""),
@@ -182,7 +182,7 @@ def _times() -> Iterator[Kind]:
         corpus="lines",
         put=lambda p: p.write(p.annotations, p.annotations.read_text().replace(" 2.2##", " nan##", 1)),
         reason=Reason.MALFORMED,
-        says="no number",
+        says="not a number",
     )
     yield Kind(
         name="a line of another form",
