@@ -1,1 +1,1 @@
-"""The record that flows, and the codec of masks."""
+"""The sample record and the codec of masks."""

@@ -1,4 +1,4 @@
-"""What is irregular about records that become samples all the same, each under a rule of the plan."""
+"""Irregularities of records that still become samples, each under a rule of the plan."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 
 class Irregularity(StrEnum):
-    """Counted for every source in the manifest, listed in irregularities.pq, told by the doctor and the card.
+    """Counted for every source in the manifest, listed in irregularities.pq, shown by doctor and card.
 
-    docs/data-format.md says of each what is done about it.
+    docs/data-format.md says how each one is handled.
     """
 
     SPAN_CLAMPED = "span_clamped"  # a time outside its video was cut, as ``outside_spans`` asks
@@ -21,7 +21,7 @@ class Irregularity(StrEnum):
 
 
 class Irregular(NamedTuple):
-    """One irregularity of a record, and what exactly was found and done."""
+    """One irregularity of a record, with details."""
 
     irregularity: Irregularity
     detail: str

@@ -1,4 +1,4 @@
-"""The one mask codec: whatever form a source uses <-> compressed COCO RLE <-> arrays.
+"""The one mask codec: any source's form <-> compressed COCO RLE <-> arrays.
 
 COCO run lengths run down columns, and ``size`` is [height, width].
 Format: https://cocodataset.org/#format-data, as implemented by pycocotools.
@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
-_SHORT = 100  # characters, up to which a walk is as fast as arrays are
-_LONGEST_RUN = 40  # bits of a run length; text without an end to its number would take for ever to add up
+_SHORT = 100  # characters; up to this length a loop is as fast as NumPy
+_LONGEST_RUN = 40  # bits of a run length; without a limit a malformed text could make an endless number
 _FAR = 10  # frame sizes that a polygon may reach beyond its frame before it is a defect
 
 
@@ -66,7 +66,7 @@ def union(counts: Sequence[str], height: int, width: int) -> str:
 
 
 def from_source(segmentation: Any, height: int, width: int) -> str:
-    """Any form in which the sources write a mask -> compressed COCO RLE.
+    """A mask in any form of the sources -> compressed COCO RLE.
 
     Accepts None (object absent), a dict with compressed (str) or uncompressed (list) ``counts``, a list of
     polygons ``[[x1, y1, ...], ...]`` in pixels, or an array [H, W] whose non-zero values are inside.
@@ -123,10 +123,10 @@ def _from_rle(rle: dict[str, Any], height: int, width: int) -> str:
 
 
 def _is_compressed(text: str, pixels: int) -> bool:
-    """What ``_check_compressed`` checks, for all characters at once; it does not say what is wrong."""
+    """The check of ``_check_compressed`` for all characters at once, without naming the error."""
     if not text.isascii():
         return False
-    code_N = np.frombuffer(text.encode("ascii"), np.uint8) - np.uint8(48)  # what is below wraps around
+    code_N = np.frombuffer(text.encode("ascii"), np.uint8) - np.uint8(48)  # lower codes wrap around
     last_N = code_N & 0x20 == 0  # of its number
     if code_N.max() >= 64 or not last_N[-1]:
         return False
@@ -140,7 +140,7 @@ def _is_compressed(text: str, pixels: int) -> bool:
     value_R -= (code_N[end_R - 1] & 0x10 != 0) * (np.int64(1) << 5 * length_R)
     if np.abs(value_R).max() > pixels:  # no sum of these overflows
         return False
-    # From the fourth on, a number is the difference to the run before the last one.
+    # From the fourth on, a number is the difference to the run two before it.
     run_R = value_R.copy()
     for first in (1, 2):
         run_R[first::2] = np.cumsum(value_R[first::2])
@@ -148,9 +148,9 @@ def _is_compressed(text: str, pixels: int) -> bool:
 
 
 def _check_compressed(text: str, pixels: int) -> None:
-    """Walk the LEB128-like code of the COCO API and check that its run lengths sum to the image.
+    """Decode the LEB128-like code of the COCO API and check that its run lengths sum to the image.
 
-    Raises ValueError for the first thing that is wrong.
+    Raises ValueError for the first error.
     """
     runs: list[int] = []
     value, shift = 0, 0

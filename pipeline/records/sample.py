@@ -30,11 +30,11 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoRef:
-    """Where a video lies below its source's media root, and what probing it said.
+    """The path of a video below its source's media root, and the results of probing it.
 
     ``frames`` is empty for a video file. For a folder of images it holds the file names in order, and
     ``path`` is the folder. Frame indices everywhere in a sample count decoded frames (or entries of
-    ``frames``) from 0. Fields after ``frames`` are 0 or empty until the sample was probed.
+    ``frames``) from 0. Fields after ``frames`` are 0 or empty until the video is probed.
     """
 
     path: str
@@ -42,7 +42,7 @@ class VideoRef:
     num_frames: int = 0
     fps: float = 0.0
     duration_s: float = 0.0  # seconds from the first frame's start to the last frame's end
-    duration_source: str = ""  # "stream", "container", "frames/fps": durations differ, so say which one
+    duration_source: str = ""  # "stream", "container" or "frames/fps": these durations can differ
     frame_starts_s: tuple[float, ...] = ()  # start of each frame at a variable rate; see ``frame_times``
     start_s: float = 0.0  # when a player shows the first frame; sound may have begun before it
     height: int = 0
@@ -69,8 +69,8 @@ class MaskTrack:
     """Masks of one object, or of a union of objects, on some frames.
 
     ``frames[i]`` is the frame index of ``counts[i]``, a compressed COCO RLE string for an image of
-    ``height`` x ``width``. A frame in which the object is absent has a mask of area 0; a frame that nobody
-    annotated is not listed.
+    ``height`` x ``width``. A frame in which the object is absent has a mask of area 0; a frame that is not
+    annotated is not in the list.
     """
 
     height: int

@@ -1,8 +1,8 @@
-"""Copies of remote files on this machine, shared by all its processes, with a limit to their bytes.
+"""Local copies of remote files, shared by all processes of this machine, with a size limit.
 
-A copy is a folder ``files/<hash>/`` with one file or folder in it. Whoever uses a copy holds a shared lock
-on that folder; a copy is removed by whoever gets the lock for itself. So no copy goes that is being fetched
-or was just handed out, and a process that ends, however it ends, holds none.
+A copy is a folder ``files/<hash>/`` with one file or folder in it. A process that uses a copy holds a shared
+lock on that folder; removing it takes an exclusive lock. So no copy is removed while it is being fetched
+or used, and a process that has ended, in whatever way, holds no lock.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from typing import Final
 from pipeline.storage.listing import TEMP
 
 RECENT: Final = 64
-"""Copies that a process fetched last, and that nobody removes while it lives."""
+"""How many copies, the last ones that a process fetched, stay as long as it lives."""
 
 _EVICTED = f"{TEMP}evicted-"
 _REMOVED = "removed.json"  # how many copies were removed so far, and their bytes
-_FILL = 0.9  # of the limit is left when copies were removed, so that it is not done for every file
-_LOOK_EVERY = 32  # parts of the limit; having fetched one, a process looks at the whole cache again
-_UNLOCKED_S = 600.0  # where the file system has no locks, what was used within this time stays
+_FILL = 0.9  # copies are removed down to this part of the limit, so that it does not happen for every file
+_LOOK_EVERY = 32  # after fetching this part of the limit, a process measures the whole cache again
+_UNLOCKED_S = 600.0  # without file locks, copies that were used within this time stay
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Cache:
 
     @classmethod
     def of(cls, folder: str | Path | None, limit_gb: float | None = None) -> Cache:
-        """From the plan's words: a folder that may begin with ``~``, and a number of gigabytes."""
+        """From the plan's values: a folder that may begin with ``~``, and a number of gigabytes."""
         place = str(Path(folder).expanduser().absolute()) if folder else None
         return cls(place, None if limit_gb is None else int(limit_gb * 1e9))
 
@@ -56,9 +56,9 @@ class Cache:
         return Path(base) / "ufvideo"
 
     def copy(self, key: str, name: str, fill: Callable[[Path], object], *, hold: bool = False) -> Path:
-        """The copy of a key, made by ``fill(path)`` if it is not there, which must be one atomic act.
+        """The copy of a key; ``fill(path)`` creates it atomically if it does not exist.
 
-        It stays while it is among the last RECENT that this process asked for; with ``hold`` until it ends.
+        It stays while it is among the last RECENT that this process fetched; with ``hold`` until it ends.
         """
         entry = self.path / "files" / hashlib.sha256(key.encode()).hexdigest()[:32]
         target = entry / name
@@ -75,7 +75,7 @@ class Cache:
         return target
 
     def state(self) -> str:
-        """One line: what the copies take, and how many were removed for the limit so far."""
+        """One line: the size of the copies, and how many were removed so far to keep the limit."""
         home = self.path / "files"
         total = sum(_bytes(entry) for entry in home.iterdir()) if home.is_dir() else 0
         removed = _removed(home)
@@ -111,7 +111,7 @@ _LEASES = _Leases()
 
 
 def _locked(entry: str) -> int:
-    """The folder of a copy, made and locked: against removal, and free for others who use it."""
+    """Create and open the folder of a copy with a shared lock: not removable, but open to other users."""
     while True:
         os.makedirs(entry, exist_ok=True)
         with suppress(FileNotFoundError):  # removed meanwhile
@@ -140,13 +140,13 @@ _fetched: dict[Path, int] = {}  # bytes since this process last looked at the wh
 
 
 def _make_room(home: Path, limit: int, size: int) -> None:
-    """Remove the copies that were used longest ago, if there are too many."""
+    """Remove the least recently used copies if the limit is exceeded."""
     _fetched[home] = _fetched.get(home, limit) + size
     if _fetched[home] * _LOOK_EVERY < limit:
         return
     lock = os.open(home / f"{TEMP}lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        with suppress(OSError):  # a file system without locks: two at once remove each other's choice
+        with suppress(OSError):  # a file system without locks: two processes may remove copies at once
             fcntl.flock(lock, fcntl.LOCK_EX)
         _fetched[home] = 0
         _evict(home, limit)
@@ -155,7 +155,7 @@ def _make_room(home: Path, limit: int, size: int) -> None:
 
 
 def _evict(home: Path, limit: int) -> None:
-    for gone in home.glob(f"{_EVICTED}*"):  # of one who was killed here
+    for gone in home.glob(f"{_EVICTED}*"):  # left by a process that was killed while removing
         shutil.rmtree(gone, ignore_errors=True)
     found = []
     for entry in home.iterdir():
@@ -184,7 +184,7 @@ def _evict(home: Path, limit: int) -> None:
 
 
 def _remove(entry: Path, used: float) -> bool:
-    """Remove a copy that nobody uses. It loses its name first, so that half of it is never found."""
+    """Remove an unused copy. It is renamed first, so that no process finds a part of it."""
     try:
         opened = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
     except (FileNotFoundError, PermissionError):

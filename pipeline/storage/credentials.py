@@ -1,4 +1,4 @@
-"""Credentials in a URI: seen before they are written anywhere, and left out of what is."""
+"""Credentials in a URI: detected in plans, and removed from everything that is written."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ def has_credentials(uri: str) -> bool:
 
 
 def without_credentials(uri: str) -> str:
-    """A URI without ``user:password@`` and without its query, where signed links carry theirs."""
+    """A URI without ``user:password@`` and without its query, which holds the signature of signed links."""
     text = _USERINFO.sub("", uri)
     return text.partition("?")[0] if "://" in text else text

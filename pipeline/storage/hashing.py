@@ -1,4 +1,4 @@
-"""SHA-256 of files, here or on S3, each read once and remembered."""
+"""SHA-256 of files, local or on S3, each read once and cached."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SETTLED_S = 2.0  # a file written within this time may change again without a n
 
 
 def hash_cache(root: Location) -> Path:
-    """Where file digests are remembered: ``.cache`` in a local storage root, else the local cache folder."""
+    """The cache of file digests: ``.cache`` in a local storage root, else the local cache folder."""
     return (root.local_path / ".cache" if root.is_local else root.cache_dir()) / "sha256"
 
 
@@ -38,7 +38,7 @@ def file_sha256(location: Location, cache_dir: Path) -> str:
 def files_sha256(folder: Location, files: Sequence[Entry], cache_dir: Path) -> list[str]:
     """SHA-256 of the bytes of files below a folder, remembered in ``cache_dir`` in one table for all of them.
 
-    A table, since a set may have a hundred thousand small files, and as many notes would take longer to open.
+    A table, since a set may have a hundred thousand small files, and as many cache files would be slow.
     """
     name = hashlib.sha256(folder.uri.encode()).hexdigest()[:32]
     place = Location.parse(cache_dir / "folders" / f"{name}.json")
@@ -52,13 +52,13 @@ def files_sha256(folder: Location, files: Sequence[Entry], cache_dir: Path) -> l
             if not file.is_local or time.time() - os.stat(file.uri).st_mtime > _SETTLED_S:
                 new[path] = (stat.key, sha256)
         out.append(sha256)
-    if new:  # read again: another process may have written meanwhile, of other files of the folder
+    if new:  # read again: another process may have written digests of other files meanwhile
         place.write_bytes(orjson.dumps({**_table(place), **new}))
     return out
 
 
 def _table(place: Location) -> dict[str, tuple[str, str]]:
-    """By path its stat key and SHA-256; nothing where no table is, or none that can be used."""
+    """Stat key and SHA-256 by path; empty if there is no usable table."""
     try:
         return orjson.loads(place.read_bytes())
     except (FileNotFoundError, orjson.JSONDecodeError):

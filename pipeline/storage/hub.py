@@ -1,7 +1,7 @@
 """Models of the Hugging Face hub, named in a plan in place of a path: ``org/name``, ``org/name@revision``.
 
-What lies at such a path, or in such a folder, on this machine goes before the hub. ``hf://org/name`` is
-never a path; a cluster, on which a relative path means nothing, takes this form or one with a revision.
+A file or folder of that path on this machine takes precedence over the hub. ``hf://org/name`` is
+never a path; plans for a cluster, where a relative path means nothing, need it or a revision.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _ID = re.compile(rf"(?P<repo>{_NAME}/{_NAME})(@(?P<revision>[A-Za-z0-9][A-Za-z0-
 
 @dataclass(frozen=True, slots=True)
 class HubModel:
-    """A model on the hub; without a revision whatever is its newest."""
+    """A model on the hub; without a revision its newest one."""
 
     repo: str
     revision: str | None = None
@@ -42,14 +42,14 @@ class HubModel:
 
 
 def hub_model(text: str) -> HubModel | None:
-    """What a plan's text names on the hub; None for a path. Raises UserError for a misspelt ``hf://``."""
+    """The hub model that a plan's text names; None for a path. Raises UserError for a misspelt ``hf://``."""
     named = text.startswith(_SCHEME)
     found = _ID.fullmatch(text.removeprefix(_SCHEME))
     if named and not found:
         raise UserError(text, "is not a model of the hub.", "Write hf://org/name or hf://org/name@revision.")
     if not found:
         return None
-    # A name inside a folder that is here is more likely a misspelt path than a model.
+    # A name inside an existing folder is more likely a misspelt path than a model.
     here = Path(text).exists() or (not found["revision"] and Path(text).parent.is_dir())
     if here and not named:
         return None
@@ -57,14 +57,14 @@ def hub_model(text: str) -> HubModel | None:
 
 
 def is_plain(text: str) -> bool:
-    """True where the text cannot be a relative path: its hub form is written out, or has a revision."""
+    """True if the text cannot be a relative path: it begins with ``hf://`` or has a revision."""
     found = _ID.fullmatch(text.removeprefix(_SCHEME))
     return found is not None and (text.startswith(_SCHEME) or found["revision"] is not None)
 
 
 @dataclass(frozen=True, slots=True)
 class LocalCopy:
-    """A local copy of what a plan names."""
+    """A local copy of a file, a folder or a model."""
 
     path: Path
     commit: str | None
@@ -72,14 +72,14 @@ class LocalCopy:
 
     @property
     def at(self) -> str:
-        """`` at commit …``, or nothing, to stand behind a name."""
+        """`` at commit …`` to append to a name, or nothing."""
         return f" at commit {self.commit}" if self.commit else ""
 
 
 def local_copy(text: str, wanted: FilePatterns, cache: Cache | str | Path | None = None) -> LocalCopy:
     """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
 
-    Raises UserError where the hub does not give it.
+    Raises UserError if the hub does not have it.
     """
     if model := hub_model(text):
         return fetch(model, wanted)
@@ -88,7 +88,7 @@ def local_copy(text: str, wanted: FilePatterns, cache: Cache | str | Path | None
 
 
 def fetch(model: HubModel, wanted: FilePatterns, download: Callable[..., Any] | None = None) -> LocalCopy:
-    """A local folder with the model's files; what was fetched before is not fetched again.
+    """A local folder with the model's files; files are fetched only once.
 
     ``download`` is huggingface_hub's ``snapshot_download``. Raises UserError where it cannot be had.
     """
@@ -103,11 +103,11 @@ def fetch(model: HubModel, wanted: FilePatterns, download: Callable[..., Any] | 
             folder = Path(download(repo_id=model.repo, revision=revision, allow_patterns=list(patterns)))
         except Exception as error:  # the client's own, its HTTP library's, the disk's
             raise _unfetched(model, error) from error
-        # The folder of a snapshot is called after its commit.
+        # The folder of a snapshot is named after its commit.
         found = LocalCopy(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
         if any(folder.glob(patterns[0])):
             break
-        revision = found.commit or revision  # nobody's push comes in between
+        revision = found.commit or revision  # so that no push in between mixes two commits
     return found
 
 

@@ -1,4 +1,4 @@
-"""Symbolic links in data: which of them are followed, so that no file leads anybody to what is not meant."""
+"""Symbolic links in data: which are followed, so that data cannot give access to other files."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _HUB_KINDS = ("datasets--", "models--", "spaces--")
 
 
 def strays(place: str, root: str, folders: Sequence[str]) -> str | None:
-    """Where a local path really leads, if that is neither below ``root`` nor below one of ``folders``.
+    """The target of a local path, if it is neither below ``root`` nor below one of ``folders``.
 
-    None for a path that may be used. What lies in a snapshot of huggingface_hub's cache is links into the
+    None for a path that may be used. The files in a snapshot of huggingface_hub's cache are links into the
     ``blobs`` beside it, which are of the same repository and belong to the snapshot.
     """
     real = os.path.realpath(place)

@@ -1,6 +1,6 @@
-"""What a listing tells of files: size and a key that changes with the content, without a look at each.
+"""Size and change key of files from a listing, without a request for each file.
 
-On S3 a listing gives a thousand keys in one request, so it takes the place of a request for each of them.
+On S3 one request lists a thousand keys.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from pipeline.errors import StorageError
 
 TEMP: Final = ".tmp-"
-"""Begins the names of temporary files and folders; they are never listed."""
+"""Prefix of temporary files and folders, which are never listed."""
 
 PAGE = 1000  # keys in an answer, the most that S3 gives
 _LONGEST_KEY = 1024  # bytes, of S3's
@@ -35,7 +35,7 @@ FOLDER: Final = Stat(True)
 
 
 def local_stat(path: str | os.DirEntry[str]) -> Stat:
-    """Of a local path, whose links are followed. Raises FileNotFoundError."""
+    """The stat of a local path, with links followed. Raises FileNotFoundError."""
     found = path.stat() if isinstance(path, os.DirEntry) else os.stat(path)
     if S_ISDIR(found.st_mode):
         return FOLDER
@@ -43,14 +43,14 @@ def local_stat(path: str | os.DirEntry[str]) -> Stat:
 
 
 def remote_stat(info: Mapping[str, Any]) -> Stat:
-    """Of what S3 tells of an object, in a listing or alone."""
+    """The stat from S3's description of an object."""
     size = int(info["Size"] if "Size" in info else info["size"])
     tag = info.get("ETag") or info.get("LastModified")
     return Stat(False, size, f"{size}-{str(tag).strip(chr(34))}")
 
 
 def local_entries(folder: str, recursive: bool) -> Iterator[tuple[str, Stat]]:
-    """Path and stat of what lies in a folder, or of every file below it; nothing if it is not there."""
+    """Path and stat of the entries of a folder, or of every file below it; nothing if it does not exist."""
     if not os.path.isdir(folder):
         return
     for entry in _below(folder, frozenset()) if recursive else _scan(folder):
@@ -79,7 +79,7 @@ def _scan(folder: str) -> list[os.DirEntry[str]]:
 
 
 def _below(folder: str, above: frozenset[str]) -> Iterator[os.DirEntry[str]]:
-    """Files at any depth. Links are followed, but not back into a folder that they lie in: ``above``."""
+    """Files at any depth. Links are followed, except back into one of the folders ``above``."""
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -98,7 +98,7 @@ def _is_dir(entry: os.DirEntry[str]) -> bool:
 
 
 def remote_entries(fs: Any, bucket: str, folder: str, recursive: bool) -> Iterator[tuple[str, Stat]]:
-    """Key and stat of what lies below a key of a bucket, a thousand in each request.
+    """Key and stat of the objects below a key of a bucket, a thousand in each request.
 
     Empty objects that stand for folders, as S3's console makes them, are not listed.
     """
@@ -125,11 +125,11 @@ def remote_folder(fs: Any, bucket: str, key: str) -> bool:
 
 
 def remote_stats(fs: Any, bucket: str, prefix: str, keys: Iterable[str]) -> dict[str, Stat]:
-    """Which of some keys below a prefix are there, as files or as folders.
+    """Which of ``keys`` below a prefix exist, as files or as folders.
 
-    The keys are compared with the listing, both in their order. A page of it, a thousand keys long, begins
-    where the next key that is looked for would stand. So there are never more requests than keys, whatever
-    lies beside them, and never more than the whole listing has pages, however many are looked for.
+    The sorted keys are compared with the sorted listing. A page of it, a thousand keys long, begins where the
+    next wanted key would be. So there are never more requests than keys, whatever else
+    the prefix holds, and never more than the whole listing has pages.
     """
     points = sorted({point for key in keys if _is_key(key) for point in (key, f"{key}/")})
     found: dict[str, Stat] = {}
@@ -156,7 +156,7 @@ def remote_stats(fs: Any, bucket: str, prefix: str, keys: Iterable[str]) -> dict
 
 
 def _is_key(text: str) -> bool:
-    """False for what S3 does not take as a key: nothing of that name can be there."""
+    """False for a text that cannot be a key on S3, so that no such object can exist."""
     try:
         return len(text.encode()) <= _LONGEST_KEY
     except UnicodeEncodeError:

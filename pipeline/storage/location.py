@@ -27,8 +27,8 @@ _ONE_REQUEST = 256 << 20  # bytes; larger objects come in parts, side by side
 class Location:
     """A file or folder, local or on S3. It holds only text, so it pickles and hashes anywhere.
 
-    ``uri`` is an absolute local path or ``s3://bucket/key`` without a slash at its end. ``cache`` is where
-    copies of remote files lie on this machine. ``links_to`` are folders into which links that stand below
+    ``uri`` is an absolute local path or ``s3://bucket/key`` without a trailing slash. ``cache`` is where
+    copies of remote files lie on this machine. ``links_to`` are folders into which links below
     this one may lead, see ``join``.
     """
 
@@ -93,7 +93,7 @@ class Location:
         return type(self)(uri, self.cache, self.links_to)
 
     def join(self, rel: str) -> Self:
-        """Like ``/``, for paths that stand in data: also refuses a link out, but not into ``links_to``."""
+        """As ``/``, for paths from data: also refuses links that lead out, except into ``links_to``."""
         place = self / rel
         if self.is_local and (real := strays(place.uri, self.uri, self.links_to)):
             raise UserError(
@@ -106,7 +106,7 @@ class Location:
     def exists(self) -> bool:
         """True for a file, a folder, and on S3 a prefix with anything below it.
 
-        Raises StorageError where that cannot be told: no such bucket, a folder without rights.
+        Raises StorageError if it is unknown: no such bucket, a folder without permission.
         """
         try:
             self.stat()
@@ -121,7 +121,7 @@ class Location:
         return self._remote(lambda fs: listing.remote_folder(fs, *self._key))
 
     def stat(self) -> Stat:
-        """Size and key of a file, or that it is a folder. Raises FileNotFoundError, StorageError."""
+        """Size and key of a file or folder. Raises FileNotFoundError, StorageError."""
         if self.is_local:
             with _readable(self.uri):
                 return listing.local_stat(self.uri)
@@ -137,7 +137,7 @@ class Location:
         return self.stat().key
 
     def entries(self, suffix: str = "", recursive: bool = False) -> list[Entry]:
-        """What ``list`` gives, with the size and the key of each file: on S3 without a request for each."""
+        """The result of ``list`` with size and key of each file: on S3 without a request for each."""
         if self.is_local:
             found: Iterable[tuple[str, Stat]] = listing.local_entries(self.uri, recursive)
         else:
@@ -148,9 +148,9 @@ class Location:
         return [Entry(type(self)(uri, self.cache), stat) for uri, stat in kept]
 
     def list(self, suffix: str = "", recursive: bool = False) -> list[Self]:
-        """What lies in this folder, sorted: files and folders, or with ``recursive`` every file below it.
+        """The entries of this folder, sorted: files and folders, or with ``recursive`` every file below it.
 
-        Empty for a folder that does not exist. Only names that end in ``suffix`` are given.
+        Empty for a folder that does not exist. Only names that end in ``suffix`` are listed.
         """
         if not self.is_local:
             return [cast(Self, entry.place) for entry in self.entries(suffix, recursive)]
@@ -158,9 +158,9 @@ class Location:
         return [type(self)(uri, self.cache) for uri in uris]
 
     def stats(self, paths: Iterable[str]) -> dict[str, Stat]:
-        """Which of some paths below this remote folder are there, by path, from its listing.
+        """Which of ``paths`` below this remote folder exist, by path, from its listing.
 
-        A path that leaves the folder is not there.
+        A path that leaves the folder counts as missing.
         """
         bucket, prefix = self._key
         keys: dict[str, str] = {}
@@ -181,7 +181,7 @@ class Location:
         return [cast(Self, entry.place) for entry in self.glob_entries(pattern)]
 
     def glob_entries(self, pattern: str) -> Sequence[Entry]:
-        """What ``glob`` gives, with the size and the key of each file."""
+        """The result of ``glob`` with size and key of each file."""
         fixed, wild = patterns.split((self / pattern).uri[len(self.uri) + 1 :])
         below = self / fixed
         fits, deep = patterns.compile(wild), "/" in wild or "**" in wild
@@ -189,7 +189,7 @@ class Location:
         return [e for e in found if fits.fullmatch(e.place.uri[len(below.uri) + 1 :]) and not e.stat.is_dir]
 
     def copy_to(self, target: Location) -> None:
-        """Copy this file there in one atomic act: a link where the disk allows it, by the server on S3."""
+        """Copy this file atomically: as a hard link if the disk allows it, by the server on S3."""
         if self.is_local and target.is_local:
             target._commit(partial(_link, self.uri))
         elif not self.is_local and not target.is_local:
@@ -210,7 +210,7 @@ class Location:
         return self.read_bytes().decode("utf-8")
 
     def open_read(self) -> BinaryIO:
-        """A seekable binary file; remote bytes come in blocks as they are read."""
+        """A seekable binary file; remote bytes are fetched in blocks as they are read."""
         if self.is_local:
             with _readable(self.uri):
                 return open(self.uri, "rb")
@@ -241,7 +241,7 @@ class Location:
         self._commit(lambda temp: shutil.copyfile(source, temp))
 
     def put_dir(self, source: Path) -> None:
-        """Copy a local folder here, replacing what is here. On a local disk it appears at once."""
+        """Copy a local folder here, replacing an existing one. On a local disk that is atomic."""
         if not self.is_local:
             self.delete()
             files = sorted(p for p in source.rglob("*") if p.is_file())
@@ -253,7 +253,7 @@ class Location:
         temp = Path(tempfile.mkdtemp(prefix=f"{TEMP}{target.name}-", dir=target.parent))
         try:
             shutil.copytree(source, temp, dirs_exist_ok=True)
-            # Some libraries write files for their owner alone; others on the cluster have to read these.
+            # Some libraries write files for their owner alone; others on the cluster have to read them.
             for path in (temp, *temp.rglob("*")):
                 path.chmod(0o755 if path.is_dir() else 0o644)
             self.delete()
@@ -264,9 +264,8 @@ class Location:
     def fetch(self, stat: Stat | None = None, *, hold: bool = False) -> Path:
         """A local path with this file's content: the file itself, or a cached copy of a remote one.
 
-        A copy is for use at once: with a limit to the cache it may go when this process has fetched RECENT
-        others. With ``hold`` it stays while the process lives. ``stat`` is what a listing said of the file,
-        which saves a request.
+        A copy is for immediate use: with a cache limit it may be removed once this process has fetched RECENT
+        others. With ``hold`` it stays while the process lives. ``stat`` from a listing saves a request.
         """
         if self.is_local:
             return Path(self.uri)
@@ -295,13 +294,13 @@ class Location:
         temp = Path(tempfile.mkdtemp(prefix=TEMP, dir=target.parent))
         try:
             for file, stat in files:
-                # A key is anyone's text: `..` or a second slash in it would lead out of the cache.
+                # A key may be any text: `..` or a second slash in it would lead out of the cache.
                 place = temp / (self / file.uri[len(self.uri) + 1 :]).uri[len(self.uri) + 1 :]
                 place.parent.mkdir(parents=True, exist_ok=True)
                 file._download(place, stat)
             try:
                 temp.rename(target)
-            except OSError:  # another process was first, with the same content
+            except OSError:  # another process was faster, with the same content
                 if not target.is_dir():
                     raise
         finally:
@@ -313,7 +312,7 @@ class Location:
             os.makedirs(self.uri, exist_ok=True)
 
     def delete(self) -> None:
-        """Remove a file or a whole tree; nothing happens if there is none."""
+        """Remove a file or a whole tree, if it exists."""
         if not self.is_local:
             return self._remote(lambda fs: fs.rm(self.uri, recursive=True) if fs.exists(self.uri) else None)
         if os.path.isdir(self.uri) and not os.path.islink(self.uri):
@@ -322,15 +321,15 @@ class Location:
             os.unlink(self.uri)
 
     def sweep(self) -> None:
-        """Remove temporary files and folders that killed writers left below this local folder, or beside it.
+        """Remove temporary files and folders of killed writers below this local folder, or beside it.
 
-        Only for a folder that nobody else is writing to. A copy of ``put_dir`` lies beside its target and
+        Only for a folder without other writers. A copy of ``put_dir`` lies beside its target and
         carries its name, so those of other folders stay. An interrupted write to S3 leaves nothing to see.
         """
         if not self.is_local:
             return
         place = Path(self.uri)
-        # mkdtemp's random part has no hyphen: what is for `a-b` is not taken for a copy of `a`.
+        # mkdtemp's random part has no hyphen, so a copy for `a-b` is not taken for one of `a`.
         own = re.compile(rf"{re.escape(TEMP + place.name)}-[a-z0-9_]+")
         beside = [p for p in place.parent.glob(TEMP + "*") if own.fullmatch(p.name)]
         for stale in (*beside, *place.rglob(TEMP + "*")):
@@ -351,14 +350,14 @@ class Location:
             return act(s3.filesystem())
 
     def _download(self, place: Path, stat: Stat) -> None:
-        # In parts it takes a request more than there are parts.
+        # A download in parts takes one request more than there are parts.
         parts = {"max_concurrency": 1} if stat.size <= _ONE_REQUEST else {}
         self._remote(lambda fs: fs.get_file(self.uri, str(place), **parts))
         if place.stat().st_size != stat.size:
             raise StorageError(
                 self.uri,
                 f"has {place.stat().st_size} bytes where {stat.size} were listed.",
-                "It was written in the meantime: run the same command again when nobody writes to it.",
+                "It was written in the meantime: run the same command again when that has ended.",
             )
 
     def _commit(self, fill: Callable[[Path], object]) -> None:
@@ -379,7 +378,7 @@ class Location:
 
 
 class Entry(NamedTuple):
-    """A file or folder with what its folder's listing says of it."""
+    """A file or folder with its stat from the listing."""
 
     place: Location
     stat: Stat
@@ -387,7 +386,7 @@ class Entry(NamedTuple):
 
 @contextmanager
 def _readable(path: str) -> Iterator[None]:
-    """Tell what this machine's disk does not give from what is not there."""
+    """Turn failures of this machine's disk into StorageError; a missing file stays FileNotFoundError."""
     try:
         yield
     except OSError as error:

@@ -13,7 +13,7 @@ def split(pattern: str) -> tuple[str, str]:
 
 
 def compile(pattern: str) -> re.Pattern[str]:
-    """What a path must fit as a whole. As in a shell, no wildcard stands for the dot of a hidden name."""
+    """The regular expression for a whole path. As in a shell, wildcards do not match a hidden name's dot."""
     *folders, name = pattern.split("/")
     folder = "".join(r"(?:(?!\.)[^/]+/)*" if part == "**" else _name(part) + "/" for part in folders)
     last = r"(?:(?!\.)[^/]+/)*(?!\.)[^/]+" if name == "**" else _name(name)

@@ -33,17 +33,17 @@ def filesystem() -> Any:
             "connect_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
         },
-        # Other processes write below the same prefix; a remembered listing would hide their work.
+        # Other processes write below the same prefix; a cached listing would hide their files.
         use_listings_cache=False,
     )
 
 
 @contextmanager
 def readable_errors(uri: str) -> Iterator[None]:
-    """Turn what a user can mend (credentials, endpoint, bucket, rights, the server) into StorageError.
+    """Turn errors that a user can mend (credentials, endpoint, bucket, rights, server) into StorageError.
 
-    All that comes here was tried several times. A file that is not there stays FileNotFoundError, and what
-    the local disk says while a file is copied stays OSError.
+    Each of them comes after several tries. A missing file stays FileNotFoundError, and an error of the local
+    disk stays OSError.
     """
     import aiohttp
     import botocore.exceptions as boto
@@ -112,7 +112,7 @@ class ReadFile(io.BufferedIOBase):
         return True
 
     def close(self) -> None:
-        """Let go of the blocks that are kept."""
+        """Free the cached blocks."""
         self._file.close()
         super().close()
 

@@ -18,10 +18,10 @@ _LEFT_FREE = 1 << 30  # bytes of the cache's disk; a small file can unpack to a 
 
 
 def fetch_unpacked(place: Location, *, hold: bool = False) -> Path:
-    """A local path with a file's content, as ``Location.fetch``; of a gzip file what is packed in it.
+    """A local path with a file's content, as ``Location.fetch``; a gzip file is unpacked.
 
-    By content, whatever its name. Raises UserError for a gzip file that is damaged or breaks off, and for one
-    that does not fit on the disk of the cache.
+    Its content decides, not its name. Raises UserError for a gzip file that is damaged or incomplete, or that
+    does not fit on the disk of the cache.
     """
     stat = None if place.is_local else place.stat()
     local = place.fetch(stat, hold=hold)
@@ -33,7 +33,7 @@ def fetch_unpacked(place: Location, *, hold: bool = False) -> Path:
 
 
 def _is_packed(local: Path) -> bool:
-    """Whether a file begins as gzip does. Who opens what is not a file, or cannot be read, says so later."""
+    """Whether a file begins with gzip's magic bytes; False for an unreadable one, which fails later."""
     try:
         if not local.is_file():
             return False

@@ -71,7 +71,7 @@ class FrameTimes:
 
     @property
     def longest_s(self) -> float:
-        """How long the frame that shows longest does; bounds the error of seconds -> frames -> seconds."""
+        """The longest time that a frame shows; it bounds the error of seconds -> frames -> seconds."""
         if self.constant:
             return self.duration_s / self.constant
         return max(end - start for start, end in pairwise((*self.starts_s, self.duration_s)))
@@ -79,8 +79,8 @@ class FrameTimes:
     def edge_s(self, frame: float) -> float:
         """When a frame starts to show; for ``num_frames``, when the last one stops.
 
-        A part of a frame is a part of the time for which it shows. In front of the first frame and behind
-        the last one, where no time lies in the video, numbers go on at the mean rate.
+        A fraction of a frame is that fraction of its time. Before the first frame and after
+        the last one, outside the video, numbers continue at the mean rate.
         """
         count = self.num_frames
         if frame >= count:
@@ -106,7 +106,7 @@ class FrameTimes:
         return self.edge_s(first), self.edge_s(last + 1)
 
     def frame_at(self, seconds: float, outside: Outside = Outside.REFUSE) -> int:
-        """The frame that shows at a time; where one gives way to the next, the next. At the end, the last.
+        """The frame that shows at a time; at a border of two frames the later one. At the end, the last.
 
         Raises ValueError for a time that is not within [0, duration], unless ``outside`` says to clamp it.
         """
@@ -135,13 +135,13 @@ class FrameTimes:
         """
         first, last = self.frames_in(start_s, end_s)
         starts_s = [self.edge_s(frame) for frame in range(first + 1, last + 1)]
-        # What is left of a frame may be too short to be one.
+        # The rest of a frame may be too short to be one.
         kept_s = [start_s, *(s for s in starts_s if s - start_s > _SHORTEST_S and end_s - s > _SHORTEST_S)]
         return FrameTimes.measured(kept_s, end_s)
 
 
 def frame_times(video: VideoRef) -> FrameTimes:
-    """When the frames of a probed video show. Raises ValueError for one that nobody probed."""
+    """When the frames of a probed video show. Raises ValueError for a video that was not probed."""
     if video.frame_starts_s:
         return FrameTimes(video.frame_starts_s, video.duration_s)
     return FrameTimes.even(video.num_frames, video.duration_s)

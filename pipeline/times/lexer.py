@@ -1,7 +1,7 @@
 """Text -> lexemes: numbers, clock times, time tokens, units, and the few words that join them.
 
 One pass from left to right with bounded patterns, so its time grows with the length of the text and with
-nothing else. Nothing is judged here. English words only; digits are 0-9 only.
+nothing else. The lexer rejects nothing. English words only; digits are 0-9 only.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Kind(IntEnum):
-    """What a lexeme is. Whitespace is none, but for the end of a line."""
+    """The kind of a lexeme. Whitespace is not a lexeme, except the end of a line."""
 
     BIN = auto()  # <TEMP-012>; value: its number
     FOREIGN = auto()  # a time token of another model's vocabulary
@@ -194,7 +194,7 @@ def _number(found: re.Match[str], at: int, end: int) -> Lexeme:
 
 
 def _after_number(text: str, end: int, stop: int) -> list[Lexeme] | None:
-    """What is glued to a number: nothing, an ordinal's ending, a unit. None: letters that are neither."""
+    """The suffix of a number: nothing, an ordinal's ending, a unit. None: letters that are neither."""
     if end >= stop:
         return []
     hyphen = _HYPHENED.match(text, end, stop)

@@ -47,8 +47,8 @@ class Pair:
 class Gap(NamedTuple):
     """What stands between two quantities."""
 
-    words: bool = False  # anything that may not stand inside a span
-    fill: int = 0  # words that may
+    words: bool = False  # anything that a span may not contain
+    fill: int = 0  # words that it may contain
     joins: int = 0  # to, until, a dash, an arrow
     tilde: bool = False
     both: bool = False  # and
@@ -78,7 +78,7 @@ def pairs(text: str, lexemes: Sequence[Lexeme], quantities: Sequence[Quantity]) 
 
 
 def whole(lexemes: Sequence[Lexeme], quantities: Sequence[Quantity]) -> bool:
-    """Whether a text says nothing besides these quantities."""
+    """Whether a text holds nothing but these quantities."""
     own = {index for q in quantities for index in range(q.first, q.last + 1)}
     return all(i in own or lexeme.kind in _ASIDE or _unit_word(lexeme) for i, lexeme in enumerate(lexemes))
 
@@ -151,7 +151,7 @@ class _Pairs:
         return None
 
     def _chained(self, pair: Pair, gap: Gap) -> Pair | None:
-        """2024-05-12, or 1 - 12.5 - 20 s: which two are meant cannot be told."""
+        """2024-05-12, or 1 - 12.5 - 20 s: it is unclear which two are meant."""
         if not gap.joins or pair.last + 1 >= len(self._quantities):
             return None
         if self._quantities[pair.last + 1].bare and not pair.b.bare:

@@ -1,4 +1,4 @@
-"""What a model printed -> spans and instants in seconds, or the reason why not. The one parser of times.
+"""A model's text -> spans and instants in seconds, or the reason why not. The one parser of times.
 
 It guesses nothing. A number without a unit is read only in the unit that the caller states; a time outside
 the video is refused, or clamped with a flag where the caller says so; one bad span makes the whole text a
@@ -37,7 +37,7 @@ class Times:
 
     spans: tuple[ParsedSpan, ...]
     instants: tuple[ParsedSpan, ...] = ()  # only where they were asked for
-    unread: tuple[str, ...] = ()  # pieces that look like times and that were not taken for such
+    unread: tuple[str, ...] = ()  # pieces that look like times but were not read as such
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +70,7 @@ def parse(
     way. ``instants``: single times are an answer too; without it a text needs at least one span.
 
     Of a text with ``<answer>`` only the last answer is read, of one with ``<think>`` what comes after it.
-    Raises ValueError only for arguments that make no sense, never for what the text says.
+    Raises ValueError only for invalid arguments, never because of the text.
     """
     if bare is not None and bare not in BARE_FORMS:
         raise ValueError(f"bare numbers cannot be {bare}; choose one of {', '.join(BARE_FORMS)}")
@@ -83,7 +83,7 @@ def parse(
 
 
 def _answer(text: str) -> tuple[int, int]:
-    """Where the answer stands: the thoughts in front of it name times that are not meant."""
+    """Start and end of the answer: the reasoning before it may name other times."""
     start, stop = 0, len(text)
     for tag in _TAG.finditer(text):
         closing, name = bool(tag[1]), tag[2].lower()
@@ -97,7 +97,7 @@ def _answer(text: str) -> tuple[int, int]:
 
 
 class _Reading:
-    """What one text holds, before it is said what of it counts."""
+    """The quantities and pairs of one text, before spans and instants are chosen."""
 
     def __init__(self, text: str, ruler: Ruler) -> None:
         self._text, self._ruler = text, ruler
@@ -113,7 +113,7 @@ class _Reading:
     def result(self, instants: bool) -> Times | Failure:
         """Spans and, where they are asked for, instants; or the first problem among them."""
         single = [q for q in self._alone if self._is_instant(q)]
-        # Who writes units means only what has one: in such a text "3 - 2" is a score.
+        # If a text uses units, only pairs with a unit count: "3 - 2" in it is a score.
         united = [pair for pair in self._spoken if pair.form is not None]
         if united or any(not q.bare for q in single):
             single = [q for q in single if not q.bare]
@@ -133,7 +133,7 @@ class _Reading:
         )
 
     def _nothing(self, single: Sequence[Quantity]) -> Failure:
-        """There is no span to be judged: say what there is instead."""
+        """The failure for a text without a span, with what it has instead."""
         moments = [self._ruler.instant(q) for q in single]
         parsed = tuple(moment for moment in moments if isinstance(moment, ParsedSpan))
         bad = next((q.problem for q in self._alone if q.problem and (q.form or self._whole)), None)
@@ -180,7 +180,7 @@ class _Reading:
         return quantity.role in _LED_WITH_UNIT or word in ("into", "mark")
 
     def _is_length(self, pair: Pair) -> bool:
-        """Whether a pair tells how long and not when: "for 5 to 10 seconds", "2-3 seconds later"."""
+        """Whether a pair is a length and not a time: "for 5 to 10 seconds", "2-3 seconds later"."""
         if pair.form is Form.TOKENS or _has_colon(pair.a):
             return False
         return pair.a.role is Kind.LASTING or self._behind(pair.b)[1] in _LENGTH

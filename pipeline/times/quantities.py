@@ -33,7 +33,7 @@ class Refusal(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One reason, and what exactly is wrong with which piece of the text, from ``start`` to ``end``."""
+    """One reason with details, and the piece of the text that it is about, from ``start`` to ``end``."""
 
     reason: Refusal
     detail: str
@@ -116,7 +116,7 @@ class _Reader:
         return quantity.last + 1
 
     def _pass(self, at: int) -> None:
-        """Take note of what a word or sign says about the next quantity."""
+        """Remember what a word or sign means for the next quantity."""
         kind = self._lexemes[at].kind
         if kind is Kind.OPEN:
             self._open.append(at)
@@ -165,7 +165,7 @@ class _Reader:
         last = at
         follows = self._kinds[at + 1]
         if follows is Kind.UNIT:
-            last = at + 1  # it says again what the colon said
+            last = at + 1  # the unit only repeats the colon
         value = -lexeme.value if negative else lexeme.value
         quantity = self._new(at - negative, last, value, Form.CLOCK, lexeme.half)
         said = self._text[quantity.start : quantity.end]

@@ -1,4 +1,4 @@
-"""A pair of quantities on the clock of one video -> a span in seconds, or why it is none."""
+"""A pair of quantities on the clock of one video -> a span in seconds, or the reason why not."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MOST_ROUNDING_S = 0.5  # "2 minutes" does not stand for every time within half 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedSpan:
-    """One span, or instant, that a text tells. Seconds from the start of what the model is shown."""
+    """One span or instant of a text. Seconds count from the start of what the model is shown."""
 
     start_s: float
     end_s: float  # the start again for an instant
@@ -46,7 +46,7 @@ class _Inside:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ruler:
-    """One video, and what its caller decided about times without a unit and times outside of it."""
+    """One video, with the rules for times without a unit and times outside of it."""
 
     text: str
     duration_s: float
@@ -55,11 +55,11 @@ class Ruler:
     outside: Outside
 
     def span(self, pair: Pair) -> ParsedSpan | Problem:
-        """A pair as a span: the first thing that is wrong with it, or its seconds."""
+        """A pair as a span in seconds, or its first problem."""
         return self._parsed(pair.a, pair.b, pair.form or self.bare, pair.scale, pair.problem, instant=False)
 
     def instant(self, at: Quantity) -> ParsedSpan | Problem:
-        """A single quantity as an instant. A frame tells the time at which it begins to show."""
+        """A single quantity as an instant. A frame stands for the time at which it begins to show."""
         return self._parsed(at, at, at.form or self.bare, at.scale, at.problem, instant=True)
 
     def _parsed(
@@ -126,7 +126,7 @@ class Ruler:
         return _Inside(nearest, True, off_s) if self.outside is Outside.CLAMP else None
 
     def _beyond(self, start_s: float, end_s: float, start: _Inside, end: _Inside) -> bool:
-        """Whether clamping left nothing of a span, as ``stages/finish.py`` refuses it for sources."""
+        """Whether clamping left nothing of a span, as ``passes/finish.py`` refuses it for sources."""
         return (start.clamped or end.clamped) and (start_s >= self.duration_s or end_s <= 0)
 
     def _of_frames(

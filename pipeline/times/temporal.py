@@ -5,7 +5,7 @@ at most half a bin, T / 198 seconds (``max_error_s``). Times outside [0, T] are 
 for ``Outside.CLAMP``. A span is written ``{<TEMP-012><TEMP-047>}``, as UFVideo does.
 
 Other written forms are in ``text.py``, frame numbers in ``frame_times.py``, and what a model printed is
-read by ``parser.parse``. The whole contract on one page: docs/temporal.md.
+read by ``parser.parse``. docs/temporal.md has the whole contract on one page.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def max_error_s(duration_s: float) -> float:
 def inside(seconds: float, duration_s: float, outside: Outside = Outside.REFUSE) -> tuple[float, bool]:
     """A time within [0, duration], and whether it had to be clamped for that.
 
-    Noise of up to ``NOISE_S`` beyond either end is taken off without being called a clamp. Raises ValueError
+    Noise of up to ``NOISE_S`` beyond either end is removed and does not count as clamped. Raises ValueError
     for a time further out, unless ``outside`` says to clamp it, and always for one that is not finite.
     """
     if not math.isfinite(seconds) or not math.isfinite(duration_s) or duration_s <= 0:
@@ -124,8 +124,8 @@ def read(text: str) -> list[tuple[int, int]]:
     """Every span in a text as (start bin, end bin), in reading order.
 
     Two time tokens that stand together are a span, whether in braces, brackets or bare, with nothing, a
-    comma, a dash, "to" or "and" between them. Reversed pairs are returned as written: judging them is the
-    scorer's business.
+    comma, a dash, "to" or "and" between them. Reversed pairs are returned as written; the scorer decides
+    about them.
     """
     return [(int(a), int(b)) for a, b in _SPAN.findall(text)]
 

@@ -1,7 +1,7 @@
-"""Times written in text: six forms, what each of them costs in precision, and the one writer.
+"""Times written in text: six forms, the precision of each, and the one writer.
 
-Whatever is written here, ``parser.parse`` reads back, off by at most ``written_error_s``. Numbers are
-rounded by one rule in every form: to the nearest that can be written, halves up.
+``parser.parse`` reads every text that is written here, off by at most ``written_error_s``. Numbers are
+rounded to the nearest in every form, halves up.
 
 | Form | a span | an instant |
 |---|---|---|
