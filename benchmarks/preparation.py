@@ -117,14 +117,14 @@ def write_videos(root: Path) -> None:
 
 
 def cost(script: str, out: Path, *arguments: object) -> Cost:
-    """Run a script twice, each time into a new place: on the clock, and then watched."""
+    """Run a script twice, each time into a new place: timed, and then with its memory measured."""
     seconds, _ = run(script, arguments[0], f"{out}-timed", *arguments[1:])
-    _, peak = run(script, arguments[0], f"{out}-watched", *arguments[1:], watched=True)
+    _, peak = run(script, arguments[0], f"{out}-memory", *arguments[1:], measure_memory=True)
     return Cost(seconds, peak)
 
 
-def run(script: str, *arguments: object, watched: bool = False) -> tuple[float, int]:
-    """Run a script in a process of its own: its seconds, and if it is watched its largest memory in bytes."""
+def run(script: str, *arguments: object, measure_memory: bool = False) -> tuple[float, int]:
+    """Run a script in a process of its own. Seconds, and if it is measured the largest memory in bytes."""
     environment = os.environ | {"PYTHONPATH": str(DOCS.parents[1]), "UFVIDEO_PROGRESS": "json"}
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -133,17 +133,17 @@ def run(script: str, *arguments: object, watched: bool = False) -> tuple[float, 
     peak = [0]
     ended = threading.Event()
 
-    def watch() -> None:  # asking the kernel takes some 50 ms, which is why nobody looks at the clock then
+    def watch() -> None:  # asking the kernel takes some 50 ms, so this run is not timed
         while not ended.wait(0.5):
             peak[0] = max(peak[0], sum(map(_pss, _family(process.pid))))
 
     watcher = threading.Thread(target=watch)
-    if watched:
+    if measure_memory:
         watcher.start()
     code = process.wait()
     seconds = time.perf_counter() - begun
     ended.set()
-    if watched:
+    if measure_memory:
         watcher.join()
     if code:
         raise SystemExit(f"the run ended with {code}")

@@ -15,7 +15,7 @@ _OBJECTS, _FRAMES, _PATCHES, _WIDTH, _LIMIT = 8, 32, 729, 1152, 4
 
 
 def merged_one_by_one(vectors_PD: Tensor, lengths: list[int], limit: int) -> Tensor:
-    """The rule as it is told: walk along each region's vectors and close a run at every unlike neighbour."""
+    """The rule read literally: walk along each region's vectors and close a run at every unlike neighbour."""
     out: list[Tensor] = []
     for region in vectors_PD.split(lengths):
         surplus = len(region) - limit

@@ -1,4 +1,4 @@
-"""The frames of one video as a model looks at them, decoded on the way: few are in memory at full size."""
+"""Frames of one video at the sizes that a model takes, decoded one by one: few are in memory at full size."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Frames:
 def pictures(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
     """Frames at ``indices``, which rise strictly, with their index: RGB uint8 [H, W, 3].
 
-    Raises VideoError, IndexError or UserError, some of it only when the frame comes that is at fault.
+    Raises VideoError, IndexError or UserError, partly only when the frame at fault is reached.
     """
     size: tuple[int, ...] | None = None
     for index, picture in footage.stream(indices):

@@ -1,4 +1,4 @@
-"""Cutting benchmarks into chunks, and handing chunks to whoever is free.
+"""Cutting benchmarks into chunks, and giving each chunk to a free actor.
 
 Chunks are fixed by the dataset alone, so their predictions have the same names and content whoever computes
 them; who computes them is decided at run time, so that a slow sample holds up one actor and not a rank.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What an actor needs to know; plain values, so that it travels."""
+    """All that an actor needs: plain values, since it is sent to the actor."""
 
     config: EvaluationConfig
     checkpoint: Location
@@ -41,14 +41,14 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChunkResult:
-    """What became of a chunk. ``from_store``: its predictions were there already."""
+    """The scores of a chunk. ``from_store``: its predictions were there already."""
 
     scores: tuple[Score, ...]
     from_store: bool
 
 
 class Worker:
-    """Loads the checkpoint at its first prediction: where all is in the store, scoring stays light."""
+    """Loads the checkpoint at its first prediction: if all predictions are stored, scoring needs no model."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup

@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader of the answer has to be told about it, one sentence each."""
+        """What a reader should know about the answer, one sentence each."""
         notes = []
         if not self.ended:
             notes.append(

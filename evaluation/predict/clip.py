@@ -60,6 +60,6 @@ def is_text(text: str) -> bool:
 
 
 def unreadable(uri: str, path: Path, error: Exception) -> UserError:
-    """What to tell a user of a VideoError or IndexError, whose text begins with the local path."""
+    """The UserError for a VideoError or IndexError, without the local path that its text begins with."""
     reason = " ".join(str(error).removeprefix(f"{path}: ").split())
     return UserError(uri, f"cannot be read: {reason}.", "Try to play it; re-encode or fetch it again.")

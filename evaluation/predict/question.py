@@ -1,4 +1,4 @@
-"""A question about one video, checked: what is asked, pointed at and to be segmented."""
+"""A checked question about one video: its text, its regions and the frames to segment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Question:
 
     @property
     def sample(self) -> Sample:
-        """The question as every other part of the project knows one; without an answer."""
+        """The question as a sample, as the rest of the project takes it; without an answer."""
         return Sample(
             key=f"asked/{self.identity[:12]}",
             dataset="asked",
@@ -70,7 +70,7 @@ def frames_to_segment(
     """Indices, rising: all frames, or ``count`` evenly spread ones with the first and the last among them.
 
     None: all of a video of up to EVERY_FRAME_UP_TO frames, as many of a longer one. The frames of regions are
-    always among them. Raises UserError for a number below 1 and for another word than "all".
+    always among them. Raises UserError for a number below 1 and for any text but "all".
     """
     if count is None:
         count = EVERY_FRAME_UP_TO

@@ -22,7 +22,7 @@ from training.model.weights.pretrained import stored_sizes
 from training.model.weights.tensor_files import weight_files
 
 _BESIDE = (".json", ".txt", ".model", ".jinja")
-"""What decides about an answer beside the weights: sizes, tokenizer, chat template."""
+"""Files that an answer depends on beside the weights: sizes, tokenizer, chat template."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,7 +104,7 @@ def _content(folder: Path) -> str:
 def _hashed(file: Location) -> str:
     try:
         return file_sha256(file, file.cache_dir() / "sha256")
-    except OSError:  # a cache folder that cannot be written, or the file itself, which is then told
+    except OSError:  # a cache folder that cannot be written, or the file itself, which then raises again
         return content_sha256(file)
 
 

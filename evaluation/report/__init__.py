@@ -1,1 +1,1 @@
-"""What evaluation has to say: a table for the terminal, the same as JSON, and a page to look at."""
+"""The results of evaluation: a table for the terminal, the same as JSON, and a page to look at."""

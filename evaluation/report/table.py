@@ -32,7 +32,7 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Table:
-    """``columns`` are checkpoints as the plan names them, ``labels`` what readers are told."""
+    """``columns`` are checkpoints as the plan names them, ``labels`` their names for readers."""
 
     columns: tuple[str, ...]
     labels: tuple[str, ...]
@@ -108,7 +108,7 @@ def percent(value: float | None) -> str:
 
 
 def failures_text(line: Line) -> str:
-    """Failures under each checkpoint: ``3 / 1 / 0``; one number where they are all alike."""
+    """Failures under each checkpoint: ``3 / 1 / 0``; one number where they are equal."""
     return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
 
 

@@ -84,7 +84,7 @@ class Loader:
         start_step: int,
         stop_step: int,
     ) -> None:
-        self._order, self._cut, self._worker = order, split, worker
+        self._order, self._split, self._worker = order, split, worker
         self._reader, self._processor, self._frames = reader, processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
         self._visits = self._failures = 0
@@ -92,10 +92,10 @@ class Loader:
 
     def __iter__(self) -> Iterator[MicroBatch]:
         micro = self._order.micro_batches(
-            self._cut, self._worker, start_step=self._start, stop_step=self._stop
+            self._split, self._worker, start_step=self._start, stop_step=self._stop
         )
         # Enough ahead to hide one slow video, little enough to bound memory.
-        depth = max(2, -(-2 * self._threads // self._cut.micro_batch))
+        depth = max(2, -(-2 * self._threads // self._split.micro_batch))
         pending: deque[list[Future[_Prepared]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
         try:

@@ -1,4 +1,4 @@
-"""Callbacks of a stage: what is told to them, and when. Every worker runs them, in one order.
+"""Callbacks of a stage: their hooks, and when each is called. Every worker runs them, in one order.
 
 Saved states, throughput and metrics are callbacks themselves; a plan adds more by name
 (``stages[].callbacks``, see ``training.callbacks``).
@@ -56,7 +56,7 @@ class StepOutcome:
 
 
 class Callback:
-    """What is done at the start, after steps, around saved states and at the end. Override what you need.
+    """Hooks at the start, after steps, at saved states and at the end. Override what you need.
 
     Every worker calls the same hooks at the same steps, so a collective is allowed where all of them reach
     it. A plan's callback leaves model, optimizer and arguments as they are, for it bears no identity: it runs
@@ -90,23 +90,23 @@ class Callbacks:
         self._run, self._callbacks = run, callbacks
 
     def start(self, state: Path | None) -> None:
-        """Tell all of the start."""
+        """Call every ``on_start``."""
         for callback in self._callbacks:
             self._call(callback, "on_start", partial(callback.on_start, self._run, state))
 
     def step(self, outcome: StepOutcome) -> None:
-        """Tell all of a step; the numbers that they return join its row."""
+        """Call every ``on_step``; the numbers that they return join the step's row."""
         for callback in self._callbacks:
             found = self._call(callback, "on_step", partial(self._numbers, callback, outcome))
             outcome.row |= found
 
     def save(self, step: int, folder: Path) -> None:
-        """Tell all of a state that is saved."""
+        """Call every ``on_save``."""
         for callback in self._callbacks:
             self._call(callback, "on_save", partial(callback.on_save, self._run, step, folder))
 
     def end(self) -> None:
-        """Tell all of the end."""
+        """Call every ``on_end``."""
         for callback in self._callbacks:
             self._call(callback, "on_end", partial(callback.on_end, self._run))
 
@@ -125,7 +125,7 @@ class Callbacks:
             with torch.no_grad(), torch.random.fork_rng(devices):
                 return call()
         except Exception as error:
-            traceback.print_exc()  # for who wrote it: the stage ends with the one paragraph below
+            traceback.print_exc()  # for its author: the stage itself ends with the one paragraph below
             raise UserError(
                 f"stage {self._run.stage.name}: callbacks",
                 f"{callback.name} failed in {hook}: {type(error).__name__}: {error}.",

@@ -7,7 +7,7 @@ from training.loop.reporter import Reporter
 
 
 class Metrics(Callback):
-    """Stands behind the others, for it reports what all of them put into the row."""
+    """Comes last, because it reports what all the others put into the row."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter

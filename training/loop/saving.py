@@ -16,7 +16,7 @@ from training.stage.checkpoint import ADAPTER, write_checkpoint
 
 
 class Checkpoints(Callback):
-    """Stands in front of the others: they are told once the state is loaded or saved, the weights written."""
+    """Comes first: the others are called once the state is loaded or saved, and the weights are written."""
 
     def __init__(self, engine: Engine, tokenizer: PreTrainedTokenizerBase, out: Location) -> None:
         self._engine, self._tokenizer, self._out = engine, tokenizer, out
@@ -24,7 +24,7 @@ class Checkpoints(Callback):
         """Of the weights of the finished stage; on worker 0."""
 
     def on_start(self, run: StageRun, state: Path | None) -> None:
-        """Goes on from a state. Raises UserError for one of another layout."""
+        """Resume from a state. Raises UserError for one of another layout."""
         if state is None:
             return
         found = self._engine.load(state)

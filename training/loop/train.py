@@ -41,7 +41,7 @@ from training.model.weights.checkpoints import load_model
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that a worker has to know; it travels to the workers, so it holds plain values only."""
+    """All that a worker needs. It is sent to the workers, so it holds plain values only."""
 
     stage: StageConfig
     model: ModelConfig
@@ -54,7 +54,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerResult:
-    """What a worker hands back."""
+    """What a worker returns."""
 
     steps: int
     resumed_at: int
@@ -132,7 +132,7 @@ def train(
     if stop == total:
         callbacks.end()
     if world > 1:
-        distributed.barrier()  # nobody leaves before the weights are written
+        distributed.barrier()  # no worker ends before the weights are written
     return WorkerResult(steps=stop, resumed_at=first, digest=checkpoints.digest)
 
 

@@ -54,7 +54,7 @@ def build_model(
 def _build_partly(
     config: ModelConfig, tokens: TokenIds, filled: frozenset[Part], dtype: torch.dtype
 ) -> UFVideo:
-    """Without ever holding random weights of the language model, nine tenths of it all, beside the loaded."""
+    """Never holds random weights of the language model, nine tenths of the whole, beside the loaded ones."""
     # Buffers that the configuration fixes are in no checkpoint, so only parameters start out empty.
     with init_empty_weights(include_buffers=False):
         model = UFVideo(config, tokens)

@@ -41,7 +41,7 @@ class Refusal(StrEnum):
 
 
 class RefusedSample(ValueError):
-    """A sample that the rules do not let pass; ``reason`` is what is counted."""
+    """A sample that the rules refuse; it is counted by ``reason``."""
 
     def __init__(self, reason: Refusal, detail: str = "") -> None:
         self.reason = reason

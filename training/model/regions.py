@@ -80,7 +80,7 @@ def _run_stops(likeness: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[
     place = np.arange(length_R.max())
     last = place == length_R[:, None] - 1  # a region's last vector has no neighbour and ends a run
     inside = place < length_R[:, None]
-    # A row for each region. What is not there counts as most alike, so that the (n - limit)-th largest of
+    # A row for each region. Missing entries count as most similar, so that the (n - limit)-th largest of
     # n - 1 has the index limit - 1 from below, and is infinite where nothing is too many.
     similar = np.full(inside.shape, np.inf)
     similar[inside] = np.append(likeness, np.inf)

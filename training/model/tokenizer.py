@@ -92,7 +92,7 @@ def holds_tokenizer(folder: Path) -> bool:
 def own_vocabulary(folder: str | Path) -> dict[str, int]:
     """Tokens and ids of a folder's own tokenizer, without any of the 102 that it lacks.
 
-    What is not in it no weights that were made with this tokenizer know. Raises UserError if the folder holds
+    Weights that were trained with this tokenizer know no other tokens. Raises UserError if the folder holds
     none.
     """
     return _read(folder).get_vocab()

@@ -1,4 +1,4 @@
-"""The driver's side of a stage: it starts the workers under Ray Train and hears what they report."""
+"""The driver's side of a stage: it starts the workers under Ray Train and receives what they report."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _SHOWN: Final = {
     "lr": "lr",
     "samples/s": "samples_per_s",
 }
-"""What the progress bar says of a step."""
+"""What the progress bar shows of a step."""
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a training ended: what worker 0 handed back, and the metrics of the last step."""
+    """The end of a training: what worker 0 returned, and the metrics of the last step."""
 
     done: WorkerResult
     last: dict[str, float]
@@ -86,7 +86,7 @@ class Driver:
 
     @property
     def trained(self) -> TrainingResult:
-        """The end of a training that came to one."""
+        """The result, once the workers have finished."""
         assert self.done is not None, "Ray Train ended without an error, but no worker reported the end"
         return TrainingResult(self.done, self.last)
 
@@ -126,7 +126,7 @@ def train_on_ray(
 
 
 def _meanwhile(work: Callable[[], _T], poll: Callable[[], None]) -> _T:
-    """The result of ``work``, which runs in a thread of its own; this one polls and hears signals.
+    """The result of ``work``, which runs in a thread of its own; this one polls and receives signals.
 
     In the main thread Ray Train would answer the first Ctrl-C by itself, and training go on.
     """
@@ -179,7 +179,7 @@ def _worker(config: dict[str, Any]) -> None:
     from training.loop.reporter import RayReporter
     from training.loop.train import train
 
-    logging.getLogger("ray.train").setLevel(logging.ERROR)  # it tells of every saved state, per worker
+    logging.getLogger("ray.train").setLevel(logging.ERROR)  # it logs every saved state, per worker
     place = ray.train.get_context()
     mailbox = config["mailbox"]
     done = train(

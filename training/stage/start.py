@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training.model.weights.vocabulary import NewRows
 
 _HOLD_NO_OTHER: Final = ("whole", "videorefer", "language")
-"""Weights of this model or of a part of it: a name in them that nothing here is called is a mistake."""
+"""Weights of this model or of a part of it: a name in them that the model does not have is a mistake."""
 
 
 def make_tokenizer(plan: Plan, data: Location | None) -> PreTrainedTokenizerBase:
@@ -46,7 +46,7 @@ def make_model(
 ) -> UFVideo:
     """The plan's model: each part from the weights that the plan names, the others at random from its seed.
 
-    Its vocabulary is the tokenizer's, to the token, as in the published model. Says on stdout what came from
+    Its vocabulary is the tokenizer's, to the token, as in the published model. Prints what came from
     where; ``commits`` is given the commit of each of ``model.weights`` that came from the hub, by key. Raises
     UserError where weights do not fit.
     """

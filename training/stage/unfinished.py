@@ -1,6 +1,6 @@
-"""What a stage keeps beside its checkpoint until its record is written, and when it may go on from there.
+"""The files that a stage keeps beside its checkpoint until its record is written, and resuming from them.
 
-layout.json      what the training was begun with
+layout.json      the inputs and workers with which the training started
 run/             Ray Train's saved states
 quarantine.json  the quarantine table so far
 finished.json    the training's end: the weights are written, the record is not
@@ -27,7 +27,7 @@ _INPUTS: Final = {"data": "the prepared data", "start": "the checkpoint to start
 
 @dataclass(frozen=True, kw_only=True)
 class StageStart:
-    """What a saved state depends on and the artifact's fingerprint does not tell."""
+    """What a saved state depends on beside the artifact's fingerprint."""
 
     workers: int  # a state is cut up by them
     data: str  # digest of the prepared dataset
@@ -53,10 +53,10 @@ class UnfinishedStage:
         self._rows: dict[tuple[Any, ...], dict[str, Any]] = {}
 
     def open(self, begun: StageStart) -> StageEnd | None:
-        """Take up what an attempt of the same inputs left. Returns its end if it came to one.
+        """Resume an earlier attempt with the same inputs. Returns its end if it finished training.
 
-        What was begun from other inputs is deleted, and a printed line says so. Raises UserError if
-        only the number of workers is another one.
+        An attempt with other inputs is deleted, and a printed line says so. Raises UserError if only the
+        number of workers differs.
         """
         place = self._out / _LAYOUT
         before = json.loads(place.read_text()) if place.exists() else {}
@@ -100,7 +100,7 @@ class UnfinishedStage:
         (self._out / _FINISHED).write_text(json.dumps(asdict(finished)) + "\n")
 
     def drop_states(self) -> None:
-        """Delete the saved states, which nobody needs after ``finish``."""
+        """Delete the saved states, which are not needed after ``finish``."""
         assert (self._out / _FINISHED).exists()
         (self._out / RUN).delete()
 

@@ -1,4 +1,4 @@
-"""What of a checkpoint and of a model does not fit together, told whole: every name, numbers folded.
+"""Every tensor in which a checkpoint and a model differ, in one message; numbered names are folded.
 
 ``model.layers.0.mlp.up_proj.weight`` to ``model.layers.27.mlp.up_proj.weight`` are one entry,
 ``model.layers.{0-27}.mlp.up_proj.weight``, so that a list that is complete can still be read.
@@ -20,23 +20,23 @@ _NUMBER = re.compile("0|[1-9][0-9]*")
 
 @dataclass(kw_only=True, slots=True)
 class Mismatches:
-    """Collected while weights are read; ``refuse`` raises once all of them are known."""
+    """Differences, collected while weights are read; ``refuse`` raises once all of them are known."""
 
     missing: list[str] = field(default_factory=list)
     """names of the model that the checkpoint lacks"""
     left_over: list[tuple[str, str]] = field(default_factory=list)
     """(name, file) that the model has no place for"""
     foreign: list[str] = field(default_factory=list)
-    """names of no part that was asked for, which are listed with the others, but are not an error alone"""
+    """names of parts that are not being loaded: listed with the others, but not an error by themselves"""
     shapes: list[tuple[str, str]] = field(default_factory=list)
     """(name, what is wrong with it and where)"""
 
     def add_left_over(self, name: str, file: Path | None) -> None:
-        """Note a name that nothing takes."""
+        """Add a name that the model has no place for."""
         self.left_over.append((name, _in(file)))
 
     def add_misshapen(self, name: str, stored: Tensor, expected: Tensor, file: Path | None) -> None:
-        """Note a tensor of another shape than the model's."""
+        """Add a tensor whose shape differs from the model's."""
         self.shapes.append((name, f" is {_shape(stored)}, the model has {_shape(expected)}{_in(file)}"))
 
     def refuse(self, where: str, fix: str) -> None:
