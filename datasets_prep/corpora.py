@@ -19,8 +19,8 @@ _JOBS_PER_TASK = 4
 def corpora(context: StepContext) -> StepResult:
     """Write the corpora to this machine, then put them in the artifact's folder.
 
-    The digest is that of the files' names and contents. On a cluster of several machines the tasks return
-    to the driver's disk only if they run on its node, so they are pinned there.
+    The digest covers the files' names and contents. The tasks write to the driver's disk, so they are pinned
+    to its node.
     """
     from datasets_prep.demo.corpora import write_corpora
 

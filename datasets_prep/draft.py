@@ -1,7 +1,7 @@
 """What readers yield: samples whose times and masks are still as the source wrote them.
 
-Seconds, fractions and frame numbers can only be told apart from nonsense once the video was probed, so a
-reader hands on a ``Draft`` and ``stages/finish.py`` makes the ``Sample``.
+Seconds, fractions and frame numbers can only be checked once the video has been probed, so a reader yields a
+``Draft`` and ``passes/finish.py`` makes the ``Sample``.
 """
 
 from __future__ import annotations
@@ -20,29 +20,29 @@ class Reason(StrEnum):
     BROKEN_JSON = "broken_json"  # a line of a JSON-lines file that does not parse
     MALFORMED = "malformed"  # a field that the format needs is missing or of another type
     PLACEHOLDERS = "placeholders"  # time placeholders in the text and listed values differ in number
-    SPATIAL = "spatial_placeholder"  # boxes in text, which no part of this model reads or writes
+    SPATIAL = "spatial_placeholder"  # boxes in text, which this model neither reads nor writes
     TURNS = "turns"  # not user, assistant, user, assistant ...
     REGION_COUNT = "region_count"  # <region> in user text and annotated objects differ in number
     TARGET_COUNT = "target_count"  # [SEG] in assistant text and target objects differ in number
     SPAN_COUNT = "span_count"  # times written in the text are not those of the sample
-    EMPTY_REGION = "empty_region"  # a pointed-at object without a pixel in any annotated frame
+    EMPTY_REGION = "empty_region"  # a region without a pixel in any annotated frame
     BAD_CHOICE = "bad_choice"  # the answer is none of the options
     DUPLICATE_KEY = "duplicate_key"
     MEDIA_MISSING = "media_missing"
     MEDIA_UNREADABLE = "media_unreadable"
     TOO_FEW_FRAMES = "too_few_frames"
     FRAME_OUTSIDE = "frame_outside"  # a mask on a frame that the video does not have
-    MASK_SIZE = "mask_size"  # a mask of another size than its frame
+    MASK_SIZE = "mask_size"  # a mask whose size differs from its frame's
     MASKS_SHIFTED = "masks_shifted"  # the list of masks and the list of frames that they are for differ
     BAD_MASK = "bad_mask"
-    MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not hold
-    EARLY_MASKS = "early_masks"  # all masks in the first part of the video, where the plan rejects that
-    DURATION_MISMATCH = "duration_mismatch"  # likewise a duration that is not the video's
+    MASK_MISSING = "mask_missing"  # an annotation that mask_dict.json does not contain
+    EARLY_MASKS = "early_masks"  # all masks in the first part of the video, if the plan rejects that
+    DURATION_MISMATCH = "duration_mismatch"  # a duration that is not the video's, if the plan rejects that
     SPAN_OUTSIDE = "span_outside"
     SPAN_REVERSED = "span_reversed"  # it ends before it starts
-    SPAN_ZERO_LENGTH = "span_zero_length"  # it ends where it starts, in a unit of moments
+    SPAN_ZERO_LENGTH = "span_zero_length"  # it ends where it starts, in a unit in which that has no length
     BAD_SPAN = "bad_span"  # not a number
-    UNFORESEEN = "unforeseen"  # it broke code that expected nothing of the kind; the detail has the error
+    UNFORESEEN = "unforeseen"  # it raised an error that the code does not expect; the detail has it
 
 
 class RejectError(ValueError):
@@ -53,12 +53,12 @@ class RejectError(ValueError):
         super().__init__(f"{reason}: {detail}")
 
 
-# What one odd record can raise in code that did not foresee it. One record never ends a preparation.
-ODD = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
+# Errors that an odd record can raise in code that does not expect it. One record never ends a preparation.
+RECORD_ERRORS = (ArithmeticError, AttributeError, LookupError, OSError, TypeError, ValueError)
 
 
 def unforeseen(error: Exception, where: str) -> RejectError:
-    """The reject for an error that nobody foresaw; ``where`` names the record or the video."""
+    """The reject for an unexpected error; ``where`` names the record or the video."""
     return RejectError(Reason.UNFORESEEN, f"{where}: {type(error).__name__}: {error}")
 
 
@@ -72,12 +72,12 @@ class Unit(StrEnum):
     CHUNKS = "chunks"  # first and last of the five-second pieces, both included; the last one may be shorter
 
 
-OPEN = math.inf  # as the end of a span: that of what is shown, which a reader cannot know
+OPEN = math.inf  # the end of a span that lasts until the end of the video or clip, unknown to the reader
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DraftSpan:
-    """A span, or with ``end`` None an instant, as the source wrote it."""
+    """A span as the source wrote it; with ``end`` None an instant."""
 
     start: float
     end: float | None
@@ -86,7 +86,7 @@ class DraftSpan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DraftTrack:
-    """Masks of one object as the source wrote them: (frame index, forms to be united) in any order."""
+    """Masks of one object as the source wrote them: (frame index, masks to be united) in any order."""
 
     masks: tuple[tuple[int, tuple[Any, ...]], ...]
 
@@ -106,9 +106,9 @@ class Media(NamedTuple):
 DraftTurn = Turn  # its times are still ``time_mark(i)``, the i-th of ``Draft.times``
 
 
-@dataclass(kw_only=True, slots=True)  # not frozen: that would double the time that making one takes
+@dataclass(kw_only=True, slots=True)  # not frozen: that would double the time to construct one
 class Draft:
-    """A sample before probing, which nobody changes. Field meanings are those of ``Sample``."""
+    """A sample before probing; treat it as immutable. Fields have the meanings of ``Sample``'s."""
 
     key: str
     task: Task
@@ -121,19 +121,17 @@ class Draft:
     region_frame: int | None = None  # or this one, where the region has a pixel in it
     frame_size: tuple[int, int] | None = None  # height and width that the source claims
     duration_s: float | None = None  # of the whole video, as the source claims
-    masks_end: int | None = (
-        None  # of sources that list each frame: one past the last with a mask of any object
-    )
+    masks_end: int | None = None  # one past the last frame with a mask, where the source lists every frame
     clip: DraftSpan | None = None
     expression: str = ""
     choices: tuple[str, ...] = ()
     answer_index: int = -1
-    reference: str = ""  # kept of benchmarks alone
+    reference: str = ""  # kept for benchmarks only
     category: str = ""
     type: str = ""  # the source's own record type, for ``keep_types``
 
 
-_OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters, so that no source's text can hold a mark
+_OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters, which do not occur in texts of sources
 
 
 def time_mark(index: int) -> str:

@@ -1,4 +1,4 @@
-"""The books of a dataset: what became of every record, and whether the plan puts up with it."""
+"""The counts of a dataset: what became of every record, and whether the plan tolerates it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def shards_of(source: str, receipts: Sequence[Receipt]) -> list[ShardEntry]:
 
 
 def entry_of(source: SourceConfig, receipts: Sequence[Receipt], identities: Mapping[str, str]) -> SourceEntry:
-    """The manifest's entry of a source, its media still to be named."""
+    """The manifest's entry of a source, still without its media."""
     own = [r for r in receipts if r.source == source.name]
     reasons: Counter[str] = sum((r.reasons for r in own), Counter())
     irregularities: Counter[str] = sum((r.irregularities for r in own), Counter())
@@ -73,7 +73,7 @@ def irregularities_of(source: str, receipts: Sequence[Receipt]) -> pa.Table:
 
 
 def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntry], seed: int) -> None:
-    """``selected.pq``: the samples that were kept of sources that keep a part, with their ranks."""
+    """Write ``selected.pq``: the samples kept from sources that keep a part, with their ranks."""
     tables = [SELECTED_SCHEMA.empty_table()]
     partial = {s.name for s in config.sources if s.select.count is not None}
     for shard in shards:
@@ -86,7 +86,7 @@ def write_selected(out: Location, config: PrepConfig, shards: Sequence[ShardEntr
 
 
 def refuse_bad_sources(sources: Sequence[SourceEntry], config: PrepConfig, out: Location) -> None:
-    """Raise UserError when a source is worse than the plan allows. The rejects table is there to look at."""
+    """Raise UserError when a source is worse than the plan allows. Call it after writing the rejects."""
     for entry, source in zip(sources, config.sources, strict=True):
         assert entry.read == entry.kept + entry.rejected + entry.not_selected, f"{entry.name} does not add up"
         share = entry.rejected / entry.read if entry.read else 1.0

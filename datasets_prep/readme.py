@@ -1,6 +1,6 @@
-"""The ``README.md`` of a dataset: facts for people, and for `datasets` of Hugging Face the list of files.
+"""The ``README.md`` of a dataset: facts for people, and the list of files for Hugging Face's `datasets`.
 
-``load_dataset(FOLDER)`` reads the list of files from the text's YAML head, so it finds the samples alone:
+``load_dataset(FOLDER)`` reads the list of files from the YAML header, so it finds only the samples:
 https://huggingface.co/docs/hub/datasets-manual-configuration.
 """
 
@@ -23,12 +23,12 @@ from pipeline.plan.data import Use, file_stem
 from pipeline.storage.location import Location
 
 README = "README.md"
-_ALL = "default"  # what is loaded where no name is given
+_ALL = "default"  # the configuration that is loaded without a name
 _SPLITS = {Use.TRAIN: "train", Use.BENCHMARK: "test"}  # the names that other tools know
 
 
 def write_readme(manifest: Manifest, out: Location) -> None:
-    """Write the file. It says nothing of places, so the same dataset has the same text anywhere."""
+    """Write the file. It holds no paths, so the same dataset has the same text everywhere."""
     (out / README).write_text(readme(manifest))
 
 
@@ -72,13 +72,13 @@ pandas.read_parquet("FOLDER/{SHARDS}")
 
 
 def _configs(manifest: Manifest) -> list[dict[str, object]]:
-    """One for all samples, and one for each source; what has no samples has no files to name."""
+    """One for all samples, and one for each source that has samples."""
     names = {shard.source for shard in manifest.shards}
     held = [source for source in manifest.sources if source.name in names]
     if not held:
         return []
     named = {file_stem(s.name): [s] for s in held}
-    if _ALL in named:  # a source may be called so, too
+    if _ALL in named:  # a source may have this name, too
         named[f"{_ALL}_source"] = named.pop(_ALL)
     return [{"config_name": name, "data_files": _files(own)} for name, own in ({_ALL: held} | named).items()]
 

@@ -1,4 +1,4 @@
-"""Sources of an earlier dataset that come out the same: their shards are taken over, not made again."""
+"""Reuse of sources: where an earlier dataset has the same shards of a source, they are copied."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from pipeline.storage.location import Location
 
 
 @dataclass(frozen=True, kw_only=True)
-class Taken:
-    """A source as an earlier dataset holds it."""
+class ReusedSource:
+    """A source of an earlier dataset."""
 
     entry: SourceEntry
     shards: tuple[ShardEntry, ...]
@@ -32,7 +32,7 @@ class Taken:
 
 
 def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact]) -> dict[str, str]:
-    """A digest of each source's annotations: of its files, or of the demo corpora that hold them."""
+    """A digest of each source's annotations: of its files, or of the demo corpora that contain them."""
     outside = external_inputs(plan, spec)
     corpora = inputs["corpora"].record.digest if "corpora" in inputs else ""
     found = {}
@@ -43,23 +43,23 @@ def annotation_digests(plan: Plan, spec: StepSpec, inputs: Mapping[str, Artifact
 
 
 def source_identity(source: SourceConfig, config: PrepConfig, seed: int, annotations: str, media: str) -> str:
-    """What decides the bytes of a source's shards: where its media lie does not, what they hold does.
+    """A digest of what decides the bytes of a source's shards: the content of its media, not their place.
 
-    ``annotations`` and ``media`` are digests of the annotation files and of what probing said.
+    ``annotations`` and ``media`` are digests of the annotation files and of the results of probing.
     """
     settings = [identity(source, SHARDS), identity(config, SHARDS), seed]
     return digest([settings, REVISION[Kind.PREPARE], SCHEMA_VERSION, annotations, media])
 
 
-def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:
-    """Sources that a dataset beside ``out`` holds with the wanted identity, their shards now in ``out``.
+def reuse_sources(out: Location, identities: Mapping[str, str]) -> dict[str, ReusedSource]:
+    """Copy into ``out`` the shards of sources that a dataset beside it has with the same identity.
 
-    A shard whose bytes are not those of its manifest makes the source one that has to be prepared.
+    A source with a shard whose bytes differ from its manifest is not reused.
     """
-    found: dict[str, Taken] = {}
+    found: dict[str, ReusedSource] = {}
     for reader in _datasets(out):
         for entry in reader.manifest.sources:
-            if entry.name in found or not entry.identity or wanted.get(entry.name) != entry.identity:
+            if entry.name in found or not entry.identity or identities.get(entry.name) != entry.identity:
                 continue
             shards = tuple(s for s in reader.manifest.shards if s.source == entry.name)
             files = [file for shard in shards for file in shard.files]
@@ -71,7 +71,9 @@ def take_over(out: Location, wanted: Mapping[str, str]) -> dict[str, Taken]:
             own = rejects.filter(pc.equal(rejects["source"], entry.name))
             irregular = reader.irregularities()
             irregular = irregular.filter(pc.equal(irregular["source"], entry.name))
-            found[entry.name] = Taken(entry=entry, shards=shards, rejects=own, irregularities=irregular)
+            found[entry.name] = ReusedSource(
+                entry=entry, shards=shards, rejects=own, irregularities=irregular
+            )
     return found
 
 

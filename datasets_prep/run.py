@@ -1,9 +1,9 @@
-"""The whole job: annotation files -> samples -> Parquet shards with a manifest.
+"""The whole preparation: annotation files -> samples -> Parquet shards with a manifest.
 
-Files are cut into chunks by their own structure, and a shard is made of consecutive chunks, so what a shard
-holds depends on the inputs and the plan alone: the bytes are the same on one CPU and on fifty machines. The
-annotations are read twice, first for the media that they name, then to write; nothing but an index of a few
-bytes a record is held in between. Each shard leaves a receipt, so a job that was killed goes on where it was.
+Files are cut into chunks by their own structure, and a shard is made of consecutive chunks, so the content of
+a shard depends only on the inputs and the plan: the bytes are the same on one CPU and on fifty machines. The
+annotations are read twice, first for the media that they name, then to write the shards; in between only an
+index of a few bytes per record is kept. Each shard leaves a receipt, so a killed job continues where it was.
 The manifest is written last.
 """
 
@@ -35,7 +35,7 @@ from datasets_prep.passes.probe import probe_media
 from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.readme import write_readme
-from datasets_prep.reuse import annotation_digests, source_identity, take_over
+from datasets_prep.reuse import annotation_digests, reuse_sources, source_identity
 from datasets_prep.sources.json.json_file import Chunk
 from pipeline.dataset.shards import (
     IRREGULARITIES,
@@ -56,7 +56,7 @@ from pipeline.storage.location import Location
 Resolve = Callable[[str], Location]
 _PROBES = 64  # media that one task probes
 _FOLDERS_PER_PROBES = 4
-_CHUNKS_AT_ONCE = 8  # that one task looks through for media, most of which it would tell of again and again
+_CHUNKS_AT_ONCE = 8  # surveyed by one task: neighbouring chunks mostly name the same media
 
 
 def prepare(context: StepContext) -> StepResult:
@@ -83,21 +83,21 @@ def build(
 ) -> Manifest:
     """Prepare a dataset in ``out`` on the connected Ray cluster.
 
-    ``annotations`` are digests of each source's annotation files; sources that have one may be taken from a
-    dataset beside ``out``, and a killed job goes on where it was. Raises UserError for an annotation file
+    ``annotations`` are digests of each source's annotation files; sources that have one may be copied from a
+    dataset beside ``out``, and a killed job continues where it was. Raises UserError for an annotation file
     that is missing or unreadable as a whole, for a source without one good sample, and for one with more
-    rejects than ``max_reject_share``. Nothing is present then.
+    rejects than ``max_reject_share``; then there is no manifest.
     """
     (out / MANIFEST).delete()
     annotations = annotations or {}
     resolve = with_links(config, resolve)
     units = list_units(config.sources, resolve)
     chunks = find_records(units, config)
-    surveyed = collect(look(chunks, units, seed), chunks, units)
+    survey = collect(survey_annotations(chunks, units, seed), chunks, units)
     most_folders = max(len(source.media) for source in config.sources)
     choice = plan_selection(
         config.sources,
-        surveyed,
+        survey,
         chunks,
         probe=lambda media: list(probe(media, resolve, most_folders)),
         examine=lambda pieces, media: examine(pieces, media, units, config, seed, resolve),
@@ -109,7 +109,7 @@ def build(
         for s in config.sources
         if s.name in annotations
     }
-    taken = take_over(out, identities)
+    taken = reuse_sources(out, identities)
     jobs = lay_out(
         config.sources,
         units,
@@ -163,7 +163,9 @@ def find_records(units: Sequence[ReadUnit], config: PrepConfig) -> list[PlannedC
     return [PlannedChunk(unit=n, chunk=chunk) for n in range(len(units)) for chunk in found[n]]
 
 
-def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -> Iterator[pa.Table]:
+def survey_annotations(
+    chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int
+) -> Iterator[pa.Table]:
     """SURVEY_SCHEMA tables of all chunks."""
 
     pieces: list[tuple[int, list[tuple[int, Chunk]]]] = []
@@ -181,8 +183,8 @@ def look(chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], seed: int) -
 def probe(media: pa.Table, resolve: Resolve, folders: int = 1) -> Iterator[pa.Table]:
     """MEDIA_SCHEMA tables of rows ``media_id``, ``media``.
 
-    Neighbours by name come into one piece, so that a page of a folder's listing on S3 tells of many. A piece
-    takes at least a page of each folder; with more folders it has more media.
+    Neighbours by name come into one piece, so that one page of a folder's listing on S3 covers many of them.
+    A piece takes at least a page of each folder; with more folders a piece has more media.
     """
     pieces = rows_apart(media.sort_by("media"), _PROBES * max(1, folders // _FOLDERS_PER_PROBES))
     return spread("probing media", pieces, partial(probe_media, resolve=resolve), media.num_rows)
@@ -216,7 +218,7 @@ def write(
     seed: int,
     resolve: Resolve,
 ) -> list[Receipt]:
-    """Receipts of all jobs, in their order; those of an earlier attempt count where their shard is whole."""
+    """Receipts of all jobs, in order; those of an earlier attempt are used where their shard is intact."""
     shared = share(media.table, MediaTable)
     sources = {s.name: s for s in config.sources}
 

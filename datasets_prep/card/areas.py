@@ -1,7 +1,7 @@
-"""Areas of masks: the one measure that needs the masks themselves, and so a pass of its own.
+"""Areas of masks, in a separate pass because no other measure needs the masks themselves.
 
-Where a source has more masks than MAX_MASKS, only those of some samples are measured, chosen by a hash of
-(seed, key); the card says which share that is.
+If a source has more than MAX_MASKS masks, only those of some samples are measured, chosen by a hash of (seed,
+key); the card says which share that is.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def measure_areas(reader: ShardReader, source: SourceScan, seed: int) -> None:
             found = np.array([share for row in rows for share in _shares(row)])
             source.measured += len(found)
             source.absent += int((found == 0).sum())
-            # The smallest object still shows: rounding must not make it an absent one.
+            # At least 1: rounding must not turn a tiny object into an absent one.
             tally.add(np.maximum(np.rint(found[found > 0] * 100 * BASIS), 1))
 
 

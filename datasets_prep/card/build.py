@@ -18,11 +18,11 @@ GALLERY = 4  # samples of each source and task
 def write_card(
     reader: ShardReader, out: Location, *, title: str, seed: int, gallery: int = GALLERY
 ) -> Location:
-    """Write ``card.html`` in the folder ``out`` and return where it lies.
+    """Write ``card.html`` in the folder ``out`` and return its location.
 
-    ``gallery`` samples of every source and task are shown, chosen by a hash of (seed, key). Shards are read
-    a row group at a time, so memory does not grow with the number of samples. Media that are gone or damaged
-    are said to be so. The same dataset with the same media gives the same bytes.
+    ``gallery`` samples of every source and task are shown, chosen by a hash of (seed, key). Shards are read a
+    row group at a time, so memory does not grow with the number of samples. The card says which media are
+    missing or damaged. The same dataset with the same media gives the same bytes.
     """
     entries = reader.manifest.sources
     with progress.track("reading shards for the card", len(reader.manifest.shards)) as bar:

@@ -1,4 +1,4 @@
-"""A sample's text with what stands for objects and times marked in it, and its times on a line."""
+"""A sample's text with its placeholders of objects and times marked, and its times on a line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _MARKS = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A stretch of text. ``kind``: plain, object, answer (a span), asked (a span), instant."""
+    """A part of a text. ``kind``: plain, object, answer (a span), asked (a span), instant."""
 
     text: str
     kind: str = "plain"
@@ -51,7 +51,7 @@ class ShownTurn:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lane:
-    """A stretch of the video on a line of its own; ``left`` and ``width`` are percent of the video.
+    """A part of the video on a line of its own; ``left`` and ``width`` are percent of the video.
 
     ``kind``: clip, answer, asked or instant.
     """
@@ -98,7 +98,7 @@ def conversation(sample: Sample) -> list[ShownTurn]:
 
 
 def lanes(sample: Sample) -> list[Lane]:
-    """The sample's times, in seconds and bins. None for a video whose length nobody knows."""
+    """The sample's times, in seconds and bins. Empty for a video of unknown length."""
     duration_s = sample.video.duration_s
     if duration_s <= 0:
         return []
@@ -135,7 +135,7 @@ def _object(text: str, number: int, before: int, meaning: str) -> Piece:
 
 
 def _cut(who: str, pieces: Sequence[Piece]) -> ShownTurn:
-    """A turn of at most MAX_CHARS characters; no mark is cut in two."""
+    """A turn of at most MAX_CHARS characters; marks are never cut."""
     kept: list[Piece] = []
     left, cut = MAX_CHARS, 0
     for piece in pieces:

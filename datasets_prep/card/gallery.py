@@ -42,7 +42,7 @@ ON_GREY = "; its masks are drawn on grey."
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Frame:
-    """A picture and what stands below it. ``at`` is its place on the video's line, in percent.
+    """A picture and its caption. ``at`` is its position on the video's line, in percent.
 
     ``kind``: answer or asked, if it lies in a span of an answer or of a question.
     """
@@ -55,7 +55,7 @@ class Frame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shown:
-    """One sample of the gallery, everything plain text."""
+    """One sample of the gallery; all strings are plain text."""
 
     key: str
     task: str
@@ -77,7 +77,7 @@ class Shown:
 def draw_gallery(
     reader: ShardReader, scans: Sequence[SourceScan], advance: Callable[[], object]
 ) -> dict[str, list[Shown]]:
-    """The chosen samples of every source, task by task. Each video is opened once, whoever asks about it."""
+    """The chosen samples of every source, task by task. Each video is opened once."""
     chosen = [
         (scan.entry.name, reader.sample(scan.entry.name, row))
         for scan in scans
@@ -107,14 +107,14 @@ def draw_gallery(
 
 
 def show(sample: Sample, frames: Mapping[int, np.ndarray], problem: str = "") -> Shown:
-    """One sample with those of its frames that are there, by index; without any, masks are drawn on grey."""
+    """One sample with its available frames, by index; without any frame, masks are drawn on grey."""
     ref = sample.video
     tracks = _named_tracks(sample)
     if problem:
         problem += ON_GREY if tracks else "."
         frames = {
             f: np.full((tracks[0][1].height, tracks[0][1].width, 3), 127, np.uint8)
-            for f in (wanted(sample) if tracks else ())
+            for f in (frames_to_show(sample) if tracks else ())
         }
     turns = conversation(sample)
     times = lanes(sample)
@@ -127,7 +127,9 @@ def show(sample: Sample, frames: Mapping[int, np.ndarray], problem: str = "") ->
         category=sample.category,
         video=ref.path,
         length=f"{ref.duration_s:.1f} s, {rate}" if ref.num_frames else "nobody probed it",
-        frames=tuple(_frame(sample, index, frames[index]) for index in nearest(wanted(sample), frames)),
+        frames=tuple(
+            _frame(sample, index, frames[index]) for index in nearest(frames_to_show(sample), frames)
+        ),
         problem=problem,
         legend=tuple((css(colour_of(i)), _legend(name, t)) for i, (name, t) in enumerate(tracks)),
         turns=tuple(turns[:MAX_TURNS]),
@@ -140,8 +142,8 @@ def show(sample: Sample, frames: Mapping[int, np.ndarray], problem: str = "") ->
     )
 
 
-def wanted(sample: Sample) -> list[int]:
-    """Frames to show: every object at least once where that is possible, else the video from end to end."""
+def frames_to_show(sample: Sample) -> list[int]:
+    """Frames to show: every object at least once if possible; without objects, frames of the whole video."""
     ref, tracks = sample.video, [*sample.regions, *sample.targets]
     if tracks:
         frames = annotated_frames(tracks, PICTURES)
@@ -160,14 +162,14 @@ def wanted(sample: Sample) -> list[int]:
 
 
 def _decode(footage: Footage | str, samples: Sequence[Sample]) -> tuple[dict[int, np.ndarray], str]:
-    """Frames of one video for all of its samples, by index; or none and what to say about it.
+    """Frames of one video for all of its samples, by index; or none and a text that says why.
 
-    Of frames that were baked, those nearest to the wanted ones. What is said names no place: the same dataset
-    gives the same card wherever it lies.
+    With baked frames, those nearest to the frames to show. The text has no paths: the same dataset gives the
+    same card on every machine.
     """
     if isinstance(footage, str):
         return {}, footage
-    indices = sorted({index for sample in samples for index in wanted(sample)})
+    indices = sorted({index for sample in samples for index in frames_to_show(sample)})
     if not indices:
         return {}, ""
     try:
@@ -186,7 +188,7 @@ def _decode(footage: Footage | str, samples: Sequence[Sample]) -> tuple[dict[int
 
 
 def _footage(reader: ShardReader, sample: Sample) -> Footage | str:
-    """The frames of the sample's video, or what to say of those that are gone or cannot be reached."""
+    """The frames of the sample's video, or a text that says why there are none."""
     try:
         return reader.footage(sample)
     except StorageError:
@@ -228,7 +230,7 @@ def _in_span(ref: VideoRef, index: int, spans: Sequence[TimeSpan]) -> bool:
 
 
 def _middle_s(ref: VideoRef, index: int) -> float:
-    """Half of the time for which a frame shows has passed then."""
+    """The middle of the time for which a frame is shown."""
     return frame_times(ref).edge_s(index + 0.5)
 
 
@@ -238,7 +240,7 @@ def _shows(track: MaskTrack, index: int) -> bool:
 
 
 def _ends(sample: Sample) -> tuple[str, str]:
-    """What stands at both ends of the line: seconds, and bins where these count the whole video."""
+    """The labels at both ends of the line: seconds, and bins if these count from the start of the video."""
     last = f"{sample.video.duration_s:.1f} s"
     if sample.clip:
         return "0 s", last

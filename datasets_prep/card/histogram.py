@@ -1,4 +1,4 @@
-"""Tallies as bars: an axis with round edges, and inline SVG. Colours are the page's variables."""
+"""Histograms of tallies: an axis with round edges, and inline SVG. Colours are the page's variables."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from datasets_prep.card.tally import Tally
 
 _WIDTH, _PANEL, _FOOT, _HEAD = 320, 56, 20, 22
 _BARS = 24  # at most about this many
-_SKEWED = 12  # largest value over median, from which on bars grow with the value
+_SKEWED = 12  # ratio of largest value to median above which bars grow with the value
 _LABELS = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Axis:
-    """Edges of bars in ticks, rising. All bars are drawn equally wide, also where their range grows."""
+    """Edges of bars in ticks, ascending. All bars are drawn with equal width, even if their ranges grow."""
 
     edges: tuple[int, ...]
     labelled: tuple[int, ...]  # indices of the edges, or of the bars, that carry their value
@@ -26,7 +26,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """One row of bars; ``kind`` chooses its colour: train or bench."""
+    """One row of bars; ``kind`` determines its colour: train or bench."""
 
     kind: str
     name: str
@@ -35,7 +35,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statistics:
-    """The numbers of a distribution: its median, its 5th to 95th percentile, and from end to end."""
+    """The numbers of a distribution: its median, its 5th to 95th percentile, and its range."""
 
     median: str
     middle: str
@@ -76,7 +76,7 @@ def make_axis(measure: Measure, tally: Tally) -> Axis:
 
 
 def histogram(measure: Measure, axis: Axis, panels: Sequence[Panel]) -> str:
-    """Rows of bars over one axis, each with a scale of its own, and words for those who cannot see it."""
+    """Rows of bars over one axis, each with a scale of its own, with a text for screen readers."""
     height = len(panels) * (_PANEL + _HEAD) + _FOOT
     parts = []
     bars = len(axis.edges) - 1
@@ -91,10 +91,11 @@ def histogram(measure: Measure, axis: Axis, panels: Sequence[Panel]) -> str:
         for at, count in enumerate(counts):
             if count:
                 tall = max(_PANEL * count / most, 1)
-                said = f"{_range(measure, axis, at)}: {count:,} ({100 * count / sum(counts):.3g} %)"
+                label = f"{_range(measure, axis, at)}: {count:,} ({100 * count / sum(counts):.3g} %)"
                 parts.append(
                     f'<rect class="{panel.kind}" x="{at * wide + 0.5:.1f}" y="{base - tall:.1f}" '
-                    f'width="{max(wide - 1, 1):.1f}" height="{tall:.1f}"><title>{escape(said)}</title></rect>'
+                    f'width="{max(wide - 1, 1):.1f}" height="{tall:.1f}">'
+                    f"<title>{escape(label)}</title></rect>"
                 )
         parts.append(f'<line class="axis" x1="0" y1="{base}" x2="{_WIDTH}" y2="{base}"/>')
     for at in axis.labelled:
@@ -108,7 +109,7 @@ def histogram(measure: Measure, axis: Axis, panels: Sequence[Panel]) -> str:
 
 
 def spark(measure: Measure, axis: Axis, panel: Panel) -> str:
-    """A histogram as small as a word, on the axis of the large one."""
+    """A sparkline: a small histogram on the axis of the large one."""
     counts = panel.tally.between(axis.edges)
     wide, tall = 84 / len(counts), 22
     path = ""
@@ -124,7 +125,7 @@ def spark(measure: Measure, axis: Axis, panel: Panel) -> str:
 
 
 def statistics(measure: Measure, tally: Tally) -> Statistics:
-    """The numbers of a tally in the measure's unit. Options are named with their shares instead."""
+    """The numbers of a tally in the measure's unit. For options, the share of each instead."""
     if measure.letters:
         counts = tally.between(range(tally.low, tally.high + 2))
         named = [(measure.exact(tally.low + i), 100 * n / tally.count) for i, n in enumerate(counts)]
@@ -174,7 +175,7 @@ def _round_up(value: float, least: int) -> int:
 
 
 def _past(high: int, step: int, counted: bool) -> int:
-    """The last edge. A bar of things does not hold its end, so the last one lies past the largest number."""
+    """The last edge. Bars of counts exclude their end, so the last edge is above the largest number."""
     return (high // step + 1) * step if counted else max(-(-high // step), 1) * step
 
 

@@ -1,6 +1,6 @@
-"""What is measured of samples, and how a batch of rows becomes numbers: whole columns at a time.
+"""The measures of samples, computed on whole columns of a batch of rows.
 
-Values are whole ticks: milliseconds, hundredths of a percent, or things.
+Values are integer ticks: milliseconds, hundredths of a percent, or counts.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Measure:
 
     name: str
     title: str
-    short: str  # the head of a table's column
-    what: str  # one value is ..., for the reader
+    short: str  # the header of a table's column
+    what: str  # what one value is, for the reader
     unit: str = ""  # "s", "%" or nothing
     per_unit: int = 1  # ticks of one unit
     whole_range: bool = False  # drawn from 0 to 100 % whatever the values
@@ -140,7 +140,7 @@ MEASURES = (
     ),
 )
 
-# Leaves of the schema that ``measure`` reads; masks themselves are not among them.
+# Leaves of the schema that ``measure`` reads; the masks themselves are not.
 COLUMNS = (
     "video.duration_s",
     "turns",
@@ -181,7 +181,7 @@ def _spans(batch: pa.RecordBatch) -> dict[str, np.ndarray]:
     row = np.repeat(np.arange(batch.num_rows), _lengths(batch["spans"]))
     first, last = (_numbers(_inner(batch["spans"], name)) for name in ("start_s", "end_s"))
     shown_s = end_s[row] - start_s[row]
-    known = shown_s > 0  # a sample that nobody probed has no length
+    known = shown_s > 0  # a sample that was not probed has no length
     share = 100 * (last - first)[known] / shown_s[known]
     begins = 100 * (first - start_s[row])[known] / shown_s[known]
     asked = [milliseconds(_inner(batch["question_spans"], name)) for name in ("start_s", "end_s")]
@@ -207,7 +207,7 @@ def _texts(turns: pa.Array) -> dict[str, np.ndarray]:
 
 
 def _inner(lists: pa.Array, field: str) -> pa.Array:
-    """A field of the structs in a column of lists, for all rows one after the other."""
+    """A field of the structs in a column of lists, flattened over all rows."""
     return pc.struct_field(lists.flatten(), field)
 
 

@@ -9,12 +9,12 @@ from datasets_prep.card import histogram
 from datasets_prep.card.gallery import Shown
 from datasets_prep.card.histogram import Panel
 from datasets_prep.card.measures import MEASURES, MS, Measure
-from datasets_prep.card.rejects import Listed
+from datasets_prep.card.rejects import ReasonRow
 from datasets_prep.card.scan import SourceScan
 from datasets_prep.card.style import CSS
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
-from datasets_prep.doctor.findings import WORDS
+from datasets_prep.doctor.findings import FINDING_TEXTS
 from pipeline.dataset.shards import Manifest
 from pipeline.page.render import render_page
 from pipeline.records.sample import Task
@@ -34,7 +34,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """A small histogram and what stands below it; both empty where the source has no such value."""
+    """A small histogram and its median; both empty if the source has no such value."""
 
     svg: str = ""
     middle: str = ""
@@ -42,7 +42,7 @@ class Cell:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """The sources of one use and their sum."""
+    """The sources of one use and their totals."""
 
     kind: str  # train or bench
     name: str
@@ -58,7 +58,7 @@ class Group:
         return sum(scan.tasks[task] for scan in self.scans)
 
     def tally(self, name: str) -> Tally:
-        """All values of a measure. A video that several sources share is one value."""
+        """All values of a measure. A video that several sources share counts once."""
         if name == "video":
             tally = Tally()
             tally.add(self.videos.ticks)
@@ -72,11 +72,11 @@ def render(
     seed: int,
     manifest: Manifest,
     scans: Sequence[SourceScan],
-    rejects: Sequence[Listed],
-    irregular: Sequence[Listed],
+    rejects: Sequence[ReasonRow],
+    irregular: Sequence[ReasonRow],
     shown: Mapping[str, Sequence[Shown]],
 ) -> str:
-    """The card as HTML. All text is escaped; it refers to nothing outside itself."""
+    """The card as HTML. All text is escaped; the page refers to no other file."""
     groups = [group for kind in ("train", "bench") if (group := _group(kind, scans)).scans]
     axes = {
         m.name: histogram.make_axis(m, whole)
@@ -84,7 +84,7 @@ def render(
         if (whole := Tally.merged(group.tally(m.name) for group in groups)).count
     }
     figures = [_figure(m, groups, axes) for m in MEASURES if m.name in axes]
-    # A name of a Task that a newer version knows is shown as well.
+    # Tasks of a newer version are shown as well.
     known = [str(task) for task in Task]
     tasks = known + sorted({task for scan in scans for task in scan.tasks} - set(known))
     columns = [m for name in SPARKS for m in MEASURES if m.name == name and name in axes]
@@ -106,7 +106,7 @@ def render(
         notes=_notes(scans),
         rejects=rejects,
         irregular=irregular,
-        words={str(finding): words for finding, words in WORDS.items()},
+        words={str(finding): words for finding, words in FINDING_TEXTS.items()},
         shown=shown,
     )
 
@@ -140,7 +140,7 @@ def _cell(measure: Measure, scan: SourceScan, axes: Mapping[str, histogram.Axis]
 
 
 def _notes(scans: Sequence[SourceScan]) -> list[str]:
-    """What a reader must know to read the numbers right."""
+    """Remarks that a reader needs to interpret the numbers."""
     notes = []
     absent, measured = sum(s.absent for s in scans), sum(s.measured for s in scans)
     if measured:
@@ -184,7 +184,7 @@ def _hours(videos: Videos) -> str:
 
 
 def _size(number: int) -> str:
-    """Bytes in the largest unit that leaves at least one."""
+    """Bytes in the largest unit in which they are at least 1."""
     value, unit = float(number), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 1000:

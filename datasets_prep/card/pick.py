@@ -1,4 +1,4 @@
-"""Choosing by name: a hash of (seed, key) decides, so the same dataset always shows the same samples."""
+"""Choosing samples by a hash of (seed, key), so the same dataset always shows the same samples."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def identities(names: Iterable[str]) -> np.ndarray:
 
 
 class Smallest(Generic[T]):
-    """For each group the entries with the ``count`` smallest ranks, whatever order they come in."""
+    """The entries with the ``count`` smallest ranks in each group, whatever order they come in."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[str, list[tuple[int, T]]] = {}
 
     def offer(self, groups: pa.Array, ranks: np.ndarray, entry: Callable[[int], T]) -> None:
-        """``entry(i)`` is what is remembered of the i-th of these, whose group is ``groups[i]``."""
+        """Offer entries: the i-th has the group ``groups[i]`` and is kept as ``entry(i)``."""
         coded = groups.dictionary_encode()
         codes = coded.indices.to_numpy(zero_copy_only=False)
         for code, group in enumerate(coded.dictionary.to_pylist()):

@@ -1,4 +1,4 @@
-"""What was rejected, and what of it was kept is irregular: counts, and a few keys of each to look up."""
+"""Rejected records and irregular samples: counts, and a few keys of each to look up."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _ROWS = 8192
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Listed:
-    """Records of one source with one reason or irregularity; ``of`` is how many they are among."""
+class ReasonRow:
+    """Records of one source with one reason or irregularity; ``of`` is the number of all its records."""
 
     source: str
     what: str
@@ -26,21 +26,21 @@ class Listed:
     keys: tuple[str, ...]
 
 
-def rejected(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[Listed]:
+def rejected(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[ReasonRow]:
     """Every reason of every source, the most frequent first. Counts are the manifest's."""
     keys = _keys(reader, REJECTS, "reason", seed)
     return [row for entry in entries for row in _rows(entry, entry.rejects, entry.read, keys)]
 
 
-def irregular(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[Listed]:
-    """Every irregularity of every source's samples, likewise."""
+def irregular(reader: ShardReader, entries: Sequence[SourceEntry], seed: int) -> list[ReasonRow]:
+    """Every irregularity of every source's samples, the most frequent first. Counts are the manifest's."""
     keys = _keys(reader, IRREGULARITIES, "irregularity", seed)
     return [row for entry in entries for row in _rows(entry, entry.irregularities, entry.kept, keys)]
 
 
-def _rows(entry: SourceEntry, counts: Mapping[str, int], of: int, keys: Smallest[str]) -> list[Listed]:
+def _rows(entry: SourceEntry, counts: Mapping[str, int], of: int, keys: Smallest[str]) -> list[ReasonRow]:
     return [
-        Listed(
+        ReasonRow(
             source=entry.name, what=what, count=count, of=of, keys=tuple(keys.of(_group(entry.name, what)))
         )
         for what, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,4 +1,4 @@
-"""One pass over a source's shards, row group by row group: counts, tallies, and which samples to show."""
+"""Scans a source's shards once, by row group: counts, tallies, and which samples to show."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.dataset.arrow import check_schema
 from pipeline.dataset.shards import ShardReader, SourceEntry
 from pipeline.plan.data import Use
 
-_ROWS = 4096  # of one batch; a batch of long conversations takes a few megabytes
+_ROWS = 4096  # per batch; a batch of long conversations takes a few megabytes
 _MORE = ("key", "task", "video.path", "video.sha256", "instants.list.element.start_bin")
 
 Progress = Callable[[], object]
@@ -26,18 +26,18 @@ Progress = Callable[[], object]
 
 @dataclass(kw_only=True)
 class SourceScan:
-    """What one pass found out about a source."""
+    """The results of one scan of a source."""
 
     entry: SourceEntry
     rows: int = 0
     tasks: Counter[str] = field(default_factory=Counter)
     videos: Videos = field(default_factory=Videos)
     tallies: dict[str, Tally] = field(default_factory=lambda: {m.name: Tally() for m in MEASURES})
-    masks: int = 0  # on frames that were annotated, with those in which the object is absent
-    instants: int = 0  # times without an end, which are in no tally
+    masks: int = 0  # on annotated frames, including those in which the object is absent
+    instants: int = 0  # times without an end, which no tally counts
     absent: int = 0  # measured masks of area 0
-    measured: int = 0  # masks whose area was looked at
-    without_digest: int = 0  # samples whose video nobody hashed
+    measured: int = 0  # masks whose area was measured
+    without_digest: int = 0  # samples whose video has no digest
     every: int = 1  # one sample in this many had its masks measured
     shown: dict[str, list[int]] = field(default_factory=dict)  # by task, rows to show in the gallery
 
@@ -52,7 +52,7 @@ class SourceScan:
 
 
 def open_shards(reader: ShardReader, source: str) -> Iterator[pq.ParquetFile]:
-    """The shards of a source, one open at a time. Remote ones come into the local cache."""
+    """The shards of a source, one open at a time. Remote ones are copied to the local cache."""
     for shard in reader.manifest.shards:
         if shard.source == source:
             place = reader.location / shard.name
@@ -64,14 +64,14 @@ def open_shards(reader: ShardReader, source: str) -> Iterator[pq.ParquetFile]:
 def scan(
     reader: ShardReader, entry: SourceEntry, *, seed: int, gallery: int, advance: Progress
 ) -> SourceScan:
-    """Everything but the areas of masks. ``gallery`` rows of each task are chosen to be shown."""
+    """Scan a source, except for the areas of masks, and choose ``gallery`` rows of each task to show."""
     out = SourceScan(entry=entry)
     chosen: Smallest[int] = Smallest(gallery)
     for file in open_shards(reader, entry.name):
         for batch in file.iter_batches(batch_size=_ROWS, columns=[*COLUMNS, *_MORE]):
             _take(out, batch, seed, chosen)
         advance()
-    out.tallies["video"].add(out.videos.ticks)  # only now is each of them known once
+    out.tallies["video"].add(out.videos.ticks)  # after all batches, so that each video counts once
     out.shown = {task: chosen.of(task) for task in chosen.groups}
     return out
 
@@ -93,7 +93,7 @@ def _take(out: SourceScan, batch: pa.RecordBatch, seed: int, chosen: Smallest[in
 
 
 def _videos(out: SourceScan, batch: pa.RecordBatch) -> None:
-    """Each distinct video once: by the digest of its bytes, or where nobody took one, by its path."""
+    """Count each distinct video once: by the digest of its bytes, or without a digest by its path."""
     sha256, path = (pc.struct_field(batch["video"], name) for name in ("sha256", "path"))
     inside = pa.scalar(f"{out.entry.name}\0")
     bare = pc.equal(sha256, "")

@@ -1,4 +1,4 @@
-"""What the card adds to the look that all pages share."""
+"""Styles that the card adds to those of all pages."""
 
 from pipeline.page.style import PAGE_CSS
 

@@ -1,6 +1,6 @@
-"""Counts of values in bounded memory: exact while values are few, in coarser steps once they are many.
+"""Counts of values in bounded memory: exact while there are few distinct values, in coarser steps after that.
 
-Nothing here depends on the order in which values come, so the same dataset gives the same card.
+The results do not depend on the order of the values, so the same dataset gives the same card.
 """
 
 from __future__ import annotations
@@ -10,16 +10,16 @@ from typing import Self
 
 import numpy as np
 
-MAX_DISTINCT = 20_000  # distinct values that one tally tells apart
-MAX_VIDEOS = 1 << 18  # distinct videos of one source that are remembered; of more, a sample by hash
-_PENDING = 1 << 16  # values that wait to be sorted in, so that many small batches cost little
+MAX_DISTINCT = 20_000  # distinct values in one tally
+MAX_VIDEOS = 1 << 18  # distinct videos of one source that are stored; of more, a sample by hash
+_PENDING = 1 << 16  # values that are collected before they are merged, so that small batches cost little
 
 
 class Tally:
     """How often each whole number of ticks occurs.
 
-    With more than MAX_DISTINCT distinct values ticks are counted by tens, then by hundreds, and so on:
-    ``coarse`` ticks together. Edges of bars are round numbers, so they fall between the steps.
+    With more than MAX_DISTINCT distinct values, ticks are counted in steps of ten, then of a hundred, and so
+    on: ``coarse`` ticks per step. Edges of bars are round numbers, so they lie between the steps.
     """
 
     def __init__(self) -> None:
@@ -60,16 +60,16 @@ class Tally:
 
     @property
     def low(self) -> int:
-        """The smallest value, exactly; 0 where there is none."""
+        """The smallest value, exact; 0 if there is none."""
         return self._range[0] if self._range else 0
 
     @property
     def high(self) -> int:
-        """The largest value, exactly; 0 where there is none."""
+        """The largest value, exact; 0 if there is none."""
         return self._range[1] if self._range else 0
 
     def quantile(self, share: float) -> int:
-        """The smallest value that at least this share of all values does not exceed (nearest rank)."""
+        """The smallest value that is not below at least this share of all values (nearest rank)."""
         self._flush()
         rank = max(int(np.ceil(share * self.count)), 1)
         at = int(np.searchsorted(np.cumsum(self._counts), rank))
@@ -106,15 +106,15 @@ class Tally:
 
     def _set(self, values: np.ndarray, counts: np.ndarray) -> None:
         self._values, place = np.unique(values, return_inverse=True)
-        # Weights are floats, which are exact up to 2^53.
+        # Weights are floats, which represent integers exactly up to 2^53.
         self._counts = np.bincount(place, weights=counts, minlength=len(self._values)).astype(np.int64)
 
 
 class Videos:
     """Distinct videos and their lengths, by a 64-bit hash of their content.
 
-    With more than MAX_VIDEOS only those whose hash begins with ``level`` zero bits are remembered, which is
-    one in ``scale`` whatever their order: counts and sums are estimates then.
+    With more than MAX_VIDEOS videos, only those whose hash begins with ``level`` zero bits are stored, one in
+    ``scale``, independent of the order; counts and sums are then estimates.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class Videos:
         return out
 
     def add(self, hashes: np.ndarray, ticks: np.ndarray) -> None:
-        """Videos that may be known already; of one that comes twice the first length is kept."""
+        """Add videos, which may be stored already; the first length of a video is kept."""
         self._pending.append((hashes, ticks))
         self._waiting += len(hashes)
         if self._waiting >= _PENDING:
@@ -143,7 +143,7 @@ class Videos:
 
     @property
     def scale(self) -> int:
-        """How many videos each remembered one stands for; 1: all are remembered."""
+        """How many videos each stored one stands for; 1: all are stored."""
         self._flush()
         return 1 << self._level
 
@@ -154,7 +154,7 @@ class Videos:
 
     @property
     def ticks(self) -> np.ndarray:
-        """Lengths of those that are remembered."""
+        """Lengths of the stored videos."""
         self._flush()
         return self._ticks
 

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from pipeline.records.sample import REGION, SEG
 
 _SPACE, _WORD, _SIGN, _MORE = 0, 1, 2, 4  # only words have the lowest bit
-# How tokens begin, their pattern, and as how many words and signs they would count, were they plain text.
+# How tokens begin, their pattern, and the number of words and signs as which they would count in plain text.
 _TOKENS = (
     (b"<TEMP-", r"<TEMP-\d{3}>", 5),
     (REGION.encode(), re.escape(REGION), 3),
@@ -24,9 +24,9 @@ _TOKENS = (
 
 
 def _table() -> bytes:
-    """What each byte of UTF-8 is. Letters of most alphabets begin with C2-DF, E0 or E1.
+    """The kind of each byte of UTF-8. Letters of most alphabets begin with C2-DF, E0 or E1.
 
-    From E2 on come signs and the scripts that put no space between words, where each character counts.
+    Bytes from E2 on begin signs and the scripts without spaces between words, where each character counts.
     """
     kind = bytearray([_SIGN] * 256)
     kind[: ord(" ") + 1] = bytes([_SPACE] * (ord(" ") + 1))
@@ -57,7 +57,7 @@ def count_words(texts: pa.Array) -> np.ndarray:
         ends = np.concatenate([[0], np.cumsum(whole)])[ends]
         kind = kind[whole]
     begins = np.empty(len(kind), bool)
-    # A sign counts wherever it stands, a letter only where the character before it is none.
+    # A sign always counts, a letter only if the character before it is not a letter.
     np.greater(kind[1:], kind[:-1] & _WORD, out=begins[1:])
     filled = ends[:-1] < ends[1:]
     firsts = ends[:-1][filled]

@@ -1,7 +1,6 @@
 """Demo corpora: small real videos of coloured shapes, annotated in the native formats of published sets.
 
-A stand-in for downloads. Readers see the files of the published sets, nothing else.
-``write_corpora`` makes
+They replace downloads: readers get the same files as from the published sets. ``write_corpora`` makes
 
     <root>/
       llava_video/        0_30_s_{academic,youtube}_v0_1/0_30_s_{...}_{oe,mc}_v0_1_qa_processed.json

@@ -22,7 +22,7 @@ _FOLDER_FPS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task:
-    """``weight`` is the task's part of all items; easy tasks have more."""
+    """``weight`` is the task's share of all items; easy tasks have more."""
 
     name: str
     folder: str
@@ -65,7 +65,7 @@ TASKS = (
 
 
 def build(config: DemoConfig) -> Corpus:
-    """Every item has a scene of its own, searched for the answer that keeps the task's answers even."""
+    """Every item has a scene of its own, chosen so that the answers of a task are evenly distributed."""
     corpus = Corpus(name="mvbench")
     deck = Deck(config.seed, "mvbench")
     tasks = _tasks(config)
@@ -76,7 +76,7 @@ def build(config: DemoConfig) -> Corpus:
 
 
 def _tasks(config: DemoConfig) -> list[Task]:
-    """The tasks that the chosen kinds of questions leave something to ask in."""
+    """The tasks for which the chosen kinds of questions leave a question."""
     kept = [replace(task, kinds=tuple(k for k in task.kinds if k in config.questions)) for task in TASKS]
     return [task for task in kept if task.kinds]
 

@@ -156,7 +156,7 @@ def _last(scene: Scene) -> Question | None:
 
 
 class Choice(Protocol):
-    """A question with options, of whichever sort."""
+    """A question with options, of any kind."""
 
     @property
     def kind(self) -> str: ...

@@ -1,4 +1,4 @@
-"""Draws scenes from names: the same (config, name) gives the same scene, whatever else was drawn."""
+"""Draws scenes from names: the same (config, name) always gives the same scene."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def derive_scene(config: DemoConfig, name: str) -> Scene:
     )
 
 
-def find_scene(config: DemoConfig, name: str, wanted: Callable[[Scene], bool]) -> Scene:
-    """The first of ``name``, ``name.1``, ``name.2`` ... whose scene is as wanted."""
+def find_scene(config: DemoConfig, name: str, accepts: Callable[[Scene], bool]) -> Scene:
+    """The first of ``name``, ``name.1``, ``name.2`` ... whose scene ``accepts`` returns true for."""
     for take in range(_TAKES):
         scene = derive_scene(config, f"{name}.{take}" if take else name)
-        if wanted(scene):
+        if accepts(scene):
             return scene
-    raise AssertionError(f"no scene in {_TAKES} takes of {name}: scenes are never drawn as wanted")
+    raise AssertionError(f"no scene in {_TAKES} takes of {name} is accepted")
 
 
 def train_scenes(config: DemoConfig, count: int) -> list[Scene]:

@@ -1,4 +1,4 @@
-"""One chunk of annotations: what is wrong with its records, and a few bytes by which samples are compared."""
+"""Checks one chunk of annotations: what is wrong with its records, and hashes to compare samples by."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
 from datasets_prep.passes.finish import FinishedSample
 from datasets_prep.passes.media_table import MediaTable
-from datasets_prep.passes.read import Read, name_media, read_chunk
+from datasets_prep.passes.read import ReadItem, name_media, read_chunk
 from datasets_prep.passes.shard_job import Finisher, reject
 from pipeline.plan.doctor import Finding
 from pipeline.records import masks
@@ -24,8 +24,8 @@ from pipeline.records.sample import MaskTrack, Sample
 from pipeline.times.temporal import Outside
 
 REJECT, WARNING = "reject", "warning"
-# Where a record stands, and what is wrong with it. ``outside_s``: how far a time lies outside, where clamping
-# saves the record or would.
+# Where a record is, and what is wrong with it. ``outside_s``: how far a time lies outside, where clamping
+# saves the record or would save it.
 FINDING_SCHEMA = pa.schema(
     [
         ("chunk", pa.int32()),
@@ -36,27 +36,27 @@ FINDING_SCHEMA = pa.schema(
         ("file", pa.string()),
         ("finding", pa.string()),
         ("severity", pa.string()),
-        ("detail", pa.large_string()),  # of millions of records it is more than 2 GB
+        ("detail", pa.large_string()),  # more than 2 GB for millions of records
         ("video", pa.string()),
         ("outside_s", pa.float64()),
     ]
 )
-# One row per sample: hashes of its key and of what it shows and says, and the row of its video.
+# One row per sample: hashes of its key and of its content, and the row of its video.
 TRACE_SCHEMA = pa.schema(
     [
         ("chunk", pa.int32()),
         ("record", pa.int64()),
         ("part", pa.int32()),
         ("key", pa.uint64()),
-        ("said", pa.uint64()),
+        ("fingerprint", pa.uint64()),
         ("media", pa.int32()),
     ]
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Checked:
-    """What became of a chunk. ``records`` counts those that the plan's ``keep_types`` and lists want."""
+class ChunkFindings:
+    """The result for a chunk. ``records`` counts those that the plan's ``keep_types`` and lists select."""
 
     records: int
     findings: pa.Table
@@ -64,14 +64,14 @@ class Checked:
 
 
 class Checker:
-    """Looks at chunks as preparation does, and at what it keeps more closely."""
+    """Checks chunks as preparation does, and checks what preparation would keep more closely."""
 
     def __init__(self, media: MediaTable, min_frames: int, seed: int) -> None:
         self._media, self._min_frames, self._seed = media, min_frames, seed
         self._troubles = _troubles(media.table)
 
-    def __call__(self, number: int, planned: PlannedChunk, unit: ReadUnit) -> Checked:
-        """Check the chunk that the plan numbers ``number``."""
+    def __call__(self, number: int, planned: PlannedChunk, unit: ReadUnit) -> ChunkFindings:
+        """Check the chunk with this number in the plan."""
         source = unit.source
         finisher = Finisher(source, self._media, self._min_frames, self._seed)
         items = [i for i in read_chunk(unit, planned.chunk, self._seed) if not i.left_out]
@@ -92,12 +92,15 @@ class Checker:
                 at = rows[item.draft.media]
                 about = {"source": source.name, "key": item.key, "file": unit.annotations.name}
                 about |= {"severity": WARNING, "video": made.sample.video.path}
-                findings += [place | about | said for said in self._warnings(made, at)]
-                hashes = {"key": hash64(item.key.encode()), "said": _said(item.draft, made.sample)}
+                findings += [place | about | warning for warning in self._warnings(made, at)]
+                hashes = {
+                    "key": hash64(item.key.encode()),
+                    "fingerprint": _fingerprint(item.draft, made.sample),
+                }
                 traces.append(place | hashes | {"media": at})
         if source.outside_spans is Outside.REFUSE:
-            self._tell_clampable(refused, unit)
-        return Checked(
+            self._note_clampable(refused, unit)
+        return ChunkFindings(
             records=len(items),
             findings=pa.Table.from_pylist(findings, schema=FINDING_SCHEMA),
             traces=pa.Table.from_pylist(traces, schema=TRACE_SCHEMA),
@@ -109,7 +112,7 @@ class Checker:
         return dict(zip(media, self._media.rows(ids).tolist(), strict=True)) if ids else {}
 
     def _warnings(self, made: FinishedSample, at: int) -> Iterator[dict[str, Any]]:
-        """What preparation would keep and a person should know."""
+        """What a person should know about a sample that preparation would keep."""
         sample = made.sample
         yield from self._troubles.get(at, ())
         for irregularity, detail in made.irregular:
@@ -118,44 +121,44 @@ class Checker:
         targets = [_areas(track) for track in sample.targets]
         empty = [number for number, areas in enumerate(targets) if not any(areas)]
         if empty:
-            said = f"target {empty[0]} has no pixel in any of its {len(targets[empty[0]])} annotated frames"
-            yield {"finding": Finding.EMPTY_TARGET, "detail": said}
+            detail = f"target {empty[0]} has no pixel in any of its {len(targets[empty[0]])} annotated frames"
+            yield {"finding": Finding.EMPTY_TARGET, "detail": detail}
         shown = [areas for areas in (*map(_areas, sample.regions), *targets) if any(areas)]
         if blank := sum(areas.count(0) for areas in shown):
-            said = f"{blank} of the {sum(map(len, shown))} masks of its objects are empty"
-            yield {"finding": Finding.MASKS_PARTLY_EMPTY, "detail": said}
+            detail = f"{blank} of the {sum(map(len, shown))} masks of its objects are empty"
+            yield {"finding": Finding.MASKS_PARTLY_EMPTY, "detail": detail}
 
-    def _tell_clampable(self, refused: Sequence[tuple[dict[str, Any], Draft]], unit: ReadUnit) -> None:
-        """Note of refused spans how far outside they are, where ``outside_spans: clamp`` would save them."""
+    def _note_clampable(self, refused: Sequence[tuple[dict[str, Any], Draft]], unit: ReadUnit) -> None:
+        """Add to refused spans how far outside they are, where ``outside_spans: clamp`` would save them."""
         lenient = unit.source.model_copy(update={"outside_spans": Outside.CLAMP})
         finisher = Finisher(lenient, self._media, self._min_frames, self._seed)
         finisher.expect(draft for _, draft in refused)
         for row, draft in refused:
             try:
                 row["outside_s"] = finisher(draft).outside_s
-            except RejectError:  # nothing of the span lies in the video, or something else is wrong as well
+            except RejectError:  # the whole span lies outside the video, or something else is wrong as well
                 continue
 
 
 def _troubles(media: pa.Table) -> dict[int, list[dict[str, Any]]]:
-    """By row of INSPECTED_SCHEMA what is wrong with a medium that preparation takes; most have nothing."""
-    if not media.num_rows:  # Arrow crashes on a column without any piece
+    """What is wrong with media that preparation accepts, by row of INSPECTED_SCHEMA; for most, nothing."""
+    if not media.num_rows:  # Arrow crashes on a column without chunks
         return {}
     header, undecodable = media["header_frames"], media["undecodable"]
     shown = pc.struct_field(media["video"], "num_frames")
     other = pc.fill_null(pc.and_(pc.greater(header, 0), pc.not_equal(header, shown)), False)
     out: dict[int, list[dict[str, Any]]] = {}
     for row in pc.indices_nonzero(pc.not_equal(undecodable, "")).to_pylist():
-        said = undecodable[row].as_py()
-        out.setdefault(row, []).append({"finding": Finding.MEDIA_UNDECODABLE, "detail": said})
+        detail = undecodable[row].as_py()
+        out.setdefault(row, []).append({"finding": Finding.MEDIA_UNDECODABLE, "detail": detail})
     for row in pc.indices_nonzero(other).to_pylist():
         video = media["video"][row].as_py()
-        said = f"{video['path']}: its header says {header[row]} frames, {video['num_frames']} are shown"
-        out.setdefault(row, []).append({"finding": Finding.HEADER_FRAMES, "detail": said})
+        detail = f"{video['path']}: its header says {header[row]} frames, {video['num_frames']} are shown"
+        out.setdefault(row, []).append({"finding": Finding.HEADER_FRAMES, "detail": detail})
     return out
 
 
-def _finish(finisher: Finisher, item: Read) -> tuple[FinishedSample | None, RejectError | None]:
+def _finish(finisher: Finisher, item: ReadItem) -> tuple[FinishedSample | None, RejectError | None]:
     if item.draft is None:
         return None, item.error
     try:
@@ -164,7 +167,7 @@ def _finish(finisher: Finisher, item: Read) -> tuple[FinishedSample | None, Reje
         return None, error
 
 
-def _rejected(unit: ReadUnit, item: Read, error: RejectError) -> dict[str, Any]:
+def _rejected(unit: ReadUnit, item: ReadItem, error: RejectError) -> dict[str, Any]:
     lookup = reject(unit, item, error)
     video = item.draft.media.candidates[0] if item.draft is not None else ""
     return {
@@ -182,14 +185,14 @@ def _areas(track: MaskTrack) -> list[int]:
     return [masks.area(counts, track.height, track.width) for counts in track.counts]
 
 
-def _said(draft: Draft, sample: Sample) -> int:
-    """A hash of what a sample shows and says: two with the same are one sample twice.
+def _fingerprint(draft: Draft, sample: Sample) -> int:
+    """A hash of a sample's content: two samples with the same hash are duplicates.
 
     A bare expression counts without the question and the answer around it, which are drawn from templates.
-    Targets do not count: one expression with two targets is not a second sample but a contradiction. Regions
-    count as the source wrote them: which frame of one is kept depends on the key.
+    Targets do not count: one expression with two targets is a contradiction, not a second sample. Regions
+    count as the source wrote them, because which frame of a region is kept depends on the key.
     """
-    # To ask when something happens is another thing than to ask what happens then.
+    # Asking when something happens is not the same as asking what happens then.
     times = (sample.spans, sample.question_spans, sample.instants)
     spans = [[[s.start_bin, s.end_bin] for s in part] for part in times]
     words = [sample.expression] if sample.expression else [[t.role, t.text] for t in sample.turns]
@@ -201,5 +204,5 @@ def _said(draft: Draft, sample: Sample) -> int:
 
 
 def hash64(content: bytes) -> int:
-    """Eight bytes of SHA-256 as a number: of ten million things no two share it, in all likelihood."""
+    """Eight bytes of SHA-256 as a number: among ten million inputs a collision is very unlikely."""
     return int.from_bytes(hashlib.sha256(content).digest()[:8], "big")

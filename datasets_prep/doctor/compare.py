@@ -1,7 +1,7 @@
-"""Samples against one another: doubled keys, samples and videos, and videos in training and a benchmark.
+"""Compares all samples: duplicate keys, samples and videos, and videos both in training and in a benchmark.
 
-Pure arithmetic on numbers. ``N`` samples stand in the order of the plan, ``M`` media in any order; equal
-numbers mean equal things. A hit is a sample and the one it is like.
+Pure arithmetic on integer codes: equal codes mean equal things. ``N`` samples are in the order of the plan,
+``M`` media in any order. A hit is a sample and the one that it matches.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Samples:
 
     source_N: np.ndarray  # index of the source in the plan
     key_N: np.ndarray
-    said_N: np.ndarray  # what it shows and says
+    fingerprint_N: np.ndarray  # hash of the content
     media_N: np.ndarray  # row of its medium
 
 
@@ -29,23 +29,23 @@ class Samples:
 class Videos:
     """What is compared of all media."""
 
-    content_M: np.ndarray  # of its bytes; what was not probed has one of its own
-    place_M: np.ndarray  # where it lies
-    name_M: np.ndarray  # its file's name without the suffix
+    content_M: np.ndarray  # code of the bytes; a medium that was not probed has a code of its own
+    place_M: np.ndarray  # code of the URI
+    name_M: np.ndarray  # code of the file's name without the suffix
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hits:
-    """Samples with one finding, and for each the sample that it is like."""
+    """Samples with one finding, and for each the sample that it matches."""
 
     finding: Finding
     at_K: np.ndarray
-    like_K: np.ndarray
+    match_K: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shared:
-    """A video that training and benchmarks share: how many samples of which sources, and one of each."""
+    """A video that training and benchmarks share: samples by source, and one example of each side."""
 
     finding: Finding
     train: Mapping[int, int]  # samples by source
@@ -55,18 +55,18 @@ class Shared:
 
     @property
     def samples(self) -> int:
-        """Samples of both sides."""
+        """Number of samples on both sides."""
         return sum(self.train.values()) + sum(self.benchmark.values())
 
 
 def compare(samples: Samples, videos: Videos, is_benchmark: Sequence[bool]) -> list[Hits]:
-    """Everything that samples have in common and should not. ``is_benchmark`` tells of each source."""
+    """Everything that samples have in common and should not. ``is_benchmark`` has a value per source."""
     if not len(samples.key_N):
         return []
     return [
         _keys(samples),
-        _said_twice(samples),
-        _said_elsewhere(samples),
+        _duplicates_within_source(samples),
+        _duplicates_across_sources(samples),
         _copies(samples, videos),
         *_overlaps(samples, videos, np.asarray(is_benchmark)[samples.source_N]),
     ]
@@ -87,8 +87,8 @@ def shared_videos(
         for group in np.split(order_K, np.flatnonzero(np.diff(code_K[order_K])) + 1):
             at = found.at_K[group]
             count = Counter(samples.source_N[at].tolist())
-            # One side may have been told of already, as an overlap of contents; its sample is in `like`.
-            either = np.concatenate([at, found.like_K[group]])
+            # One side may already be listed as an overlap of contents; its sample is in ``match_K``.
+            either = np.concatenate([at, found.match_K[group]])
             in_bench = bench[samples.source_N[either]]
             out.append(
                 Shared(
@@ -103,7 +103,7 @@ def shared_videos(
 
 
 def _first_of(code_N: np.ndarray) -> np.ndarray:
-    """For each place the first one with the same number."""
+    """For each index the first index with the same code."""
     _, first, inverse = np.unique(code_N, return_index=True, return_inverse=True)
     return first[inverse]
 
@@ -113,22 +113,22 @@ def _keys(samples: Samples) -> Hits:
     return _hits(Finding.DUPLICATE_KEY, first_N != np.arange(len(first_N)), first_N)
 
 
-def _said_twice(samples: Samples) -> Hits:
-    """Within a source: every sample but the first of those alike."""
-    first_N = _first_of(_pairs(samples.said_N, samples.source_N))
+def _duplicates_within_source(samples: Samples) -> Hits:
+    """Within a source: every sample whose content an earlier one has."""
+    first_N = _first_of(_pairs(samples.fingerprint_N, samples.source_N))
     return _hits(Finding.DUPLICATE_SAMPLE, first_N != np.arange(len(first_N)), first_N)
 
 
-def _said_elsewhere(samples: Samples) -> Hits:
-    """Across sources: what an earlier source of the plan has as well."""
-    first_N = _first_of(samples.said_N)
+def _duplicates_across_sources(samples: Samples) -> Hits:
+    """Across sources: every sample whose content an earlier source of the plan has."""
+    first_N = _first_of(samples.fingerprint_N)
     return _hits(Finding.DUPLICATE_ELSEWHERE, samples.source_N[first_N] != samples.source_N, first_N)
 
 
 def _copies(samples: Samples, videos: Videos) -> Hits:
-    """Samples whose video lies elsewhere as well, byte for byte, and was met there first.
+    """Samples whose video also exists elsewhere, byte for byte, and occurred there first.
 
-    That two sources have a video under one name is how sets are built on one another, and no copy.
+    Two sources that have a video under one name are not copies: sets are built on one another that way.
     """
     content_N, place_N = videos.content_M[samples.media_N], videos.place_M[samples.media_N]
     name_N = videos.name_M[samples.media_N]
@@ -141,13 +141,13 @@ def _copies(samples: Samples, videos: Videos) -> Hits:
 def _overlaps(samples: Samples, videos: Videos, bench_N: np.ndarray) -> list[Hits]:
     content = _overlap(Finding.OVERLAP_CONTENT, videos.content_M[samples.media_N], bench_N)
     name = _overlap(Finding.OVERLAP_NAME, videos.name_M[samples.media_N], bench_N)
-    # What has the content in common is not told a second time.
+    # Videos with the same content are not listed a second time.
     new_K = ~np.isin(name.at_K, content.at_K)
-    return [content, Hits(finding=name.finding, at_K=name.at_K[new_K], like_K=name.like_K[new_K])]
+    return [content, Hits(finding=name.finding, at_K=name.at_K[new_K], match_K=name.match_K[new_K])]
 
 
 def _overlap(finding: Finding, code_N: np.ndarray, bench_N: np.ndarray) -> Hits:
-    """Samples with a number that the other side has too, and the other side's first one."""
+    """Samples with a code that the other side has too, and the first such sample of the other side."""
     codes, code_N = np.unique(code_N, return_inverse=True)
     none = len(code_N)
     first = np.full((2, len(codes)), none)  # of training, of benchmarks
@@ -156,10 +156,10 @@ def _overlap(finding: Finding, code_N: np.ndarray, bench_N: np.ndarray) -> Hits:
     return _hits(finding, other_N < none, other_N)
 
 
-def _hits(finding: Finding, hit_N: np.ndarray, like_N: np.ndarray) -> Hits:
-    return Hits(finding=finding, at_K=np.flatnonzero(hit_N), like_K=like_N[hit_N])
+def _hits(finding: Finding, hit_N: np.ndarray, match_N: np.ndarray) -> Hits:
+    return Hits(finding=finding, at_K=np.flatnonzero(hit_N), match_K=match_N[hit_N])
 
 
 def _pairs(one_N: np.ndarray, other_N: np.ndarray) -> np.ndarray:
-    """A number for each distinct pair. The numbers of ``other_N`` are small."""
+    """A code for each distinct pair. The codes in ``other_N`` are small."""
     return np.unique(one_N, return_inverse=True)[1] * (int(other_N.max()) + 1) + other_N

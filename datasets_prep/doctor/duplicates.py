@@ -1,4 +1,4 @@
-"""Samples that are like others, with their names: from numbers that are equal to findings one can read."""
+"""Findings about samples that have something in common, with the samples' keys and videos."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pipeline.plan.doctor import Finding
 NAMED_SCHEMA = pa.schema(
     [("chunk", pa.int32()), ("record", pa.int64()), ("part", pa.int32()), ("key", pa.string())]
 )
-_ROWS = 16384  # that are Python objects at a time
-# Names hold colons, dots and @, so that only endings that are known are taken off.
+_ROWS = 16384  # that exist as Python objects at a time
+# Names hold colons, dots and @, so only known endings are removed.
 _SUFFIX = re.compile(r"\.(mp4|webm|mkv|avi|mov|gif|m4v|flv|mpe?g|wmv|3gp|ts)$", re.IGNORECASE)
 
 _DETAILS = {
@@ -48,20 +48,20 @@ class Overlap:
 
 
 def stem(path: str) -> str:
-    """What a video is called, whatever folder and encoding it lies in: ``a/b/v_1.2.mp4`` -> ``v_1.2``."""
+    """The name of a video without folder and ending: ``a/b/v_1.2.mp4`` -> ``v_1.2``."""
     return _SUFFIX.sub("", posixpath.basename(path.rstrip("/")))
 
 
-def wanted(hits: Sequence[Hits], shared: Sequence[Shared]) -> np.ndarray:
-    """The samples whose keys it takes to tell about these, in order."""
-    named = [array for found in hits for array in (found.at_K, found.like_K)]
+def samples_to_name(hits: Sequence[Hits], shared: Sequence[Shared]) -> np.ndarray:
+    """The samples whose keys the findings about these name, in order."""
+    named = [array for found in hits for array in (found.at_K, found.match_K)]
     pairs = [at for one in shared for at in (one.train_at, one.benchmark_at)]
     return np.unique(np.concatenate([*named, np.array(pairs, np.int64)]))
 
 
 @dataclass(kw_only=True)
 class SampleLookup:
-    """All samples as numbers, and what it takes to tell about them. ``files`` are those of the chunks."""
+    """All samples as numbers, and the names for findings about them. ``files`` are those of the chunks."""
 
     traces: pa.Table  # TRACE_SCHEMA, in the order of the plan
     source_of_chunk: np.ndarray
@@ -77,7 +77,7 @@ class SampleLookup:
         self.samples = Samples(
             source_N=self.source_of_chunk[column["chunk"]] if len(self.traces) else column["chunk"],
             key_N=column["key"],
-            said_N=column["said"],
+            fingerprint_N=column["fingerprint"],
             media_N=column["media"],
         )
         video = self.media.table["video"].combine_chunks()
@@ -90,23 +90,23 @@ class SampleLookup:
         )
 
     def places(self, at_K: np.ndarray) -> dict[int, list[tuple[int, int]]]:
-        """By chunk the records and parts of some samples."""
+        """The records and parts of some samples, by chunk."""
         out: dict[int, list[tuple[int, int]]] = {}
         for chunk, record, part in self._place_N3[at_K].tolist():
             out.setdefault(chunk, []).append((record, part))
         return out
 
     def name(self, at_K: np.ndarray, named: pa.Table) -> None:
-        """Take the keys of samples, NAMED_SCHEMA in their order."""
-        assert named.num_rows == len(at_K), "a chunk holds the samples that were found in it"
+        """Store the keys of samples: NAMED_SCHEMA rows in the samples' order."""
+        assert named.num_rows == len(at_K), "a sample was not found in its chunk again"
         self._named_K, self._keys = at_K, named["key"]
 
     def findings(self, found: Hits) -> Iterator[pa.Table]:
-        """FINDING_SCHEMA rows of samples that ``name`` knows, in several tables."""
+        """FINDING_SCHEMA rows of samples whose keys ``name`` has stored, in several tables."""
         for first in range(0, len(found.at_K), _ROWS):
             pairs = zip(
                 found.at_K[first : first + _ROWS].tolist(),
-                found.like_K[first : first + _ROWS].tolist(),
+                found.match_K[first : first + _ROWS].tolist(),
                 strict=True,
             )
             rows = [self._row(found.finding, at, like) for at, like in pairs]

@@ -1,8 +1,7 @@
 """The whole examination: every record of every source, whatever a plan selects, and every medium once.
 
-The annotations are read as preparation reads them: to find records, to find media, to check. What comes back
-are findings and some forty bytes a sample. Of samples that turn out to be like others, the chunks are read
-once more, for their keys.
+The annotations are read as preparation reads them: to find records, to find media, to check. The results are
+findings and some forty bytes a sample. Chunks of samples that match others are read again, for the keys.
 """
 
 from __future__ import annotations
@@ -16,15 +15,15 @@ import pyarrow as pa
 
 from datasets_prep.doctor.check import FINDING_SCHEMA, TRACE_SCHEMA, Checker
 from datasets_prep.doctor.compare import compare, shared_videos
-from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, SampleLookup, wanted
-from datasets_prep.doctor.inspect import inspect_media, inspected
+from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, SampleLookup, samples_to_name
+from datasets_prep.doctor.inspect import inspect_media, inspection_table
 from datasets_prep.passes.choose import collect
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, list_units
 from datasets_prep.passes.links import with_links
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import rows_apart, share, spread
 from datasets_prep.passes.read import read_chunk
-from datasets_prep.run import find_records, look
+from datasets_prep.run import find_records, survey_annotations
 from pipeline.plan.data import PrepConfig, SelectConfig, Use
 from pipeline.plan.doctor import DoctorConfig
 from pipeline.storage.location import Location
@@ -37,8 +36,8 @@ _ORDER = [(name, "ascending") for name in ("chunk", "record", "part")]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examined:
-    """What was found. Numbers are by source; ``videos`` are media that its samples use, each once."""
+class Examination:
+    """All findings, with counts by source; ``videos`` counts the distinct media that its samples use."""
 
     findings: pa.Table  # FINDING_SCHEMA, in the order of the plan
     records: Mapping[str, int]
@@ -49,7 +48,7 @@ class Examined:
 
 def examine(
     config: PrepConfig, doctor: DoctorConfig, resolve: Callable[[str], Location], seed: int
-) -> Examined:
+) -> Examination:
     """Look at everything, on the connected Ray cluster.
 
     Raises UserError for an annotation file that is missing or unreadable as a whole.
@@ -60,7 +59,8 @@ def examine(
     resolve = with_links(config, resolve)
     units = list_units(sources, resolve)
     chunks = find_records(units, config)
-    media = _inspect(collect(look(chunks, units, seed), chunks, units).media, resolve, doctor.decode_frames)
+    survey = collect(survey_annotations(chunks, units, seed), chunks, units)
+    media = _inspect(survey.media, resolve, doctor.decode_frames)
     records, findings, traces = _check(chunks, units, media, config.min_frames, seed)
 
     source_of_chunk = np.array([units[c.unit].source_index for c in chunks], np.int64)
@@ -72,12 +72,12 @@ def examine(
     )
     hits = compare(lookup.samples, lookup.videos, is_benchmark)
     shared = shared_videos(hits, lookup.samples, lookup.videos, is_benchmark)
-    asked = wanted(hits, shared)
-    lookup.name(asked, _name(lookup.places(asked), chunks, units, seed))
+    to_name = samples_to_name(hits, shared)
+    lookup.name(to_name, _name(lookup.places(to_name), chunks, units, seed))
     all_findings = pa.concat_tables(
         [findings, *(table for found in hits for table in lookup.findings(found))]
     )
-    return Examined(
+    return Examination(
         findings=all_findings.sort_by([*_ORDER, ("finding", "ascending")]).combine_chunks(),
         records=_by_source(names, source_of_chunk[list(records)], list(records.values())),
         samples=_by_source(names, lookup.samples.source_N),
@@ -92,13 +92,13 @@ def _inspect(media: pa.Table, resolve: Callable[[str], Location], decode_frames:
     def one(piece: pa.Table) -> pa.Table:
         return inspect_media(piece, resolve, decode_frames)
 
-    return inspected(list(spread("probing media", pieces, one, media.num_rows)))
+    return inspection_table(list(spread("probing media", pieces, one, media.num_rows)))
 
 
 def _check(
     chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit], media: MediaTable, min_frames: int, seed: int
 ) -> tuple[dict[int, int], pa.Table, pa.Table]:
-    """By chunk its number of records; all findings about single records; all traces, in order."""
+    """The number of records by chunk; all findings about single records; all traces, in order."""
     shared = share(media.table, MediaTable)
 
     def one(piece: tuple[int, PlannedChunk]) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What each finding is called on the page, what it means, and what to do about it. See docs/doctor.md."""
+"""Each finding's title on the page, what it means, and what to do about it. See docs/doctor.md."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pipeline.plan.doctor import Finding
 
 
 class FindingText(NamedTuple):
-    """For one finding."""
+    """What the pages say about one finding."""
 
     title: str
     means: str
     do: str
 
 
-WORDS = {
+FINDING_TEXTS = {
     Finding.MEDIA_MISSING: FindingText(
         "missing media",
         "The video lies in none of the source's media folders.",

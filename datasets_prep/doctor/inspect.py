@@ -1,4 +1,4 @@
-"""A closer look at media than preparation takes: where each lies, its header's promise, frames decoded."""
+"""Inspects media more closely than preparation: their URI, the frame count of the header, decoded frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from pipeline.media import video
 from pipeline.page.frames import spread_over
 from pipeline.storage.location import Location
 
-# ``uri``: where it lies. ``header_frames``: what a file's header promises, 0 for nothing. ``undecodable``:
-# why a frame does not decode, empty if all that were tried do. All three are empty where probing failed.
+# ``header_frames``: the frame count in the file's header, 0 for none. ``undecodable``: why a frame does not
+# decode, empty if all that were tried do. All three are empty where probing failed.
 INSPECTED_SCHEMA = pa.schema(
     [
         *MEDIA_SCHEMA,
@@ -27,8 +27,8 @@ INSPECTED_SCHEMA = pa.schema(
         ("undecodable", pa.string()),
     ]
 )
-_SMALL = (64, 64)  # pixels of a frame that is decoded to see whether it can be
-_SAID = 200
+_SMALL = (64, 64)  # pixels; the frames are decoded only to see whether they can be
+_DETAIL = 200  # characters of an error's text
 
 
 def inspect_media(media: pa.Table, resolve: Callable[[str], Location], decode_frames: int) -> pa.Table:
@@ -36,37 +36,38 @@ def inspect_media(media: pa.Table, resolve: Callable[[str], Location], decode_fr
     listings = list_media(media, resolve)
     probed = probe_media(media, resolve, listings)
     looks = [
-        _look(asked, listings, found, decode_frames) if found else ("", 0, "")
-        for asked, found in zip(media["media"].to_pylist(), probed["video"].to_pylist(), strict=True)
+        _look(medium, listings, video_ref, decode_frames) if video_ref else ("", 0, "")
+        for medium, video_ref in zip(media["media"].to_pylist(), probed["video"].to_pylist(), strict=True)
     ]
     columns = list(zip(*looks, strict=True)) or [(), (), ()]
     return pa.table([*probed.columns, *columns], schema=INSPECTED_SCHEMA)
 
 
-def inspected(tables: Sequence[pa.Table]) -> MediaTable:
-    """All rows in one table that finds them by their ids."""
+def inspection_table(tables: Sequence[pa.Table]) -> MediaTable:
+    """All rows in one table, to be looked up by their ids."""
     rows = pa.concat_tables([INSPECTED_SCHEMA.empty_table(), *tables])
     return MediaTable(rows.sort_by("media_id").combine_chunks())
 
 
-def _look(asked: str, listings: Listings, found: dict[str, Any], count: int) -> tuple[str, int, str]:
-    """The place, the header's frames, and the first frame that does not decode."""
-    roots, candidates, _, _ = json.loads(asked)
+def _look(medium: str, listings: Listings, video_ref: dict[str, Any], count: int) -> tuple[str, int, str]:
+    """The URI, the header's frame count, and why a frame does not decode."""
+    roots, candidates, _, _ = json.loads(medium)
     place, path, listed = listings.find(roots, candidates)
-    names = tuple(found["frames"] or ())
+    names = tuple(video_ref["frames"] or ())
     local = place.fetch_dir() if names else place.fetch(listed)
     uri = os.path.realpath(place.uri) if place.is_local else place.uri  # a link is not a copy
-    header, frames = 0, found["num_frames"]
+    header, frames = 0, video_ref["num_frames"]
     try:
         if not names:
             header = video.header_frames(local)
         if count:
             video.decode(local, spread_over(range(frames), count), _SMALL, frames=names, num_frames=frames)
-    except UserError:  # storage that does not answer is not a fault of a video
+    except UserError:  # storage that does not answer is not a fault of the video
         raise
     except (AssertionError, MemoryError):
         raise
     except Exception as error:  # decoders have error classes of every kind
-        said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")[:_SAID] or type(error).__name__
-        return uri, header, f"{path}: {said}".encode("utf-8", "replace").decode()
+        problem = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")[:_DETAIL]
+        text = f"{path}: {problem or type(error).__name__}"
+        return uri, header, text.encode("utf-8", "replace").decode()
     return uri, header, ""

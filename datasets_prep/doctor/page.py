@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from datasets_prep.doctor.findings import WORDS
+from datasets_prep.doctor.findings import FINDING_TEXTS
 from datasets_prep.doctor.style import CSS
 from datasets_prep.doctor.summary import Summary
-from datasets_prep.doctor.table import headline, spans_note, verdict
+from datasets_prep.doctor.table import headline, outside_text, verdict
 from datasets_prep.doctor.template import TEMPLATE
 from pipeline.page.render import render_page
 from pipeline.plan.doctor import Finding
 
 
 def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
-    """HTML of a summary. ``findings`` names the file that has all of them."""
+    """HTML of a summary. ``findings`` is the name of the file that has all findings."""
     found = {row.finding for source in summary.sources for row in source.rows}
     return render_page(
         TEMPLATE,
@@ -21,11 +21,11 @@ def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
             "number": lambda n: f"{n:,}",
             "percent": _percent,
             "verdict": verdict,
-            "spans": lambda row, source: spans_note(source, row),
+            "spans": lambda row, source: outside_text(source, row),
         },
         summary=summary,
         headline=headline(summary),
-        words=WORDS,
+        words=FINDING_TEXTS,
         met=[finding for finding in Finding if finding in found],
         findings=findings,
         code=code,

@@ -1,4 +1,4 @@
-"""From findings to a verdict: how many records of which source, what share, and does the plan allow it."""
+"""From findings to a verdict: how many records of each source, what share, and whether the plan allows it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict
 
 from datasets_prep.doctor.check import REJECT
 from datasets_prep.doctor.duplicates import Overlap
-from datasets_prep.doctor.examine import Examined
+from datasets_prep.doctor.examine import Examination
 from pipeline.plan.data import Use
 from pipeline.plan.doctor import Finding
 from pipeline.plan.plan import Plan
 
 EXAMPLES = 3
-OVERLAPS = 200  # that the page lists; the findings have all
+OVERLAPS = 200  # on the page; findings.parquet has all
 
 
 class _Frozen(BaseModel):
@@ -35,7 +35,7 @@ class Example(_Frozen):
 
 
 class Outside(_Frozen):
-    """Times outside their video that clamping saves, or would: how many records, and how far outside."""
+    """Times outside their video that clamping saves or would save: how many records, how far outside."""
 
     records: int
     median_s: float
@@ -43,7 +43,7 @@ class Outside(_Frozen):
 
 
 class FindingRow(_Frozen):
-    """One finding of one source. ``share`` is of all its records; a share above ``tolerance`` is too much."""
+    """One finding in one source. ``share`` is of all its records; more than ``tolerance`` is too much."""
 
     finding: Finding
     rejects: bool  # whether preparation rejects these records, or some of them
@@ -56,7 +56,7 @@ class FindingRow(_Frozen):
 
     @property
     def ok(self) -> bool:
-        """Whether the plan puts up with it."""
+        """Whether the plan tolerates it."""
         return self.share <= self.tolerance
 
 
@@ -74,12 +74,12 @@ class Source(_Frozen):
 
     @property
     def ok(self) -> bool:
-        """Whether the plan puts up with all of it."""
+        """Whether the plan tolerates all of it."""
         return not self.problem and all(row.ok for row in self.rows)
 
 
 class Summary(_Frozen):
-    """Everything that the table and the page say."""
+    """Everything that the table and the page show."""
 
     plan: str
     seed: int
@@ -91,12 +91,12 @@ class Summary(_Frozen):
 
     @property
     def over(self) -> int:
-        """How many findings are too much, a source that would be refused as a whole among them."""
+        """How many findings are too much; a source that would be refused as a whole counts as one."""
         return sum(bool(s.problem) + sum(not row.ok for row in s.rows) for s in self.sources)
 
 
-def summarise(plan: Plan, found: Examined) -> Summary:
-    """Judge what was found by the plan's tolerances."""
+def summarise(plan: Plan, found: Examination) -> Summary:
+    """Judge the findings by the plan's tolerances."""
     rows: dict[str, list[FindingRow]] = {source.name: [] for source in plan.data.sources}
     rejected = dict.fromkeys(rows, 0)
     for name, part in _groups(found.findings):

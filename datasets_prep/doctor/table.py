@@ -12,7 +12,7 @@ WIDTH = 118
 
 
 def text(summary: Summary) -> str:
-    """One line per source and finding, what is too much first, and the verdict."""
+    """One line per source and finding, those above the tolerance first, and the verdict."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -43,20 +43,20 @@ def text(summary: Summary) -> str:
     console = Console(file=out, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
     if shown:
         console.print(drawn, markup=False)
-    for line in _notes(summary, clean):
+    for line in _closing_lines(summary, clean):
         console.print(line, markup=False, highlight=False, soft_wrap=line.startswith(" "))
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
 
 
 def verdict(row: FindingRow) -> str:
-    """What the plan makes of a finding."""
+    """The plan's verdict on a finding."""
     if not row.ok:
         return "too much"
     return "to look at" if row.tolerance >= 1 else "allowed"
 
 
-def spans_note(source: Source, row: FindingRow) -> str:
-    """How far outside the times of a source are, or nothing."""
+def outside_text(source: Source, row: FindingRow) -> str:
+    """How far outside the times of a source are; empty where none are."""
     if row.outside is None:
         return ""
     outside, one = row.outside, row.outside.records == 1
@@ -71,16 +71,16 @@ def spans_note(source: Source, row: FindingRow) -> str:
 def headline(summary: Summary) -> str:
     """The verdict in one line."""
     if summary.ok:
-        return "The plan puts up with all of it."
+        return "All of it is within the plan's tolerances."
     are = "finding is" if summary.over == 1 else "findings are"
-    return f"{summary.over} {are} above what the plan puts up with."
+    return f"{summary.over} {are} above the plan's tolerances."
 
 
-def _notes(summary: Summary, clean: list[str]) -> Iterator[str]:
+def _closing_lines(summary: Summary, clean: list[str]) -> Iterator[str]:
     examples = [line for s in summary.sources for row in s.rows if row.rejects for line in _rejects(s, row)]
     if examples:
         yield from ("Would be rejected:", *examples, "")
-    notes = [note for s in summary.sources for row in s.rows if (note := spans_note(s, row))]
+    notes = [note for s in summary.sources for row in s.rows if (note := outside_text(s, row))]
     if shared := summary.overlaps_in_all:
         are = "video is" if shared == 1 else "videos are"
         notes.append(f"{shared:,} {are} in training and in a benchmark, by content or by name")
@@ -96,14 +96,14 @@ def _notes(summary: Summary, clean: list[str]) -> Iterator[str]:
 
 
 def _rejects(source: Source, row: FindingRow) -> Iterator[str]:
-    """The reason with its count, then the first records with what is wrong with each."""
+    """The reason with its count, then the first records and what is wrong with each."""
     yield f"  {source.name}: {row.count:,} x {row.finding}"
     for example in row.examples:
         yield example_line(example.key, example.detail)
 
 
 def _share(share: float) -> str:
-    """In percent; what is not nothing never looks like it."""
+    """In percent; a share above zero never reads 0."""
     return f"{100 * share:.2f} %" if share >= 0.0001 else "< 0.01 %"
 
 

@@ -91,7 +91,7 @@ What is above the plan's tolerance comes first.</p>
 </tbody></table></div>
 
 <h2 id="findings">Findings</h2>
-<p class="legend">Share: of all records of the source. The mark on a bar is what the plan puts up with
+<p class="legend">Share: of all records of the source. The mark on a bar is the plan's tolerance
 (<span class="key">doctor.tolerance</span>, <span class="key">doctor.allow</span>).
 All records with their details are in <span class="key">{{ findings }}</span>.</p>
 {% for s in summary.sources if s.rows or s.problem %}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from datasets_prep.doctor.examine import Examined
+from datasets_prep.doctor.examine import Examination
 from datasets_prep.doctor.page import render
 from datasets_prep.doctor.summary import Summary, summarise
 from datasets_prep.doctor.table import text
@@ -20,12 +20,12 @@ COLUMNS = ("source", "key", "file", "finding", "severity", "detail", "video", "o
 
 
 def clear(out: Location) -> None:
-    """Take an earlier report away, its summary first: from here on there is none."""
+    """Delete an earlier report, its summary first, so that no half of it looks whole."""
     for name in (SUMMARY, TABLE, PAGE, FINDINGS):
         (out / name).delete()
 
 
-def write(plan: Plan, found: Examined, out: Location) -> Summary:
+def write(plan: Plan, found: Examination, out: Location) -> Summary:
     """Write findings, page, table and summary."""
     summary = summarise(plan, found)
     table: pa.Table = found.findings.select(list(COLUMNS))

@@ -1,1 +1,1 @@
-"""What happens to a draft on its way to a shard: read, probe, finish, validate, select, write."""
+"""The passes of preparation from a record to a shard: read, probe, finish, validate, select, write."""

@@ -1,4 +1,4 @@
-"""Frames of the samples of one shard: each video is decoded once, whatever number of samples it has."""
+"""Writes the frames of one shard's samples: each video is decoded once, however many samples use it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _Frames = tuple[int, ...]
 
 
 @dataclass(kw_only=True)
-class Baked:
-    """What came of some samples: the file of their frames, and by position those that have to be rejected."""
+class BakeResult:
+    """The file of some samples' frames, and by position the samples that have to be rejected."""
 
     frames: FramesEntry | None  # None: nothing was kept
     failed: dict[int, RejectError] = field(default_factory=dict)
@@ -45,18 +45,18 @@ class Baker:
         """None where the plan bakes nothing."""
         return None if config is None else cls(config=config, media=source.media, resolve=resolve)
 
-    def write(self, samples: Sequence[Sample], out: Location, shard: str) -> Baked:
+    def write(self, samples: Sequence[Sample], out: Location, shard: str) -> BakeResult:
         """Write the frames of a shard's samples.
 
-        A sample without all of its frames has none in the file, unless others need them.
+        Frames of a sample that lacks one are left out, unless other samples need them.
         """
-        baked = Baked(frames=None)
-        asked = self._by_video(samples)
-        listings = self._listings(asked)
+        baked = BakeResult(frames=None)
+        by_video = self._by_video(samples)
+        listings = self._listings(by_video)
 
         def videos() -> Iterator[tuple[VideoRef, Mapping[int, bytes]]]:
-            for ref, wanted in asked:
-                jpegs, failed = self._look(ref, wanted, self._jpegs, listings)
+            for ref, frames_of in by_video:
+                jpegs, failed = self._read_frames(ref, frames_of, self._jpegs, listings)
                 baked.failed.update(failed)
                 if jpegs:
                     yield ref, jpegs
@@ -65,67 +65,67 @@ class Baker:
         return baked
 
     def failing(self, samples: Sequence[Sample]) -> dict[int, RejectError]:
-        """By position, samples whose frames do not decode: those that ``write`` would say have failed."""
+        """The samples whose frames do not decode, by position: those that ``write`` would list as failed."""
         failed: dict[int, RejectError] = {}
-        asked = self._by_video(samples)
-        listings = self._listings(asked)
-        for ref, wanted in asked:
-            failed.update(self._look(ref, wanted, self._decodes, listings)[1])
+        by_video = self._by_video(samples)
+        listings = self._listings(by_video)
+        for ref, frames_of in by_video:
+            failed.update(self._read_frames(ref, frames_of, self._decodes, listings)[1])
         return failed
 
     def _by_video(self, samples: Sequence[Sample]) -> list[tuple[VideoRef, dict[int, _Frames]]]:
-        """Each video with the frames that its samples need, by the samples' positions; the videos rise."""
+        """Each video with the frames that its samples need, by the samples' positions, sorted by video."""
         found: dict[tuple[str, str], tuple[VideoRef, dict[int, _Frames]]] = {}
         for at, sample in enumerate(samples):
-            _, wanted = found.setdefault(video_key(sample.video), (sample.video, {}))
-            wanted[at] = frames_needed(sample, self.config.frames)
+            _, frames_of = found.setdefault(video_key(sample.video), (sample.video, {}))
+            frames_of[at] = frames_needed(sample, self.config.frames)
         return [found[key] for key in sorted(found)]
 
-    def _look(
+    def _read_frames(
         self,
         ref: VideoRef,
-        wanted: Mapping[int, _Frames],
+        frames_of: Mapping[int, _Frames],
         make: Callable[[Path, VideoRef, _Frames], dict[int, bytes]],
         listings: Listings,
     ) -> tuple[dict[int, bytes], dict[int, RejectError]]:
-        """What is made of the frames of one video, and which samples cannot have theirs.
+        """The results of ``make`` for the frames of one video, and the samples whose frames do not decode.
 
-        Only where not all of them decode, each sample is asked alone: a torn end costs those that show it.
+        If not all frames decode, each sample is tried alone: a truncated end costs only samples that show it.
         """
         try:
             path = self._fetch(ref, listings)
         except RejectError as error:
-            return {}, dict.fromkeys(wanted, error)
+            return {}, dict.fromkeys(frames_of, error)
         try:
-            return make(path, ref, tuple(sorted({f for frames in wanted.values() for f in frames}))), {}
+            return make(path, ref, tuple(sorted({f for frames in frames_of.values() for f in frames}))), {}
         except RejectError:
             pass
         outcomes: dict[_Frames, RejectError | None] = {}
         made: dict[int, bytes] = {}
-        for frames in wanted.values():
+        for frames in frames_of.values():
             if frames not in outcomes:
                 try:
                     made |= make(path, ref, frames)
                     outcomes[frames] = None
                 except RejectError as error:
                     outcomes[frames] = error
-        failed = {at: why for at, frames in wanted.items() if (why := outcomes[frames]) is not None}
+        failed = {at: why for at, frames in frames_of.items() if (why := outcomes[frames]) is not None}
         return made, failed
 
-    def _listings(self, asked: Sequence[tuple[VideoRef, object]]) -> Listings:
-        return Listings(((self.media, (ref.path,)) for ref, _ in asked), self.resolve)
+    def _listings(self, by_video: Sequence[tuple[VideoRef, object]]) -> Listings:
+        return Listings(((self.media, (ref.path,)) for ref, _ in by_video), self.resolve)
 
     def _fetch(self, ref: VideoRef, listings: Listings) -> Path:
-        """The video on this machine, below the first media folder that has it: where probing found it."""
+        """A local copy of the video from the first media folder that has it, where probing found it."""
         try:
             place, _, listed = listings.find(self.media, (ref.path,))
             path = place.fetch_dir() if ref.frames else place.fetch(listed)
             verify(path, ref, VerifyVideos.HEAD)
         except OtherVideoError as error:
-            problem = f"{ref.path} was probed, and has changed since: it {error.problem}"
+            problem = f"{ref.path} has changed since it was probed: it {error.problem}"
             raise RejectError(Reason.MEDIA_UNREADABLE, problem) from error
         except (RejectError, FileNotFoundError) as error:
-            raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} was probed, and has gone since") from error
+            raise RejectError(Reason.MEDIA_MISSING, f"{ref.path} has gone since it was probed") from error
         return path
 
     def _jpegs(self, path: Path, ref: VideoRef, frames: _Frames) -> dict[int, bytes]:
@@ -140,7 +140,7 @@ class Baker:
     def _each(
         self, path: Path, ref: VideoRef, frames: _Frames, keep: Callable[[np.ndarray], bytes]
     ) -> dict[int, bytes]:
-        """What is kept of each frame. Raises RejectError; its words name no place of this machine."""
+        """The result of ``keep`` for each frame. Raises RejectError; its text has no path of this machine."""
         made, size = dict[int, bytes](), None
         try:
             for index, picture in video.stream(
@@ -151,8 +151,8 @@ class Baker:
                 size = picture.shape
                 made[index] = keep(picture)
         except video.VideoError as error:
-            said = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
-            raise RejectError(Reason.MEDIA_UNREADABLE, f"{ref.path}: {said}") from error
+            problem = str(error).removeprefix(f"{path}: ").removeprefix(f"{path}/")
+            raise RejectError(Reason.MEDIA_UNREADABLE, f"{ref.path}: {problem}") from error
         except OSError as error:
             name = f"{ref.path}/{Path(error.filename).name}" if ref.frames and error.filename else ref.path
             raise RejectError(Reason.MEDIA_UNREADABLE, f"{name}: {error.strerror or error}") from error

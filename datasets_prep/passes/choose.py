@@ -1,7 +1,7 @@
-"""Which media are probed, and where each source's selection cuts: from the survey to media table and cuts.
+"""Plans the selection: which media are probed, and the cut of each source.
 
-A source that keeps all its samples has all its media probed. Of a source that keeps a part, only those
-samples are looked at that come first by rank, until enough of them are valid.
+For a source that keeps all its samples, all media are probed. For a source that keeps a part, samples are
+examined in the order of their ranks until enough of them are valid.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
 from datasets_prep.passes.media_table import MediaTable, media_table
-from datasets_prep.passes.select import ALL, Draw
+from datasets_prep.passes.select import ALL, CutSearch
 from datasets_prep.passes.survey import SURVEY_SCHEMA
 from pipeline.plan.data import SourceConfig
 
@@ -27,12 +27,12 @@ VERDICT_SCHEMA = pa.schema(
 
 _NAMED_SCHEMA = pa.schema([("source", pa.int64()), ("media_id", pa.binary(16)), ("media", pa.string())])
 _DRAFTS_SCHEMA = pa.schema([f for f in SURVEY_SCHEMA if f.name != "media"])
-_WAITING = 1 << 16  # rows that name media, before repeats among them are looked for
+_WAITING = 1 << 16  # rows of media that are collected before repeats are dropped
 
 
 @dataclass(frozen=True, kw_only=True)
-class Surveyed:
-    """What the first look found. By source: its drafts, if it keeps a part of them, and its media."""
+class Survey:
+    """Results of the survey. By source: its media, and its drafts where it keeps only a part of them."""
 
     media: pa.Table  # media_id, media; each medium once
     ids: Mapping[int, pa.Array]
@@ -41,7 +41,7 @@ class Surveyed:
 
 @dataclass(frozen=True, kw_only=True)
 class Candidates:
-    """Drafts of one chunk to be looked at: (record, part) of each."""
+    """Drafts of one chunk to be examined: (record, part) of each."""
 
     number: int
     planned: PlannedChunk
@@ -49,19 +49,17 @@ class Candidates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Choice:
-    """What is known before a shard is written."""
+class SelectionPlan:
+    """What is decided before a shard is written."""
 
     media: MediaTable
     cuts: Mapping[str, int]
-    chosen: Mapping[int, int]  # by chunk: how many drafts have a rank within the cut
-    used: Mapping[str, Sequence[bytes]]  # by source: ids of the media that its samples and rejects name
+    chosen: Mapping[int, int]  # number of drafts with a rank within the cut, by chunk
+    used: Mapping[str, Sequence[bytes]]  # ids of the media that samples and rejects name, by source
 
 
-def collect(
-    tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit]
-) -> Surveyed:
-    """Bring the survey's tables together. Chunks name the same media, so repeats are dropped as they come."""
+def collect(tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit]) -> Survey:
+    """Combine the survey's tables. Chunks name the same media, so repeats are dropped as tables arrive."""
     source_of_chunk = np.array([units[p.unit].source_index for p in chunks], np.int64)
     there = set(source_of_chunk.tolist())
     partial = there & {u.source_index for u in units if u.source.select.count is not None}
@@ -79,9 +77,9 @@ def collect(
             found[index].append(own.select(_DRAFTS_SCHEMA.names))
     media = _distinct([media, *waiting])
     each = media.group_by("media_id").aggregate([("media", "min")])
-    # Blocks come back in any order; the order of equal ranks must not depend on it.
+    # Tables arrive in any order; the order of equal ranks must not depend on it.
     order: Any = [(name, "ascending") for name in ("chunk", "record", "part")]
-    return Surveyed(
+    return Survey(
         media=each.rename_columns(["media_id", "media"]),
         ids={i: media.filter(pc.equal(media["source"], i))["media_id"].combine_chunks() for i in there},
         drafts={index: pa.concat_tables(parts).sort_by(order) for index, parts in found.items()},
@@ -95,39 +93,39 @@ def _distinct(tables: Sequence[pa.Table]) -> pa.Table:
 
 def plan_selection(
     sources: Sequence[SourceConfig],
-    surveyed: Surveyed,
+    survey: Survey,
     chunks: Sequence[PlannedChunk],
     probe: Callable[[pa.Table], Sequence[pa.Table]],
     examine: Callable[[Sequence[Candidates], MediaTable], Iterable[pa.Table]],
-) -> Choice:
-    """Probe and look until every cut is known.
+) -> SelectionPlan:
+    """Probe media and examine candidates until every cut is known.
 
-    ``probe`` makes MEDIA_SCHEMA tables of rows of ``surveyed.media``. ``examine`` tells of candidates whether
-    they would become samples, as VERDICT_SCHEMA.
+    ``probe`` makes MEDIA_SCHEMA tables of rows of ``survey.media``. ``examine`` makes VERDICT_SCHEMA tables:
+    whether each candidate would become a sample.
     """
     draws = {
-        index: Draw(drafts["rank"].to_numpy(), sources[index].select.count or 0)
-        for index, drafts in surveyed.drafts.items()
+        index: CutSearch(drafts["rank"].to_numpy(), sources[index].select.count or 0)
+        for index, drafts in survey.drafts.items()
     }
     media, known = media_table(), pa.array([], pa.binary(16))
-    wanted = [i for index, ids in surveyed.ids.items() if index not in draws for i in _chunks_of(ids)]
+    wanted = [i for index, ids in survey.ids.items() if index not in draws for i in _chunks_of(ids)]
     while True:
         asked = {index: draw.next() for index, draw in draws.items()}
         for index, rows in asked.items():
-            wanted += _chunks_of(surveyed.drafts[index]["media_id"].take(pa.array(rows)))
+            wanted += _chunks_of(survey.drafts[index]["media_id"].take(pa.array(rows)))
         ids = pc.unique(pa.chunked_array(wanted, pa.binary(16)))
         ids = ids.filter(pc.invert(pc.is_in(ids, known)))
         if len(ids):
-            media = media.with_rows(probe(surveyed.media.filter(pc.is_in(surveyed.media["media_id"], ids))))
+            media = media.with_rows(probe(survey.media.filter(pc.is_in(survey.media["media_id"], ids))))
             known = pa.concat_arrays([known, ids])
         wanted = []
         if not any(len(rows) for rows in asked.values()):
             break
-        _judge(asked, draws, surveyed, chunks, examine, media)
+        _judge(asked, draws, survey, chunks, examine, media)
     cuts = {sources[index].name: draw.cut for index, draw in draws.items()}
     chosen: dict[int, int] = {}
-    used = {sources[index].name: ids.to_pylist() for index, ids in surveyed.ids.items() if index not in draws}
-    for index, drafts in surveyed.drafts.items():
+    used = {sources[index].name: ids.to_pylist() for index, ids in survey.ids.items() if index not in draws}
+    for index, drafts in survey.drafts.items():
         cut = cuts[sources[index].name]
         numbers = drafts["chunk"].to_numpy()
         for number in np.unique(numbers):
@@ -136,18 +134,18 @@ def plan_selection(
         for number, count in zip(*np.unique(within["chunk"].to_numpy(), return_counts=True), strict=True):
             chosen[int(number)] = int(count)
         used[sources[index].name] = pc.unique(within["media_id"]).to_pylist()
-    return Choice(media=media, cuts=cuts, chosen=chosen, used=used)
+    return SelectionPlan(media=media, cuts=cuts, chosen=chosen, used=used)
 
 
 def _judge(
     asked: Mapping[int, np.ndarray],
-    draws: Mapping[int, Draw],
-    surveyed: Surveyed,
+    draws: Mapping[int, CutSearch],
+    survey: Survey,
     chunks: Sequence[PlannedChunk],
     examine: Callable[[Sequence[Candidates], MediaTable], Iterable[pa.Table]],
     media: MediaTable,
 ) -> None:
-    places = {index: _places(surveyed.drafts[index], rows) for index, rows in asked.items()}
+    places = {index: _places(survey.drafts[index], rows) for index, rows in asked.items()}
     by_chunk: dict[int, list[tuple[int, int]]] = {}
     for rows in places.values():
         for chunk, record, part in rows:
@@ -161,7 +159,7 @@ def _judge(
         columns = [table[name].to_pylist() for name in VERDICT_SCHEMA.names]
         valid.update({(c, r, p): v for c, r, p, v in zip(*columns, strict=True)})
     for index, rows in places.items():
-        draws[index].tell(np.array([valid[place] for place in rows], bool))
+        draws[index].record(np.array([valid[place] for place in rows], bool))
 
 
 def _places(drafts: pa.Table, rows: np.ndarray) -> list[tuple[int, int, int]]:

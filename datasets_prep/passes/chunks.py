@@ -1,4 +1,4 @@
-"""Which annotation files a plan reads, and the chunks in which they are read."""
+"""The annotation files that a plan reads, and the chunks in which they are read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pipeline.plan.data import SourceConfig
 from pipeline.storage.location import Location
 from pipeline.storage.unpacked import GZIP_SUFFIX, fetch_unpacked
 
-CHUNK_BYTES = 4 << 20  # of annotation; parsed, JSON takes some ten times as much memory
+CHUNK_BYTES = 4 << 20  # of annotations; parsed JSON takes about ten times as much memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +75,9 @@ def list_units(sources: Sequence[SourceConfig], resolve: Callable[[str], Locatio
 
 
 def cut(unit: ReadUnit, rows_per_shard: int) -> list[Chunk]:
-    """The chunks of one file: as many records as a shard has rows, but not much more than CHUNK_BYTES.
+    """The chunks of one file: at most as many records as a shard has rows, and about CHUNK_BYTES.
 
-    Raises UserError for a file that as a whole cannot be read.
+    Raises UserError for a file that cannot be read as a whole.
     """
     reader = reader_of(unit.source.format)
     limits = Limits(records=rows_per_shard, bytes=CHUNK_BYTES)
@@ -91,9 +91,9 @@ def _unpacked(place: Location | None) -> Path | None:
 
 @contextmanager
 def readable(unit: ReadUnit) -> Iterator[None]:
-    """An annotation file that cannot be read is for the user to mend, on a broken disk as well.
+    """Turn an error of reading an annotation file into a UserError, also on a broken disk.
 
-    It is named as it lies in the source, also where a copy of it was read.
+    It names the file of the source, even where a local copy was read.
     """
     place = unit.annotations
     try:
@@ -141,7 +141,7 @@ def _files(source: SourceConfig, root: Location) -> list[tuple[str, Location]]:
 
 
 def _check_files(source: SourceConfig, found: Sequence[Location]) -> None:
-    """Every file counts once, and its name, which becomes a part of keys, is text that a shard can hold."""
+    """Raise UserError for a file that is listed twice, or whose name, a part of keys, is not UTF-8."""
     known: dict[str, Location] = {}
     forms: dict[str, Location] = {}
     for file in found:
@@ -187,7 +187,7 @@ def _list(source: SourceConfig, key: str, resolve: Callable[[str], Location]) ->
 
 
 def _names(paths: Sequence[str]) -> Sequence[str]:
-    """A name for each path, unique: without its suffix, but where only the suffix tells two apart."""
+    """A unique name for each path: without its suffix, except where two paths differ only in the suffix."""
     stems = Counter(map(_stem, paths))
     names = [_stem(path) if stems[_stem(path)] == 1 else path for path in paths]
     return names if len(set(names)) == len(names) else paths

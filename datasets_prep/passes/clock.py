@@ -1,4 +1,4 @@
-"""Times as a source writes them -> seconds and bins of one video, by the rules of the source's plan entry."""
+"""Converts times as a source writes them to seconds and bins of one video, by the rules of the plan."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ from pipeline.times.frame_times import FrameTimes, frame_times, picture_late_s
 from pipeline.times.temporal import Outside
 
 _CHUNK_S = 5.0  # DiDeMo's
-_ROUNDING_S = 1e-6  # fractions and frame numbers come back as seconds with this much noise at most
+_ROUNDING_S = 1e-6  # largest rounding error of fractions and frame numbers in seconds
 
-_ON_A_CLOCK = (Unit.SECONDS, Unit.CHUNKS)  # whose 0 is where a player begins
-# Their numbers stand for a stretch of time, not for a moment.
-_LASTING = (Unit.FRAMES, Unit.BINS, Unit.CHUNKS)
+_ON_A_CLOCK = (Unit.SECONDS, Unit.CHUNKS)  # units whose 0 is where a player begins
+_LASTING = (Unit.FRAMES, Unit.BINS, Unit.CHUNKS)  # units whose numbers stand for an interval, not an instant
 
 
 class Clock:
     """Times of one video, from 0 at its first frame.
 
-    Bins and fractions count the clip where there is one: the model sees no more. Where sound begins before
-    the picture, seconds count from where a player begins (``seconds_from``), and what lies before the first
-    frame begins with it. ``claimed_s`` is the duration that the record says.
+    Bins and fractions are relative to the clip where there is one, because the model sees only that. Where
+    sound begins before the picture, seconds count from where a player begins (``seconds_from``), and a time
+    before the first frame becomes that of the first frame. ``claimed_s`` is the duration in the record.
     """
 
     def __init__(self, video: VideoRef, source: SourceConfig, claimed_s: float | None = None) -> None:
@@ -45,7 +44,7 @@ class Clock:
         self.outside_s = 0.0
 
     def irregular(self) -> Iterator[Irregular]:
-        """What was done to the times that were resolved."""
+        """How the resolved times were changed."""
         if self._mapped:
             detail = f"the picture starts {self._late_s:.3f} s after the sound: times count from it now"
             yield Irregular(Irregularity.LATE_PICTURE, detail)
@@ -81,7 +80,7 @@ class Clock:
             )
         first, last = time.start, time.end
         if time.unit in (Unit.FRAMES, Unit.CHUNKS):
-            last += 1  # a frame shows until the next one
+            last += 1  # a frame lasts until the next one
         elif time.unit is Unit.BINS and first == last:
             # A bin stands for every time that is nearest to it.
             first, last = max(first - 0.5, 0), min(last + 0.5, temporal.LAST_BIN)
@@ -89,12 +88,12 @@ class Clock:
         if start >= self._length_s or end <= 0:
             raise RejectError(Reason.SPAN_OUTSIDE, self._where(start, end))
         if time.end == OPEN or time.unit is Unit.CHUNKS:
-            end = min(end, self._length_s)  # what ends with the video is not cut by it
+            end = min(end, self._length_s)  # ends with the video, so this does not count as clamping
         start, end = self._inside(start, time.unit, end), self._inside(end, time.unit, start)
         span = temporal.span(start, end, self._length_s, clip_start_s=self._start_s)
         if time.unit is not Unit.BINS:
             return span
-        # What was written is kept: a bin that stood for half a bin around it would come back as two.
+        # Keep the bins as written: a single bin was widened by half a bin, and would come back as two.
         start_bin, end_bin = (min(int(value), temporal.LAST_BIN) for value in (time.start, time.end))
         return replace(span, start_bin=start_bin, end_bin=end_bin)
 
@@ -113,14 +112,14 @@ class Clock:
                 return self._from_picture(value * _CHUNK_S) - self._start_s
 
     def _from_picture(self, time_s: float) -> float:
-        """Seconds of the source's clock on that of the picture."""
+        """Seconds of the source's clock as seconds from the first picture."""
         self._mapped = self._late_s > 0
         return time_s * self._scale - self._late_s
 
     def _inside(self, time_s: float, unit: Unit, other_s: float | None = None) -> float:
         nearest = min(max(time_s, 0.0), self._length_s)
         if unit in _ON_A_CLOCK and not self._start_s and -self._late_s - _ROUNDING_S <= time_s <= 0:
-            return nearest  # there was sound alone, and no picture yet
+            return nearest  # there was only sound, no picture yet
         if abs(nearest - time_s) > _ROUNDING_S:
             if self._outside is Outside.REFUSE:
                 raise RejectError(Reason.SPAN_OUTSIDE, self._where(time_s, other_s))
@@ -128,8 +127,8 @@ class Clock:
         return nearest
 
     def _where(self, *times_s: float | None) -> str:
-        said = " and ".join(f"{t + self._start_s:.3f}" for t in sorted(t for t in times_s if t is not None))
+        times = " and ".join(f"{t + self._start_s:.3f}" for t in sorted(t for t in times_s if t is not None))
         end_s = self._start_s + self._length_s
         late = f" whose picture starts at {self._late_s:.3f} s of a player" if self._mapped else ""
         within = f"{self._start_s:.3f}-{end_s:.3f} s"
-        return f"{said} s in {within} of a video of {self._video.duration_s:.3f} s{late}"
+        return f"{times} s in {within} of a video of {self._video.duration_s:.3f} s{late}"

@@ -1,7 +1,7 @@
-"""Dialogues in words, by column: the short way for what the large lists consist of.
+"""Plain dialogues by column: a fast path for the rows of which the large lists consist.
 
-A dialogue has no time or mask to resolve, so it needs neither draft nor sample, only a valid video.
-What is not surely one goes the ordinary way, and both ways give the same rows.
+A dialogue has no time or mask to resolve, so it needs neither draft nor sample, only a valid video. Records
+that may be anything else take the ordinary path, and both paths give the same rows.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class DialogueColumns:
     keys: list[str] = field(default_factory=list)
     dialogues: list[Dialogue] = field(default_factory=list)
     videos: list[int] = field(default_factory=list)  # rows of the table of media
-    not_selected: int = 0  # further ones
+    not_selected: int = 0  # number of further dialogues that the plan does not select
 
 
 def part(
@@ -41,8 +41,8 @@ def part(
 ) -> tuple[DialogueColumns, list[Numbered]]:
     """The dialogues among some records, and the others.
 
-    ``selected`` tells by its key whether a sample is wanted. ``videos`` gives the row of the video of each
-    medium of those that are, None if no sample of it can be kept.
+    ``selected`` says of a key whether the sample is selected. ``videos`` gives for each medium the row of its
+    video, None if no sample of it can be kept.
     """
     reader = reader_of(source.format)
     columns = DialogueColumns()

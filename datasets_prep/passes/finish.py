@@ -1,4 +1,4 @@
-"""Draft + what probing said -> Sample: times in seconds and bins, masks as compressed RLE."""
+"""Makes a Sample of a Draft and its probed video: times in seconds and bins, masks as compressed RLE."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pipeline.times import temporal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinishedSample:
-    """A sample, and what is irregular about it."""
+    """A sample and its irregularities."""
 
     sample: Sample
     irregular: tuple[Irregular, ...] = ()
@@ -28,7 +28,7 @@ class FinishedSample:
 
     @property
     def clamped(self) -> bool:
-        """Whether a time in it was cut at an end of its video (only where the plan allows that)."""
+        """Whether a time in it was clamped to its video (only where the plan allows that)."""
         return self.outside_s > 0
 
 
@@ -45,8 +45,8 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
     turns = []
     for turn in draft.turns:
         for index in map(int, re.findall(TIME_MARK, turn.text)):
-            said = instants if draft.times[index].end is None else spans[turn.role]
-            said.append(written[index])
+            same_kind = instants if draft.times[index].end is None else spans[turn.role]
+            same_kind.append(written[index])
         text = re.sub(TIME_MARK, lambda m: _text(draft.times[int(m[1])], written[int(m[1])]), turn.text)
         turns.append(Turn(role=turn.role, text=text))
     if draft.frame_size and draft.frame_size != (video.height, video.width):
@@ -122,9 +122,9 @@ def _mask(frame: int, forms: Sequence[Any], video: VideoRef) -> str:
 
 
 def _one_frame(regions: list[MaskTrack], draft: Draft, seed: int) -> list[MaskTrack]:
-    """One frame of each region: the asked one, else one that shows all regions, else one of its own.
+    """One frame of each region: the one that the record names, else one with all regions, else its own.
 
-    Only frames in which a region has a pixel can be chosen; a region without any is left for validation.
+    Only frames in which a region has a pixel are chosen; a region without any is left to validation.
     """
     shown = [
         [f for f, c in zip(r.frames, r.counts, strict=True) if masks.area(c, r.height, r.width)]

@@ -1,4 +1,4 @@
-"""What is irregular about a record beside its video, whatever times it holds."""
+"""Irregularities of a record compared with its video: another duration, all masks in the first frames."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pipeline.plan.rules import DurationMismatch, EarlyMasks
 from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import VideoRef
 
-_ROUNDED_S = 1.0  # durations are often whole seconds, and those of containers count the end of the sound
+_ROUNDED_S = 1.0  # durations are often whole seconds, and those of containers include the end of the sound
 _ROUNDED_SHARE = 0.01
 
 
 def irregularities(draft: Draft, source: SourceConfig, video: VideoRef) -> tuple[Irregular, ...]:
-    """Of the record's duration and of where its masks lie. Raises RejectError where the plan rejects that."""
+    """Irregularities of the record's duration and masks. Raises RejectError where the plan rejects them."""
     found = []
     actual_s = other_duration(draft.duration_s, video)
     if actual_s is not None:
@@ -35,9 +35,9 @@ def irregularities(draft: Draft, source: SourceConfig, video: VideoRef) -> tuple
 
 
 def other_duration(claimed_s: float | None, video: VideoRef) -> float | None:
-    """The video's duration where a claimed one is another, by more than rounding; else None.
+    """The video's duration where the claimed one differs by more than rounding; else None.
 
-    A player's clock may begin before the picture; either is a right duration, and the nearer one counts.
+    A player's clock may begin before the picture; both durations are right, and the nearer one counts.
     """
     if claimed_s is None or not math.isfinite(claimed_s) or claimed_s <= 0:
         return None

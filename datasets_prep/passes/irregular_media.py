@@ -1,4 +1,4 @@
-"""What is irregular about a video, and concerns every sample that names it."""
+"""Irregularities of a video, which concern every sample that names it."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pipeline.storage.location import Location
 
 
 def irregular_media(video: VideoRef, later: Iterable[tuple[int, Place]], *, listed: bool) -> list[Irregular]:
-    """Of a probed video. ``later`` is what has its name below later media folders, with their numbers.
+    """Irregularities of a probed video. ``later``: places of the same name in later media folders, by number.
 
-    ``listed``: the annotations name its stills one by one, and so their order.
+    ``listed``: the annotations list its stills one by one, and so define their order.
     """
     return [*(() if listed else _frame_names(video)), *_other_media(video, later)]
 
@@ -36,7 +36,7 @@ def _other_media(video: VideoRef, later: Iterable[tuple[int, Place]]) -> Iterato
 
 
 def _same_or_nothing(place: Location, listed: Stat | None, video: VideoRef) -> bool:
-    """By size, and on a local disk by its head, too. A remote folder of stills passes."""
+    """Compares the size, and on a local disk also the head. A remote folder of stills passes."""
     if listed is not None:
         return bool(video.frames) or listed.size == video.size_bytes
     try:

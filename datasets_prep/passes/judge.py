@@ -1,4 +1,4 @@
-"""Which candidates of a chunk would become samples, for sources that keep a part of theirs."""
+"""Which candidates of a chunk would become samples, for sources that keep a part of their samples."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def judge(
 ) -> pa.Table:
     """VERDICT_SCHEMA, one row for each candidate.
 
-    Where frames are baked they are decoded here as well, only to see whether they can be: who keeps a
-    thousand samples gets a thousand.
+    Where frames are baked they are decoded here too, to check that they can be: a source that keeps a
+    thousand samples then gets a thousand.
     """
     wanted = set(piece.places)
     found = {}

@@ -1,4 +1,4 @@
-"""Which chunks make which shard: decided before anything is written, from the chunks and the cuts alone."""
+"""Groups chunks into shards, from the chunks and the cuts alone, before anything is written."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datasets_prep.passes.shard_job import ShardJob
 from pipeline.canonical import digest
 from pipeline.plan.data import SourceConfig
 
-_JOB_BYTES = 64 << 20  # of annotation; a job of few chosen records out of many chunks is cut here
+_JOB_BYTES = 64 << 20  # of annotations; limits jobs with few selected records in many chunks
 
 
 def lay_out(
@@ -25,9 +25,8 @@ def lay_out(
 ) -> list[ShardJob]:
     """Jobs in the order of the plan.
 
-    Consecutive chunks of a source go together while they hold no more than ``rows_per_shard`` records;
-    ``chosen`` gives, by position in ``chunks``, how many of them have a rank within the cut, where that is
-    known.
+    Consecutive chunks of a source form one job while they hold no more than ``rows_per_shard`` records.
+    ``chosen`` is the number of records with a rank within the cut, by position in ``chunks``, where known.
     """
     jobs: list[ShardJob] = []
     for index, source in enumerate(sources):

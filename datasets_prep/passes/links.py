@@ -1,4 +1,4 @@
-"""Where links in the media folders of a plan may lead: into any of these folders, and into those it names."""
+"""Where links in a plan's media folders may lead: into any media folder, and into ``allow_links_to``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Resolve = Callable[[str], Location]
 
 
 def with_links(config: PrepConfig, resolve: Resolve) -> Resolve:
-    """``resolve``, of which each place knows into which folders its links may lead."""
+    """``resolve``, with the allowed targets of links set on each place."""
     folders = [*config.allow_links_to, *(root for source in config.sources for root in source.media)]
     places = [resolve(folder) for folder in dict.fromkeys(folders)]
     return partial(_resolve, resolve, tuple(place.uri for place in places if place.is_local))

@@ -1,7 +1,7 @@
-"""Where media lie: the first of their folders that has them, told by its listing where that is on S3.
+"""Locates media: the first of their folders that has them; on S3 by the folder's listing.
 
-To ask S3 for each name below each folder takes a request or two each time, and most of them find nothing.
-Of the media of one task, neighbours by name, one page of a folder's listing tells all.
+Asking S3 for each name in each folder takes one or two requests each time, and most find nothing. The media
+of one task are neighbours by name, so one page of a folder's listing answers for all of them.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pipeline.storage.listing import Stat
 from pipeline.storage.location import Location
 
 Resolve = Callable[[str], Location]
-Asked = tuple[Sequence[str], Sequence[str]]
+MediaNames = tuple[Sequence[str], Sequence[str]]
 """Media folders as the plan writes them, and the names that a medium may have below each."""
 
 
 class Place(NamedTuple):
-    """Where a medium lies, under which of its names, and what a listing says of it, if there is one."""
+    """Where a medium is, under which of its names, and its entry in the listing, if there is one."""
 
     location: Location
     path: str
@@ -29,17 +29,17 @@ class Place(NamedTuple):
 
 
 class Listings:
-    """What media folders hold of some media. Those on S3 are listed at once, local ones asked as it comes."""
+    """Which media are in which folder. Folders on S3 are listed at once, local ones are asked on demand."""
 
-    def __init__(self, asked: Iterable[Asked], resolve: Resolve) -> None:
+    def __init__(self, media: Iterable[MediaNames], resolve: Resolve) -> None:
         self._resolve = resolve
-        wanted: dict[str, set[str]] = {}
-        for roots, candidates in asked:
+        names: dict[str, set[str]] = {}
+        for roots, candidates in media:
             for root in roots:
-                wanted.setdefault(root, set()).update(candidates, *(map(_other_forms, candidates)))
-        self._roots = {root: resolve(root) for root in wanted}
+                names.setdefault(root, set()).update(candidates, *(map(_other_forms, candidates)))
+        self._roots = {root: resolve(root) for root in names}
         self._stats = {
-            root: place.stats(wanted[root]) for root, place in self._roots.items() if not place.is_local
+            root: place.stats(names[root]) for root, place in self._roots.items() if not place.is_local
         }
 
     def find(self, roots: Sequence[str], candidates: Sequence[str]) -> Place:
@@ -61,19 +61,19 @@ class Listings:
                 f"{candidates[0]} is there, but its name is written in another Unicode form ({other}); "
                 "rename it",
             )
-        # Folders as the plan writes them: where they lie differs between machines.
+        # Folders as the plan writes them: absolute paths differ between machines.
         more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
         raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
 
-    def later(self, roots: Sequence[str], taken: Place) -> Iterator[tuple[int, Place]]:
-        """What has the name of a medium below the folders after its own, with the folders' numbers.
+    def later(self, roots: Sequence[str], first: Place) -> Iterator[tuple[int, Place]]:
+        """Places of the same name in the folders after that of ``first``, with the folders' numbers.
 
-        Local places may not be there.
+        A local place may not exist.
         """
-        places = list(self._below_each(roots, taken.path))
-        own = [place.location if place else None for place in places].index(taken.location)
+        places = list(self._below_each(roots, first.path))
+        own = [place.location if place else None for place in places].index(first.location)
         for number, place in enumerate(places[own + 1 :], own + 2):
-            if place is not None and place.location != taken.location:
+            if place is not None and place.location != first.location:
                 yield number, place
 
     def _below_each(self, roots: Sequence[str], path: str) -> Iterator[Place | None]:
@@ -91,7 +91,7 @@ class Listings:
         return self._roots[root].join(path).exists()
 
     def _in_another_form(self, roots: Sequence[str], candidates: Sequence[str]) -> str | None:
-        """The form in which a name that looks the same is there: file systems write é in one of two ways."""
+        """The Unicode form in which the name exists, if it does: file systems write é in one of two ways."""
         for path in candidates:
             for name, form in _other_forms(path).items():
                 if any(self._is_there(root, name) for root in roots):

@@ -1,4 +1,4 @@
-"""What probing said of every medium, as a table that workers share and look things up in."""
+"""The results of probing every medium, in a table that workers share."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEDIA_SCHEMA = pa.schema(
         ("reason", pa.string()),
         ("detail", pa.string()),
         ("video", SAMPLE_SCHEMA.field("video").type),
-        # What is irregular about it and concerns every sample that names it; mostly nothing.
+        # Irregularities of the medium, which concern every sample that names it; mostly none.
         ("irregular", pa.list_(pa.struct([("irregularity", pa.string()), ("detail", pa.string())]))),
     ]
 )
@@ -29,8 +29,8 @@ MEDIA_SCHEMA = pa.schema(
 _MOST_KNOWN = 1 << 16
 
 
-class Found(NamedTuple):
-    """What probing said of a medium: a video, or why there is none. ``row`` is its row in the table."""
+class ProbedMedia(NamedTuple):
+    """The result of probing a medium: a video, or why there is none. ``row`` is its row in the table."""
 
     video: VideoRef | None
     reason: str
@@ -40,7 +40,7 @@ class Found(NamedTuple):
 
 
 class MediaTable:
-    """MEDIA_SCHEMA rows, found by their ids. ``table`` must be sorted by them, so that a worker need not."""
+    """MEDIA_SCHEMA rows by their ids. ``table`` must be sorted by id, so that no worker has to sort it."""
 
     def __init__(self, table: pa.Table) -> None:
         self.table = table
@@ -53,14 +53,14 @@ class MediaTable:
             row: tuple(Irregular(Irregularity(i["irregularity"]), i["detail"]) for i in there)
             for row, there in zip(rows, irregular.take(pa.array(rows, pa.int64())).to_pylist(), strict=True)
         }
-        """By row, of media about which anything is irregular."""
-        self._known: dict[int, Found] = {}  # by row, so that one video is one object to all who ask
+        """Irregularities by row, for media that have any."""
+        self._known: dict[int, ProbedMedia] = {}  # by row, so that all samples of a video share one object
 
     def __len__(self) -> int:
         return len(self._ids_N2)
 
-    def find(self, ids: Sequence[bytes]) -> list[Found]:
-        """What is known of each id. Raises KeyError for one that nobody probed."""
+    def find(self, ids: Sequence[bytes]) -> list[ProbedMedia]:
+        """The result for each id. Raises KeyError for one that was not probed."""
         rows = self.rows(ids).tolist()
         new = sorted({row for row in rows if row not in self._known})
         if len(self._known) + len(new) > _MOST_KNOWN:
@@ -72,7 +72,7 @@ class MediaTable:
         """The videos of some rows, which must have one, as a column of SAMPLE_SCHEMA."""
         return self._videos.take(pa.array(rows, pa.int64()))
 
-    def _read(self, rows: Sequence[int]) -> list[Found]:
+    def _read(self, rows: Sequence[int]) -> list[ProbedMedia]:
         if not rows:
             return []
         part = self.table.take(pa.array(rows))
@@ -86,31 +86,31 @@ class MediaTable:
             rows, zip(*columns, strict=True), videos.is_valid().to_pylist(), reasons, details, strict=True
         ):
             video = VideoRef(**dict(zip(VideoRef.__slots__, values, strict=True))) if there else None
-            out.append(Found(video, reason, detail, row, self.irregular.get(row, ())))
+            out.append(ProbedMedia(video, reason, detail, row, self.irregular.get(row, ())))
         return out
 
     def rows(self, ids: Sequence[bytes]) -> np.ndarray:
-        """The row of each id, int64. Raises KeyError for one that nobody probed."""
-        wanted_M2 = np.frombuffer(b"".join(ids), ">u8").reshape(-1, 2).astype(np.uint64)
-        # The first half of an id finds its row, but for ids that have it in common: they follow each other.
-        rows_M = np.searchsorted(self._ids_N2[:, 0], wanted_M2[:, 0])
+        """The row of each id, int64. Raises KeyError for one that was not probed."""
+        ids_M2 = np.frombuffer(b"".join(ids), ">u8").reshape(-1, 2).astype(np.uint64)
+        # The first half of an id finds its row; ids that share it follow each other.
+        rows_M = np.searchsorted(self._ids_N2[:, 0], ids_M2[:, 0])
         left_L = np.arange(len(ids))
         while len(left_L):
             beyond_L = rows_M[left_L] >= len(self)
             if beyond_L.any():
                 raise KeyError(ids[int(left_L[beyond_L][0])].hex())
-            left_L = left_L[(self._ids_N2[rows_M[left_L]] != wanted_M2[left_L]).any(1)]
+            left_L = left_L[(self._ids_N2[rows_M[left_L]] != ids_M2[left_L]).any(1)]
             rows_M[left_L] += 1
         return rows_M
 
     def digest_of(self, ids: Iterable[bytes]) -> str:
-        """A digest of what is known of some media, where they lie aside."""
+        """A digest of the results for some media, independent of where they are."""
         named = sorted(set(ids))
-        said: list[list[Any]] = []
+        results: list[list[Any]] = []
         for name, found in zip(named, self.find(named), strict=True):
             video = [found.video.path, found.video.sha256] if found.video else ["", ""]
-            said.append([name.hex(), found.reason, *video, found.irregular])
-        return digest(said)
+            results.append([name.hex(), found.reason, *video, found.irregular])
+        return digest(results)
 
     def with_rows(self, more: Sequence[pa.Table]) -> MediaTable:
         """This table and further rows."""

@@ -1,4 +1,4 @@
-"""Work over Ray Data: one row of a dataset is one piece of work, and results come back as they are done."""
+"""Parallel work over Ray Data: one row of a dataset is one piece of work; results arrive as they are done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline import progress
 
-_PIECES_PER_TASK = 16  # between two tasks a core waits for some tens of milliseconds
+_PIECES_PER_TASK = 16  # a core waits some tens of milliseconds between two tasks
 _BLOCK_BYTES = 16 << 20
 _T = TypeVar("_T")
 
@@ -23,10 +23,10 @@ _T = TypeVar("_T")
 def spread(
     title: str, pieces: Sequence[Any], work: Callable[[Any], pa.Table], total: int | None = None
 ) -> Iterator[pa.Table]:
-    """The tables that ``work`` makes of the pieces, in no particular order and no particular cut.
+    """The rows that ``work`` makes of the pieces, as tables of any size in any order.
 
-    ``work`` gets one piece at a time, on any node of the connected cluster. The bar counts rows of results,
-    of which there will be ``total``.
+    ``work`` gets one piece at a time, on any node of the connected cluster. The progress bar counts rows of
+    results, ``total`` in all.
     """
     import ray
     import ray.data
@@ -53,9 +53,9 @@ def spread(
 
 
 def each(title: str, pieces: Sequence[Any], work: Callable[[Any], Any]) -> Iterator[Any]:
-    """What ``work`` makes of each of some pieces, in no particular order: for few of them, before all else.
+    """The results of ``work`` for few pieces, in any order, while Ray Data starts in the background.
 
-    Tasks of Ray's core, since a first dataset takes seconds to set up; that is done here while they run.
+    These are Ray Core tasks: the first dataset takes seconds to set up, which happens while they run.
     """
     import ray
 
@@ -71,7 +71,7 @@ def each(title: str, pieces: Sequence[Any], work: Callable[[Any], Any]) -> Itera
                 done, waiting = ray.wait(waiting)
                 bar.advance(len(done))
                 yield from ray.get(done)
-    except KeyboardInterrupt:  # there is no time to wait
+    except KeyboardInterrupt:  # do not wait for the thread
         raise
     except BaseException:
         start.join()
@@ -81,7 +81,7 @@ def each(title: str, pieces: Sequence[Any], work: Callable[[Any], Any]) -> Itera
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep Python from looking for cycles among records and drafts by the thousand, which have none."""
+    """Switch off garbage collection, which would search thousands of records for cycles in vain."""
     gc.disable()
     try:
         yield
@@ -90,15 +90,15 @@ def _no_collection() -> Iterator[None]:
 
 
 def rows_apart(table: pa.Table, count: int) -> list[pa.Table]:
-    """Pieces of ``count`` rows each. They are copies: a slice would be sent with the whole of its table."""
+    """Pieces of ``count`` rows each. They are copies: a slice would be sent with its whole table."""
     ends = range(0, table.num_rows, count)
     return [table.take(pa.array(range(at, min(at + count, table.num_rows)), pa.int64())) for at in ends]
 
 
 def share(value: Any, make: Callable[[Any], _T]) -> Callable[[], _T]:
-    """``make(value)``, which ``work`` may close over whatever its size.
+    """A function that returns ``make(value)``; ``work`` may close over it, whatever the value's size.
 
-    The value is sent to each node once, and each process makes of it what it needs once.
+    The value is sent to each node once, and each process calls ``make`` once.
     """
     import ray
 
@@ -113,18 +113,18 @@ def _shared(reference: Any, make: Callable[[Any], Any]) -> Any:
 
 
 def _start_ray_data() -> None:
-    """Run a dataset of one row: the first one in a cluster starts actors that each import Ray Data."""
+    """Run a dataset of one row: the first one in a cluster starts actors, which each import Ray Data."""
     import ray.data
 
     _set_up_ray_data()
-    with suppress(Exception):  # whatever it is, the datasets to come will say it
+    with suppress(Exception):  # the next dataset would raise the same error
         ray.data.from_items([0]).map_batches(lambda batch: batch, num_cpus=1).materialize()
 
 
 def _set_up_ray_data() -> None:
     import ray.data
 
-    # Ray Data sets its own loggers up on import; what it says about each plan would bury the bars.
+    # Ray Data sets up its own loggers on import; its messages about each plan would hide the progress bars.
     for name in ("ray.data", "ray.data._internal"):
         logging.getLogger(name).setLevel(logging.ERROR)
     options: Any = ray.data.DataContext.get_current()

@@ -1,4 +1,4 @@
-"""Finds and probes media: every distinct video once, however many records ask about it."""
+"""Finds and probes media: every distinct video once, however many records name it."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def probe_media(
 
 
 def list_media(media: pa.Table, resolve: Callable[[str], Location]) -> Listings:
-    """What the media folders hold of the media of a table."""
-    asked = (json.loads(text) for text in media["media"].to_pylist())
-    return Listings(((roots, candidates) for roots, candidates, _, _ in asked), resolve)
+    """Which of a table's media are in which media folder."""
+    rows = (json.loads(text) for text in media["media"].to_pylist())
+    return Listings(((roots, candidates) for roots, candidates, _, _ in rows), resolve)
 
 
 def _row(media: str, listings: Listings) -> dict[str, Any]:
@@ -61,8 +61,8 @@ def probe_video(
 ) -> VideoRef:
     """Probe one file or folder and hash its bytes. Raises RejectError with the reason.
 
-    ``listed`` is what a listing says of it. Storage that does not answer is not a fault of a video, so
-    errors of fetching pass.
+    ``listed`` is its entry in a listing. Storage that does not answer is not a fault of the video, so errors
+    of fetching propagate.
     """
     is_dir = listed.is_dir if listed else place.is_dir()
     if frames and not is_dir:
@@ -70,7 +70,7 @@ def probe_video(
     try:
         local = place.fetch_dir() if is_dir else place.fetch(listed)
     except FileNotFoundError as error:
-        raise RejectError(Reason.MEDIA_MISSING, f"{path} was listed, and has gone since") from error
+        raise RejectError(Reason.MEDIA_MISSING, f"{path} has gone since it was listed") from error
     try:
         names = _frame_names(local, frames) if is_dir else ()
         for file in [local / name for name in names] or [local]:
@@ -80,8 +80,8 @@ def probe_video(
         return inspect(local, path, names, folder_fps)
     except video.VideoError as error:
         # The message begins with the local path, which differs between machines.
-        said = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
-        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path}: {said}") from error
+        problem = str(error).removeprefix(f"{local}: ").removeprefix(f"{local}/")
+        raise RejectError(Reason.MEDIA_UNREADABLE, f"{path}: {problem}") from error
     except OSError as error:
         name = f"{path}/{Path(error.filename).name}" if is_dir and error.filename else path
         raise RejectError(Reason.MEDIA_UNREADABLE, f"{name}: {error.strerror or error}") from error
@@ -94,20 +94,20 @@ def probe_video(
 def _check_file(file: Path) -> None:
     """Raise OSError for what is not a file.
 
-    Whoever opens a named pipe waits for ever. (``join`` has looked at the links in an annotation's path.)
+    Opening a named pipe would wait for ever. (``join`` has checked the links in an annotation's path.)
     """
     mode = file.stat().st_mode
     if not stat.S_ISREG(mode):
         number = errno.EISDIR if stat.S_ISDIR(mode) else errno.EINVAL
-        said = os.strerror(number) if stat.S_ISDIR(mode) else "is not a file but a pipe or a device"
-        raise OSError(number, said, str(file))
+        problem = os.strerror(number) if stat.S_ISDIR(mode) else "is not a file but a pipe or a device"
+        raise OSError(number, problem, str(file))
 
 
 def _check_link(file: Path, root: str, links_to: Sequence[str]) -> None:
-    """Raise OSError for a frame that is a link to where the plan's links do not lead."""
+    """Raise OSError for a frame that is a link to a place that the plan does not allow."""
     if real := strays(str(file), root, links_to):
-        said = f"is a link to {real}, outside of the media folder and of `data.allow_links_to`"
-        raise OSError(errno.EPERM, said, str(file))
+        problem = f"is a link to {real}, outside the media folder and `data.allow_links_to`"
+        raise OSError(errno.EPERM, problem, str(file))
 
 
 def _root_of(place: Location, path: str) -> str:
@@ -119,14 +119,14 @@ def _root_of(place: Location, path: str) -> str:
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the frames as they lie on disk; a listed name may lack its suffix."""
     if listed and all((folder / name).is_file() for name in listed):
-        return _utf8(listed)  # without a look at all the others, which may be a whole set of pictures
+        return _utf8(listed)  # no need to list the folder, which may hold a whole set of pictures
     there = stills.image_names(folder)
     if not listed:
         return stills.in_order(folder, _utf8(there))
     by_stem = {name.rsplit(".", 1)[0]: name for name in reversed(there)}
     known = set(there)
     names = tuple(name if name in known else by_stem.get(name, "") for name in listed)
-    missing = [said for said, name in zip(listed, names, strict=True) if not name]
+    missing = [expected for expected, name in zip(listed, names, strict=True) if not name]
     if missing:
         raise RejectError(
             Reason.MEDIA_MISSING, f"{len(missing)} of {len(listed)} frames, the first is {missing[0]}"
@@ -135,7 +135,7 @@ def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, which a shard must be able to hold."""
+    """The names. Raises RejectError for one that is not UTF-8, which a shard cannot hold."""
     for name in names:
         if name.encode("utf-8", "replace").decode("utf-8") != name:
             raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is not UTF-8")

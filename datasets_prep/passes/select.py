@@ -1,9 +1,9 @@
-"""Which valid samples of a source are kept: a function of names alone.
+"""Which valid samples of a source are kept: a function of their names alone.
 
-Each sample has a rank, drawn from (seed, key), and a source that keeps ``count`` keeps the valid samples with
-the smallest ranks. So the whole choice is one number, the ``cut``: the largest rank that is kept. It does not
-depend on the order of the samples; raising ``count`` only adds samples, and a sample that joins or leaves the
-source moves at most one other.
+Each sample has a rank, drawn from (seed, key), and a source that keeps ``count`` samples keeps the valid ones
+with the smallest ranks. So the whole selection is one number, the ``cut``: the largest rank that is kept. It
+does not depend on the order of the samples; raising ``count`` only adds samples, and a sample that joins or
+leaves the source changes the selection of at most one other.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ def rank(seed: int, key: str) -> int:
     return draw("select", seed, key)
 
 
-class Draw:
-    """Finds the cut of one source by looking at no more samples than it takes.
+class CutSearch:
+    """Finds the cut of one source and examines no more samples than necessary.
 
-    Samples whose validity is not known yet are asked for in the order of their ranks, until ``count`` valid
-    ones are known. Samples with larger ranks are never looked at.
+    ``next`` gives samples of unknown validity in the order of their ranks, until ``count`` valid ones are
+    known. Samples with larger ranks are never examined.
     """
 
     def __init__(self, ranks_N: np.ndarray, count: int) -> None:
@@ -35,14 +35,14 @@ class Draw:
         self._count = count
 
     def next(self) -> np.ndarray:
-        """Indices of the samples to look at now, in the order of their ranks; none when the cut is known."""
+        """Indices of the samples to examine now, in the order of their ranks; none when the cut is known."""
         missing = self._count - int(self._valid_N[: self._known].sum())
         if missing <= 0 or self._known == len(self._order_N):
             return self._order_N[:0]
         return self._order_N[self._known : self._known + missing + missing // 50 + 8]
 
-    def tell(self, valid: np.ndarray) -> None:
-        """Say of each sample that ``next`` gave whether it is valid."""
+    def record(self, valid: np.ndarray) -> None:
+        """Record for each sample that ``next`` gave whether it is valid."""
         self._valid_N[self._known : self._known + len(valid)] = valid
         self._known += len(valid)
 

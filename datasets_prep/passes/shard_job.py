@@ -1,4 +1,4 @@
-"""One job: some consecutive chunks of a source -> one shard, and a receipt that tells what became of them."""
+"""One job: consecutive chunks of a source -> one shard, and a receipt of what became of every record."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import NamedTuple
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from datasets_prep.draft import ODD, Draft, Media, Reason, RejectError, unforeseen
+from datasets_prep.draft import RECORD_ERRORS, Draft, Media, Reason, RejectError, unforeseen
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
 from datasets_prep.passes.dialogue_columns import DialogueColumns, Numbered, part, rows
 from datasets_prep.passes.finish import FinishedSample, finish
-from datasets_prep.passes.media_table import Found, MediaTable
-from datasets_prep.passes.read import Read, name_media, plain_detail, read_records, records_of
+from datasets_prep.passes.media_table import MediaTable, ProbedMedia
+from datasets_prep.passes.read import ReadItem, name_media, plain_detail, read_records, records_of
 from datasets_prep.passes.select import ALL, rank
 from datasets_prep.passes.validate import check
 from pipeline.dataset.arrow import to_table
@@ -27,12 +27,12 @@ from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
-WORK = "work"  # folder of the receipts; it goes when the manifest is there
+WORK = "work"  # folder of the receipts; deleted once the manifest is written
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardJob:
-    """What one task reads and writes. ``identity`` tells whether a receipt is of this very job."""
+    """What one task reads and writes. A receipt with the same ``identity`` is of the same job."""
 
     source: str
     number: int
@@ -52,7 +52,7 @@ class Reject(BaseModel):
 
 
 class IrregularSample(BaseModel):
-    """A sample, and one thing that is irregular about it."""
+    """A sample and one of its irregularities."""
 
     model_config = ConfigDict(frozen=True)
     key: str
@@ -62,7 +62,7 @@ class IrregularSample(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What a job did. Written when its shard is there."""
+    """The result of a job. Written after its shard."""
 
     model_config = ConfigDict(frozen=True)
     identity: str
@@ -76,17 +76,17 @@ class Receipt(BaseModel):
 
     @property
     def reasons(self) -> Counter[str]:
-        """How many were rejected for what."""
+        """Number of rejects by reason."""
         return Counter(r.reason for r in self.rejects)
 
     @property
     def irregularities(self) -> Counter[str]:
-        """How many samples have what irregularity."""
+        """Number of samples by irregularity."""
         return Counter(str(i.irregularity) for i in self.irregular)
 
 
 class Finisher:
-    """Drafts of one source -> valid samples, with what is known of the media."""
+    """Makes valid samples of the drafts of one source, from the table of media."""
 
     def __init__(
         self,
@@ -97,10 +97,10 @@ class Finisher:
     ) -> None:
         self._source, self._media, self._seed = source, media, seed
         self._min_frames = source.min_frames or min_frames
-        self._known: dict[Media, Found] = {}
+        self._known: dict[Media, ProbedMedia] = {}
 
     def expect(self, drafts: Iterable[Draft]) -> None:
-        """Look the media of some drafts up, all at once."""
+        """Look up the media of some drafts, all at once."""
         self._look_up(d.media for d in drafts)
 
     def _look_up(self, media: Iterable[Media]) -> None:
@@ -110,21 +110,21 @@ class Finisher:
 
     def videos(self, media: Iterable[Media]) -> list[int | None]:
         """The row of each medium's video in the table of media, None if its samples are rejected."""
-        asked = list(media)
-        self._look_up(asked)
+        media = list(media)
+        self._look_up(media)
         good = {
             medium: found.row
             for medium, found in self._known.items()
             if found.video is not None and found.video.num_frames >= self._min_frames
         }
-        return [good.get(medium) for medium in asked]
+        return [good.get(medium) for medium in media]
 
     def column(self, rows: Sequence[int]) -> pa.StructArray:
-        """The videos of some rows that ``videos`` gave, as a column of a shard."""
+        """The videos in some rows that ``videos`` returned, as a column of a shard."""
         return self._media.videos(rows)
 
     def __call__(self, draft: Draft) -> FinishedSample:
-        """The valid sample, and what is irregular about it and its video. Raises RejectError."""
+        """The valid sample with its own and its video's irregularities. Raises RejectError."""
         found = self._known[draft.media]
         if found.video is None:
             raise RejectError(Reason(found.reason), found.detail)
@@ -133,14 +133,14 @@ class Finisher:
             check(finished.sample, self._source.use, self._min_frames)
         except RejectError:
             raise
-        except ODD as error:
+        except RECORD_ERRORS as error:
             raise unforeseen(error, draft.key) from error
         if found.irregular:
             finished = replace(finished, irregular=(*found.irregular, *finished.irregular))
         return finished
 
     def irregular(self, row: int) -> tuple[Irregular, ...]:
-        """What is irregular about the video of a row that ``videos`` gave."""
+        """The irregularities of the video in a row that ``videos`` returned."""
         return self._media.irregular.get(row, ())
 
 
@@ -152,10 +152,10 @@ def run_job(
     seed: int,
     baker: Baker | None = None,
 ) -> Receipt:
-    """Write the shard, before it the frames of its samples if they are baked, then the receipt."""
+    """Write the baked frames of its samples, if any, then the shard, then the receipt."""
     samples: list[Sample] = []
-    notes: list[_Note] = []
-    irregular: list[_Listed] = []
+    origins: list[_SampleOrigin] = []
+    irregular: list[_IrregularEntry] = []
     rejects: list[Reject] = []
     tables: list[pa.Table] = []
     read = not_selected = 0
@@ -171,7 +171,9 @@ def run_job(
             words, records = part(records, unit.source, selected, finisher.videos)
         items = list(read_records(unit, records, seed))
         for record, key, row in zip(words.numbers, words.keys, words.videos, strict=True):
-            irregular += _listed((at, record), None, key, unit.annotations.name, finisher.irregular(row))
+            irregular += _irregular_entries(
+                (at, record), None, key, unit.annotations.name, finisher.irregular(row)
+            )
         read += len(words.keys) + words.not_selected + len(items)
         not_selected += words.not_selected
         for item in items:
@@ -183,25 +185,25 @@ def run_job(
             if item.draft is not None:
                 try:
                     finished = finisher(item.draft)
-                    irregular += _listed(
+                    irregular += _irregular_entries(
                         (at, item.record), len(samples), item.key, unit.annotations.name, finished.irregular
                     )
                     samples.append(finished.sample)
-                    notes.append(_Note(item.record, unit.annotations.name, len(rejects)))
+                    origins.append(_SampleOrigin(item.record, unit.annotations.name, len(rejects)))
                 except RejectError as problem:
                     error = problem
             if error is not None:
                 rejects.append(reject(unit, item, error))
             not_selected += item.left_out
         if baker is None:
-            numbers = [note.record for note in notes[first:]]
+            numbers = [origin.record for origin in origins[first:]]
             tables.append(rows(job.source, words, finisher.column, samples[first:], numbers))
     name = shard_name(job.source, job.number)
     frames = None
     if baker is not None and samples:
         baked = baker.write(samples, out, name)
         irregular = [item for item in irregular if item.sample not in baked.failed]
-        rejects = _with_failed(rejects, samples, notes, baked.failed)
+        rejects = _with_failed(rejects, samples, origins, baked.failed)
         samples = [sample for at, sample in enumerate(samples) if at not in baked.failed]
         frames = baked.frames
         tables = [to_table(samples)]
@@ -228,9 +230,9 @@ def run_job(
 
 
 def finished_before(job: ShardJob, out: Location) -> Receipt | None:
-    """The receipt of an attempt that was killed later, if its shard is whole and of this very job.
+    """The receipt of an earlier, killed attempt, if its shard is intact and of the same job.
 
-    A job of inputs that nobody hashed has no identity, and is done again.
+    A job without an identity (its inputs have no digest) is done again.
     """
     if not job.identity:
         return None
@@ -245,51 +247,51 @@ def finished_before(job: ShardJob, out: Location) -> Receipt | None:
     return receipt
 
 
-def reject(unit: ReadUnit, item: Read, error: RejectError) -> Reject:
-    """How the books name a record that did not become a sample."""
+def reject(unit: ReadUnit, item: ReadItem, error: RejectError) -> Reject:
+    """The entry in the table of rejects for a record that did not become a sample."""
     file, detail = unit.annotations.name, plain_detail(error)
-    if error.reason is Reason.UNFORESEEN:  # somebody will have to look at it, so say where it stands
+    if error.reason is Reason.UNFORESEEN:  # a person will have to look at it, so say where it is
         detail = f"record {item.record} of {file}: {detail}"
     return Reject(key=item.key, reason=str(error.reason), detail=detail, file=file)
 
 
-class _Note(NamedTuple):
-    """What is known of a sample beside it, for when it has to be rejected after all."""
+class _SampleOrigin(NamedTuple):
+    """Where a sample comes from, in case it has to be rejected later."""
 
     record: int
     file: str
     rejects_before: int
 
 
-class _Listed(NamedTuple):
-    """An irregularity, by the chunk and record where it stands and its sample's position, if it has one."""
+class _IrregularEntry(NamedTuple):
+    """An irregularity with its chunk and record, and its sample's position, if it has one."""
 
     place: tuple[int, int]
     sample: int | None
     row: IrregularSample
 
 
-def _listed(
+def _irregular_entries(
     place: tuple[int, int], sample: int | None, key: str, file: str, found: Sequence[Irregular]
-) -> Iterator[_Listed]:
+) -> Iterator[_IrregularEntry]:
     for irregularity, detail in found:
         text = detail.encode("utf-8", "replace").decode()
         row = IrregularSample(key=key, irregularity=irregularity, detail=text, file=file)
-        yield _Listed(place, sample, row)
+        yield _IrregularEntry(place, sample, row)
 
 
 def _with_failed(
     rejects: Sequence[Reject],
     samples: Sequence[Sample],
-    notes: Sequence[_Note],
+    origins: Sequence[_SampleOrigin],
     failed: Mapping[int, RejectError],
 ) -> list[Reject]:
-    """The rejects and those whose frames do not decode, in the order of the files."""
+    """The rejects and the samples whose frames do not decode, in the order of the files."""
     out, done = list[Reject](), 0
     for at, error in sorted(failed.items()):
-        out += rejects[done : notes[at].rejects_before]
-        done = notes[at].rejects_before
-        detail, file = plain_detail(error), notes[at].file
+        out += rejects[done : origins[at].rejects_before]
+        done = origins[at].rejects_before
+        detail, file = plain_detail(error), origins[at].file
         out.append(Reject(key=samples[at].key, reason=str(error.reason), detail=detail, file=file))
     return [*out, *rejects[done:]]
 

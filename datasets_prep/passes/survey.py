@@ -1,4 +1,4 @@
-"""The first look at the annotations: which media they name, and the ranks of sources that keep a part."""
+"""The survey of annotations: which media they name, and samples' ranks in sources that keep a part."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SURVEY_SCHEMA = pa.schema(
 
 
 def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int) -> pa.Table:
-    """SURVEY_SCHEMA rows of some chunks of a file, each with the number that the plan gives it."""
+    """SURVEY_SCHEMA rows of some chunks of a file, each chunk with its number in the plan."""
     texts: dict[bytes, str] = {}
 
     def name(media: Media) -> bytes:

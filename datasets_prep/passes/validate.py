@@ -14,7 +14,7 @@ _ORDER = (Role.USER, Role.ASSISTANT)
 
 
 def check(sample: Sample, use: Use, min_frames: int) -> None:
-    """Raise RejectError unless the sample keeps every promise of its schema."""
+    """Raise RejectError unless the sample fulfils its schema."""
     _video(sample, min_frames)
     marked = _turns(sample, use)
     if marked or sample.regions or sample.targets or sample.spans or sample.question_spans or sample.instants:
@@ -34,9 +34,9 @@ def _video(sample: Sample, min_frames: int) -> None:
 
 
 def _turns(sample: Sample, use: Use) -> bool:
-    """Whether a text may hold a placeholder; where none does, and most are words alone, nothing is to count.
+    """Check the turns; returns whether a text may hold a placeholder, so that they have to be counted.
 
-    A benchmark may hold a question without its answer; training needs both.
+    A benchmark may have a question without its answer; training needs both.
     """
     marked = False
     for number, (role, text) in enumerate(sample.turns):
@@ -59,24 +59,25 @@ def _turns(sample: Sample, use: Use) -> bool:
 
 
 def _counts(sample: Sample) -> None:
-    """Every placeholder in the text has its thing in the sample, and the other way round."""
-    said = {role: "\n".join(t.text for t in sample.turns if t.role is role) for role in Role}
-    asked, answered = said[Role.USER], said[Role.ASSISTANT]
-    if asked.count(REGION) != len(sample.regions):
+    """Check that placeholders in the text and objects and times of the sample match one to one."""
+    texts = {role: "\n".join(t.text for t in sample.turns if t.role is role) for role in Role}
+    questions, answer_text = texts[Role.USER], texts[Role.ASSISTANT]
+    if questions.count(REGION) != len(sample.regions):
         raise RejectError(
-            Reason.REGION_COUNT, f"{asked.count(REGION)} {REGION} in questions, {len(sample.regions)} objects"
+            Reason.REGION_COUNT,
+            f"{questions.count(REGION)} {REGION} in questions, {len(sample.regions)} objects",
         )
-    if REGION in answered:
+    if REGION in answer_text:
         raise RejectError(Reason.REGION_COUNT, f"an answer holds {REGION}; only questions point at objects")
-    if answered.count(SEG) != len(sample.targets):
+    if answer_text.count(SEG) != len(sample.targets):
         raise RejectError(
-            Reason.TARGET_COUNT, f"{answered.count(SEG)} {SEG} in answers, {len(sample.targets)} objects"
+            Reason.TARGET_COUNT, f"{answer_text.count(SEG)} {SEG} in answers, {len(sample.targets)} objects"
         )
     answers = [t.text for t in sample.turns if t.role is Role.ASSISTANT]
     written = [span for text in answers for span in temporal.read(text)]
     if written != [(s.start_bin, s.end_bin) for s in sample.spans]:
         raise RejectError(Reason.SPAN_COUNT, f"answers hold spans {written}, the sample {len(sample.spans)}")
-    written = temporal.read_written(asked)
+    written = temporal.read_written(questions)
     if written != [(s.start_bin, s.end_bin) for s in sample.question_spans]:
         raise RejectError(
             Reason.SPAN_COUNT, f"questions hold spans {written}, the sample {len(sample.question_spans)}"

@@ -1,4 +1,4 @@
-"""Readers of annotations: one file per format in ``formats/``, which holds its reader and its row."""
+"""Readers of annotations: one file per format in ``formats/``, with its reader and its row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.plan.formats import FORMATS
 
 
 def format_of(name: str) -> Format:
-    """The row of a format, of ours or of another package. Raises ValueError for a name that nothing has."""
+    """The row of a format of this or another package. Raises ValueError for a format without a reader."""
     row = FORMATS[name]
     if not isinstance(row, Format):
         raise ValueError(f"the format {name} is registered without a reader; make it a Format")

@@ -1,7 +1,7 @@
-"""Annotations in a Parquet file, row by row, as if they stood in a JSON list.
+"""Annotations in a Parquet file, row by row, as in a JSON list.
 
-A chunk is a range of rows of one row group, which is the least that can be read, so memory grows with the
-largest row group of a file and not with the file.
+A chunk is a range of rows in one row group, the smallest unit that can be read, so memory grows with the
+largest row group and not with the file.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _DETAIL = b"parquet"
 
 
 def parquet_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
-    """Chunks in order, of at most so many rows and about so many bytes. Raises UserError for another file."""
+    """Chunks in order, with about ``limits.bytes`` at most. Raises UserError for another kind of file."""
     first = 0
     with _open(path) as file:
         for group in range(file.num_row_groups):
             held = file.metadata.row_group(group)
-            size = max(1, held.total_byte_size // max(1, held.num_rows))  # of a row
+            size = max(1, held.total_byte_size // max(1, held.num_rows))  # bytes per row
             step = min(limits.records, max(1, limits.bytes // size))
             for at in range(0, held.num_rows, step):
                 count = min(step, held.num_rows - at)
@@ -44,9 +44,9 @@ def holds_rows(chunk: Chunk) -> bool:
 
 
 def parquet_records(path: Path, chunk: Chunk) -> Iterator[Any]:
-    """The rows of a chunk as objects; a row that holds what is not text comes as ``Unparsed``.
+    """The rows of a chunk as objects; a row with text that is not UTF-8 is yielded as ``Unparsed``.
 
-    A null is a field that the row does not have, for a column has one form for all of them.
+    A null counts as a missing field, because a column exists in all rows.
     """
     group, at = map(int, chunk.detail.split()[1:])
     table = _row_group(str(path), os.stat(path).st_mtime_ns, group).slice(at, chunk.count)
@@ -68,7 +68,7 @@ def _row_group(path: str, written: int, group: int) -> pa.Table:
 
 
 def _plain(value: pa.Scalar) -> Any:
-    """The value, of a map and a structure an object; nulls of a structure are left out."""
+    """The value; a map or a struct becomes an object, nulls in a struct are left out."""
     if not value.is_valid:
         return None
     if pa.types.is_struct(value.type):

@@ -1,4 +1,4 @@
-"""Lists of rows in any file that holds one, by its content: a JSON array, JSON lines, or Parquet."""
+"""Lists of rows in files of any kind, recognised by content: a JSON array, JSON lines, or Parquet."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ ENDINGS = (".json", ".jsonl", ".parquet")
 
 
 def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
-    """Chunks of a file, in order. Raises UserError when it is missing, or cannot be read as a whole."""
+    """Chunks of a file, in order. Raises UserError if it is missing or cannot be read as a whole."""
     with open_annotations(path) as file:
         columns = file.read(len(MAGIC)) == MAGIC
     return parquet_chunks(path, limits) if columns else json_file.list_chunks(path, limits)
 
 
-def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
-    """The rows of a chunk; one that cannot be read comes as ``Unparsed``.
+def list_records(path: Path, chunk: Chunk, *, check_names: bool = True) -> Iterator[Any]:
+    """The rows of a chunk; one that cannot be read is yielded as ``Unparsed``.
 
-    Of JSON that is not ``checked``, names that stand twice may go unnoticed, and the last of them counts.
+    With ``check_names`` false, names that occur twice in a JSON object may go unnoticed; the last one counts.
     """
     if holds_rows(chunk):
         return parquet_records(path, chunk)
-    return json_file.list_records(path, chunk, checked=checked)
+    return json_file.list_records(path, chunk, check_names=check_names)

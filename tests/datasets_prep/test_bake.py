@@ -398,7 +398,7 @@ def test_the_card_shows_what_was_baked(home: Path) -> None:
     frames = reader.baked(sample)
     assert frames is not None
     have = dict(zip(frames.baked(), frames.decode(frames.baked()), strict=True))
-    assert not set(gallery.wanted(sample)) <= set(have), "it would rather show others"
+    assert not set(gallery.frames_to_show(sample)) <= set(have), "it would rather show others"
     assert len(gallery.show(sample, have).frames) == gallery.PLAIN_PICTURES
     assert "for models that look at\n8 of a video" in page
 

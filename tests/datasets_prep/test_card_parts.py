@@ -30,10 +30,10 @@ def test_options_are_listed_where_the_question_lacks_them() -> None:
 def test_a_short_span_gets_a_frame_and_every_object_shows() -> None:
     sample = samples()["bench/when"][0]
     short = replace(sample, spans=(temporal.span(1.02, 1.08, SECONDS),))
-    assert 10 in gallery.wanted(short)
+    assert 10 in gallery.frames_to_show(short)
     many = [MaskTrack(height=HEIGHT, width=WIDTH, frames=tuple(range(20)), counts=(box(9),) * 20)]
     many += [MaskTrack(height=HEIGHT, width=WIDTH, frames=(f,), counts=(box(9),)) for f in (1, 3)]
-    frames = gallery.wanted(replace(sample, targets=tuple(many)))
+    frames = gallery.frames_to_show(replace(sample, targets=tuple(many)))
     assert {1, 3} <= set(frames)
     assert len(frames) <= gallery.PICTURES
 

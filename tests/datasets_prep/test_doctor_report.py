@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from datasets_prep.doctor.findings import WORDS
+from datasets_prep.doctor.findings import FINDING_TEXTS
 from datasets_prep.draft import Reason
 from pipeline.artifacts.steps import fingerprints, steps
 from pipeline.errors import UserError
@@ -35,7 +35,7 @@ def test_tolerances_decide(ill: Sources, tmp_path: Path, capsys: pytest.CaptureF
     assert judged(refer, "doctor.tolerance=0.23") == 0
     assert judged(refer, "doctor.tolerance=0.12") == 1
     assert judged(refer, "doctor.tolerance=0.12", "doctor.allow.mask_size=0.5") == 0
-    assert "The plan puts up with all of it." in capsys.readouterr().out
+    assert "All of it is within the plan's tolerances." in capsys.readouterr().out
     # Some masks are empty in any set of videos; that is shown, and fails nothing until a plan says so.
     assert judged(refer, "doctor.tolerance=0.23", "doctor.allow.masks_partly_empty=0") == 1
     assert judged(refer, "doctor.tolerance=1", "data.max_reject_share=0.7") == 0
@@ -131,7 +131,7 @@ def test_the_doctor_bears_on_no_fingerprint(ill: Sources, tmp_path: Path) -> Non
 
 def test_every_finding_has_a_name_words_and_a_place_in_the_guide() -> None:
     assert {str(reason) for reason in Reason} <= {str(finding) for finding in Finding}
-    assert set(WORDS) == set(Finding)
+    assert set(FINDING_TEXTS) == set(Finding)
     guide = (REPO / "docs" / "doctor.md").read_text()
     assert [f for f in Finding if f"`{f}`" not in guide] == []
 

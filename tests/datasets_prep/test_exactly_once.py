@@ -154,7 +154,7 @@ def test_a_changed_source_rebuilds_its_own_shards_alone(home: Path, monkeypatch:
     reader.verify()
     assert reader.rejects().to_pylist()[0]["reason"] == "media_missing" or before.source("one").rejected == 1
     # It is what a preparation from nothing makes.
-    monkeypatch.setattr(run, "take_over", lambda *_: {})
+    monkeypatch.setattr(run, "reuse_sources", lambda *_: {})
     fresh = build(home, "fresh", {"one": "1", "two": "2, changed"})
     assert fresh == after
     assert files(home, "fresh") == files(home, "after")

@@ -183,7 +183,7 @@ def test_another_file_in_a_videos_place_is_told(tmp_path: Path) -> None:
     assert baker is not None
     ((at, error),) = baker.failing(list(samples(reader, "talk").values())).items()
     assert (at, error.reason) == (0, Reason.MEDIA_UNREADABLE)
-    assert "v.mp4 was probed, and has changed since" in error.detail
+    assert "v.mp4 has changed since it was probed" in error.detail
     again = build(chosen, tmp_path / "again")
     assert changed_videos(reader.location, again.location) == ["videos of talk that have changed: v.mp4"]
 
@@ -255,10 +255,10 @@ def test_a_duration_that_is_not_the_videos() -> None:
         finished(draft(clip=(1, 2), duration_s=5.0), start_s=0, duration_mismatch="reject")
 
 
-@pytest.mark.parametrize(("end", "told_of"), [(2, True), (50, True), (51, False), (1, False), (None, False)])
-def test_masks_in_the_first_half_alone(end: int | None, told_of: bool) -> None:
+@pytest.mark.parametrize(("end", "listed"), [(2, True), (50, True), (51, False), (1, False), (None, False)])
+def test_masks_in_the_first_half_alone(end: int | None, listed: bool) -> None:
     """Catches a rule that tells of one mask alone, or of masks that go past the middle."""
-    assert (Irregularity.EARLY_MASKS in kinds(finished(draft(masks_end=end)))) is told_of
+    assert (Irregularity.EARLY_MASKS in kinds(finished(draft(masks_end=end)))) is listed
 
 
 # ------------------------------------------------------------------------------ names of stills

@@ -261,7 +261,7 @@ def test_lists_of_videos(tmp_path: Path) -> None:
     assert len(read(config, renamed(files, "train/meta_expressions"))) == 3  # one file of several
     with pytest.raises(UserError, match=r"keep_videos"):
         read(config, replace(files, keep_videos=tmp_path / "no.txt"))
-    with pytest.raises(AssertionError, match="not handed on"):  # it would be ignored without a word
+    with pytest.raises(AssertionError, match="not passed on"):  # it would be ignored without a word
         read(config, replace(files, drop_videos=None))
     with pytest.raises(ValidationError, match="keep_videos"):
         source("llava_video", keep_videos="x")

@@ -125,7 +125,7 @@ def test_ref_davis_traps(davis: Path) -> None:
     assert found["s/classic-car/0"].detail == "classic-car lacks the label image 00001.png"
     for change, word in (
         ({"masks": None}, "Annotations_unsupervised"),
-        ({"annotations": davis / "README.txt"}, "name alone"),
+        ({"annotations": davis / "README.txt"}, "only the name says"),
     ):
         files = davis_files(davis, "Davis17_annot1")
         with pytest.raises(UserError, match=word):

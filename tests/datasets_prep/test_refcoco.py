@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
-from datasets_prep.sources.bases.plain_pickle import load_plain, mended
+from datasets_prep.sources.bases.plain_pickle import load_plain, without_surrogates
 from datasets_prep.sources.json.json_file import elements
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
@@ -209,7 +209,7 @@ def test_text_of_python_2(coco: Path) -> None:
     assert [d.expression for d in read(config, files).values()] == ["café", "café", "plain"]
     old = coco / "old.p"  # protocol 0, where a text is its repr
     old.write_bytes(b"(lp0\nS'caf\\xc3\\xa9'\np1\naS'caf\\xe9'\naVcaf\xe9\na.")
-    assert [mended(text) for text in load_plain(old)] == ["café"] * 3
+    assert [without_surrogates(text) for text in load_plain(old)] == ["café"] * 3
 
 
 class Evil:

@@ -16,7 +16,7 @@ from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.bases.events import QUESTIONS, video_called
-from datasets_prep.sources.formats.didemo import agreed
+from datasets_prep.sources.formats.didemo import majority_pair
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
@@ -315,7 +315,7 @@ def test_youcook2_in_coco_form(tmp_path: Path) -> None:
     ],
 )
 def test_annotators_agree(pairs: list[tuple[int, int]], chosen: tuple[int, int]) -> None:
-    assert agreed(pairs) == agreed(pairs[::-1]) == chosen
+    assert majority_pair(pairs) == majority_pair(pairs[::-1]) == chosen
 
 
 def didemo(*pairs: Any, **more: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.formats import videorefer
-from datasets_prep.sources.formats.videorefer import pointed_at
+from datasets_prep.sources.formats.videorefer import objects_in_question
 from pipeline.dataset.shards import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
@@ -169,7 +169,7 @@ def refer(question: str, *objects: Any, **more: Any) -> dict[str, Any]:
     ],
 )
 def test_a_description_becomes_a_question(tmp_path: Path, text: str, said: str) -> None:
-    assert pointed_at(text) == said
+    assert objects_in_question(text) == said
     objects = [{"0": rle()}] * said.count("<region>")
     config = source("videorefer", as_questions=True)
     ((draft,),) = read(tmp_path, config, refer(text, *objects))

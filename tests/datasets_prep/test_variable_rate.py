@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from datasets_prep.card.gallery import show, wanted
+from datasets_prep.card.gallery import frames_to_show, show
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit, time_mark
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.media_table import MEDIA_SCHEMA, media_table
@@ -122,7 +122,7 @@ def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef
 
 def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
     early = finished(uneven, DraftSpan(start=2.0, end=2.5, unit=Unit.SECONDS))
-    assert wanted(early) == [2, 5, 9, LONG, 13, 16]  # none of the evenly chosen ones shows then
+    assert frames_to_show(early) == [2, 5, 9, LONG, 13, 16]  # none of the evenly chosen ones shows then
     sample = finished(uneven, DraftSpan(start=3.0, end=8.0, unit=Unit.SECONDS))
     shown = show(sample, {index: np.zeros((4, 6, 3), np.uint8) for index in range(len(PTS))})
     (frame,) = [f for f in shown.frames if f.caption.endswith(f"frame {LONG}")]

@@ -1,4 +1,4 @@
-"""Rules that the conversation formats share: who speaks, which markers go, where times stand."""
+"""Rules that the conversation formats share: roles of turns, video markers, times in the text, options."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from datasets_prep.draft import DraftSpan, DraftTurn, Reason, RejectError, Unit, time_mark
-from datasets_prep.sources.bases.fields import LONG_TEXT, check_text, shown
+from datasets_prep.sources.bases.fields import LONG_TEXT, check_text, excerpt
 from pipeline.records.sample import SEG, Role
 
-# Patterns that text of blanks alone cannot slow down: nothing is tried again at each of them.
+# Possessive quantifiers: a long run of blanks causes no backtracking.
 _MARKER = re.compile(r"(?<![ \t])[ \t]*+\n?[ \t]*+<(?:video|image)>[ \t]*+\n?[ \t]*+")
 _ROLES = {"human": Role.USER, "user": Role.USER, "gpt": Role.ASSISTANT, "assistant": Role.ASSISTANT}
 _TURN_LISTS = ("conversations", "messages")
@@ -29,41 +29,41 @@ _ANSWER = re.compile(r"\s*+\(?([A-Z])(?:[.):]|\s*+$)\)?(.*+)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Times:
-    """Turns whose times are marks, and what the marks stand for."""
+class MarkedTurns:
+    """Turns in which each time is a mark, and the times that the marks stand for."""
 
     turns: tuple[DraftTurn, ...]
     times: tuple[DraftSpan, ...]
 
 
 def turns_of(raw: Mapping[str, Any]) -> tuple[DraftTurn, ...]:
-    """Turns of a row's ``conversations`` or ``messages``, with the video markers taken out.
+    """Turns of a row's ``conversations`` or ``messages``, without the video markers.
 
     A turn is {"from", "value"} or {"role", "content"}; its text may be a list of parts, {"type": "text",
     "text"} and the place of the video. The prompt codec puts the video in front of the first user turn,
-    wherever the source wrote ``<video>`` or ``<image>`` (LLaVA-Video-178K's word for the video). Raises
-    RejectError unless all turns are of one form, and users and assistants take turns, the user first.
+    wherever the source has ``<video>`` or ``<image>`` (LLaVA-Video-178K's marker of the video). Raises
+    RejectError unless all turns have one form, and user and assistant take turns, the user first.
     """
     name, conversations = _turn_list(raw)
     turns: list[DraftTurn] = []
     form: tuple[str, str] | None = None
     for turn in conversations:
         number = len(turns)
-        found = _form_of(turn, name, number)
-        form = form or found
-        if found != form:
+        own_form = _form_of(turn, name, number)
+        form = form or own_form
+        if own_form != form:
             raise RejectError(
                 Reason.MALFORMED,
-                f"turn {number} of `{name}` has {_form_text(found)}, the first {_form_text(form)}",
+                f"turn {number} of `{name}` has {_form_text(own_form)}, the first {_form_text(form)}",
             )
         text = _text_of(turn[form[1]], f"turn {number} of `{name}`: `{form[1]}`")
-        if len(text) > LONG_TEXT:  # before any pattern looks at it
+        if len(text) > LONG_TEXT:  # before any regular expression runs on it
             check_text(text, f"turn {number}")
         by = turn[form[0]]
         expected = _ORDER[number % 2]
         if (_ROLES.get(by) if isinstance(by, str) else None) is not expected:
             raise RejectError(
-                Reason.TURNS, f"turn {number} is by {shown(by)}, {_names_of(expected)} was expected"
+                Reason.TURNS, f"turn {number} is by {excerpt(by)}, {_names_of(expected)} was expected"
             )
         turns.append(DraftTurn(expected, without_markers(text) if "<" in text else text.strip()))
     if len(turns) % 2:
@@ -72,9 +72,9 @@ def turns_of(raw: Mapping[str, Any]) -> tuple[DraftTurn, ...]:
 
 
 def video_of(raw: Mapping[str, Any]) -> Any:
-    """What a row says of its video: its ``video``, the only one of ``videos``, or of the parts of its turns.
+    """A row's video: its ``video``, or the only one in ``videos`` or in the parts of its turns.
 
-    Raises RejectError where it names several.
+    Raises RejectError if there are several.
     """
     if raw.get("video") is not None:
         return raw["video"]
@@ -104,12 +104,12 @@ def _turn_list(raw: Mapping[str, Any]) -> tuple[str, Sequence[Any]]:
     if isinstance(turns, list) and len(turns) == 1 and isinstance(turns[0], list):
         (turns,) = turns
     if not isinstance(turns, list) or not turns:
-        raise RejectError(Reason.MALFORMED, f"`{name}` is {shown(turns)}, a list of turns was expected")
+        raise RejectError(Reason.MALFORMED, f"`{name}` is {excerpt(turns)}, a list of turns was expected")
     return name, turns
 
 
 def _form_of(turn: Any, name: str, number: int) -> tuple[str, str]:
-    """The names under which a turn has its speaker and its text."""
+    """The names of the fields with a turn's speaker and text."""
     if isinstance(turn, Mapping):
         forms = [form for form in _FORMS if all(turn.get(field) is not None for field in form)]
         if len(forms) == 1:
@@ -117,7 +117,7 @@ def _form_of(turn: Any, name: str, number: int) -> tuple[str, str]:
         fields = [f"`{name}`" + (": null" if value is None else "") for name, value in turn.items()]
         found = "has all of" if forms else f"has {', '.join(fields[:9]) or 'nothing'}, not"
     else:
-        found = f"is {shown(turn)}, without"
+        found = f"is {excerpt(turn)}, without"
     raise RejectError(
         Reason.MALFORMED, f"turn {number} of `{name}` {found} {' or '.join(map(_form_text, _FORMS))}"
     )
@@ -132,11 +132,11 @@ def _names_of(role: Role) -> str:
 
 
 def _text_of(content: Any, where: str) -> str:
-    """A text, or the texts of its parts, a line each; the place of the video is not text."""
+    """A text, or the texts of its parts, one per line, without the place of the video."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list) or not content:
-        raise RejectError(Reason.MALFORMED, f"{where} is {shown(content)}, a text was expected")
+        raise RejectError(Reason.MALFORMED, f"{where} is {excerpt(content)}, a text was expected")
     texts = []
     for part in content:
         kind = part.get("type") if isinstance(part, Mapping) else None
@@ -146,15 +146,16 @@ def _text_of(content: Any, where: str) -> str:
             texts.append(part["text"])
         elif kind not in ("video", "image"):
             raise RejectError(
-                Reason.MALFORMED, f"{where} has the part {shown(part)}; parts of text and video were expected"
+                Reason.MALFORMED,
+                f"{where} has the part {excerpt(part)}; parts of text and video were expected",
             )
     return "\n".join(texts)
 
 
 def plain_texts(conversations: Any) -> list[str] | None:
-    """The texts that ``turns_of`` would give, if they are surely words and nothing else, or None.
+    """The texts that ``turns_of`` would give if they are surely plain text, else None.
 
-    Words hold no ``<`` or ``>``, so no placeholder and no time, and no ``[SEG]``.
+    Plain text has no ``<`` or ``>``, so no placeholder and no time, and no ``[SEG]``.
     """
     if type(conversations) is not list or not conversations:
         return None
@@ -175,8 +176,8 @@ def plain_texts(conversations: Any) -> list[str] | None:
 
 
 def without_markers(text: str) -> str:
-    """Text without ``<video>`` and ``<image>`` and the line break beside them."""
-    # Most turns have no marker, and most of the rest begin with their only one.
+    """Text without ``<video>`` and ``<image>`` and the adjacent line break."""
+    # Most turns have no marker, and most of the others begin with their only one.
     rest = text[8:] if text.startswith(_FIRST) else text
     if "<video>" not in rest and "<image>" not in rest:
         return rest.strip()
@@ -188,13 +189,13 @@ def without_markers(text: str) -> str:
     return _MARKER.sub(gap, text).strip()
 
 
-def read_written_times(turns: Sequence[DraftTurn]) -> Times:
-    """Spans ``{<TEMP-012><TEMP-047>}`` and lone tokens that a source has written already become marks."""
+def read_written_times(turns: Sequence[DraftTurn]) -> MarkedTurns:
+    """Turn spans ``{<TEMP-012><TEMP-047>}`` and single tokens in a source's text into marks."""
     for _, text in turns:
         if "<TEMP-" in text:
             break
     else:
-        return Times(turns=tuple(turns), times=())
+        return MarkedTurns(turns=tuple(turns), times=())
     times: list[DraftSpan] = []
 
     def mark(found: re.Match[str]) -> str:
@@ -203,13 +204,13 @@ def read_written_times(turns: Sequence[DraftTurn]) -> Times:
         return time_mark(len(times) - 1)
 
     changed = tuple(DraftTurn(role=t.role, text=_WRITTEN_TIME.sub(mark, t.text)) for t in turns)
-    return Times(turns=changed, times=tuple(times))
+    return MarkedTurns(turns=changed, times=tuple(times))
 
 
 def options_in(question: str) -> tuple[str, ...]:
-    """Texts of the options A, B, C ... that stand on lines of their own in a question; () if there are none.
+    """Texts of the options A, B, C ... on lines of their own in a question; () if there are none.
 
-    Both ``A. text`` and ``(A) text`` are options. They must run from A without a gap, and be at least two.
+    Both ``A. text`` and ``(A) text`` are options. There must be at least two, from A on without a gap.
     """
     if not _LIKE_OPTIONS.search(question):
         return ()
@@ -222,28 +223,28 @@ def options_in(question: str) -> tuple[str, ...]:
 
 
 def choice_of(question: str, answer: str) -> tuple[tuple[str, ...], int]:
-    """Options of a multiple choice and which of them is right; ((), -1) if it is an open question.
+    """Options of a multiple choice and the index of the right one; ((), -1) for an open question.
 
-    Steps or persons that a question lists as A, B, C ... are not options: the answer tells. It names none of
-    them, or several, and is longer than each of them; and nothing in the question asks to choose. Raises
-    RejectError for a choice whose answer is none of the options.
+    Steps or persons that a question lists as A, B, C ... are not options. The answer shows that: it names
+    none of them, or several, and is longer than each of them, and the question does not ask to choose. Raises
+    RejectError for a multiple choice whose answer is none of the options.
     """
     options = options_in(question)
     if not options:
         return (), -1
-    if not _ASKS_TO_CHOOSE.search(question) and _in_words(answer, options):
+    if not _ASKS_TO_CHOOSE.search(question) and _is_open_answer(answer, options):
         return (), -1
     return options, answer_index(answer, options)
 
 
-def _in_words(answer: str, options: Sequence[str]) -> bool:
-    """Whether an answer says more than which option is right."""
+def _is_open_answer(answer: str, options: Sequence[str]) -> bool:
+    """Whether an answer is more than the choice of an option."""
     if len(options_in(answer)) > 1:
         return True
     texts = [_folded(option) for option in options]
     found = _ANSWER.match(answer)
-    words = _folded(found[2] if found else answer)
-    return words not in texts and len(words.split()) > max(len(text.split()) for text in texts)
+    folded = _folded(found[2] if found else answer)
+    return folded not in texts and len(folded.split()) > max(len(text.split()) for text in texts)
 
 
 def option_text(option: str) -> str:
@@ -253,14 +254,15 @@ def option_text(option: str) -> str:
 
 
 def answer_index(answer: str, choices: Sequence[str]) -> int:
-    """Which option an answer names: by its letter, else by its whole text (letter case and end stop aside).
+    """The index of the option that an answer names by its letter, else by its whole text.
 
-    Raises RejectError if it is none of them, or if letter and text name different options.
+    Letter case and a full stop at the end do not matter. Raises RejectError if the answer is none of the
+    options, or if letter and text name different options.
     """
     found = _ANSWER.match(answer)
     if found and (index := ord(found[1]) - ord("A")) < len(choices):
-        said = _folded(found[2])
-        if said and said != _folded(choices[index]) and said in map(_folded, choices):
+        text = _folded(found[2])
+        if text and text != _folded(choices[index]) and text in map(_folded, choices):
             raise RejectError(
                 Reason.BAD_CHOICE, f"answer {answer!r} names one option by letter and another by text"
             )

@@ -1,7 +1,7 @@
-"""Events with their times -> samples: when something happens, what happens when, or what happened then.
+"""Makes samples of events with times: when does it happen, what happens when, what happens during a time.
 
-The native files of temporal sets hold words and times, no questions. The questions here are ours; a plan may
-give its own. Which one a sample gets is decided by a hash of (seed, key).
+The native files of temporal sets hold texts and times, but no questions. The questions here are this
+project's; a plan may give its own. A sample's question is drawn by (seed, key).
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ _ENDED = re.compile(r"(?<=[^/])\.(?:mp4|mkv|webm|avi|mov)$", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """What happens, and when: once, or several times. Without spans the truth is hidden."""
+    """What happens, and when: once or several times. Without spans the ground truth is hidden."""
 
-    words: str
+    text: str
     spans: tuple[DraftSpan, ...]
     kind: str = ""  # for ``keep_types``
 
@@ -62,10 +62,10 @@ def seconds(pair: Any, name: str) -> DraftSpan:
 
 
 def video_called(names: Iterable[str], *folders: str) -> Media:
-    """A video whose container the source does not tell, or tells of another copy than the one at hand.
+    """A video for which the source gives no ending, or that of another copy.
 
-    Every name is tried as it stands, with the endings of videos in the place of its own, and bare, first by
-    itself and then below each of ``folders``.
+    Every name is tried as written, with other video endings, and without an ending, first by itself and then
+    below each of ``folders``.
     """
     found: list[str] = []
     for path in (path for name in names for path in media_of(name).candidates):
@@ -93,10 +93,10 @@ def ask(
     category: str = "",
     duration_s: float | None = None,
 ) -> Draft:
-    """The sample about some events of a video; about a single one unless dense captions are asked for.
+    """The sample about events of a video: a single one, except for dense captions.
 
-    An event that happens several times has all its spans in the answer, in the order of time. Raises
-    RejectError for an event without a span, but for the question of a benchmark whose truth is hidden.
+    The answer has all spans of an event, in the order of time. Raises RejectError for an event without a
+    span, except in a grounding benchmark whose ground truth is hidden.
     """
     task = source.asks
     assert task is not None, "this format has no timed events"
@@ -108,16 +108,16 @@ def ask(
         for span in in_time_order(event.spans):
             marks.append(time_mark(len(times)))
             times.append(span)
-        lines.append({"span": ", ".join(marks), "expression": event.words})
+        lines.append({"span": ", ".join(marks), "expression": event.text})
     hidden = not all(event.spans for event in events)
     if hidden and (source.use is not Use.BENCHMARK or task is not TemporalTask.GROUNDING):
         raise RejectError(Reason.MALFORMED, "the event has no span")
     question = pick(source.question_templates or QUESTIONS[task], seed, key, "question")
     answer = pick(source.answer_templates or ANSWERS[task], seed, key, "answer")
     if task is not TemporalTask.DENSE_CAPTIONS:
-        # A sentence inside of a question does not end there.
-        words = lines[0]["expression"].removesuffix(".")
-        question = fill(question, span=lines[0]["span"], expression=words)
+        # A sentence within a question has no full stop.
+        expression = lines[0]["expression"].removesuffix(".")
+        question = fill(question, span=lines[0]["span"], expression=expression)
     turns = [DraftTurn(role=Role.USER, text=question)]
     if not hidden:
         turns.append(DraftTurn(role=Role.ASSISTANT, text="\n".join(fill(answer, **line) for line in lines)))
@@ -128,7 +128,7 @@ def ask(
         turns=tuple(turns),
         times=tuple(times),
         clip=clip,
-        expression=events[0].words if len(events) == 1 else "",
+        expression=events[0].text if len(events) == 1 else "",
         category=category,
         type=(events[0].kind if len(events) == 1 else "") or category,
         duration_s=duration_s,

@@ -1,4 +1,4 @@
-"""The row of an annotation format: what a plan is checked by, and its reader."""
+"""The row of an annotation format: what plans are checked against, and its reader."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pipeline.plan.formats import AnnotationFormat
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Format(AnnotationFormat):
-    """One format with its reader. Every one at the top level of a module of ``formats/`` is registered.
+    """One format with its reader. Each one at the top level of a module of ``formats/`` is registered.
 
-    ``one_file``: the name of its only file, found in a folder, stands in no key. ``named_alone``: the name of
-    a single file stands in every key. ``masks_beside`` is the file of masks that may lie beside the
-    annotations in their folder.
+    ``one_file``: if a folder has only one file, its name is not part of the keys. ``named_alone``: the file's
+    name is part of every key, also if ``annotations`` is a single file. ``masks_beside``: name of the file of
+    masks that may be in the same folder as the annotations.
     """
 
     reader: Reader

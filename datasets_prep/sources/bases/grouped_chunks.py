@@ -1,4 +1,4 @@
-"""Chunks of records that cannot be cut anywhere: those of one video or object, which share their masks."""
+"""Chunks of records that stay together: those of one video or object, which share their masks."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from datasets_prep.sources.json.json_file import Chunk, Limits
 class Group:
     """Records that stay together: how many, how many bytes of annotation, and where to find them.
 
-    ``place`` is JSON that the reader understands; it is all that a chunk holds of the group.
+    ``place`` is JSON for the reader; it is all that a chunk stores about the group.
     """
 
     place: Any
@@ -24,7 +24,7 @@ class Group:
 
 
 def pack(groups: Iterable[Group], limits: Limits) -> Iterator[Chunk]:
-    """Consecutive groups, as many in a chunk as the limits allow, and never less than one."""
+    """Chunks of consecutive groups: as many as the limits allow, at least one."""
     first = count = size = 0
     places: list[Any] = []
     for group in groups:

@@ -1,8 +1,8 @@
-"""Palette PNGs as YouTube-VOS and DAVIS keep their truth: one image a frame, a pixel's value is its object.
+"""Palette PNGs, the ground truth of YouTube-VOS and DAVIS: one image per frame, pixels are object ids.
 
-0 is the background, 255 is void (DAVIS: nobody's pixel), so object ids go from 1 to 254. Every listed frame
-has an image in the published sets. One that is missing was lost on the way and says nothing about its frame,
-so it is a reject; an object that is absent from a frame has no pixel in that frame's image.
+0 is the background and 255 is void (DAVIS: no object), so object ids are 1 to 254. In the published sets
+every listed frame has an image. A missing image says nothing about its frame, so the record is rejected; an
+object that is absent from a frame has no pixel in that frame's image.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 class LabelImages:
     """The images of one video, each decoded once, however many objects are asked for.
 
-    ``frames`` are names of frames, with or without their suffix. What is kept of an image are the run lengths
-    of its objects, so a long video costs little.
+    ``frames`` are names of frames, with or without their suffix. Only the run lengths of an image's objects
+    are kept, so a long video takes little memory.
     """
 
     def __init__(self, folder: Path, frames: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ class LabelImages:
         """The union of some objects in every frame.
 
         Raises RejectError if an image is missing, is not a palette PNG or does not decode, and with
-        ``must_show`` if an object has no pixel in any frame, so that its id is likely wrong.
+        ``must_show`` if an object has no pixel in any frame: its id is probably wrong.
         """
         if self._frames is None:
             try:
@@ -75,11 +75,11 @@ class _Labels:
         ids = there[(there > 0) & (there < _VOID)]
         self._size = list(labels_HW.shape)
         self._nothing = masks.empty(*labels_HW.shape)
-        # One by one: a picture that was taken for labels has hundreds of values.
+        # One by one: an ordinary picture that is mistaken for labels has hundreds of values.
         self.counts = {number: masks.encode(labels_HW == number) for number in ids.tolist()}
 
     def mask(self, number: int) -> dict[str, Any]:
-        """An RLE of this image's own size, also where the object is absent: a wrong size must show."""
+        """An RLE of this image's own size, also if the object is absent, so that a wrong size is noticed."""
         return {"size": self._size, "counts": self.counts.get(number, self._nothing)}
 
 
@@ -94,13 +94,13 @@ def read_labels(path: Path) -> np.ndarray:
         problem = " ".join(str(error).replace(str(path), path.name).split())[:160]
         raise RejectError(Reason.BAD_MASK, f"{path.name} does not decode ({problem})") from error
     if mode != "P":
-        # Grey levels or colours may well be something else than ids: 0 and 255 in binary masks.
+        # Grey levels or colours may not be ids: binary masks have 0 and 255.
         raise RejectError(Reason.BAD_MASK, f"{path.name} has colours of mode {mode}, not a palette of ids")
     return labels_HW
 
 
 def object_ids(value: Any) -> list[int]:
-    """The ``obj_id`` of an expression: a number, mostly written as text, or a list. Raises RejectError."""
+    """The ``obj_id`` of an expression: a number (often as text) or a list of numbers. Raises RejectError."""
     found = [whole(v, "obj_id") for v in (value if isinstance(value, list) else [value])]
     if not found or not all(0 < number < _VOID for number in found):
         raise RejectError(Reason.MALFORMED, f"`obj_id` {found} is not an object: those are 1 to {_VOID - 1}")
@@ -108,7 +108,7 @@ def object_ids(value: Any) -> list[int]:
 
 
 def image_name(frame: str) -> str:
-    """The label image of a frame. Raises RejectError for a frame whose name leads elsewhere."""
+    """The name of a frame's label image. Raises RejectError for a frame that is not a plain file name."""
     stem = frame.rsplit(".", 1)[0] if frame.lower().endswith(_IMAGES) else frame
     if "/" in stem or "\\" in stem or "\0" in stem:
         raise RejectError(Reason.MALFORMED, f"frame {frame!r} is not a file name")
@@ -116,7 +116,7 @@ def image_name(frame: str) -> str:
 
 
 def image_bytes(folder: Path, frames: Sequence[str]) -> int:
-    """Bytes of the images of some frames, as far as they are there."""
+    """Total size in bytes of the existing images of some frames."""
     total = 0
     for frame in frames:
         try:

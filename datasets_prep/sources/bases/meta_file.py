@@ -1,7 +1,7 @@
-"""What the sets with a ``meta_expressions.json`` share: videos with their frames and expressions.
+"""Base of the formats with a ``meta_expressions.json``: videos with their frames and expressions.
 
 ``{"videos": {video: {"frames": [...], "expressions": {id: {"exp": ..., ids of objects}}}}}``. They differ in
-where the masks lie; a format says that by ``locate`` and ``tracks``.
+where the masks are; a format defines that in ``locate`` and ``tracks``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping, media_of
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import (
     Chunk,
@@ -38,20 +38,20 @@ class MetaFile(ABC):
     """One draft per expression, keyed ``<source>/<video>/<expression id>``."""
 
     suffixes: tuple[str, ...] = ("meta_expressions.json",)
-    masks_name = ""  # how a message calls what ``masks`` must be
+    masks_name = ""  # what ``masks`` must be, for error messages
 
     @abstractmethod
     def locate(self, source: SourceConfig, files: Files) -> Locate:
-        """For a video and its entry: what finding its masks takes, as JSON, and how many bytes they are."""
+        """A function of a video and its entry: where its masks are, as JSON, and their size in bytes."""
 
     @abstractmethod
     def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
-        """For an expression and the video's frames: the target. ``place`` is what ``locate`` noted."""
+        """A function of an expression and the video's frames: the target. ``place`` is from ``locate``."""
 
     def masks_end(self, tracks: Tracks) -> int | None:
         """One past the last frame with a mask of any of the video's objects.
 
-        None for sets in which each mask names its frame, so that none can be shifted.
+        None for sets in which each mask names its frame, so that masks cannot be shifted.
         """
         return None
 
@@ -63,20 +63,20 @@ class MetaFile(ABC):
         return frames
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Videos with all their expressions; a chunk knows where the masks of its videos stand.
+        """Videos with all their expressions; a chunk stores where the masks of its videos are.
 
-        Without masks (hidden truth) a benchmark has no targets; training data needs them.
+        Without masks (hidden ground truth) a benchmark has no targets; training data needs them.
         """
         if files.masks is None and source.use is Use.TRAIN:
             raise UserError(
                 f"source {source.name}",
                 f"trains on {files.annotations} without {self.masks_name}.",
-                "Set `masks` to it, or `use: benchmark` for a set whose truth is hidden.",
+                "Set `masks` to it, or `use: benchmark` for a set whose ground truth is hidden.",
             )
         return pack(self._groups(source, files), limits)
 
     def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
-        """Expressions in file order, each with what makes its target."""
+        """Expressions in file order, each with the function that makes its target."""
         for part in [chunk] if chunk else self.chunks(source, files, WHOLE):
             with open_annotations(files.annotations) as file:
                 for video, start, end, state, place in places(part):
@@ -93,20 +93,19 @@ class MetaFile(ABC):
         raw = mapping(record.raw)
         if "problem" in raw:
             raise RejectError(raw.get("reason", Reason.MALFORMED), raw["problem"])
-        said = mapping(raw["expression"])
-        words = words_of(said.get("exp"), "exp")
+        expression = mapping(raw["expression"])
         frames = self.frames(raw)
         return [
             segment(
                 record,
                 source,
                 seed,
-                words=words,
+                expression=expression_of(expression.get("exp"), "exp"),
                 media=_media(raw["video"], frames),
-                target=raw["target"](said, frames) if "target" in raw else None,
+                target=raw["target"](expression, frames) if "target" in raw else None,
                 masks_end=self.masks_end(raw["target"]) if "target" in raw else None,
-                category=_KINDS.get(said.get("type_id", -1), ""),
-                kind=str(said.get("type_id", "")),
+                category=_KINDS.get(expression.get("type_id", -1), ""),
+                kind=str(expression.get("type_id", "")),
             )
         ]
 
@@ -153,13 +152,13 @@ class MetaFile(ABC):
             for name, expression in expressions.items():
                 raw = {"video": video, "frames": entry.get("frames"), "expression": expression}
                 if tracks is not None:
-                    # Masks are read when a draft is made of them, which not every pass over the records does.
+                    # A function, because not every pass over the records needs the masks.
                     raw["target"] = tracks
                 yield Record(key=f"{key}/{name}", raw=raw)
 
 
-def listed(ids: Any) -> list[Any]:
-    """A single id may stand without a list."""
+def as_list(ids: Any) -> list[Any]:
+    """A list of ids; a single id may be written without a list."""
     return ids if isinstance(ids, list) else [] if ids is None else [ids]
 
 

@@ -1,9 +1,9 @@
-"""Pickles of plain data from strangers, read without any of the machinery that can run code.
+"""Reads untrusted pickles of plain data, without the instructions that can run code.
 
-A pickle is a program for a small stack machine, and some of its instructions import and call whatever they
-name. Here those instructions do not exist: what is left builds lists, dicts, text, numbers and None.
-The reader is Python's own in Python; the one in C cannot be told to forget instructions, and reserves as much
-memory as a file asks for. It takes some ten seconds for RefCOCO, once, when the file is cut.
+A pickle is a program for a small stack machine, and some of its instructions import and call any function.
+Here those instructions do not exist: the others build lists, dicts, text, numbers and None. The reader is
+Python's implementation in Python; the one in C cannot do without instructions, and reserves as much memory as
+a file asks for. RefCOCO takes about ten seconds, once, when the file is cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 
 from pipeline.errors import UserError
 
-# No tuples: what nests them deep enough and makes them a key crashes the process.
+# No tuples: a deeply nested tuple as a key crashes the process.
 _PLAIN = """
     PROTO FRAME STOP MARK POP POP_MARK DUP PUT BINPUT LONG_BINPUT MEMOIZE GET BINGET LONG_BINGET
     NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG LONG1 LONG4 FLOAT BINFLOAT
@@ -38,8 +38,8 @@ class _Unpickler(pickle._Unpickler):
 def load_plain(path: Path) -> Any:
     """The data in a pickle of any protocol.
 
-    Text that Python 2 wrote as bytes is UTF-8; where it is not, the bytes are there as surrogates, which
-    ``mended`` turns into Latin-1.
+    Text that Python 2 wrote as bytes is read as UTF-8; bytes that are not UTF-8 become surrogates, which
+    ``without_surrogates`` turns into Latin-1.
 
     Raises UserError if the file cannot be opened, is damaged, or does anything but build plain data.
     """
@@ -57,11 +57,11 @@ def load_plain(path: Path) -> Any:
         raise _refused(path, what) from error
     except Exception as error:  # a damaged pickle can fail in any way
         problem = " ".join(str(error).split())[:160] or type(error).__name__
-        raise _refused(path, f"is damaged or no pickle ({problem})") from error
+        raise _refused(path, f"is damaged or not a pickle ({problem})") from error
 
 
-def mended(text: str) -> str:
-    """Text of ``load_plain`` in which bytes that were not UTF-8 are read as Latin-1."""
+def without_surrogates(text: str) -> str:
+    """A text of ``load_plain`` with bytes that are not UTF-8 read as Latin-1."""
     try:
         text.encode("utf-8")
         return text

@@ -1,7 +1,7 @@
-"""What every reader is: one file per annotation format, pure but for reading that file.
+"""The interface of readers: one per annotation format, without side effects.
 
-A reader cuts a file into chunks and turns the records of any chunk into drafts. Chunks are read anywhere, in
-any order, and more than once, so both must be functions of their arguments alone.
+A reader cuts a file into chunks and turns the records of any chunk into drafts. Chunks are read on any
+machine, in any order, and more than once, so the results must depend on the arguments alone.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ WHOLE = Limits(records=1 << 60, bytes=1 << 60)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Files:
-    """One unit of reading, on the local disk.
+    """An annotation file and the files that belong to it, on the local disk.
 
-    ``name`` is what tells this file from others of its source: empty for the only one, else the relative
-    path, without its suffix where no two files differ in that alone. It becomes a part of every key.
-    ``masks`` is the file or folder of masks of formats that keep them apart; ``keep_videos`` and
-    ``drop_videos`` are the plan's lists of videos.
+    ``name`` distinguishes this file from others of its source: empty for the only one, else the relative
+    path, without its suffix unless two files differ only in that. It is part of every key. ``masks`` is the
+    file or folder of masks, for formats that keep them apart; ``keep_videos`` and ``drop_videos`` are the
+    plan's lists of videos.
     """
 
     annotations: Path
@@ -41,10 +41,10 @@ class Files:
 
 
 class Record(NamedTuple):
-    """One raw record, the key that its sample will have, and the name of its file without the suffix.
+    """One raw record, the key of its sample, and the name of its file without the suffix.
 
     ``left_out``: the plan names another split or other videos. Such a record counts as not selected; its
-    ``raw`` is None, and nobody may ask for its media or convert it.
+    ``raw`` is None, and it must not be converted.
     """
 
     key: str
@@ -54,10 +54,10 @@ class Record(NamedTuple):
 
 
 class Dialogue(NamedTuple):
-    """A record that is questions and answers in words and nothing else, as most of the large lists are.
+    """A record that consists of plain questions and answers, as most records of the large lists do.
 
     ``texts`` are stripped; none is empty, holds a placeholder, or is too long; user and assistant take turns.
-    Of a multiple choice, ``choices`` are the texts of the options and ``answer_index`` is the right one.
+    For a multiple choice, ``choices`` are the texts of the options and ``answer_index`` is the right one.
     """
 
     media: Media
@@ -68,7 +68,7 @@ class Dialogue(NamedTuple):
 
 
 class Reader(Protocol):
-    """A format."""
+    """The reader of a format."""
 
     @property
     def suffixes(self) -> tuple[str, ...]:
@@ -84,11 +84,11 @@ class Reader(Protocol):
         ...
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """The media that the drafts of a record will name. Raises RejectError where there will be none."""
+        """The media that the drafts of a record name. Raises RejectError if the record gives no draft."""
         ...
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """Drafts of one record; more than one have keys ``<record key>/<part>``. Raises RejectError."""
+        """Drafts of one record; several ones have keys ``<record key>/<part>``. Raises RejectError."""
         ...
 
 
@@ -97,28 +97,28 @@ class ReadsDialogues(Protocol):
     """A format with millions of dialogues."""
 
     def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
-        """The record, if it is surely a dialogue: ``convert`` would make one draft of it, of the same texts.
+        """The record as a dialogue if ``convert`` would surely make one draft with the same texts of it.
 
-        A record of which this says None is converted.
+        A record for which this returns None is converted.
         """
         ...
 
     def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
-        """What the records of a chunk are made of, names that stand twice unnoticed: for a first look."""
+        """The raw rows of a chunk for the survey, without the check for names that occur twice."""
         ...
 
     def names_media(self, raw: Any) -> Hashable:
-        """What names the media of a row: rows of which it is the same have the same. None: ask ``media``."""
+        """A value that determines a row's media: equal values mean equal media. None: ask ``media``."""
         ...
 
 
 class ListReader:
-    """Base of formats whose file is a list of rows; the index of a row in its file names it."""
+    """Base of formats whose file is a list of rows; the key of a row is its index in the file."""
 
     suffixes: tuple[str, ...] = ENDINGS
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Cut by the structure of the file alone."""
+        """Chunks of consecutive rows."""
         return list_chunks(files.annotations, limits)
 
     def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
@@ -130,14 +130,14 @@ class ListReader:
                 yield Record(f"{prefix}/{index}", raw, stem)
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """What the row's ``video`` says, without converting the rest of it."""
+        """The row's ``video``, without converting the rest of the row."""
         return (media_of(video_of(mapping(record.raw))),)
 
 
 class RowsReader(ABC):
-    """Base of formats whose files are small: every chunk reads the file again and takes its part.
+    """Base of formats with small files: every chunk reads the whole file and takes its part.
 
-    A reader gives ``rows`` and ``convert``.
+    A reader implements ``rows`` and ``convert``.
     """
 
     suffixes: tuple[str, ...] = (".json",)
@@ -151,7 +151,7 @@ class RowsReader(ABC):
         """Drafts of one record. Raises RejectError."""
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """As many rows each as the limits allow."""
+        """Chunks of as many rows as the limits allow."""
         total = sum(1 for _ in self.rows(source, files))
         for first in range(0, total, limits.records):
             yield Chunk(first=first, count=min(limits.records, total - first))
@@ -162,10 +162,10 @@ class RowsReader(ABC):
         return islice(rows, chunk.first, chunk.first + chunk.count) if chunk else rows
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """Those of the converted drafts."""
+        """The media of the converted drafts."""
         return tuple(draft.media for draft in self.convert(record, source, seed))
 
 
 def record_key(source: SourceConfig, files: Files, *parts: object) -> str:
-    """``<source>[/<file>]/<part>[/<part>]``: the same in every rebuild, and findable in the file."""
+    """``<source>[/<file>]/<part>[/<part>]``: the same in every rebuild, and easy to find in the file."""
     return "/".join([source.name, *([files.name] if files.name else []), *map(str, parts)])

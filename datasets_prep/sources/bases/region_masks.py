@@ -1,4 +1,4 @@
-"""VideoRefer's way of writing masks, which UFVideo-Bench and VideoRefer-Bench share."""
+"""VideoRefer's form of masks, which UFVideo-Bench and VideoRefer-Bench share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
-from datasets_prep.sources.bases.fields import shown, whole
+from datasets_prep.sources.bases.fields import excerpt, whole
 
 # Why a row of masks cannot name a clip: nothing says whether its frame numbers count from the clip's start.
 WHOLE_VIDEO = "frames of masks are numbered from the start of the whole video, so no clip was expected"
@@ -37,7 +37,7 @@ def objects_of(annotation: Any, expected: int) -> list[Mapping[str, Any]]:
 
 
 def track(frames: Mapping[str, Any], keep: Collection[int] | None = None) -> DraftTrack:
-    """Masks of one object; with ``keep`` on those frames only. ``null`` says that the object is absent."""
+    """Masks of one object, with ``keep`` only on those frames. ``null`` means that the object is absent."""
     masks: list[tuple[int, tuple[Any, ...]]] = []
     for name, entry in frames.items():
         frame = whole(name.removesuffix(".0") if isinstance(name, str) else name, "annotation frame")
@@ -52,14 +52,14 @@ def track(frames: Mapping[str, Any], keep: Collection[int] | None = None) -> Dra
         else:
             raise RejectError(
                 Reason.MALFORMED,
-                f"annotation of frame {frame} is {shown(entry)}; `segmentation`, or null for an object that "
-                "is absent, was expected",
+                f"annotation of frame {frame} is {excerpt(entry)}; `segmentation`, or null for an object "
+                "that is absent, was expected",
             )
     return DraftTrack(masks=tuple(masks))
 
 
 def frame_size(raw: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Height and width that a row claims for its polygons, if it does."""
+    """Height and width that a row gives for its polygons; None if it gives none."""
     if raw.get("height") is None or raw.get("width") is None:
         return None
     return whole(raw["height"], "height"), whole(raw["width"], "width")

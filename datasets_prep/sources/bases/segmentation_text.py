@@ -1,4 +1,4 @@
-"""Words that name objects -> the question and the answer of a segmentation sample."""
+"""Makes the question and the answer of a segmentation sample from an expression that names objects."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _BLANK = re.compile(r"\{(\w+)\}")
 
 
 def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
-    """One template, by a hash of the names alone."""
+    """One of the templates, drawn from (seed, key)."""
     return templates[draw(purpose, seed, key) % len(templates)]
 
 
 def fill(template: str, **values: str) -> str:
-    """A template with ``{name}`` replaced by each value, all at once: a value may hold braces of its own."""
+    """A template with each ``{name}`` replaced by its value; braces in values are left alone."""
     return _BLANK.sub(lambda found: values.get(found[1], found[0]), template)
 
 
-def words_of(value: Any, name: str) -> str:
-    """An expression with single blanks between its words. Raises RejectError."""
+def expression_of(value: Any, name: str) -> str:
+    """An expression with single spaces between its words. Raises RejectError."""
     return " ".join(text_of(value, name).split())
 
 
@@ -37,7 +37,7 @@ def segment(
     source: SourceConfig,
     seed: int,
     *,
-    words: str,
+    expression: str,
     media: Media,
     target: DraftTrack | None,
     questions: tuple[str, ...] = QUESTIONS,
@@ -46,16 +46,16 @@ def segment(
     kind: str = "",
     masks_end: int | None = None,
 ) -> Draft:
-    """The draft of one expression. ``target`` is None where the truth is hidden: then nobody answers.
+    """The draft of one expression. ``target`` is None where the ground truth is hidden: no answer then.
 
-    Question and answer are drawn from the plan's templates, else from ``questions`` and ANSWERS, by a hash of
-    (seed, key). ``kind`` is what ``keep_types`` chooses by.
+    Question and answer are drawn from the plan's templates, else from ``questions`` and ANSWERS, by (seed,
+    key). ``kind`` is the type for ``keep_types``.
     """
     question = pick(source.question_templates or questions, seed, record.key, "question")
     answer = pick(source.answer_templates or ANSWERS, seed, record.key, "answer")
-    turns = [DraftTurn(role=Role.USER, text=question.replace("{expression}", words))]
+    turns = [DraftTurn(role=Role.USER, text=question.replace("{expression}", expression))]
     if target is not None:
-        turns.append(DraftTurn(role=Role.ASSISTANT, text=answer.replace("{expression}", words)))
+        turns.append(DraftTurn(role=Role.ASSISTANT, text=answer.replace("{expression}", expression)))
     return Draft(
         key=record.key,
         task=Task.SEGMENT,
@@ -63,7 +63,7 @@ def segment(
         turns=tuple(turns),
         targets=() if target is None else (target,),
         frame_size=frame_size,
-        expression=words,
+        expression=expression,
         category=category,
         type=kind,
         masks_end=masks_end,

@@ -1,7 +1,7 @@
-"""What the files of timed events share: videos, each with what happens in it.
+"""Base of the formats of timed events: videos, each with its events.
 
-A file is cut by the places of its videos, never loaded whole. A sample is one event, or for dense captions
-one video with all its events; so one bad event costs no other.
+A file is cut at the positions of its videos and never loaded whole. A sample is one event, or for dense
+captions one video with all its events; so a bad event does not affect others.
 """
 
 from __future__ import annotations
@@ -37,41 +37,41 @@ _ONE_BY_ONE = Limits(records=1, bytes=1 << 60)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Timed:
-    """What one sample is made of: the video's name and entry, and one or all of its events as written."""
+class TimedRecord:
+    """The raw data of one sample: the video's name and entry, and one or all of its events as written."""
 
     video: str
     entry: Mapping[str, Any]
-    said: tuple[Any, ...]
+    events: tuple[Any, ...]
 
 
 class TimedVideos(ABC):
-    """Base of these formats. A reader gives ``listed``, ``media_for`` and ``convert``."""
+    """Base of these formats. A reader implements ``events``, ``media_for`` and ``convert``."""
 
     suffixes: tuple[str, ...] = (".json",)
 
     @abstractmethod
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
-        """The events of a video as they are written, by the part of the key that names each."""
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+        """The events of a video as written, by the part of the key that names each."""
 
     @abstractmethod
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
-        """Where a video may lie."""
+        """Where a video may be."""
 
     def entries(self, path: Path) -> Iterator[Member]:
-        """The places of a file's entries; their names become parts of keys."""
+        """The positions of a file's entries; their names become parts of keys."""
         return members(path) if root_is_object(path) else rows(path)
 
     def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
-        """Part of the key, name and entry of each video of an entry, which is mostly one."""
+        """Part of the key, name and entry of each video in an entry, which usually has one."""
         return [(name, name, mapping(value))]
 
     def subset(self, entry: Mapping[str, Any]) -> str | None:
         """The split that a video belongs to, in files that hold several."""
         return None
 
-    def wanted(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
-        """Whether a video is one for this set; others count as not selected."""
+    def selects(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
+        """Whether a video belongs to the selected split; others count as not selected."""
         return source.split is None or self.subset(entry) == source.split
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
@@ -87,9 +87,9 @@ class TimedVideos(ABC):
                     yield from self._records(source, files, videos, name, again, load_value(file, start, end))
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """The video's; none where there is only a reason why not."""
+        """The record's video; none if the record is rejected."""
         raw = record.raw
-        return (self.media_for(raw.video, raw.entry),) if isinstance(raw, Timed) else ()
+        return (self.media_for(raw.video, raw.entry),) if isinstance(raw, TimedRecord) else ()
 
     @abstractmethod
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
@@ -141,36 +141,38 @@ class TimedVideos(ABC):
         entry: Mapping[str, Any],
     ) -> list[Record]:
         key = record_key(source, files, part)
-        wanted = videos.wants(video) and self.wanted(entry, source)
-        said: Mapping[str, Any] = {}
+        selected = videos.wants(video) and self.selects(entry, source)
+        events: Mapping[str, Any] = {}
         problem = RejectError(Reason.MALFORMED, "the video has no event")
         try:
-            said = self.listed(entry, source)
+            events = self.events(entry, source)
         except RejectError as error:
             problem = error
-        if not said:
-            return [Record(key=key, raw=problem if wanted else None, left_out=not wanted)]
-        whole = {key: tuple(said.values())}
-        each = {f"{key}/{n}" if n else key: (one,) for n, one in said.items()}
+        if not events:
+            return [Record(key=key, raw=problem if selected else None, left_out=not selected)]
+        whole = {key: tuple(events.values())}
+        each = {f"{key}/{n}" if n else key: (event,) for n, event in events.items()}
         return [
             Record(
-                key=k, raw=Timed(video=video, entry=entry, said=s) if wanted else None, left_out=not wanted
+                key=k,
+                raw=TimedRecord(video=video, entry=entry, events=e) if selected else None,
+                left_out=not selected,
             )
-            for k, s in (whole if source.asks is TemporalTask.DENSE_CAPTIONS else each).items()
+            for k, e in (whole if source.asks is TemporalTask.DENSE_CAPTIONS else each).items()
         ]
 
 
 class TimedEvents(TimedVideos):
-    """Of these the formats whose events are told in the project's own words. A reader gives ``event``."""
+    """Base of those whose questions this project writes. A reader implements ``event``."""
 
     duration = "duration"  # the field of an entry with the length of its video
 
     @abstractmethod
-    def event(self, said: Any) -> Event:
-        """One of the events ``listed``, read. Raises RejectError."""
+    def event(self, written: Any) -> Event:
+        """The event that one of ``events`` describes. Raises RejectError."""
 
     def category(self, entry: Mapping[str, Any]) -> str:
-        """The source's own sorting of videos."""
+        """The source's own category of a video."""
         return ""
 
     def clip(self, entry: Mapping[str, Any]) -> DraftSpan | None:
@@ -187,7 +189,7 @@ class TimedEvents(TimedVideos):
                 record.key,
                 source,
                 seed,
-                [self.event(said) for said in raw.said],
+                [self.event(written) for written in raw.events],
                 media=self.media_for(raw.video, raw.entry),
                 clip=self.clip(raw.entry),
                 category=self.category(raw.entry),
@@ -197,7 +199,7 @@ class TimedEvents(TimedVideos):
 
 
 def rows(path: Path) -> Iterator[Member]:
-    """The places of the rows of a JSON array or of JSON lines, named by their number."""
+    """The positions of the rows of a JSON array or of JSON lines, named by their number."""
     for chunk in list_chunks(path, _ONE_BY_ONE):
         yield Member(name=str(chunk.first), start=chunk.start, end=chunk.end)
 
@@ -207,7 +209,7 @@ def _check_split(source: SourceConfig, files: Files, subsets: set[str]) -> None:
     if source.split is None and len(subsets) > 1:
         raise UserError(
             f"source {source.name}",
-            f"{files.annotations.name} holds videos of several splits ({there}), which would all be mixed.",
+            f"{files.annotations.name} holds videos of several splits ({there}), which would be mixed.",
             "Set `split` to one of them.",
         )
     if source.split is not None and source.split not in subsets and not files.name:

@@ -1,4 +1,4 @@
-"""The plan's lists of videos: which of a source's videos it wants."""
+"""The plan's lists of videos: which of a source's videos are selected."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class VideoFilter:
 
     def __init__(self, source: SourceConfig, files: Files, *, every_file: bool = False) -> None:
         for name in ("keep_videos", "drop_videos"):
-            asked, given = getattr(source, name), getattr(files, name)
-            assert (asked is None) == (given is None), f"{name} of the plan was not handed on"
+            in_plan, local = getattr(source, name), getattr(files, name)
+            assert (in_plan is None) == (local is None), f"{name} of the plan was not passed on"
         self._source, self._strict = source, every_file or not files.name
         self._keep = _names(files.keep_videos, "keep_videos") if files.keep_videos else None
         self._drop = _names(files.drop_videos, "drop_videos") if files.drop_videos else frozenset()
         self._kept = self._dropped = 0
 
     def wants(self, video: str) -> bool:
-        """Whether the plan wants a video."""
+        """Whether the plan selects a video."""
         dropped = video in self._drop
         wanted = not dropped and (self._keep is None or video in self._keep)
         self._dropped += dropped
@@ -35,9 +35,9 @@ class VideoFilter:
         return wanted
 
     def check_used(self) -> None:
-        """Raise UserError for a list that fits none of the videos asked about: it is of another set.
+        """Raise UserError for a list that matches none of the file's videos: it belongs to another set.
 
-        With several annotation files a list may well be about another one, unless it is for ``every_file``.
+        With several annotation files a list may belong to another of them, unless it is for ``every_file``.
         """
         if not self._strict:
             return

@@ -1,8 +1,8 @@
 """ActivityNet Captions: ``{video: {"duration", "timestamps", "sentences"}}``.
 
 Format: https://cs.stanford.edu/people/ranjaykrishna/densevid. The two lists are parallel; times are seconds.
-Two thirds of the sentences have blanks at an edge. Videos come as mp4, mkv or webm, with ``v_`` before their
-id or without it.
+Two thirds of the sentences begin or end with a blank. Videos are mp4, mkv or webm files, with or without
+``v_`` before the id.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
@@ -22,17 +22,17 @@ from pipeline.plan.formats import TemporalTask
 class ActivitynetCaptions(TimedEvents):
     """One event per sentence."""
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """Pairs of a time and a sentence."""
         times, sentences = entry.get("timestamps"), entry.get("sentences")
         if not isinstance(times, list) or not isinstance(sentences, list) or len(times) != len(sentences):
             raise RejectError(Reason.MALFORMED, "`timestamps` and `sentences` are not lists of one length")
         return {str(n): pair for n, pair in enumerate(zip(times, sentences, strict=True))}
 
-    def event(self, said: Any) -> Event:
+    def event(self, written: Any) -> Event:
         """The sentence without the blanks around it."""
-        time, sentence = said
-        return Event(words=words_of(sentence, "sentences"), spans=(seconds(time, "timestamps"),))
+        time, sentence = written
+        return Event(text=expression_of(sentence, "sentences"), spans=(seconds(time, "timestamps"),))
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """With and without ``v_``."""
@@ -40,7 +40,7 @@ class ActivitynetCaptions(TimedEvents):
 
 
 def activitynet_video(video: str) -> Media:
-    """A video of ActivityNet, whose names lose and gain a ``v_`` on their way."""
+    """A video of ActivityNet, whose name may or may not begin with ``v_``."""
     bare = video.removeprefix("v_")
     return video_called((video, bare if bare != video else f"v_{video}"))
 

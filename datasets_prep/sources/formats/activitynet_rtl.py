@@ -1,9 +1,9 @@
-"""ActivityNet-RTL (LITA): questions that need thought about when something happens.
+"""ActivityNet-RTL (LITA): questions that need reasoning about when something happens.
 
 Format: https://github.com/NVlabs/LITA. Training: ``{"v_<id>": {"duration", "QA": [{"q", "a"}]}}``;
 validation: a list of ``{"vid", "duration", "question", "answer"}``, whose ids lack ``v_``. Times are seconds
-in the text: the answer begins ``<10.0> <24.5> Because ...``. Some training answers have none; to a question
-about time that is not an answer, so they are rejected.
+in the text: the answer begins ``<10.0> <24.5> Because ...``. Training answers without a time are rejected:
+they do not answer the question.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ActivitynetRtl(TimedVideos):
         entry = mapping(value)
         return [(name, text_field(entry, "vid") if "vid" in entry else name, entry)]
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """Pairs of a question and an answer."""
         if "vid" in entry:
             return {"": (entry.get("question"), entry.get("answer"))}
@@ -43,11 +43,11 @@ class ActivitynetRtl(TimedVideos):
         return {str(n): (mapping(pair).get("q"), mapping(pair).get("a")) for n, pair in enumerate(pairs)}
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """Two times beside each other are a span, one alone is an instant."""
+        """Two adjacent times are a span, a single one is an instant."""
         raw = record.raw
         if isinstance(raw, RejectError):
             raise raw
-        question, answer = raw.said[0]
+        question, answer = raw.events[0]
         times: list[DraftSpan] = []
 
         def mark(found: re.Match[str]) -> str:
@@ -59,7 +59,7 @@ class ActivitynetRtl(TimedVideos):
         turns = []
         for role, text in ((Role.USER, question), (Role.ASSISTANT, answer)):
             if not isinstance(text, str) or not text.strip():
-                raise RejectError(Reason.MALFORMED, f"the {role} says nothing")
+                raise RejectError(Reason.MALFORMED, f"the text of the {role} is empty or not text")
             before = len(times)
             turns.append(DraftTurn(role=role, text=_TIMES.sub(mark, text.strip())))
             if role is Role.ASSISTANT and len(times) == before:

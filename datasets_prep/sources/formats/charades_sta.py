@@ -1,4 +1,4 @@
-"""Charades-STA in the forms in which it is passed on.
+"""Charades-STA in the forms in which it is published.
 
 * text, the native one: ``<VID> <start> <end>##<sentence>`` (https://github.com/jiyanggao/TALL), seconds
 * {"annotations": [{"image_id", "caption", "timestamp"}]}: seconds (TimeChat)
@@ -57,23 +57,24 @@ class CharadesSta(RowsReader):
         raw = mapping(record.raw)
         if "problem" in raw:
             raise RejectError(Reason.MALFORMED, raw["problem"])
-        words = text_field(raw, "text").strip()
+        expression = text_field(raw, "text").strip()
         windows = raw["windows"]
         if not isinstance(windows, list) or not windows:
             raise RejectError(Reason.MALFORMED, "the query has no span")
         question = pick(source.question_templates or QUESTIONS, seed, record.key, "question")
+        question = question.replace("{expression}", expression.removesuffix("."))
         return [
             Draft(
                 key=record.key if len(windows) == 1 else f"{record.key}/{part}",
                 task=Task.TEMPORAL,
                 media=_media(raw["video"]),
                 turns=(
-                    DraftTurn(role=Role.USER, text=question.replace("{expression}", words.removesuffix("."))),
+                    DraftTurn(role=Role.USER, text=question),
                     DraftTurn(role=Role.ASSISTANT, text=time_mark(0)),
                 ),
                 times=(_span(window, raw["unit"]),),
                 duration_s=claimed_duration(raw),
-                expression=words,
+                expression=expression,
             )
             for part, window in enumerate(windows)
         ]
@@ -126,7 +127,7 @@ def _json_rows(files: Files) -> Iterator[Any]:
             if isinstance(raw, dict):
                 yield _row({**raw, "video": video}, "video", "label", [raw.get("segment")], Unit.SECONDS)
             else:
-                yield {"problem": f"video {video} has no query here"}
+                yield {"problem": f"an annotation of video {video} is not a query"}
     if not found:
         raise UserError(
             str(path), "has neither `annotations` nor `database`.", "Check that this is Charades-STA."

@@ -4,9 +4,9 @@ Format: https://github.com/LisaAnne/LocalizingMoments, a list of ``{"video", "de
 "times": [[first, last], ...]}``: pieces counted from 0, both included, one pair per annotator, of whom there
 are at least four.
 
-Which pair is the truth is for the user of the set to choose. Here it is the one that agrees best with all:
-of the pairs given, that with the largest sum of IoUs with every pair, of equals the earliest. So a majority
-wins, and unlike in an average of times one annotator far off moves nothing.
+Users of the set choose which pair is the ground truth. Here it is the one that agrees best with all: the pair
+with the largest sum of IoUs with every pair, of equals the earliest. So a majority wins, and unlike in an
+average of times an outlier has no effect.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datasets_prep.draft import DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.sources.bases.events import Event, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field, whole
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
@@ -36,37 +36,37 @@ class DiDeMo(TimedEvents):
         entry = mapping(value)
         return [(name, text_field(entry, "video"), entry)]
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """The row is its event."""
         return {"": entry}
 
     def clip(self, entry: Mapping[str, Any]) -> DraftSpan | None:
-        """What comes after half a minute was not looked at: what is sought may happen there again."""
+        """The first half minute: the rest was not annotated, and the event may happen again there."""
         return DraftSpan(start=0, end=_PIECES - 1, unit=Unit.CHUNKS)
 
-    def event(self, said: Any) -> Event:
+    def event(self, written: Any) -> Event:
         """The pieces on which annotators agree best; the last piece ends with the video."""
-        times, pieces = said.get("times"), said.get("num_segments")
+        times, pieces = written.get("times"), written.get("num_segments")
         if not isinstance(times, list) or not times:
             raise RejectError(Reason.MALFORMED, "`times` is not a list of pieces")
         pairs = [_pair(t, whole(pieces, "num_segments")) for t in times]
-        first, last = agreed(pairs)
+        first, last = majority_pair(pairs)
         span = DraftSpan(start=first, end=last, unit=Unit.CHUNKS)
-        return Event(words=words_of(said.get("description"), "description"), spans=(span,))
+        return Event(text=expression_of(written.get("description"), "description"), spans=(span,))
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
-        """As named, or with another ending: Flickr's are of all kinds, and some are a bare dot."""
+        """As named, or with another ending: Flickr's vary, and some are only a dot."""
         stem, dot, _ = video.rpartition(".")
         return video_called((video, stem) if dot and stem else (video,))
 
 
-def agreed(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
+def majority_pair(pairs: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """The pair with the largest sum of IoUs with all pairs, of equals the earliest, of those the shortest."""
 
     def others(one: tuple[int, int]) -> float:
         return sum(_iou(one, other) for other in pairs)
 
-    # Sums of the same fractions in another order differ in their last digits.
+    # Rounded, because sums of the same fractions in another order differ in their last digits.
     return min(pairs, key=lambda one: (-round(others(one), 9), one))
 
 
@@ -77,7 +77,7 @@ def _iou(a: tuple[int, int], b: tuple[int, int]) -> float:
 
 def _pair(time: Any, pieces: int) -> tuple[int, int]:
     if not isinstance(time, list) or len(time) != 2:
-        raise RejectError(Reason.MALFORMED, f"`times` holds {time!r}, no first and last piece")
+        raise RejectError(Reason.MALFORMED, f"`times` holds {time!r}, a first and a last piece were expected")
     first, last = whole(time[0], "times"), whole(time[1], "times")
     if first > last:
         raise RejectError(Reason.SPAN_REVERSED, f"pieces {first} to {last}")

@@ -1,9 +1,9 @@
 """HiREST: how-to videos for a query, the part that answers it, and its steps.
 
 Format: https://github.com/j-min/HiREST, ``{query: {"<id>.mp4": {"relevant", "clip", "v_duration", "bounds",
-"steps": [{"heading", "absolute_bounds"}]}}}``, whole seconds of the video. Where ``clip`` is false nobody
-looked for the part (``bounds`` is [0, 0]), and the test steps are withheld. Some steps have no length; they
-are rejected one by one.
+"steps": [{"heading", "absolute_bounds"}]}}}``, whole seconds of the video. Where ``clip`` is false the part
+was not annotated (``bounds`` is [0, 0]), and the test steps are withheld. Steps without length are rejected
+one by one.
 
 ``keep_types: [step]`` grounds the steps alone, ``[query]`` the queries.
 """
@@ -17,7 +17,7 @@ from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
@@ -32,13 +32,13 @@ class HiRest(TimedEvents):
         """Every video of a query, keyed ``<query>/<video>``."""
         return [(f"{name}/{v}", v, {**mapping(e), "query": name}) for v, e in mapping(value).items()]
 
-    def wanted(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
-        """A video with a part that was looked for; for dense captions one with steps."""
+    def selects(self, entry: Mapping[str, Any], source: SourceConfig) -> bool:
+        """Whether the video has an annotated part; for dense captions also steps."""
         return bool(entry.get("clip")) and (
             source.asks is not TemporalTask.DENSE_CAPTIONS or bool(entry.get("steps"))
         )
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """The query's part as ``query``, the steps by number."""
         steps = entry.get("steps")
         if not isinstance(steps, list):
@@ -48,14 +48,14 @@ class HiRest(TimedEvents):
             return numbered
         return {"query": (entry["query"], entry.get("bounds")), **numbered}
 
-    def event(self, said: Any) -> Event:
+    def event(self, written: Any) -> Event:
         """A query or a step."""
-        if isinstance(said, tuple):
-            words, bounds = said
-            return Event(words=words_of(words, "query"), spans=(seconds(bounds, "bounds"),), kind="query")
-        step = mapping(said)
+        if isinstance(written, tuple):
+            text, bounds = written
+            return Event(text=expression_of(text, "query"), spans=(seconds(bounds, "bounds"),), kind="query")
+        step = mapping(written)
         time = seconds(step.get("absolute_bounds"), "absolute_bounds")
-        return Event(words=words_of(step.get("heading"), "heading"), spans=(time,), kind="step")
+        return Event(text=expression_of(step.get("heading"), "heading"), spans=(time,), kind="step")
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """The name that the file gives, or another ending."""

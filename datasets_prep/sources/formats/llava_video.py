@@ -1,11 +1,12 @@
 """LLaVA-Video-178K: JSON lists of conversations, open-ended (many turns) or multiple choice.
 
 Format: https://huggingface.co/datasets/lmms-lab/LLaVA-Video-178K. ``<image>`` marks the video; ids repeat, so
-the index in the file names a record. UFVideo's own QA lists, spans already written, have the same form, and
-lists of {"messages", "videos"} that other trainers read nearly so. ``start`` and ``end`` bound the clip.
+the key of a record is its index in the file. UFVideo's own QA lists, with spans as tokens, have the same
+form, and the lists of {"messages", "videos"} of other trainers a similar one. ``start`` and ``end`` bound the
+clip.
 
-The card counts items, one a question: its 960,792 open-ended ones stand in far fewer rows. ``split_turns``
-makes each of them a sample, so that a plan may select among items as well as among rows.
+The set's card counts items, one per question: its 960,792 open-ended ones are in far fewer rows.
+``split_turns`` makes each question a sample, so that a plan can select among items instead of rows.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from datasets_prep.sources.row_lists import list_records
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
 
-_MORE = CLIP_FIELDS | {"messages"}  # what a row of words alone does not have
+_MORE = CLIP_FIELDS | {"messages"}  # fields that a plain dialogue does not have
 
 
 class LlavaVideo(ListReader):
-    """One draft per row; with ``split_turns`` one per question, each of which then stands alone."""
+    """One draft per row; with ``split_turns`` one per question, without the other turns."""
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """Below the root, or below the folder of its ``data_source``."""
@@ -41,11 +42,11 @@ class LlavaVideo(ListReader):
         return (media_of(video_of(raw), str(raw.get("data_source", ""))),)
 
     def rows(self, files: Files, chunk: Chunk) -> Iterator[Any]:
-        """The rows, names that stand twice unnoticed."""
-        return list_records(files.annotations, chunk, checked=False)
+        """The rows, without the check for names that occur twice in an object."""
+        return list_records(files.annotations, chunk, check_names=False)
 
     def names_media(self, raw: Any) -> Hashable:
-        """The two fields of which ``media`` makes them, where they are texts."""
+        """The two fields that determine the media, if they are texts."""
         try:
             named = raw["video"], raw["data_source"]
         except (TypeError, KeyError):
@@ -53,7 +54,7 @@ class LlavaVideo(ListReader):
         return named if type(named[0]) is str and type(named[1]) is str else None
 
     def dialogue(self, record: Record, source: SourceConfig) -> Dialogue | None:
-        """A row without times, which is not to be split."""
+        """A row without times that is not split into its questions."""
         raw = record.raw
         if type(raw) is not dict or not _MORE.isdisjoint(raw):
             return None
@@ -82,9 +83,7 @@ class LlavaVideo(ListReader):
             pair = turns[2 * part : 2 * part + 2]
             try:
                 drafts.append(_draft(f"{record.key}/{part}", pair, media, origin, clip))
-            except (
-                RejectError
-            ) as error:  # the row is rejected as a whole, so say which of its questions did it
+            except RejectError as error:  # the whole row is rejected, so name the question
                 raise RejectError(error.reason, f"question {part}: {error.detail}") from error
         return drafts
 
@@ -92,7 +91,6 @@ class LlavaVideo(ListReader):
 def _draft(
     key: str, turns: tuple[DraftTurn, ...], media: Media, origin: str, clip: DraftSpan | None
 ) -> Draft:
-    # With times as they are written.
     choices, right = choice_of(turns[0].text, turns[1].text) if len(turns) == 2 else ((), -1)
     spoken = read_written_times(turns)
     return Draft(

@@ -2,7 +2,7 @@
 
 Formats: https://github.com/henghuiding/MeViS, https://github.com/cilinyan/ReVOS-api. One expression names
 several objects; its target is the union of their masks in each frame. ``mask_dict.json`` can be many GB, so
-only the places of its members are taken down, and masks are read by position.
+only the positions of its members are stored, and masks are read by position.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, listed
+from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, as_list
 from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records import masks
 
-# ReVOS keeps its splits beside each other, under names that end in an underscore.
+# ReVOS keeps its splits in one folder, in files whose names end in an underscore.
 _REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
 
 
@@ -32,7 +32,7 @@ class MetaExpressions(MetaFile):
     masks_name = "a mask_dict.json"
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """As of every such set. Several files of ReVOS at once would train on its validation videos."""
+        """As in the base class. Several files of ReVOS at once would train on its validation videos."""
         if files.name and files.annotations.name in _REVOS:
             raise UserError(
                 f"source {source.name}",
@@ -42,7 +42,7 @@ class MetaExpressions(MetaFile):
         return super().chunks(source, files, limits)
 
     def locate(self, source: SourceConfig, files: Files) -> Locate:
-        """The places of a video's annotations in mask_dict.json."""
+        """The positions of a video's annotations in mask_dict.json."""
         everything: dict[str, tuple[int, int]] = {}
         for member in members(files.masks) if files.masks else ():
             if member.name in everything:
@@ -54,8 +54,8 @@ class MetaExpressions(MetaFile):
             everything[member.name] = (member.start, member.end)
 
         def of_video(video: str, entry: Mapping[str, Any]) -> tuple[dict[str, tuple[int, int]], int]:
-            wanted = {i for expression in entry["expressions"].values() for i in _ids(expression)}
-            there = {i: everything[i] for i in sorted(wanted) if i in everything}
+            ids = {i for expression in entry["expressions"].values() for i in _ids(expression)}
+            there = {i: everything[i] for i in sorted(ids) if i in everything}
             return there, sum(end - start for start, end in there.values())
 
         return of_video
@@ -66,7 +66,7 @@ class MetaExpressions(MetaFile):
         return VideoMasks(files.masks, place)
 
     def masks_end(self, tracks: Tracks) -> int | None:
-        """Masks stand in lists as long as that of the frames, and have been stored too far to the front."""
+        """Each list of masks is as long as that of the frames; some sets store masks too far to the front."""
         return tracks.end if isinstance(tracks, VideoMasks) else None
 
 
@@ -80,11 +80,11 @@ class VideoMasks:
         self._path, self._places = path, places
         self._read: dict[str, Any] = {}
 
-    def __call__(self, said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+    def __call__(self, expression: Mapping[str, Any], frames: list[str]) -> DraftTrack:
         """The union of the masks of an expression's annotations."""
-        _check_ids(said)
+        _check_ids(expression)
         tracks = []
-        for name in _ids(said):
+        for name in _ids(expression):
             if name not in self._places:
                 raise RejectError(Reason.MASK_MISSING, f"annotation {name} is not in mask_dict.json")
             track = self._track(name)
@@ -98,7 +98,7 @@ class VideoMasks:
 
     @cached_property
     def end(self) -> int | None:
-        """One past the last frame with a mask, of all annotations of the video; None without any."""
+        """One past the last frame with a mask in any annotation of the video; None without any."""
         tracks = [track for track in map(self._track, self._places) if isinstance(track, list)]
         return max((end for track in tracks if (end := _end(track))), default=None)
 
@@ -114,7 +114,7 @@ def _end(track: list[Any]) -> int:
 
 
 def _has_pixel(form: Any) -> bool:
-    """Whether a mask shows anything; a form that cannot be read is for others to reject."""
+    """Whether a mask has any pixel; True for a mask that cannot be read, which is rejected elsewhere."""
     if form is None:
         return False
     try:
@@ -124,19 +124,19 @@ def _has_pixel(form: Any) -> bool:
         return True
 
 
-def _check_ids(said: Mapping[str, Any]) -> None:
-    """An expression that nothing fits (ReVOS has some) says so by two empty lists, not by leaving ids out."""
-    ids, objects = said.get("anno_id"), said.get("obj_id")
+def _check_ids(expression: Mapping[str, Any]) -> None:
+    """Check the ids. An expression that fits no object (ReVOS has some) has two empty lists of ids."""
+    ids, objects = expression.get("anno_id"), expression.get("obj_id")
     if ids is None:
         raise RejectError(
-            Reason.MALFORMED, "`anno_id` is missing: which masks of mask_dict.json it means is not said"
+            Reason.MALFORMED, "`anno_id` is missing, so its masks in mask_dict.json are not known"
         )
-    if not listed(ids) and listed(objects):
+    if not as_list(ids) and as_list(objects):
         raise RejectError(Reason.MALFORMED, f"`anno_id` is empty, but `obj_id` names objects: {objects!r}")
 
 
 def _ids(expression: Any) -> list[str]:
-    return [str(i) for i in listed(expression.get("anno_id"))] if isinstance(expression, Mapping) else []
+    return [str(i) for i in as_list(expression.get("anno_id"))] if isinstance(expression, Mapping) else []
 
 
 FORMAT = Format(

@@ -50,7 +50,7 @@ class MvBench(ListReader):
         return (_media(mapping(record.raw), TASKS.get(record.file, ("", ""))[1]),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """``start`` and ``end`` bound the clip. Of equal candidates the first one is the answer."""
+        """``start`` and ``end`` bound the clip. If candidates are equal, the first one is the answer."""
         raw = mapping(record.raw)
         name, folder = TASKS.get(record.file, (record.file, ""))
         candidates = raw.get("candidates")

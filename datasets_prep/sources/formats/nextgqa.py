@@ -2,12 +2,12 @@
 
 Format: https://github.com/doc-doc/NExT-GQA. ``test.csv``: ``video_id, ..., question, answer, qid, type, a0``
 to ``a4``; beside it ``gsub_test.json``: ``{video: {"duration", "location": {qid: [[start, end], ...]}}}``, in
-seconds. The plan's ``masks`` names that file, or the folder that holds it; ``map_vid_vidorID.json``, if it is
-there too, tells where NExT-QA keeps a video. Training rows have no spans.
+seconds. The plan's ``masks`` names that file or its folder; ``map_vid_vidorID.json`` in the same folder maps
+videos to NExT-QA's folders. Training rows have no spans.
 
 ``answer`` is the text of an option here, its number in NExT-QA's own files. A question has no question mark.
-A tenth of the questions have several spans; an answer gives them all. Some spans (36 in the test file) begin
-up to 0.2 s before the video, which ``outside_spans: clamp`` puts up with.
+A tenth of the questions have several spans; the answer has all of them. Some spans (36 in the test file)
+begin up to 0.2 s before the video, which ``outside_spans: clamp`` allows.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from datasets_prep.sources.bases.events import in_time_order, seconds, video_cal
 from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, Record, RowsReader, record_key
-from datasets_prep.sources.bases.segmentation_text import fill, pick, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, fill, pick
 from datasets_prep.sources.json.json_file import load_object, open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
@@ -45,24 +45,24 @@ class NextGqa(RowsReader):
 
     def rows(self, source: SourceConfig, files: Files) -> Iterator[Record]:
         """Questions in file order, keyed by their number, each with its spans."""
-        told = _rows(files.annotations)
+        questions = _rows(files.annotations)
         places, folders = _places(source, files)
-        numbered = all(row["answer"] in {"0", "1", "2", "3", "4"} for row in told)
-        for index, row in enumerate(told):
+        numbered = all(row["answer"] in {"0", "1", "2", "3", "4"} for row in questions)
+        for index, row in enumerate(questions):
             place = places.get(row["video_id"])
             location = place.get("location") if isinstance(place, dict) else None
             spans = location.get(row["qid"]) if isinstance(location, dict) else None
             folder = folders.get(row["video_id"])
             length = place.get("duration") if isinstance(place, dict) else None
-            beside = {"spans": spans, "folder": folder, "numbered": numbered, "duration": length}
-            yield Record(key=record_key(source, files, index), raw={**row, **beside})
+            more = {"spans": spans, "folder": folder, "numbered": numbered, "duration": length}
+            yield Record(key=record_key(source, files, index), raw={**row, **more})
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """By the video's id, and where NExT-QA keeps it."""
+        """By the video's id, and in NExT-QA's folder."""
         return (_media(mapping(record.raw)),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """The answer in words, then its spans in the order of time."""
+        """The text of the answer, then its spans in the order of time."""
         raw = mapping(record.raw)
         options = [raw[name].strip() for name in _OPTIONS]
         answer = options[int(raw["answer"])] if raw["numbered"] else raw["answer"].strip()
@@ -72,23 +72,23 @@ class NextGqa(RowsReader):
         if not isinstance(windows, list) or not windows:
             raise RejectError(Reason.MALFORMED, f"question {raw['qid']} of {raw['video_id']} has no span")
         times = tuple(in_time_order(seconds(w, "location") for w in windows))
-        words = words_of(raw["question"], "question")
-        words = words if words.endswith("?") else f"{words}?"
+        expression = expression_of(raw["question"], "question")
+        expression = expression if expression.endswith("?") else f"{expression}?"
         question = pick(source.question_templates or QUESTIONS, seed, record.key, "question")
         reply = pick(source.answer_templates or ANSWERS, seed, record.key, "answer")
-        said = ", ".join(time_mark(n) for n in range(len(times)))
+        marks = ", ".join(time_mark(n) for n in range(len(times)))
         return [
             Draft(
                 key=record.key,
                 task=Task.TEMPORAL,
                 media=_media(raw),
                 turns=(
-                    DraftTurn(role=Role.USER, text=fill(question, expression=words)),
-                    DraftTurn(role=Role.ASSISTANT, text=fill(reply, answer=answer, span=said)),
+                    DraftTurn(role=Role.USER, text=fill(question, expression=expression)),
+                    DraftTurn(role=Role.ASSISTANT, text=fill(reply, answer=answer, span=marks)),
                 ),
                 times=times,
                 duration_s=claimed_duration(raw),
-                expression=words,
+                expression=expression,
                 category=raw["type"],
                 type=raw["type"],
             )
@@ -108,17 +108,17 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _places(source: SourceConfig, files: Files) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The spans, and the map of videos to places if there is one."""
-    given = files.masks
-    spans = given / f"gsub_{files.annotations.stem}.json" if given is not None and given.is_dir() else given
+    """The spans, and the map of videos to folders if there is one."""
+    masks = files.masks
+    spans = masks / f"gsub_{files.annotations.stem}.json" if masks is not None and masks.is_dir() else masks
     if spans is None or not spans.is_file():
         raise UserError(
             f"source {source.name}",
-            f"has questions without spans: {given} leads to no gsub_{files.annotations.stem}.json.",
+            f"has questions without spans: {masks} has no gsub_{files.annotations.stem}.json.",
             "Set `masks` to that file, or to the folder that holds it.",
         )
     beside = spans.parent / "map_vid_vidorID.json"
-    there = given is not None and given.is_dir() and beside.is_file()
+    there = masks is not None and masks.is_dir() and beside.is_file()
     return load_object(spans), load_object(beside) if there else {}
 
 

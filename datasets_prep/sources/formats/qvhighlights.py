@@ -2,8 +2,8 @@
 
 Format: https://github.com/jayleicn/moment_detr, JSON lines of ``{"qid", "query", "duration", "vid",
 "relevant_windows": [[start, end], ...], "relevant_clip_ids", "saliency_scores"}``, seconds in steps of two;
-the same as a list, with ``video`` for ``vid``, as DisTime passes it on. A third of the queries have several
-windows: the answer holds all of them, since one alone would be half of the truth. Saliency is not read.
+or the same as a list with ``video`` for ``vid``, as DisTime publishes it. A third of the queries have several
+windows; the answer has all of them, because one alone would be incomplete. Saliency is not read.
 
 The test rows have no windows, so they can only be a benchmark's questions.
 """
@@ -18,7 +18,7 @@ from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_file import Member
 from pipeline.plan.data import SourceConfig
@@ -31,7 +31,7 @@ class QvHighlights(TimedEvents):
     suffixes = (".json", ".jsonl")
 
     def entries(self, path: Path) -> Iterator[Member]:
-        """Rows, also where the file begins like an object: it is JSON lines then."""
+        """Rows, also of a file that begins with an object: it is JSON lines."""
         return rows(path)
 
     def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
@@ -39,20 +39,20 @@ class QvHighlights(TimedEvents):
         entry = mapping(value)
         return [(name, text_field(entry, "vid" if "vid" in entry else "video"), entry)]
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """The row is its event."""
         return {"": entry}
 
-    def event(self, said: Any) -> Event:
-        """A query without windows is one whose truth is hidden."""
-        windows = said.get("relevant_windows") or []
+    def event(self, written: Any) -> Event:
+        """A query without windows has a hidden ground truth."""
+        windows = written.get("relevant_windows") or []
         if not isinstance(windows, list):
             raise RejectError(Reason.MALFORMED, "`relevant_windows` is not a list")
         spans = tuple(seconds(window, "relevant_windows") for window in windows)
-        return Event(words=words_of(said.get("query"), "query"), spans=spans)
+        return Event(text=expression_of(written.get("query"), "query"), spans=spans)
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
-        """``<id>_<start>_<end>``: a name with dots in it, but without an ending."""
+        """``<id>_<start>_<end>``: the name contains dots but has no ending."""
         return video_called((video,))
 
 

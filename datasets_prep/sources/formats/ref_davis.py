@@ -1,11 +1,10 @@
-"""Ref-DAVIS17 as it is downloaded: four text files beside a DAVIS 2017 folder.
+"""Ref-DAVIS17 as downloaded: four text files and a DAVIS 2017 folder.
 
 Format: https://www.mpi-inf.mpg.de/departments/computer-vision-and-machine-learning/research/
 video-segmentation/video-object-segmentation-with-language-referring-expressions, read the way ReferFormer's
 converter reads it. A line is ``<video> <object> "<expression>"``. Two people wrote one expression each after
-seeing the first frame, and one after seeing the full video; the i-th object of a video (ids in the order of
-their text) gives expressions 4i to 4i + 3, and the file tells which. Masks lie in
-``Annotations_unsupervised/480p``.
+seeing the first frame, and one after seeing the full video; the i-th object of a video (ids sorted as text)
+has expressions 4i to 4i + 3, one from each file. Masks are in ``Annotations_unsupervised/480p``.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
@@ -34,8 +33,8 @@ _FILES = (
 )
 _KINDS = ("first_frame", "full_video")
 _MISSPELT = {"clasic-car": "classic-car", "dog-scale": "dogs-scale", "motor-bike": "motorbike"}
-# The second annotator's files are not UTF-8. The bytes that tell cp1252 from Latin-1 are quotation marks in
-# the one and control characters in the other.
+# The second annotator's files are not UTF-8. Bytes in which cp1252 and Latin-1 differ are quotation marks in
+# cp1252 and control characters in Latin-1.
 _ENCODINGS = ("utf-8", "cp1252", "latin-1")
 
 
@@ -44,11 +43,11 @@ class _Line:
     number: int  # from 1
     video: str
     object: str
-    words: str
+    expression: str
 
 
 class RefDavis:
-    """One draft per line, keyed ``<source>/<video>/<expression id>`` like the converted set."""
+    """One draft per line, keyed ``<source>/<video>/<expression id>`` as in the converted set."""
 
     suffixes = _FILES
 
@@ -57,7 +56,7 @@ class RefDavis:
         if files.annotations.name not in _FILES:
             raise UserError(
                 str(files.annotations),
-                f"is none of {', '.join(_FILES)}: whose expressions it holds is told by its name alone.",
+                f"is none of {', '.join(_FILES)}: only the name says whose expressions it holds.",
                 "Point `annotations` at davis_text_annotations, the folder of these four.",
             )
         if files.masks is None or not files.masks.is_dir():
@@ -80,19 +79,19 @@ class RefDavis:
                         problem = f'line {number} is not `<video> <object> "<expression>"`: {text[:80]!r}'
                         yield Record(key=record_key(source, files, "line", number), raw={"problem": problem})
                     continue
-                show = _Show(files.masks, name) if wanted else None
+                video_files = _Video(files.masks, name) if wanted else None
                 for rank, line in enumerate(videos[name]):
                     key = f"{source.name}/{name}/{len(_FILES) * rank + order}"
-                    raw = {"line": line, "show": show, "kind": _KINDS[order % 2]}
+                    raw = {"line": line, "files": video_files, "kind": _KINDS[order % 2]}
                     yield Record(key=key, raw=raw if wanted else None, left_out=not wanted)
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
         """The folder of the frames that have a label image."""
         raw = mapping(record.raw)
-        return () if "problem" in raw else (raw["show"].media(),)
+        return () if "problem" in raw else (raw["files"].media(),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """``category`` tells whether the writer had seen the full video."""
+        """``category`` says whether the writer had seen the full video."""
         raw = mapping(record.raw)
         if "problem" in raw:
             raise RejectError(Reason.MALFORMED, raw["problem"])
@@ -102,17 +101,17 @@ class RefDavis:
                 record,
                 source,
                 seed,
-                words=words_of(line.words, "expression"),
-                media=raw["show"].media(),
-                target=raw["show"].track(line.object, must_show=source.use is Use.TRAIN),
+                expression=expression_of(line.expression, "expression"),
+                media=raw["files"].media(),
+                target=raw["files"].track(line.object, must_show=source.use is Use.TRAIN),
                 category=raw["kind"],
                 kind=raw["kind"],
             )
         ]
 
 
-class _Show:
-    """One video: its frames and their label images, found and decoded when somebody asks."""
+class _Video:
+    """One video: its frames and their label images, found and decoded on demand."""
 
     def __init__(self, masks: Path | None, video: str) -> None:
         assert masks is not None, "checked where chunks are cut"
@@ -121,7 +120,7 @@ class _Show:
         self._images: LabelImages | None = None
 
     def media(self) -> Media:
-        """The frames by name, so that mask and frame are of one name whatever else lies beside them."""
+        """The frames by name, so that a mask and its frame match, whatever else is in the folder."""
         return Media(
             candidates=media_of(self._video, "JPEGImages/480p", "480p").candidates,
             frames=tuple(self._names()),
@@ -144,7 +143,7 @@ def _folder(masks: Path, video: str) -> Path:
 
 
 def _numbered(folder: Path) -> list[str]:
-    """Names of the label images, which DAVIS counts from 00000 without a gap. Raises RejectError."""
+    """Names of the label images, which DAVIS numbers from 00000 without gaps. Raises RejectError."""
     try:
         names = sorted(p.stem for p in folder.iterdir() if p.suffix == ".png" and not p.name.startswith("."))
     except OSError as error:
@@ -167,7 +166,7 @@ def _groups(source: SourceConfig, files: Files) -> Iterator[Group]:
             try:
                 folder = _folder(files.masks, name)
                 size = image_bytes(folder, _numbered(folder))
-            except RejectError:  # told when its records are converted
+            except RejectError:  # raised again when its records are converted
                 size = 0
         yield Group(place=(name, wanted), count=len(lines), size=size)
     if strays:
@@ -176,7 +175,7 @@ def _groups(source: SourceConfig, files: Files) -> Iterator[Group]:
 
 
 def _read(path: Path) -> tuple[dict[str, list[_Line]], list[tuple[int, str]]]:
-    """The lines of each video in the order of their objects' ids as text, and lines that are none."""
+    """The lines of each video sorted by object id as text, and the lines of another form."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -190,8 +189,8 @@ def _read(path: Path) -> tuple[dict[str, list[_Line]], list[tuple[int, str]]]:
         parts = text.split(maxsplit=2)
         if len(parts) == 3:
             video = _MISSPELT.get(parts[0], parts[0])
-            words = parts[2].removeprefix('"').removesuffix('"')
-            videos.setdefault(video, []).append(_Line(number, video, parts[1], words))
+            expression = parts[2].removeprefix('"').removesuffix('"')
+            videos.setdefault(video, []).append(_Line(number, video, parts[1], expression))
         elif text:
             strays.append((number, text))
     for lines in videos.values():

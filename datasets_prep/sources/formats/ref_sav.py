@@ -17,7 +17,7 @@ from datasets_prep.sources.bases.fields import mapping, media_of, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
 from pipeline.errors import UserError
@@ -33,7 +33,7 @@ class RefSav:
     suffixes = ("Ref-SAV.json",)
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Videos with all their objects; a chunk knows where the masks of its videos lie."""
+        """Videos with all their objects; a chunk stores where the masks of its videos are."""
         if files.masks is None or not files.masks.is_dir():
             raise UserError(
                 f"source {source.name}",
@@ -50,12 +50,12 @@ class RefSav:
                     yield from _records(source, files, video, load_value(file, start, end), state, masklets)
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """What ``video_path`` says."""
+        """The row's ``video_path``."""
         raw = mapping(record.raw)
         return (_media(raw["entry"]),) if "problem" not in raw else ()
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """The text is a paragraph, so it stands apart in the question."""
+        """The text is a paragraph, so the question has it as sentences of its own."""
         raw = mapping(record.raw)
         if "problem" in raw:
             raise RejectError(raw["reason"], raw["problem"])
@@ -64,7 +64,7 @@ class RefSav:
                 record,
                 source,
                 seed,
-                words=words_of(mapping(raw["object"]).get("formated"), "formated"),
+                expression=expression_of(mapping(raw["object"]).get("formated"), "formated"),
                 media=_media(raw["entry"]),
                 target=raw["masklets"].track(whole(raw["number"], "object")),
                 questions=QUESTIONS,
@@ -73,14 +73,14 @@ class RefSav:
 
 
 class _Masklets:
-    """The masks of one video, read when somebody asks, once for all its objects."""
+    """The masks of one video, read on demand, once for all its objects."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._data: Mapping[str, Any] | None = None
 
     def track(self, number: int) -> DraftTrack:
-        """One object. Raises RejectError if its masks are not there or the file is of another form."""
+        """One object. Raises RejectError if its masks are missing or the file has another form."""
         if self._path is None:
             raise RejectError(Reason.MASK_MISSING, "`anno_path` lies nowhere below `masks`")
         if self._data is None:
@@ -92,7 +92,7 @@ class _Masklets:
         if number < 0 or any(number >= len(frame) for frame in frames):
             raise RejectError(Reason.MASK_MISSING, f"{self._path.name} has no object {number}")
         if isinstance(ids, list) and (number >= len(ids) or ids[number] != number):
-            # Objects are counted as they stand; ids that say something else make it a guess.
+            # Objects are numbered by position; with other ids it would be a guess.
             raise RejectError(Reason.MALFORMED, f"`masklet_id` of {self._path.name} is not 0, 1, 2 ...")
         return DraftTrack(masks=tuple((_EVERY * k, (frame[number],)) for k, frame in enumerate(frames)))
 
@@ -139,15 +139,15 @@ def _records(
             yield Record(key=key if number is None else f"{key}/{number}", raw=None, left_out=True)
     else:
         shared = _Masklets(files.masks / masklets if masklets else None)
-        for number, said in (objects or {}).items():
-            raw = {"entry": entry, "number": number, "object": said, "masklets": shared}
+        for number, described in (objects or {}).items():
+            raw = {"entry": entry, "number": number, "object": described, "masklets": shared}
             yield Record(key=f"{key}/{number}", raw=raw)
 
 
-def _find(masks: Path, said: Any) -> str | None:
-    """Where below ``masks`` the file lies: paths in Ref-SAV.json begin with their author's folders."""
+def _find(masks: Path, path: Any) -> str | None:
+    """Path of the file below ``masks``: paths in Ref-SAV.json begin with their author's folders."""
     try:
-        endings = _endings(said)
+        endings = _endings(path)
     except RejectError:
         return None
     return next((ending for ending in endings if (masks / ending).is_file()), None)
@@ -158,7 +158,7 @@ def _media(entry: Mapping[str, Any]) -> Media:
 
 
 def _endings(path: Any) -> list[str]:
-    """A path and what is left of it without its first folders. Raises RejectError for one that leads out."""
+    """A path, and the path without each of its first folders. Raises RejectError for one with ``..``."""
     parts = media_of(path).candidates[0].split("/")
     return ["/".join(parts[at:]) for at in range(len(parts))]
 

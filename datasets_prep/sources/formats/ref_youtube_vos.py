@@ -1,10 +1,10 @@
-"""Refer-YouTube-VOS, and Ref-DAVIS17 where it was converted to this layout.
+"""Refer-YouTube-VOS, and Ref-DAVIS17 converted to this layout.
 
 Format: https://youtube-vos.org/dataset/rvos. ``meta_expressions/<split>/meta_expressions.json`` names frames
 and, in the training split, the object of each expression; ``<split>/Annotations/<video>/<frame>.png`` has a
-pixel's object as its value. ``meta.json`` adds the objects' categories, which nothing here needs.
-The truth of the validation and test splits is hidden, and the published validation file names the videos of
-both: ``drop_videos`` with the test file leaves the 202 of the validation split.
+pixel's object as its value. ``meta.json`` adds the objects' categories, which are not read. The ground truth
+of the validation and test splits is hidden, and the published validation file names the videos of both:
+``drop_videos`` with the test file leaves the 202 videos of the validation split.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ class RefYoutubeVos(MetaFile):
     masks_name = "a folder of label images"
 
     def frames(self, entry: Mapping[str, Any]) -> list[str]:
-        """Without what a notebook left in the folder that somebody listed (``.ipynb_checkpoints``, or "")."""
-        said = entry.get("frames")
-        if isinstance(said, list):
-            said = [f for f in said if not (isinstance(f, str) and (not f or _HIDDEN.fullmatch(f)))]
-        return super().frames({"frames": said})
+        """The frames without hidden files that got into the list (``.ipynb_checkpoints``, or "")."""
+        frames = entry.get("frames")
+        if isinstance(frames, list):
+            frames = [f for f in frames if not (isinstance(f, str) and (not f or _HIDDEN.fullmatch(f)))]
+        return super().frames({"frames": frames})
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """As of every such set."""
+        """As in the base class."""
         if files.masks is not None and not files.masks.is_dir():
             raise UserError(
                 f"source {source.name}", f"{files.masks} is not a folder.", "Set `masks` to Annotations."
@@ -48,12 +48,12 @@ class RefYoutubeVos(MetaFile):
         return super().chunks(source, files, limits)
 
     def locate(self, source: SourceConfig, files: Files) -> Locate:
-        """Nothing to be noted; the bytes are those of the video's images."""
+        """No positions; the size is that of the video's images."""
 
         def of_video(video: str, entry: Mapping[str, Any]) -> tuple[None, int]:
             try:
                 folder, frames = _folder(files, video), self.frames(entry)
-            except RejectError:  # told when its records are converted
+            except RejectError:  # raised again when its records are converted
                 return None, 0
             return None, image_bytes(folder, frames)
 
@@ -63,8 +63,8 @@ class RefYoutubeVos(MetaFile):
         """All expressions of a video share its decoded images."""
         images: list[LabelImages] = []
 
-        def target(said: Mapping[str, Any], frames: list[str]) -> DraftTrack:
-            objects = object_ids(said.get("obj_id"))
+        def target(expression: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+            objects = object_ids(expression.get("obj_id"))
             if not images:
                 images.append(LabelImages(_folder(files, video), frames))
             return images[0].track(objects, must_show=source.use is Use.TRAIN)

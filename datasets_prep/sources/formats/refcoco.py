@@ -1,9 +1,9 @@
-"""RefCOCO, RefCOCO+ and RefCOCOg: words for one object of a still image.
+"""RefCOCO, RefCOCO+ and RefCOCOg: expressions for one object of a still image.
 
 Format: https://github.com/lichengunc/refer. ``refs(unc).p``, ``refs(umd).p`` or ``refs(google).p`` is a
 pickled list of ``{"ref_id", "ann_id", "image_id", "split", "sentences": [{"sent_id", "sent"}]}``;
-``instances.json`` is COCO's form and holds the images' sizes and the masks. An image is a video of one frame.
-Its name is that of instances.json: a reference's ``file_name`` has a number more.
+``instances.json`` has COCO's form, with the images' sizes and the masks. An image is a video of one frame.
+Its name is that in instances.json: a reference's ``file_name`` has an extra number.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
 from datasets_prep.sources.bases.fields import mapping
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
-from datasets_prep.sources.bases.plain_pickle import load_plain, mended
+from datasets_prep.sources.bases.plain_pickle import load_plain, without_surrogates
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from datasets_prep.sources.json.json_file import Chunk, Limits, elements, load_value, open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
@@ -35,10 +35,10 @@ class RefCoco:
     suffixes = (".p",)
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Objects with all their sentences; a chunk knows where in instances.json their masks stand.
+        """Objects with all their sentences; a chunk stores where in instances.json their masks are.
 
         All splits are read, and those that the plan does not name are left out. Raises UserError for a split
-        that nothing is of, and where one of several reference files would have to be guessed.
+        without any object, and if there are several reference files to choose from.
         """
         if files.name:
             raise UserError(
@@ -69,7 +69,7 @@ class RefCoco:
         return () if raw["problem"] else (_media(raw["image"][0]),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """``frame_size`` is what instances.json says, in which its polygons are drawn."""
+        """``frame_size`` is the size in instances.json, in whose coordinates the polygons are."""
         raw = mapping(record.raw)
         if raw["problem"]:
             raise RejectError(Reason(raw["problem"][0]), raw["problem"][1])
@@ -79,7 +79,7 @@ class RefCoco:
                 record,
                 source,
                 seed,
-                words=words_of(raw["sentence"], "sent"),
+                expression=expression_of(raw["sentence"], "sent"),
                 media=_media(name),
                 target=DraftTrack(masks=((0, (_mask(raw["masks"], raw["at"]),)),)),
                 questions=QUESTIONS,
@@ -121,7 +121,7 @@ def _objects(path: Path, name: str) -> Iterator[tuple[Mapping[str, Any], tuple[i
 def _place(
     number: int, ref: Any, images: Mapping[int, Any], masks: Mapping[int, Any], seen: set[str]
 ) -> dict[str, Any]:
-    """What a chunk holds of one reference: [key, text] of its sentences, image, mask, or the problem."""
+    """What a chunk stores of one reference: [key, text] of its sentences, image, mask, or the problem."""
     out: dict[str, Any] = {"sentences": [[f"reference {number}", None]], "image": None, "at": None}
     try:
         name, sentences = _sentences(ref)
@@ -150,19 +150,21 @@ def _place(
 
 
 def _sentences(ref: Any) -> tuple[int, list[tuple[int, str | None]]]:
-    """A reference's number, and number and text of its sentences. Types are exact: strangers pickled it."""
+    """A reference's id, and ids and texts of its sentences. Types are exact: the pickle is not trusted."""
     if type(ref) is not dict or type(ref.get("sentences")) is not list or not ref["sentences"]:
         raise RejectError(Reason.MALFORMED, "no list of `sentences`")
     if not all(type(sentence) is dict for sentence in ref["sentences"]):
         raise RejectError(Reason.MALFORMED, "a sentence is not an object")
-    said = [(_id(s, "sent_id"), s.get("sent")) for s in ref["sentences"]]
-    return _id(ref, "ref_id"), [(n, mended(text) if type(text) is str else None) for n, text in said]
+    sentences = [(_id(s, "sent_id"), s.get("sent")) for s in ref["sentences"]]
+    return _id(ref, "ref_id"), [
+        (n, without_surrogates(text) if type(text) is str else None) for n, text in sentences
+    ]
 
 
 def _id(fields: Mapping[str, Any], name: str) -> int:
     value = fields.get(name)
     if type(value) is not int or not 0 <= value < _LARGEST:
-        raise RejectError(Reason.MALFORMED, f"`{name}` is not a number of anything")
+        raise RejectError(Reason.MALFORMED, f"`{name}` is not an id (a whole number below 2^53)")
     return value
 
 
@@ -175,7 +177,7 @@ def _mask(path: Path, at: tuple[int, int]) -> Any:
 
 
 def _media(name: str) -> Media:
-    """COCO's images lie in a folder of their split, which their names tell; another name lies anywhere."""
+    """COCO's images are in a folder of their split, which is part of their names; others in ``images``."""
     if "/" in name or "\\" in name or "\0" in name or name in ("", ".", ".."):
         raise RejectError(Reason.MALFORMED, f"image {name!r} is not a file name")
     found = _NAME.fullmatch(name)

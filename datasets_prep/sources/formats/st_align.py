@@ -33,14 +33,14 @@ class StAlign(ListReader):
     """One draft per row."""
 
     def records(self, source: SourceConfig, files: Files, chunk: Chunk | None = None) -> Iterator[Record]:
-        """Rows in file order; those with boxes are left out where the plan says so."""
+        """Rows in file order; with ``drop_spatial`` those with boxes are left out."""
         for record in super().records(source, files, chunk):
             if source.drop_spatial and _has_boxes(record.raw):
                 record = Record(key=record.key, raw=None, file=record.file, left_out=True)
             yield record
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """What the row's ``video`` says, or its ``image``."""
+        """The row's ``video``, or its ``image``."""
         return (_media(mapping(record.raw)),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
@@ -82,7 +82,7 @@ def _media(raw: Mapping[str, Any]) -> Media:
 def _has_boxes(raw: Any) -> bool:
     try:
         return any(_SPATIAL.search(turn.text) for turn in turns_of(mapping(raw)))
-    except RejectError:  # as a reject, it is counted where drafts are made
+    except RejectError:  # the record is rejected and counted where drafts are made
         return False
 
 

@@ -9,7 +9,7 @@ Format: https://huggingface.co/datasets/Hevven/UFVideo-Bench, read through the p
 
 The training rows ("UniBench") name their task in ``unibench`` and may lie in a file of any name. Those of
 task1, PixRQA, have ``conversations`` and a ``frame_list``: its first frame is the prompt, the others are to
-be segmented. UFVideo's own loader takes five of them through a Python set, which loses their order, so that
+be segmented. UFVideo's own loader puts five of them through a Python set, which loses their order, so that
 most of its prompts and masks stand on other frames' pixels; here they come from the list, and masks in the
 order of time.
 """
@@ -35,12 +35,12 @@ _UNIBENCH = {"task1": "PixRQA", "task2": "PixHQA", "task3": "PixTRQA"}
 
 
 class UfvideoBench(ListReader):
-    """One draft per row; ``category`` is the task, told by ``unibench``, else by the file's name."""
+    """One draft per row; ``category`` is the task, from ``unibench``, else from the file's name."""
 
     suffixes = (".json",)
 
     def chunks(self, source: SourceConfig, files: Files, limits: Limits) -> Iterator[Chunk]:
-        """Rows of one task's file, which the name of a benchmark's file must tell."""
+        """Rows of one task's file; the name of a benchmark's file must contain the task."""
         if source.use is Use.BENCHMARK and _named_task(files.annotations.stem) is None:
             raise UserError(
                 str(files.annotations),
@@ -50,7 +50,7 @@ class UfvideoBench(ListReader):
         return super().chunks(source, files, limits)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """The answer must hold one [SEG] per object; where it holds none they are put behind it."""
+        """The answer must hold one [SEG] per object; if it holds none they are appended."""
         raw = mapping(record.raw)
         refuse_clip(raw, WHOLE_VIDEO)
         task = _task(raw, record.file)
@@ -72,7 +72,7 @@ class UfvideoBench(ListReader):
             regions, targets = (), tuple(track(o, _listed_frames(raw)) for o in objects)
         if not all(t.masks for t in targets):
             raise RejectError(Reason.TARGET_COUNT, "an object has no frame to be segmented")
-        # The question that is asked is the first; its answer is what a judge of the text compares with.
+        # Evaluation asks the first question; a judge of the text compares with its answer.
         reference = next((t.text for t in turns if t.role is Role.ASSISTANT), "")
         spoken = read_written_times(_with_targets(turns, len(targets)))
         return [
@@ -98,7 +98,8 @@ def _task(raw: Mapping[str, Any], stem: str) -> str:
         found = _named_task(stem)
         if found is None:
             raise RejectError(
-                Reason.MALFORMED, f"neither `unibench` nor the file's name tells which of {', '.join(_TASKS)}"
+                Reason.MALFORMED,
+                f"neither `unibench` nor the file's name says which of {', '.join(_TASKS)} it is",
             )
         return found
     if named not in _UNIBENCH:
@@ -111,10 +112,10 @@ def _named_task(stem: str) -> str | None:
 
 
 def _prompt_and_rest(annotated: Mapping[str, Any], listed: Any) -> tuple[int, tuple[int, ...]]:
-    """The frame on which an object is pointed at, and those in which it is to be segmented, in time order.
+    """The frame of an object's prompt, and those in which it is to be segmented, in the order of time.
 
-    Of the benchmark the first annotated frame. Of ``frame_list`` the first, or where the object is absent
-    from that one (null), the first that shows it.
+    The prompt is on the first annotated frame in the benchmark, else on the first frame of ``frame_list``
+    that shows the object.
     """
     masks = dict(track(annotated).masks)
     if listed is None:

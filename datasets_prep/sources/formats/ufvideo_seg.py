@@ -2,8 +2,8 @@
 
 Format: as UFVideo's public training code reads them; the lists themselves were never published. ``video``
 lists frame paths, ``segmentations`` one RLE or null for each, ``conversations[0]`` is the bare expression.
-``no_none_frame_idx`` lists the frames that have a mask, from which the reference draws; it is checked, for a
-row in which the lists disagree has been shifted or cut.
+``no_none_frame_idx`` lists the frames that have a mask, from which the reference draws; it is checked,
+because a row whose lists disagree has been shifted or cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from datasets_prep.sources.bases.fields import mapping, media_of, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size
-from datasets_prep.sources.bases.segmentation_text import segment, words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from pipeline.plan.data import SourceConfig
 
 
@@ -24,10 +24,12 @@ class UfvideoSeg(ListReader):
     """One draft per row."""
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """A null says that the object is absent from that frame."""
+        """A null means that the object is absent from that frame."""
         raw = mapping(record.raw)
-        said = raw.get("conversations")
-        words = words_of(said[0] if isinstance(said, list) and said else None, "conversations[0]")
+        turns = raw.get("conversations")
+        expression = expression_of(
+            turns[0] if isinstance(turns, list) and turns else None, "conversations[0]"
+        )
         media = media_of(raw.get("video"))
         if not media.frames:
             raise RejectError(Reason.MALFORMED, "`video` is not a list of frames")
@@ -37,7 +39,7 @@ class UfvideoSeg(ListReader):
                 record,
                 source,
                 seed,
-                words=words,
+                expression=expression,
                 media=media,
                 target=target,
                 masks_end=max((at + 1 for at, (mask,) in target.masks if mask is not None), default=None),
@@ -55,9 +57,10 @@ def _target(raw: Mapping[str, Any], frames: int) -> DraftTrack:
         raise RejectError(
             Reason.MASKS_SHIFTED, f"{len(masks)} masks and a `length` of {length} for {frames} frames"
         )
-    shown = raw.get("no_none_frame_idx")
-    if shown is not None:
-        listed = [whole(at, "no_none_frame_idx") for at in shown] if isinstance(shown, list) else None
+    frames_listed = raw.get("no_none_frame_idx")
+    if frames_listed is not None:
+        is_list = isinstance(frames_listed, list)
+        listed = [whole(at, "no_none_frame_idx") for at in frames_listed] if is_list else None
         if listed is None or sorted(set(listed)) != [at for at, mask in enumerate(masks) if mask is not None]:
             raise RejectError(Reason.MASKS_SHIFTED, "`no_none_frame_idx` are not the frames that have a mask")
     return DraftTrack(masks=tuple((at, (mask,)) for at, mask in enumerate(masks)))

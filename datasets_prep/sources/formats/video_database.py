@@ -3,11 +3,11 @@
 * YouCook2's and COIN's own: ``{"database": {video: {"subset", "recipe_type", "annotations" or "annotation":
   [{"segment": [start, end], "sentence" or "label"}]}}}`` (http://youcook2.eecs.umich.edu,
   https://coin-dataset.github.io). Times are seconds of the video, also where COIN has a ``start``.
-* YouCook2 in COCO form, as TimeChat and DisTime pass it on: ``{"annotations": [{"image_id", "caption":
+* YouCook2 in COCO form, as TimeChat and DisTime publish it: ``{"annotations": [{"image_id", "caption":
   "<time_token_22> <time_token_28> pick the ends off ...", "segments": [[47, 60], ...]}]}``. The seconds are
-  kept; the tokens, which are coarser and cut downwards, only tell where one caption ends and the next begins.
+  kept; the tokens, which are coarser and rounded down, only separate the captions.
 
-A file holds training, validation and test videos beside each other, so a plan names the ``split``.
+A file holds training, validation and test videos, so a plan names the ``split``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
 from datasets_prep.sources.bases.fields import mapping, text_field
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from datasets_prep.sources.json.json_file import Member, elements, members
 from pipeline.errors import UserError
@@ -60,31 +60,31 @@ class VideoDatabase(TimedEvents):
         """COIN's task, as ``ReplaceCDDriveWithSSD``."""
         return str(entry.get("class", ""))
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
-        """Pairs of a segment and its words."""
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+        """Pairs of a segment and its text."""
         if "image_id" in entry:
-            segments, before, words = entry.get("segments"), *_captions(text_field(entry, "caption"))
-            if before or not isinstance(segments, list) or len(segments) != len(words):
+            segments, before, texts = entry.get("segments"), *_captions(text_field(entry, "caption"))
+            if before or not isinstance(segments, list) or len(segments) != len(texts):
                 raise RejectError(
                     Reason.MALFORMED, "`caption` and `segments` differ in their number of steps"
                 )
-            return {str(n): pair for n, pair in enumerate(zip(segments, words, strict=True))}
+            return {str(n): pair for n, pair in enumerate(zip(segments, texts, strict=True))}
         steps = entry["annotation"] if "annotation" in entry else entry.get("annotations")
         if not isinstance(steps, list):
             raise RejectError(Reason.MALFORMED, "`annotations` is not a list of steps")
         return {str(n): step for n, step in enumerate(steps)}
 
-    def event(self, said: Any) -> Event:
+    def event(self, written: Any) -> Event:
         """A step; its ``sentence`` in YouCook2, its ``label`` in COIN."""
-        if isinstance(said, tuple):
-            segment, words = said
+        if isinstance(written, tuple):
+            segment, text = written
         else:
-            step = mapping(said)
-            segment, words = (
+            step = mapping(written)
+            segment, text = (
                 step.get("segment"),
                 step["sentence"] if "sentence" in step else step.get("label"),
             )
-        return Event(words=words_of(words, "sentence or label"), spans=(seconds(segment, "segment"),))
+        return Event(text=expression_of(text, "sentence or label"), spans=(seconds(segment, "segment"),))
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """By itself, or below the folders of its recipe or task, and of its subset."""
@@ -96,9 +96,9 @@ class VideoDatabase(TimedEvents):
 
 
 def _captions(text: str) -> tuple[str, list[str]]:
-    """What stands before the first time, and the words behind each."""
-    before, *words = _TIMES.split(text)
-    return before.strip(), words
+    """The text before the first time, and the texts after each."""
+    before, *texts = _TIMES.split(text)
+    return before.strip(), texts
 
 
 YOUCOOK2 = Format(

@@ -4,8 +4,8 @@ Format: https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-700K. ``annotatio
 ``<region>``; its keys are indices of decoded frames. Rows from YouTube-VOS name the frame of their question
 in ``frame_idx``.
 
-UFVideo trains on the 125K detailed descriptions twice: as they are, and turned into questions and answers,
-for which ``as_questions`` (or ``question_templates``) puts another question in the place of "Describe ...".
+UFVideo trains on the 125K detailed descriptions twice: as they are, and as questions and answers; for the
+latter ``as_questions`` (or ``question_templates``) replaces "Describe ..." by another question.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ class VideoRefer(ListReader):
     """One draft per row."""
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """Regions in the order of their ``<region>``; ``new_id`` means one frame, but for multi."""
+        """Regions in the order of their ``<region>``; ``new_id`` means one frame, unless mode is multi."""
         raw = mapping(record.raw)
         refuse_clip(raw, WHOLE_VIDEO)
         turns = turns_of(raw)
-        asked = sum(t.text.count(REGION) for t in turns if t.role is Role.USER)
-        objects = objects_of(raw.get("annotation"), asked)
-        if asked != len(objects) or not asked:
+        regions = sum(t.text.count(REGION) for t in turns if t.role is Role.USER)
+        objects = objects_of(raw.get("annotation"), regions)
+        if regions != len(objects) or not regions:
             raise RejectError(
-                Reason.REGION_COUNT, f"{asked} {REGION} in the questions, {len(objects)} annotated objects"
+                Reason.REGION_COUNT, f"{regions} {REGION} in the questions, {len(objects)} annotated objects"
             )
         if source.as_questions or source.question_templates:
-            turns = _asked_otherwise(turns, source, seed, record.key)
+            turns = _with_question(turns, source, seed, record.key)
         spoken = read_written_times(turns)
         kind = str(raw.get("type", ""))
         single = source.region_mode is RegionMode.SINGLE or (
@@ -66,7 +66,7 @@ class VideoRefer(ListReader):
                 times=spoken.times,
                 regions=tuple(track(o) for o in objects),
                 one_region_frame=single,
-                region_frame=asked_frame(raw) if single else None,
+                region_frame=question_frame(raw) if single else None,
                 frame_size=frame_size(raw),
                 category=kind,
                 type=kind,
@@ -74,24 +74,24 @@ class VideoRefer(ListReader):
         ]
 
 
-def asked_frame(raw: Mapping[str, Any]) -> int | None:
-    """The frame that a row names for its single-frame question, written as a number or as text."""
+def question_frame(raw: Mapping[str, Any]) -> int | None:
+    """The frame in ``frame_idx``, for a single-frame question, written as a number or as text."""
     return whole(raw["frame_idx"], "frame_idx") if raw.get("frame_idx") is not None else None
 
 
-def pointed_at(text: str) -> str:
-    """The objects that a question points at, as it writes them: ``<object1><region>, <object2><region>``."""
+def objects_in_question(text: str) -> str:
+    """The objects of a question as it writes them: ``<object1><region>, <object2><region>``."""
     return ", ".join(_POINTED.findall(text))
 
 
-def _asked_otherwise(
+def _with_question(
     turns: tuple[DraftTurn, ...], source: SourceConfig, seed: int, key: str
 ) -> tuple[DraftTurn, ...]:
-    """A dialogue keeps its words: later questions lean on the first one."""
+    """The turns with another question; unchanged if there are several, which depend on the first one."""
     if len(turns) != 2:
         return turns
     template = pick(source.question_templates or QUESTIONS, seed, key, "question")
-    text = fill(template, regions=pointed_at(turns[0].text))
+    text = fill(template, regions=objects_in_question(turns[0].text))
     return (DraftTurn(role=Role.USER, text=text), turns[1])
 
 

@@ -1,9 +1,9 @@
-"""VideoRefer-Bench-D: descriptions of one object that masks point at.
+"""VideoRefer-Bench-D: descriptions of one object that is marked by masks.
 
 Format: https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench. ``frame_idx`` is text; it names the
 annotated frame of the single-frame mode. ``caption`` is what a judge compares with: the ``reference``
-and the answer of the conversation. The benchmark stores no question, so the words are ours unless the plan
-gives some.
+and the answer of the conversation. The benchmark stores no question, so it is this project's unless the plan
+gives one.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
 from datasets_prep.sources.bases.segmentation_text import fill, pick
-from datasets_prep.sources.formats.videorefer import asked_frame
+from datasets_prep.sources.formats.videorefer import question_frame
 from pipeline.plan.data import RegionMode, SourceConfig
 from pipeline.records.sample import REGION, Role, Task
 
 QUESTIONS = ("Give a detailed description of the highlighted object {regions} in the video.",)
-_FOLDER = "Panda-70M-part"  # what the videos' archive unpacks to
+_FOLDER = "Panda-70M-part"  # the folder in the archive of the videos
 
 
 class VideoReferBenchD(ListReader):
@@ -35,7 +35,7 @@ class VideoReferBenchD(ListReader):
         return (_media(mapping(record.raw).get("video")),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """One ``[<region>]`` for each object, of which the published rows have one."""
+        """One ``[<region>]`` for each object; the published rows have one object."""
         raw = mapping(record.raw)
         refuse_clip(raw, WHOLE_VIDEO)
         objects = objects_of(raw.get("annotation"), 1)
@@ -57,7 +57,7 @@ class VideoReferBenchD(ListReader):
                 ),
                 regions=tuple(track(o) for o in objects),
                 one_region_frame=single,
-                region_frame=asked_frame(raw) if single else None,
+                region_frame=question_frame(raw) if single else None,
                 frame_size=frame_size(raw),
                 reference=caption,
             )

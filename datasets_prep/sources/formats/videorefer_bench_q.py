@@ -1,4 +1,4 @@
-"""VideoRefer-Bench-Q: multiple choice about objects that masks point at.
+"""VideoRefer-Bench-Q: multiple choice about objects that are marked by masks.
 
 Format: https://huggingface.co/datasets/DAMO-NLP-SG/VideoRefer-Bench. ``frame_idx`` is text; it names the
 annotated frame of the single-frame mode.
@@ -12,7 +12,7 @@ from datasets_prep.sources.bases.fields import mapping, media_of, refuse_clip, t
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import WHOLE_VIDEO, frame_size, objects_of, track
-from datasets_prep.sources.formats.videorefer import asked_frame
+from datasets_prep.sources.formats.videorefer import question_frame
 from pipeline.plan.data import RegionMode, SourceConfig
 from pipeline.records.sample import REGION, Role, Task
 
@@ -23,7 +23,7 @@ class VideoReferBenchQ(ListReader):
     suffixes = (".json",)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:
-        """Options are the turn's business of evaluation, so the turn is the bare question."""
+        """The turn is the question alone; evaluation adds the options."""
         raw = mapping(record.raw)
         refuse_clip(raw, WHOLE_VIDEO)
         question = without_markers(text_field(raw, "Question"))
@@ -47,7 +47,7 @@ class VideoReferBenchQ(ListReader):
                 turns=(DraftTurn(role=Role.USER, text=question),),
                 regions=tuple(track(o) for o in objects),
                 one_region_frame=single,
-                region_frame=asked_frame(raw) if single else None,
+                region_frame=question_frame(raw) if single else None,
                 frame_size=frame_size(raw),
                 choices=choices,
                 answer_index=answer_index(text_field(raw, "Answer"), choices),

@@ -1,11 +1,11 @@
 """ViTT: what happens in instruction videos, by the time at which it starts.
 
 Format: https://github.com/google-research-datasets/Video-Timeline-Tags-ViTT, ``{"id", "annotations":
-[{"timestamp", "tag"}]}`` as a list or as JSON lines, in milliseconds. Only starts are given: an event ends
-where the next later one starts, the last with the video. Several annotators' rows may share an id.
+[{"timestamp", "tag"}]}`` as a list or as JSON lines, in milliseconds. Only starts are annotated: an event
+ends where the next later one starts, the last with the video. Several annotators' rows may share an id.
 
-Ids are those of YouTube-8M, four letters that have to be turned into YouTube's to find the videos: name the
-files after the former. ``keep_videos`` takes the published train_id.txt, dev_id.txt or test_id.txt.
+Ids are YouTube-8M's, of four letters; they have to be mapped to YouTube's to download the videos. Name the
+files after YouTube-8M's. ``keep_videos`` takes the published train_id.txt, dev_id.txt or test_id.txt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from datasets_prep.draft import OPEN, DraftSpan, Media, Reason, RejectError, Uni
 from datasets_prep.sources.bases.events import Event, video_called
 from datasets_prep.sources.bases.fields import mapping, number, text_field
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import words_of
+from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_file import Member
 from pipeline.plan.data import SourceConfig
@@ -39,7 +39,7 @@ class ViTT(TimedEvents):
         entry = mapping(value)
         return [(name, text_field(entry, "id"), entry)]
 
-    def listed(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
+    def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
         """Start, end and tag. An end is in milliseconds, or OPEN."""
         tags = entry.get("annotations")
         if not isinstance(tags, list):
@@ -51,11 +51,11 @@ class ViTT(TimedEvents):
             for n, (start, end, tag) in enumerate(zip(starts, ends, tags, strict=True))
         }
 
-    def event(self, said: Any) -> Event:
+    def event(self, written: Any) -> Event:
         """Milliseconds to seconds."""
-        start, end, tag = said
+        start, end, tag = written
         span = DraftSpan(start=start / 1000, end=end / 1000, unit=Unit.SECONDS)
-        return Event(words=words_of(tag, "tag"), spans=(span,))
+        return Event(text=expression_of(tag, "tag"), spans=(span,))
 
     def media_for(self, video: str, entry: Mapping[str, Any]) -> Media:
         """By the id of the row."""

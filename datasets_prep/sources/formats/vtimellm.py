@@ -37,7 +37,7 @@ class VTimeLlm(ListReader):
     """One draft per row."""
 
     def media(self, record: Record, source: SourceConfig, seed: int) -> tuple[Media, ...]:
-        """A file that is called after the row's id."""
+        """A file named after the row's id."""
         return (_media(mapping(record.raw)),)
 
     def convert(self, record: Record, source: SourceConfig, seed: int) -> list[Draft]:

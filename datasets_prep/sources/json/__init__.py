@@ -1,1 +1,1 @@
-"""JSON annotation files of any size, read in chunks."""
+"""Reading JSON annotation files of any size in chunks."""

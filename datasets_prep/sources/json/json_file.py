@@ -1,7 +1,7 @@
-"""JSON annotation files of any size, cut into chunks that are parsed one by one, in any order.
+"""Cuts JSON annotation files of any size into chunks, which are parsed one by one, in any order.
 
-A list is a JSON array or JSON lines (told by content, not by name). What a chunk holds depends on the file
-and the limits alone, so chunks are what shards are made of.
+A list is a JSON array or JSON lines (recognised by content, not by name). The content of a chunk depends only
+on the file and the limits, so shards can be made of chunks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from datasets_prep.sources.json.parse import Unparsed, may_repeat_names, parse
 from datasets_prep.sources.json.scan import BOM, ScanError, element_ends, first_byte
 from pipeline.errors import UserError
 
-_HOPELESS = 20  # lines; a file that begins with this many that are not JSON is not a JSON-lines file
+_HOPELESS = 20  # a file that begins with more lines than this that are not JSON is not a JSON-lines file
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
 _LIST = "a JSON array or JSON lines"
@@ -42,7 +42,7 @@ _PACKED = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """How big a chunk may become. A single record is never cut."""
+    """The largest size of a chunk. A single record is never cut."""
 
     records: int
     bytes: int
@@ -52,7 +52,7 @@ class Limits:
 class Chunk:
     """Consecutive records of one file: ``count`` of them from the ``first``, counted from 0.
 
-    ``start`` and ``end`` are its bytes in the file. ``detail`` is the business of the reader that cut it.
+    ``start`` and ``end`` are its byte positions in the file. ``detail`` is private to the reader that cut it.
     """
 
     first: int
@@ -64,7 +64,7 @@ class Chunk:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:
-    """One member of a JSON object: its name and the bytes of its value."""
+    """One member of a JSON object: its name and the byte positions of its value."""
 
     name: str
     start: int
@@ -74,8 +74,8 @@ class Member:
 def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
     """Chunks of a JSON array or JSON-lines file, in order.
 
-    Raises UserError when the file is missing, is neither form, or an array breaks off: how many records
-    follow the break cannot be known, so they cannot be counted as rejects.
+    Raises UserError if the file is missing, has neither form, or ends within an array: the number of missing
+    records is unknown, so they cannot be counted as rejects.
     """
     with open_annotations(path) as file:
         byte, start = first_byte(file)
@@ -87,26 +87,26 @@ def list_chunks(path: Path, limits: Limits) -> Iterator[Chunk]:
             raise _of_another_kind(path, file, _LIST)
 
 
-def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[Any]:
-    """The records of a chunk; one that is not JSON, or names a thing twice, comes as ``Unparsed``.
+def list_records(path: Path, chunk: Chunk, *, check_names: bool = True) -> Iterator[Any]:
+    """The records of a chunk; one that is not JSON, or has a name twice, is yielded as ``Unparsed``.
 
-    Not ``checked``, names that stand twice may go unnoticed, and the last of them counts.
+    With ``check_names`` false, names that occur twice may go unnoticed; the last one counts.
     """
     with open_annotations(path) as file:
         file.seek(chunk.start)
         text = file.read(chunk.end - chunk.start)
     if chunk.detail == b"lines":
-        # A lone carriage return is a blank, as it was when the chunk was cut; for ``splitlines`` it is not.
+        # Not ``splitlines``: a lone carriage return is white space, as when the chunk was cut.
         yield from map(parse, filter(bytes.strip, text.split(b"\n")))
         return
     try:
         found = orjson.loads(b"[" + text + b"]")
     except orjson.JSONDecodeError:
         found = []
-    if len(found) == chunk.count and not (checked and may_repeat_names(text, found)):
+    if len(found) == chunk.count and not (check_names and may_repeat_names(text, found)):
         yield from found
         return
-    # Something is wrong with one of them, so each is parsed alone.
+    # Something is wrong with one of the records, so each is parsed alone.
     at = 0
     for ends in _ends(io.BytesIO(b"[" + text + b"]"), 0, path, whole=False):
         for end in ends.tolist():
@@ -115,16 +115,16 @@ def list_records(path: Path, chunk: Chunk, *, checked: bool = True) -> Iterator[
 
 
 def root_is_object(path: Path) -> bool:
-    """Whether a file is one JSON object, not an array. (A JSON-lines file begins like one as well.)"""
+    """Whether a file begins with a JSON object, not an array. (A JSON-lines file does, too.)"""
     with open_annotations(path) as file:
         return first_byte(file)[0] == b"{"
 
 
 def members(path: Path, *names: str) -> Iterator[Member]:
-    """Members of the object at ``names``, in file order; without names those of the root.
+    """Members of the object at the path ``names``, in file order; without names those of the root.
 
-    A name that stands twice is yielded twice. Raises UserError for a file that is not a whole JSON object,
-    and for a place that is not there or holds something else.
+    A name that occurs twice is yielded twice. Raises UserError for a file that is not a whole JSON object,
+    and for a path at which there is no object.
     """
     with open_annotations(path) as file:
         byte, start = first_byte(file)
@@ -162,7 +162,7 @@ def elements(path: Path, name: str) -> Iterator[tuple[int, int]]:
 
 
 def load_object(path: Path) -> dict[str, Any]:
-    """A whole file that is one JSON object, for formats whose files are small. Raises UserError."""
+    """The object in a file that is one JSON object, for formats with small files. Raises UserError."""
     with open_annotations(path) as file:
         text = file.read().removeprefix(BOM)
         if text.lstrip()[:1] != b"{":
@@ -174,16 +174,16 @@ def load_object(path: Path) -> dict[str, Any]:
 
 
 def load_value(file: BinaryIO, start: int, end: int) -> Any:
-    """The value in some bytes of an open file, ``Unparsed`` if it is not JSON."""
+    """The value at byte positions of an open file, ``Unparsed`` if it is not JSON."""
     file.seek(start)
     return parse(file.read(end - start))
 
 
 def open_annotations(path: Path) -> BinaryIO:
-    """Open an annotation file. Raises UserError if that is not possible."""
+    """Open an annotation file. Raises UserError if it cannot be opened."""
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # to open a named pipe would be to wait until somebody writes to it
+        if not stat.S_ISREG(mode):  # opening a named pipe would wait until something writes to it
             what = "a directory" if stat.S_ISDIR(mode) else "a named pipe or a device"
             raise UserError(str(path), f"is {what}, not a file.", "Correct its path in the plan.")
         return open(path, "rb")
@@ -303,7 +303,7 @@ def _refuse_one_object(file: BinaryIO, start: int, second_line: int, path: Path)
 
 
 def _of_another_kind(path: Path, file: BinaryIO, expected: str) -> UserError:
-    """The error for a file that is something else altogether."""
+    """The error for a file of another kind."""
     file.seek(0)
     head = file.read(1 << 16)
     packed = next((name for magic, name in _PACKED.items() if head.startswith(magic)), None)
@@ -328,7 +328,7 @@ def _of_another_kind(path: Path, file: BinaryIO, expected: str) -> UserError:
 
 
 def _unread(path: Path, value: Unparsed) -> UserError:
-    """The error for a part without which the file cannot be used."""
+    """The error for an unreadable part without which the file cannot be used."""
     if not value.valid:
         return _broken(path, ValueError(value.problem))
     return UserError(str(path), f"cannot be used: {value.problem}.", "Correct the file.")

@@ -1,4 +1,4 @@
-"""Bytes of one JSON value -> the value, or what is wrong with it and whether it is JSON all the same."""
+"""Parses the bytes of one JSON value: the value, or what is wrong with it and whether it is valid JSON."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _HALF = re.compile("[\ud800-\udfff]")
 
 
 class Unparsed:
-    """A value that was not read: its place in the file is known, its content is not.
+    """A value that cannot be read: its position in the file is known, its content is not.
 
-    ``valid``: it is JSON, but holds what no reader can use, and ``problem`` says what and where.
+    ``valid``: it is valid JSON with content that no reader can use; ``problem`` says what and where.
     """
 
     def __init__(self, problem: str, *, valid: bool = False) -> None:
@@ -26,7 +26,7 @@ class Unparsed:
 
 
 def parse(text: bytes) -> Any:
-    """The value. What orjson refuses Python may still read: NaN and Infinity, which its own writer makes."""
+    """The value. Python reads NaN and Infinity, which its own writer makes and orjson refuses."""
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -57,7 +57,7 @@ def _as_python_reads(text: bytes, error: ValueError) -> Any:
 
 
 def _halves(value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Texts with a lone surrogate, which is not a character: where each is, and the half."""
+    """Texts with a lone surrogate, which is half of a character: where each is, and the half."""
     if isinstance(value, str):
         if half := _HALF.search(value):
             yield place and f"`{place}`", half.group()
@@ -76,9 +76,9 @@ def _twice(name: str) -> Unparsed:
 
 
 def may_repeat_names(text: bytes, found: Any) -> bool:
-    """Whether an object may name a thing twice, of which parsers keep the last: true sometimes without cause.
+    """Whether an object may have a name twice, of which parsers keep the last. There are false positives.
 
-    Names are counted in the text and in what was parsed. Only a name is followed by a colon; a quote in a
+    Names are counted in the text and in the parsed value. Only a name is followed by a colon; a quote in a
     text has a backslash in front of it.
     """
     try:
@@ -94,7 +94,7 @@ def _count_names(text: bytes) -> int:
 
 
 def repeated_name(text: bytes) -> str | None:
-    """The name that stands twice in one object, if there is one."""
+    """The name that occurs twice in one object, if there is one."""
     repeated: list[str] = []
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -103,6 +103,6 @@ def repeated_name(text: bytes) -> str | None:
 
     try:
         json.loads(text, object_pairs_hook=look)
-    except RecursionError:  # what nests that deeply is not looked at, and nobody will read it either
+    except RecursionError:  # nested too deeply to be checked; readers cannot read it either
         return None
     return repeated[0] if repeated else None

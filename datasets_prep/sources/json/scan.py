@@ -1,8 +1,8 @@
 """Finds where the elements of a JSON array or object end, without parsing them.
 
-Vectorised over blocks: of all bytes only quotes, backslashes, brackets and commas are looked at, so a file of
-many GB is cut into records at some hundred MB a second, with one block in memory. Whether an element is valid
-JSON is left to whoever parses it.
+Vectorised over blocks: only quotes, backslashes, brackets and commas matter, so a file of many GB is cut into
+records at some hundred MB per second, with one block in memory. Whether an element is valid JSON is checked
+when it is parsed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-_BLOCK = 1 << 20  # what is made of it stays in the cache of a core
+_BLOCK = 1 << 20  # bytes; its intermediate arrays stay in a core's cache
 _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COMMA = range(1, 6)
 
 _MEANING = {b'"': _QUOTE, b"\\": _BACKSLASH, b"[{": _OPEN, b"]}": _CLOSE, b",": _COMMA}
@@ -27,32 +27,32 @@ BOM = b"\xef\xbb\xbf"  # UTF-8's byte-order mark
 
 
 class ScanError(ValueError):
-    """A container that does not end, that something follows, or two of whose elements no comma parts."""
+    """A container that does not end, has something after it, or lacks a comma between two elements."""
 
 
 def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndarray]:
-    """Positions just behind each element of the container whose opening bracket stands at ``start``.
+    """Positions just after each element of the container whose opening bracket is at ``start``.
 
-    Arrays of int64, rising: the positions of the commas between elements, and last of the closing bracket;
-    an element reaches from the end of the one before it plus one. An empty container gives its closing
-    bracket alone. ``whole``: nothing but blanks may follow the container.
+    Arrays of int64, ascending: the positions of the commas between elements, and last of the closing bracket;
+    an element begins one byte after the end of the one before it. An empty container gives only its closing
+    bracket. ``whole``: only white space may follow the container.
 
-    Raises ScanError for a container that does not end before the file does, ends in the wrong bracket, or
-    is followed by something where nothing may follow. Nor may one array or object follow another without a
-    comma: read as one broken element, the two would be counted as one record.
+    Raises ScanError for a container that does not end before the file does, ends in the wrong bracket, or is
+    followed by something although ``whole``; and for an array or object that follows another without a comma,
+    because the two would be counted as one record.
     """
     file.seek(start)
     opening = file.read(1)
     file.seek(start)
     inside_text, depth, at = 0, 0, start
-    parted = True  # a comma, or nothing at all, stands in front of the next element
+    parted = True  # the next element is the first one, or a comma is in front of it
     while block := _block(file):
         byte_N = np.frombuffer(block, np.uint8)
         token_K = _candidates(byte_N)
         class_K = _CLASS_OF.take(byte_N.take(token_K))
         _unescape(token_K, class_K)
         quote_K = class_K == _QUOTE
-        # A sum modulo 256 keeps its parity, and that is all that is asked of it.
+        # Only the parity of the sum matters, which a sum modulo 256 keeps.
         within_K = (np.cumsum(quote_K, dtype=np.uint8) + inside_text) & 1
         inside_text = int(within_K[-1]) if len(within_K) else inside_text
         bare_K = ~quote_K & (within_K == 0) & (class_K != _BACKSLASH)
@@ -81,7 +81,7 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
 
 
 def first_byte(file: BinaryIO) -> tuple[bytes, int]:
-    """The first byte that is neither blank nor byte-order mark, and its position; b"" for an empty file."""
+    """The first byte after white space and a byte-order mark, and its position; b"" for an empty file."""
     file.seek(0)
     start = file.read(4096)
     rest = start.removeprefix(BOM).lstrip(_SPACE)
@@ -91,9 +91,9 @@ def first_byte(file: BinaryIO) -> tuple[bytes, int]:
 def _check_parted(
     at_E: np.ndarray, begun_M: np.ndarray, parted: bool, token_M: np.ndarray, offset: int
 ) -> bool:
-    """Of the commas and the beginnings of elements, ``at_E``, no two beginnings may stand in a row.
+    """Check that among commas and beginnings of elements, ``at_E``, no two beginnings follow each other.
 
-    ``parted`` tells whether the block before ended in a comma; returns the same of this one.
+    ``parted``: whether the block before ended in a comma; returns the same for this block.
     """
     begun_E = begun_M[at_E]
     if not len(begun_E):
@@ -106,7 +106,7 @@ def _check_parted(
 
 
 def _block(file: BinaryIO) -> bytes:
-    """The next block; it never ends in a backslash, so that an escape is whole."""
+    """The next block; it never ends in a backslash, so that escapes are complete."""
     block = file.read(_BLOCK)
     while block.endswith(b"\\") and (more := file.read(1)):
         block += more
@@ -114,7 +114,7 @@ def _block(file: BinaryIO) -> bytes:
 
 
 def _candidates(byte_N: np.ndarray) -> np.ndarray:
-    """Positions of all bytes with a class, and of few others: three comparisons instead of seven."""
+    """Positions of all bytes with a class and of few others, with three comparisons instead of seven."""
     lower_N = byte_N | _LOWER
     found_N = (lower_N - ord("{")) <= ord("}") - ord("{")  # what is below { wraps around to more than that
     found_N |= lower_N == ord('"')
@@ -123,7 +123,7 @@ def _candidates(byte_N: np.ndarray) -> np.ndarray:
 
 
 def _unescape(token_K: np.ndarray, class_K: np.ndarray) -> None:
-    """Take its class from every token behind an odd run of backslashes."""
+    """Remove the class of every token after an odd number of backslashes."""
     slash_S = np.flatnonzero(class_K == _BACKSLASH)
     if not len(slash_S):
         return

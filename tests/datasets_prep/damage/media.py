@@ -308,7 +308,7 @@ def _folders() -> Iterator[Kind]:
         ("a frame that is a folder", frame(instead(lambda f: f.mkdir())), BAD, "00003.jpg"),
         ("a frame that is a named pipe", frame(instead(os.mkfifo)), BAD, "00003.jpg"),
         ("a frame that links to itself", frame(instead(lambda f: f.symlink_to(f))), BAD, "00003.jpg"),
-        ("a frame that links out of the folder", frame(linked_out), BAD, "outside of the media folder"),
+        ("a frame that links out of the folder", frame(linked_out), BAD, "outside the media folder"),
         ("a frame that climbs out", listed, GONE, "1 of 16 frames"),
     ):
         yield video(name, put, reason, detail, "segment")
