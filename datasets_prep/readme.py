@@ -57,7 +57,6 @@ Digest `{manifest.digest}`, schema version {manifest.schema_version}.
 - `{REJECTS}`: the records that are not samples, with the reason (Parquet)
 - `{IRREGULARITIES}`: what is irregular about samples that were kept (Parquet)
 - `{SELECTED}`: the samples that were chosen from sources of which a part is kept (Parquet)
-- `{IRREGULARITIES}`: what is irregular about samples, and what was done about it (Parquet)
 - `{MANIFEST}`: every file with its SHA-256, every source with its counts
 - `card.html`: what the samples look like
 
