@@ -56,7 +56,7 @@ def test_fewer_frames_are_evenly_spread_and_masked_alike(
     (track,), (full,) = few.masks, answer.masks
     assert track.frames == (0, 5, 10, 15)
     assert track.counts == tuple(full.counts[f] for f in track.frames)
-    assert few.asked.identity != answer.asked.identity
+    assert few.question.identity != answer.question.identity
 
 
 def test_memory_carries_masks_from_prompted_frames(home: Path, answer: Answer) -> None:
@@ -66,7 +66,7 @@ def test_memory_carries_masks_from_prompted_frames(home: Path, answer: Answer) -
     def asked(prompts: int) -> MaskTrack:
         model = load_checkpoint(home / "checkpoint", device="cpu", max_new_tokens=8, prompted_frames=prompts)
         made = model.ask(home / "clip.mp4", QUESTION)
-        assert made.asked.identity != answer.asked.identity
+        assert made.question.identity != answer.question.identity
         return made.masks[0]
 
     assert asked(FRAMES).counts == full.counts, "all are prompted"
@@ -91,9 +91,9 @@ def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:
 
 def test_where_times_count_from_is_told_of_a_late_picture(answer: Answer) -> None:
     """Catches seconds that a person would look up in a player, where they show something else."""
-    clip = answer.asked.clip
+    clip = answer.question.clip
     late = replace(clip, ref=replace(clip.ref, start_s=2.0))
-    (note,) = replace(answer, asked=replace(answer.asked, clip=late)).notes
+    (note,) = replace(answer, question=replace(answer.question, clip=late)).notes
     assert "count from the first picture, which a player shows at 2.00 s" in note
 
 
@@ -140,8 +140,8 @@ def test_a_folder_of_odd_frames(home: Path, model: Checkpoint, tmp_path: Path) -
     for index, picture in enumerate(decode(home / "clip.mp4", range(5))):
         Image.fromarray(picture[:45, :63]).save(tmp_path / "clip" / f"{index}.png")
     made = model.ask(tmp_path / "clip", "What is <region>?", regions=[Box("0.5s", 10, 10, 40, 40)])
-    assert made.asked.tracks[0].frames == (1,), "three frames a second"
-    made = replace(made, masks=made.asked.tracks)
+    assert made.question.tracks[0].frames == (1,), "three frames a second"
+    made = replace(made, masks=made.question.tracks)
     made.save(tmp_path / "out")
     info = probe(tmp_path / "out" / "overlay.mp4")
     assert (info.num_frames, info.height, info.width) == (5, 46, 64)
@@ -230,7 +230,11 @@ def test_all_of_it_on_s3(
     Location.parse(f"{s3_bucket}/clip.mp4").put_file(home / "clip.mp4")
     far = load_checkpoint(f"{s3_bucket}/stage2", device="cpu", max_new_tokens=8)
     made = far.ask(f"{s3_bucket}/clip.mp4", QUESTION)
-    assert (made.text, made.masks, made.asked.identity) == (answer.text, answer.masks, answer.asked.identity)
+    assert (made.text, made.masks, made.question.identity) == (
+        answer.text,
+        answer.masks,
+        answer.question.identity,
+    )
     assert not made.save(f"{s3_bucket}/out").replaced
     assert made.save(f"{s3_bucket}/out").replaced
     found = json.loads(Location.parse(f"{s3_bucket}/out/answer.json").read_bytes())

@@ -52,7 +52,7 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
     (folder,) = (tmp_path / "predictions").iterdir()
     assert folder.name.startswith("clip-")
     assert files == f"{folder}: overlay.mp4, answer.json"
-    assert json.loads((folder / "answer.json").read_text())["identity"] == answer.asked.identity
+    assert json.loads((folder / "answer.json").read_text())["identity"] == answer.question.identity
     told = [line.partition(":")[0] for line in done.stderr.splitlines()]
     assert set(told) == {"load", "answer", "overlay"}
 
@@ -112,9 +112,9 @@ def test_what_is_pointed_at_is_what_the_model_sees(
     regions = [MaskFile(7, "square.png"), Box("0.5s", 10, 10, 50, 40), Point(3, 30, 20)]
     same = model.ask(home / "clip.mp4", question, regions=regions)
     other = model.ask(home / "clip.mp4", question, regions=regions[::-1])
-    assert (same.text, same.asked.identity) == (found["answer"], found["identity"])
-    assert other.asked.identity != found["identity"]
-    assert [str(region) for region in same.asked.regions] == [r["given"] for r in found["regions"]]
+    assert (same.text, same.question.identity) == (found["answer"], found["identity"])
+    assert other.question.identity != found["identity"]
+    assert [str(region) for region in same.question.regions] == [r["given"] for r in found["regions"]]
 
 
 def test_the_lines_of_the_readme(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
