@@ -18,7 +18,15 @@ VIDEOS = 60
 MOST_REQUESTS = 1.2  # for each video
 
 
-@pytest.mark.parametrize(("roots", "bake"), [(1, False), (4, False), (12, False), (4, True)])
+@pytest.mark.parametrize(
+    ("roots", "bake"),
+    [
+        (1, False),
+        (4, False),
+        pytest.param(12, False, marks=pytest.mark.slow),
+        pytest.param(4, True, marks=pytest.mark.slow),
+    ],
+)
 def test_requests_for_each_video(
     roots: int, bake: bool, s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

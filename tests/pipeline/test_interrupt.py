@@ -142,6 +142,7 @@ def begin(home: Path, mark: str, step: str) -> Terminal:
     return terminal
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_run(home: Path) -> None:
     mark = uuid.uuid4().hex
     terminal = begin(home, mark, "corpora")
@@ -200,6 +201,7 @@ def test_ctrl_c_ends_a_step_that_runs_alone(home: Path) -> None:
     assert runs(home) == {"corpora": "KILLED"}
 
 
+@pytest.mark.slow
 def test_a_step_waits_for_the_one_that_makes_it(home: Path) -> None:
     mark = uuid.uuid4().hex
     (home / "wait").write_text("corpora")
