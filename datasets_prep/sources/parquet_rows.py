@@ -10,14 +10,15 @@ import os
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from datasets_prep.sources.json.parse import Unparsed
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
 MAGIC = b"PAR1"
 _DETAIL = b"parquet"
@@ -71,6 +72,8 @@ def _plain(value: pa.Scalar) -> Any:
     """The value; a map or a struct becomes an object, nulls in a struct are left out."""
     if not value.is_valid:
         return None
+    import pyarrow as pa  # here, so that judging a plan does not load it
+
     if pa.types.is_struct(value.type):
         return {n: plain for n in value if (plain := _plain(value[n])) is not None}
     if pa.types.is_map(value.type):
@@ -82,6 +85,9 @@ def _plain(value: pa.Scalar) -> Any:
 
 
 def _open(path: Path) -> pq.ParquetFile:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     try:
         return pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:

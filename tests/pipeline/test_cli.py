@@ -19,8 +19,8 @@ from pipeline.jobs.step import StepResult, build, make_context
 from pipeline.plan.load import load_plan
 
 REPO = Path(__file__).resolve().parents[2]
-# NumPy and pyarrow are not among them: a plan is judged by the rows that stand beside readers and scores.
-HEAVY = ("ray", "torch", "mlflow", "transformers", "pandas", "s3fs", "deepspeed", "av", "scipy")
+# NumPy is not among them: a plan is judged by the rows that stand beside readers, some of which need it.
+HEAVY = ("ray", "torch", "mlflow", "transformers", "pandas", "pyarrow", "s3fs", "deepspeed", "av", "scipy")
 
 
 def ufvideo(*arguments: str, cwd: Path = REPO) -> subprocess.CompletedProcess[str]:
