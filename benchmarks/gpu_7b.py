@@ -141,9 +141,9 @@ def make_batch(config: ModelConfig, tokens: TokenIds) -> Batch:
     )
 
 
-def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operations: float) -> Measurement:
+def measure(model: UFVideo, batch: Batch, *, packing: bool, repeats: int, operations: float) -> Measurement:
     """The best of several forward and backward passes."""
-    model.language.packs = packs
+    model.language.packing = packing
     model.gradient_checkpointing([Part.LANGUAGE])
     cuda = batch.input_ids.is_cuda
     best, tokens = float("inf"), 0
@@ -161,7 +161,7 @@ def measure(model: UFVideo, batch: Batch, *, packs: bool, repeats: int, operatio
         tokens = sum(output.lengths)
         del output
     return Measurement(
-        what="packed in one row" if packs else "padded to the longest",
+        what="packed in one row" if packing else "padded to the longest",
         tokens=tokens,
         seconds=best,
         operations=operations,
@@ -197,8 +197,8 @@ def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
     )
     name = torch.cuda.get_device_name(device) if device.startswith("cuda") else f"{device}, {preset} size"
     rows = [
-        measure(model, batch, packs=packs, repeats=repeats, operations=sum(parts.values()))
-        for packs in (False, True)
+        measure(model, batch, packing=packing, repeats=repeats, operations=sum(parts.values()))
+        for packing in (False, True)
     ]
     return page(rows, parts, name, attention, peak or peak_of(name))
 

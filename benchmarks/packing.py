@@ -39,9 +39,9 @@ def rows(lengths: tuple[int, ...]) -> PackedSequences:
     )
 
 
-def step(model: Language, packed: PackedSequences, packs: bool) -> Step:
+def step(model: Language, packed: PackedSequences, packing: bool) -> Step:
     """Last hidden states of all tokens, and the gradients of a loss that reads each of them."""
-    model.packs = packs
+    model.packing = packing
     model.zero_grad(set_to_none=True)
     hidden = model.hidden(packed)
     hidden.square().mean().backward()
@@ -63,8 +63,8 @@ def pair(model: Language, what: str, lengths: tuple[int, ...]) -> Pair:
     padded = len(lengths) * max(lengths)
     return Pair(
         what=f"{what}: {sum(lengths)} tokens, {padded} with padding ({padded / sum(lengths):.1f} times)",
-        plain=lambda: step(model, packed, packs=False),
-        ours=lambda: step(model, packed, packs=True),
+        plain=lambda: step(model, packed, packing=False),
+        ours=lambda: step(model, packed, packing=True),
         same=same,
     )
 

@@ -22,33 +22,33 @@ class Language(nn.Module):
     def __init__(self, config: LanguageConfig, attention: str) -> None:
         super().__init__()
         self.lm = transformers.Qwen2ForCausalLM._from_config(
-            qwen2_config(config), attn_implementation=_known_as(attention)
+            qwen2_config(config), attn_implementation=_registered_name(attention)
         )
-        self.packs = False
-        """Whether a batch runs as one row without padding; the results are the same."""
+        self.packing = False
+        """Whether a batch runs as one packed row without padding; the results are the same."""
         self.adapters: LoraConfig | None = None
         """Set by ``training.model.lora``, which puts adapters into the linear layers."""
 
     def set_attention(self, attention: str) -> None:
         """Changes the attention implementation, by transformers' name for it."""
-        self.lm.set_attn_implementation(_known_as(attention))
+        self.lm.set_attn_implementation(_registered_name(attention))
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """All of them, or the adapters and what is trained beside them."""
+        """All of them, or the adapters and the embeddings that are trained with them."""
         if self.adapters is None:
             return list(self.parameters())
-        words = [self.lm.get_input_embeddings(), self.lm.lm_head] if self.adapters.train_embeddings else []
-        beside = {id(p): p for module in words for p in module.parameters()}  # once, where the two are tied
-        return [p for name, p in self.named_parameters() if ".lora_" in name] + list(beside.values())
+        ends = [self.lm.get_input_embeddings(), self.lm.lm_head] if self.adapters.train_embeddings else []
+        embeddings = {id(p): p for module in ends for p in module.parameters()}  # one entry if they are tied
+        return [p for name, p in self.named_parameters() if ".lora_" in name] + list(embeddings.values())
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of token ids; placeholders (negative ids) get some token's, to be replaced."""
+        """Embeddings of token ids; placeholders (negative ids) get that of token 0, to be replaced."""
         return self.lm.get_input_embeddings()(ids.clamp(min=0))
 
     def hidden(self, packed: PackedSequences) -> Tensor:
-        """Last hidden states [S, D], after the final norm; each sequence sees itself alone."""
-        if self.packs:
-            # Plain attention separates the sequences by a mask that is made from their positions.
+        """Last hidden states [S, D], after the final norm; each sequence attends to itself alone."""
+        if self.packing:
+            # Eager attention separates the sequences by a mask that transformers derives from the positions.
             attention = self.lm.config._attn_implementation
             plain = attention == EAGER
             output = self.lm.model(
@@ -56,13 +56,13 @@ class Language(nn.Module):
                 attention_mask=None if plain else {"full_attention": None},
                 position_ids=packed.positions[None],
                 use_cache=False,
-                **({} if plain else packed.borders(attention)),
+                **({} if plain else packed.attention_kwargs(attention)),
             )
             return output.last_hidden_state[0]
         mask = real(packed.lengths, packed.labels.device)
         output = self.lm.model(
             inputs_embeds=pad(packed.embeds, packed.lengths),
-            # A batch without padding needs no mask, and is causal by itself.
+            # A batch without padding needs no mask: the model is causal by itself.
             attention_mask=None if bool(mask.all()) else mask,
             position_ids=pad(packed.positions, packed.lengths),
             use_cache=False,
@@ -77,20 +77,20 @@ class Language(nn.Module):
     def greedy(
         self, prompts: PackedSequences, eos: Sequence[int], max_new_tokens: int, marker: int
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """New token ids [n] of each sample, its end of sequence included, and the states around some of them.
+        """New token ids [n] of each sample, including the end-of-sequence token, and the states at markers.
 
-        The second list holds, per sample, for each ``marker`` token at place p of its answer the states
+        The second list holds, per sample, for each ``marker`` token at position p of its answer the states
         [2, D] that predict the tokens at p - 1 and p (at p = 0: zeros, then the state). They are taken when
-        the token is chosen, so nothing has to run twice and no other state is kept.
+        the token is chosen, so nothing runs twice and no other state is kept.
         """
         lengths = prompts.lengths
         stops = torch.tensor(list(eos), device=prompts.embeds.device)
         mask = real(lengths, stops.device, left=True).long()
         positions = pad(prompts.positions, lengths, left=True)
         cache = transformers.DynamicCache(config=self.lm.config)
-        inputs, chosen = pad(prompts.embeds, lengths, left=True), []
-        before = inputs.new_zeros(len(lengths), inputs.shape[-1])
-        seen: list[list[Tensor]] = [[] for _ in lengths]
+        inputs, new_tokens = pad(prompts.embeds, lengths, left=True), []
+        previous = inputs.new_zeros(len(lengths), inputs.shape[-1])
+        at_markers: list[list[Tensor]] = [[] for _ in lengths]
         done = torch.zeros(len(lengths), dtype=torch.bool, device=stops.device)
         for _ in range(max_new_tokens):
             output = self.lm.model(
@@ -102,25 +102,25 @@ class Language(nn.Module):
             )
             state = output.last_hidden_state[:, -1]
             token = self.logits(state).argmax(-1)
-            chosen.append(token)
+            new_tokens.append(token)
             for i in ((token == marker) & ~done).nonzero().flatten().tolist():
-                seen[i].append(torch.stack([before[i].to(state.dtype), state[i]]))
-            before = state
+                at_markers[i].append(torch.stack([previous[i].to(state.dtype), state[i]]))
+            previous = state
             done = done | torch.isin(token, stops)
             if bool(done.all()):
                 break
             inputs = self.embed(token)[:, None]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             positions = positions[:, -1:] + 1
-        none = before.new_zeros(0, 2, before.shape[-1])
-        states = [torch.stack(pairs) if pairs else none for pairs in seen]
-        if not chosen:
+        none = previous.new_zeros(0, 2, previous.shape[-1])
+        states = [torch.stack(pairs) if pairs else none for pairs in at_markers]
+        if not new_tokens:
             return [stops.new_empty(0) for _ in lengths], states
-        return [_until_stop(row, stops) for row in torch.stack(chosen, 1)], states
+        return [_until_stop(row, stops) for row in torch.stack(new_tokens, 1)], states
 
 
-def _known_as(attention: str) -> str:
-    """Where transformers has torch's own kernels, this model has them for each packed sequence."""
+def _registered_name(attention: str) -> str:
+    """The language model's implementation for transformers' name: SDPA runs once per packed sequence."""
     return VARLEN_SDPA if attention == SDPA else attention
 
 
@@ -137,14 +137,16 @@ def splice(
     regions: Sequence[Tensor],
     region_id: int,
 ) -> PackedRow:
-    """Replaces the video placeholder by the video's tokens and the k-th region token by the k-th region's.
+    """Replaces the video placeholder with the video's tokens, the k-th region token with the k-th region's.
 
     Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions. A
     sample of text alone has no video, no placeholder and no regions.
     """
     where = (ids == VIDEO_PLACEHOLDER).nonzero().flatten().tolist()
     if bool(((ids < 0) & (ids != VIDEO_PLACEHOLDER)).any()):
-        raise ValueError(f"a sample with ids {ids[ids < 0].tolist()}; {VIDEO_PLACEHOLDER} alone is known")
+        raise ValueError(
+            f"a sample with ids {ids[ids < 0].tolist()}; the only negative id allowed is {VIDEO_PLACEHOLDER}"
+        )
     if len(where) != (video_VD is not None):
         raise ValueError(
             f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one,"

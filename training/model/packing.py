@@ -1,4 +1,4 @@
-"""The sequences of a batch, one behind the other without padding, and attention that keeps them apart."""
+"""The sequences of a batch, concatenated without padding, and attention that keeps them apart."""
 
 from __future__ import annotations
 
@@ -61,10 +61,11 @@ class PackedSequences:
         """[S]: 0, 1, … in each sequence."""
         return torch.cat([torch.arange(n, device=self.labels.device) for n in self.lengths])
 
-    def borders(self, attention: str) -> dict[str, Any]:
-        """Where sequences begin and end, as transformers hands it to its attention function of that name.
+    def attention_kwargs(self, attention: str) -> dict[str, Any]:
+        """Cumulative sequence lengths, as transformers passes them to its attention function of that name.
 
-        They lie where they are read: ``varlen_sdpa`` would wait for the GPU in every layer.
+        On the device that reads them: ``varlen_sdpa`` reads them on the CPU, and would otherwise wait for the
+        GPU in every layer.
         """
         where = "cpu" if attention == VARLEN_SDPA else self.labels.device
         ends = torch.tensor([0, *accumulate(self.lengths)], dtype=torch.int32, device=where)
@@ -78,7 +79,7 @@ class PackedSequences:
 
 
 def pad(x: Tensor, lengths: Sequence[int], value: float = 0.0, left: bool = False) -> Tensor:
-    """[S, …] of packed sequences as [B, L, …], filled up with ``value``."""
+    """[S, …] of packed sequences as [B, L, …], padded with ``value``."""
     side = "left" if left else "right"
     return torch.nn.utils.rnn.pad_sequence(
         list(x.split(list(lengths))), batch_first=True, padding_value=value, padding_side=side
@@ -86,7 +87,7 @@ def pad(x: Tensor, lengths: Sequence[int], value: float = 0.0, left: bool = Fals
 
 
 def real(lengths: Sequence[int], device: torch.device, left: bool = False) -> Tensor:
-    """[B, L] bool: where ``pad`` leaves tokens."""
+    """[B, L] bool: True at the tokens of a padded batch, False at its padding."""
     return pad(torch.ones(sum(lengths), dtype=torch.bool, device=device), lengths, False, left)
 
 
@@ -101,19 +102,19 @@ def varlen_sdpa(
 ) -> tuple[Tensor, None]:
     """Causal attention [1, H, S, d] -> [1, S, H, d] within each of several packed sequences.
 
-    Where flash attention cannot run: one call of PyTorch's for each sequence, so that neither a mask of S x S
-    nor padding is made. Without ``cu_seq_lens_q`` it is transformers' own.
+    Used where flash attention cannot run: one call of PyTorch's kernel per sequence, so that neither an S x S
+    mask nor padding is needed. Without ``cu_seq_lens_q`` it is transformers' own SDPA.
     """
     if cu_seq_lens_q is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **kwargs)
     lengths = cu_seq_lens_q.diff().tolist()
-    made = [
+    outputs = [
         F.scaled_dot_product_attention(
             q, k, v, is_causal=True, scale=kwargs.get("scaling"), enable_gqa=key.shape[1] != query.shape[1]
         )
         for q, k, v in zip(*(x.split(lengths, 2) for x in (query, key, value)), strict=True)
     ]
-    return torch.cat(made, 2).transpose(1, 2).contiguous(), None
+    return torch.cat(outputs, 2).transpose(1, 2).contiguous(), None
 
 
 transformers.AttentionInterface.register(VARLEN_SDPA, varlen_sdpa)

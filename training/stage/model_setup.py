@@ -15,6 +15,6 @@ def set_up_model(model: UFVideo, stage: StageConfig, seed: int) -> None:
         add_adapters(model, stage.lora, seed=draw(seed, stage.name, "lora"))
     model.set_trainable(stage.train)
     model.gradient_checkpointing(layout.gradient_checkpointing)
-    model.language.packs = layout.packing
+    model.language.packing = layout.packing
     model.uniform_passes = layout.zero_stage == 3
     model.train()

@@ -29,9 +29,9 @@ def set_in(model: UFVideo) -> tuple[str, str, str]:
 
 
 @torch.no_grad()
-def states(model: UFVideo, batch: Batch, packs: bool) -> torch.Tensor:
+def states(model: UFVideo, batch: Batch, packing: bool) -> torch.Tensor:
     """Hidden states [S, D]."""
-    model.language.packs = packs
+    model.language.packing = packing
     return model(batch).hidden
 
 
@@ -90,22 +90,22 @@ def test_what_is_set_when_the_model_runs_goes_for_its_packed_sequences_too(
     assert after[:2] == (("eager", "eager") if choice is Attention.EAGER else ("sdpa", VARLEN_SDPA))
     assert after[2] == before[2]
     batch: Batch = text_batch([[5, VIDEO], [6, VIDEO, *range(5, 25)]], [[3, 2], [11, 12, 2]])
-    padded, packed = (states(model, batch, packs) for packs in (False, True))
+    padded, packed = (states(model, batch, packing) for packing in (False, True))
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("packing", [False, True])
 def test_flash_attention_gives_what_torch_s_kernels_give(
-    toy_config: ModelConfig, tokens, text_batch, packs: bool
+    toy_config: ModelConfig, tokens, text_batch, packing: bool
 ) -> None:
-    """Fails if flash attention is set but handed no borders of the packed sequences."""
+    """Fails if flash attention is set but does not get the lengths of the packed sequences."""
     pytest.importorskip("flash_attn")
     device = torch.device("cuda")
     model = build_model(toy_config, tokens, seed=5).to(device, torch.bfloat16).train()
     batch = text_batch([[5, VIDEO], [6, VIDEO, *range(5, 25)]], [[3, 2], [11, 12, 2]])
     batch = batch.to(device, torch.bfloat16)
-    wanted = states(model, batch, packs)
+    wanted = states(model, batch, packing)
     assert model.set_attention(device, torch.bfloat16) == FLASH
     assert set_in(model) == (FLASH, FLASH, "sdpa")
-    torch.testing.assert_close(states(model, batch, packs), wanted, atol=0.1, rtol=0.05)
+    torch.testing.assert_close(states(model, batch, packing), wanted, atol=0.1, rtol=0.05)

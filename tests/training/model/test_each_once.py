@@ -101,13 +101,13 @@ def test_a_picture_that_a_sample_shows_four_times_is_encoded_once(
         dataclasses.replace(batch, sam_same_as=[torch.arange(3), None, None])
 
 
-@pytest.mark.parametrize("packs", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("packing", [False, True], ids=["padded", "packed"])
 def test_masks_of_training_are_made_of_the_states_that_predict_seg(
-    toy: UFVideo, toy_config: ModelConfig, text_batch, packs: bool
+    toy: UFVideo, toy_config: ModelConfig, text_batch, packing: bool
 ):
     """Catches the state OF [SEG], and one of a neighbour. Generation is held to the same states."""
     batch = batch_with_masks(text_batch, toy_config, [2, 0, 1])
-    toy.language.packs = packs
+    toy.language.packing = packing
     try:
         with torch.no_grad():
             output = toy(batch)
@@ -124,7 +124,7 @@ def test_masks_of_training_are_made_of_the_states_that_predict_seg(
                 )
                 torch.testing.assert_close(output.mask_logits[i], wanted, atol=1e-3, rtol=1e-3)
     finally:
-        toy.language.packs = False
+        toy.language.packing = False
 
 
 def test_packed_gradients_of_masks_and_regions_are_those_of_padded_rows(
@@ -146,13 +146,13 @@ def test_packed_gradients_of_masks_and_regions_are_those_of_padded_rows(
         region_frame_indices=[[], [[0, 1, 2]], []],
     )
 
-    def gradients(packs: bool) -> dict[str, torch.Tensor]:
-        model.language.packs = packs
+    def gradients(packing: bool) -> dict[str, torch.Tensor]:
+        model.language.packing = packing
         model.zero_grad(set_to_none=True)
         compute_losses(model(batch), batch.gt_masks, LossWeights())["total"].backward()
         return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
-    padded, packed = gradients(packs=False), gradients(packs=True)
+    padded, packed = gradients(packing=False), gradients(packing=True)
     assert packed.keys() == padded.keys()
     assert {n.split(".")[0] for n in packed} == {"language", "connector", "regions", "segmentation"}
     for name, gradient in packed.items():

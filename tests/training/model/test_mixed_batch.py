@@ -91,15 +91,15 @@ def _together(samples: list[Batch], pad: int) -> Batch:
     )
 
 
-@pytest.mark.parametrize("packs", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("packing", [False, True], ids=["padded", "packed"])
 @pytest.mark.parametrize("backwards", [False, True], ids=["in order", "backwards"])
 def test_every_kind_comes_out_of_a_mixed_batch_as_it_does_alone(
-    toy: UFVideo, toy_config: ModelConfig, packs: bool, backwards: bool
+    toy: UFVideo, toy_config: ModelConfig, packing: bool, backwards: bool
 ):
     """Catches: pixels, regions or masks that reach a neighbour, in whichever order the samples stand."""
     kinds = _kinds(toy_config)
     names = list(reversed(kinds)) if backwards else list(kinds)
-    toy.language.packs = packs
+    toy.language.packing = packing
     try:
         with torch.no_grad():
             mixed = toy(_together([kinds[name] for name in names], toy.tokens.pad))
@@ -119,7 +119,7 @@ def test_every_kind_comes_out_of_a_mixed_batch_as_it_does_alone(
                     torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3, msg=name)
             assert answers == len(mixed.answer_targets)
     finally:
-        toy.language.packs = False
+        toy.language.packing = False
 
 
 def test_every_kind_is_answered_in_a_batch_as_it_is_alone(toy: UFVideo, toy_config: ModelConfig):
@@ -149,5 +149,5 @@ def test_the_golden_case_holds_for_packed_sequences(golden_case: GoldenCase):
     from training.loop.losses import compute_losses
 
     model = golden_model(golden_case)
-    model.language.packs = True
+    model.language.packing = True
     assert [row.name for row in compare(golden_case, model, compute_losses) if not row.ok] == []

@@ -33,8 +33,8 @@ def batch(text_batch) -> Batch:
     )
 
 
-def _run(model: UFVideo, batch: Batch, packs: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    model.language.packs = packs
+def _run(model: UFVideo, batch: Batch, packing: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    model.language.packing = packing
     model.zero_grad(set_to_none=True)
     output = model(batch)
     compute_losses(output, [], LossWeights())["total"].backward()
@@ -44,8 +44,8 @@ def _run(model: UFVideo, batch: Batch, packs: bool) -> tuple[torch.Tensor, dict[
 
 def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, batch: Batch):
     """Catches one block for the whole pack, and a border that lies a token off."""
-    padded, padded_gradients = _run(model, batch, packs=False)
-    packed, packed_gradients = _run(model, batch, packs=True)
+    padded, padded_gradients = _run(model, batch, packing=False)
+    packed, packed_gradients = _run(model, batch, packing=True)
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-5)
     assert packed_gradients.keys() == padded_gradients.keys()
     for name, gradient in packed_gradients.items():
@@ -54,7 +54,7 @@ def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, ba
 
 def test_a_sample_does_not_see_its_neighbours(model: UFVideo, batch: Batch):
     """Catches attention across a border, in whichever direction."""
-    model.language.packs = True
+    model.language.packing = True
     with torch.no_grad():
         before = model(batch).hidden
         changed = dataclasses.replace(batch, input_ids=batch.input_ids.clone())
@@ -67,7 +67,7 @@ def test_a_sample_does_not_see_its_neighbours(model: UFVideo, batch: Batch):
 
 def test_positions_begin_anew_in_every_sequence(model: UFVideo, batch: Batch):
     """A sample in the middle of a pack is the sample alone. Catches: positions that go on counting."""
-    model.language.packs = True
+    model.language.packing = True
     with torch.no_grad():
         rows = model.rows(batch)
         together = model.language.hidden(PackedSequences.of(rows)).split([len(row.labels) for row in rows])
@@ -96,7 +96,7 @@ def test_padding_stands_on_the_side_asked_for():
 def test_packs_of_many_samples_make_no_square_mask(toy_config, tokens, text_batch, monkeypatch):
     """Attention is asked for one sequence at a time: a mask of the whole pack grows with its square."""
     model = build_model(toy_config, tokens, seed=5).eval()
-    model.language.packs = True
+    model.language.packing = True
     asked = []
     real = torch.nn.functional.scaled_dot_product_attention
 

@@ -39,14 +39,14 @@ def cooperative(text_batch, config: ModelConfig, frames: int = 4) -> Batch:
     )
 
 
-@pytest.mark.parametrize("packs", [False, True], ids=["padded", "packed"])
+@pytest.mark.parametrize("packing", [False, True], ids=["padded", "packed"])
 def test_training_in_bf16_has_the_losses_of_fp32(
-    toy: UFVideo, toy_config: ModelConfig, tokens: TokenIds, text_batch, packs: bool
+    toy: UFVideo, toy_config: ModelConfig, tokens: TokenIds, text_batch, packing: bool
 ):
     """Catches a loss that is computed in bf16, and a tensor that is left in fp32 among others in bf16."""
     half = build_model(toy_config, tokens, seed=5, dtype=BF16).train()
     half.set_trainable(PUBLISHED_TRAINED)
-    half.language.packs = packs
+    half.language.packing = packing
     batch = cooperative(text_batch, toy_config)
     with torch.no_grad():
         wanted = compute_losses(toy(batch), batch.gt_masks, LossWeights())
@@ -109,7 +109,7 @@ def test_a_batch_at_the_published_sizes():
     model = build_model(config, TokenIds(region=REGION, seg=SEG, eos=(END,), pad=0), seed=5, dtype=BF16)
     model.set_trainable(PUBLISHED_TRAINED)
     model.train()
-    model.language.packs = True
+    model.language.packing = True
     see, sam = config.vision.image_size, config.sam2.image_size
     assert (see, sam) == (384, 1024)
     ids = torch.tensor([[5, VIDEO, REGION, 7, 9, SEG, 4, SEG, END]])

@@ -1,6 +1,6 @@
-"""What flash attention is handed: its two functions stand in here, written by their definition.
+"""The arguments that flash attention gets, checked by plain stand-ins for its two functions.
 
-flash-attn needs a GPU; everything around the two kernels is real, transformers' part too. The kernels
+flash-attn needs a GPU; everything around the two kernels is real, including transformers' part. The kernels
 themselves are compared with torch's where there is a GPU (test_attention.py).
 """
 
@@ -65,7 +65,7 @@ class Kernels:
     ) -> Tensor:
         sizes = []
         for x, ends, longest in ((q, cu_seqlens_q, max_seqlen_q), (k, cu_seqlens_k, max_seqlen_k)):
-            # The kernel reads 32-bit numbers, and what lies beyond its longest sequence it does not see.
+            # The kernel reads 32-bit numbers, and does not see anything beyond its longest sequence.
             assert ends.dtype == torch.int32
             assert (int(ends[0]), int(ends[-1])) == (0, len(x))
             assert int(ends.diff().max()) == int(longest)
@@ -107,9 +107,9 @@ def pair(toy_config: ModelConfig, tokens, kernels: Kernels) -> SimpleNamespace:
     return SimpleNamespace(torch=torch_s, flash=flash)
 
 
-def learnt(model: UFVideo, batch: Batch, packs: bool) -> tuple[Tensor, dict[str, Tensor]]:
+def states_and_gradients(model: UFVideo, batch: Batch, packing: bool) -> tuple[Tensor, dict[str, Tensor]]:
     """Hidden states and gradients."""
-    model.language.packs = packs
+    model.language.packing = packing
     model.zero_grad(set_to_none=True)
     output = model(batch)
     compute_losses(output, [], LossWeights())["total"].backward()
@@ -117,16 +117,16 @@ def learnt(model: UFVideo, batch: Batch, packs: bool) -> tuple[Tensor, dict[str,
 
 
 @pytest.mark.parametrize("checkpointed", [False, True])
-@pytest.mark.parametrize("packs", [False, True])
+@pytest.mark.parametrize("packing", [False, True])
 def test_states_and_gradients_are_those_of_torch_s_attention(
-    pair: SimpleNamespace, text_batch, kernels: Kernels, packs: bool, checkpointed: bool
+    pair: SimpleNamespace, text_batch, kernels: Kernels, packing: bool, checkpointed: bool
 ) -> None:
-    """Fails if the borders are wrong, do not reach the kernel, or are lost when a layer is run again."""
+    """Fails if the sequence lengths are wrong, do not reach the kernel, or are lost when a layer is rerun."""
     batch = text_batch(PROMPTS, [[3, 2], [11, 12, 13, 2], [2]])
-    hidden, gradients = learnt(pair.torch, batch, packs)
+    hidden, gradients = states_and_gradients(pair.torch, batch, packing)
     if checkpointed:
         pair.flash.gradient_checkpointing([Part.LANGUAGE])
-    states, found = learnt(pair.flash, batch, packs)
+    states, found = states_and_gradients(pair.flash, batch, packing)
     torch.testing.assert_close(states, hidden, atol=2e-5, rtol=1e-5)
     assert found.keys() == gradients.keys()
     for name, gradient in found.items():
@@ -139,7 +139,7 @@ def test_states_and_gradients_are_those_of_torch_s_attention(
 def test_answers_of_a_left_padded_batch_are_those_of_torch_s_attention(
     pair: SimpleNamespace, text_batch
 ) -> None:
-    """Fails if padding is seen, in the prompt or behind the key-value cache."""
+    """Fails if padding is attended to, in the prompt or behind the key-value cache."""
     batch = text_batch([[5, VIDEO, 7, 8, 9, 10], [6, VIDEO], [11, 12, VIDEO, 13]], [[], [], []])
     wanted, answers = (model.eval().generate(batch, 12).tokens for model in (pair.torch, pair.flash))
     assert [row.tolist() for row in answers] == [row.tolist() for row in wanted]
