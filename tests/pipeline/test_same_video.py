@@ -43,9 +43,7 @@ def test_another_size_is_told_with_path_expectation_and_fix(tmp_path: Path) -> N
         assert caught.value.where == str(clip)
         assert f"{clip.stat().st_size:,} bytes instead of {ref.size_bytes:,}" in caught.value.problem
         assert "prepare the dataset again" in caught.value.fix
-    assert str(pickle.loads(pickle.dumps(caught.value))) == str(
-        caught.value
-    )  # as Ray does
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)  # as Ray does
     assert first(clip, ref, OFF) == (48, 64, 3)
 
 

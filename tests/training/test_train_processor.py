@@ -16,7 +16,7 @@ from pipeline.storage.location import Location
 from training.data.dataset import COLUMNS, Dataset
 from training.data.decode import CachedFrames
 from training.model.collate import collate
-from training.model.processor import Processor, View, resize, shown
+from training.model.processor import Processor, View, resize, visible_frames
 from training.model.prompt import PromptCodec
 from training.model.sam_frames import AnnotatedFrames, choose_frames
 from training.model.tokenizer import train_tokenizer
@@ -149,8 +149,8 @@ def test_a_clip_restricts_the_video_to_its_seconds(processor: Processor) -> None
 
 
 def test_a_region_without_its_object_is_not_shown() -> None:
-    assert [f for f, _ in shown(track(0, (0, 1, 5)))] == [5]
-    assert [f for f, _ in shown(track(0, (0, 1)))] == [0]
+    assert [f for f, _ in visible_frames(track(0, (0, 1, 5)))] == [5]
+    assert [f for f, _ in visible_frames(track(0, (0, 1)))] == [0]
 
 
 def test_truth_larger_than_sam_is_reduced_by_area(processor: Processor) -> None:

@@ -1,7 +1,7 @@
 """Sample + decoded frames -> tensors. The same code prepares training, generation and scoring.
 
-Pixels follow the published model: every picture is stretched to a square (aspect not kept), bicubic with
-mean and deviation 0.5 for SigLIP, bilinear with ImageNet's for SAM 2.
+Pixels follow the published model: every frame is stretched to a square (the aspect ratio is not kept),
+bicubic with mean and standard deviation 0.5 for SigLIP, bilinear with ImageNet's for SAM 2.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from training.model.regions import on_grid
 from training.model.sam_frames import choose_frames, common_frames
 
 MAX_REGION_FRAMES: Final = 150
-"""Distinct annotated frames of one sample; the published trainer refuses more as well."""
+"""Most distinct frames that the regions of one sample may have; the published trainer has the same limit."""
 
 _NO_MASKS = torch.zeros(0, 1, 1, dtype=torch.uint8)
-_SIGLIP = (np.float32(127.5), np.float32(127.5))  # mean and deviation 0.5 of values 0-1, here of 0-255
+_SIGLIP = (np.float32(127.5), np.float32(127.5))  # mean and standard deviation: 0.5 on a scale of 0-1
 _SAM_MEAN = np.array([123.675, 116.28, 103.53], np.float32)
 _SAM_STD = np.array([58.395, 57.12, 57.375], np.float32)
 
 
 class View(StrEnum):
-    """The two sizes in which the model looks at a frame."""
+    """The two sizes in which the model gets a frame."""
 
     VISION = "vision"
     SAM = "sam"
@@ -43,7 +43,7 @@ class View(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FramesNeeded:
-    """Frame indices of one sample, by purpose. ``video`` and ``sam`` may repeat one, ``regions`` rises."""
+    """Frame indices of one sample, by purpose. ``video`` and ``sam`` may repeat, ``regions`` is ascending."""
 
     video: tuple[int, ...]
     regions: tuple[int, ...]
@@ -51,7 +51,7 @@ class FramesNeeded:
 
     @property
     def by_view(self) -> dict[View, tuple[int, ...]]:
-        """Distinct indices to decode for each view, rising."""
+        """Distinct indices to decode for each view, ascending."""
         views = {
             View.VISION: tuple(sorted({*self.video, *self.regions})),
             View.SAM: tuple(sorted(set(self.sam))),
@@ -60,7 +60,7 @@ class FramesNeeded:
 
 
 class FrameProvider(Protocol):
-    """Who decodes: training keeps a cache, evaluation asks once."""
+    """Source of decoded frames: training has a cache, evaluation decodes each frame once."""
 
     def get(self, sample: Sample, by_view: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
         """Resized frames [side, side, 3] uint8 by view and index. Raises VideoError."""
@@ -68,25 +68,25 @@ class FrameProvider(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One sample as the model takes it; ``collate`` makes a Batch of several."""
+    """One sample as model inputs; ``collate`` makes a Batch of several."""
 
     key: str
     input_ids: list[int]
     labels: list[int] | None
     video: Tensor | None  # [T, 3, H, W]; None for text alone
     region_frames: Tensor  # [K, 3, H, W]
-    frame_numbers: tuple[int, ...] = ()  # of the T + K frames above; equal numbers are one picture
+    frame_numbers: tuple[int, ...] = ()  # of the T + K frames above; equal numbers are the same frame
     region_masks: Tensor  # [pairs, h, w] uint8
     region_frame_indices: list[list[int]] = field(default_factory=list)
     sam_frames: Tensor | None = None  # [F, 3, S, S]
     gt_masks: Tensor | None = None  # [O, F, h, w] uint8
     sam_indices: tuple[int, ...] = ()
     truncated: int = 0
-    blank_regions: int = 0  # regions so small that they cover no patch: the model is told nothing of them
+    blank_regions: int = 0  # regions so small that they cover no patch: their features are zero
 
 
 class Processor:
-    """What a model size, a tokenizer and a seed make of a sample."""
+    """Turns samples into model inputs, for one model size, tokenizer and seed."""
 
     def __init__(
         self, config: ModelConfig, codec: PromptCodec, *, seed: int, max_text_tokens: int = 2048
@@ -94,12 +94,12 @@ class Processor:
         self.config, self.codec, self.seed, self.max_text_tokens = config, codec, seed, max_text_tokens
 
     def frames_needed(self, sample: Sample, *, epoch: int = 0, with_targets: bool = True) -> FramesNeeded:
-        """Which frames one visit of a sample looks at: all that has to be decoded, in one place.
+        """All frames that have to be decoded for one visit of a sample.
 
         The SAM frames depend on (seed, key, epoch) alone. Raises ValueError if the targets share no
-        annotated frame, or the regions more than MAX_REGION_FRAMES.
+        annotated frame, or if the regions have more than MAX_REGION_FRAMES frames.
         """
-        regions = sorted({f for track in sample.regions for f, _ in shown(track)})
+        regions = sorted({f for track in sample.regions for f, _ in visible_frames(track)})
         if len(regions) > MAX_REGION_FRAMES:
             raise ValueError(f"{sample.key}: regions on {len(regions)} frames, at most {MAX_REGION_FRAMES}")
         sam: tuple[int, ...] = ()
@@ -114,9 +114,9 @@ class Processor:
         )
 
     def training(self, sample: Sample, frames: FrameProvider, *, epoch: int) -> Example:
-        """A sample with its answers and the truth of its masks.
+        """A sample with its answers and its ground-truth masks.
 
-        Raises RefusedSample (text), ValueError (annotation) or VideoError (pixels); nothing in silence.
+        Raises RefusedSample (text), ValueError (annotation) or VideoError (pixels).
         """
         text = self.codec.encode_training(
             sample.turns,
@@ -138,11 +138,11 @@ class Processor:
             gt_masks=truth,
             sam_indices=needed.sam,
             truncated=text.truncated,
-            **self._looks(sample, needed, pixels),
+            **self._visual_inputs(sample, needed, pixels),
         )
 
     def text(self, key: str, turns: Sequence[Turn]) -> Example:
-        """A conversation about no video. Prepared datasets hold none: every sample there has its video.
+        """A conversation without a video. Prepared datasets have none: every sample there has its video.
 
         Raises RefusedSample.
         """
@@ -162,32 +162,33 @@ class Processor:
     def inference(
         self, sample: Sample, frames: FrameProvider, *, turns: Sequence[Turn] | None = None
     ) -> Example:
-        """A prompt to be answered. ``turns`` replaces the sample's own; answers at their end are left out.
+        """A prompt to be answered. ``turns`` replaces the sample's own; trailing answers are left out.
 
         Raises RefusedSample, ValueError or VideoError.
         """
-        asked = list(sample.turns if turns is None else turns)
-        while asked and asked[-1].role == "assistant":
-            asked.pop()
+        prompt = list(sample.turns if turns is None else turns)
+        while prompt and prompt[-1].role == "assistant":
+            prompt.pop()
         needed = self.frames_needed(sample, with_targets=False)
         pixels = frames.get(sample, needed.by_view)
         return Example(
             key=sample.key,
-            input_ids=self.codec.encode_prompt(asked, regions=len(sample.regions)),
+            input_ids=self.codec.encode_prompt(prompt, regions=len(sample.regions)),
             labels=None,
-            **self._looks(sample, needed, pixels),
+            **self._visual_inputs(sample, needed, pixels),
         )
 
     def truth(self, targets: Sequence[MaskTrack], indices: Sequence[int]) -> Tensor:
-        """Masks [O, F, h, w] uint8 of the targets on frames that all of them annotate.
+        """Ground-truth masks [O, F, h, w] uint8 of the targets on frames that are annotated for all of them.
 
-        Sides longer than SAM 2's input are reduced to it: a pixel is inside if half of its area is.
+        Sides longer than SAM 2's input are reduced to it: a pixel is set if at least half of its area is.
         """
-        made = []
+        per_target = []
         for track in targets:
             at = {f: i for i, f in enumerate(track.frames)}
-            made.append(masks.decode_many([track.counts[at[i]] for i in indices], track.height, track.width))
-        full = torch.from_numpy(np.ascontiguousarray(np.stack(made)))
+            counts = [track.counts[at[i]] for i in indices]
+            per_target.append(masks.decode_many(counts, track.height, track.width))
+        full = torch.from_numpy(np.ascontiguousarray(np.stack(per_target)))
         side = self.config.sam2.image_size
         height, width = (min(n, side) for n in full.shape[-2:])
         if (height, width) == tuple(full.shape[-2:]):
@@ -207,21 +208,21 @@ class Processor:
         return _chw((np.stack(frames).astype(np.float32) - _SAM_MEAN) / _SAM_STD)
 
     def side(self, view: View) -> int:
-        """Pixels along one side of a view's square."""
+        """Side of a view's square, in pixels."""
         return self.config.vision.image_size if view is View.VISION else self.config.sam2.image_size
 
-    def _looks(
+    def _visual_inputs(
         self, sample: Sample, needed: FramesNeeded, pixels: dict[View, dict[int, np.ndarray]]
     ) -> dict[str, Any]:
-        """What the language model sees: the video, and each region's own frames with its masks."""
-        place = {frame: i for i, frame in enumerate(needed.regions)}
+        """Fields of an Example for the vision tower: the video, and the frames and masks of the regions."""
+        position = {frame: i for i, frame in enumerate(needed.regions)}
         rows: list[np.ndarray] = []
         indices: list[list[int]] = []
         blank = 0
         for track in sample.regions:
-            here = shown(track)
-            indices.append([place[frame] for frame, _ in here])
-            rows += (own := [masks.decode(counts, track.height, track.width) for _, counts in here])
+            visible = visible_frames(track)
+            indices.append([position[frame] for frame, _ in visible])
+            rows += (own := [masks.decode(counts, track.height, track.width) for _, counts in visible])
             covered = on_grid(torch.from_numpy(np.stack(own)), self.config.vision.grid)
             blank += not bool(covered.any())
         vision = pixels[View.VISION]
@@ -235,22 +236,22 @@ class Processor:
         }
 
 
-def shown(track: MaskTrack) -> list[tuple[int, str]]:
-    """Frames and masks that point at an object: those in which it is visible.
+def visible_frames(track: MaskTrack) -> list[tuple[int, str]]:
+    """The frames of a track with a non-empty mask, and these masks; the first frame alone if there are none.
 
-    A frame without the object has no features to give. One that is visible nowhere keeps its first frame.
+    A frame without the object has no features to pool.
     """
     pairs = list(zip(track.frames, track.counts, strict=True))
-    seen = [(f, c) for f, c in pairs if masks.area(c, track.height, track.width)]
-    return seen or pairs[:1]
+    visible = [(f, c) for f, c in pairs if masks.area(c, track.height, track.width)]
+    return visible or pairs[:1]
 
 
 def decode_views(
     footage: Footage, by_view: Mapping[View, Sequence[int]], sides: Mapping[View, int]
 ) -> dict[View, dict[int, np.ndarray]]:
-    """Frames of one video, decoded once and resized to each view that asks for them.
+    """Frames of one video, decoded once and resized for each view that needs them.
 
-    Raises VideoError (unreadable), IndexError (no such frame) or UserError (it was not baked).
+    Raises VideoError (unreadable), IndexError (no such frame) or UserError (the frame was not baked).
     """
     union = sorted({i for indices in by_view.values() for i in indices})
     at = dict(zip(union, footage.decode(union), strict=True))
@@ -258,7 +259,7 @@ def decode_views(
 
 
 def resize(picture_HW3: np.ndarray, side: int, view: View) -> np.ndarray:
-    """Stretch one RGB picture to [side, side, 3] uint8 with the view's filter (both anti-aliased)."""
+    """Stretch one RGB picture to [side, side, 3] uint8 with the view's filter (both antialias)."""
     from PIL import Image
 
     if picture_HW3.shape[:2] == (side, side):
