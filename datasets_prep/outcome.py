@@ -10,16 +10,8 @@ import pyarrow.parquet as pq
 
 from datasets_prep.passes.select import rank
 from datasets_prep.passes.shard_job import Receipt
-from pipeline.dataset.shards import (
-    IRREGULAR_SCHEMA,
-    REJECT_SCHEMA,
-    REJECTS,
-    SELECTED,
-    SELECTED_SCHEMA,
-    ShardEntry,
-    SourceEntry,
-    parquet_bytes,
-)
+from pipeline.dataset.manifest import REJECTS, SELECTED, ShardEntry, SourceEntry
+from pipeline.dataset.writer import IRREGULAR_SCHEMA, REJECT_SCHEMA, SELECTED_SCHEMA, parquet_bytes
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.storage.location import Location

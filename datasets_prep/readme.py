@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from pipeline.dataset.shards import (
+from pipeline.dataset.manifest import (
     IRREGULARITIES,
     MANIFEST,
     REJECTS,

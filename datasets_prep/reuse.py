@@ -12,7 +12,8 @@ from pipeline.artifacts.inputs import external_inputs
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import REVISION, Kind, StepSpec
 from pipeline.canonical import digest
-from pipeline.dataset.shards import MANIFEST, ShardEntry, ShardReader, SourceEntry
+from pipeline.dataset.manifest import MANIFEST, ShardEntry, SourceEntry
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import StorageError, UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.plan.identity import SHARDS, identity, input_fields

@@ -37,16 +37,16 @@ from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.readme import write_readme
 from datasets_prep.reuse import annotation_digests, reuse_sources, source_identity
 from datasets_prep.sources.json.json_file import Chunk
-from pipeline.dataset.shards import (
+from pipeline.dataset.manifest import (
     IRREGULARITIES,
     MANIFEST,
     REJECTS,
     Manifest,
-    ShardReader,
     make_manifest,
-    parquet_bytes,
     write_manifest,
 )
+from pipeline.dataset.reader import ShardReader
+from pipeline.dataset.writer import parquet_bytes
 from pipeline.jobs.cluster import connect
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.data import PrepConfig

@@ -14,7 +14,8 @@ from evaluation.work import Chunk, chunks, run_on_actors
 from evaluation.worker import ChunkResult, Setup, Worker
 from pipeline import progress
 from pipeline.canonical import digest, plain
-from pipeline.dataset.shards import ShardReader, SourceEntry
+from pipeline.dataset.manifest import SourceEntry
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow, Score, rows
-from pipeline.dataset.shards import SourceEntry
+from pipeline.dataset.manifest import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.storage.location import Location

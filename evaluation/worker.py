@@ -12,7 +12,7 @@ from evaluation.metrics.aggregate import Score
 from evaluation.prediction_store import PredictionStore
 from evaluation.work import Chunk
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
 from pipeline.storage.location import Location

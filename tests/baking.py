@@ -6,7 +6,9 @@ from pathlib import Path
 
 from datasets_prep.passes.bake import Baker
 from pipeline.dataset.arrow import to_table
-from pipeline.dataset.shards import REJECTS, ShardReader, make_manifest, write_manifest, write_shard
+from pipeline.dataset.manifest import REJECTS, make_manifest, write_manifest
+from pipeline.dataset.reader import ShardReader
+from pipeline.dataset.writer import write_shard
 from pipeline.plan.data import BakeConfig
 from pipeline.storage.location import Location
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from datasets_prep.card.measures import BASIS
 from datasets_prep.card.pick import ranks
 from datasets_prep.card.scan import SourceScan, open_shards
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.records import masks
 
 MAX_MASKS = 1 << 16  # of one source, about; a quarter of a second for masks of usual size

@@ -8,7 +8,7 @@ from datasets_prep.card.page import render
 from datasets_prep.card.rejects import irregular, rejected
 from datasets_prep.card.scan import scan
 from pipeline import progress
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.storage.location import Location
 
 CARD = "card.html"

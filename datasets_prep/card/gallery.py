@@ -19,7 +19,7 @@ from datasets_prep.card.conversation import (
 )
 from datasets_prep.card.scan import SourceScan
 from pipeline.dataset.baked import BakedFootage
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import StorageError, UserError
 from pipeline.media.footage import Footage
 from pipeline.media.same_video import OtherVideoError

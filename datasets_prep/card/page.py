@@ -15,7 +15,7 @@ from datasets_prep.card.style import CSS
 from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
 from datasets_prep.doctor.findings import FINDING_TEXTS
-from pipeline.dataset.shards import Manifest
+from pipeline.dataset.manifest import Manifest
 from pipeline.page.render import render_page
 from pipeline.records.sample import Task
 

@@ -9,7 +9,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from datasets_prep.card.pick import Smallest, ranks
-from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, SourceEntry
+from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, SourceEntry
+from pipeline.dataset.reader import ShardReader
 
 EXAMPLES = 3
 _ROWS = 8192

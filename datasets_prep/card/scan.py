@@ -15,7 +15,8 @@ from datasets_prep.card.measures import COLUMNS, MEASURES, measure, milliseconds
 from datasets_prep.card.pick import Smallest, identities, ranks
 from datasets_prep.card.tally import Tally, Videos
 from pipeline.dataset.arrow import check_schema
-from pipeline.dataset.shards import ShardReader, SourceEntry
+from pipeline.dataset.manifest import SourceEntry
+from pipeline.dataset.reader import ShardReader
 from pipeline.plan.data import Use
 
 _ROWS = 4096  # per batch; a batch of long conversations takes a few megabytes

@@ -11,7 +11,7 @@ from datasets_prep.doctor.table import text
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import now
 from pipeline.commands.doctor import FINDINGS, PAGE, SUMMARY, TABLE
-from pipeline.dataset.shards import parquet_bytes
+from pipeline.dataset.writer import parquet_bytes
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 

@@ -21,7 +21,8 @@ from datasets_prep.passes.select import ALL, rank
 from datasets_prep.passes.validate import check
 from pipeline.dataset.arrow import to_table
 from pipeline.dataset.baked import frames_name
-from pipeline.dataset.shards import ShardEntry, has_bytes_of, shard_name, write_shard
+from pipeline.dataset.manifest import ShardEntry, has_bytes_of, shard_name
+from pipeline.dataset.writer import write_shard
 from pipeline.plan.data import SourceConfig
 from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import Sample

@@ -19,7 +19,7 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import evaluate_name
 from pipeline.canonical import digest
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.jobs import tracking
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig

@@ -17,7 +17,7 @@ from evaluation.report.pictures import picture
 from evaluation.report.table import percent
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.page.frames import annotated_frames, mask_at, nearest, strip_frames
 from pipeline.page.pictures import Picture

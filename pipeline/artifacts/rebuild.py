@@ -100,7 +100,7 @@ def compare(artifact: Artifact, plan: Plan) -> Comparison:
 
 def _shards(one: Location, other: Location) -> list[str]:
     from pipeline.dataset.changes import changed_videos
-    from pipeline.dataset.shards import read_manifest
+    from pipeline.dataset.manifest import read_manifest
 
     before, after = (
         {f.name: f for s in read_manifest(place).shards for f in s.files} for place in (one, other)

@@ -79,7 +79,8 @@ def weights_digest(weights: list[Location]) -> str:
 
 
 def _dataset(artifact: Artifact) -> Verdict:
-    from pipeline.dataset.shards import IRREGULARITIES, REJECTS, ShardReader, make_manifest
+    from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, make_manifest
+    from pipeline.dataset.reader import ShardReader
 
     place = artifact.location
     reader = ShardReader(place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow.compute as pc
 
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.storage.location import Location
 
 _NAMED = 3  # the others are only counted

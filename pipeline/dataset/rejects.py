@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pyarrow.parquet as pq
 
-from pipeline.dataset.shards import IRREGULARITIES, REJECTS
+from pipeline.dataset.manifest import IRREGULARITIES, REJECTS
 from pipeline.storage.location import Location
 
 EXAMPLES = 3

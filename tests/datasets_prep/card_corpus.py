@@ -11,15 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.dataset.arrow import to_table
-from pipeline.dataset.shards import (
-    REJECT_SCHEMA,
-    REJECTS,
-    SourceEntry,
-    make_manifest,
-    parquet_bytes,
-    write_manifest,
-    write_shard,
-)
+from pipeline.dataset.manifest import REJECTS, SourceEntry, make_manifest, write_manifest
+from pipeline.dataset.writer import REJECT_SCHEMA, parquet_bytes, write_shard
 from pipeline.plan.data import Use
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef

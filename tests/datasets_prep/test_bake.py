@@ -23,8 +23,10 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import ArtifactRecord, commit_artifact
 from pipeline.artifacts.steps import Kind, steps
 from pipeline.artifacts.verify import verify
+from pipeline.dataset.arrow import SCHEMA_VERSION
 from pipeline.dataset.baked import FramesReader, frames_name, to_jpeg, write_frames
-from pipeline.dataset.shards import MANIFEST, SCHEMA_VERSION, Manifest, ShardReader, make_manifest
+from pipeline.dataset.manifest import MANIFEST, Manifest, make_manifest
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.frame_choice import frames_needed, sample_indices
 from pipeline.media.video import VideoError, decode

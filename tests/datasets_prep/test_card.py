@@ -19,7 +19,8 @@ from datasets_prep.card.build import write_card
 from datasets_prep.card.measures import MEASURES, Measure
 from datasets_prep.card.pick import ranks
 from datasets_prep.card.text_length import count_words
-from pipeline.dataset.shards import REJECTS, ShardReader
+from pipeline.dataset.manifest import REJECTS
+from pipeline.dataset.reader import ShardReader
 from pipeline.media import video
 from pipeline.records import masks
 from pipeline.records.sample import Role

@@ -21,7 +21,9 @@ import pytest
 from datasets_prep import run
 from datasets_prep.corpora import digest_of
 from datasets_prep.demo.corpora import write_corpora
-from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader, SourceEntry, parquet_bytes
+from pipeline.dataset.manifest import MANIFEST, Manifest, SourceEntry
+from pipeline.dataset.reader import ShardReader
+from pipeline.dataset.writer import parquet_bytes
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig
 from pipeline.plan.demo import DemoConfig

@@ -12,8 +12,8 @@ import yaml
 
 from datasets_prep import run
 from datasets_prep.readme import readme
+from pipeline.dataset.reader import ShardReader
 from pipeline.dataset.rejects import rejects_text
-from pipeline.dataset.shards import ShardReader
 from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip

@@ -13,7 +13,8 @@ import pytest
 from datasets_prep import run
 from datasets_prep.passes.select import rank
 from datasets_prep.passes.shard_job import WORK
-from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
+from pipeline.dataset.manifest import MANIFEST, Manifest
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.storage.location import Location

@@ -17,8 +17,9 @@ from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Un
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.finish import FinishedSample, finish
 from pipeline.dataset.changes import changed_videos
+from pipeline.dataset.manifest import IRREGULARITIES
+from pipeline.dataset.reader import ShardReader
 from pipeline.dataset.rejects import rejects_text
-from pipeline.dataset.shards import IRREGULARITIES, ShardReader
 from pipeline.media import video
 from pipeline.media.same_video import OtherVideoError, VerifyVideos
 from pipeline.media.stills import list_frames

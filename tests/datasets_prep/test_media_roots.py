@@ -18,7 +18,7 @@ from datasets_prep import run
 from datasets_prep.draft import RejectError
 from datasets_prep.passes.locate import Listings
 from datasets_prep.sources.bases.fields import media_of
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.storage.location import Location

@@ -25,7 +25,7 @@ from datasets_prep.passes.probe import probe_media
 from datasets_prep.passes.read import read_chunk
 from datasets_prep.passes.shard_job import Finisher, run_job
 from datasets_prep.passes.survey import survey_chunks
-from pipeline.dataset.shards import SourceEntry
+from pipeline.dataset.manifest import SourceEntry
 from pipeline.media import video
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records import masks

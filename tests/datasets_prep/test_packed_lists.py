@@ -20,7 +20,7 @@ from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.json.json_file import Limits
 from datasets_prep.sources.json.parse import Unparsed
 from pipeline.artifacts.inputs import ANNOTATION_SUFFIXES
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records.sample import Sample

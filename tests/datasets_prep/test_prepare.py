@@ -16,7 +16,8 @@ from datasets_prep import run
 from datasets_prep.corpora import digest_of, run_on_this_node
 from datasets_prep.passes.select import rank
 from pipeline.dataset.arrow import SCHEMA_VERSION
-from pipeline.dataset.shards import MANIFEST, Manifest, ShardReader
+from pipeline.dataset.manifest import MANIFEST, Manifest
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.plan.demo import DemoConfig

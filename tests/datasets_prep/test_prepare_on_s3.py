@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from datasets_prep import run
-from pipeline.dataset.shards import Manifest, ShardReader
+from pipeline.dataset.manifest import Manifest
+from pipeline.dataset.reader import ShardReader
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records import masks
 from pipeline.storage.location import Location

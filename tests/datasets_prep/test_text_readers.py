@@ -18,7 +18,7 @@ from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
 from datasets_prep.sources.formats import videorefer
 from datasets_prep.sources.formats.videorefer import objects_in_question
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import PrepConfig, SourceConfig
 from pipeline.records import masks

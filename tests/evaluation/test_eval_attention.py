@@ -9,7 +9,7 @@ from speaking import predictor
 from tiny_bench import write_checkpoint, write_dataset
 
 from evaluation.predictor import Request
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.storage.location import Location
 from training.export import export
 

@@ -26,7 +26,7 @@ from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.data import BakeConfig
 from pipeline.records import masks

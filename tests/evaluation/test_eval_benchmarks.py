@@ -15,7 +15,7 @@ from evaluation.metrics.aggregate import Metric, Over, Score, average, rows
 from evaluation.prediction import Prediction
 from evaluation.scores import summary, write_scores
 from evaluation.spans import DEFAULT_RULES, AnswerSpans, SpanRules, read_spans
-from pipeline.dataset.shards import SourceEntry
+from pipeline.dataset.manifest import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig

@@ -20,7 +20,7 @@ from evaluation.predict.question import frames_to_segment
 from evaluation.prediction_store import PredictionStore
 from evaluation.work import Chunk
 from evaluation.worker import Setup, Worker
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.footage import VideoFootage
 from pipeline.media.pointing import Box, MaskFile, Point, Region

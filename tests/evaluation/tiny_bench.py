@@ -12,7 +12,8 @@ from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact
 from pipeline.artifacts.survey import survey
 from pipeline.dataset.arrow import to_table
-from pipeline.dataset.shards import SourceEntry, make_manifest, read_manifest, write_manifest, write_shard
+from pipeline.dataset.manifest import SourceEntry, make_manifest, read_manifest, write_manifest
+from pipeline.dataset.writer import write_shard
 from pipeline.plan.data import Use
 from pipeline.plan.plan import Plan
 from pipeline.records import masks

@@ -53,7 +53,7 @@ def prepare(folder: Path) -> dict[str, Any]:
     """Counts and rows of every source of the demo plan at its smallest. Needs a Ray cluster."""
     from datasets_prep.demo.corpora import write_corpora
     from datasets_prep.run import build
-    from pipeline.dataset.shards import ShardReader
+    from pipeline.dataset.reader import ShardReader
     from pipeline.plan.identity import CORPORA
 
     plan = load_plan(str(PLANS / "demo.yaml"), _SMALL)
@@ -158,7 +158,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from evaluation.scores import metric_rows
     from evaluation.work import chunks
     from evaluation.worker import Setup, Worker
-    from pipeline.dataset.shards import ShardReader
+    from pipeline.dataset.reader import ShardReader
     from tests.evaluation.tiny_bench import flawless, make_plan, write_checkpoint, write_dataset
 
     plan, data = make_plan(folder), write_dataset(folder)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.artifacts.record import Artifact
 from pipeline.dataset.arrow import SAMPLE_SCHEMA
-from pipeline.dataset.shards import MANIFEST, Manifest
+from pipeline.dataset.manifest import MANIFEST, Manifest
 from pipeline.jobs.step import StepContext, StepResult, build, make_context, run_step
 from tests.integration.mini import environment, read_mini, write_mini
 from tests.training.tiny_corpus import VIDEOS, write_dataset

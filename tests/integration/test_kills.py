@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.survey import survey
-from pipeline.dataset.shards import MANIFEST
+from pipeline.dataset.manifest import MANIFEST
 from tests.integration.killing import NEEDS_PROC, REACHED_S, kill_when
 from tests.integration.mini import read_mini, ufvideo, write_mini
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.survey import survey
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.plan import registry
 from pipeline.plan.load import load_plan
 from tests.datasets_prep.clips import write_clip

@@ -14,7 +14,7 @@ from urllib.request import urlopen
 import pytest
 
 from pipeline.artifacts.survey import survey
-from pipeline.dataset.shards import MANIFEST
+from pipeline.dataset.manifest import MANIFEST
 from tests.integration.clusters import nodes
 from tests.integration.killing import NEEDS_PROC, REACHED_S, kill_when
 from tests.integration.mini import read_mini, ufvideo, write_mini

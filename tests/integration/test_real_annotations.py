@@ -14,7 +14,7 @@ from datasets_prep import run
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.media.video import decode
 from pipeline.plan.data import PrepConfig, SourceConfig, Use
 from pipeline.records.sample import MaskTrack, Sample, Task, VideoRef

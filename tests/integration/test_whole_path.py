@@ -14,7 +14,7 @@ import pytest
 
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.survey import PlanStatus, survey
-from pipeline.dataset.shards import ShardReader
+from pipeline.dataset.reader import ShardReader
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini

@@ -10,7 +10,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from pipeline.dataset.arrow import to_table
-from pipeline.dataset.shards import ShardReader, SourceEntry, make_manifest, write_manifest, write_shard
+from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
+from pipeline.dataset.reader import ShardReader
+from pipeline.dataset.writer import write_shard
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
 from pipeline.storage.location import Location

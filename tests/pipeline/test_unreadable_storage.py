@@ -12,7 +12,7 @@ import pytest
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.artifacts.record import load_artifact
 from pipeline.commands.cli import main
-from pipeline.dataset.shards import read_manifest
+from pipeline.dataset.manifest import read_manifest
 from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.storage.location import Location

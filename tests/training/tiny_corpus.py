@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.dataset.arrow import to_table
-from pipeline.dataset.shards import SourceEntry, make_manifest, write_manifest, write_shard
+from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
+from pipeline.dataset.writer import write_shard
 from pipeline.plan.data import Use
 from pipeline.plan.training import LayoutConfig, OptimizerConfig, StageConfig
 from pipeline.records import masks

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.dataset.shards import REJECTS, ShardReader
+from pipeline.dataset.manifest import REJECTS
+from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.data import Use
