@@ -112,8 +112,12 @@ _LEASES = _Leases()
 
 def _locked(entry: str) -> int:
     """Create and open the folder of a copy with a shared lock: not removable, but open to other users."""
+    os.makedirs(os.path.dirname(entry), exist_ok=True)
     while True:
-        os.makedirs(entry, exist_ok=True)
+        with suppress(
+            FileExistsError
+        ):  # not makedirs: it fails if the folder is removed while it looks at it
+            os.mkdir(entry)
         with suppress(FileNotFoundError):  # removed meanwhile
             opened = os.open(entry, os.O_RDONLY | os.O_DIRECTORY)
             with suppress(OSError):  # a file system without locks; see _UNLOCKED_S

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +149,28 @@ def test_other_processes_keep_what_they_use(moment: str, killed: bool, tmp_path:
                 assert other.stdout.readline() == "ready\n"
                 print(file=other.stdin, flush=True)
             assert other.stdout.readline() == f"{SIZE}\n"
+
+
+def test_a_copy_that_is_removed_just_before_it_is_taken_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fails if the folder may go between "it exists" and the next look at it, as `os.makedirs` has it."""
+    shared = Cache(str(tmp_path))
+    folder = shared.copy("key", "x", lambda path: path.write_bytes(b"old")).parent
+    monkeypatch.setattr(cache, "_LEASES", cache._Leases())  # as another process
+    mkdir = os.mkdir
+
+    def removed_meanwhile(path: str, *mode: int) -> None:
+        try:
+            mkdir(path, *mode)
+        except FileExistsError:
+            if Path(path) == folder:
+                shutil.rmtree(folder)
+            raise
+
+    monkeypatch.setattr(os, "mkdir", removed_meanwhile)
+    made = shared.copy("key", "x", lambda path: path.write_bytes(b"new"))
+    assert made.read_bytes() == b"new"
 
 
 def test_many_processes_at_once(tmp_path: Path) -> None:
