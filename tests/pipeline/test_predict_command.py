@@ -130,7 +130,9 @@ def test_an_interrupt_of_the_command_alone_reaches_the_process(tmp_path: Path):
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     code = (
-        "import sys; from pipeline.commands import predict\n"
+        "import signal, sys; from pipeline.commands import predict\n"
+        # A test run in the background has Ctrl-C ignored, and its children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
         "from pipeline.commands.cli import main; "
         "sys.exit(main(['predict', 'checkpoint', 'clip.mp4', 'What is it?']))"
