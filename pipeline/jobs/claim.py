@@ -12,7 +12,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
@@ -22,7 +21,7 @@ from typing import Any, Protocol
 
 from pipeline.artifacts.record import now
 from pipeline.jobs.owner import owner_token
-from pipeline.storage import s3
+from pipeline.storage import s3, uris
 from pipeline.storage.location import Location
 
 RUN, STEP = "run", "step"
@@ -166,11 +165,11 @@ def _put(place: Location, data: bytes, **condition: str) -> str | None:
     """Write an object if the condition holds. Returns its new entity tag, else None."""
     import botocore.exceptions as boto
 
-    bucket, _, key = place.uri.removeprefix("s3://").partition("/")
+    bucket, key = uris.bucket_and_key(place.uri)
 
-    def act() -> str | None:
+    def act(fs: Any) -> str | None:
         try:
-            answer = s3.filesystem().call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
+            answer = fs.call_s3("put_object", Bucket=bucket, Key=key, Body=data, **condition)
         except OSError as error:
             cause = error.__cause__ if error.__cause__ is not None else error
             code = cause.response["Error"]["Code"] if isinstance(cause, boto.ClientError) else ""
@@ -179,16 +178,16 @@ def _put(place: Location, data: bytes, **condition: str) -> str | None:
             raise
         return str(answer["ETag"])
 
-    return _readable(place, act)
+    return s3.call(place.uri, act)
 
 
 def _lapsed(place: Location) -> str | None:
     """The entity tag of a claim that has lapsed by the server's own clock, else None."""
-    bucket, _, key = place.uri.removeprefix("s3://").partition("/")
+    bucket, key = uris.bucket_and_key(place.uri)
 
-    def act() -> str | None:
+    def act(fs: Any) -> str | None:
         try:
-            found = s3.filesystem().call_s3("head_object", Bucket=bucket, Key=key)
+            found = fs.call_s3("head_object", Bucket=bucket, Key=key)
         except FileNotFoundError:
             return None
         date = found["ResponseMetadata"]["HTTPHeaders"].get("date")
@@ -196,9 +195,4 @@ def _lapsed(place: Location) -> str | None:
         age = present - found["LastModified"].astimezone(UTC).timestamp()
         return str(found["ETag"]) if age > LAPSE_S else None
 
-    return _readable(place, act)
-
-
-def _readable(place: Location, act: Callable[[], Any]) -> Any:
-    with s3.readable_errors(place.uri):
-        return act()
+    return s3.call(place.uri, act)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from pipeline.errors import StorageError
@@ -13,6 +14,7 @@ from pipeline.errors import StorageError
 CONNECT_TIMEOUT_S = 10
 READ_TIMEOUT_S = 120
 MAX_ATTEMPTS = 5
+_ONE_REQUEST = 256 << 20  # bytes; larger objects come in parts, side by side
 
 
 def filesystem() -> Any:
@@ -36,6 +38,25 @@ def filesystem() -> Any:
         # Other processes write below the same prefix; a cached listing would hide their files.
         use_listings_cache=False,
     )
+
+
+def call(uri: str, act: Callable[[Any], Any]) -> Any:
+    """What ``act`` does with the file system, with readable errors that name ``uri``."""
+    with readable_errors(uri):
+        return act(filesystem())
+
+
+def download(uri: str, size: int, place: Path) -> None:
+    """Write an object to a local file. Raises StorageError if it has other than ``size`` bytes by now."""
+    # A download in parts takes one request more than there are parts.
+    parts = {"max_concurrency": 1} if size <= _ONE_REQUEST else {}
+    call(uri, lambda fs: fs.get_file(uri, str(place), **parts))
+    if place.stat().st_size != size:
+        raise StorageError(
+            uri,
+            f"has {place.stat().st_size} bytes where {size} were listed.",
+            "It was written in the meantime: run the same command again when that has ended.",
+        )
 
 
 @contextmanager
