@@ -10,7 +10,6 @@ from enum import StrEnum
 from typing import Any
 
 from pipeline.artifacts.record import ArtifactRecord
-from pipeline.canonical import digest
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.identity import identity, in_corpora, inputs
@@ -152,31 +151,6 @@ def evaluate_name(checkpoint: str) -> str:
         return f"evaluate-{checkpoint}"
     last = re.sub(r"[^a-z0-9_-]+", "-", checkpoint.rstrip("/").rpartition("/")[2].lower())[:32].strip("-")
     return f"evaluate-{last}-{hashlib.sha256(checkpoint.encode()).hexdigest()[:8]}"
-
-
-def fingerprint(spec: StepSpec, upstream: Mapping[str, str], external: Mapping[str, str]) -> str:
-    """SHA-256 of what a step is asked to make.
-
-    ``upstream`` holds the fingerprint of each step in ``spec.needs``, ``external`` the digest of each input
-    that the plan does not make.
-    """
-    return digest(
-        {
-            "kind": spec.kind,
-            "revision": REVISION[spec.kind],
-            "identity": spec.identity,
-            "upstream": {name: upstream[name] for name in spec.needs},
-            "external": external,
-        }
-    )
-
-
-def fingerprints(specs: Sequence[StepSpec], external: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
-    """Fingerprint of every step; ``external`` is by step name."""
-    out: dict[str, str] = {}
-    for spec in specs:
-        out[spec.name] = fingerprint(spec, out, external.get(spec.name, {}))
-    return out
 
 
 def decide(

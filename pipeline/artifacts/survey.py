@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pipeline.artifacts.inputs import external_inputs, media_places, storage_root
 from pipeline.artifacts.record import Artifact, InputRef, load_artifact
-from pipeline.artifacts.steps import Decision, StepSpec, decide, fingerprints, folder, steps, unknown_step
+from pipeline.artifacts.steps import REVISION, Decision, StepSpec, decide, folder, steps, unknown_step
+from pipeline.canonical import digest
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 
@@ -61,3 +62,28 @@ def survey(plan: Plan) -> PlanStatus:
     corpora = root / folder("corpora", by_step["corpora"]) if "corpora" in by_step else root
     places = {s.name: media_places(plan, s, corpora) for s in specs}
     return PlanStatus(root, specs, inputs, by_step, artifacts, places)
+
+
+def fingerprint(spec: StepSpec, upstream: Mapping[str, str], external: Mapping[str, str]) -> str:
+    """SHA-256 of what a step is asked to make.
+
+    ``upstream`` holds the fingerprint of each step in ``spec.needs``, ``external`` the digest of each input
+    that the plan does not make.
+    """
+    return digest(
+        {
+            "kind": spec.kind,
+            "revision": REVISION[spec.kind],
+            "identity": spec.identity,
+            "upstream": {name: upstream[name] for name in spec.needs},
+            "external": external,
+        }
+    )
+
+
+def fingerprints(specs: Sequence[StepSpec], external: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Fingerprint of every step; ``external`` is by step name."""
+    out: dict[str, str] = {}
+    for spec in specs:
+        out[spec.name] = fingerprint(spec, out, external.get(spec.name, {}))
+    return out

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.plan_argument import add_plan, plan_file_of
+from pipeline.commands.plan_argument import add_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,8 +17,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.steps import State, steps_up_to, up_to
     from pipeline.artifacts.survey import survey
     from pipeline.commands.preflight import preflight, refuse_steps
+    from pipeline.plan.load import load_plan_file
 
-    file = plan_file_of(options)
+    file = load_plan_file(options.plan, options.set)
     until, forced = getattr(options, "until", None), frozenset(getattr(options, "force_step", ()))
     asked = steps_up_to(file.plan, until, forced)
     preflight(file.plan, file.where, asked)

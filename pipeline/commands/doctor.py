@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.survey import PlanStatus, survey
-from pipeline.commands.plan_argument import add_plan, plan_of
+from pipeline.commands.plan_argument import add_plan
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.display import choose_display
 from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.runner import write_plan
+from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 
@@ -33,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def act(options: argparse.Namespace) -> int:
     """Examine the plan's sources and report. The exit code."""
-    return doctor(plan_of(options), options.plan, options.out)
+    return doctor(load_plan(options.plan, options.set), options.plan, options.out)
 
 
 def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from pipeline.commands.plan_argument import add_plan, cluster_of, plan_of
+from pipeline.commands.plan_argument import add_plan, cluster_of
 
 _FOLLOW_EVERY_S = 1.0
 
@@ -25,8 +25,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.survey import survey
     from pipeline.errors import UserError
     from pipeline.jobs.runner import log_path
+    from pipeline.plan.load import load_plan
 
-    plan = plan_of(options)
+    plan = load_plan(options.plan, options.set)
     plan_status = survey(plan)
     if any(s.name == options.job for s in plan_status.specs):
         path = log_path(plan, plan_status, options.job)

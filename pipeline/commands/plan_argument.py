@@ -6,7 +6,6 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.plan.load import PlanFile
     from pipeline.plan.plan import Plan
     from pipeline.plan.runtime import RayConfig
 
@@ -17,18 +16,6 @@ def add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
     )
-
-
-def plan_of(options: argparse.Namespace) -> Plan:
-    """The plan on the command line. Raises UserError."""
-    return plan_file_of(options).plan
-
-
-def plan_file_of(options: argparse.Namespace) -> PlanFile:
-    """The plan on the command line with its file, so that errors can name the line. Raises UserError."""
-    from pipeline.plan.load import load_plan_file
-
-    return load_plan_file(options.plan, options.set)
 
 
 def cluster_of(plan: Plan) -> RayConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.plan_argument import add_plan, plan_file_of
+from pipeline.commands.plan_argument import add_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.steps import steps_up_to
     from pipeline.commands.preflight import preflight, refuse_steps
     from pipeline.jobs.runner import run
+    from pipeline.plan.load import load_plan_file
 
-    file = plan_file_of(options)
+    file = load_plan_file(options.plan, options.set)
     preflight(file.plan, file.where, steps_up_to(file.plan, options.until, options.force_step))
     return run(
         file.plan,

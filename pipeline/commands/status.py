@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 
-from pipeline.commands.plan_argument import add_plan, cluster_of, plan_of
+from pipeline.commands.plan_argument import add_plan, cluster_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +21,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.notices import missing_media
     from pipeline.artifacts.survey import survey
     from pipeline.commands.status_table import next_command, print_table
+    from pipeline.plan.load import load_plan
 
-    plan = plan_of(options)
+    plan = load_plan(options.plan, options.set)
     if options.job:
         from pipeline.jobs.server import job_info, job_server
 

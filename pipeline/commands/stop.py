@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from pipeline.commands.plan_argument import cluster_of, plan_of
+from pipeline.commands.plan_argument import cluster_of
 
 _SERVER_ENV = "RAY_API_SERVER_ADDRESS"  # what Ray's own `ray job` reads
 
@@ -29,6 +29,7 @@ def act(options: argparse.Namespace) -> int:
     """Stop a job and the jobs of its steps. Exit code: 1 if it has not ended after a while."""
     from pipeline.errors import UserError
     from pipeline.jobs.server import STOP_COMMAND_WAIT_S, job_info, job_server, stop_job
+    from pipeline.plan.load import load_plan
     from pipeline.plan.runtime import RayConfig
 
     address = os.environ.get(_SERVER_ENV)
@@ -38,7 +39,8 @@ def act(options: argparse.Namespace) -> int:
             "no cluster is named.",
             f"Name the plan that was submitted: ufvideo stop {options.job} PLAN, or set {_SERVER_ENV}.",
         )
-    config = cluster_of(plan_of(options)) if options.plan else RayConfig(dashboard=address)
+    plan = load_plan(options.plan, options.set) if options.plan else None
+    config = RayConfig(dashboard=address) if plan is None else cluster_of(plan)
     with job_server(config) as server:
         before = job_info(server, options.job)
         if before.status.is_terminal():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.commands.plan_argument import add_plan, plan_file_of
+from pipeline.commands.plan_argument import add_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,9 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.errors import UserError
     from pipeline.jobs.runner import write_plan
     from pipeline.jobs.server import job_server, module_command, submit_job
+    from pipeline.plan.load import load_plan_file
 
-    file = plan_file_of(options)
+    file = load_plan_file(options.plan, options.set)
     plan = file.plan
     preflight(plan, file.where)
     plan_status = survey(plan)

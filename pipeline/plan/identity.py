@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-
-from pipeline.canonical import plain
 
 CORPORA: Final = "${corpora}"
 SHARDS: Final = "shards"
@@ -68,10 +67,10 @@ def identity(value: Any, of: str) -> Any:
     if isinstance(value, BaseModel):
         return _of_section(value, of)
     if isinstance(value, Mapping):
-        return {str(plain(key)): identity(item, of) for key, item in value.items()}
+        return {str(_value(key)): identity(item, of) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [identity(item, of) for item in value]
-    return plain(value)
+    return _value(value)
 
 
 def inputs(section: BaseModel) -> dict[str, str]:
@@ -94,6 +93,11 @@ def bears_on(section: type[BaseModel], field: FieldInfo, of: str) -> bool:
     if said is None:
         return bool(getattr(section, "bears_identity", True))
     return of in said.on
+
+
+def _value(value: Any) -> Any:
+    """A single value as JSON has it; a digest refuses a type that has no stable form."""
+    return value.value if isinstance(value, Enum) else value
 
 
 def _of_section(section: BaseModel, of: str) -> dict[str, Any]:

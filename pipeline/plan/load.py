@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import yaml
 from pydantic import ValidationError
 
 from pipeline.errors import UserError, combined_error
-from pipeline.plan import yaml_file
-from pipeline.plan.keys import known_keys
-from pipeline.plan.messages import message
+from pipeline.plan import key_place
+from pipeline.plan.messages import message, worth_telling
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
+
+_MERGE = "tag:yaml.org,2002:merge"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class PlanFile:
 
     def where(self, key: Sequence[str | int]) -> str:
         """The place of a key: file and line, or its ``--set``."""
-        return _where(key, self.path, self.texts, self.set_keys)
+        return key_place.where(key, self.path, self.texts, self.set_keys)
 
 
 def load_plan(path: str, sets: Sequence[str] = ()) -> Plan:
@@ -50,10 +51,11 @@ def load_plan_file(path: str, sets: Sequence[str] = ()) -> PlanFile:
     try:
         plan = Plan.model_validate(data)
     except ValidationError as error:
-        errors = _worth_telling(error.errors(include_url=False))
-        errors.sort(key=lambda item: yaml_file.line_of(texts[0][1], item["loc"])[0] or 0)
+        errors = worth_telling(error.errors(include_url=False))
+        errors.sort(key=lambda item: key_place.line_of(texts[0][1], item["loc"])[0] or 0)
         problems = [
-            UserError(_where(item["loc"], str(path), texts, set_keys), message(item)) for item in errors
+            UserError(key_place.where(item["loc"], str(path), texts, set_keys), message(item))
+            for item in errors
         ]
         raise combined_error(str(path), problems) from None
     return PlanFile(plan, str(path), texts, set_keys)
@@ -71,7 +73,7 @@ def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], tuple
         raise UserError(str(path), "is a folder.", example) from None
     except UnicodeDecodeError:
         raise UserError(str(path), "is not a text file in UTF-8.", "Give the path of a YAML file.") from None
-    data, node = yaml_file.read(text, str(path))
+    data, node = read_yaml(text, str(path))
     if not isinstance(data, dict):
         raise UserError(
             str(path), "does not hold a mapping of sections.", "A plan begins with `name:` and `storage:`."
@@ -88,6 +90,73 @@ def _read(path: str, below: tuple[str, ...] = ()) -> tuple[dict[str, Any], tuple
         raise UserError(f"{path}, extends", f"{base} extends this plan in turn.", "Break the circle.")
     inherited, texts = _read(base_path, (*below, str(path)))
     return _merged(inherited, data), (own, *texts)
+
+
+def read_yaml(text: str, name: str) -> tuple[Any, yaml.Node | None]:
+    """The data of a YAML text, and its node tree. Raises UserError with the line, for a duplicate key too."""
+    loader = yaml.SafeLoader(text)
+    loader.name = name
+    try:
+        node = loader.get_single_node()
+        if node is not None:
+            _check_keys(node, loader)
+        return (_unshared(loader.construct_document(node)) if node else None), node
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}, line {mark.line + 1}" if mark else name
+        raise UserError(
+            where,
+            f"is not valid YAML: {error.problem or error.context}.",
+            "Check indentation, colons and quotes.",
+        ) from None
+    except RecursionError:
+        raise UserError(name, "holds an anchor that contains itself.", "Write its content out.") from None
+    except yaml.YAMLError as error:
+        raise UserError(
+            name, f"is not valid YAML: {error}.", "Check that it is a text file in UTF-8."
+        ) from None
+    finally:
+        loader.dispose()
+
+
+def _check_keys(root: yaml.Node, loader: yaml.SafeLoader) -> None:
+    """Refuse a duplicate key, of which YAML would keep the last, and a key that is not a single value.
+
+    The nodes are checked before construction, which writes merged keys (``<<``) into them that
+    an explicit key may override.
+    """
+    queue, visited = [root], set()
+    while queue:
+        node = queue.pop()
+        if id(node) in visited:
+            continue
+        visited.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            queue += node.value
+        if not isinstance(node, yaml.MappingNode):
+            continue
+        seen: dict[Any, int] = {}
+        for key_node, value_node in node.value:
+            queue.append(value_node)
+            line = key_node.start_mark.line + 1
+            where = f"{key_node.start_mark.name}, line {line}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise UserError(
+                    where, "a mapping or a list stands where a key belongs.", "Quote text that holds braces."
+                )
+            key = "<<" if key_node.tag == _MERGE else loader.construct_object(key_node, deep=True)
+            if key in seen:
+                raise UserError(
+                    where, f"the key {key} stands here and on line {seen[key]}.", "Keep one of them."
+                )
+            seen[key] = line
+
+
+def _unshared(data: Any) -> Any:
+    """A copy in which ``&name`` and every ``*name`` are separate values, so that --set changes one."""
+    if isinstance(data, dict):
+        return {key: _unshared(item) for key, item in data.items()}
+    return [_unshared(item) for item in data] if isinstance(data, list) else data
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -124,45 +193,16 @@ def _set(data: dict[str, Any], item: str) -> None:
         else:
             raise UserError(where, f"{so_far} is a single value and has no {part}.", "Check the key.")
         if last:
-            here[index] = yaml_file.value(text)
+            here[index] = _value(text)
         else:
             if isinstance(here, dict) and here.get(index) is None:
                 here[index] = {}
             here = here[index]
 
 
-def _worth_telling(errors: Sequence[Any]) -> list[Any]:
-    """All errors except those that follow from another one.
-
-    A key may be missing because it is misspelt, or a list empty because its items are wrong.
-    """
-    explained: set[tuple[Any, ...]] = set()
-    for item in errors:
-        explained |= {tuple(item["loc"][:i]) for i, part in enumerate(item["loc"]) if isinstance(part, int)}
-        if item["type"] == "extra_forbidden":
-            section = tuple(item["loc"][:-1])
-            near = difflib.get_close_matches(str(item["loc"][-1]), known_keys(Plan, section), 1, 0.5)
-            explained |= {(*section, key) for key in near}
-    return [
-        item
-        for item in errors
-        if item["type"] not in ("missing", "too_short") or tuple(item["loc"]) not in explained
-    ]
-
-
-def _where(
-    loc: Sequence[str | int], path: str, texts: Sequence[tuple[str, Any]], set_keys: Sequence[str]
-) -> str:
-    loc = [part for part in loc if part != "[key]"]  # pydantic's mark of a mapping's key
-    key = ".".join(map(str, loc))
-    for given in set_keys:
-        if given == key or given.startswith(key + ".") or key.startswith(given + "."):
-            return f"--set {given}" + (f", {key}" if key.startswith(given + ".") else "")
-    file, line = path, None
-    for name, node in texts:
-        at, depth = yaml_file.line_of(node, loc)
-        if at is not None and (depth == len(loc) or line is None):
-            file, line = name, at
-        if depth == len(loc):
-            break
-    return file + (f", line {line}" if line else "") + (f", {key}" if key else "")
+def _value(text: str) -> Any:
+    """One value of ``--set``, typed as YAML types it; the plan's own types then decide: 2e-5 is a number."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set …={text}", "is not a YAML value.", "Quote it.") from None

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.plan.keys import field_at, known_keys
@@ -69,6 +70,25 @@ def message(item: Mapping[str, Any]) -> str:
         return f"has more than {context['max_length']} entries."
     text = str(item["msg"])
     return f"{text[0].lower()}{text[1:]}, not {_shown(given)}."
+
+
+def worth_telling(errors: Sequence[Any]) -> list[Any]:
+    """All errors except those that follow from another one.
+
+    A key may be missing because it is misspelt, or a list empty because its items are wrong.
+    """
+    explained: set[tuple[Any, ...]] = set()
+    for item in errors:
+        explained |= {tuple(item["loc"][:i]) for i, part in enumerate(item["loc"]) if isinstance(part, int)}
+        if item["type"] == "extra_forbidden":
+            section = tuple(item["loc"][:-1])
+            near = difflib.get_close_matches(str(item["loc"][-1]), known_keys(Plan, section), 1, 0.5)
+            explained |= {(*section, key) for key in near}
+    return [
+        item
+        for item in errors
+        if item["type"] not in ("missing", "too_short") or tuple(item["loc"]) not in explained
+    ]
 
 
 def _shown(given: Any) -> str:

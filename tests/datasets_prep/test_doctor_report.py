@@ -13,7 +13,8 @@ import pytest
 
 from datasets_prep.doctor.findings import FINDING_TEXTS
 from datasets_prep.draft import Reason
-from pipeline.artifacts.steps import fingerprints, steps
+from pipeline.artifacts.steps import steps
+from pipeline.artifacts.survey import fingerprints
 from pipeline.errors import UserError
 from pipeline.plan.doctor import OWN_TOLERANCE, DoctorConfig, Finding
 from pipeline.plan.load import load_plan

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.artifacts.steps import REVISION, Kind, fingerprints, steps
+from pipeline.artifacts.steps import REVISION, Kind, steps
+from pipeline.artifacts.survey import fingerprints
 from pipeline.canonical import digest, plain
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan

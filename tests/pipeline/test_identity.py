@@ -16,7 +16,8 @@ from pydantic import BaseModel
 from datasets_prep.reuse import source_identity
 from pipeline.artifacts.rebuild import plan_of
 from pipeline.artifacts.record import RECORD_NAME, load_artifact
-from pipeline.artifacts.steps import Kind, fingerprints, steps
+from pipeline.artifacts.steps import Kind, steps
+from pipeline.artifacts.survey import fingerprints
 from pipeline.plan.base import Config
 from pipeline.plan.data import PrepConfig
 from pipeline.plan.identity import SHARDS, Bears, bears_on, identity, input_fields

@@ -10,8 +10,7 @@ import yaml
 from pipeline.artifacts.steps import steps
 from pipeline.canonical import plain
 from pipeline.errors import UserError
-from pipeline.plan import yaml_file
-from pipeline.plan.load import load_plan
+from pipeline.plan.load import load_plan, read_yaml
 
 
 def fails(path: Path | str, *sets: str) -> str:
@@ -226,7 +225,7 @@ def test_merge_keys(plan_file: Path, tmp_path: Path):
     # A key that is merged twice over is not a doubled one; an explicit one is, also beside a merge.
     path = tmp_path / "chain.yaml"
     path.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
-    data, _ = yaml_file.read(path.read_text(), "chain.yaml")
+    data, _ = read_yaml(path.read_text(), "chain.yaml")
     assert data == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
     path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\n  x: 3\n")
     assert "line 5: the key x stands here and on line 4" in fails(path)

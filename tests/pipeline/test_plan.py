@@ -18,10 +18,9 @@ from pipeline.artifacts.steps import (
     State,
     decide,
     evaluate_name,
-    fingerprints,
     steps,
 )
-from pipeline.artifacts.survey import survey
+from pipeline.artifacts.survey import fingerprints, survey
 from pipeline.canonical import canonical, digest
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
