@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.sources.json import json_file
-from datasets_prep.sources.json.json_file import Chunk, Limits, open_annotations
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from datasets_prep.sources.json.opening import open_annotations
 from datasets_prep.sources.parquet_rows import MAGIC, holds_rows, parquet_chunks, parquet_records
 
 ENDINGS = (".json", ".jsonl", ".parquet")

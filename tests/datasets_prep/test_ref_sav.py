@@ -13,7 +13,7 @@ from datasets_prep.draft import Reason
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
-from datasets_prep.sources.json import json_file
+from datasets_prep.sources.json import opening
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records import masks
@@ -84,7 +84,7 @@ def test_ref_sav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert np.array_equal(pixels(made.targets[0]), track[number])
     assert found["s/sav_000001/0"].expression == "A cup of tea."
     opened: list[Path] = []
-    real = json_file.open_annotations
+    real = opening.open_annotations
     monkeypatch.setattr(
         "datasets_prep.sources.formats.ref_sav.open_annotations", lambda p: opened.append(p) or real(p)
     )

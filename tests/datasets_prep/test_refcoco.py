@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
 from datasets_prep.sources.bases.plain_pickle import load_plain, without_surrogates
-from datasets_prep.sources.json.json_file import elements
+from datasets_prep.sources.json.json_object import elements
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from tests.datasets_prep.mask_corpora import (

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from datasets_prep.sources.json import json_file, scan
-from datasets_prep.sources.json.json_file import Limits, list_chunks, list_records, load_object
+from datasets_prep.sources.json import json_object, scan
+from datasets_prep.sources.json.json_file import Limits, list_chunks, list_records
+from datasets_prep.sources.json.json_object import load_object
 from datasets_prep.sources.json.parse import Unparsed
 from datasets_prep.sources.json.scan import ScanError, element_ends
 from pipeline.errors import UserError
@@ -112,4 +113,4 @@ def test_a_whole_object_is_read_with_its_byte_order_mark(tmp_path: Path) -> None
     path.write_text('{"a": 1, "a": 2}')
     with pytest.raises(UserError, match="'a' stands twice"):
         load_object(path)
-    assert json_file.root_is_object(path)
+    assert json_object.root_is_object(path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from datasets_prep.sources.bases.reader import Files
-from datasets_prep.sources.json.json_file import members
+from datasets_prep.sources.json.json_object import members
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 

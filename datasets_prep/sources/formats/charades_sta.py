@@ -25,13 +25,9 @@ from datasets_prep.sources.bases.fields import (
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import pick
-from datasets_prep.sources.json.json_file import (
-    list_chunks,
-    list_records,
-    load_object,
-    open_annotations,
-    root_is_object,
-)
+from datasets_prep.sources.json.json_file import list_chunks, list_records
+from datasets_prep.sources.json.json_object import load_object, root_is_object
+from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Task

@@ -16,7 +16,9 @@ from datasets_prep.draft import DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, as_list
 from datasets_prep.sources.bases.reader import Files
-from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from datasets_prep.sources.json.json_object import load_value, members
+from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records import masks

@@ -23,7 +23,8 @@ from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_f
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, Record, RowsReader, record_key
 from datasets_prep.sources.bases.segmentation_text import expression_of, fill, pick
-from datasets_prep.sources.json.json_file import load_object, open_annotations
+from datasets_prep.sources.json.json_object import load_object
+from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Role, Task

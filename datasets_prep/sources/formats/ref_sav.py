@@ -19,7 +19,9 @@ from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
-from datasets_prep.sources.json.json_file import Chunk, Limits, load_value, members, open_annotations
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from datasets_prep.sources.json.json_object import load_value, members
+from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 

@@ -20,7 +20,9 @@ from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.plain_pickle import load_plain, without_surrogates
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.bases.segmentation_text import expression_of, segment
-from datasets_prep.sources.json.json_file import Chunk, Limits, elements, load_value, open_annotations
+from datasets_prep.sources.json.json_file import Chunk, Limits
+from datasets_prep.sources.json.json_object import elements, load_value
+from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 

@@ -20,7 +20,7 @@ from datasets_prep.sources.bases.fields import mapping, number, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
-from datasets_prep.sources.json.json_file import Member
+from datasets_prep.sources.json.json_object import Member
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
 

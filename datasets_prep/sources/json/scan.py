@@ -12,6 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from datasets_prep.sources.json.opening import SPACE
+
 _BLOCK = 1 << 20  # bytes; its intermediate arrays stay in a core's cache
 _QUOTE, _BACKSLASH, _OPEN, _CLOSE, _COMMA = range(1, 6)
 
@@ -22,8 +24,6 @@ _CLASS_OF = np.array(
 _LOWER = 0x20  # with this bit set, [ and ] become { and }, and the backslash between them becomes |
 _STEP = np.array([0, 0, 0, 1, -1, 0], np.int32)  # what each class does to the depth
 _CLOSER = {b"[": b"]", b"{": b"}"}
-_SPACE = b" \t\r\n"
-BOM = b"\xef\xbb\xbf"  # UTF-8's byte-order mark
 
 
 class ScanError(ValueError):
@@ -80,14 +80,6 @@ def element_ends(file: BinaryIO, start: int, *, whole: bool) -> Iterator[np.ndar
     raise ScanError(f"the file ends {what}")
 
 
-def first_byte(file: BinaryIO) -> tuple[bytes, int]:
-    """The first byte after white space and a byte-order mark, and its position; b"" for an empty file."""
-    file.seek(0)
-    start = file.read(4096)
-    rest = start.removeprefix(BOM).lstrip(_SPACE)
-    return rest[:1], len(start) - len(rest)
-
-
 def _check_parted(
     at_E: np.ndarray, begun_M: np.ndarray, parted: bool, token_M: np.ndarray, offset: int
 ) -> bool:
@@ -138,7 +130,7 @@ def _unescape(token_K: np.ndarray, class_K: np.ndarray) -> None:
 
 def _only_blanks(file: BinaryIO, rest: bytes, at: int) -> None:
     while rest:
-        left = rest.lstrip(_SPACE)
+        left = rest.lstrip(SPACE)
         if left:
             raise ScanError(f"something follows its end at byte {at + len(rest) - len(left)}")
         at += len(rest)
