@@ -76,15 +76,15 @@ def make_model(
         print(f"init: {named} from {text}{found.at} ({sum(loaded.tensors.values())} tensors)", flush=True)
         if commits is not None and found.commit:
             commits[key] = found.commit
-        if loaded.foreign:
-            names = "; ".join(fold_names(loaded.foreign))
-            print(f"init: {len(loaded.foreign)} names in {text} are of nothing here: {names}", flush=True)
+        if loaded.ignored:
+            names = "; ".join(fold_names(loaded.ignored))
+            print(f"init: {len(loaded.ignored)} names in {text} are not of this model: {names}", flush=True)
         if fit and loaded.rows:
             rows = loaded.rows
             print(
                 f"init: vocabulary: {rows.old} rows as stored, {rows.new} new ones start "
                 + ("from the mean of the old" if fit.start is RowStart.MEAN else "at random")
-                + (f", {rows.left_out} unused ones left out" if rows.left_out else ""),
+                + (f", {rows.dropped} unused ones dropped" if rows.dropped else ""),
                 flush=True,
             )
     if sources and (begun := [part for part in PARTS if not any(part in p for p in sources.values())]):

@@ -85,7 +85,7 @@ def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path
     with torch.device("meta"):
         model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0)).bfloat16()
     monkeypatch.setattr(tensor_files, "save_file", _sparse)
-    monkeypatch.setattr(tensor_files, "_alone", lambda tensor: tensor)
+    monkeypatch.setattr(tensor_files, "_without_aliasing", lambda tensor: tensor)
     export.write_published(model, tmp_path)
     index = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())
     assert index["weight_map"].keys() == published.keys()

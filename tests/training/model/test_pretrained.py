@@ -95,9 +95,9 @@ def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Pat
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ({}, "tells no vocab_size"),
-        ({"vocab_size": "many"}, "tells no vocab_size"),
-        ({"vocab_size": 7}, r"do not fit: language\.vocab_size 7"),
+        ({}, "has no vocab_size"),
+        ({"vocab_size": "many"}, "has no vocab_size"),
+        ({"vocab_size": 7}, r"do not fit together: language\.vocab_size 7"),
     ],
 )
 def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
@@ -111,7 +111,7 @@ def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dic
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no config.json .* Give the model/ folder"):
+    with pytest.raises(UserError, match=r"has no readable config.json .* Use the model/ folder"):
         from_pretrained(tmp_path)
-    with pytest.raises(UserError, match=r"holds no config\.json"):
+    with pytest.raises(UserError, match=r"has no readable config\.json"):
         from_pretrained(Path("no/where"))  # a path that is not there is not looked for on the hub

@@ -80,8 +80,8 @@ def test_what_videorefer_lacks_and_has_too_much_is_told(
     save_file({"model.region_encoder.gate": torch.ones(2)}, folder / "model-2.safetensors")
     with pytest.raises(UserError) as caught:
         make_model(make_plan(tmp_path, saved, videorefer=folder), tokenizer)
-    assert "names missing: " in str(caught.value)
-    assert "1 names left over: model.region_encoder.gate (model-2.safetensors)" in str(caught.value)
+    assert "missing names: " in str(caught.value)
+    assert "1 unexpected names: model.region_encoder.gate (model-2.safetensors)" in str(caught.value)
 
 
 def test_names_of_nothing_are_told_where_they_are_no_mistake(
@@ -93,11 +93,12 @@ def test_names_of_nothing_are_told_where_they_are_no_mistake(
     save_file({n: torch.ones(2) for n in odd}, folder / "model-2.safetensors")
     make_model(make_plan(tmp_path, saved, connector=folder), tokenizer)
     message = (
-        f"init: 3 names in {folder} are of nothing here: audio.layers.{{0-1}}.w; model.region_encoder.gate\n"
+        f"init: 3 names in {folder} are not of this model: "
+        "audio.layers.{0-1}.w; model.region_encoder.gate\n"
     )
     assert message in capsys.readouterr().out
     for key in ("whole", "videorefer", "language"):
-        with pytest.raises(UserError, match=r"names left over: audio\.layers\.\{0-1\}\.w"):
+        with pytest.raises(UserError, match=r"unexpected names: audio\.layers\.\{0-1\}\.w"):
             make_model(make_plan(tmp_path, saved, **{key: folder}), tokenizer)
 
 
@@ -114,7 +115,7 @@ def test_vision_comes_from_siglip_whose_text_half_is_told(
     taken = [n for n in made if n.startswith("vision.")]
     assert len(taken) == len(state)
     assert all(torch.equal(made[n], own_state(donor)[n]) for n in taken)
-    assert "are of nothing here: text_model.encoder.layers.{0-1}.mlp.fc1.bias\n" in capsys.readouterr().out
+    assert "are not of this model: text_model.encoder.layers.{0-1}.mlp.fc1.bias\n" in capsys.readouterr().out
 
 
 def test_a_part_comes_from_the_most_particular_path() -> None:

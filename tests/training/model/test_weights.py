@@ -55,7 +55,7 @@ def test_published_weights_arrive_whole(toy: UFVideo, toy_config: ModelConfig):
     assert all(torch.equal(a, own_state(other)[n]) for n, a in own_state(toy).items())
 
 
-def test_names_missing_left_over_and_misshapen_are_all_told(toy: UFVideo, toy_config: ModelConfig):
+def test_missing_unexpected_and_misshapen_tensors_are_all_listed(toy: UFVideo, toy_config: ModelConfig):
     other = build_model(toy_config, toy.tokens, seed=6)
     weights = _published(toy)
     del weights["model.norm.weight"]
@@ -66,10 +66,10 @@ def test_names_missing_left_over_and_misshapen_are_all_told(toy: UFVideo, toy_co
     with pytest.raises(UserError) as caught:
         load_published(other, weights)
     text = str(caught.value)
-    assert "2 names missing" in text
+    assert "2 missing names" in text
     assert "model.norm.weight" in text
     assert "point_embeddings.2.weight" in text
-    assert "2 names left over" in text
+    assert "2 unexpected names" in text
     assert "strange" in text
     assert "lm_head.weight is 3x3, the model has 60x128" in text
 
@@ -81,7 +81,7 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
     siglip = {k.replace(long, short): v for k, v in _published(toy).items() if k.startswith(long)}
     text = {f"text_model.encoder.layers.{i}.mlp.fc1.bias": torch.ones(3) for i in range(2)}
     loaded = load_published(other, {**siglip, **text}, part=Part.VISION, strict=False)
-    assert loaded.foreign == tuple(text)
+    assert loaded.ignored == tuple(text)
     prefix = "model.mask_encoder.sam2_model."
     sam = {k.removeprefix(prefix): v for k, v in _published(toy).items() if k.startswith(prefix)}
     load_published(other, sam, part=Part.SAM_ENCODER)
@@ -90,9 +90,9 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
         torch.equal(mine[n], theirs[n]) for n in mine if n.startswith(("vision.", "segmentation.sam."))
     )
     assert torch.equal(mine["language.lm.lm_head.weight"], before)
-    with pytest.raises(UserError, match="names missing"):
+    with pytest.raises(UserError, match="missing names"):
         load_published(other, {}, part=Part.VISION)
-    with pytest.raises(UserError, match=r"2 names left over: text_model\.encoder\.layers\.\{0-1\}\.mlp"):
+    with pytest.raises(UserError, match=r"2 unexpected names: text_model\.encoder\.layers\.\{0-1\}\.mlp"):
         load_published(other, {**siglip, **text}, part=Part.VISION)
 
 
@@ -100,13 +100,13 @@ def test_a_larger_vocabulary_is_fitted_where_it_is_asked_for(toy: UFVideo):
     larger = build_model(
         model_config("toy", {"language": {"vocab_size": 70}, "num_frames": 2}), toy.tokens, seed=6
     )
-    with pytest.raises(UserError, match="2 shapes differ"):
+    with pytest.raises(UserError, match="2 different shapes"):
         load_published(larger, _published(toy))
     loaded = load_published(larger, _published(toy), new_rows=NewRows())
     head, theirs = (own_state(m)["language.lm.lm_head.weight"] for m in (larger, toy))
     assert torch.equal(head[:60], theirs)
     assert torch.allclose(head[60:], theirs.mean(0).expand(10, -1), atol=1e-6)
-    assert loaded.rows == RowCount(new=10, old=60, left_out=0)
+    assert loaded.rows == RowCount(new=10, old=60, dropped=0)
 
 
 def _meta_layout(golden) -> tuple[UFVideo, dict[str, torch.Tensor]]:
@@ -128,13 +128,13 @@ def test_the_whole_7b_layout_loads(golden):
     assert sum(loaded.tensors.values()) == 1808
     assert set(loaded.tensors) == set(PARTS)
     lost = stored.pop("model.layers.17.mlp.up_proj.weight")
-    with pytest.raises(UserError, match=r"1 names missing: model.layers.17.mlp.up_proj.weight\."):
+    with pytest.raises(UserError, match=r"1 missing names: model.layers.17.mlp.up_proj.weight\."):
         load_published(model, stored)
     stored["model.layers.17.mlp.up_proj.weight"] = lost[:-1]
-    with pytest.raises(UserError, match=r"1 shapes differ: model.layers.17.*18943x3584.*18944x3584"):
+    with pytest.raises(UserError, match=r"1 different shapes: model.layers.17.*18943x3584.*18944x3584"):
         load_published(model, stored)
     stored["model.layers.28.mlp.up_proj.weight"] = stored["model.layers.17.mlp.up_proj.weight"] = lost
-    with pytest.raises(UserError, match=r"1 names left over: model\.layers\.28"):
+    with pytest.raises(UserError, match=r"1 unexpected names: model\.layers\.28"):
         load_published(model, stored)
 
 
@@ -146,7 +146,7 @@ def test_every_name_is_told_with_its_numbers_folded(golden):
     with pytest.raises(UserError) as caught:
         load_published(model, {n: t for n, t in stored.items() if n not in {*lost, odd}})
     text = str(caught.value)
-    assert f"{len(lost) + 1} names missing: " in text
+    assert f"{len(lost) + 1} missing names: " in text
     for kind in ("q_proj.weight", "q_proj.bias", "k_proj.weight", "v_proj.weight", "o_proj.weight"):
         assert f"model.layers.{{0-27}}.self_attn.{kind}" in text
     assert odd in text
@@ -165,9 +165,9 @@ def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig
     with pytest.raises(UserError) as caught:
         load_published(build_model(toy_config, toy.tokens, seed=6), tmp_path)
     assert len(set(shard.values())) > 2
-    assert f"1 names left over: strange ({shard['strange']})." in str(caught.value)
+    assert f"1 unexpected names: strange ({shard['strange']})." in str(caught.value)
     wrong = f"model.norm.weight is 3, the model has 128 ({shard['model.norm.weight']})."
-    assert f"1 shapes differ: {wrong}" in str(caught.value)
+    assert f"1 different shapes: {wrong}" in str(caught.value)
 
 
 def test_all_faults_of_a_saved_model_are_told_at_once(toy: UFVideo, tmp_path):
@@ -185,9 +185,9 @@ def test_all_faults_of_a_saved_model_are_told_at_once(toy: UFVideo, tmp_path):
         load_model(tmp_path)
     text, layers = str(caught.value), "language.lm.model.layers.{0-1}.mlp"
     file = "(model-00001-of-00001.safetensors)"
-    assert f"2 names missing: {layers}.up_proj.weight. " in text
-    assert f"2 names left over: {layers}.gate {file}. " in text
-    assert f"2 shapes differ: {layers}.down_proj.weight is 3x3, the model has 128x" in text
+    assert f"2 missing names: {layers}.up_proj.weight. " in text
+    assert f"2 unexpected names: {layers}.gate {file}. " in text
+    assert f"2 different shapes: {layers}.down_proj.weight is 3x3, the model has 128x" in text
 
 
 def test_each_part_of_the_7b_layout_loads_alone(golden):

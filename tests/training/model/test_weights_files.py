@@ -33,7 +33,7 @@ from training.model.weights.checkpoints import (
 from training.model.weights.tensor_files import (
     SAFETENSORS_INDEX,
     TORCH_INDEX,
-    _alone,
+    _without_aliasing,
     tensors,
     weight_files,
 )
@@ -54,7 +54,7 @@ def _write(state: dict[str, Tensor], folder: Path, form: str, *, index: bool) ->
     names, where = sorted(state), {}
     files = [f"{STEMS[form]}-0000{i}-of-00002.{form}" for i in (1, 2)]
     for file, part in zip(files, (names[::2], names[1::2]), strict=True):
-        WRITERS[form]({n: _alone(state[n]) for n in part}, folder / file)
+        WRITERS[form]({n: _without_aliasing(state[n]) for n in part}, folder / file)
         where.update(dict.fromkeys(part, file))
     if index:
         (folder / INDICES[form]).write_text(json.dumps({"metadata": {}, "weight_map": where}))
@@ -104,7 +104,7 @@ def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path: Path, file: 
     entries = {"model.norm.weight": str(tmp_path / "out.safetensors") if str(file).startswith("/") else file}
     (folder / SAFETENSORS_INDEX).write_text(json.dumps({"weight_map": entries}))
     with pytest.raises(
-        UserError, match=r"says that model.norm.weight is in .* not a name of a file"
+        UserError, match=r"says that model.norm.weight is in .* not the name of a file"
     ) as caught:
         list(tensors(folder))
     assert caught.value.where == str(folder / SAFETENSORS_INDEX)

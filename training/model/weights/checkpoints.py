@@ -38,7 +38,7 @@ from training.model.weights.vocabulary import NewRows, RowCount
 
 CONFIG_FILE = "config.json"
 OWN_CONFIG = "ufvideo"
-"""Where an export's config.json, whose other keys are the published ones, holds what ``own_config`` says."""
+"""Key of an export's config.json that holds ``own_config``; its other keys are the published ones."""
 _VOCABULARY = ("language.lm.model.embed_tokens.weight", "language.lm.lm_head.weight")
 
 
@@ -60,14 +60,14 @@ def published_state(model: UFVideo) -> dict[str, Tensor]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadSummary:
-    """What a load has filled."""
+    """What was loaded."""
 
     tensors: Mapping[Part, int]
-    """stored tensors that were read, by part"""
+    """number of stored tensors that were read, by part"""
     rows: RowCount | None = None
-    """of the input embedding, where the vocabulary was fitted"""
-    foreign: tuple[str, ...] = ()
-    """names that were left unread because nothing in the model is called so, in the order of the files"""
+    """of the input embedding, where the vocabulary was resized"""
+    ignored: tuple[str, ...] = ()
+    """names of tensors that the model does not have, in the order of the files"""
 
 
 def load_published(
@@ -78,23 +78,23 @@ def load_published(
     new_rows: NewRows | None = None,
     strict: bool = True,
 ) -> LoadSummary:
-    """Fills the model, or parts of it, from published weights; nothing may be missing or left over.
+    """Loads the model, or parts of it, from published weights; no name may be missing or unexpected.
 
-    ``source`` is as ``tensor_files.tensors`` takes it. Tensors go one by one into the model as it is
-    allocated, in its dtype. Names of parts that are not asked for are left unread. Where one part is asked
-    for, its own public names are understood too (``names.locate``); ``sam_encoder`` is all of SAM 2.
-    ``new_rows``: fit the stored vocabulary to the model's; without it their sizes must agree. ``strict``: a
-    name that belongs to no part is left over too, as is right unless the source holds more than this model
-    has (SigLIP's text half); without it such names are in ``Loaded.foreign``.
+    ``source`` is as ``tensor_files.tensors`` takes it. Tensors are copied one by one into the allocated
+    model, in its dtype. Tensors of other parts than ``part`` are not read. If ``part`` is a single one,
+    its own public names are understood too (``names.locate``); ``sam_encoder`` is all of SAM 2. ``new_rows``:
+    resize the stored vocabulary to the model's; without it their sizes must agree. ``strict``: a name that
+    belongs to no part is unexpected, too. Turn it off for a source that holds more than this model has
+    (SigLIP's text half); such names are then in ``LoadSummary.ignored``.
 
-    Raises UserError that lists all names missing, all names left over and all shapes that differ.
+    Raises UserError that lists all missing names, all unexpected names and all different shapes.
     """
     parts = (part,) if isinstance(part, Part) else tuple(part)
     own = own_state(model)
     expected = {name: tensor for name, tensor in own.items() if part_of(name) in parts}
     tied = model.config.language.tie_word_embeddings
     filled: set[str] = set()
-    read_of = Counter[Part]()
+    read = Counter[Part]()
     mismatches = Mismatches()
     rows: RowCount | None = None
     with torch.no_grad():
@@ -105,9 +105,9 @@ def load_published(
             target = expected.get(place.name) if place else None
             if place is None or target is None:
                 if of in parts or (of is None and strict):
-                    mismatches.add_left_over(stored.name, stored.file)
+                    mismatches.add_unexpected(stored.name, stored.file)
                 elif place is None or place.name not in own:
-                    mismatches.foreign.append(stored.name)
+                    mismatches.ignored.append(stored.name)
                 continue
             assert of is not None
             filled.update(p for p in to_published(place.name) if from_published(p) == place)
@@ -119,14 +119,14 @@ def load_published(
             elif target.shape == tensor.shape:
                 target.copy_(tensor)
             else:
-                mismatches.add_misshapen(stored.name, tensor, target, stored.file)
-            read_of[of] += 1
+                mismatches.add_shape(stored.name, tensor, target, stored.file)
+            read[of] += 1
     mismatches.missing += [p for name in expected for p in to_published(name) if p not in filled]
     mismatches.refuse(
         str(source) if isinstance(source, Path) else "weights",
-        "Check that these are the weights of this model, and that the model's size is theirs.",
+        "Check that these are the weights of this model, and that the model has their size.",
     )
-    return LoadSummary(tensors=read_of, rows=rows, foreign=tuple(mismatches.foreign))
+    return LoadSummary(tensors=read, rows=rows, ignored=tuple(mismatches.ignored))
 
 
 def own_config(model: UFVideo) -> dict[str, Any]:
@@ -135,10 +135,10 @@ def own_config(model: UFVideo) -> dict[str, Any]:
 
 
 def save_model(model: UFVideo, folder: Path) -> None:
-    """Writes ``config.json``, shards and, last, their index. The folder is made; files in it are replaced."""
+    """Writes ``config.json``, shards and, last, their index. Creates the folder; replaces files in it."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(json.dumps(own_config(model), indent=1) + "\n")
-    # transformers refuses a file that does not say that it is torch's.
+    # transformers refuses a file whose metadata does not name the framework.
     write_shards(own_state(model), folder, metadata={"format": "pt"})
 
 
@@ -159,7 +159,7 @@ def read_config(folder: Path) -> tuple[ModelConfig, TokenIds]:
 
 
 def parse_config(raw: Any, file: Path) -> tuple[ModelConfig, TokenIds]:
-    """What ``own_config`` gave, read back from ``file``. Raises UserError."""
+    """The inverse of ``own_config``. ``file``: where ``raw`` was read, for the UserError that is raised."""
     try:
         tokens = TokenIds(**{**raw["tokens"], "eos": tuple(raw["tokens"]["eos"])})
         return ModelConfig.model_validate(raw["model"]), tokens
@@ -176,9 +176,9 @@ def load_model(
 ) -> UFVideo:
     """A saved model, in evaluation mode on the CPU.
 
-    ``dtype`` of its parameters; None: as they are stored, and then they stay mapped, which costs nothing
-    until they are read and goes well with a move to a device. Where another dtype is needed name it here:
-    ``load_model(folder).float()`` keeps the mapped pages of all that was stored beside its copy.
+    ``dtype``: of its parameters. None: as stored; the files then stay memory-mapped, which uses no memory
+    until the parameters are read or moved to a device. If another dtype is needed, pass it here:
+    ``load_model(folder).float()`` keeps the mapped pages in memory beside the copy.
 
     Raises UserError if the folder is not a saved model, is incomplete, or if its shapes are not those of
     ``expected`` (loss weights, initialisation and the choice of attention may differ, and are then taken
@@ -202,10 +202,10 @@ def load_model(
 
 
 def _load_state(model: UFVideo, folder: Path, dtype: torch.dtype | None) -> None:
-    """Gives a model the tensors of a folder of ``save_model``, its parameters in ``dtype`` if that is given.
+    """Loads the tensors of a folder that ``save_model`` wrote; parameters in ``dtype`` if that is given.
 
-    Buffers are then in the dtype that the model makes them in, as ``model.to(dtype)`` does not leave them.
-    Raises UserError that lists all tensors missing, left over and misshapen.
+    Buffers keep the dtype in which the model creates them, unlike with ``model.to(dtype)``.
+    Raises UserError that lists all missing and unexpected tensors and all different shapes.
     """
     expected = own_state(model)
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
@@ -214,12 +214,12 @@ def _load_state(model: UFVideo, folder: Path, dtype: torch.dtype | None) -> None
     for stored in tensors(folder, keep=dtype is None):
         target = expected.get(stored.name)
         if target is None:
-            mismatches.add_left_over(stored.name, stored.file)
+            mismatches.add_unexpected(stored.name, stored.file)
             continue
         tensor = stored.read()
         if target.shape != tensor.shape:
-            mismatches.add_misshapen(stored.name, tensor, target, stored.file)
-        if dtype is not None:  # a copy in any case, or what is of this dtype already would hold the mapping
+            mismatches.add_shape(stored.name, tensor, target, stored.file)
+        if dtype is not None:  # always a copy: a tensor that has this dtype already would keep the mapping
             tensor = tensor.to(dtype if stored.name in parameters else target.dtype, copy=True)
         taken[stored.name] = tensor
     mismatches.missing += [name for name in expected if name not in taken]

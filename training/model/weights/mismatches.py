@@ -1,7 +1,7 @@
 """Every tensor in which a checkpoint and a model differ, in one message; numbered names are folded.
 
 ``model.layers.0.mlp.up_proj.weight`` to ``model.layers.27.mlp.up_proj.weight`` are one entry,
-``model.layers.{0-27}.mlp.up_proj.weight``, so that a list that is complete can still be read.
+``model.layers.{0-27}.mlp.up_proj.weight``, so that the complete list stays readable.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ class Mismatches:
 
     missing: list[str] = field(default_factory=list)
     """names of the model that the checkpoint lacks"""
-    left_over: list[tuple[str, str]] = field(default_factory=list)
-    """(name, file) that the model has no place for"""
-    foreign: list[str] = field(default_factory=list)
-    """names of parts that are not being loaded: listed with the others, but not an error by themselves"""
+    unexpected: list[tuple[str, str]] = field(default_factory=list)
+    """(name, file) of tensors that the model does not have"""
+    ignored: list[str] = field(default_factory=list)
+    """names outside the loaded parts that the model does not have: listed, but not an error by themselves"""
     shapes: list[tuple[str, str]] = field(default_factory=list)
-    """(name, what is wrong with it and where)"""
+    """(name, the two shapes and the file)"""
 
-    def add_left_over(self, name: str, file: Path | None) -> None:
-        """Add a name that the model has no place for."""
-        self.left_over.append((name, _in(file)))
+    def add_unexpected(self, name: str, file: Path | None) -> None:
+        """Add a tensor that the model does not have."""
+        self.unexpected.append((name, _in(file)))
 
-    def add_misshapen(self, name: str, stored: Tensor, expected: Tensor, file: Path | None) -> None:
+    def add_shape(self, name: str, stored: Tensor, expected: Tensor, file: Path | None) -> None:
         """Add a tensor whose shape differs from the model's."""
         self.shapes.append((name, f" is {_shape(stored)}, the model has {_shape(expected)}{_in(file)}"))
 
     def refuse(self, where: str, fix: str) -> None:
-        """Raises UserError that counts and lists everything, if there is anything."""
-        if not (self.missing or self.left_over or self.shapes):
+        """Raises UserError that counts and lists all differences, if there are any."""
+        if not (self.missing or self.unexpected or self.shapes):
             return
         problems = [
-            _listed("names missing", [(name, "") for name in self.missing]),
-            _listed("names left over", self.left_over),
-            _listed("names of no part that was asked for", [(name, "") for name in self.foreign]),
-            _listed("shapes differ", self.shapes),
+            _summary("missing names", [(name, "") for name in self.missing]),
+            _summary("unexpected names", self.unexpected),
+            _summary("unknown names outside the loaded parts", [(name, "") for name in self.ignored]),
+            _summary("different shapes", self.shapes),
         ]
         raise UserError(where, " ".join(filter(None, problems)), fix)
 
 
 def fold_names(names: Iterable[str]) -> list[str]:
-    """The names in their order, those that differ in one number only as one: ``a.{0-3,7}.b``.
+    """The names in order, with those that differ only in one number folded into one: ``a.{0-3,7}.b``.
 
-    Only pieces between dots that are numbers count, and each entry stands for just the names it spells.
+    Only whole components between dots are folded, and each entry stands for exactly the names it spells out.
     """
     rows = [tuple(name.split(".")) for name in dict.fromkeys(names)]
     for place in range(max(map(len, rows), default=0)):
@@ -84,8 +84,8 @@ def _numbers(found: list[str]) -> str:
     return "{" + ",".join(str(a) if a == b else f"{a}-{b}" for a, b in runs) + "}"
 
 
-def _listed(what: str, entries: list[tuple[str, str]]) -> str:
-    """``2 names left over: a (x.bin); b (y.bin).``; names are folded where the rest is the same."""
+def _summary(what: str, entries: list[tuple[str, str]]) -> str:
+    """``2 unexpected names: a (x.bin); b (y.bin).``; names are folded where the rest is the same."""
     if not entries:
         return ""
     by_rest: dict[str, list[str]] = {}

@@ -1,9 +1,9 @@
-"""Parameter names both ways between the published UFVideo checkpoint and this model.
+"""Maps parameter names between the published UFVideo checkpoint and this model, in both directions.
 
 The published layout is LLaVA-like: ``model.layers.*``, ``lm_head``, ``model.vision_tower.vision_tower.*``,
 ``model.mm_projector.*``, ``model.region_encoder.*``, ``model.text_hidden_fcs.*`` and
-``model.mask_encoder.sam2_model.*``. The last follows the public SAM 2 code, but for the memory fuser's
-``gamma``, published here as ``g_weight``; both are read.
+``model.mask_encoder.sam2_model.*``. The last follows the public SAM 2 code, except that the memory fuser's
+``gamma`` is published as ``g_weight``; both are read.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pipeline.plan.training import Part
 from training.model.parts import ROWS, SAM, SAM_PUBLISHED
 
-# (here, published); {i} and {j} are numbers, a trailing {r} is the rest of the name. First match counts.
+# (here, published); {i} and {j} are numbers, {w} is a word, a trailing {r} is the rest. First match wins.
 _SAM_RULES: tuple[tuple[str, str], ...] = (
     ("no_memory_embedding", "no_mem_embed"),
     ("no_memory_positional_encoding", "no_mem_pos_enc"),
@@ -129,7 +129,7 @@ _SAM_RULES: tuple[tuple[str, str], ...] = (
 )
 
 _RULES: tuple[tuple[str, str], ...] = (
-    *((SAM + here, SAM_PUBLISHED + there) for here, there in _SAM_RULES),
+    *((SAM + here, SAM_PUBLISHED + published) for here, published in _SAM_RULES),
     ("vision.tower.{r}", "model.vision_tower.vision_tower.vision_model.{r}"),
     ("connector.{r}", "model.mm_projector.{r}"),
     ("regions.mlp.{r}", "model.region_encoder.feat_linear.{r}"),
@@ -138,7 +138,7 @@ _RULES: tuple[tuple[str, str], ...] = (
     ("language.lm.model.{r}", "model.{r}"),
 )
 
-# Four published tables of one row each are one table of four rows here.
+# Four published tables of one row each are a single table of four rows here.
 _ROWS, _ROW_COUNT = f"{SAM}prompt_encoder.point_embed.weight", 4
 _ROWS_PUBLISHED = f"{SAM_PUBLISHED}sam_prompt_encoder.point_embeddings.{{}}.weight"
 _ROW = re.compile(re.escape(_ROWS_PUBLISHED).replace(r"\{\}", r"(\d+)"))
@@ -149,7 +149,7 @@ ALIAS = f"{SAM}prompt_encoder.shared_embedding.positional_embedding"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a published tensor goes: all of a tensor here, or one row of it."""
+    """Where a published tensor is stored in this model: in a whole tensor, or in one row of it."""
 
     name: str
     row: int | None = None
@@ -163,8 +163,8 @@ def _compiled(source: str, target: str) -> tuple[re.Pattern[str], str]:
     return re.compile(pattern), re.sub(r"\{(\w)\}", r"\\g<\1>", target)
 
 
-_FORWARD = [_compiled(here, there) for here, there in _RULES]
-_BACKWARD = [_compiled(there, here) for here, there in _RULES]
+_FORWARD = [_compiled(here, published) for here, published in _RULES]
+_BACKWARD = [_compiled(published, here) for here, published in _RULES]
 
 
 def _translate(rules: list[tuple[re.Pattern[str], str]], name: str) -> str | None:
@@ -175,7 +175,7 @@ def _translate(rules: list[tuple[re.Pattern[str], str]], name: str) -> str | Non
 
 
 def to_published(name: str) -> tuple[str, ...]:
-    """Published names of a tensor here: one, or one for each row. Raises ValueError if it has none."""
+    """Published names of a tensor of this model: one, or one per row. Raises ValueError if it has none."""
     if name == _ROWS:
         return tuple(_ROWS_PUBLISHED.format(i) for i in range(_ROW_COUNT))
     published = _translate(_FORWARD, name)
@@ -185,7 +185,7 @@ def to_published(name: str) -> tuple[str, ...]:
 
 
 def from_published(name: str) -> Place:
-    """Where a published tensor goes, by either spelling of the memory fuser. Raises ValueError if nowhere."""
+    """Where a published tensor goes, with either name of the fuser's scale. Raises ValueError if nowhere."""
     if match := _ROW.fullmatch(name):
         return Place(name=_ROWS, row=int(match[1]))
     if name.startswith(SAM_PUBLISHED) and name.endswith(".gamma"):
@@ -196,12 +196,12 @@ def from_published(name: str) -> Place:
     return Place(name=here)
 
 
-# Tables that follow from the configuration; older libraries stored them beside the weights.
+# Tables that follow from the configuration; older libraries stored them with the weights.
 _COMPUTED = re.compile(r".*\.(rotary_emb\.inv_freq|embeddings\.position_ids)")
 
 
 def part_of(name: str) -> Part:
-    """The part that a tensor here belongs to. Raises ValueError if it belongs to none."""
+    """The part that a tensor of this model belongs to. Raises ValueError if it belongs to none."""
     for part, row in ROWS.items():
         if row.here and name.startswith(row.here):
             return part
@@ -209,16 +209,19 @@ def part_of(name: str) -> Part:
 
 
 def locate(name: str, parts: Collection[Part]) -> tuple[Part | None, Place | None]:
-    """The part that a stored tensor belongs to, and where it goes, if this model has a place for it.
+    """The part that a stored tensor belongs to, and where it goes; None where this model has no such tensor.
 
-    Where a single part is asked for, its own public spelling is understood as well: a SigLIP checkpoint's
-    ``vision_model.*``, and the bare names of a SAM 2 checkpoint.
+    If ``parts`` is a single one, the names of its own public checkpoint are understood as well: SigLIP's
+    ``vision_model.*``, and SAM 2's names without a prefix.
     """
-    # The language model's prefix is that of the others, too: the longest one tells.
-    begun = [
-        (len(there), part) for part, row in ROWS.items() for there in row.published if name.startswith(there)
+    # The others' prefixes begin with the language model's, so the longest match decides.
+    matches = [
+        (len(prefix), part)
+        for part, row in ROWS.items()
+        for prefix in row.published
+        if name.startswith(prefix)
     ]
-    part = max(begun)[1] if begun else None
+    part = max(matches)[1] if matches else None
     if part is None and len(parts) == 1:
         (only,) = parts
         public, published = ROWS[only].public
@@ -231,5 +234,5 @@ def locate(name: str, parts: Collection[Part]) -> tuple[Part | None, Place | Non
 
 
 def is_computed(name: str) -> bool:
-    """True for a stored tensor that is not a weight: this model works it out from its configuration."""
+    """True for a stored tensor that is not a weight: this model computes it from its configuration."""
     return _COMPUTED.fullmatch(name) is not None

@@ -1,4 +1,4 @@
-"""A model from wherever its weights lie: this project's layout or the published one, here or on the hub."""
+"""Loads a model in this project's layout or the published one, from a folder, S3 or the hub."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def from_pretrained(
 
     ``source``: a checkpoint's ``model`` folder or what ``save_model`` wrote, a folder in the published layout
     (an export, the released model), local or ``s3://``, or text that names such a model of the hub
-    (``org/name@revision``). ``config``: the sizes, where the folder's own config.json does not hold them and
-    they are not the published 7B's. ``dtype`` of the parameters; None: as stored. On a GPU call
-    ``set_attention`` afterwards, or attention is computed by PyTorch's own kernels.
+    (``org/name@revision``). ``config``: the sizes, if the folder's config.json does not contain them and they
+    are not those of the published 7B. ``dtype``: of the parameters; None: as stored. On a GPU, call
+    ``set_attention`` afterwards; otherwise PyTorch's own attention kernels are used.
 
-    Raises UserError where the source cannot be had, is incomplete, or does not fit ``config``.
+    Raises UserError if the source cannot be read, is incomplete, or does not fit ``config``.
     """
-    text = str(source.absolute()) if isinstance(source, Path) else source  # a Path is never on the hub
+    text = str(source.absolute()) if isinstance(source, Path) else source  # a Path never names a hub model
     folder = hub.local_copy(text, hub.MODEL_FILES).path
     raw = _read(folder)
     if _is_own(raw):
@@ -49,11 +49,11 @@ def from_pretrained(
     tokens = tokens or TokenIds.of(load_tokenizer(folder))
     dtype = dtype or next(tensors(folder)).read().dtype
     try:
-        # Shapes that differ from those of ``config`` are told by name when the weights are read.
+        # Shapes that differ from those of ``config`` are reported by name when the weights are read.
         model = build_model(config or stored, tokens, seed=0, filled=PARTS, dtype=dtype)
     except ValueError as error:
         raise UserError(
-            str(folder), f"holds weights and a tokenizer that do not fit: {error}.", "Fetch both again."
+            str(folder), f"its weights and its tokenizer do not fit together: {error}.", "Fetch both again."
         ) from error
     load_published(model, folder)
     return model.eval()
@@ -71,14 +71,14 @@ def _is_own(raw: dict[str, Any]) -> bool:
 
 
 def _published(raw: dict[str, Any], folder: Path) -> tuple[ModelConfig, TokenIds | None]:
-    """Sizes of a model in the published layout, and its token ids where the file tells them."""
+    """Sizes of a model in the published layout, and its token ids if the file contains them."""
     if OWN_CONFIG in raw:
         return parse_config(raw[OWN_CONFIG], folder / CONFIG_FILE)
-    # The published config.json tells nothing about SigLIP, the connector or SAM 2: there is one size.
+    # The published config.json says nothing about SigLIP, the connector or SAM 2: they have one size only.
     published, rows = published_7b(), raw.get("vocab_size")
     if not isinstance(rows, int) or rows < 1:
         raise UserError(
-            str(folder / CONFIG_FILE), "tells no vocab_size.", "Give the config.json of these weights."
+            str(folder / CONFIG_FILE), "has no vocab_size.", "Use the config.json of these weights."
         )
     language = published.language.model_copy(update={"vocab_size": rows})
     return published.model_copy(update={"language": language}), None
@@ -93,8 +93,8 @@ def _read(folder: Path) -> dict[str, Any]:
             raise StorageError.of(str(file), error) from error
         raise UserError(
             str(folder),
-            f"holds no {CONFIG_FILE} that can be read ({error}).",
-            "Give the model/ folder of a checkpoint, an export, or a model of the hub.",
+            f"has no readable {CONFIG_FILE} ({error}).",
+            "Use the model/ folder of a checkpoint, an export, or a model of the hub.",
         ) from error
     if not isinstance(raw, dict):
         raise UserError(str(file), "is not a model's configuration.", "Save the model again.")

@@ -1,9 +1,8 @@
-"""Weight files: safetensors, and torch's pickles (.bin, .pt), which are read alone. One tensor at a time.
+"""Weight files: safetensors, and torch's pickles (.bin, .pt), which are only read. One tensor at a time.
 
-A folder may be sharded as Hugging Face does it, with an index or without. Files are mapped, not read, and a
-mapping is given up after some tens of megabytes: the pages that it has touched count as this process's
-memory until then, which for 17 GB of weights is the difference between a machine that holds them and one
-that does not.
+A folder may be sharded as by Hugging Face, with or without an index. Files are memory-mapped, and a mapping
+is closed and opened again after some tens of megabytes: until then, the pages that were read count as memory
+of this process, and 17 GB of weights must not need 17 GB of memory.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from pipeline.errors import StorageError, UserError
 SAFETENSORS_INDEX, TORCH_INDEX = "model.safetensors.index.json", "pytorch_model.bin.index.json"
 _WINDOW_BYTES = 16 * 1024**2
 _SHARD_BYTES = 4 * 1024**3
-_NO_WEIGHTS = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
+_OTHER_BIN_FILES = {"training_args.bin", "optimizer.bin", "scheduler.bin"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,44 +33,44 @@ class StoredTensor:
 
     name: str
     file: Path | None
-    """that holds it; None for a tensor that was given"""
+    """None for a tensor in memory"""
     read: Callable[[], Tensor]
-    """must be called before the next tensor is asked for"""
+    """must be called before the next StoredTensor is requested"""
 
 
 def tensors(source: Path | Mapping[str, Tensor], *, keep: bool = False) -> Iterator[StoredTensor]:
     """Every tensor of a source, in the order of its files.
 
-    ``source``: tensors by name, a .safetensors, .pt or .bin file, or a folder of them; of a folder with both
-    forms the .safetensors are read alone, so nothing is mixed. ``keep``: the tensors are going to be kept, so
-    that there is no use in giving mappings up.
+    ``source``: tensors by name, a .safetensors, .pt or .bin file, or a folder of such files; in a folder with
+    several formats only the .safetensors are read. ``keep``: the caller keeps the tensors, so closing the
+    mappings would free nothing.
 
-    Raises UserError for a folder without weights, a shard that its index names and that is not there, an
-    incomplete or unreadable file, and a name that two files hold.
+    Raises UserError for a folder without weights, a missing shard of an index, an incomplete or unreadable
+    file, and a name that occurs in two files.
     """
     if isinstance(source, Mapping):
         for name, tensor in source.items():
-            yield StoredTensor(name, None, partial(_same, tensor))
+            yield StoredTensor(name, None, partial(_identity, tensor))
         return
-    holders: dict[str, str] = {}
+    file_of: dict[str, str] = {}
     for file in weight_files(source):
         shard = _Shard(file, None if keep else _WINDOW_BYTES)
         for name in shard.names:
-            if name in holders:
+            if name in file_of:
                 raise UserError(
                     str(source),
-                    f"{name} is in {holders[name]} and in {file.name}.",
-                    "Keep the files of one checkpoint alone in the folder.",
+                    f"{name} is in {file_of[name]} and in {file.name}.",
+                    "Keep only the files of one checkpoint in the folder.",
                 )
-            holders[name] = file.name
+            file_of[name] = file.name
             yield StoredTensor(name, file, partial(shard.read, name))
         shard.close()
 
 
 def weight_files(source: Path) -> list[Path]:
-    """The files of a checkpoint: those of its index if it has one, else all that look like weights.
+    """The files of a checkpoint: those of its index if it has one, else all files named like weights.
 
-    Raises UserError if there is none, or if one that the index names is missing.
+    Raises UserError if there are none, or if a file of the index is missing.
     """
     if source.is_file():
         return [source]
@@ -80,12 +79,12 @@ def weight_files(source: Path) -> list[Path]:
             return _indexed(source / index)
         if files := sorted(source.glob(pattern)):
             return files
-    if files := sorted(f for f in source.glob("*.bin") if f.name not in _NO_WEIGHTS):
+    if files := sorted(f for f in source.glob("*.bin") if f.name not in _OTHER_BIN_FILES):
         return files
     pts = sorted(p.name for p in source.glob("*.pt"))
     raise UserError(
         str(source),
-        "holds no .safetensors file and no .bin file of weights." if source.is_dir() else "is not there.",
+        "holds no .safetensors file and no .bin file of weights." if source.is_dir() else "does not exist.",
         f"Name its file {pts[0]} in the path." if pts else "Check the path.",
     )
 
@@ -109,23 +108,23 @@ def write_shards(
     index: dict[str, str] = {}
     for i, names in enumerate(shards, 1):
         file = f"model-{i:05d}-of-{len(shards):05d}.safetensors"
-        save_file({name: _alone(state[name]) for name in names}, folder / file, metadata=metadata)
-        (folder / file).chmod(0o644)  # safetensors leaves it to its owner alone
+        save_file({name: _without_aliasing(state[name]) for name in names}, folder / file, metadata=metadata)
+        (folder / file).chmod(0o644)  # safetensors makes it readable for its owner only
         index.update(dict.fromkeys(names, file))
     total = sum(tensor.nbytes for tensor in state.values())
     text = json.dumps({"metadata": {"total_size": total}, "weight_map": index}, indent=1)
     (folder / SAFETENSORS_INDEX).write_text(text + "\n")
 
 
-def _alone(tensor: Tensor) -> Tensor:
-    """The tensor as a file wants it: a part of another one becomes a copy."""
+def _without_aliasing(tensor: Tensor) -> Tensor:
+    """The tensor as safetensors needs it: contiguous, on the CPU, and not a view of a larger storage."""
     tensor = tensor.detach().contiguous().cpu()
     whole = tensor.untyped_storage().nbytes() == tensor.nbytes
     return tensor if whole else tensor.clone()
 
 
 def _indexed(index: Path) -> list[Path]:
-    """The files that an index names. Links are not followed: the hub's cache is made of them."""
+    """The files that an index names. Links are not resolved, because the hub's cache consists of links."""
     try:
         entries = dict(json.loads(index.read_text())["weight_map"])
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -140,8 +139,8 @@ def _indexed(index: Path) -> list[Path]:
         if not _is_below(file):
             raise UserError(
                 str(index),
-                f"says that {name} is in {file!r}, which is not a name of a file in its folder.",
-                "Fetch it again, from where you trust it.",
+                f"says that {name} is in {file!r}, which is not the name of a file in its folder.",
+                "Fetch it again from a source that you trust.",
             )
     names = sorted(set(entries.values()))
     if missing := [name for name in names if not (index.parent / name).is_file()]:
@@ -156,7 +155,7 @@ def _indexed(index: Path) -> list[Path]:
 
 
 def _is_below(file: Any) -> bool:
-    """True for text that names a file in a folder or below it, on any system."""
+    """True for a relative path that stays inside its folder, on any system."""
     if not isinstance(file, str) or not file or "\\" in file or "\0" in file:
         return False
     path = PurePosixPath(file)
@@ -164,7 +163,7 @@ def _is_below(file: Any) -> bool:
 
 
 class _Shard:
-    """One file. It is opened anew whenever ``window`` bytes have been read from it."""
+    """One file. It is opened again whenever ``window`` bytes have been read from it."""
 
     def __init__(self, file: Path, window: int | None) -> None:
         self._file, self._window, self._read = file, window, 0
@@ -173,7 +172,7 @@ class _Shard:
     def read(self, name: str) -> Tensor:
         if self._window is not None and self._read > self._window:
             self.close()
-            del self._get  # the last hold on the mapping
+            del self._get  # the last reference to the mapping
             self._get, self.close, _ = self._open()
             self._read = 0
         tensor = self._get(name)
@@ -196,9 +195,9 @@ class _Shard:
 
 
 def _torch_state(file: Path) -> dict[str, Tensor]:
-    """Tensors of a pickle, alone or under ``model``, as SAM 2 publishes its own.
+    """Tensors of a pickle: a state dict, or one under the key ``model``, as in SAM 2's checkpoints.
 
-    No code in it is run. Torch's form from before 2020 cannot be mapped and is read whole.
+    No code in it is run. Torch's format from before 2020 cannot be mapped and is read as a whole.
     """
     try:
         try:
@@ -207,7 +206,7 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
             if "mmap" not in str(error):
                 raise
             found = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # bytes cut anywhere raise whatever the unpickler stumbles on
+    except Exception as error:  # the unpickler raises all kinds of errors for a truncated file
         if isinstance(error, OSError) and StorageError.is_unreadable(error):
             raise StorageError.of(str(file), error) from error
         raise UserError(
@@ -221,7 +220,7 @@ def _torch_state(file: Path) -> dict[str, Tensor]:
     ):
         raise UserError(
             str(file),
-            "holds no state dict, neither alone nor under `model`.",
+            "holds no state dict, neither at the top level nor under `model`.",
             "Save its state dict as .safetensors.",
         )
     return dict(state)
@@ -231,5 +230,5 @@ def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
-def _same(tensor: Tensor) -> Tensor:
+def _identity(tensor: Tensor) -> Tensor:
     return tensor

@@ -1,8 +1,8 @@
-"""How the embedding rows of loaded weights become those of a tokenizer with more tokens.
+"""Resizing the embedding table of loaded weights to a tokenizer with more tokens.
 
-A stored table has a row for every token of its own tokenizer, and often unused rows behind them (Qwen2-7B:
-about 400). A token that is added takes one of these or a row past the end; either way no training has
-touched it, so it gets a start of its own.
+A stored table has a row for every token of its own tokenizer, and often unused rows after them (Qwen2-7B:
+about 400). An added token gets one of these or a row past the end; either way the row is untrained, so it is
+initialised anew.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ _CHUNK_ROWS = 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewRows:
-    """What the rows of tokens start from that the loaded weights do not know."""
+    """How the rows of tokens that the loaded weights do not know are initialised."""
 
     tokens: frozenset[int] = frozenset()
-    """ids of tokens that the weights' own tokenizer lacks; ids past the stored table need not be named"""
+    """ids of tokens that the weights' own tokenizer lacks; ids past the stored table need not be listed"""
     start: RowStart = RowStart.MEAN
     std: float = 0.02
     """of ``RowStart.RANDOM``; the ``initializer_range`` of Qwen2"""
     seed: int = 0
 
     def fill(self, target_VD: Tensor, stored_WD: Tensor, name: str) -> RowCount:
-        """Write every row of ``target``: the stored one where the token is old. ``name`` seeds the draw.
+        """Write every row of ``target``: the stored one where the token is old. ``name`` seeds random rows.
 
         Raises UserError if there is no old row.
         """
@@ -42,11 +42,11 @@ class NewRows:
         if not old.any():
             raise UserError(
                 name,
-                "has no row of a token that these weights know already, so there is nothing to start from.",
+                "has no row of a token that these weights know, so there is nothing to initialise from.",
                 "Check that model.tokenizer.path is the tokenizer of these weights.",
             )
         target_VD[:shared].copy_(stored_WD[:shared])
-        count = RowCount(new=len(new), old=int(old.sum()), left_out=len(stored_WD) - shared)
+        count = RowCount(new=len(new), old=int(old.sum()), dropped=len(stored_WD) - shared)
         if not new or target_VD.is_meta:
             return count
         if self.start is RowStart.MEAN:
@@ -60,16 +60,16 @@ class NewRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RowCount:
-    """What became of the rows of an embedding table."""
+    """Rows of an embedding table, by where they come from."""
 
     new: int
     old: int
-    left_out: int
+    dropped: int
     """stored rows past the model's vocabulary"""
 
 
 def _mean(stored_WD: Tensor, old_W: Tensor) -> Tensor:
-    """[D]: mean of the chosen rows, summed in double precision and in chunks, so that no copy is whole."""
+    """[D]: mean of the old rows, summed in double precision, in chunks to bound the memory."""
     total = torch.zeros(stored_WD.shape[1], dtype=torch.float64)
     for rows, chosen in zip(
         stored_WD[: len(old_W)].split(_CHUNK_ROWS), old_W.split(_CHUNK_ROWS), strict=True
