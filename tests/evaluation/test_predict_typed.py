@@ -23,26 +23,25 @@ from pipeline.records import masks
 REPO = Path(__file__).resolve().parents[2]
 
 
-def command(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from pipeline.commands.cli import main; sys.exit(main())",
-            *arguments,
-        ],
+def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
+    """Catches progress or warnings in the printed answer, and files elsewhere than it says.
+
+    Typed where somebody has files named like ours: catches code of the working folder that is run in our
+    place.
+    """
+    for name in ("evaluation/__init__.py", "evaluation/predict/__main__.py", "json.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("raise SystemExit('somebody else')")
+    code = "import sys; sys.path.remove(''); from pipeline.commands.cli import main; sys.exit(main())"
+    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--device", "cpu"],
         capture_output=True,
         text=True,
-        cwd=cwd,
+        cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(REPO)},
         timeout=120,
     )
-
-
-def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
-    """Catches progress or warnings in the printed answer, and files elsewhere than it says."""
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
-    done = command(*words, "--device", "cpu", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     text, _, span, mask, files = done.stdout.splitlines()
     assert text == TEXT
@@ -57,38 +56,33 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
     assert set(told) == {"load", "answer", "overlay"}
 
 
-def test_a_reader_that_leaves_and_files_named_like_ours_change_nothing(home: Path, tmp_path: Path) -> None:
-    """Catches a traceback behind ``| head -1``, and code of the working folder that is run in our place."""
-    for name in ("evaluation/__init__.py", "evaluation/predict/__main__.py", "json.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text("raise SystemExit('somebody else')")
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
-    code = "import sys; sys.path.remove(''); from pipeline.commands.cli import main; sys.exit(main())"
+def test_a_reader_that_leaves_changes_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Catches a traceback behind ``| head -1``, also the one that Python writes when it ends."""
+    words = [str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
     reading, writing = os.pipe()
     os.close(reading)  # as of a reader that has gone
-    done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--device", "cpu", "--out", "out", "--frames", "2"],
-        stdout=writing,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(REPO)},
-        timeout=120,
-    )
-    os.close(writing)
-    assert done.returncode == 0, done.stderr
-    assert "Traceback" not in done.stderr
+    with os.fdopen(writing, "w") as pipe:  # closing it fails where what was printed is still to be written
+        monkeypatch.setattr(sys, "stdout", pipe)
+        code = main([*words, "--device", "cpu", "--out", str(tmp_path / "out"), "--frames", "2"])
+        monkeypatch.undo()
+    assert code == 0
+    assert "Traceback" not in capsys.readouterr().err
     assert (tmp_path / "out" / "answer.json").is_file()
 
 
-def test_the_command_refuses_in_one_paragraph(home: Path, tmp_path: Path) -> None:
+def test_the_command_refuses_in_one_paragraph(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Catches a traceback, another exit code, and anything half-written."""
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
-    done = command(*words, "--box", "0.5s:10,10,70,40", cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
-    assert done.stderr.count("\n") == 1
+    monkeypatch.chdir(tmp_path)
+    words = [str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
+    assert main([*words, "--box", "0.5s:10,10,70,40"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
+    assert told.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
