@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
-from datasets_prep import run
+from tests.datasets_prep.prepare_here import prepare_here
 
 
 @pytest.fixture
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pieces of a preparation are worked on here, one after the other. What is decided is the same."""
-
-    def here(
-        title: str, pieces: Sequence[Any], work: Callable[[Any], pa.Table], total: int | None = None
-    ) -> Iterator[pa.Table]:
-        return map(work, pieces)
-
-    monkeypatch.setattr(run, "spread", here)
-    monkeypatch.setattr(run, "each", here)
-    monkeypatch.setattr(run, "share", lambda value, make: lambda: make(value))
+    prepare_here(monkeypatch)
 
 
 @pytest.fixture
