@@ -64,7 +64,7 @@ def write_long(path: Path, clip: Path) -> None:
 
 
 def from_the_beginning(path: Path, indices: Sequence[int]) -> list[np.ndarray]:
-    """The pictures at ``indices``, rising, by decoding all up to the last."""
+    """The pictures at ``indices``, ascending, by decoding all up to the last."""
     wanted = set(indices)
     found: list[np.ndarray] = []
     with av.open(str(path)) as container:

@@ -92,7 +92,7 @@ class DraftTrack:
 
 
 class Media(NamedTuple):
-    """Where a video may lie below a media root.
+    """Where a video may be below a media root.
 
     ``candidates`` are relative paths tried in order below each root in order. ``frames`` names the still
     images when the source lists them, with or without their suffix.

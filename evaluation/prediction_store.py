@@ -72,7 +72,7 @@ class PredictionStore:
         return digest({"checkpoint": checkpoint, "dataset": dataset, "fingerprint": fingerprint})
 
     def place(self, source: str, number: int) -> Location:
-        """Where a part lies."""
+        """Where a part is stored."""
         return self.root / source / f"part-{number:05d}.parquet"
 
     def has(self, source: str, number: int, keys: Sequence[str]) -> bool:

@@ -174,7 +174,7 @@ def _decode(footage: Footage | str, samples: Sequence[Sample]) -> tuple[dict[int
         return {}, ""
     try:
         if isinstance(footage, BakedFootage):
-            indices = nearest(indices, footage.baked())
+            indices = nearest(indices, footage.indices())
         pixels = footage.decode(indices)
     except FileNotFoundError:
         return {}, GONE

@@ -24,7 +24,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.coarse = 1
-        self._values = np.empty(0, np.int64)  # in steps of ``coarse`` ticks, rising
+        self._values = np.empty(0, np.int64)  # in steps of ``coarse`` ticks, ascending
         self._counts = np.empty(0, np.int64)
         self._pending: list[np.ndarray] = []
         self._waiting = 0

@@ -29,7 +29,7 @@ Clip = tuple[int, int]  # first and last frame, both inside
 
 
 def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
-    """Each scene lies in the folder of one temporal source; QA is asked about all of them."""
+    """Each scene is in the folder of one temporal source; QA is asked about all of them."""
     corpus = Corpus(name="st_align")
     deck = Deck(config.seed, "st_align")
     rows: dict[str, list[dict[str, Any]]] = {name: [] for _, name, _ in FILES}

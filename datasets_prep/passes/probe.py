@@ -117,7 +117,7 @@ def _root_of(place: Location, path: str) -> str:
 
 
 def _frame_names(folder: Path, listed: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the frames as they lie on disk; a listed name may lack its suffix."""
+    """Names of the frames as they are on disk; a listed name may lack its suffix."""
     if listed and all((folder / name).is_file() for name in listed):
         return _utf8(listed)  # no need to list the folder, which may hold a whole set of pictures
     there = stills.image_names(folder)

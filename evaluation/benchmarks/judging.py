@@ -47,7 +47,7 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
 
 
 def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
-    """tIoU of the first span in the answer, and whether it lies above 0.3, 0.5 and 0.7 (as published)."""
+    """tIoU of the first span in the answer, and whether it is above 0.3, 0.5 and 0.7 (as published)."""
     if len(sample.spans) != 1:
         raise UserError(
             sample.key,

@@ -63,9 +63,9 @@ def published(text: str, choices: Sequence[str]) -> int:
 
 
 def first_token(text: str, answer_index: int) -> bool:
-    """MVBench's own rule: does the first word, without dots, lie in "(a)" of the answer, or "(a)" in it?
+    """MVBench's own rule: is the first word, without dots, a substring of the answer's "(a)", or "(a)" of it?
 
-    The rule as written calls an empty text right, since it lies in every string; here it is wrong.
+    The rule as written calls an empty text right, since it is in every string; here it is wrong.
     """
     words = text.strip().lower().split()
     if not words:

@@ -39,7 +39,7 @@ def j_and_f(prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray
 
 
 def tolerance(height: int, width: int) -> int:
-    """How many pixels two boundaries may lie apart and still match."""
+    """Distance in pixels at which two boundaries still match."""
     return math.ceil(BOUND * math.hypot(height, width))
 
 
@@ -72,7 +72,7 @@ def _inside(
 
 
 def _window(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks cut to where either is set, with the one pixel around it in which boundaries can lie."""
+    """Both masks cut to where either is set, with the one pixel around it that boundaries can reach."""
     either = prediction | truth
     rows = np.flatnonzero(either.any(axis=1))
     if not rows.size:

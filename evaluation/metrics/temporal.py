@@ -20,7 +20,7 @@ def span_iou(predicted: TimeSpan | None, truth: TimeSpan) -> float:
 
 
 def passes(iou: float, threshold: float, strict: bool = True) -> float:
-    """1 if an IoU passes the threshold, else 0. ``strict``: it must lie above it."""
+    """1 if an IoU passes the threshold, else 0. ``strict``: it must exceed the threshold."""
     return float(iou > threshold if strict else iou >= threshold)
 
 

@@ -127,7 +127,7 @@ def _other_size(file: MaskFile, width: int, height: int, video: VideoRef) -> Use
 
 
 def _middles(video: VideoRef) -> tuple[np.ndarray, np.ndarray]:
-    """Where the middles of the columns [W] and of the rows [H] lie, in pixels."""
+    """Centres of the columns [W] and of the rows [H], in pixels."""
     return np.arange(video.width) + 0.5, np.arange(video.height) + 0.5
 
 

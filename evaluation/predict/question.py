@@ -18,8 +18,8 @@ from pipeline.records.sample import REGION, MaskTrack, Role, Sample, Task, Turn
 class Question:
     """A question that can be answered. ``tracks[k]`` is the mask of ``regions[k]``, the k-th <region>.
 
-    ``frames``: the indices, rising, on which objects of the answer are segmented. ``identity``: hex digest of
-    everything that the answer depends on, the code apart.
+    ``frames``: frames on which objects of the answer are segmented, ascending. ``identity``: hex digest of
+    everything that the answer depends on, except the code.
     """
 
     text: str
@@ -67,7 +67,7 @@ def check_text(text: str, regions: Sequence[Region]) -> None:
 def frames_to_segment(
     num_frames: int, count: int | str | None, tracks: Sequence[MaskTrack]
 ) -> tuple[int, ...]:
-    """Indices, rising: all frames, or ``count`` evenly spread ones with the first and the last among them.
+    """Indices, ascending: all frames, or ``count`` evenly spread ones with the first and the last among them.
 
     None: all of a video of up to EVERY_FRAME_UP_TO frames, as many of a longer one. The frames of regions are
     always among them. Raises UserError for a number below 1 and for any text but "all".

@@ -112,7 +112,7 @@ def mask_frames(sample: Sample) -> list[int]:
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
     indices = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
     source = reader.footage(sample)
-    indices = nearest(indices, source.baked()) if isinstance(source, BakedFootage) else sorted(set(indices))
+    indices = nearest(indices, source.indices()) if isinstance(source, BakedFootage) else sorted(set(indices))
     return dict(zip(indices, source.decode(indices), strict=True))
 
 

@@ -53,8 +53,8 @@ COMMIT_ENV = "UFVIDEO_COMMIT"  # an uploaded working folder has no .git, so the 
 
 
 def _git(home: Path) -> tuple[str | None, bool]:
-    if told := os.environ.get(COMMIT_ENV):
-        return told.removesuffix("+"), told.endswith("+")
+    if commit := os.environ.get(COMMIT_ENV):
+        return commit.removesuffix("+"), commit.endswith("+")
     if not (home / ".git").exists():
         return None, False
     run = ["git", "-C", str(home)]

@@ -109,7 +109,7 @@ def _content(
         [f for p in patterns for f in place.glob_entries(p)] if patterns else place.entries(recursive=True)
     )
     # A folder is identified by its listing and by the content of the files that are read for their text or
-    # weights. Hashing videos that lie beside them would read terabytes; their digests are in the shards.
+    # weights. Hashing the videos beside them would read terabytes; their digests are in the shards.
     listing = [f.uri[len(place.uri) + 1 :] for f, _ in files]
     read = [f for f in files if f.place.uri.endswith(tuple(suffixes))]
     sized = PICTURES if suffixes is ANNOTATION_SUFFIXES else ()

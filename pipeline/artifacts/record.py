@@ -41,7 +41,7 @@ class ArtifactRecord(_Frozen):
     schema_version: int
     code: CodeVersion
     inputs: dict[str, InputRef]
-    places: dict[str, tuple[str, ...]] = {}  # where its media lay, by source; not in the fingerprint
+    places: dict[str, tuple[str, ...]] = {}  # media folders, by source; not in the fingerprint
     config: dict[str, Any]  # the part of the plan that bears identity
     plan: dict[str, Any] = {}  # the whole plan with every default, for `ufvideo rebuild`
     summary: dict[str, Any]  # counts and the like

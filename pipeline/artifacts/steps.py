@@ -259,10 +259,10 @@ def _moved(made: Mapping[str, tuple[str, ...]], now: Mapping[str, tuple[str, ...
 
 
 def media_outside(source: SourceConfig) -> tuple[str, ...]:
-    """Media folders of a source that lie outside the demo corpora."""
+    """Media folders of a source outside the demo corpora."""
     return tuple(path for path in source.media if not in_corpora(path))
 
 
 def outside_paths(source: SourceConfig) -> dict[str, str]:
-    """Annotation files or folders of a source that lie outside the demo corpora, by the plan's key."""
+    """Annotation files or folders of a source outside the demo corpora, by the plan's key."""
     return {key: path for key, path in inputs(source).items() if not in_corpora(path)}

@@ -1,6 +1,6 @@
 """Baked frames: a Parquet file for each shard, with one row for each frame of a video, as a JPEG.
 
-``docs/decisions/0008-baked-frames.md`` says why they lie beside the rows and not in them.
+``docs/decisions/0008-baked-frames.md`` says why they are in files of their own.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ def video_key(video: VideoRef) -> tuple[str, str]:
 def write_frames(
     out: Location, shard: str, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]
 ) -> FramesEntry:
-    """Write the frames file of a shard in one atomic act; one video at a time is in memory.
+    """Write the frames file of a shard atomically; one video at a time is in memory.
 
-    ``videos`` gives each video once, rising by ``video_key``, with its JPEGs by frame. The same ones give the
-    same bytes.
+    ``videos`` gives each video once, ascending by ``video_key``, with its JPEGs by frame. Equal videos give
+    equal bytes.
     """
     made: list[FramesEntry] = []
 
@@ -110,7 +110,7 @@ def _write(path: Path, videos: Iterable[tuple[VideoRef, Mapping[int, bytes]]]) -
 
         before: tuple[str, str] | None = None
         for video, jpegs in videos:
-            assert before is None or before < video_key(video), "videos are in rising order, each once"
+            assert before is None or before < video_key(video), "videos must be distinct and ascending"
             before = video_key(video)
             if size + sum(map(len, jpegs.values())) > _GROUP_BYTES:
                 flush()
@@ -155,25 +155,25 @@ class FramesReader:
         self._groups = Recent[tuple[str, int], _Group](_CACHED_BYTES, weigh=lambda group: group.nbytes)
         self._lock = threading.Lock()
 
-    def there(self, name: str, video: VideoRef) -> list[int]:
-        """The frames of a video in a file, rising. Raises UserError for a file that is not there."""
+    def indices(self, name: str, video: VideoRef) -> list[int]:
+        """Indices of the frames of a video in a file, ascending. Raises UserError for a missing file."""
         with self._lock:
             return [frame for group in self._groups_of(name, video) for frame in group.frames(video)]
 
     def jpegs(self, name: str, video: VideoRef, frames: Sequence[int]) -> list[bytes]:
-        """The JPEG of each of the frames. Raises UserError for a file or a frame that is not there."""
-        wanted, found = set(frames), dict[int, bytes]()
+        """The JPEG of each frame. Raises UserError for a missing file or frame."""
+        requested, found = set(frames), dict[int, bytes]()
         with self._lock:
             for group in self._groups_of(name, video):
                 rows = group.frames(video)
-                found |= {frame: group.jpeg(rows[frame]) for frame in wanted & rows.keys()}
-                if len(found) == len(wanted):
+                found |= {frame: group.jpeg(rows[frame]) for frame in requested & rows.keys()}
+                if len(found) == len(requested):
                     return [found[frame] for frame in frames]
-        there = self.there(name, video)
-        has = f"{len(there)}, {there[0]} to {there[-1]}" if there else "none"
+        stored = self.indices(name, video)
+        has = f"{len(stored)}, {stored[0]} to {stored[-1]}" if stored else "none"
         raise UserError(
             (self.location / name).uri,
-            f"holds no frame {min(wanted - found.keys())} of {video.path} (it has {has}).",
+            f"holds no frame {min(requested - found.keys())} of {video.path} (it has {has}).",
             "Prepare the data with data.bake.frames set to what the model takes, or without data.bake, from "
             "the videos.",
         )
@@ -219,9 +219,9 @@ class BakedFootage:
         """The frames file."""
         return (self.frames.location / self.name).uri
 
-    def baked(self) -> list[int]:
-        """The frames of the video that are there, rising."""
-        return self.frames.there(self.name, self.video)
+    def indices(self) -> list[int]:
+        """Indices of the baked frames, ascending."""
+        return self.frames.indices(self.name, self.video)
 
     def decode(self, indices: Sequence[int]) -> np.ndarray:
         """RGB uint8 [N, H, W, 3], at the size in which they were baked.
@@ -234,7 +234,7 @@ class BakedFootage:
         return np.stack([made[index] for index in indices])
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Each distinct frame with its index, rising; compressed, all are in memory. Raises as ``decode``."""
+        """Each distinct frame with its index, ascending; all JPEGs are in memory. Raises as ``decode``."""
         distinct = sorted(set(indices))
         for frame, jpeg in zip(distinct, self.frames.jpegs(self.name, self.video, distinct), strict=True):
             yield frame, self._picture(frame, jpeg)

@@ -1,8 +1,8 @@
 """The manifest of a prepared dataset, which is written last, and the names of the dataset's files.
 
-``docs/data-format.md`` describes the files. Samples lie alone in ``data/``, and no other file is called
+``docs/data-format.md`` describes the files. Samples are alone in ``data/``, and no other file is called
 ``*.parquet``: tools read every such file of a folder as a part of one table, and so find the samples and
-nothing else. Baked frames lie in ``frames/``, see ``baked``.
+nothing else. Baked frames are in ``frames/``, see ``baked``.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Manifest(_Bakeable):
     sources: tuple[SourceEntry, ...]
     shards: tuple[ShardEntry, ...]
     links_to: tuple[str, ...] = ()  # further folders into which links may lead; places, so not in the digest
-    bake: BakeConfig | None = None  # which frames lie beside the shards; None: the videos are needed
+    bake: BakeConfig | None = None  # which frames are stored beside the shards; None: the videos are needed
 
     def source(self, name: str) -> SourceEntry:
         """The entry of one source. Raises UserError for another name."""

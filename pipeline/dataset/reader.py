@@ -94,7 +94,7 @@ class ShardReader:
         return pa.concat_tables([p.cast(schema) for p in parts]) if parts else schema.empty_table()
 
     def media(self, sample: Sample) -> Location:
-        """Where a sample's video, or its folder of frames, lies now. Raises UserError if it is gone."""
+        """Where a sample's video, or its folder of frames, is now. Raises UserError if it is gone."""
         every = (*self.manifest.links_to, *(uri for source in self.manifest.sources for uri in source.media))
         roots = [
             replace(Location.parse(uri, self.location.cache), links_to=every)
@@ -112,7 +112,7 @@ class ShardReader:
             "Put the media back, or prepare again.",
         )
 
-    def baked(self, sample: Sample) -> BakedFootage | None:
+    def baked_footage(self, sample: Sample) -> BakedFootage | None:
         """The frames that were baked for a sample; None where the dataset has none and the video is needed.
 
         Raises UserError for a sample of another dataset.
@@ -136,7 +136,7 @@ class ShardReader:
 
         Raises UserError where the video is needed and gone, or frames that should be baked are not there.
         """
-        if (baked := self.baked(sample)) is not None:
+        if (baked := self.baked_footage(sample)) is not None:
             return baked
         place, gone = self.media(sample), "is gone since the data was prepared."
         try:

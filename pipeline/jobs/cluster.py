@@ -120,9 +120,9 @@ def _job_address() -> str:
     Ray's job supervisor sets RAY_ADDRESS to any cluster that it finds among the machine's processes. With two
     embedded clusters, perhaps another user's, it may be the wrong one, so an embedded cluster sets its own.
     """
-    told = os.environ[IN_JOB]
-    if ":" in told:
-        os.environ["RAY_ADDRESS"] = told
+    address = os.environ[IN_JOB]
+    if ":" in address:
+        os.environ["RAY_ADDRESS"] = address
     return os.environ["RAY_ADDRESS"]
 
 

@@ -35,17 +35,17 @@ _SECRET = re.compile(
 def tracking_uri(plan: Plan) -> str:
     """Where this plan's runs are written: the plan's URI, else MLFLOW_TRACKING_URI, else an SQLite file.
 
-    Raises UserError if that file would be lost: with a remote storage root it lies below the working
+    Raises UserError if that file would be lost: with a remote storage root it is below the working
     folder, which is a temporary one for a job on a cluster.
     """
     if plan.tracking.uri:
         return plan.tracking.uri
-    if told := os.environ.get("MLFLOW_TRACKING_URI"):
-        return told
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        return uri
     if plan.ray.elsewhere and not storage_root(plan).is_local:
         raise UserError(
             "tracking.uri",
-            "is not set, and with a remote storage root MLflow's database would lie in a temporary folder "
+            "is not set, and with a remote storage root MLflow's database would be in a temporary folder "
             "of the cluster and be lost.",
             "Set it to an MLflow server (http://host:5000), or set MLFLOW_TRACKING_URI on the cluster.",
         )
@@ -291,7 +291,7 @@ def start_run(
 
 
 def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:
-    """Every metric of a step's run as (step, value), steps rising; for a repeated step its last value.
+    """Every metric of a step's run as (step, value), ascending by step; for a repeated step its last value.
 
     Empty if there is no such run.
     """

@@ -30,36 +30,36 @@ class _UnexpectedError(Exception):
     """The decoder gave another picture than the one that is due."""
 
 
-def decode_film(path: Path, wanted: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
-    """Each picture of ``wanted`` (rising, distinct) as RGB uint8 [H, W, 3].
+def decode_film(path: Path, indices: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    """Each picture of ``indices`` (ascending, distinct) as RGB uint8 [H, W, 3].
 
     ``total``: their number as probed. Raises IndexError for a picture that the film does not
     have, VideoError for damage, and for a film that turns out to have another number of pictures.
     """
-    if wanted[0] < 0 or (total is not None and wanted[-1] >= total):
-        raise _outside(path, wanted, total)
+    if indices[0] < 0 or (total is not None and indices[-1] >= total):
+        raise _outside(path, indices, total)
     index = None
-    if wanted[-1] >= max(_NEAR, (total or 0) // _PACKETS_A_PICTURE):
+    if indices[-1] >= max(_NEAR, (total or 0) // _PACKETS_A_PICTURE):
         index = read_index(path)
     if index is None:
-        yield from _from_the_beginning(path, wanted, total)
+        yield from _from_start(path, indices, total)
         return
     found = len(index.stamps)
     if total is not None and found != total:
         raise VideoError(f"{path}: has {found} frames, {total} are expected; it may be another file")
-    if wanted[-1] >= found:
-        raise _outside(path, wanted, found)
+    if indices[-1] >= found:
+        raise _outside(path, indices, found)
     done = -1
     try:
-        for number, picture in _from_entries(path, wanted, index):
+        for number, picture in _from_entries(path, indices, index):
             yield number, picture
             done = number
     except _UnexpectedError:
-        yield from _from_the_beginning(path, [number for number in wanted if number > done], total)
+        yield from _from_start(path, [number for number in indices if number > done], total)
 
 
-def _from_the_beginning(path: Path, wanted: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
-    left, last, number = set(wanted), wanted[-1], 0
+def _from_start(path: Path, indices: list[int], total: int | None) -> Iterator[tuple[int, np.ndarray]]:
+    left, last, number = set(indices), indices[-1], 0
     with open_film(path) as (container, stream):
         for _, pictures in all_pictures(path, container, stream):
             for picture in pictures:
@@ -69,28 +69,28 @@ def _from_the_beginning(path: Path, wanted: list[int], total: int | None) -> Ite
                 if number > last:
                     return
     if total is None:
-        raise _outside(path, wanted, number)
+        raise _outside(path, indices, number)
     raise VideoError(
         f"{path}: only {number} of {total} frames decode; the file is damaged, or another one than was probed"
     )
 
 
-def _from_entries(path: Path, wanted: list[int], index: PacketIndex) -> Iterator[tuple[int, np.ndarray]]:
+def _from_entries(path: Path, indices: list[int], index: PacketIndex) -> Iterator[tuple[int, np.ndarray]]:
     with open_film(path, parse=False, strict=True) as (container, stream):
         size = stream.height, stream.width
-        left, at = set(wanted), 0
+        left, at = set(indices), 0
         numbers = {pts: number for number, pts in enumerate(index.stamps)}
-        while at < len(wanted):
-            entry = index.entry_for(wanted[at])
+        while at < len(indices):
+            entry = index.entry_for(indices[at])
             for number, picture in _from_entry(path, container, stream, index, numbers, left, entry):
-                if number > wanted[at]:
+                if number > indices[at]:
                     raise _UnexpectedError
-                if number == wanted[at]:
+                if number == indices[at]:
                     if (picture.height, picture.width) != size:
                         raise _UnexpectedError
                     yield number, _pixels(path, picture)
                     at += 1
-                    if at == len(wanted) or index.entry_for(wanted[at]).number > number + _WORTH:
+                    if at == len(indices) or index.entry_for(indices[at]).number > number + _WORTH:
                         break
             else:
                 raise _UnexpectedError
@@ -102,7 +102,7 @@ def _from_entry(
     stream: Any,
     index: PacketIndex,
     numbers: dict[int, int],
-    wanted: set[int],
+    requested: set[int],
     entry: Entry,
 ) -> Iterator[tuple[int, Any]]:
     """Pictures from an entry on, with their numbers, without disposable ones that are not requested.
@@ -114,13 +114,13 @@ def _from_entry(
     due = entry.number
     coming = packets(path, container, stream)
     for packet in dropwhile(lambda p: not p.size or p.pts != entry.pts, coming):
-        if packet.pts in index.disposable and numbers[packet.pts] not in wanted:
+        if packet.pts in index.disposable and numbers[packet.pts] not in requested:
             continue
         for picture in _undamaged(path, packet):
             shown = numbers.get(picture.pts, -1)
             if 0 <= shown < entry.number:
                 continue  # leads up to the entry, and may not be exact
-            while due < shown and due not in wanted and index.stamps[due] in index.disposable:
+            while due < shown and due not in requested and index.stamps[due] in index.disposable:
                 due += 1
             if shown != due:
                 raise _UnexpectedError
@@ -160,5 +160,5 @@ def _pixels(path: Path, picture: Any) -> np.ndarray:
         raise VideoError(f"{path}: a frame cannot be read as RGB ({plain(error)})") from error
 
 
-def _outside(path: Path, wanted: list[int], total: int | None) -> IndexError:
-    return IndexError(f"{path}: frames {wanted[0]}-{wanted[-1]} of a video of {total} frames")
+def _outside(path: Path, indices: list[int], total: int | None) -> IndexError:
+    return IndexError(f"{path}: frames {indices[0]}-{indices[-1]} of a video of {total} frames")

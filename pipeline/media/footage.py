@@ -55,7 +55,7 @@ class Footage(Protocol):
         """
 
     def stream(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it.
+        """Each distinct frame of ``indices`` with its index, ascending, as ``decode`` gives it.
 
         A few are in memory at a time. Raises as ``decode`` does, some of it only when the frame comes.
         """

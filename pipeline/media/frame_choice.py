@@ -40,7 +40,7 @@ def frames_shown(sample: Sample, count: int) -> list[int]:
 
 
 def frames_needed(sample: Sample, count: int) -> tuple[int, ...]:
-    """Distinct frame indices, rising, for a model that is shown ``count`` frames of a video or clip.
+    """Distinct frame indices, ascending, for a model that is shown ``count`` frames of a video or clip.
 
     They cover every use in training and evaluation, for every seed, epoch and checkpoint:
 

@@ -43,9 +43,9 @@ class Entry(NamedTuple):
 class PacketIndex:
     """The shown pictures of a film in the order in which they are shown.
 
-    ``stamps``: their time stamps, rising, in units of the stream. ``entries``: rising by number; pictures
-    shown from an entry on do not depend on anything before it. ``disposable``: stamps of pictures to which
-    no other one refers. ``last``: how long the last picture shows, 0 if the file does not give it.
+    ``stamps``: their time stamps in units of the stream, ascending. ``entries``: ascending by number;
+    pictures shown from an entry on do not depend on anything before it. ``disposable``: stamps of pictures
+    to which no other one refers. ``last``: how long the last picture shows, 0 if the file does not give it.
     """
 
     stamps: list[int]

@@ -26,7 +26,7 @@ _verified: set[tuple[str, str, VerifyVideos]] = set()  # (path, digest, mode) co
 
 
 class OtherVideoError(UserError):
-    """Another file lies where a dataset's video lay."""
+    """Another file is where a dataset's video was."""
 
 
 def whole_sha256(folder_or_file: Path, names: Sequence[str]) -> str:

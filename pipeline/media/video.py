@@ -138,30 +138,30 @@ def decode(
 def stream(
     path: Path, indices: Sequence[int], *, frames: Sequence[str] = (), num_frames: int | None = None
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Each distinct frame of ``indices`` with its index, rising, as ``decode`` gives it; few are in memory.
+    """Each distinct frame of ``indices`` with its index, ascending; few are in memory at a time.
 
     Raises as ``decode`` does, some errors only when their frame is reached.
     """
-    wanted = sorted(set(indices))
-    if not wanted:
+    distinct = sorted(set(indices))
+    if not distinct:
         raise ValueError("no frame index given")
     if frames or path.is_dir():
         names = tuple(frames) or list_frames(path)
-        _check_range(path, wanted, len(names))
-        pictures: Iterator[tuple[int, np.ndarray]] = ((i, _read_image(path / names[i])) for i in wanted)
+        _check_range(path, distinct, len(names))
+        pictures: Iterator[tuple[int, np.ndarray]] = ((i, _read_image(path / names[i])) for i in distinct)
     else:
-        pictures = decode_film(path, wanted, num_frames)
+        pictures = decode_film(path, distinct, num_frames)
     done = 0
     for index, picture in pictures:
         yield index, picture
         done += 1
-    if done != len(wanted):
-        raise VideoError(f"{path}: only {done} of {len(wanted)} wanted frames decode; the file is damaged")
+    if done != len(distinct):
+        raise VideoError(f"{path}: only {done} of {len(distinct)} wanted frames decode; the file is damaged")
 
 
-def _check_range(path: Path, wanted: list[int], total: int) -> None:
-    if wanted[0] < 0 or wanted[-1] >= total:
-        raise IndexError(f"{path}: frames {wanted[0]}-{wanted[-1]} of a video of {total} frames")
+def _check_range(path: Path, indices: list[int], total: int) -> None:
+    if indices[0] < 0 or indices[-1] >= total:
+        raise IndexError(f"{path}: frames {indices[0]}-{indices[-1]} of a video of {total} frames")
 
 
 def _resize(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -40,7 +40,7 @@ def spread_over(frames: Sequence[int], count: int) -> list[int]:
 
 
 def nearest(frames: Iterable[int], there: Collection[int]) -> list[int]:
-    """The frames that exist, and for each of the others the nearest existing one; rising, each once."""
+    """The frames that exist, and for each of the others the nearest existing one; ascending, each once."""
     have = set(there)
     if not have:
         return []

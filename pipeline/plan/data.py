@@ -65,7 +65,7 @@ class SourceConfig(Config):
     )
     masks: OfFormat[Input[str | None]] = Field(
         default=None,
-        description="Masks that lie apart: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
+        description="Masks in other files: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
         "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav). Of nextgqa the spans: "
         "gsub_*.json, or the folder that holds it and map_vid_vidorID.json.",
     )

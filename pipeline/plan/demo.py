@@ -86,7 +86,7 @@ class DemoConfig(Config):
                 "a question about an absent colour needs one; raise colours"
             )
         if self.max_seconds < self.min_seconds:
-            raise ValueError(f"max_seconds={self.max_seconds} lies below min_seconds={self.min_seconds}")
+            raise ValueError(f"max_seconds={self.max_seconds} is below min_seconds={self.min_seconds}")
         if self.event_grid and self.event_grid < 6:
             raise ValueError(f"event_grid={self.event_grid} must be 0 or at least 6")
         return self

@@ -41,7 +41,7 @@ class PathForm:
 
 
 def in_corpora(path: str) -> bool:
-    """Whether a path of the plan lies in its own demo corpora."""
+    """Whether a path of the plan is in its own demo corpora."""
     return path.startswith(CORPORA)
 
 

@@ -154,7 +154,7 @@ class Sam2Config(Config):
             raise ValueError(f"sam2.global_att_blocks {bad} open a stage, where attention must be windowed")
         if beyond := [b for b in self.global_att_blocks if b >= sum(self.stages)]:
             raise ValueError(
-                f"sam2.global_att_blocks {beyond} lie past the last of {sum(self.stages)} blocks"
+                f"sam2.global_att_blocks {beyond} are past the last of {sum(self.stages)} blocks"
             )
         return self
 

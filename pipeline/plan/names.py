@@ -27,7 +27,7 @@ def name_problems(plan: Any) -> Iterator[Problem]:
                 value = _get(source, key)
                 texts = [value] if isinstance(value, str) else _list(value)
                 if any(isinstance(text, str) and in_corpora(text) for text in texts):
-                    text = "lies in ${corpora}, but the plan has no demo section that would write it."
+                    text = "is in ${corpora}, but the plan has no demo section that would write it."
                     yield Problem(("data", "sources", i, key), text)
 
 

@@ -36,7 +36,7 @@ _UNLOCKED_S = 600.0  # without file locks, copies that were used within this tim
 
 @dataclass(frozen=True)
 class Cache:
-    """Where copies lie (None: ``ufvideo`` below the user's cache folder) and how many bytes they may take."""
+    """The folder of copies (None: ``ufvideo`` below the user's cache folder) and its limit in bytes."""
 
     folder: str | None = None
     limit: int | None = None

@@ -76,18 +76,18 @@ class LocalCopy:
         return f" at commit {self.commit}" if self.commit else ""
 
 
-def local_copy(text: str, wanted: FilePatterns, cache: Cache | str | Path | None = None) -> LocalCopy:
+def local_copy(text: str, patterns: FilePatterns, cache: Cache | str | Path | None = None) -> LocalCopy:
     """A file or folder here, on S3 (copied below ``cache``), or of a model of the hub (in the hub's cache).
 
     Raises UserError if the hub does not have it.
     """
     if model := hub_model(text):
-        return fetch(model, wanted)
+        return fetch(model, patterns)
     place = Location.parse(text, cache)
     return LocalCopy(place.fetch_dir(hold=True) if place.is_dir() else place.fetch(hold=True), None)
 
 
-def fetch(model: HubModel, wanted: FilePatterns, download: Callable[..., Any] | None = None) -> LocalCopy:
+def fetch(model: HubModel, patterns: FilePatterns, download: Callable[..., Any] | None = None) -> LocalCopy:
     """A local folder with the model's files; files are fetched only once.
 
     ``download`` is huggingface_hub's ``snapshot_download``. Raises UserError where it cannot be had.
@@ -98,14 +98,14 @@ def fetch(model: HubModel, wanted: FilePatterns, download: Callable[..., Any] | 
         download = snapshot_download
     found = LocalCopy(Path(), None)
     revision = model.revision
-    for patterns in wanted:
+    for alternative in patterns:
         try:
-            folder = Path(download(repo_id=model.repo, revision=revision, allow_patterns=list(patterns)))
+            folder = Path(download(repo_id=model.repo, revision=revision, allow_patterns=list(alternative)))
         except Exception as error:  # the client's own, its HTTP library's, the disk's
             raise _unfetched(model, error) from error
         # The folder of a snapshot is named after its commit.
         found = LocalCopy(folder, folder.name if _COMMIT.fullmatch(folder.name) else None)
-        if any(folder.glob(patterns[0])):
+        if any(folder.glob(alternative[0])):
             break
         revision = found.commit or revision  # so that no push in between mixes two commits
     return found

@@ -119,7 +119,7 @@ def remote_entries(fs: Any, bucket: str, folder: str, recursive: bool) -> Iterat
 
 
 def remote_folder(fs: Any, bucket: str, key: str) -> bool:
-    """Whether anything lies below a key of a bucket."""
+    """Whether there is anything below a key of a bucket."""
     found = fs.call_s3("list_objects_v2", Bucket=bucket, Prefix=f"{key}/" if key else "", MaxKeys=1)
     return bool(found.get("Contents"))
 

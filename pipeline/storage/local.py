@@ -81,7 +81,7 @@ def delete(place: str | Path) -> None:
 def sweep(folder: str | Path) -> None:
     """Remove temporary files and folders of killed writers below this folder, and copies of it beside it.
 
-    A copy of ``put_dir`` lies beside its target and carries its name, so those of other folders stay.
+    A copy of ``put_dir`` is beside its target and carries its name, so those of other folders stay.
     """
     place = Path(folder)
     # mkdtemp's random part has no hyphen, so a copy for `a-b` is not taken for one of `a`.

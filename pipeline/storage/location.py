@@ -25,7 +25,7 @@ class Location:
     """A file or folder, local or on S3. It holds only text, so it pickles and hashes anywhere.
 
     ``uri`` is an absolute local path or ``s3://bucket/key`` without a trailing slash. ``cache`` is where
-    copies of remote files lie on this machine. ``links_to`` are folders into which links below
+    copies of remote files are on this machine. ``links_to`` are folders into which links below
     this one may lead, see ``join``.
     """
 
@@ -237,7 +237,7 @@ class Location:
     def fetch_dir(self, *, hold: bool = False) -> Path:
         """A local folder with this folder's files: the folder itself, or a cached copy of a remote one.
 
-        It stays as with ``fetch``. Raises UserError for a key that would lie outside the copy.
+        It stays as with ``fetch``. Raises UserError for a key that would be outside the copy.
         """
         if self.is_local:
             return Path(self.uri)
@@ -272,7 +272,7 @@ class Location:
     def sweep(self) -> None:
         """Remove temporary files and folders of killed writers below this local folder, or beside it.
 
-        Only for a folder without other writers. A copy of ``put_dir`` lies beside its target and
+        Only for a folder without other writers. A copy of ``put_dir`` is beside its target and
         carries its name, so those of other folders stay. An interrupted write to S3 leaves nothing to see.
         """
         if self.is_local:

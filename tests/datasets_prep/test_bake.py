@@ -144,24 +144,24 @@ def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: P
     assert total > 60
     again = opened(home, "baked")  # nothing in memory
     for sample in every(again):
-        baked = again.baked(sample)
+        baked = again.baked_footage(sample)
         assert baked is not None
         pixels = baked.decode(frames_needed(sample, 8))
         assert pixels.dtype == np.uint8
         assert np.abs(pixels.astype(int) - truth[sample.key]).max() <= 2, "pictures of one grey each"
     hidden = again.sample("hidden", 0)
-    assert len(again.baked(hidden).baked()) == hidden.video.num_frames == 20  # type: ignore[union-attr]
-    assert {2, 9, 17} <= set(again.baked(again.sample("seg", 0)).baked())  # type: ignore[union-attr]
+    assert len(again.baked_footage(hidden).indices()) == hidden.video.num_frames == 20  # type: ignore[union-attr]
+    assert {2, 9, 17} <= set(again.baked_footage(again.sample("seg", 0)).indices())  # type: ignore[union-attr]
 
 
 def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None:
     build(home, "baked")
     reader = opened(home, "baked")
     sample = next(s for s in every(reader) if s.video.path == "b.mp4")
-    baked = reader.baked(sample)
+    baked = reader.baked_footage(sample)
     assert baked is not None
     there = sample_indices(20, 8)
-    assert baked.baked() == there
+    assert baked.indices() == there
     pixels = baked.decode([there[5], there[0], there[5]])
     assert [round(p.mean() / 9) for p in pixels] == [there[5], there[0], there[5]]
     for wanted in ([0], [19], [there[2], there[2] + 1], [-1]):
@@ -173,10 +173,10 @@ def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None
         reader.refuse_other_frames(16)
     stranger = dataclasses.replace(sample, key="qa/of another")
     with pytest.raises(UserError, match="no baked frames of qa/of another"):
-        reader.baked(stranger)
+        reader.baked_footage(stranger)
     other = dataclasses.replace(sample, video=dataclasses.replace(sample.video, sha256="0" * 64))
     with pytest.raises(UserError, match="it has none"):
-        reader.baked(other).decode([there[0]])  # type: ignore[union-attr]
+        reader.baked_footage(other).decode([there[0]])  # type: ignore[union-attr]
 
 
 def test_a_video_that_does_not_decode_costs_the_samples_that_need_what_is_torn(home: Path) -> None:
@@ -272,7 +272,7 @@ def test_without_the_option_nothing_is_as_it_was_not(home: Path, plan_file: Path
     before = [SCHEMA_VERSION, [[s.name, s.sha256] for s in made.shards], counts]
     assert made.digest == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
     assert set(made.shards[0].model_dump()) == {"name", "source", "rows", "bytes", "sha256"}
-    assert opened(home, "plain").baked(opened(home, "plain").sample("qa", 0)) is None
+    assert opened(home, "plain").baked_footage(opened(home, "plain").sample("qa", 0)) is None
     opened(home, "plain").refuse_other_frames(3)
     spec = next(s for s in steps(load_plan(str(plan_file))) if s.kind is Kind.PREPARE)
     assert "bake" not in spec.identity["data"]
@@ -397,9 +397,9 @@ def test_the_card_shows_what_was_baked(home: Path) -> None:
     assert "so there are no frames to show" not in page
     assert page.count("data:image/jpeg") > 12
     sample = next(s for s in every(reader) if s.video.path == "b.mp4")
-    frames = reader.baked(sample)
+    frames = reader.baked_footage(sample)
     assert frames is not None
-    have = dict(zip(frames.baked(), frames.decode(frames.baked()), strict=True))
+    have = dict(zip(frames.indices(), frames.decode(frames.indices()), strict=True))
     assert not set(gallery.frames_to_show(sample)) <= set(have), "it would rather show others"
     assert len(gallery.show(sample, have).frames) == gallery.PLAIN_PICTURES
     assert "for models that look at\n8 of a video" in page
@@ -436,8 +436,8 @@ def test_row_groups_are_small_and_videos_may_span_them(tmp_path: Path) -> None:
     name = frames_name("s-00000.parquet")
     assert [j[:1] for j in reader.jpegs(name, refs[1], (7, 1, 3))] == [b"7", b"1", b"3"]
     assert [j[0] for j in reader.jpegs(name, refs[3], range(9))] == list(range(9))
-    assert reader.there(name, refs[0]) == [1, 3, 7]
-    assert reader.there(name, VideoRef(path="0.mp4", sha256="1")) == []
+    assert reader.indices(name, refs[0]) == [1, 3, 7]
+    assert reader.indices(name, VideoRef(path="0.mp4", sha256="1")) == []
 
 
 def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
@@ -482,10 +482,10 @@ def test_on_s3(home: Path, s3_bucket: str, tmp_path: Path) -> None:
     reader.verify()
     local = opened(home, "here")
     for sample in every(local):
-        ours, theirs = local.baked(sample), reader.baked(sample)
+        ours, theirs = local.baked_footage(sample), reader.baked_footage(sample)
         assert ours is not None
         assert theirs is not None
-        assert np.array_equal(ours.decode(ours.baked()), theirs.decode(ours.baked()))
+        assert np.array_equal(ours.decode(ours.indices()), theirs.decode(ours.indices()))
 
 
 def test_videos_are_found_whatever_their_names(tmp_path: Path) -> None:

@@ -44,8 +44,8 @@ def test_an_entry_is_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyP
     assert index is not None
     assert len(index.stamps) == 100
     assert len(index.entries) == _CERTAIN[name]
-    exact = dict(decoding._from_the_beginning(path, list(range(100)), 100))
-    monkeypatch.setattr(decoding, "_from_the_beginning", _never)
+    exact = dict(decoding._from_start(path, list(range(100)), 100))
+    monkeypatch.setattr(decoding, "_from_start", _never)
     for asked in ([99], [60, 80], [3, 4, 55, 56, 57, 98], list(range(100))):
         for number, found in zip(asked, video.decode(path, asked), strict=True):
             assert np.array_equal(found, exact[number]), number

@@ -122,7 +122,7 @@ def test_small_frames_are_stretched_to_the_same_squares(
     small = baked_copy(prepared, tmp_path, BakeConfig(frames=8, longest_side=32))
     reader = Dataset.open(small).reader
     sample = reader.sample("seg", 0)
-    footage = reader.baked(sample)
+    footage = reader.baked_footage(sample)
     assert footage is not None
     assert footage.decode([3]).shape == (1, 24, 32, 3)
     have = processor.training(sample, frames_of(small, processor), epoch=0)

@@ -39,7 +39,7 @@ def common_frames(sample: Sample) -> AnnotatedFrames:
 
 
 def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
-    """``count`` frames, rising: those with the smallest hash of (names, frame), visible ones first.
+    """``count`` frames, ascending: those with the smallest hash of (names, frame), visible ones first.
 
     Frames without any target come in only where there are too few others. Fewer than ``count`` annotated
     frames are repeated evenly: two frames for four places give each twice.

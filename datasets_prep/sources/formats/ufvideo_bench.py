@@ -7,7 +7,7 @@ Format: https://huggingface.co/datasets/Hevven/UFVideo-Bench, read through the p
 * PixHQA, PixTRQA: ``conversations`` nested once more, ``frame_idx`` lists the frames to be segmented. In
   PixTRQA the answer begins with a span, written as time tokens.
 
-The training rows ("UniBench") name their task in ``unibench`` and may lie in a file of any name. Those of
+The training rows ("UniBench") name their task in ``unibench`` and may be in a file of any name. Those of
 task1, PixRQA, have ``conversations`` and a ``frame_list``: its first frame is the prompt, the others are to
 be segmented. UFVideo's own loader puts five of them through a Python set, which loses their order, so that
 most of its prompts and masks stand on other frames' pixels; here they come from the list, and masks in the

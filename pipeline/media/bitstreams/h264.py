@@ -37,10 +37,10 @@ class H264Pictures:
         if not sequences:
             raise ValueError("no parameter set of the sequence")
         try:
-            told = [_reorder_is_told(unit) for unit in sequences]
+            known = [_reorder_is_known(unit) for unit in sequences]
         except EOFError as error:
             raise ValueError(str(error)) from error
-        self._reorder_told = all(told)
+        self._reorder_known = all(known)
 
     def read(self, packet: bytes) -> Picture | None:
         """The picture of a packet, None where it is not certain to be one."""
@@ -60,7 +60,7 @@ class H264Pictures:
                     entry = kind == _IDR
                     disposable = not head & 0x60
                     b_slice = b_slice or first & 0xF0 == _B_MIXED or first & 0xFC == _B_ALL
-                elif not self._reorder_told and not b_slice:
+                elif not self._reorder_known and not b_slice:
                     bits = Bits(packet[start + 1 : start + 12])
                     bits.unsigned()
                     b_slice = bits.unsigned() % 5 == _B_SLICE
@@ -69,12 +69,12 @@ class H264Pictures:
                     return None
             elif kind not in _HARMLESS:
                 return None
-        if firsts != 1 or (b_slice and not self._reorder_told):
+        if firsts != 1 or (b_slice and not self._reorder_known):
             return None
         return Picture(True, entry, disposable, b_slice)
 
 
-def _reorder_is_told(unit: bytes) -> bool:
+def _reorder_is_known(unit: bytes) -> bool:
     """Whether a sequence parameter set gives the number of pictures to hold back (7.3.2.1.1, E.1.1).
 
     Raises ValueError for pictures that may be coded as fields, EOFError for an incomplete set.
