@@ -32,6 +32,19 @@ def plan(plan_file: Path) -> Plan:
 
 
 @pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """One SQLite file for the tests that ask for no file of their own: MLflow takes seconds to make one."""
+    return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
+
+
+@pytest.fixture
+def shared(plan_file: Path, database: str, request: pytest.FixtureRequest) -> Plan:
+    """The plan with that file, and an experiment that is the test's own."""
+    sets = [f"tracking.uri={database}", f"tracking.experiment={request.node.name}"]
+    return load_plan(str(plan_file), sets)
+
+
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real MLflow server on loopback."""
     home = tmp_path_factory.mktemp("mlflow")
@@ -145,30 +158,30 @@ def test_a_real_server(plan_file: Path, tmp_path: Path, server: str):
     assert not (tmp_path / "store/mlflow.db").exists()
 
 
-def test_training_does_not_wait(plan: Plan):
-    with start_run(plan, "stage1", "a" * 64) as run:
+def test_training_does_not_wait(shared: Plan):
+    with start_run(shared, "stage1", "a" * 64) as run:
         begun = time.thread_time()
         for step in range(2000):
             run.log_metrics({"loss": 1.0}, step)
         assert time.thread_time() - begun < 1.0
-    assert len(history(plan, "a" * 64)["loss"]) == 2000
+    assert len(history(shared, "a" * 64)["loss"]) == 2000
 
 
-def test_a_number_that_mlflow_never_takes_is_told(plan: Plan, monkeypatch: pytest.MonkeyPatch):
+def test_a_number_that_mlflow_never_takes_is_told(shared: Plan, monkeypatch: pytest.MonkeyPatch):
     """At once: it is not tried again, for which this test would wait a day."""
     monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 86400.0))
-    run = start_run(plan, "stage1", "b" * 64)
+    run = start_run(shared, "stage1", "b" * 64)
     with pytest.raises(UserError, match=r"tracking.uri: sqlite.*does not take the last metrics"), run:
         run.log_metrics({"bad\nname;": 1.0}, 0)
 
 
-def test_an_error_ends_the_run_as_failed(plan: Plan):
+def test_an_error_ends_the_run_as_failed(shared: Plan):
     from mlflow.tracking import MlflowClient
 
-    run = start_run(plan, "stage1", "c" * 64)
+    run = start_run(shared, "stage1", "c" * 64)
     with pytest.raises(ZeroDivisionError), run:
         _ = 1 / 0
-    assert MlflowClient(tracking_uri=tracking_uri(plan)).get_run(run.run_id).info.status == "FAILED"
+    assert MlflowClient(tracking_uri=tracking_uri(shared)).get_run(run.run_id).info.status == "FAILED"
 
 
 def test_an_unstarted_run_pickles(plan: Plan):
@@ -190,7 +203,7 @@ def test_flat_and_without_secrets(plan: Plan):
     assert "vocab_size" in plan_text(plan)
 
 
-def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(plan: Plan, capsys: pytest.CaptureFixture[str]):
+def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(shared: Plan, capsys: pytest.CaptureFixture[str]):
     """Catches steps without a run, and runs that are as long as the writing of their numbers."""
     from pipeline.jobs.step import StepContext, StepResult, build, make_context
     from pipeline.jobs.tracked import tracked
@@ -201,10 +214,10 @@ def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(plan: Plan, capsys: 
 
     from mlflow.tracking import MlflowClient
 
-    client = MlflowClient(tracking_uri=tracking_uri(plan))
+    client = MlflowClient(tracking_uri=tracking_uri(shared))
     for _ in range(2):
-        made = build(make_context(plan, "corpora"), tracked(slow))
-    runs = client.search_runs([client.get_experiment_by_name("tiny").experiment_id])
+        made = build(make_context(shared, "corpora"), tracked(slow))
+    runs = client.search_runs([client.get_experiment_by_name(shared.tracking.experiment).experiment_id])
     assert len(runs) == 2, "made twice"
     for run in runs:
         assert run.info.status == "FINISHED"
@@ -215,7 +228,7 @@ def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(plan: Plan, capsys: 
         assert run.data.tags["artifact"] == made.location.uri
         assert run.data.tags["ufvideo.step"] == "corpora"
         assert run.data.params["demo.train_videos"] == "4"
-    build(make_context(plan, "prepare"), tracked(slow))
+    build(make_context(shared, "prepare"), tracked(slow))
     latest = client.search_runs([runs[0].info.experiment_id], max_results=1)[0]
     assert [(i.dataset.name, i.dataset.digest) for i in latest.inputs.dataset_inputs] == [("corpora", "d1")]
     assert capsys.readouterr().err == ""
