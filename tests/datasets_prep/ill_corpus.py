@@ -22,7 +22,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "media_missing"): ["1"],
     ("qa", "media_unreadable"): ["2", "4", "20"],
     ("qa", "too_few_frames"): ["3"],
-    ("qa", "media_undecodable"): ["5"],
+    ("qa", "media_undecodable"): ["5", "21"],
     ("qa", "header_frames"): ["6"],
     ("qa", "duplicate_media"): ["7", "8"],
     ("qa", "turns"): ["9", "10", "11"],
@@ -33,7 +33,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "duplicate_sample"): ["17"],
     ("qa", "overlap_content"): ["18"],
     ("qa", "overlap_name"): ["19"],
-    ("qa", "broken_json"): ["21"],
+    ("qa", "broken_json"): ["22"],
     ("grounding", "span_reversed"): ["1"],
     ("grounding", "span_zero_length"): ["2"],
     ("grounding", "span_outside"): ["3", "4", "5"],
@@ -59,7 +59,7 @@ EXPECTED: dict[tuple[str, str], list[str]] = {
     ("bench", "overlap_name"): ["2"],
 }
 RECORDS = {
-    "qa": 22,
+    "qa": 23,
     "grounding": 7,
     "clamped": 5,
     "boxes": 2,
@@ -110,9 +110,13 @@ def _media(root: Path) -> None:
     write_clip(media / "one.mp4", frames=1)
     (media / "bad.mp4").write_bytes(b"nothing")
     whole = write_noise(root / "whole.mp4", frames=20)
-    data, cut = whole.read_bytes(), _packet_start(whole, 12)
-    (media / "hole.mp4").write_bytes(data[:cut] + bytes(len(data) - cut))
-    (media / "cut.mp4").write_bytes(data[:cut])
+    data, (place, size) = whole.read_bytes(), _packet(whole, 12)
+    # Zeros are no packet of H.264, so only decoding could tell which pictures the file shows, and that fails.
+    (media / "hole.mp4").write_bytes(data[:place] + bytes(len(data) - place))
+    (media / "cut.mp4").write_bytes(data[:place])
+    # The head of this packet still tells its picture: all are known, and one of them does not decode.
+    flipped = bytes(255 - byte for byte in data[place + 8 : place + size])
+    (media / "hurt.mp4").write_bytes(data[: place + 8] + flipped + data[place + size :])
     write_folder(media / "stills", frames=3)
     still = media / "stills" / "00001.jpg"
     still.write_bytes(still.read_bytes().partition(b"\xff\xda")[0])  # the header alone
@@ -146,7 +150,7 @@ def _talks(root: Path) -> None:
     rows.append({"video": "a.mp4", "conversations": talk("Where is it?", "It is [SEG].")})
     rows.append({"video": "a.mp4", "conversations": talk("When?", "From <TEMP-010> to <TEMP-020>.")})
     rows += [{"video": video, "conversations": talk("Twice?", "Yes.")} for video in ("a.mp4", "link.mp4")]
-    more = ("shared.mp4", "same_name.mp4", "cut.mp4")
+    more = ("shared.mp4", "same_name.mp4", "cut.mp4", "hurt.mp4")
     rows += [{"video": v, "conversations": talk("Q?", "A.")} for v in more]
     (root / "qa.jsonl").write_text("\n".join([*map(json.dumps, rows), '{"broken']))
     (root / "twice").mkdir()
@@ -225,9 +229,9 @@ def write_noise(path: Path, frames: int) -> Path:
     return path
 
 
-def _packet_start(path: Path, number: int) -> int:
+def _packet(path: Path, number: int) -> tuple[int, int]:
+    """Place and size of a packet, counted in the order of the file."""
     import av
 
     with av.open(str(path)) as container:
-        places = sorted(p.pos for p in container.demux(video=0) if p.size)
-    return places[number]
+        return sorted((p.pos, p.size) for p in container.demux(video=0) if p.size)[number]

@@ -59,12 +59,12 @@ def test_details_say_what_and_where(ill: Sources, tmp_path: Path) -> None:
         return [r["detail"] for r in rows if (r["source"], r["finding"]) == (source, finding)]
 
     assert of("qa", "header_frames") == ["lying.avi: its header says 20 frames, 12 are shown"]
-    (stills,) = of("qa", "media_undecodable")
-    assert any(
-        re.match(r"hole\.mp4: does not decode after frame \d+", found)
-        for found in of("qa", "media_unreadable")
-    )
+    _, hole, cut = of("qa", "media_unreadable")
+    assert re.match(r"hole\.mp4: does not decode after frame \d+ ", hole)
+    assert re.match(r"cut\.mp4: is cut off, \d+ of \d+ bytes are there$", cut)
+    stills, hurt = of("qa", "media_undecodable")
     assert stills.startswith("stills: 00001.jpg")
+    assert re.match(r"hurt\.mp4: does not decode after frame \d+ ", hurt)
     copy, again = of("qa", "duplicate_media")
     assert re.match(r"copy\.mp4 has the bytes of /.*/media/b\.mp4$", copy)
     assert re.match(r"again/b\.mp4 has the bytes of /.*/media/b\.mp4$", again)
