@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-import numpy as np
+if TYPE_CHECKING:  # those who only judge a plan need ``draw`` alone, and no NumPy
+    import numpy as np
 
-_GOLDEN: Final = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN: Final = 0x9E3779B97F4A7C15
 
 
 def draw(*names: object) -> int:
@@ -21,6 +22,8 @@ def draw(*names: object) -> int:
 
 def draws(keys: Iterable[str], *names: object) -> np.ndarray:
     """[N] uint64: ``draw(*names, key)`` of each key."""
+    import numpy as np
+
     return np.fromiter((draw(*names, key) for key in keys), np.uint64)
 
 
@@ -29,9 +32,11 @@ def mix_draws(hashes: np.ndarray, *names: object) -> np.ndarray:
 
     The mixer is splitmix64's finaliser (Steele et al. 2014).
     """
+    import numpy as np
+
     with np.errstate(over="ignore"):
         x = hashes ^ np.uint64(draw(*names))
-        x = x + _GOLDEN
+        x = x + np.uint64(_GOLDEN)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         return x ^ (x >> np.uint64(31))
@@ -39,6 +44,8 @@ def mix_draws(hashes: np.ndarray, *names: object) -> np.ndarray:
 
 def stream(*names: object) -> np.random.Generator:
     """A counter-based generator that depends on the names alone."""
+    import numpy as np
+
     key = int.from_bytes(hashlib.sha256(_joined(names)).digest()[:16], "big")
     return np.random.Generator(np.random.Philox(key=key))
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import TYPE_CHECKING
 
-from evaluation.metrics import choice, masks, temporal
+from evaluation.metrics import choice, temporal
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
-from pipeline.records.masks import decode, empty
 from pipeline.records.sample import MaskTrack, Sample
+
+if TYPE_CHECKING:
+    from evaluation.metrics.masks import JF
 
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 
@@ -89,8 +92,8 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     if failure is None and len(predicted) != len(sample.targets):
         wanted = f"{len(sample.targets)} target{'s' if len(sample.targets) > 1 else ''}"
         failure = f"{len(predicted)} masks for {wanted}" if predicted else "no [SEG] in the answer"
-    every: list[masks.JF] = []
-    shown: list[masks.JF] = []
+    every: list[JF] = []
+    shown: list[JF] = []
     for truth, track in zip_longest(sample.targets, predicted[: len(sample.targets)]):
         frames, problem = _frames(truth, track)
         failure = failure or problem
@@ -105,8 +108,11 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     )
 
 
-def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks.JF, bool]], str | None]:
+def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[JF, bool]], str | None]:
     """J and F on every annotated frame, each with whether the target shows there; and what was wrong."""
+    from evaluation.metrics.masks import j_and_f  # NumPy and pycocotools: for scoring, not for plans
+    from pipeline.records.masks import decode, empty
+
     height, width = truth.height, truth.width
     problem = None
     if track is not None and (track.height, track.width) != (height, width):
@@ -123,11 +129,11 @@ def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[masks
     ):  # one at a time: full-size masks are large
         true = decode(counts, height, width)
         ours = decode(made.get(frame, nothing), height, width)
-        scored.append((masks.j_and_f(ours, true), bool(true.any())))
+        scored.append((j_and_f(ours, true), bool(true.any())))
     return scored, problem
 
 
-def _means(frames: list[masks.JF], suffix: str) -> tuple[dict[str, float], dict[str, float]]:
+def _means(frames: list[JF], suffix: str) -> tuple[dict[str, float], dict[str, float]]:
     if not frames:
         return {}, {}
     j = sum(jf.j for jf in frames) / len(frames)

@@ -19,8 +19,10 @@ from pipeline.jobs.step import StepResult, build, make_context
 from pipeline.plan.load import load_plan
 
 REPO = Path(__file__).resolve().parents[2]
-# NumPy is not among them: a plan is judged by the rows that stand beside readers, some of which need it.
-HEAVY = ("ray", "torch", "mlflow", "transformers", "pandas", "pyarrow", "s3fs", "deepspeed", "av", "scipy")
+HEAVY = (
+    *("ray", "torch", "mlflow", "transformers", "pandas", "pyarrow", "s3fs", "deepspeed", "av", "scipy"),
+    *("numpy", "pycocotools"),
+)
 
 
 Typed = Callable[..., subprocess.CompletedProcess[str]]
@@ -97,6 +99,17 @@ def test_check_is_light_and_quick(plan_file: Path):
     assert done.stderr == "loaded\n"
     assert "8 of 8 steps to make" in done.stdout
     assert seconds < 2, "CPU seconds, so that a busy machine does not fail the test"
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"), [("format: mvbench", "format: mvbencg"), ("family: mvbench", "family: mvbencg")]
+)
+def test_every_row_of_the_tables_is_light(plan_file: Path, known: str, unknown: str):
+    """To say which name may be meant, all rows of formats or of benchmarks are loaded."""
+    plan_file.write_text(plan_file.read_text().replace(known, unknown))
+    *said, loaded = ufvideo("check", str(plan_file)).stderr.splitlines()
+    assert "Did you mean mvbench" in said[0]
+    assert loaded == "loaded"
 
 
 @pytest.mark.parametrize("command", ["check", "run"])

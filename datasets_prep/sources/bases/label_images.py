@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.fields import whole
-from pipeline.records import masks
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _VOID = 255
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
@@ -71,6 +71,10 @@ class _Labels:
     """One image as a mask of each object in it."""
 
     def __init__(self, labels_HW: np.ndarray) -> None:
+        import numpy as np
+
+        from pipeline.records import masks
+
         there = np.flatnonzero(np.bincount(labels_HW.ravel(), minlength=_VOID + 1))
         ids = there[(there > 0) & (there < _VOID)]
         self._size = list(labels_HW.shape)
@@ -85,6 +89,7 @@ class _Labels:
 
 def read_labels(path: Path) -> np.ndarray:
     """The values of a palette PNG [H, W], uint8. Raises RejectError for anything else."""
+    import numpy as np
     from PIL import Image
 
     try:

@@ -21,7 +21,6 @@ from datasets_prep.sources.json.json_object import load_value, members
 from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
-from pipeline.records import masks
 
 # ReVOS keeps its splits in one folder, in files whose names end in an underscore.
 _REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
@@ -117,6 +116,8 @@ def _end(track: list[Any]) -> int:
 
 def _has_pixel(form: Any) -> bool:
     """Whether a mask has any pixel; True for a mask that cannot be read, which is rejected elsewhere."""
+    from pipeline.records import masks
+
     if form is None:
         return False
     try:

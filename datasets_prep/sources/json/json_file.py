@@ -10,16 +10,17 @@ import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
 import orjson
 
 from datasets_prep.sources.json.json_object import ends_of, is_blank, members_at
 from datasets_prep.sources.json.opening import first_byte, of_another_kind, open_annotations, unread
 from datasets_prep.sources.json.parse import Unparsed, may_repeat_names, parse
-from datasets_prep.sources.json.scan import ScanError, element_ends
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _HOPELESS = 20  # a file that begins with more lines than this that are not JSON is not a JSON-lines file
 _LIST = "a JSON array or JSON lines"
@@ -91,8 +92,10 @@ def list_records(path: Path, chunk: Chunk, *, check_names: bool = True) -> Itera
 
 
 def _array_chunks(file: BinaryIO, start: int, limits: Limits, path: Path) -> Iterator[Chunk]:
+    import numpy as np
+
     first, begin = 0, start + 1  # of the chunk that is being filled
-    waiting = np.empty(0, np.int64)
+    waiting = np.empty(0, np.int64)  # the ends of elements that no chunk holds yet
     blocks = ends_of(file, start, path, whole=True)
     ended = False
     while True:
@@ -147,9 +150,9 @@ def _refuse_one_object(file: BinaryIO, start: int, second_line: int, path: Path)
     """Raise UserError if the file is one JSON object over several lines, which is JSON but not a list."""
     here, end = file.tell(), 0
     try:
-        for ends in element_ends(file, start, whole=True):
+        for ends in ends_of(file, start, path, whole=True):
             end = int(ends[-1])
-    except ScanError:
+    except UserError:
         end = 0
     if end < second_line:
         file.seek(here)

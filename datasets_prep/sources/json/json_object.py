@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from datasets_prep.sources.json.opening import (
     BOM,
@@ -19,8 +17,10 @@ from datasets_prep.sources.json.opening import (
     unread,
 )
 from datasets_prep.sources.json.parse import Unparsed, parse
-from datasets_prep.sources.json.scan import ScanError, element_ends
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _KEY = re.compile(rb'\s*("(?:[^"\\]|\\.)*")\s*:\s*')
 _LONGEST_KEY = 1 << 16
@@ -122,6 +122,8 @@ def members_at(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
 
 def ends_of(file: BinaryIO, start: int, path: Path, *, whole: bool) -> Iterator[np.ndarray]:
     """``scan.element_ends``, with a UserError for a container that is not whole."""
+    from datasets_prep.sources.json.scan import ScanError, element_ends  # NumPy: to read, not to judge plans
+
     try:
         yield from element_ends(file, start, whole=whole)
     except ScanError as error:
