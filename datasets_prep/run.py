@@ -24,7 +24,6 @@ from datasets_prep.outcome import (
     write_selected,
 )
 from datasets_prep.passes.bake import Baker
-from datasets_prep.passes.choose import Candidates, collect, plan_selection
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, cut, list_units
 from datasets_prep.passes.judge import judge
 from datasets_prep.passes.layout import lay_out
@@ -32,6 +31,7 @@ from datasets_prep.passes.links import with_links
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import each, rows_apart, share, spread
 from datasets_prep.passes.probe import probe_media
+from datasets_prep.passes.selection import Candidates, collect, plan_selection
 from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.readme import write_readme

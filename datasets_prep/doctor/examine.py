@@ -17,12 +17,12 @@ from datasets_prep.doctor.check import FINDING_SCHEMA, TRACE_SCHEMA, Checker
 from datasets_prep.doctor.compare import compare, shared_videos
 from datasets_prep.doctor.duplicates import NAMED_SCHEMA, Overlap, SampleLookup, samples_to_name
 from datasets_prep.doctor.inspect import inspect_media, inspection_table
-from datasets_prep.passes.choose import collect
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, list_units
 from datasets_prep.passes.links import with_links
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import rows_apart, share, spread
 from datasets_prep.passes.read import read_chunk
+from datasets_prep.passes.selection import collect
 from datasets_prep.run import find_records, survey_annotations
 from pipeline.plan.data import PrepConfig, SelectConfig, Use
 from pipeline.plan.doctor import DoctorConfig

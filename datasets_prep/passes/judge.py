@@ -6,9 +6,9 @@ import pyarrow as pa
 
 from datasets_prep.draft import RejectError
 from datasets_prep.passes.bake import Baker
-from datasets_prep.passes.choose import VERDICT_SCHEMA, Candidates
 from datasets_prep.passes.chunks import ReadUnit
 from datasets_prep.passes.read import read_chunk
+from datasets_prep.passes.selection import VERDICT_SCHEMA, Candidates
 from datasets_prep.passes.shard_job import Finisher
 
 

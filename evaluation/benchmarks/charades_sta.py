@@ -39,11 +39,11 @@ CHARADES_STA = Benchmark(
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="tIoU", of="tIoU"),
-        Metric(name="R@0.3", of="R@0.3"),
-        Metric(name="R@0.5", of="R@0.5"),
-        Metric(name="R@0.7", of="R@0.7"),
-        Metric(name="R@0.5, threshold counts", of="R@0.5 or equal", main=False),
+        Metric(name="tIoU", measure="tIoU"),
+        Metric(name="R@0.3", measure="R@0.3"),
+        Metric(name="R@0.5", measure="R@0.5"),
+        Metric(name="R@0.7", measure="R@0.7"),
+        Metric(name="R@0.5, threshold counts", measure="R@0.5 or equal", main=False),
     ),
     footnote="R@x: share of queries with an IoU above x; an answer without a span has an IoU of 0.",
 )

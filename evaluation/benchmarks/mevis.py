@@ -40,10 +40,10 @@ MEVIS = Benchmark(
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="J", of="J"),
-        Metric(name="F", of="F"),
-        Metric(name="J&F", of="J&F"),
-        Metric(name="J&F, UFVideo's averaging", of="J&F shown", over=Over.WEIGHTS, main=False),
+        Metric(name="J", measure="J"),
+        Metric(name="F", measure="F"),
+        Metric(name="J&F", measure="J&F"),
+        Metric(name="J&F, UFVideo's averaging", measure="J&F shown", over=Over.WEIGHTS, main=False),
     ),
     footnote="J, F: mean over all frames of an expression, then over expressions. UFVideo's averaging: only "
     "frames where the object shows, all of them in one mean.",

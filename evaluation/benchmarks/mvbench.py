@@ -36,10 +36,10 @@ MVBENCH = Benchmark(
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="accuracy", of="accuracy"),
-        Metric(name="accuracy, mean of tasks", of="accuracy", over=Over.CATEGORIES),
-        Metric(name="accuracy, UFVideo's rule", of="accuracy published", main=False),
-        Metric(name="accuracy, MVBench's rule", of="accuracy first word", main=False),
+        Metric(name="accuracy", measure="accuracy"),
+        Metric(name="accuracy, mean of tasks", measure="accuracy", over=Over.CATEGORIES),
+        Metric(name="accuracy, UFVideo's rule", measure="accuracy published", main=False),
+        Metric(name="accuracy, MVBench's rule", measure="accuracy first word", main=False),
     ),
     footnote="Accuracy: the answer must name its option beyond doubt. UFVideo's rule takes the first capital "
     "letter anywhere and C where there is none; MVBench's rule looks at the first word.",

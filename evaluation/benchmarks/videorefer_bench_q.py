@@ -42,8 +42,8 @@ VIDEOREFER_BENCH_Q = Benchmark(
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="accuracy", of="accuracy"),
-        Metric(name="accuracy, published rule", of="accuracy published", main=False),
+        Metric(name="accuracy", measure="accuracy"),
+        Metric(name="accuracy, published rule", measure="accuracy published", main=False),
     ),
     footnote="VideoRefer-Bench-Q's published rule takes the first letter in brackets, else the first one.",
 )

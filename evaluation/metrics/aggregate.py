@@ -17,13 +17,14 @@ class Over(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """What one prediction is worth.
+    """The scores of one prediction.
 
     ``values`` holds one number in 0-1 per measure; a measure that does not apply to the sample is left out.
-    ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why there was
-    nothing, or not all, to score: such a value is what a useless answer earns, not a blank. Of a sample that
-    asks for a time ``refusal`` says why its answer's could not be read, and ``clamped`` that it was cut.
-    ``video`` is the SHA-256 of the sample's video: samples of one video are not independent draws.
+    ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why nothing or
+    not everything could be scored: the value is then that of a useless answer, and is not missing. For a
+    sample that asks for a time, ``refusal`` says why the answer's time could not be read, and ``clamped``
+    that it was clamped. ``video`` is the SHA-256 of the sample's video: samples of one video are not
+    independent draws.
     """
 
     key: str
@@ -37,23 +38,23 @@ class Score:
 
     @property
     def failure(self) -> str | None:
-        """The first thing that went wrong with the answer, under whichever measure."""
+        """The first failure of any measure."""
         return next(iter(self.failures.values()), None)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A line of the table: a measure and how it is averaged. ``main`` ones head the report."""
+    """A line of the table: a measure (a key of ``Score.values``) and its mean. ``main`` ones come first."""
 
     name: str
-    of: str
+    measure: str
     over: Over = Over.SAMPLES
     main: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
-    """One cell group of the result. ``value`` is in 0-1, or None where nothing bears on the metric."""
+    """One cell group of the result. ``value`` is in 0-1, or None if no sample has the measure."""
 
     benchmark: str
     category: str  # empty: all of them
@@ -66,15 +67,14 @@ class MetricRow:
 
 def average(metric: Metric, scores: Iterable[Score]) -> float | None:
     """The metric over these scores, 0-1; None if its measure applies to none of them."""
-    bearing = [s for s in scores if metric.of in s.values]
+    scored = [s for s in scores if metric.measure in s.values]
     if metric.over is Over.CATEGORIES:
-        means = [_mean(metric.of, group) for group in by_category(bearing).values()]
+        means = [_mean(metric.measure, group) for group in by_category(scored).values()]
         return sum(means) / len(means) if means else None
-    weights = [s.weights.get(metric.of, 1.0) if metric.over is Over.WEIGHTS else 1.0 for s in bearing]
+    key, weighted = metric.measure, metric.over is Over.WEIGHTS
+    weights = [s.weights.get(key, 1.0) if weighted else 1.0 for s in scored]
     total = sum(weights)
-    return (
-        sum(w * s.values[metric.of] for w, s in zip(weights, bearing, strict=True)) / total if total else None
-    )
+    return sum(w * s.values[key] for w, s in zip(weights, scored, strict=True)) / total if total else None
 
 
 def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
@@ -97,14 +97,14 @@ def rows(benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score]) -> 
 
 
 def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score]) -> MetricRow:
-    bearing = [s for s in scores if metric.of in s.values]
+    scored = [s for s in scores if metric.measure in s.values]
     return MetricRow(
         benchmark=benchmark,
         category=category,
         metric=metric.name,
-        value=average(metric, bearing),
-        samples=len(bearing),
-        failures=sum(metric.of in s.failures for s in bearing),
+        value=average(metric, scored),
+        samples=len(scored),
+        failures=sum(metric.measure in s.failures for s in scored),
         main=metric.main,
     )
 

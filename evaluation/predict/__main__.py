@@ -88,10 +88,11 @@ def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
     for number, span in enumerate(answer.spans, 1):
         yield f"span {number}: {span.start_s:.2f} s to {span.end_s:.2f} s"
     for number, track in enumerate(answer.masks, 1):
-        seen, share = answer.shown(track)
-        covers = f", {100 * share:.1f} % of the picture on average there" if seen else ""
+        visible, share = answer.coverage(track)
+        covers = f", {100 * share:.1f} % of the picture on average there" if visible else ""
         count = len(track.frames)
-        yield f"object {number}: shows on {seen} of {count} segmented frames{covers}; masks/object-{number}"
+        frames = f"{visible} of {count} segmented frames"
+        yield f"object {number}: shows on {frames}{covers}; masks/object-{number}"
     ref = answer.question.clip.ref
     if answer.masks and len(answer.question.frames) < ref.num_frames:
         yield (

@@ -1,4 +1,4 @@
-"""What a checkpoint answered to one question, and the folder that holds it."""
+"""The answer of a checkpoint to one question, and its output folder."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ class SavedAnswer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """An answer. ``spans``: those of the text, in seconds of the video; ``refusal`` says why there is none.
+    """An answer. ``spans``: those of the text, in seconds of the video; ``refusal``: why there are none.
 
     ``masks[k]`` is what the k-th [SEG] segments: compressed COCO RLE on the frames ``asked.frames``, of the
-    video's size. ``ended``: the model came to an end by itself.
+    video's size. ``ended``: the model generated its end-of-sequence token.
     """
 
     question: Question
-    made_by: AnswerSettings
+    settings: AnswerSettings
     text: str
     spans: tuple[TimeSpan, ...] = ()
     refusal: str = ""
@@ -71,7 +71,7 @@ class Answer:
         notes = []
         if not self.ended:
             notes.append(
-                f"the answer was cut off after {self.made_by.max_new_tokens} tokens (--max-new-tokens)."
+                f"the answer was cut off after {self.settings.max_new_tokens} tokens (--max-new-tokens)."
             )
         if self.refusal and self.refusal != Refusal.NO_TIME:
             detail = f" ({self.refusal_detail})" if self.refusal_detail else ""
@@ -81,25 +81,25 @@ class Answer:
         if missing := self.text.count(SEG) - len(self.masks):
             notes.append(
                 f"{missing} of {self.text.count(SEG)} {SEG} got no mask: with seg_state "
-                f"{self.made_by.seg_state} there is no state for one that opens the answer."
+                f"{self.settings.seg_state} there is no state for one that opens the answer."
             )
         return tuple(notes)
 
-    def shown(self, track: MaskTrack) -> tuple[int, float]:
-        """On how many of its frames an object shows, and which share (0-1) of these it covers on average."""
+    def coverage(self, track: MaskTrack) -> tuple[int, float]:
+        """Number of frames in which an object is visible, and the mean share (0-1) of them that it covers."""
         areas = [area(c, track.height, track.width) for c in track.counts]
-        seen = [area for area in areas if area]
-        return len(seen), sum(seen) / len(seen) / (track.height * track.width) if seen else 0.0
+        visible = [area for area in areas if area]
+        return len(visible), sum(visible) / len(visible) / (track.height * track.width) if visible else 0.0
 
     def save(self, folder: str | Path, on_frames: Callable[[int], object] = lambda done: None) -> SavedAnswer:
         """Write answer.json, the masks as PNG and overlay.mp4 into a folder, local or on S3.
 
-        It is written elsewhere first. A new folder appears as a whole; into one that is there the files are
-        put, answer.json last. The same question to the same checkpoint replaces its own earlier answer.
-        ``on_frames`` hears how many frames of the overlay are written.
+        Written to a temporary folder first. A new folder appears atomically; in an existing one the files are
+        replaced, answer.json last. An answer to the same question by the same checkpoint is replaced.
+        ``on_frames`` gets the number of frames of the overlay written so far.
 
-        Raises UserError for a folder with anything else in it, for one that cannot be written, and for a
-        video that has become unreadable.
+        Raises UserError for a folder with other content, one that is not writable, and a video that has
+        become unreadable.
         """
         place = Location.parse(folder)
         holds_same(place, self.question.identity)
@@ -108,7 +108,7 @@ class Answer:
             files = write_files(
                 Path(scratch), self.record(), self.question, self.masks, self.spans, on_frames
             )
-            # Asked again: writing takes a while, and another answer may have come in between.
+            # Checked again: writing takes a while, and another process may have written an answer meanwhile.
             replaced = holds_same(place, self.question.identity)
             try:
                 _put(Path(scratch), place)
@@ -117,7 +117,7 @@ class Answer:
         return SavedAnswer(folder=place, files=files, replaced=replaced)
 
     def record(self) -> dict[str, object]:
-        """The content of answer.json, see docs/evaluation.md. Masks are COCO's own form, by frame index."""
+        """The content of answer.json, see docs/evaluation.md. Masks are COCO RLE, by frame index."""
         ref = self.question.clip.ref
         times = frame_times(ref)
         return {
@@ -146,7 +146,7 @@ class Answer:
             "segmented": list(self.question.frames) if self.masks else [],
             "segmented_at_s": [round(times.edge_s(f), 6) for f in self.question.frames] if self.masks else [],
             "masks": [{"object": k, "masks": _by_frame(track)} for k, track in enumerate(self.masks, 1)],
-            "made_by": plain(self.made_by),
+            "made_by": plain(self.settings),
             "versions": {**plain(code_version()), **_libraries()},
         }
 
@@ -154,7 +154,7 @@ class Answer:
 def holds_same(place: Location, identity: str) -> bool:
     """True for a folder with an answer to this very question; False for an empty one, or none.
 
-    Raises UserError for a folder with another answer or with other files in it: nothing is written over.
+    Raises UserError for a folder with another answer or with other files: nothing is overwritten.
     """
     if not place.exists():
         return False
@@ -165,8 +165,8 @@ def holds_same(place: Location, identity: str) -> bool:
         return False
     others = [name for name in files if not _OWN.fullmatch(name)] or [n for n in folders if n != MASKS]
     if others or ANSWER not in files:
-        what = f"something else than an answer{f': {others[0]}' if others and others[0] else ''}"
-        raise UserError(place.uri, f"is there and holds {what}.", fix)
+        what = f"something other than an answer{f': {others[0]}' if others and others[0] else ''}"
+        raise UserError(place.uri, f"exists and holds {what}.", fix)
     try:
         found = json.loads((place / ANSWER).read_bytes())
         if found["identity"] == identity:
@@ -180,37 +180,37 @@ def holds_same(place: Location, identity: str) -> bool:
 
 
 def refuse_unwritable(place: Location) -> None:
-    """Raise UserError for a local folder that cannot be made or written, before anything is computed."""
+    """Raise UserError for a local folder that cannot be created or written, before anything is computed."""
     if not place.is_local:
         return
-    there = place.local_path.absolute()
-    while not there.exists() and there != there.parent:
-        there = there.parent
-    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-        what = "is not a folder" if not there.is_dir() else "may not be written"
-        raise UserError(place.uri, f"cannot be made: {there} {what}.", _ELSEWHERE)
+    parent = place.local_path.absolute()
+    while not parent.exists() and parent != parent.parent:
+        parent = parent.parent
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        what = "is not a folder" if not parent.is_dir() else "is not writable"
+        raise UserError(place.uri, f"cannot be created: {parent} {what}.", _ELSEWHERE)
 
 
 def _unwritable(place: Location, error: OSError) -> UserError:
     return UserError(place.uri, f"cannot be written ({error.strerror or error}).", _ELSEWHERE)
 
 
-def _put(made: Path, place: Location) -> None:
-    """The files of an answer: a new folder at once; into one that is there one after another.
+def _put(scratch: Path, place: Location) -> None:
+    """Move the files of an answer to their place: as a new folder, or one by one into an existing folder.
 
-    That one stays the folder that it is, a link, a mount or where somebody's shell stands. While its files
-    are exchanged it holds no answer.json, and it is refused then: half an answer is never taken for one.
+    An existing folder is kept: it may be a link, a mount or the current directory of a shell. While its files
+    are replaced it has no answer.json and is refused, so a partial answer is never taken for a whole one.
     """
     if not place.exists():
-        place.put_dir(made)
+        place.put_dir(scratch)
         return
     (place / ANSWER).delete()
     for name in (MASKS, OVERLAY, ANSWER):
-        if (made / name).is_dir():
-            (place / name).put_dir(made / name)
-        elif (made / name).is_file():
-            (place / name).put_file(made / name)
-        else:  # other code may answer the same question otherwise
+        if (scratch / name).is_dir():
+            (place / name).put_dir(scratch / name)
+        elif (scratch / name).is_file():
+            (place / name).put_file(scratch / name)
+        else:  # other code may give another answer to the same question
             (place / name).delete()
 
 

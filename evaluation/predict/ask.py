@@ -49,15 +49,14 @@ def load_checkpoint(
     model of the hub (``hf://org/name@revision``). ``device``: "cpu", "cuda", or "auto", a GPU where there is
     one. ``max_new_tokens``: where an answer is cut off. ``seg_state``: the hidden state that a mask is made
     of. ``prompted_frames``: how many frames it prompts, SAM 2's memory carrying their masks to the others;
-    None prompts all. Weights are read at the first question, when it is clear that it can be asked.
+    None prompts all. Weights are read at the first question, after it has been checked.
 
-    Raises UserError for a place that holds no finished checkpoint and no model, and for a GPU that is not
-    there.
+    Raises UserError for a place without a finished checkpoint or model, and for a missing GPU.
     """
     if device not in ("auto", "cpu", "cuda"):
         raise UserError(f"device {device!r}", "is not known.", "Choose auto, cpu or cuda.")
     if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("device cuda", "is not there: torch finds no GPU.", "Choose cpu or auto.")
+        raise UserError("device cuda", "is not available: torch finds no GPU.", "Choose cpu or auto.")
     if seg_state not in list(SegState):
         raise UserError(f"seg_state {seg_state!r}", "is not known.", f"Choose {' or '.join(SegState)}.")
     if max_new_tokens < 1:
@@ -66,7 +65,7 @@ def load_checkpoint(
         raise UserError(f"prompted_frames {prompted_frames}", "leaves no mask.", "Give 1 or more, or None.")
     source = find_source(place)
     use_gpu = torch.cuda.is_available() if device == "auto" else device == "cuda"
-    made_by = AnswerSettings(
+    settings = AnswerSettings(
         checkpoint=source.uri,
         digest=source.digest,
         seg_state=SegState(seg_state),
@@ -74,15 +73,15 @@ def load_checkpoint(
         max_new_tokens=max_new_tokens,
         device="cuda" if use_gpu else "cpu",
     )
-    return Checkpoint(source=source, made_by=made_by)
+    return Checkpoint(source=source, settings=settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A checkpoint on this machine, and what its answers say of it."""
+    """A checkpoint on this machine, and the settings of its answers."""
 
     source: Source
-    made_by: AnswerSettings
+    settings: AnswerSettings
 
     def ask(
         self,
@@ -115,18 +114,18 @@ class Checkpoint:
         clip = open_clip(video)
         tracks = tuple(region_track(region, clip.ref, self.source.config.vision.grid) for region in regions)
         chosen = frames_to_segment(clip.ref.num_frames, frames, tracks)
-        settings = {k: v for k, v in plain(self.made_by).items() if k != "checkpoint"}
+        identifying = {k: v for k, v in plain(self.settings).items() if k != "checkpoint"}
         return Question(
             text=question,
             clip=clip,
             regions=tuple(regions),
             tracks=tracks,
             frames=chosen,
-            identity=identify(clip, question, tracks, chosen, settings),
+            identity=identify(clip, question, tracks, chosen, identifying),
         )
 
     def answer(self, question: Question, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
-        """The answer to a checked question. ``on_frames`` hears on how many frames masks are made so far.
+        """The answer to a checked question. ``on_frames`` gets the number of frames segmented so far.
 
         Raises UserError for a video that turns out to be damaged.
         """
@@ -150,7 +149,7 @@ class Checkpoint:
         read = read_spans(generated.text, sample)
         return Answer(
             question=question,
-            made_by=self.made_by,
+            settings=self.settings,
             text=generated.text,
             spans=read.spans,
             refusal=read.refusal,
@@ -164,16 +163,16 @@ class Checkpoint:
         """The loaded model. It has no dataset: a question brings its own video."""
 
         def no_dataset(sample: Sample) -> Footage:
-            raise UserError(sample.key, "is of no dataset.", "Ask with a video of its own.")
+            raise UserError(sample.key, "does not belong to a dataset.", "Ask about a video of its own.")
 
         return Predictor(
             self.source.model,
             self.source.tokenizer,
-            digest=self.made_by.digest,
+            digest=self.settings.digest,
             footage=no_dataset,
-            max_new_tokens=self.made_by.max_new_tokens,
+            max_new_tokens=self.settings.max_new_tokens,
             seed=0,  # draws nothing at inference
-            use_gpu=self.made_by.device == "cuda",
-            seg_state=self.made_by.seg_state,
-            prompted_frames=self.made_by.prompted_frames,
+            use_gpu=self.settings.device == "cuda",
+            seg_state=self.settings.seg_state,
+            prompted_frames=self.settings.prompted_frames,
         )

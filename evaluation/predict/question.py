@@ -83,7 +83,7 @@ def frames_to_segment(
 
 
 def identify(
-    clip: Clip, text: str, tracks: Sequence[MaskTrack], frames: Sequence[int], made_by: object
+    clip: Clip, text: str, tracks: Sequence[MaskTrack], frames: Sequence[int], settings: object
 ) -> str:
     """The digest of what an answer depends on: the video's content and clock, words, model and settings."""
     ref = clip.ref
@@ -93,6 +93,6 @@ def identify(
             "question": text,
             "regions": list(tracks),
             "frames": list(frames),
-            "made_by": made_by,
+            "made_by": settings,
         }
     )

@@ -192,8 +192,8 @@ def test_the_rule_of_the_benchmark_and_the_published_one_differ() -> None:
     long = sample("bench/mevis", 0)
     short = replace(long, targets=(track(0, range(5, 6)),))
     scores = [score(long, prediction(long)), score(short, prediction(short, masks=short.targets))]
-    by_expression = average(Metric(name="", of="J&F"), scores)
-    pooled = average(Metric(name="", of="J&F shown", over=Over.WEIGHTS), scores)
+    by_expression = average(Metric(name="", measure="J&F"), scores)
+    pooled = average(Metric(name="", measure="J&F shown", over=Over.WEIGHTS), scores)
     assert by_expression == pytest.approx((0.25 + 1) / 2)
     assert pooled == pytest.approx(1 / 13)
 
@@ -202,14 +202,14 @@ def test_means_over_samples_and_over_categories() -> None:
     scores = [
         Score(key=str(i), values={"a": float(i == 0)}, category="x" if i < 1 else "y") for i in range(4)
     ]
-    assert average(Metric(name="", of="a"), scores) == 0.25
-    assert average(Metric(name="", of="a", over=Over.CATEGORIES), scores) == 0.5
-    assert average(Metric(name="", of="b"), scores) is None
+    assert average(Metric(name="", measure="a"), scores) == 0.25
+    assert average(Metric(name="", measure="a", over=Over.CATEGORIES), scores) == 0.5
+    assert average(Metric(name="", measure="b"), scores) is None
 
 
 def test_a_failed_sample_stays_in_every_denominator() -> None:
     good, bad = Score(key="g", values={"a": 1.0}), Score(key="b", values={"a": 0.0}, failures={"a": "gone"})
-    [row] = rows("bench", (Metric(name="A", of="a"),), [good, bad, bad])
+    [row] = rows("bench", (Metric(name="A", measure="a"),), [good, bad, bad])
     assert (row.value, row.samples, row.failures) == (pytest.approx(1 / 3), 3, 2)
 
 

@@ -70,8 +70,8 @@ def test_the_right_answer_scores_full_marks_and_none_scores_nothing(name: str):
     spans = {"spans": one.spans} if row.times else {}
     best = row.score(one, predicted(one, text=text, masks=masks, **spans))
     assert not best.failures
-    assert {metric.of for metric in row.metrics} & set(best.values)
-    assert all(best.values[m.of] == pytest.approx(1) for m in row.metrics if m.of in best.values)
+    assert {metric.measure for metric in row.metrics} & set(best.values)
+    assert all(best.values[m.measure] == pytest.approx(1) for m in row.metrics if m.measure in best.values)
     failed = row.score(one, predicted(one, failure="it failed"))
     assert failed.values.keys() == best.values.keys()
     # Nothing is right where there is nothing to find: frames without the object.
@@ -134,7 +134,7 @@ OTHER = """
 
     WORDS = Benchmark(
         name="words", about="Whether anything is said", prompt=prompt, score=score,
-        metrics=(Metric(name="words", of="words"),),
+        metrics=(Metric(name="words", measure="words"),),
     )
 """
 

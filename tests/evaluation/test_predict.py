@@ -161,7 +161,7 @@ def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, ans
         model.ask(home / "clip.mp4", QUESTION, frames=2).save(out)
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "mine.txt").write_text("mine")
-    with pytest.raises(UserError, match="something else"):
+    with pytest.raises(UserError, match="something other"):
         answer.save(tmp_path / "notes")
     assert answer.save(out).replaced
     assert (out / "answer.json").read_bytes() == before
@@ -169,7 +169,7 @@ def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, ans
     for name in ("mine.txt", "second/answer.json", "masks/object-1/mine.png", "masks/object-1/00000.png.bak"):
         (out / name).parent.mkdir(exist_ok=True)
         (out / name).write_text("mine")
-        with pytest.raises(UserError, match="something else than an answer"):
+        with pytest.raises(UserError, match="something other than an answer"):
             answer.save(out)
         assert (out / name).read_text() == "mine"
         (out / name).unlink()
@@ -301,13 +301,13 @@ def test_a_model_without_a_plan_is_asked_like_its_checkpoint(
     for model in (near, far):
         made = model.ask(home / "clip.mp4", QUESTION)
         assert (made.text, made.spans, made.masks) == (answer.text, answer.spans, answer.masks)
-    assert (far.made_by.checkpoint, far.made_by.digest) == ("hf://org/export", COMMIT)
-    assert near.made_by.digest == load_checkpoint(folder).made_by.digest
+    assert (far.settings.checkpoint, far.settings.digest) == ("hf://org/export", COMMIT)
+    assert near.settings.digest == load_checkpoint(folder).settings.digest
     weights = next(folder.glob("*.safetensors"))
     content = bytearray(weights.read_bytes())
     content[-1] ^= 1
     weights.write_bytes(content)
-    assert load_checkpoint(folder).made_by.digest != near.made_by.digest
+    assert load_checkpoint(folder).settings.digest != near.settings.digest
 
 
 def test_a_model_without_its_tokenizer_is_told(home: Path, tmp_path: Path) -> None:
@@ -331,4 +331,4 @@ def test_seg_state_is_one_of_the_plan_language(home: Path) -> None:
     """Catches a state that is not told apart from the default."""
     with pytest.raises(UserError, match="Choose predicting or published"):
         load_checkpoint(home / "checkpoint", seg_state="other")
-    assert load_checkpoint(home / "checkpoint").made_by.seg_state is SegState.PREDICTING
+    assert load_checkpoint(home / "checkpoint").settings.seg_state is SegState.PREDICTING

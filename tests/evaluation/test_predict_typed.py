@@ -46,7 +46,7 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
     text, _, span, mask, files = done.stdout.splitlines()
     assert text == TEXT
     assert span == "span 1: 0.20 s to 1.21 s"
-    seen, share = answer.shown(answer.masks[0])
+    seen, share = answer.coverage(answer.masks[0])
     assert mask.startswith(f"object 1: shows on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
     (folder,) = (tmp_path / "predictions").iterdir()
     assert folder.name.startswith("clip-")

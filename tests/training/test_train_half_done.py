@@ -233,7 +233,7 @@ def test_a_kill_in_the_clean_up_costs_no_training(
 
 
 @pytest.mark.slow
-def test_another_build_of_the_start_is_trained_from_start(
+def test_another_build_of_the_start_is_trained_from_the_beginning(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
 ) -> None:
     with monkeypatch.context() as patch:

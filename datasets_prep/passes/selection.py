@@ -1,4 +1,4 @@
-"""Plans the selection: which media are probed, and the cut of each source.
+"""Plans the selection: which media are probed, and the cut of each source (the largest selected rank).
 
 For a source that keeps all its samples, all media are probed. For a source that keeps a part, samples are
 examined in the order of their ranks until enough of them are valid.
@@ -34,7 +34,7 @@ _WAITING = 1 << 16  # rows of media that are collected before repeats are droppe
 class Survey:
     """Results of the survey. By source: its media, and its drafts where it keeps only a part of them."""
 
-    media: pa.Table  # media_id, media; each medium once
+    media: pa.Table  # media_id, media; distinct
     ids: Mapping[int, pa.Array]
     drafts: Mapping[int, pa.Table]
 
@@ -50,7 +50,7 @@ class Candidates:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionPlan:
-    """What is decided before a shard is written."""
+    """Everything that is decided before a shard is written."""
 
     media: MediaTable
     cuts: Mapping[str, int]
@@ -61,8 +61,8 @@ class SelectionPlan:
 def collect(tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: Sequence[ReadUnit]) -> Survey:
     """Combine the survey's tables. Chunks name the same media, so repeats are dropped as tables arrive."""
     source_of_chunk = np.array([units[p.unit].source_index for p in chunks], np.int64)
-    there = set(source_of_chunk.tolist())
-    partial = there & {u.source_index for u in units if u.source.select.count is not None}
+    present = set(source_of_chunk.tolist())
+    partial = present & {u.source_index for u in units if u.source.select.count is not None}
     media, waiting = _NAMED_SCHEMA.empty_table(), [_NAMED_SCHEMA.empty_table()]
     found: dict[int, list[pa.Table]] = {index: [_DRAFTS_SCHEMA.empty_table()] for index in partial}
     for table in tables:
@@ -81,7 +81,7 @@ def collect(tables: Iterable[pa.Table], chunks: Sequence[PlannedChunk], units: S
     order: Any = [(name, "ascending") for name in ("chunk", "record", "part")]
     return Survey(
         media=each.rename_columns(["media_id", "media"]),
-        ids={i: media.filter(pc.equal(media["source"], i))["media_id"].combine_chunks() for i in there},
+        ids={i: media.filter(pc.equal(media["source"], i))["media_id"].combine_chunks() for i in present},
         drafts={index: pa.concat_tables(parts).sort_by(order) for index, parts in found.items()},
     )
 
@@ -103,28 +103,29 @@ def plan_selection(
     ``probe`` makes MEDIA_SCHEMA tables of rows of ``survey.media``. ``examine`` makes VERDICT_SCHEMA tables:
     whether each candidate would become a sample.
     """
-    draws = {
+    searches = {
         index: CutSearch(drafts["rank"].to_numpy(), sources[index].select.count or 0)
         for index, drafts in survey.drafts.items()
     }
     media, known = media_table(), pa.array([], pa.binary(16))
-    wanted = [i for index, ids in survey.ids.items() if index not in draws for i in _chunks_of(ids)]
+    pending = [i for index, ids in survey.ids.items() if index not in searches for i in _chunks_of(ids)]
     while True:
-        asked = {index: draw.next() for index, draw in draws.items()}
-        for index, rows in asked.items():
-            wanted += _chunks_of(survey.drafts[index]["media_id"].take(pa.array(rows)))
-        ids = pc.unique(pa.chunked_array(wanted, pa.binary(16)))
+        requested = {index: search.next() for index, search in searches.items()}
+        for index, rows in requested.items():
+            pending += _chunks_of(survey.drafts[index]["media_id"].take(pa.array(rows)))
+        ids = pc.unique(pa.chunked_array(pending, pa.binary(16)))
         ids = ids.filter(pc.invert(pc.is_in(ids, known)))
         if len(ids):
             media = media.with_rows(probe(survey.media.filter(pc.is_in(survey.media["media_id"], ids))))
             known = pa.concat_arrays([known, ids])
-        wanted = []
-        if not any(len(rows) for rows in asked.values()):
+        pending = []
+        if not any(len(rows) for rows in requested.values()):
             break
-        _judge(asked, draws, survey, chunks, examine, media)
-    cuts = {sources[index].name: draw.cut for index, draw in draws.items()}
+        _examine(requested, searches, survey, chunks, examine, media)
+    cuts = {sources[index].name: search.cut for index, search in searches.items()}
     chosen: dict[int, int] = {}
-    used = {sources[index].name: ids.to_pylist() for index, ids in survey.ids.items() if index not in draws}
+    whole = {index: ids for index, ids in survey.ids.items() if index not in searches}
+    used = {sources[index].name: ids.to_pylist() for index, ids in whole.items()}
     for index, drafts in survey.drafts.items():
         cut = cuts[sources[index].name]
         numbers = drafts["chunk"].to_numpy()
@@ -137,15 +138,15 @@ def plan_selection(
     return SelectionPlan(media=media, cuts=cuts, chosen=chosen, used=used)
 
 
-def _judge(
-    asked: Mapping[int, np.ndarray],
-    draws: Mapping[int, CutSearch],
+def _examine(
+    requested: Mapping[int, np.ndarray],
+    searches: Mapping[int, CutSearch],
     survey: Survey,
     chunks: Sequence[PlannedChunk],
     examine: Callable[[Sequence[Candidates], MediaTable], Iterable[pa.Table]],
     media: MediaTable,
 ) -> None:
-    places = {index: _places(survey.drafts[index], rows) for index, rows in asked.items()}
+    places = {index: _places(survey.drafts[index], rows) for index, rows in requested.items()}
     by_chunk: dict[int, list[tuple[int, int]]] = {}
     for rows in places.values():
         for chunk, record, part in rows:
@@ -159,7 +160,7 @@ def _judge(
         columns = [table[name].to_pylist() for name in VERDICT_SCHEMA.names]
         valid.update({(c, r, p): v for c, r, p, v in zip(*columns, strict=True)})
     for index, rows in places.items():
-        draws[index].record(np.array([valid[place] for place in rows], bool))
+        searches[index].record(np.array([valid[place] for place in rows], bool))
 
 
 def _places(drafts: pa.Table, rows: np.ndarray) -> list[tuple[int, int, int]]:
