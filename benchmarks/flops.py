@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pipeline.plan.model import (
-    ConnectorConfig,
-    LanguageConfig,
-    ModelConfig,
-    Sam2Config,
-    VisionConfig,
-)
+from pipeline.plan.model import ConnectorConfig, LanguageConfig, ModelConfig, Sam2Config, VisionConfig
 
 
 def vision(config: VisionConfig, frames: int) -> float:

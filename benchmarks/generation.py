@@ -6,7 +6,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.compare import Pair, main
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.prompt import PromptCodec

@@ -18,8 +18,9 @@ from accelerate import init_empty_weights
 from benchmarks import flops
 from benchmarks.compare import DOCS
 from pipeline.errors import UserError
-from pipeline.plan.model import ModelConfig, Preset, model_config
-from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.parts import PUBLISHED_TRAINED, Part
+from pipeline.plan.presets import Preset, model_config
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER, TokenIds

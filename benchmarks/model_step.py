@@ -7,8 +7,9 @@ from torch import Tensor
 
 from benchmarks import flops
 from benchmarks.compare import Pair, main
-from pipeline.plan.model import ModelConfig, model_config, published_7b
-from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.parts import PUBLISHED_TRAINED, Part
+from pipeline.plan.presets import model_config, published_7b
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model

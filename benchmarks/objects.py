@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.compare import Pair, main
-from pipeline.plan.model import Sam2Config, published_7b
+from pipeline.plan.model import Sam2Config
+from pipeline.plan.presets import published_7b
 from pipeline.records import masks
 from training.model.segmentation import Segmentation, to_size
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from pipeline.plan.training import Precision, StageConfig
+from pipeline.plan.layout import Precision
+from pipeline.plan.training import StageConfig
 from training.loop.optim import lr_share, parameter_groups, set_lr
 from training.model.compiling import compile_parts
 from training.model.ufvideo import UFVideo

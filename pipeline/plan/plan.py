@@ -14,11 +14,14 @@ from pipeline.plan.demo import DemoConfig
 from pipeline.plan.doctor import DoctorConfig
 from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.plan.identity import Input
-from pipeline.plan.model import Attention, ModelConfig, Preset, model_config
+from pipeline.plan.layout import Precision
+from pipeline.plan.model import Attention, ModelConfig
 from pipeline.plan.names import INIT, name_problems
+from pipeline.plan.parts import Part
+from pipeline.plan.presets import Preset, model_config
 from pipeline.plan.runtime import RayConfig, StorageConfig, TrackingConfig
 from pipeline.plan.section_errors import Problem, below, refuse
-from pipeline.plan.training import Part, Precision, StageConfig
+from pipeline.plan.training import StageConfig
 
 
 class RowStart(StrEnum):

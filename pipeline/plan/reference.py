@@ -20,8 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline.plan.keys import keys_of, sections_of
-from pipeline.plan.model import Preset, model_config
 from pipeline.plan.plan import Plan
+from pipeline.plan.presets import Preset, model_config
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "plan-reference.md"
 COMMAND = "python -m pipeline.plan.reference --write"

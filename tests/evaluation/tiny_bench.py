@@ -173,7 +173,7 @@ def make_plan(folder: Path) -> Plan:
 
 def write_checkpoint(folder: Path) -> None:
     """The toy model with random weights."""
-    from pipeline.plan.model import model_config
+    from pipeline.plan.presets import model_config
     from training.model.build import build_model
     from training.model.tokenizer import train_tokenizer
     from training.model.tokens import TokenIds

@@ -178,7 +178,7 @@ def test_whatever_a_field_says_it_bears_on_exists():
 
 
 def test_only_the_arithmetic_of_a_layout_bears_identity():
-    from pipeline.plan.training import LayoutConfig
+    from pipeline.plan.layout import LayoutConfig
 
     fields = LayoutConfig.model_fields
     assert {n for n, f in fields.items() if bears_on(LayoutConfig, f, Kind.STAGE)} == {"precision"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tiny_corpus import write_dataset
 
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from pipeline.storage.location import Location
 
 

@@ -7,7 +7,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import flops, gpu_7b
-from pipeline.plan.model import Sam2Config, model_config, published_7b
+from pipeline.plan.model import Sam2Config
+from pipeline.plan.presets import model_config, published_7b
 from training.model.connector import Connector
 from training.model.language import Language
 from training.model.packing import PackedRow, PackedSequences

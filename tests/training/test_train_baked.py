@@ -14,7 +14,8 @@ from evaluation.predictor import frames_to_segment
 from pipeline.errors import UserError
 from pipeline.media.frame_choice import frames_needed
 from pipeline.plan.data import BakeConfig
-from pipeline.plan.model import ModelConfig, model_config
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.presets import model_config
 from pipeline.records.sample import Sample, Task, TimeSpan
 from pipeline.storage.location import Location
 from tests.baking import baked_copy

@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny_corpus import FRAMES, HEIGHT, WIDTH, samples, square, track
 
-from pipeline.plan.model import LossWeights, ModelConfig, model_config
+from pipeline.plan.model import LossWeights, ModelConfig
+from pipeline.plan.presets import model_config
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, Turn
 from pipeline.storage.location import Location

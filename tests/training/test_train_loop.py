@@ -13,7 +13,8 @@ from tiny_corpus import stage, write_dataset
 
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.errors import UserError
-from pipeline.plan.model import ModelConfig, model_config
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.presets import model_config
 from pipeline.plan.training import MixtureEntry, StageConfig
 from pipeline.storage.location import Location
 from training.data.dataset import Dataset

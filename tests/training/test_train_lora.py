@@ -13,7 +13,7 @@ from tiny_corpus import stage
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from pipeline.plan.training import LoraConfig, LoraTarget, StageConfig
 from pipeline.storage.location import Location
 from training.loop.reporter import LocalReporter

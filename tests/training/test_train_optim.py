@@ -7,7 +7,8 @@ import itertools
 import pytest
 import torch
 
-from pipeline.plan.training import OptimizerConfig, Part
+from pipeline.plan.parts import Part
+from pipeline.plan.training import OptimizerConfig
 from training.loop.optim import lr_share, parameter_groups, set_lr
 
 

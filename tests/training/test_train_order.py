@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.plan.training import MixtureEntry, StageConfig, layouts
+from pipeline.plan.layout import layouts
+from pipeline.plan.training import MixtureEntry, StageConfig
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import BatchSplit, Order, Visit
 

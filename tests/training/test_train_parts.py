@@ -11,14 +11,10 @@ from tiny_corpus import stage
 from torch.utils import checkpoint
 
 from pipeline.errors import UserError
+from pipeline.plan.layout import LayoutConfig
 from pipeline.plan.model import LossWeights
-from pipeline.plan.training import (
-    CHECKPOINTED,
-    LayoutConfig,
-    LoraConfig,
-    OptimizerConfig,
-    Part,
-)
+from pipeline.plan.parts import CHECKPOINTED, Part
+from pipeline.plan.training import LoraConfig, OptimizerConfig
 from training.loop.losses import compute_losses
 from training.model.compiling import compile_parts, refuse_without_compiler
 from training.model.ufvideo import UFVideo

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_corpus import COLOURS, FRAMES, samples, square, track
 
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from pipeline.records.sample import Sample, TimeSpan
 from pipeline.storage.location import Location
 from training.data.dataset import COLUMNS, Dataset

@@ -11,7 +11,8 @@ from pipeline.dataset.arrow import to_table
 from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
 from pipeline.dataset.writer import write_shard
 from pipeline.plan.data import Use
-from pipeline.plan.training import LayoutConfig, OptimizerConfig, StageConfig
+from pipeline.plan.layout import LayoutConfig
+from pipeline.plan.training import OptimizerConfig, StageConfig
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location

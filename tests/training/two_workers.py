@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from pipeline.plan.model import LossWeights, ModelConfig, model_config
+from pipeline.plan.model import LossWeights, ModelConfig
+from pipeline.plan.presets import model_config
 from pipeline.plan.training import OptimizerConfig, StageConfig
 from training.engine import Engine, join_group, prepare_process
 from training.loop.losses import compute_losses

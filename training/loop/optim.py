@@ -6,7 +6,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from pipeline.plan.training import OptimizerConfig, Part
+from pipeline.plan.parts import Part
+from pipeline.plan.training import OptimizerConfig
 
 if TYPE_CHECKING:
     import torch

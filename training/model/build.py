@@ -10,7 +10,7 @@ from accelerate import init_empty_weights
 from torch import Tensor, nn
 
 from pipeline.plan.model import InitConfig, ModelConfig
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo

@@ -8,7 +8,7 @@ from typing import Final
 import torch
 
 from pipeline.errors import UserError
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.model.ufvideo import UFVideo
 
 _NEEDS: Final = {

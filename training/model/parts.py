@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from torch import nn
 
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 
 SAM, SAM_PUBLISHED = "segmentation.sam.", "model.mask_encoder.sam2_model."
 """What SAM 2's names begin with, here and in the published layout."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from pipeline.plan.evaluation import SegState
 from pipeline.plan.model import ModelConfig
-from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from pipeline.plan.parts import PUBLISHED_TRAINED, Part
 from training.model.attention import built_with, choose_attention
 from training.model.batch import Batch
 from training.model.connector import Connector

@@ -10,7 +10,8 @@ from accelerate import init_empty_weights
 from torch import nn
 
 from pipeline.plan.model import ModelConfig
-from pipeline.plan.training import Part, StageConfig
+from pipeline.plan.parts import Part
+from pipeline.plan.training import StageConfig
 from training.model.recompute import recomputes
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from pipeline.errors import UserError
 from pipeline.plan.data import Use
 from pipeline.plan.model import ModelConfig
+from pipeline.plan.parts import Part
 from pipeline.plan.plan import Plan, RowStart, WeightsConfig
-from pipeline.plan.training import Part
 from pipeline.storage import hub
 from pipeline.storage.location import Location
 

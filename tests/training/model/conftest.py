@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from pipeline.plan.model import ModelConfig, model_config
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.presets import model_config
 from training.model.batch import Batch
 from training.model.build import build_model
 from training.model.golden import GoldenCase, golden_model, read_case

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from tiny_corpus import stage
 from torch import Tensor
 
+from pipeline.plan.parts import Part
 from pipeline.plan.plan import Plan
-from pipeline.plan.training import Part
 from training.model.parts import PARTS
 from training.model.weights.names import locate
 

@@ -13,7 +13,7 @@ from qwen_files import write_qwen2
 from safetensors import safe_open
 
 from pipeline.errors import UserError
-from pipeline.plan.model import model_config, published_7b
+from pipeline.plan.presets import model_config, published_7b
 from pipeline.storage.location import Location
 from training import export
 from training.model.build import build_model
@@ -123,7 +123,7 @@ def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Pat
 
 
 def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) -> None:
-    from pipeline.plan.training import Part
+    from pipeline.plan.parts import Part
 
     out = tmp_path / "qwen2"
     export.export(checkpoint, out, language_only=True)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.plan.model import LossWeights, ModelConfig
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.plan.model import model_config
+from pipeline.plan.parts import CHECKPOINTED, COMPILED, PUBLISHED_TRAINED, Part
 from pipeline.plan.plan import WeightsConfig
-from pipeline.plan.training import CHECKPOINTED, COMPILED, PUBLISHED_TRAINED, Part
+from pipeline.plan.presets import model_config
 from training.model.build import build_model
 from training.model.parts import PARTS, ROWS
 from training.model.tokenizer import train_tokenizer

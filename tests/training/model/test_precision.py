@@ -10,8 +10,9 @@ import dataclasses
 import pytest
 import torch
 
-from pipeline.plan.model import LossWeights, ModelConfig, published_7b
-from pipeline.plan.training import PUBLISHED_TRAINED
+from pipeline.plan.model import LossWeights, ModelConfig
+from pipeline.plan.parts import PUBLISHED_TRAINED
+from pipeline.plan.presets import published_7b
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model

@@ -11,7 +11,7 @@ from qwen_files import write_qwen2
 from safetensors import safe_open
 
 from pipeline.errors import UserError
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from pipeline.storage.location import Location
 from tests.pipeline.small_hub import small_hub
 from training.export import export

@@ -19,8 +19,9 @@ from safetensors.torch import load_file
 from sam2_side import PROMPTED
 from torch import Tensor
 
-from pipeline.plan.model import ModelConfig, Sam2Config, model_config
-from pipeline.plan.training import Part
+from pipeline.plan.model import ModelConfig, Sam2Config
+from pipeline.plan.parts import Part
+from pipeline.plan.presets import model_config
 from training.model.build import build_model
 from training.model.propagation import prompted_frames, propagate
 from training.model.tokens import TokenIds

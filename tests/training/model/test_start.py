@@ -12,7 +12,7 @@ from start_plan import make_plan
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.model.build import build_model
 from training.model.tokenizer import train_tokenizer
 from training.model.tokens import TokenIds

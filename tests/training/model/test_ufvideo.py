@@ -9,7 +9,7 @@ import torch
 
 from pipeline.plan.evaluation import SegState
 from pipeline.plan.model import LossWeights, ModelConfig
-from pipeline.plan.training import PUBLISHED_TRAINED, Part
+from pipeline.plan.parts import PUBLISHED_TRAINED, Part
 from training.loop.losses import compute_losses
 from training.model.batch import Batch
 from training.model.build import build_model

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from pipeline.errors import UserError
-from pipeline.plan.model import ModelConfig, model_config, published_7b
-from pipeline.plan.training import Part
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.parts import Part
+from pipeline.plan.presets import model_config, published_7b
 from training.model.build import build_model
 from training.model.parts import PARTS
 from training.model.tokens import TokenIds

@@ -18,7 +18,8 @@ from torch import Tensor
 from pipeline.commands.preflight import refuse_unreachable
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
-from pipeline.plan.model import ModelConfig, model_config
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.presets import model_config
 from pipeline.storage.hub import HubModel, hub_model
 from training.model.build import build_model
 from training.model.parts import PARTS
@@ -188,7 +189,7 @@ def test_what_cannot_be_opened_is_a_user_error(tmp_path: Path) -> None:
 PEAK = """
 import gc, sys, torch
 from pathlib import Path
-from pipeline.plan.model import model_config
+from pipeline.plan.presets import model_config
 from training.model.build import build_model
 from training.model.parts import PARTS
 from training.model.tokens import TokenIds

@@ -20,7 +20,7 @@ from torch import Tensor
 from pipeline.artifacts.checkpoint import size_differences
 from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.model.parts import PARTS
 from training.model.tokens import TokenIds
 from training.model.ufvideo import UFVideo

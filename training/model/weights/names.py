@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pipeline.plan.training import Part
+from pipeline.plan.parts import Part
 from training.model.parts import ROWS, SAM, SAM_PUBLISHED
 
 # (here, published); {i} and {j} are numbers, {w} is a word, a trailing {r} is the rest. First match wins.

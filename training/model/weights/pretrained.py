@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from pipeline.errors import StorageError, UserError
-from pipeline.plan.model import ModelConfig, published_7b
+from pipeline.plan.model import ModelConfig
+from pipeline.plan.presets import published_7b
 from pipeline.storage import hub
 from training.model.build import build_model
 from training.model.parts import PARTS

@@ -1,0 +1,96 @@
+"""What a stage runs on: workers, devices, arithmetic, memory."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.plan.base import RuntimeConfig
+from pipeline.plan.identity import Bears
+from pipeline.plan.parts import CHECKPOINTED, COMPILED, Part
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward; optimizer state is always fp32.
+
+    On GPUs that have it, fp32 multiplies matrices and convolves in TF32: its factors keep 10 bits of mantissa
+    instead of 23, about three digits, and their sums are fp32. That is several times as fast.
+    """
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+
+
+class LayoutConfig(RuntimeConfig):
+    """What a stage runs on. The stage's ``global_batch`` bears identity, how it is divided does not."""
+
+    workers: int = Field(ge=1, description="Processes that share the batch; on GPUs one each.")
+    micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
+    use_gpu: bool = Field(default=True, description="One GPU for each worker; false: CPUs alone.")
+    cpus_per_worker: float = Field(
+        default=8, gt=0, description="CPUs that Ray sets aside for a worker; fractions share one."
+    )
+    loader_threads: int = Field(
+        default=4, ge=1, description="Threads of a worker that read and decode the next batches."
+    )
+    precision: Annotated[Precision, Bears("stage")] = Field(
+        default=Precision.BF16,
+        description="Of forward and backward. fp32 multiplies in TF32 on GPUs that have it.",
+    )
+    zero_stage: int = Field(default=2, ge=1, le=3, description="3 splits the weights over the workers too.")
+    gradient_checkpointing: tuple[Part, ...] = Field(
+        default=(Part.LANGUAGE,),
+        description="Parts whose activations are computed again in the backward pass, out of "
+        f"{', '.join(CHECKPOINTED)}. true: language; false: none.",
+    )
+    compile: tuple[Part, ...] = Field(
+        default=(), description=f"Parts run through torch.compile, out of {', '.join(COMPILED)}."
+    )
+    packing: bool = Field(
+        default=True, description="Samples of a micro-batch are packed one after another instead of padded."
+    )
+    torch_threads: int | None = Field(
+        default=None, ge=1, description="Threads of one worker on CPU; null: torch's choice."
+    )
+    frame_cache_mb: int = Field(
+        default=2048, ge=0, description="Memory of one worker for decoded frames, in MiB."
+    )
+    save_every: int = Field(
+        default=100, ge=1, description="Optimizer steps between saved states, from which a stage goes on."
+    )
+    keep: int = Field(default=4, ge=1, description="Saved states that are kept, the newest ones.")
+    max_failures: int = Field(
+        default=3, ge=0, description="How often a stage goes on from its last state after workers have died."
+    )
+
+    @field_validator("gradient_checkpointing", mode="before")
+    @classmethod
+    def _switch(cls, value: Any) -> Any:
+        if isinstance(value, bool):
+            return (Part.LANGUAGE,) if value else ()
+        return value
+
+    @model_validator(mode="after")
+    def _parts_offered(self) -> Self:
+        for name, given, offered in (
+            ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
+            ("compile", self.compile, COMPILED),
+        ):
+            if bad := [part for part in given if part not in offered]:
+                raise ValueError(f"{name} {bad[0]} is not offered; choose among {', '.join(offered)}")
+        if self.compile and self.zero_stage == 3:
+            raise ValueError(
+                "compile does not go with zero_stage 3, which fetches the weights of each layer when it is "
+                "called; leave compile out, or set zero_stage to 2"
+            )
+        return self
+
+
+def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:
+    """Every (micro_batch, accumulation) that gives ``global_batch`` on ``workers`` exactly."""
+    if global_batch % workers:
+        return []
+    per_worker = global_batch // workers
+    return [(m, per_worker // m) for m in range(1, per_worker + 1) if per_worker % m == 0]
