@@ -97,10 +97,9 @@ def init(folder: Path) -> dict[str, Any]:
     tokenizer = make_tokenizer(plan, write_dataset(folder / "corpus"))
     with torch.random.fork_rng():
         model = make_model(plan, tokenizer)
-    tensors = {name: t.detach().float() for name, t in model.state_dict().items()}
-    kinds = [
-        [name, list(t.shape), str(model.state_dict()[name].dtype)] for name, t in sorted(tensors.items())
-    ]
+    state = model.state_dict()
+    tensors = {name: t.detach().float() for name, t in state.items()}
+    kinds = [[name, list(t.shape), str(state[name].dtype)] for name, t in sorted(tensors.items())]
     return {
         "tokenizer": digest(sorted(tokenizer.get_vocab().items()))[:16],
         "encoded": tokenizer("When is the red square there? <region> [SEG]")["input_ids"],
