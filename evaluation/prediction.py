@@ -1,30 +1,50 @@
-"""One stored answer of a model: everything that scoring reads besides the dataset."""
+"""One answer of a model, as it is stored and as it is scored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from typing import Self
 
-from pipeline.records.sample import MaskTrack, TimeSpan
+from evaluation.spans import SpanRules, read_spans
+from pipeline.records.sample import MaskTrack, Sample, TimeSpan
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unreadable:
+    """A sample that was not asked, since its video cannot be read: the model did not fail."""
+
+    key: str
+    source: str
+    video: str  # path below the source's media root
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One answer. ``failure`` says why there is none, or None: a wrong answer is not a failure.
+    """One answer. ``failure`` says why the model gave none, or None: a wrong answer is not a failure.
 
-    ``spans`` are those of the text up to the first that cannot be read. ``refusal`` is why there is none,
-    ``refusal_detail`` the piece of the text at fault; whether one was asked for is for the scorer to say.
-    ``clamped``: the first span was cut at the ends of what was shown, as the plan allows. ``masks[k]``
-    belongs to the k-th [SEG] of the text and covers the frames that the sample's targets list.
+    ``masks[k]`` belongs to the k-th [SEG] of the text and covers the frames that the sample's targets list.
+    The other fields are not stored, but read from the text before it is scored (``with_times``): ``spans``
+    are those up to the first that cannot be read, ``refusal`` is why there is none and ``refusal_detail``
+    the piece of the text at fault; whether a time was asked for is for the scorer to say. ``clamped``: the
+    first span was cut at the ends of what was shown, as the plan allows.
     """
 
     key: str
     source: str
-    checkpoint: str  # digest of the checkpoint artifact
     text: str = ""
+    masks: tuple[MaskTrack, ...] = ()
+    failure: str | None = None
     spans: tuple[TimeSpan, ...] = ()
     refusal: str = ""
     refusal_detail: str = ""
     clamped: bool = False
-    masks: tuple[MaskTrack, ...] = ()
-    failure: str | None = None
-    seconds: float = field(default=0.0, compare=False)  # of computing; not compared, not in digests
+
+    def with_times(self, sample: Sample, rules: SpanRules) -> Self:
+        """The same with the times that its text names. Without an answer there are none, and no refusal."""
+        if self.failure is not None:
+            return self
+        read = read_spans(self.text, sample, rules)
+        return replace(
+            self, spans=read.spans, refusal=read.refusal, refusal_detail=read.detail, clamped=read.clamped
+        )

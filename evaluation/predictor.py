@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from evaluation.frames import Frames
-from evaluation.prediction import Prediction
-from evaluation.spans import DEFAULT_RULES, AnswerSpans, SpanRules, read_spans
+from evaluation.prediction import Prediction, Unreadable
+from evaluation.question import frames_to_segment
 from pipeline.errors import UserError
+from pipeline.media.files import VideoError
 from pipeline.media.footage import Footage
+from pipeline.media.same_video import MissingVideoError, OtherVideoError
 from pipeline.plan.evaluation import SegState
 from pipeline.records import masks
-from pipeline.records.sample import MaskTrack, Sample, Task, Turn
+from pipeline.records.sample import MaskTrack, Sample, Turn
 from training.model.collate import collate
 from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
@@ -28,17 +30,18 @@ from training.model.tokenizer import load_tokenizer
 from training.model.ufvideo import CHUNK_FRAMES
 from training.model.weights.pretrained import from_pretrained
 
+UNREADABLE: Final = (VideoError, IndexError, FileNotFoundError, MissingVideoError, OtherVideoError)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A sample, what it is asked, and how times in the answer are read.
+    """A sample and what it is asked.
 
     The predictor reads no answer, target mask or span of the sample.
     """
 
     sample: Sample
     turns: tuple[Turn, ...]
-    rules: SpanRules = DEFAULT_RULES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +59,7 @@ class Predictor:
     """One loaded checkpoint on one device.
 
     ``model`` and ``tokenizer`` are folders, as ``from_pretrained`` and ``load_tokenizer`` take them;
-    ``digest`` names the checkpoint in predictions. ``footage`` gives the frames of a sample's video. On a GPU
+    ``footage`` gives the frames of a sample's video. On a GPU
     weights and arithmetic are bfloat16 (autocast reaches what comes in as float32); on a CPU both are
     float32, whatever the weights are stored in. A model trained with flash attention by name is asked with
     PyTorch's kernels where flash attention cannot run: the name binds the stage that trained it.
@@ -69,7 +72,6 @@ class Predictor:
         model: Path,
         tokenizer: Path,
         *,
-        digest: str,
         footage: Callable[[Sample], Footage],
         max_new_tokens: int,
         seed: int,
@@ -78,7 +80,7 @@ class Predictor:
         prompted_frames: int | None = None,
     ) -> None:
         self.device = torch.device("cuda" if use_gpu else "cpu")
-        self.digest, self.max_new_tokens = digest, max_new_tokens
+        self.max_new_tokens = max_new_tokens
         self.seg_state, self.prompted_frames = seg_state, prompted_frames
         # Of weights in float32 autocast would make new bfloat16 ones for every token: within inference_mode
         # it keeps none.
@@ -91,54 +93,31 @@ class Predictor:
         self._footage = footage
         self._sides = {view: self.processor.side(view) for view in View}
 
-    def predict(self, requests: Sequence[Request]) -> list[Prediction]:
-        """One prediction per request, in order. A sample that cannot be read gets one with its failure.
+    def predict(self, requests: Sequence[Request]) -> list[Prediction | Unreadable]:
+        """One result per request, in order. A question that the model cannot be asked is a failed prediction.
 
-        What is not a fault of the sample (a missing file, a store that does not answer) is raised: stored as
-        an answer, it would make the score depend on the machine that computed it.
+        A video that cannot be read, is gone or is another than the one that was prepared makes its sample
+        ``Unreadable``. Storage that does not answer is raised as StorageError: then nothing is known.
         """
-        begun = time.monotonic()
         frames: dict[int, Frames] = {}
         examples: dict[int, Example] = {}
-        failures: dict[int, str] = {}
+        out: dict[int, Prediction | Unreadable] = {}
         for i, request in enumerate(requests):
             try:
                 frames[i] = self.frames(self._footage(request.sample))
                 examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
-            except UserError:
-                raise
-            except (ValueError, IndexError) as error:
-                failures[i] = _reason(request.sample, frames.get(i), error)
-        answers = dict(zip(examples, self.answer(list(examples.values())), strict=True))
-        predictions = []
-        for i, request in enumerate(requests):
-            tracks: tuple[MaskTrack, ...] = ()
-            if i in answers and len(answers[i].segs):
-                try:
-                    tracks = self._masks(request.sample, frames[i], answers[i].segs)
-                except UserError:
-                    raise
-                except (ValueError, IndexError) as error:
-                    failures[i] = _reason(request.sample, frames.get(i), error)
-            read = (
-                read_spans(answers[i].text, request.sample, request.rules) if i in answers else AnswerSpans()
-            )
-            predictions.append(
-                Prediction(
-                    key=request.sample.key,
-                    source=request.sample.dataset,
-                    checkpoint=self.digest,
-                    text=answers[i].text if i in answers else "",
-                    spans=read.spans,
-                    refusal=read.refusal,
-                    refusal_detail=read.detail,
-                    clamped=read.clamped,
-                    masks=tracks,
-                    failure=failures.get(i),
-                )
-            )
-        share = (time.monotonic() - begun) / max(len(requests), 1)
-        return [replace(p, seconds=share) for p in predictions]
+            except UNREADABLE as error:
+                out[i] = _unreadable(request.sample, frames.get(i), error)
+            except ValueError as error:  # no room for the question, or regions that do not fit it
+                out[i] = _prediction(request.sample, failure=f"cannot be asked: {error}")
+        for i, answer in zip(examples, self.answer(list(examples.values())), strict=True):
+            sample = requests[i].sample
+            try:
+                tracks = self._masks(sample, frames[i], answer.segs) if len(answer.segs) else ()
+                out[i] = _prediction(sample, text=answer.text, masks=tracks)
+            except UNREADABLE as error:
+                out[i] = _unreadable(sample, frames[i], error)
+        return [out[i] for i in range(len(requests))]
 
     def frames(self, footage: Footage) -> Frames:
         """The frames of one video, in the sizes in which this model looks at them."""
@@ -220,23 +199,15 @@ class Predictor:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
 
-def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
-    """Frame indices, height and width of the masks to be made.
-
-    The frames are those that the sample's targets list: where its benchmark will look, not where the object
-    is. A segmentation sample whose truth is hidden is segmented on every frame; other samples on none.
-    """
-    if sample.targets:
-        first = sample.targets[0]
-        return tuple(sorted({f for t in sample.targets for f in t.frames})), first.height, first.width
-    frames = range(sample.video.num_frames) if sample.task is Task.SEGMENT else ()
-    return tuple(frames), sample.video.height, sample.video.width
+def _prediction(sample: Sample, **values: Any) -> Prediction:
+    return Prediction(key=sample.key, source=sample.dataset, **values)
 
 
-def _reason(sample: Sample, frames: Frames | None, error: Exception) -> str:
-    """Why a sample could not be used, without paths of this machine: the same reason everywhere."""
-    answers = str(error)
+def _unreadable(sample: Sample, frames: Frames | None, error: Exception) -> Unreadable:
+    """Why a video could not be read, without paths of this machine: the same reason everywhere."""
+    text = f"{error.problem} {error.fix}" if isinstance(error, UserError) else str(error)
     if frames is not None:
-        answers = answers.replace(frames.footage.place, sample.video.path)
-    text = " ".join(answers.split())
-    return f"not readable: {text[:300]}"
+        text = text.replace(frames.footage.place, sample.video.path)
+    return Unreadable(
+        key=sample.key, source=sample.dataset, video=sample.video.path, reason=" ".join(text.split())[:300]
+    )

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
-from evaluation.metrics.aggregate import MetricRow, Score
-from evaluation.prediction_store import PredictionStore, content_digest
-from evaluation.scores import metric_rows, summary, write_metrics, write_scores
-from evaluation.work import Chunk, chunks, run_on_actors
-from evaluation.worker import ChunkResult, Setup, Worker
+from evaluation.answer_store import AnswerStore, Stored
+from evaluation.asking import entry_items, missing_videos
+from evaluation.metrics.aggregate import MetricRow
+from evaluation.prediction import Unreadable
+from evaluation.scores import UNREADABLE, metric_rows, summary, write_metrics, write_scores
+from evaluation.scoring import SliceScores, score_slices, slices
+from evaluation.work import Item, run_on_actors, units
+from evaluation.worker import Setup, UnitResult, Worker
 from pipeline import progress
+from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import digest, plain
 from pipeline.dataset.manifest import SourceEntry
 from pipeline.dataset.reader import ShardReader
@@ -21,14 +26,14 @@ from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
 
-PREDICTIONS = "predictions"
+Index = dict[str, dict[tuple[str, str], Stored]]  # by source, then by key and question
+_NAMED = 5  # videos that cannot be read and are named in the log; all of them are in unreadable.json
 
 
 def evaluate(context: StepContext) -> StepResult:
-    """Chunk by chunk: predictions into the store first, then scores from the store.
+    """Ask what is not answered yet, then score the stored answers.
 
-    Parts that an interrupted attempt left are kept; they name the checkpoint and the dataset that they were
-    made from, so parts of others are made again.
+    Answers are kept below the storage root, apart from this step's folder: see ``AnswerStore``.
     """
     config, checkpoint, data = context.plan.evaluation, context.checkpoint, context.inputs["prepare"]
     assert config is not None, "the plan has an evaluate step only if it has an evaluation section"
@@ -36,47 +41,55 @@ def evaluate(context: StepContext) -> StepResult:
         raise UserError(
             context.spec.subject, "holds no checkpoint.", "Name a checkpoint artifact, a stage, or init."
         )
-    made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
-    stamp = PredictionStore.stamp_of(**made_from, fingerprint=context.fingerprint)
-    store = PredictionStore(context.out / PREDICTIONS, stamp)
+    reader = ShardReader(data.location, verify=context.plan.storage.verify_videos)
+    prepared = {b.source: reader.manifest.source(b.source) for b in config.benchmarks}
+    _refuse_empty(prepared)
+    settings = answer_settings(config, checkpoint.record.digest, reader)
+    store = AnswerStore.at(storage_root(context.plan), settings)
     setup = Setup(
         config=config,
         checkpoint=checkpoint.location,
-        checkpoint_digest=checkpoint.record.digest,
         dataset=data.location,
         store=store,
         seed=context.seed,
         verify_videos=context.plan.storage.verify_videos,
     )
-    reader = ShardReader(data.location)
-    prepared = {b.source: reader.manifest.source(b.source) for b in config.benchmarks}
-    _refuse_empty(prepared)
-    parts = [
-        c for b in config.benchmarks for c in chunks(b.source, reader.keys(b.source), b.limit, context.seed)
-    ]
-    for source in prepared:
-        store.prune(source, sum(c.source == source for c in parts))
+    items = {b.entry: entry_items(reader, b, context.seed) for b in config.benchmarks}
+    index, unreadable = _answers(context, setup, reader, items)
+    store.describe({"checkpoint_name": context.spec.subject, **settings})
 
-    need = capacity.need_of(context.plan, context.spec)
-    assert need is not None
-    with cluster.connect(context.plan.ray):
-        scores = _scores(setup, parts, need, f"evaluate {context.spec.subject}")
-
+    readable = {
+        name: [item for item in group if item.name in index[item.source]] for name, group in items.items()
+    }
+    scored = _scores(setup, reader, readable, index, context.spec.subject)
+    scores = {name: [s for part in parts for s in part.scores] for name, parts in scored.items()}
     found = metric_rows(config.benchmarks, scores)
-    counts = summary(config.benchmarks, scores, prepared)
+    answers = {
+        name: digest([store.identity, [item.name for item in group]]) for name, group in readable.items()
+    }
+    counts = summary(config.benchmarks, scores, prepared, unreadable, answers, data.record.digest)
+    made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
     write_scores(context.out, scores)
-    write_metrics(context.out, found, counts, made_from)
+    write_metrics(context.out, found, counts, made_from, store)
+    listed = [{"benchmark": name, **asdict(one)} for name, group in unreadable.items() for one in group]
+    (context.out / UNREADABLE).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
     with context.tracker as run:
         run.log_dataset("prepare", data.record.digest, data.location.uri, context="evaluation")
         run.set_tag("checkpoint", checkpoint.location.uri)
         run.set_tag("checkpoint.digest", checkpoint.record.digest)
         run.log_params({"evaluation": plain(config)})
         run.log_metrics({metric_name(row): row.value for row in found if row.value is not None}, step=0)
-    predicted = content_digest(p for c in parts for p in store.read(c.source, c.number))
-    identity = digest({"predictions": predicted, "metrics": found, "benchmarks": counts})
+    contents = {name: [part.answers for part in parts] for name, parts in scored.items()}
+    identity = digest({"answers": contents, "metrics": found, "benchmarks": counts})
     failed = sum(s.failure is not None for group in scores.values() for s in group)
     return StepResult(
-        identity, {"samples": sum(len(c.rows) for c in parts), "failures": failed, "benchmarks": counts}
+        identity,
+        {
+            "samples": sum(map(len, items.values())),
+            "failures": failed,
+            "unreadable": len(listed),
+            "benchmarks": counts,
+        },
     )
 
 
@@ -87,49 +100,134 @@ def report(context: StepContext) -> StepResult:
     return build(context)
 
 
+def answer_settings(config: EvaluationConfig, checkpoint: str, reader: ShardReader) -> dict[str, Any]:
+    """What every answer of a checkpoint depends on. ``checkpoint`` is the digest of its weights.
+
+    A GPU computes in bfloat16 and a CPU in float32, and baked frames may be smaller than the video's.
+    """
+    return {
+        "checkpoint": checkpoint,
+        "max_new_tokens": config.max_new_tokens,
+        "seg_state": config.seg_state,
+        "prompted_frames": config.prompted_frames,
+        "device": "cuda bfloat16" if config.use_gpu else "cpu float32",
+        "baked_frames": plain(reader.manifest.bake),
+    }
+
+
 def metric_name(row: MetricRow) -> str:
     """A row's name in MLflow, which allows letters, digits and ``_-. /`` only: ``mevis/J_F``."""
     name = "/".join(part for part in (row.benchmark, row.category, row.metric) if part)
     return re.sub(r"[^\w\-. /]", "_", name)
 
 
-def _scores(setup: Setup, parts: Sequence[Chunk], need: capacity.Need, title: str) -> dict[str, list[Score]]:
-    """Scores by source, in the order of the samples. A GPU is asked for only if there is work for it."""
-    gpu = setup.config.use_gpu and not all(setup.store.has(c.source, c.number, c.keys) for c in parts)
-    found: dict[Chunk, tuple[Score, ...]] = {}
-    failures = kept = 0
-    with progress.track(title, sum(len(c.rows) for c in parts)) as bar:
+def _answers(
+    context: StepContext, setup: Setup, reader: ShardReader, items: Mapping[str, Sequence[Item]]
+) -> tuple[Index, dict[str, list[Unreadable]]]:
+    """Every answer by source, and by entry the samples that could not be asked."""
+    index: Index = {}
+    for source in {item.source: None for group in items.values() for item in group}:
+        index[source], damaged = setup.store.index(source)
+        for name in damaged:
+            print(f"answers: {name} was damaged; its answers are made again", flush=True)
+    missing = [item for group in items.values() for item in group if item.name not in index[item.source]]
+    gone = missing_videos(reader, missing)
+    unreadable = dict(gone)
+    asked = [item for item in missing if (item.source, item.key) not in gone]
+    _say_unreadable("are missing", list(gone.values()))
+    if asked:
+        unreadable |= _ask(context, setup, asked, len(missing) - len(asked), index)
+        read = {(item.source, item.key) for item in asked}
+        _say_unreadable("cannot be read", [one for name, one in unreadable.items() if name in read])
+    by_entry = {
+        name: [
+            unreadable[item.source, item.key]
+            for item in group
+            if item.name not in index[item.source] and (item.source, item.key) in unreadable
+        ]
+        for name, group in items.items()
+    }
+    return index, by_entry
 
-        def done(chunk: Chunk, result: ChunkResult) -> None:
-            nonlocal failures, kept
-            found[chunk] = result.scores
-            failures += sum(s.failure is not None for s in result.scores)
-            kept += len(result.scores) * result.from_store
-            bar.advance(len(result.scores), failures=failures, **({"from_store": kept} if kept else {}))
+
+def _ask(
+    context: StepContext, setup: Setup, asked: Sequence[Item], skipped: int, index: Index
+) -> dict[tuple[str, str], Unreadable]:
+    """Have actors answer these questions; adds to ``index``, and returns what could not be read."""
+    need = capacity.need_of(context.plan, context.spec)
+    assert need is not None
+    jobs = units(asked)
+    unreadable: dict[tuple[str, str], Unreadable] = {}
+    failures = 0
+    title = f"ask {context.spec.subject}"
+    with (
+        cluster.connect(context.plan.ray),
+        progress.track(title, sum(len(job.items) for job in jobs)) as bar,
+    ):
+
+        def done(unit: Any, result: UnitResult) -> None:
+            nonlocal failures
+            for source, stored in result.stored.items():
+                index[source].update(stored)
+            unreadable.update({(one.source, one.key): one for one in result.unreadable})
+            failures += result.failures
+            bar.advance(len(unit.items), failures=failures, unreadable=skipped + len(unreadable))
 
         run_on_actors(
-            parts,
-            count=_actors(setup.config, need, gpu),
-            spawn=lambda: _spawn(setup, gpu=gpu),
-            submit=lambda actor, chunk: actor.evaluate.remote(chunk),
+            jobs,
+            count=_actors(setup.config, need),
+            spawn=lambda: _spawn(setup),
+            submit=lambda actor, unit: actor.answer.remote(unit),
             done=done,
+            lost=lambda message: print(f"{title}: {message}", flush=True),
         )
-    scores: dict[str, list[Score]] = {}
-    for chunk in parts:
-        scores.setdefault(chunk.source, []).extend(found[chunk])
-    return scores
+    return unreadable
 
 
-def _spawn(setup: Setup, *, gpu: bool) -> Any:
+def _scores(
+    setup: Setup,
+    reader: ShardReader,
+    items: Mapping[str, Sequence[Item]],
+    index: Index,
+    subject: str,
+) -> dict[str, list[SliceScores]]:
+    """Scores by entry, in the order of the samples."""
+    parts = [
+        part
+        for name, group in items.items()
+        for part in slices(setup.entries[name], group, [index[i.source][i.name] for i in group])
+    ]
+    with progress.track(f"score {subject}", sum(len(part.items) for part in parts)) as bar:
+        made = score_slices(reader, setup.store, parts, lambda part: bar.advance(len(part.items)))
+    scored: dict[str, list[SliceScores]] = {name: [] for name in items}
+    for part, scores in zip(parts, made, strict=True):
+        scored[part.config.entry].append(scores)
+    return scored
+
+
+def _say_unreadable(what: str, samples: Sequence[Unreadable]) -> None:
+    if not samples:
+        return
+    by_video = {one.video: one for one in samples}
+    named = "; ".join(f"{one.video} ({one.reason})" for one in list(by_video.values())[:_NAMED])
+    more = f" and {len(by_video) - _NAMED} more" if len(by_video) > _NAMED else ""
+    print(
+        f"videos of {len(samples)} samples {what}: {named}{more}. These samples are in no score of this run; "
+        f"the next run asks them again. All are listed in {UNREADABLE}.",
+        flush=True,
+    )
+
+
+def _spawn(setup: Setup) -> Any:
     import ray
 
-    actor = ray.remote(Worker).options(num_cpus=setup.config.cpus_per_actor, num_gpus=1 if gpu else 0)
+    gpus = 1 if setup.config.use_gpu else 0
+    actor = ray.remote(Worker).options(num_cpus=setup.config.cpus_per_actor, num_gpus=gpus)
     return actor.remote(setup)
 
 
-def _actors(config: EvaluationConfig, need: capacity.Need, gpu: bool) -> int:
+def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
     """How many actors fit the cluster, at most as many as asked for. Raises UserError if none ever will."""
-    need = replace(need, gpus=need.gpus if gpu else 0)
     capacity.refuse_cluster(need)
     fit = need.fits(capacity.node_resources())
     if not fit:  # it grows, and does so when something waits

@@ -12,14 +12,17 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from evaluation.answer_store import AnswerStore
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow, Score, rows
+from evaluation.prediction import Unreadable
+from pipeline.canonical import digest, plain
 from pipeline.dataset.manifest import SourceEntry
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.storage.location import Location
 
-SCORES, METRICS = "scores.parquet", "metrics.json"
+SCORES, METRICS, UNREADABLE = "scores.parquet", "metrics.json", "unreadable.json"
 
 SCORE_SCHEMA = pa.schema(
     [
@@ -41,7 +44,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
     table = pa.Table.from_pylist(
         [
             {
-                "benchmark": source,
+                "benchmark": entry,
                 "key": score.key,
                 "video": score.video,
                 "category": score.category,
@@ -51,7 +54,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "failure": score.failures.get(measure),
                 "clamped": score.clamped,
             }
-            for source, group in scores.items()
+            for entry, group in scores.items()
             for score in group
             for measure, value in score.values.items()
         ],
@@ -69,7 +72,7 @@ def metric_rows(
     return [
         row
         for b in benchmarks
-        for row in rows(b.source, benchmark_of(b.family).metrics, scores.get(b.source, ()))
+        for row in rows(b.entry, benchmark_of(b.family).metrics, scores.get(b.entry, ()))
     ]
 
 
@@ -77,24 +80,33 @@ def summary(
     benchmarks: Sequence[BenchmarkConfig],
     scores: Mapping[str, Sequence[Score]],
     prepared: Mapping[str, SourceEntry],
+    unreadable: Mapping[str, Sequence[Unreadable]],
+    answers: Mapping[str, str],
+    truth: str,
 ) -> dict[str, Any]:
-    """By benchmark: how it was asked, how many of its samples were scored, and why some failed.
+    """By entry: how it was asked, how many of its samples were scored, and why some failed.
 
     ``available`` samples passed preparation; of ``read`` records those in ``rejects`` did not, by reason.
+    ``unreadable`` samples were not asked, since their video cannot be read; they are in no mean.
     ``no_time_read`` counts, by the parser's reason, the samples that ask for a time and whose answer names
-    none that could be read; ``clamped`` those whose answer was cut at the ends of the video.
+    none that could be read; ``clamped`` those whose answer was cut at the ends of the video. ``answers``
+    identifies what was asked of which model, ``scored`` how the answers were judged, against which truth.
     """
     return {
-        b.source: {
+        b.entry: {
+            "source": b.source,
             "family": str(b.family),
             "style": str(b.style),
-            "samples": len(scores.get(b.source, ())),
+            "samples": len(scores.get(b.entry, ())),
+            "unreadable": len(unreadable.get(b.entry, ())),
             "available": prepared[b.source].kept,
             "read": prepared[b.source].read,
             "rejects": dict(prepared[b.source].rejects),
-            "failures": _counted(s.failure for s in scores.get(b.source, ())),
-            "no_time_read": _counted(s.refusal for s in scores.get(b.source, ())),
-            "clamped": sum(s.clamped for s in scores.get(b.source, ())),
+            "failures": _counted(s.failure for s in scores.get(b.entry, ())),
+            "no_time_read": _counted(s.refusal for s in scores.get(b.entry, ())),
+            "clamped": sum(s.clamped for s in scores.get(b.entry, ())),
+            "answers": answers[b.entry],
+            "scored": digest([answers[b.entry], truth, plain(b)]),
         }
         for b in benchmarks
     }
@@ -105,11 +117,16 @@ def _counted(reasons: Iterable[str | None]) -> dict[str, int]:
 
 
 def write_metrics(
-    out: Location, metrics: Sequence[MetricRow], counts: Mapping[str, Any], made_from: Mapping[str, str]
+    out: Location,
+    metrics: Sequence[MetricRow],
+    counts: Mapping[str, Any],
+    made_from: Mapping[str, str],
+    store: AnswerStore,
 ) -> None:
-    """``metrics.json``; values are in 0-1."""
+    """``metrics.json``; values are in 0-1. ``answer_store`` is where the answers are kept."""
     content = {
         "made_from": dict(made_from),
+        "answer_store": store.identity,
         "benchmarks": dict(counts),
         "metrics": [asdict(row) for row in metrics],
     }

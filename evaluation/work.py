@@ -1,7 +1,7 @@
-"""Cutting benchmarks into chunks, and giving each chunk to a free actor.
+"""What is asked of a checkpoint, cut into units, and each unit given to a free actor.
 
-Chunks are fixed by the dataset alone, so their predictions have the same names and content whoever computes
-them; who computes them is decided at run time, so that a slow sample holds up one actor and not a rank.
+A unit's answers do not depend on who computes them or when; who computes them is decided at run time, so that
+a slow sample holds up one actor and not a rank.
 """
 
 from __future__ import annotations
@@ -12,19 +12,35 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.draw import draw
-from pipeline.plan.evaluation import CHUNK_SAMPLES
+from pipeline.plan.evaluation import UNIT_SAMPLES
 
-MAX_LOSSES = 3  # actors that a chunk may take down with it before the step gives up
+MAX_LOSSES = 3  # actors that a unit may take down with it before the step gives up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Chunk:
-    """A run of samples of one source: the content of one part of the prediction store."""
+class Item:
+    """One question: a sample of the prepared dataset, asked as an entry of the plan says."""
 
+    entry: str
     source: str
+    row: int  # of the source in the prepared dataset
+    key: str
+    question: str  # digest, see ``question_digest``
+    video: str  # SHA-256
+    cost: int
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What the answer is stored under."""
+        return self.key, self.question
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """Some questions, which one actor answers one after another."""
+
     number: int
-    rows: tuple[int, ...]  # of the source in the prepared dataset
-    keys: tuple[str, ...]
+    items: tuple[Item, ...]
 
 
 def ranked(keys: Sequence[str], seed: int, purpose: str) -> list[int]:
@@ -40,35 +56,41 @@ def choose_samples(keys: Sequence[str], limit: int | None, seed: int, purpose: s
     return sorted(ranked(keys, seed, purpose)[:limit])
 
 
-def chunks(source: str, keys: Sequence[str], limit: int | None, seed: int) -> list[Chunk]:
-    """The chunks of one source, all but the last of CHUNK_SAMPLES samples."""
-    rows = choose_samples(keys, limit, seed, "benchmark")
-    parts = [rows[i : i + CHUNK_SAMPLES] for i in range(0, len(rows), CHUNK_SAMPLES)]
+def units(items: Sequence[Item], size: int = UNIT_SAMPLES) -> list[Unit]:
+    """Units of ``size`` questions of like cost from all benchmarks, the dearest first.
+
+    Each batch then waits little for its longest member, and the last units, which decide when the actors
+    come to their end, are the cheapest. Two entries with one question ask it once.
+    """
+    once = {(item.source, *item.name): item for item in reversed(items)}
+    by_cost = sorted(once.values(), key=lambda item: (-item.cost, item.source, item.row, item.question))
     return [
-        Chunk(source=source, number=n, rows=tuple(part), keys=tuple(keys[row] for row in part))
-        for n, part in enumerate(parts)
+        Unit(number=n, items=tuple(by_cost[at : at + size]))
+        for n, at in enumerate(range(0, len(by_cost), size))
     ]
 
 
 def run_on_actors(
-    jobs: Sequence[Chunk],
+    jobs: Sequence[Unit],
     *,
     count: int,
     spawn: Callable[[], Any],
-    submit: Callable[[Any, Chunk], Any],
-    done: Callable[[Chunk, Any], None],
+    submit: Callable[[Any, Unit], Any],
+    done: Callable[[Unit, Any], None],
+    lost: Callable[[str], None] = lambda message: None,
 ) -> None:
     """Run every job on a pool of ``count`` Ray actors; a free actor takes the next job.
 
-    An actor that dies is replaced and its job goes back to the head of the queue. A job that took
-    MAX_LOSSES actors with it ends the step, and an error raised inside a job passes through at once.
+    An actor that dies is replaced, which ``lost`` is told, and its job goes back to the head of the queue. A
+    job that took MAX_LOSSES actors with it ends the step, and an error raised inside a job passes through
+    at once.
     """
     import ray
 
     waiting = deque(jobs)
-    losses: Counter[Chunk] = Counter()
+    losses: Counter[int] = Counter()
     actors = [spawn() for _ in range(min(count, len(waiting)))]
-    running: dict[Any, tuple[Any, Chunk]] = {}
+    running: dict[Any, tuple[Any, Unit]] = {}
     try:
         while waiting or running:
             busy = {id(actor) for actor, _ in running.values()}
@@ -82,12 +104,14 @@ def run_on_actors(
                 try:
                     result = ray.get(ref)
                 except ray.exceptions.RayActorError as error:
-                    losses[job] += 1
-                    if losses[job] >= MAX_LOSSES:
+                    losses[job.number] += 1
+                    asked = f"{len(job.items)} questions ({job.items[0].key} to {job.items[-1].key})"
+                    if losses[job.number] >= MAX_LOSSES:
                         raise RuntimeError(
-                            f"{losses[job]} actors died over part {job.number} of {job.source} "
-                            f"(samples {job.keys[0]} to {job.keys[-1]}): {error}"
+                            f"{losses[job.number]} actors died over the same {asked}: {error}"
                         ) from error
+                    reason = (str(error).splitlines() or ["unknown"])[0]
+                    lost(f"an actor was lost over {asked} and is replaced: {reason}")
                     waiting.appendleft(job)
                     actors = [spawn() if a is actor else a for a in actors]
                     continue

@@ -1,16 +1,16 @@
-"""The Ray actor: predicts chunks with one checkpoint, and scores chunks from the store."""
+"""The Ray actor: answers questions with one checkpoint and stores the answers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from evaluation.answer_store import Answered, AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
-from evaluation.metrics.aggregate import Score
-from evaluation.prediction_store import PredictionStore
-from evaluation.work import Chunk
+from evaluation.prediction import Unreadable
+from evaluation.work import Unit
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.dataset.reader import ShardReader
 from pipeline.media.same_video import VerifyVideos
@@ -27,28 +27,28 @@ class Setup:
 
     config: EvaluationConfig
     checkpoint: Location
-    checkpoint_digest: str
     dataset: Location
-    store: PredictionStore
+    store: AnswerStore
     seed: int
     verify_videos: VerifyVideos = VerifyVideos.HEAD
 
     @property
-    def benchmarks(self) -> Mapping[str, BenchmarkConfig]:
-        """Benchmarks by their source."""
-        return {b.source: b for b in self.config.benchmarks}
+    def entries(self) -> Mapping[str, BenchmarkConfig]:
+        """Benchmarks by the name of their entry in the plan."""
+        return {b.entry: b for b in self.config.benchmarks}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChunkResult:
-    """The scores of a chunk. ``from_store``: its predictions were there already."""
+class UnitResult:
+    """Where the answers of a unit are, by source and name; and the samples whose video cannot be read."""
 
-    scores: tuple[Score, ...]
-    from_store: bool
+    stored: Mapping[str, Mapping[tuple[str, str], Stored]]
+    unreadable: tuple[Unreadable, ...]
+    failures: int
 
 
 class Worker:
-    """Loads the checkpoint at its first prediction: if all predictions are stored, scoring needs no model."""
+    """Loads the checkpoint at its first question."""
 
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
@@ -68,7 +68,6 @@ class Worker:
         predictor = Predictor(
             folder / MODEL,
             folder / TOKENIZER,
-            digest=self.setup.checkpoint_digest,
             footage=self.reader.footage,
             max_new_tokens=config.max_new_tokens,
             seed=self.setup.seed,
@@ -79,32 +78,27 @@ class Worker:
         self.reader.refuse_other_frames(predictor.model.config.num_frames)
         return predictor
 
-    def evaluate(self, chunk: Chunk) -> ChunkResult:
-        """Predict a chunk unless the store has it, then score it from the store."""
-        stored = self.setup.store.has(chunk.source, chunk.number, chunk.keys)
-        if not stored:
-            self.predict(chunk)
-        return ChunkResult(scores=tuple(self.score(chunk)), from_store=stored)
-
-    def predict(self, chunk: Chunk) -> None:
-        """Predict a chunk and store it as one part."""
+    def answer(self, unit: Unit) -> UnitResult:
+        """Answer a unit's questions, a batch at a time, and store them: one part for each source."""
         from evaluation.predictor import Request
-        from evaluation.spans import SpanRules
 
-        benchmark = self.setup.benchmarks[chunk.source]
-        prompt = benchmark_of(benchmark.family).prompt
-        samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
-        rules = SpanRules(bare=benchmark.bare_times, outside=benchmark.outside_times)
-        requests = [Request(sample=s, turns=prompt(s, benchmark.style), rules=rules) for s in samples]
         size = self.setup.config.batch_size
-        predictions = []
-        for at in range(0, len(requests), size):
-            predictions += self.predictor.predict(requests[at : at + size])
-        self.setup.store.write(chunk.source, chunk.number, predictions)
-
-    def score(self, chunk: Chunk) -> list[Score]:
-        """Score a chunk from the store and the dataset; nothing else is read."""
-        judge = benchmark_of(self.setup.benchmarks[chunk.source].family).score
-        predictions = {p.key: p for p in self.setup.store.read(chunk.source, chunk.number)}
-        samples = [self.reader.sample(chunk.source, row) for row in chunk.rows]
-        return [replace(judge(s, predictions[s.key]), video=s.video.sha256) for s in samples]
+        prompts = {name: (benchmark_of(b.family).prompt, b.style) for name, b in self.setup.entries.items()}
+        answered: dict[str, list[Answered]] = {}
+        unreadable: list[Unreadable] = []
+        for at in range(0, len(unit.items), size):
+            items = unit.items[at : at + size]
+            samples = [self.reader.sample(item.source, item.row) for item in items]
+            requests = []
+            for item, sample in zip(items, samples, strict=True):
+                prompt, style = prompts[item.entry]
+                requests.append(Request(sample=sample, turns=prompt(sample, style)))
+            for item, made in zip(items, self.predictor.predict(requests), strict=True):
+                if isinstance(made, Unreadable):
+                    unreadable.append(made)
+                else:
+                    answer = Answered(question=item.question, prediction=made)
+                    answered.setdefault(item.source, []).append(answer)
+        stored = {source: self.setup.store.write(source, answers) for source, answers in answered.items()}
+        failures = sum(a.prediction.failure is not None for answers in answered.values() for a in answers)
+        return UnitResult(stored=stored, unreadable=tuple(unreadable), failures=failures)

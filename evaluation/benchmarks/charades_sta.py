@@ -8,7 +8,7 @@ from evaluation.benchmarks.judging import judge_span
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
-from pipeline.records.sample import Sample, Turn
+from pipeline.records.sample import Sample, Task, Turn
 
 
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
@@ -36,6 +36,7 @@ CHARADES_STA = Benchmark(
     name="charades_sta",
     about="Charades-STA: when a sentence happens",
     times=True,
+    accepts=(Task.TEMPORAL,),
     prompt=prompt,
     score=score,
     metrics=(

@@ -12,7 +12,7 @@ from evaluation.benchmarks.judging import judge_masks
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
-from pipeline.records.sample import Sample, Turn
+from pipeline.records.sample import Sample, Task, Turn
 
 
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
@@ -37,6 +37,7 @@ def score(sample: Sample, prediction: Prediction) -> Score:
 MEVIS = Benchmark(
     name="mevis",
     about="MeViS valid_u: masks of what an expression names",
+    accepts=(Task.SEGMENT,),
     prompt=prompt,
     score=score,
     metrics=(

@@ -9,7 +9,7 @@ from evaluation.metrics import choice
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
-from pipeline.records.sample import Sample, Turn
+from pipeline.records.sample import Sample, Task, Turn
 
 
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
@@ -33,6 +33,7 @@ MVBENCH = Benchmark(
     name="mvbench",
     about="MVBench: twenty tasks of multiple choice",
     styles=tuple(PromptStyle),
+    accepts=(Task.CHOICE,),
     prompt=prompt,
     score=score,
     metrics=(

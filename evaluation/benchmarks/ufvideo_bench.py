@@ -7,7 +7,7 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_masks, judge_span
 from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.prediction import Prediction
-from pipeline.records.sample import Sample
+from pipeline.records.sample import Sample, Task
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
@@ -37,6 +37,7 @@ UFVIDEO_BENCH = Benchmark(
     name="ufvideo_bench",
     about="UFVideo-Bench: text, masks and, for one task, a span",
     times=True,
+    accepts=(Task.COOPERATIVE,),
     prompt=prompts.as_prepared,
     score=score,
     metrics=(

@@ -11,7 +11,7 @@ from evaluation.metrics import choice
 from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
-from pipeline.records.sample import REGION, Sample, Turn
+from pipeline.records.sample import REGION, Sample, Task, Turn
 
 _BARE_REGION = re.compile(r"(?<!\[)" + re.escape(REGION) + r"(?!\])")
 
@@ -39,6 +39,7 @@ VIDEOREFER_BENCH_Q = Benchmark(
     name="videorefer_bench_q",
     about="VideoRefer-Bench-Q: multiple choice about marked objects",
     styles=tuple(PromptStyle),
+    accepts=(Task.CHOICE,),
     prompt=prompt,
     score=score,
     metrics=(

@@ -168,7 +168,6 @@ class Checkpoint:
         return Predictor(
             self.source.model,
             self.source.tokenizer,
-            digest=self.settings.digest,
             footage=no_dataset,
             max_new_tokens=self.settings.max_new_tokens,
             seed=0,  # draws nothing at inference

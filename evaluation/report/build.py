@@ -6,16 +6,17 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from evaluation.answer_store import AnswerStore, Stored
+from evaluation.asking import entry_items
 from evaluation.benchmarks import benchmark_of
-from evaluation.prediction import Prediction
-from evaluation.prediction_store import PredictionStore
 from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
 from evaluation.report.table import checkpoint_label, make_table, table_text
-from evaluation.scores import read_metrics
-from evaluation.work import chunks
+from evaluation.scores import METRICS, read_metrics
+from evaluation.scoring import scored_prediction
 from pipeline import progress
 from pipeline.artifacts.fingerprint import code_version
+from pipeline.artifacts.inputs import storage_root
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import evaluate_name
 from pipeline.canonical import digest
@@ -72,7 +73,7 @@ def _sections(
     with progress.track("draw examples", len(config.benchmarks)) as bar:
         for benchmark in config.benchmarks:
             examples = _examples(context, config, benchmark, reader, evaluated)
-            sections.append(Section(name=benchmark.source, examples=tuple(examples)))
+            sections.append(Section(name=benchmark.entry, examples=tuple(examples)))
             bar.advance()
     return tuple(sections)
 
@@ -84,38 +85,36 @@ def _examples(
     reader: ShardReader,
     evaluated: Mapping[str, Artifact],
 ) -> list[Example]:
-    source = benchmark.source
-    parts = chunks(source, reader.keys(source), benchmark.limit, context.seed)
-    rows = [row for part in parts for row in part.rows]
-    keys = [key for part in parts for key in part.keys]
-    place = {key: part.number for part in parts for key in part.keys}
-    categories = reader.columns(source, ["category"])["category"].to_pylist()
+    items = entry_items(reader, benchmark, context.seed)
+    categories = reader.columns(benchmark.source, ["category"])["category"].to_pylist()
     each = benchmark_of(benchmark.family).tasks
-    chosen = pick(keys, [categories[row] for row in rows], config.report_samples, context.seed, each=each)
+    chosen = pick(
+        [item.key for item in items],
+        [categories[item.row] for item in items],
+        config.report_samples,
+        context.seed,
+        each=each,
+    )
+    answers = {cp: _answers(context, artifact, benchmark.source) for cp, artifact in evaluated.items()}
     drawn = []
-    for i in chosen:
-        sample = reader.sample(source, rows[i])
-        answers = {
-            checkpoint_label(cp): _prediction(artifact, context, source, place[sample.key], sample.key)
-            for cp, artifact in evaluated.items()
-        }
-        drawn.append(example(reader, benchmark, sample, answers))
+    for item in (items[i] for i in chosen):
+        sample = reader.sample(benchmark.source, item.row)
+        predictions = {}
+        for cp, (store, index) in answers.items():
+            if item.name in index:
+                (made,) = store.read(benchmark.source, [index[item.name]])
+                predictions[checkpoint_label(cp)] = scored_prediction(made, sample, benchmark)
+        drawn.append(example(reader, benchmark, sample, predictions))
     return drawn
 
 
-def _prediction(artifact: Artifact, context: StepContext, source: str, part: int, key: str) -> Prediction:
-    stamp = PredictionStore.stamp_of(
-        checkpoint=_checkpoint_digest(artifact),
-        dataset=context.inputs["prepare"].record.digest,
-        fingerprint=artifact.record.fingerprint,
-    )
-    store = PredictionStore(artifact.location / "predictions", stamp)
-    return next(p for p in store.read(source, part) if p.key == key)
-
-
-def _checkpoint_digest(artifact: Artifact) -> str:
-    content: dict[str, Any] = json.loads((artifact.location / "metrics.json").read_bytes())
-    return content["made_from"]["checkpoint"]
+def _answers(
+    context: StepContext, artifact: Artifact, source: str
+) -> tuple[AnswerStore, dict[tuple[str, str], Stored]]:
+    """The store of a checkpoint's answers, and where each answer of a source is."""
+    content: dict[str, Any] = json.loads((artifact.location / METRICS).read_bytes())
+    store = AnswerStore.of(storage_root(context.plan), content["answer_store"])
+    return store, store.index(source)[0]
 
 
 def _provenance(context: StepContext, evaluated: Mapping[str, Artifact]) -> tuple[tuple[str, str], ...]:

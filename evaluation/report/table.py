@@ -73,7 +73,7 @@ def make_table(
 
     ``counts`` is the summary by benchmark of any one of the evaluations (they share it but for failures).
     """
-    tasks = {b.source: benchmark_of(b.family).tasks for b in benchmarks}
+    tasks = {b.entry: benchmark_of(b.family).tasks for b in benchmarks}
     by_name = {cp: {(r.benchmark, r.category, r.metric): r for r in metrics[cp]} for cp in checkpoints}
     names = list(dict.fromkeys(name for cp in checkpoints for name in by_name[cp]))
     lines = []
@@ -155,30 +155,35 @@ def _footnotes(
     benchmarks: Sequence[BenchmarkConfig], counts: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, ...]:
     notes = [
-        "A failure is an answer that cannot be used (no option, no span, no or too few masks, an unreadable "
-        "video). It stays in every mean with what it earns; several numbers are one per checkpoint."
+        "A failure is an answer that cannot be used (no option, no span, no or too few masks). It "
+        "stays in every mean with what it earns; several numbers are one per checkpoint."
     ]
     notes += dict.fromkeys(note for b in benchmarks if (note := benchmark_of(b.family).footnote))
     for b in benchmarks:
-        entry = counts.get(b.source, {})
+        entry = counts.get(b.entry, {})
         if entry and entry["samples"] < entry["available"]:
             notes.append(
-                f"{b.source}: {entry['samples']} of its {entry['available']} samples, chosen by name."
+                f"{b.entry}: {entry['samples']} of its {entry['available']} samples, chosen by name."
+            )
+        if unreadable := entry.get("unreadable"):
+            notes.append(
+                f"{b.entry}: the videos of {unreadable} samples could not be read; they are in no mean, "
+                "and the next run asks them."
             )
         if rejects := entry.get("rejects"):
             reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(rejects.items()))
             notes.append(
-                f"{b.source}: {sum(rejects.values()):,} of its {entry['read']:,} records were rejected in "
+                f"{b.entry}: {sum(rejects.values()):,} of its {entry['read']:,} records were rejected in "
                 f"preparation ({reasons}) and are in no mean."
             )
         if b.bare_times:
-            notes.append(f"{b.source}: numbers without a unit in an answer are taken for {b.bare_times}.")
+            notes.append(f"{b.entry}: numbers without a unit in an answer are taken for {b.bare_times}.")
         if b.outside_times is Outside.CLAMP:
-            notes.append(f"{b.source}: an answer's time outside of the video is cut at the video's end.")
+            notes.append(f"{b.entry}: an answer's time outside of the video is cut at the video's end.")
     for style in (PromptStyle.LLAVA_VIDEO, PromptStyle.PREPARED):
-        asked = [b.source for b in benchmarks if b.style is style]
+        asked = [b.entry for b in benchmarks if b.style is style]
         if asked:
             notes.append(f"Not asked in the benchmark's own words but in style {style}: {', '.join(asked)}.")
-    if seen := [b.source for b in benchmarks if b.seen]:
+    if seen := [b.entry for b in benchmarks if b.seen]:
         notes.append(f"Training samples, so these numbers measure memory: {', '.join(seen)}.")
     return tuple(notes)

@@ -45,8 +45,8 @@ REVISION = dict.fromkeys(Kind, 1) | {
     Kind.PREPARE: 5,
     Kind.INIT: 3,
     Kind.STAGE: 3,
-    Kind.EVALUATE: 6,
-    Kind.REPORT: 5,
+    Kind.EVALUATE: 7,
+    Kind.REPORT: 6,
 }
 
 
@@ -190,6 +190,8 @@ def decide(
                 reason = f"made from another build of {', '.join(changed)}"
             elif moved:
                 reason = f"media folders changed: {', '.join(moved)}"
+            elif unreadable := record.summary.get("unreadable"):
+                reason = f"the videos of {unreadable} samples could not be read; they are asked again"
             else:
                 state, reason = State.DONE, f"made {record.created}"
         out.append(Decision(spec=spec, fingerprint=prints[spec.name], state=state, reason=reason))

@@ -19,7 +19,7 @@ from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, ShardEntry, has_b
 from pipeline.dataset.open_files import OpenFiles, Recent
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
-from pipeline.media.same_video import VerifyVideos
+from pipeline.media.same_video import MissingVideoError, VerifyVideos
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
@@ -93,20 +93,24 @@ class ShardReader:
             ]
         return pa.concat_tables([p.cast(schema) for p in parts]) if parts else schema.empty_table()
 
-    def media(self, sample: Sample) -> Location:
-        """Where a sample's video, or its folder of frames, is now. Raises UserError if it is gone."""
+    def roots(self, source: str) -> list[Location]:
+        """The media folders of a source."""
         every = (*self.manifest.links_to, *(uri for source in self.manifest.sources for uri in source.media))
-        roots = [
+        return [
             replace(Location.parse(uri, self.location.cache), links_to=every)
-            for uri in self.manifest.source(sample.dataset).media
+            for uri in self.manifest.source(source).media
         ]
+
+    def media(self, sample: Sample) -> Location:
+        """Where a sample's video, or its folder of frames, is now. Raises MissingVideoError if it is gone."""
+        roots = self.roots(sample.dataset)
         places = [root.join(sample.video.path) for root in roots]
         if len(places) == 1:
             return places[0]
         for place in places:
             if place.exists():
                 return place
-        raise UserError(
+        raise MissingVideoError(
             sample.video.path,
             f"lies in none of {', '.join(r.uri for r in roots)}.",
             "Put the media back, or prepare again.",
@@ -134,7 +138,8 @@ class ShardReader:
     def footage(self, sample: Sample) -> Footage:
         """The frames of a sample's video: those that were baked, else the video's own, fetched if remote.
 
-        Raises UserError where the video is needed and gone, or frames that should be baked are not there.
+        Raises MissingVideoError where the video is needed and gone, UserError where frames that should be
+        baked are not there.
         """
         if (baked := self.baked_footage(sample)) is not None:
             return baked
@@ -142,9 +147,9 @@ class ShardReader:
         try:
             path = place.fetch_dir() if sample.video.frames else place.fetch()
         except FileNotFoundError:
-            raise UserError(place.uri, gone, "Put the video back, or prepare again.") from None
+            raise MissingVideoError(place.uri, gone, "Put the video back, or prepare again.") from None
         if not path.exists():
-            raise UserError(place.uri, gone, "Put the video back, or prepare again.")
+            raise MissingVideoError(place.uri, gone, "Put the video back, or prepare again.")
         return VideoFootage(path, sample.video, self._verify)
 
     def refuse_other_frames(self, num_frames: int) -> None:

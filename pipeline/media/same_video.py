@@ -29,6 +29,10 @@ class OtherVideoError(UserError):
     """Another file is where a dataset's video was."""
 
 
+class MissingVideoError(UserError):
+    """A dataset's video is no longer there."""
+
+
 def whole_sha256(folder_or_file: Path, names: Sequence[str]) -> str:
     """SHA-256 of a file; for stills ``names`` of a folder, of their concatenated digests."""
     if not names:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.plan.registry import Registry, RegistryRow
+from pipeline.records.sample import Task
 
 
 class PromptStyle(StrEnum):
@@ -19,10 +20,14 @@ class PromptStyle(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BenchmarkFamily(RegistryRow):
-    """One family. ``styles`` are its wordings; ``times``: it asks when something happens."""
+    """One family. ``styles`` are its wordings; ``times``: it asks when something happens.
+
+    ``accepts`` are the tasks of the samples that it scores; empty: any.
+    """
 
     styles: tuple[PromptStyle, ...] = (PromptStyle.PUBLISHED, PromptStyle.PREPARED)
     times: bool = False
+    accepts: tuple[Task, ...] = ()
 
 
 FAMILIES: Final = Registry("benchmark family", BenchmarkFamily, "evaluation.benchmarks", "ufvideo.benchmarks")

@@ -15,8 +15,8 @@ from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
 
-CHUNK_SAMPLES = 16
-"""Samples in one file of predictions: few, so that actors finish at the same time. No batch is larger."""
+UNIT_SAMPLES = 16
+"""Questions that an actor takes at once: few, so that actors finish together. No batch is larger."""
 
 
 class SegState(StrEnum):
@@ -31,6 +31,12 @@ class SegState(StrEnum):
 class BenchmarkConfig(Config):
     """One benchmark: a prepared source and the family that asks and scores it."""
 
+    name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$",
+        description="What the entry is called in tables and in MLflow; null: as its source. Two entries on "
+        "one source need names.",
+    )
     source: str = Field(description="Name of a source with use: benchmark.")
     family: str = Field(description="How it is asked and scored.")
     limit: int | None = Field(
@@ -54,6 +60,11 @@ class BenchmarkConfig(Config):
         default=False,
         description="The source is a training source: what is scored is memory, and the table says so.",
     )
+
+    @property
+    def entry(self) -> str:
+        """The name of this entry, unique in a plan."""
+        return self.name or self.source
 
     @field_validator("family")
     @classmethod
@@ -114,9 +125,12 @@ class EvaluationConfig(Config):
         description="Processes that answer, each with its copy of the model; at most as many as fit.",
     )
     batch_size: Runtime[int] = Field(
-        default=1, ge=1, le=CHUNK_SAMPLES, description="Prompts of one forward pass."
+        default=1, ge=1, le=UNIT_SAMPLES, description="Prompts of one forward pass."
     )
-    use_gpu: Runtime[bool] = Field(default=True, description="One GPU for each actor; false: CPUs alone.")
+    use_gpu: bool = Field(
+        default=True,
+        description="One GPU for each actor, which answers in bfloat16; false: CPUs alone, in float32.",
+    )
     cpus_per_actor: Runtime[float] = Field(
         default=4, gt=0, description="CPUs that Ray sets aside for an actor; fractions share one."
     )

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from pipeline.plan.registry import Registry, RegistryRow
+from pipeline.records.sample import Task
 
 
 class TemporalTask(StrEnum):
@@ -33,7 +34,7 @@ class FormatOption:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class AnnotationFormat(RegistryRow):
-    """One format.
+    """One format. ``tasks`` are those that its samples can have; empty: any.
 
     ``options`` are the source's options marked ``FormatOption`` that its reader uses, ``needs`` those that
     have to be set, each with the reason. ``temporal_tasks`` are the questions about its events, the
@@ -41,6 +42,7 @@ class AnnotationFormat(RegistryRow):
     ``answer_blanks`` are the blanks that templates must have if there is no temporal task.
     """
 
+    tasks: tuple[Task, ...] = ()
     options: tuple[str, ...] = ()
     needs: Mapping[str, str] = field(default_factory=dict)
     temporal_tasks: tuple[TemporalTask, ...] = ()

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pipeline.plan.benchmarks import FAMILIES
 from pipeline.plan.data import Use
+from pipeline.plan.formats import FORMATS
 from pipeline.plan.identity import in_corpora
 from pipeline.plan.section_errors import Problem
 from pipeline.plan.suggest import suggest
@@ -20,6 +22,8 @@ def name_problems(plan: Any) -> Iterator[Problem]:
     """
     uses = _uses(plan)
     yield from _sources(plan, uses)
+    yield from _entries(plan)
+    yield from _families(plan)
     yield from _checkpoints(plan)
     if not _get(plan, "demo"):
         for i, source in enumerate(_list(_get(_get(plan, "data"), "sources"))):
@@ -60,6 +64,43 @@ def _sources(plan: Any, uses: Mapping[str, str] | None) -> Iterator[Problem]:
         else:
             text = f"{name} is not a source with use: {wanted}. {suggest(name, fitting, 'They are')}"
         yield Problem(("evaluation", "benchmarks", i, "source"), text)
+
+
+def _families(plan: Any) -> Iterator[Problem]:
+    """Benchmarks whose family does not score what their source's format gives."""
+    formats = {}
+    for source in _list(_get(_get(plan, "data"), "sources")):
+        name, format_ = _get(source, "name"), _get(source, "format")
+        if isinstance(name, str) and isinstance(format_, str):
+            formats[name] = format_
+    for i, bench in enumerate(_list(_get(_get(plan, "evaluation"), "benchmarks"))):
+        source, family = _get(bench, "source"), _get(bench, "family")
+        if not isinstance(source, str) or not isinstance(family, str) or source not in formats:
+            continue
+        try:
+            accepts, tasks = FAMILIES[family].accepts, FORMATS[formats[source]].tasks
+        except ValueError:  # an unknown name, which validation by type reports
+            continue
+        if accepts and tasks and not set(accepts) & set(tasks):
+            text = (
+                f"{family} scores samples of task {' or '.join(accepts)}; {source} has the format "
+                f"{formats[source]}, whose samples are of task {' or '.join(tasks)}."
+            )
+            yield Problem(("evaluation", "benchmarks", i, "family"), text)
+
+
+def _entries(plan: Any) -> Iterator[Problem]:
+    """Entries of one name: their samples would be counted together."""
+    known: set[str] = set()
+    for i, bench in enumerate(_list(_get(_get(plan, "evaluation"), "benchmarks"))):
+        own, source = _get(bench, "name"), _get(bench, "source")
+        entry = own or source
+        if not isinstance(entry, str):
+            continue
+        if entry in known:
+            text = f"another entry is called {entry}; give this one a name of its own."
+            yield Problem(("evaluation", "benchmarks", i, "name" if own else "source"), text)
+        known.add(entry)
 
 
 def _checkpoints(plan: Any) -> Iterator[Problem]:

@@ -20,11 +20,12 @@ from tiny_bench import (
     write_dataset,
 )
 
+from evaluation.answer_store import AnswerStore
+from evaluation.asking import entry_items
 from evaluation.prediction import Prediction
-from evaluation.prediction_store import PredictionStore
 from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
-from evaluation.work import Chunk
+from evaluation.work import units
 from evaluation.worker import Setup, Worker
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
@@ -65,7 +66,6 @@ def predictor(home: Path, reader: ShardReader) -> Predictor:
     return Predictor(
         home / "checkpoint" / "model",
         home / "checkpoint" / "tokenizer",
-        digest="d",
         footage=reader.footage,
         max_new_tokens=4,
         seed=1,
@@ -104,20 +104,19 @@ def test_a_worker_predicts_and_scores_without_a_video(home: Path, tmp_path: Path
             Setup(
                 config=config,
                 checkpoint=Location.parse(home / "checkpoint"),
-                checkpoint_digest="d",
                 dataset=Location.parse(home / name),
-                store=PredictionStore(Location.parse(tmp_path / name), "stamp"),
+                store=AnswerStore.at(Location.parse(tmp_path), {"data": name}),
                 seed=1,
             )
         )
 
-    for source in SOURCES:
-        chunk = Chunk(source=source, number=0, rows=(0, 1), keys=tuple(reader.keys(source)[:2]))
-        done = worker("baked").evaluate(chunk)
-        assert len(done.scores) == 2
-        assert not any("readable" in (s.failure or "") for s in done.scores)
+    for bench in config.benchmarks:
+        (unit,) = units(entry_items(reader, bench, 1)[:2])
+        done = worker("baked").answer(unit)
+        assert set(done.stored[bench.source]) == {item.name for item in unit.items}
+        assert done.unreadable == ()
         with pytest.raises(UserError, match=r"models that look at 4 of a video; this one looks at 8"):
-            worker("other").evaluate(chunk)
+            worker("other").answer(unit)
 
 
 def test_the_report_has_its_pictures(home: Path, tmp_path: Path) -> None:
@@ -133,7 +132,6 @@ def test_the_report_has_its_pictures(home: Path, tmp_path: Path) -> None:
             answer = Prediction(
                 key=sample.key,
                 source=sample.dataset,
-                checkpoint="d",
                 text=text,
                 spans=sample.spans,
                 masks=tracks,

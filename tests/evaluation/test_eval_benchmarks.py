@@ -31,7 +31,7 @@ def prediction(
 ) -> Prediction:
     read = read_spans(text, sample_, rules) if "failure" not in more else AnswerSpans()
     said = {"spans": read.spans, "refusal": read.refusal, "clamped": read.clamped, **more}
-    return Prediction(key=sample_.key, source=sample_.dataset, checkpoint="c", text=text, **said)  # type: ignore[arg-type]
+    return Prediction(key=sample_.key, source=sample_.dataset, text=text, **said)  # type: ignore[arg-type]
 
 
 def entry(source: str) -> SourceEntry:
@@ -112,7 +112,12 @@ def test_why_a_time_was_not_read_is_counted(source: str, number: int, text: str,
     assert found.refusal == reason
     family = SOURCES[source]
     counts = summary(
-        [BenchmarkConfig(source=source, family=family)], {source: [found, found]}, {source: entry(source)}
+        [BenchmarkConfig(source=source, family=family)],
+        {source: [found, found]},
+        {source: entry(source)},
+        {},
+        {source: "asked"},
+        "truth",
     )
     assert counts[source]["no_time_read"] == {reason: 2}
 
@@ -136,7 +141,7 @@ def test_the_plan_decides_about_bare_numbers_and_times_outside(tmp_path: Path) -
     assert (nowhere.refusal, nowhere.clamped) == ("outside the video", False)
     source = truth.dataset
     config = BenchmarkConfig(source=source, family="charades_sta")
-    counts = summary([config], {source: [bare, cut, nowhere]}, {source: entry(source)})
+    counts = summary([config], {source: [bare, cut, nowhere]}, {source: entry(source)}, {}, {source: ""}, "")
     assert counts[source]["clamped"] == 1
     write_scores(Location.parse(tmp_path), {source: [bare, cut, nowhere]})
     rows_ = pq.read_table(tmp_path / "scores.parquet").to_pylist()

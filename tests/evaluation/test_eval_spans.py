@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tiny_bench import PER_SOURCE, make_plan, write_dataset
+from tiny_bench import make_plan, write_dataset
 
+from evaluation.answer_store import Answered, AnswerStore
+from evaluation.asking import entry_items
 from evaluation.prediction import Prediction
-from evaluation.prediction_store import PredictionStore
-from evaluation.predictor import Request
+from evaluation.scoring import score_slice, scored_prediction, slices
 from evaluation.spans import DEFAULT_RULES, SpanRules, read_spans
-from evaluation.work import Chunk
-from evaluation.worker import Setup, Worker
+from pipeline.dataset.reader import ShardReader
 from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
 from pipeline.storage.location import Location
 from pipeline.times import temporal
@@ -120,50 +120,26 @@ def test_whatever_a_model_prints_gives_spans_or_a_reason(text: str) -> None:
         assert all(start_s - 1e-6 <= s.start_s <= s.end_s <= end_s + 1e-6 for s in read.spans)
 
 
-class Talker:
-    """Stands for a loaded checkpoint: says one thing about everything."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def predict(self, requests: list[Request]) -> list[Prediction]:
-        made = []
-        for request in requests:
-            read = read_spans(self.text, request.sample, request.rules)
-            made.append(
-                Prediction(
-                    key=request.sample.key, source=request.sample.dataset, checkpoint="c", text=self.text,
-                    spans=read.spans, refusal=read.refusal, refusal_detail=read.detail, clamped=read.clamped,
-                )
-            )  # fmt: skip
-        return made
-
-
-def test_a_worker_reads_by_the_rules_of_the_plan(tmp_path: Path) -> None:
+def test_answers_are_read_by_the_rules_of_the_plan_when_they_are_scored(tmp_path: Path) -> None:
+    """So a changed rule asks nothing again: the store holds what the model wrote."""
     config = make_plan(tmp_path).evaluation
     assert config is not None
-    data = write_dataset(tmp_path)
-    chunk = Chunk(
-        source="bench/charades", number=0, rows=tuple(range(PER_SOURCE)),
-        keys=tuple(f"bench/charades/{n}" for n in range(PER_SOURCE)),
-    )  # fmt: skip
-    for name, more in (("none", {}), ("rules", {"bare_times": Form.SECONDS, "outside_times": Outside.CLAMP})):
-        benchmarks = tuple(
-            b.model_copy(update=more if b.source == chunk.source else {}) for b in config.benchmarks
-        )
-        store = PredictionStore(Location.parse(tmp_path / name), "stamp")
-        worker = Worker(
-            Setup(
-                config=config.model_copy(update={"benchmarks": benchmarks}), checkpoint=data,
-                checkpoint_digest="c", dataset=data, store=store, seed=1,
-            )
-        )  # fmt: skip
-        worker.__dict__["predictor"] = Talker("0.5 to 7")
-        scores = worker.evaluate(chunk).scores
-        (first, *_) = store.read(chunk.source, 0)
+    reader = ShardReader(write_dataset(tmp_path))
+    store = AnswerStore.at(Location.parse(tmp_path), {})
+    bench = next(b for b in config.benchmarks if b.source == "bench/charades")
+    items = entry_items(reader, bench, 1)
+    says = [Prediction(key=item.key, source=item.source, text="0.5 to 7") for item in items]
+    places = store.write(
+        bench.source, [Answered(question=i.question, prediction=p) for i, p in zip(items, says, strict=True)]
+    )
+    for more in ({}, {"bare_times": Form.SECONDS, "outside_times": Outside.CLAMP}):
+        entry = bench.model_copy(update=more)
+        assert [i.name for i in entry_items(reader, entry, 1)] == list(places)
+        (part,) = slices(entry, items, [places[i.name] for i in items])
+        scores = score_slice(reader, store, part).scores
         if more:
             assert {(s.refusal, s.clamped, s.values["tIoU"]) for s in scores} == {("", True, 1.0)}
-            assert (first.refusal, first.clamped) == ("", True)
         else:
             assert {s.refusal for s in scores} == {str(Refusal.NO_UNIT)}
-            assert first.refusal_detail.startswith("0.5 to 7")
+            read = scored_prediction(says[0], reader.sample(bench.source, 0), entry)
+            assert read.refusal_detail.startswith("0.5 to 7")

@@ -10,10 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 
-from evaluation.prediction_store import from_row
 from evaluation.run import evaluate, report
-from evaluation.work import Chunk, run_on_actors
+from evaluation.work import Item, Unit, run_on_actors
 from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.steps import State
+from pipeline.artifacts.survey import survey
 from pipeline.jobs import tracking
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.plan import Plan
@@ -29,32 +30,55 @@ def evaluated(plan: Plan, ray_cluster: None) -> Artifact:
     return build(make_context(plan, "evaluate-init"), evaluate)
 
 
-def parts(artifact: Artifact) -> dict[str, bytes]:
-    folder = artifact.location.local_path / "predictions"
+def parts(plan: Plan) -> dict[str, bytes]:
+    folder = Path(plan.storage.root) / "answers"
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
 
 
-def test_every_sample_is_predicted_once_and_scored(evaluated: Artifact) -> None:
-    predictions = [
-        from_row(row)
-        for path in sorted((evaluated.location.local_path / "predictions").rglob("*.parquet"))
-        for row in pq.read_table(path).to_pylist()
-    ]
+def again(plan: Plan) -> tuple[Artifact, set[str]]:
+    """Evaluate once more; the artifact, and the parts of answers that are new."""
+    before = parts(plan)
+    made = build(make_context(plan, "evaluate-init"), evaluate)
+    return made, {name for name in parts(plan) if name not in before}
+
+
+def changed(plan: Plan, **entry: object) -> Plan:
+    """The plan with other settings of its evaluation: ``benchmarks`` replaces the list, others its first."""
+    content = plan.model_dump(mode="json")
+    for key, value in entry.items():
+        if key in content["evaluation"]:
+            content["evaluation"][key] = value
+        else:
+            content["evaluation"]["benchmarks"][0][key] = value
+    return Plan.model_validate(content)
+
+
+def rows_of(plan: Plan) -> list[dict[str, object]]:
+    folder = Path(plan.storage.root) / "answers"
+    return [row for path in sorted(folder.rglob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+
+
+def test_every_sample_is_asked_once_and_scored(plan: Plan, evaluated: Artifact) -> None:
     wanted = [sample(source, n).key for source in SOURCES for n in range(PER_SOURCE)]
-    assert sorted(p.key for p in predictions) == sorted(wanted)
-    broken = {p.key for p in predictions if p.failure}
-    assert broken == {f"{source}/{BROKEN}" for source in SOURCES}
-    assert all("broken.mp4" in str(p.failure) and "/" not in str(p.failure) for p in predictions if p.failure)
+    broken = {f"{source}/{BROKEN}" for source in SOURCES}
+    asked = [row["key"] for row in rows_of(plan)]
+    assert sorted(asked) == sorted(set(wanted) - broken), "what cannot be read is not stored"
+    listed = json.loads((evaluated.location / "unreadable.json").read_bytes())
+    assert {row["key"] for row in listed} == broken
+    assert all(row["video"] == "broken.mp4" and "/" not in row["reason"] for row in listed)
     scores = pq.read_table(evaluated.location.local_path / "scores.parquet").to_pylist()
-    assert {row["key"] for row in scores} == set(wanted)
+    assert {row["key"] for row in scores} == set(wanted) - broken
     videos = {
         sample(source, n).key: sample(source, n).video.sha256 for source in SOURCES for n in range(PER_SOURCE)
     }
     assert all(row["video"] == videos[row["key"]] != "" for row in scores)
     content = json.loads((evaluated.location / "metrics.json").read_bytes())
     for source in SOURCES:
-        assert content["benchmarks"][source]["samples"] == PER_SOURCE
-        assert sum(content["benchmarks"][source]["failures"].values()) >= 1
+        counts = content["benchmarks"][source]
+        assert (counts["samples"], counts["unreadable"]) == (PER_SOURCE - 1, 1)
+    described = json.loads(next((Path(plan.storage.root) / "answers").glob("*/answers.json")).read_bytes())
+    assert described["identity"] == content["answer_store"]
+    assert (described["checkpoint"], described["device"]) == ("checkpoint-1", "cpu float32")
 
 
 def test_mlflow_has_the_metrics(plan: Plan, evaluated: Artifact) -> None:
@@ -62,18 +86,73 @@ def test_mlflow_has_the_metrics(plan: Plan, evaluated: Artifact) -> None:
     assert found["bench/mevis/J_F"] == [(0, pytest.approx(_metric(evaluated, "bench/mevis", "J&F")))]
 
 
-def test_what_is_stored_is_not_predicted_again(plan: Plan, evaluated: Artifact) -> None:
-    """Two parts are lost; only they are made again, and all comes out as before."""
-    folder = evaluated.location.local_path / "predictions"
-    before = parts(evaluated)
-    times = {name: (folder / name).stat().st_mtime_ns for name in before}
-    lost = sorted(before)[1:3]
-    for name in lost:
-        (folder / name).unlink()
-    again = build(make_context(plan, "evaluate-init"), evaluate)
-    assert again.record.digest == evaluated.record.digest
-    remade = {name for name in before if (folder / name).stat().st_mtime_ns != times[name]}
-    assert remade == set(lost)
+def test_what_cannot_be_read_is_asked_again_by_the_next_run(plan: Plan, evaluated: Artifact) -> None:
+    decisions = {d.spec.name: d for d in survey(plan).decide()}
+    assert decisions["evaluate-init"].state is State.TODO
+    assert "videos of 5 samples could not be read" in decisions["evaluate-init"].reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"limit": 4},
+        {"name": "another"},
+        {"report_samples": 1},
+        {"batch_size": 2},
+        {
+            "benchmarks": [
+                {"source": "bench/charades", "family": "charades_sta"},
+                {
+                    "source": "bench/charades",
+                    "family": "charades_sta",
+                    "name": "bare",
+                    "bare_times": "seconds",
+                    "outside_times": "clamp",
+                },
+            ]
+        },
+    ],
+)
+def test_a_change_of_scoring_asks_nothing_again(
+    plan: Plan, evaluated: Artifact, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken video would be tried again; with it taken away nothing is asked, and no cluster started."""
+    from evaluation import run
+
+    def refuse(*args: object) -> None:
+        raise AssertionError("a cluster was asked for")
+
+    videos = Path(plan.storage.root).parent / "media"
+    (videos / "broken.mp4").rename(videos / "away.mp4")
+    monkeypatch.setattr(run.cluster, "connect", refuse)
+    try:
+        made, new = again(changed(plan, **change))
+    finally:
+        (videos / "away.mp4").rename(videos / "broken.mp4")
+    assert new == set()
+    listed = json.loads((made.location / "unreadable.json").read_bytes())
+    assert all("is in none of" in row["reason"] for row in listed)
+    if "benchmarks" in change:
+        counts = json.loads((made.location / "metrics.json").read_bytes())["benchmarks"]
+        assert counts["bench/charades"]["answers"] == counts["bare"]["answers"]
+        assert counts["bench/charades"]["scored"] != counts["bare"]["scored"]
+        assert counts["bare"]["samples"] == PER_SOURCE - 1
+
+
+def test_a_damaged_part_is_told_and_only_its_answers_are_made_again(
+    plan: Plan, evaluated: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = Path(plan.storage.root) / "answers"
+    before = parts(plan)
+    name = sorted(before)[1]
+    (folder / name).write_bytes(before[name][:-9])
+    made, new = again(plan)
+    assert f"{'/'.join(name.split('/')[1:])} was damaged" in capsys.readouterr().out
+    assert made.record.digest == evaluated.record.digest
+    rows = rows_of(plan)
+    assert len({(r["key"], r["question"]) for r in rows}) == len(rows) == len(SOURCES) * (PER_SOURCE - 1)
+    assert new == set(), "the same answers are the same bytes, so they have the same name"
+    assert parts(plan) == before
 
 
 def test_report(plan: Plan, evaluated: Artifact) -> None:
@@ -90,17 +169,16 @@ def test_report(plan: Plan, evaluated: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_predictions_of_another_checkpoint_are_made_again(plan: Plan, evaluated: Artifact) -> None:
+def test_another_checkpoint_is_asked_everything(plan: Plan, evaluated: Artifact) -> None:
     from tiny_bench import finished
 
     folder = Path(plan.storage.root).parent / "other"
     shutil.copytree(Path(plan.storage.root).parent / "checkpoint", folder)
-    before = parts(evaluated)
+    count = len(rows_of(plan))
     finished(plan, "init", folder, "checkpoint-2")
-    again = build(make_context(plan, "evaluate-init"), evaluate)
-    assert parts(again).keys() == before.keys()
-    assert all(content != before[name] for name, content in parts(again).items())
-    assert again.record.digest != evaluated.record.digest
+    made, _ = again(plan)
+    assert len(rows_of(plan)) == 2 * count
+    assert made.record.digest != evaluated.record.digest
 
 
 def fragile() -> type:
@@ -112,15 +190,15 @@ def fragile() -> type:
         def __init__(self, folder: str, deaths: int) -> None:
             self.folder, self.deaths = Path(folder), deaths
 
-        def run(self, chunk: Chunk) -> int:
+        def run(self, unit: Unit) -> int:
             import os
 
-            if chunk.number == 2:
+            if unit.number == 2:
                 met = len(list(self.folder.iterdir()))
                 (self.folder / str(met)).touch()
                 if met < self.deaths:
                     os._exit(1)
-            return chunk.number
+            return unit.number
 
     return Fragile
 
@@ -129,21 +207,31 @@ def fragile() -> type:
 def test_a_dead_actor_is_replaced_but_not_for_ever(tmp_path: Path, ray_cluster: None, deaths: int) -> None:
     import ray
 
-    jobs = [Chunk(source="s", number=n, rows=(n,), keys=(f"k{n}",)) for n in range(4)]
+    jobs = [
+        Unit(
+            number=n,
+            items=(Item(entry="e", source="s", row=n, key=f"k{n}", question="q", video="v", cost=1),),
+        )
+        for n in range(4)
+    ]
     found: list[int] = []
+    told: list[str] = []
 
     def go() -> None:
         run_on_actors(
             jobs,
             count=2,
             spawn=lambda: ray.remote(fragile()).options(num_cpus=0.5).remote(str(tmp_path), deaths),
-            submit=lambda actor, chunk: actor.run.remote(chunk),
-            done=lambda chunk, result: found.append(result),
+            submit=lambda actor, unit: actor.run.remote(unit),
+            done=lambda unit, result: found.append(result),
+            lost=told.append,
         )
 
     if deaths == 1:
         go()
         assert sorted(found) == [0, 1, 2, 3]
+        assert len(told) == 1
+        assert "1 questions (k2 to k2)" in told[0]
     else:
         with pytest.raises(RuntimeError, match="k2"):
             go()

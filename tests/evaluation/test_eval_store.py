@@ -1,4 +1,4 @@
-"""The prediction store and the cutting into chunks."""
+"""The store of answers, and the cutting into units."""
 
 from __future__ import annotations
 
@@ -8,81 +8,128 @@ from pathlib import Path
 import pytest
 from tiny_bench import sample, track
 
+from evaluation.answer_store import Answered, AnswerStore
 from evaluation.prediction import Prediction
-from evaluation.prediction_store import PredictionStore, content_digest
-from evaluation.work import choose_samples, chunks
-from pipeline.plan.evaluation import CHUNK_SAMPLES
-from pipeline.records.sample import TimeSpan
+from evaluation.question import question_digest
+from evaluation.work import Item, choose_samples, units
+from pipeline.plan.evaluation import UNIT_SAMPLES
+from pipeline.records import masks
+from pipeline.records.sample import Turn
 from pipeline.storage.location import Location
 
+SETTINGS = {"checkpoint": "c", "device": "cpu float32"}
 
-def predictions(count: int) -> list[Prediction]:
-    span = TimeSpan(start_s=1.5, end_s=0.5, start_bin=74, end_bin=25)  # reversed: stored as written
+
+def answers(count: int) -> list[Answered]:
     full = Prediction(
-        key="k0", source="a/b", checkpoint="c", text="naïve {<TEMP-074><TEMP-025>} [SEG]", spans=(span,),
-        masks=(track(0, range(3)), track(1, range(2))), seconds=0.25,
+        key="k0", source="a/b", text="naïve {<TEMP-074><TEMP-025>} [SEG]",
+        masks=(track(0, range(3)), track(1, range(2))),
     )  # fmt: skip
-    return [
-        full,
-        *(Prediction(key=f"k{i}", source="a/b", checkpoint="c", failure="gone") for i in range(1, count)),
+    rest = [Prediction(key=f"k{i}", source="a/b", failure="no room") for i in range(1, count)]
+    return [Answered(question=f"q{i}", prediction=p) for i, p in enumerate([full, *rest])]
+
+
+def store(folder: Path, **more: str) -> AnswerStore:
+    return AnswerStore.at(Location.parse(folder), {**SETTINGS, **more})
+
+
+def test_what_is_written_is_found_by_key_and_question(tmp_path: Path) -> None:
+    made = answers(3)
+    written = store(tmp_path).write("a/b", made)
+    index, damaged = store(tmp_path).index("a/b")
+    assert damaged == []
+    assert index == written
+    assert set(index) == {("k0", "q0"), ("k1", "q1"), ("k2", "q2")}
+    order = [("k2", "q2"), ("k0", "q0")]
+    assert list(store(tmp_path).read("a/b", [index[name] for name in order])) == [
+        made[2].prediction,
+        made[0].prediction,
     ]
 
 
-def store(folder: Path, stamp: str = "one") -> PredictionStore:
-    return PredictionStore(Location.parse(folder), stamp)
+def test_other_weights_or_another_device_have_answers_of_their_own(tmp_path: Path) -> None:
+    store(tmp_path).write("a/b", answers(1))
+    assert store(tmp_path, checkpoint="other").index("a/b") == ({}, [])
+    assert store(tmp_path, device="cuda bfloat16").index("a/b") == ({}, [])
+    assert store(tmp_path).index("a") == ({}, [])
 
 
-def test_round_trip(tmp_path: Path) -> None:
-    made = predictions(3)
-    store(tmp_path).write("a/b", 7, made)
-    found = store(tmp_path).read("a/b", 7)
-    assert found == made
-    assert found[0].seconds == 0.25
-    assert (tmp_path / "a/b/part-00007.parquet").is_file()
-    assert [p.name for p in (tmp_path / "a/b").iterdir()] == ["part-00007.parquet"]
+def test_the_same_answers_are_the_same_bytes(tmp_path: Path) -> None:
+    store(tmp_path / "one").write("a/b", answers(3))
+    store(tmp_path / "two").write("a/b", answers(3))
+    one, two = (sorted((tmp_path / name).rglob("*.parquet")) for name in ("one", "two"))
+    assert [p.name for p in one] == [p.name for p in two]
+    assert one[0].read_bytes() == two[0].read_bytes()
 
 
-def test_a_part_counts_only_if_it_is_the_same_work(tmp_path: Path) -> None:
-    store(tmp_path).write("a/b", 0, predictions(2))
-    assert store(tmp_path).has("a/b", 0, ["k0", "k1"])
-    assert not store(tmp_path).has("a/b", 0, ["k1", "k0"])
-    assert not store(tmp_path).has("a/b", 0, ["k0"])
-    assert not store(tmp_path).has("a/b", 1, ["k0", "k1"])
-    other = store(tmp_path, "another checkpoint")
-    assert not other.has("a/b", 0, ["k0", "k1"])
-    with pytest.raises(FileNotFoundError, match="something else"):
-        other.read("a/b", 0)
+@pytest.mark.parametrize("cut", [False, True])
+def test_a_damaged_part_is_named_and_its_answers_are_gone(tmp_path: Path, cut: bool) -> None:
+    made = answers(3)
+    store(tmp_path).write("a/b", made[:2])
+    store(tmp_path).write("a/b", made[2:])
+    parts = sorted(tmp_path.rglob("*.parquet"))
+    content = bytearray(parts[0].read_bytes())
+    content[len(content) // 3] ^= 1  # in a page, which reading alone would not notice
+    parts[0].write_bytes(content[: len(content) // 2] if cut else content)
+    index, damaged = store(tmp_path).index("a/b")
+    assert damaged == [f"a/b/{parts[0].name}"]
+    assert 0 < len(index) < 3
+    assert not parts[0].exists()
+    assert store(tmp_path).index("a/b") == (index, [])
 
 
-def test_parts_of_a_larger_dataset_go(tmp_path: Path) -> None:
-    for number in range(3):
-        store(tmp_path).write("a/b", number, predictions(1))
-    assert store(tmp_path).prune("a/b", 2) == 1
-    assert sorted(p.name for p in (tmp_path / "a/b").iterdir()) == [
-        "part-00000.parquet",
-        "part-00001.parquet",
+def test_a_question_is_all_that_the_model_sees_and_no_truth() -> None:
+    one = sample("bench/mevis", 0)
+    turns = one.turns[:1]
+    base = question_digest(one, turns)
+    target = one.targets[0]
+    other_truth = replace(target, counts=tuple(masks.empty(48, 64) for _ in target.counts))
+    assert question_digest(replace(one, targets=(other_truth,), reference="x", spans=()), turns) == base
+    fewer = replace(target, frames=target.frames[:4], counts=target.counts[:4])
+    clip = sample("bench/mvbench", 0).clip
+    changed = [
+        question_digest(one, (Turn(turns[0].role, "Another?"),)),
+        question_digest(replace(one, video=replace(one.video, sha256="f" * 64)), turns),
+        question_digest(replace(one, clip=clip), turns),
+        question_digest(replace(one, regions=one.targets), turns),
+        question_digest(replace(one, targets=(fewer,)), turns),
     ]
+    assert len({base, *changed}) == 6
 
 
-def test_the_digest_is_of_what_was_predicted_not_of_how_long_it_took() -> None:
-    made = predictions(2)
-    base = content_digest(iter(made))
-    assert content_digest(iter([replace(p, seconds=9.0) for p in made])) == base
-    assert content_digest(iter([replace(made[0], text="other"), made[1]])) != base
-    assert content_digest(iter(made[::-1])) != base
+def item(number: int, cost: int = 1, entry: str = "e", source: str = "s") -> Item:
+    return Item(
+        entry=entry,
+        source=source,
+        row=number,
+        key=f"{source}/{number}",
+        question="q",
+        video="v",
+        cost=cost,
+    )
 
 
-def test_chunks_depend_on_the_keys_alone() -> None:
+def test_units_have_questions_of_like_cost_from_all_benchmarks_the_dearest_first() -> None:
+    asked = [item(n, cost=1 + n % 3, source="st"[n % 2]) for n in range(40)]
+    made = units(asked)
+    assert [len(u.items) for u in made] == [UNIT_SAMPLES, UNIT_SAMPLES, 40 - 2 * UNIT_SAMPLES]
+    flat = [i for u in made for i in u.items]
+    assert sorted(i.key for i in flat) == sorted(i.key for i in asked)
+    assert [i.cost for i in flat] == sorted((i.cost for i in asked), reverse=True)
+    assert units(asked[::-1]) == made
+
+
+def test_two_entries_with_one_question_ask_it_once() -> None:
+    made = units([item(n, entry=entry) for entry in ("one", "two") for n in range(3)])
+    assert [(i.entry, i.row) for u in made for i in u.items] == [("one", 0), ("one", 1), ("one", 2)]
+
+
+def test_a_limit_takes_samples_by_name() -> None:
     keys = [sample("bench/mvbench", n).key for n in range(40)]
-    parts = chunks("s", keys, None, 1)
-    assert [len(p.rows) for p in parts] == [CHUNK_SAMPLES, CHUNK_SAMPLES, 40 - 2 * CHUNK_SAMPLES]
-    assert [key for p in parts for key in p.keys] == keys
-    limited = [key for p in chunks("s", keys, 6, 1) for key in p.keys]
+    assert choose_samples(keys, None, 1, "benchmark") == list(range(40))
+    limited = [keys[i] for i in choose_samples(keys, 6, 1, "benchmark")]
     assert len(limited) == 6
     assert limited == sorted(limited, key=keys.index)
-    assert set(limited) == {keys[i] for i in choose_samples(keys, 6, 1, "benchmark")}
     shuffled = keys[::-1]
-    assert {shuffled[i] for i in choose_samples(shuffled, 6, 1, "benchmark")} == set(
-        limited
-    )  # by name, not by place
+    assert {shuffled[i] for i in choose_samples(shuffled, 6, 1, "benchmark")} == set(limited)
     assert set(limited) < {keys[i] for i in choose_samples(keys, 7, 1, "benchmark")}

@@ -32,7 +32,7 @@ def example(name: str) -> Sample:
 
 
 def predicted(one: Sample, **more: object) -> Prediction:
-    return Prediction(key=one.key, source=one.dataset, checkpoint="", **more)  # type: ignore[arg-type]
+    return Prediction(key=one.key, source=one.dataset, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -13,12 +13,14 @@ from PIL import Image
 from speaking import SAYS, TEXT, write_speaking
 from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
 
+from evaluation.answer_store import AnswerStore
+from evaluation.asking import entry_items
 from evaluation.frames import Frames, pictures
 from evaluation.predict.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
 from evaluation.predict.pointing import region_track
 from evaluation.predict.question import frames_to_segment
-from evaluation.prediction_store import PredictionStore
-from evaluation.work import Chunk
+from evaluation.run import answer_settings
+from evaluation.work import units
 from evaluation.worker import Setup, Worker
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
@@ -248,17 +250,18 @@ def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
         "published": {"seg_state": SegState.PUBLISHED},
         "memory": {"prompted_frames": 1},
     }.items():
+        setup_config = config.model_copy(update=setting)
         setup = Setup(
-            config=config.model_copy(update=setting),
+            config=setup_config,
             checkpoint=Location.parse(tmp_path / "checkpoint"),
-            checkpoint_digest="d",
             dataset=data,
-            store=PredictionStore(Location.parse(tmp_path / name), "stamp"),
+            store=AnswerStore.at(Location.parse(tmp_path), answer_settings(setup_config, "d", reader)),
             seed=1,
         )
-        chunk = Chunk(source=source, number=0, rows=(0,), keys=(sample.key,))
-        Worker(setup).predict(chunk)
-        (made,) = setup.store.read(source, 0)
+        (bench,) = (b for b in config.benchmarks if b.source == source)
+        (unit,) = units(entry_items(reader, bench, 1)[:1])
+        stored = Worker(setup).answer(unit).stored[source]
+        (made,) = setup.store.read(source, stored.values())
         assert made.text == TEXT
         assert made.text.startswith(SAYS[0])
         masks[name] = made.masks

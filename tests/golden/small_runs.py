@@ -152,11 +152,13 @@ def stage(folder: Path) -> dict[str, Any]:
 
 def evaluate(folder: Path) -> dict[str, Any]:
     """Prompts, answers and scores of four samples of each tiny benchmark; and scores of known answers."""
+    from evaluation.answer_store import AnswerStore
+    from evaluation.asking import entry_items
     from evaluation.benchmarks import benchmark_of
     from evaluation.prediction import Prediction
-    from evaluation.prediction_store import PredictionStore
     from evaluation.scores import metric_rows
-    from evaluation.work import chunks
+    from evaluation.scoring import score_slice, slices
+    from evaluation.work import units
     from evaluation.worker import Setup, Worker
     from pipeline.dataset.reader import ShardReader
     from tests.evaluation.tiny_bench import flawless, make_plan, write_checkpoint, write_dataset
@@ -164,11 +166,10 @@ def evaluate(folder: Path) -> dict[str, Any]:
     plan, data = make_plan(folder), write_dataset(folder)
     write_checkpoint(folder / "checkpoint")
     assert plan.evaluation is not None
-    store = PredictionStore(Location.parse(folder / "predictions"), "stamp")
+    store = AnswerStore.at(Location.parse(folder), {"checkpoint": "pinned"})
     setup = Setup(
         config=plan.evaluation,
         checkpoint=Location.parse(folder / "checkpoint"),
-        checkpoint_digest="pinned",
         dataset=data,
         store=store,
         seed=plan.seed,
@@ -176,28 +177,27 @@ def evaluate(folder: Path) -> dict[str, Any]:
     worker, reader = Worker(setup), ShardReader(data)
     found, known = {}, {}
     for bench in plan.evaluation.benchmarks:
-        (chunk,) = chunks(bench.source, reader.keys(bench.source), 4, plan.seed)
-        worker.predict(chunk)
+        items = entry_items(reader, bench.model_copy(update={"limit": 4}), plan.seed)
+        (unit,) = units(items)
+        places = worker.answer(unit).stored[bench.source]
+        items = [item for item in items if item.name in places]
+        (part,) = slices(bench, items, [places[item.name] for item in items])
         sample = reader.sample(bench.source, 0)
         family = benchmark_of(bench.family)
         text, masks = flawless(sample)
         answers = {
-            "flawless": Prediction(
-                key=sample.key, source=bench.source, checkpoint="", text=text, masks=masks
-            ),
-            "nothing": Prediction(key=sample.key, source=bench.source, checkpoint=""),
-            "failed": Prediction(key=sample.key, source=bench.source, checkpoint="", failure="it failed"),
+            "flawless": Prediction(key=sample.key, source=bench.source, text=text, masks=masks),
+            "nothing": Prediction(key=sample.key, source=bench.source),
+            "failed": Prediction(key=sample.key, source=bench.source, failure="it failed"),
         }
         known[bench.source] = {name: plain(family.score(sample, answer)) for name, answer in answers.items()}
         found[bench.source] = {
-            "keys": list(chunk.keys),
+            "keys": [item.key for item in items],
             "prompts": {style: plain(family.prompt(sample, style)) for style in _styles(family, sample)},
-            "answers": [
-                [p.text, p.refusal, p.failure, len(p.masks)] for p in store.read(chunk.source, chunk.number)
-            ],
+            "answers": [[p.text, p.failure, len(p.masks)] for p in store.read(bench.source, part.stored)],
             "metrics": [
                 [row.metric, row.category, row.value, row.samples]
-                for row in metric_rows([bench], {bench.source: worker.score(chunk)})
+                for row in metric_rows([bench], {bench.source: score_slice(reader, store, part).scores})
             ],
         }
     return {"benchmarks": found, "known answers": known}

@@ -62,7 +62,7 @@ def test_stopped_three_times_and_finished(tmp_path: Path) -> None:
     snapshots = "stage1/*/run/checkpoint_manager_snapshot.json"
     stop_when(folder, lambda: list(store.glob(snapshots)), "the first saved state")
     assert runs(folder)["stage1"] == "KILLED"
-    stop_when(folder, lambda: list(store.glob("evaluate-init/*/predictions/*/*.parquet")), "the first part")
+    stop_when(folder, lambda: list(store.glob("answers/*/*/*.parquet")), "the first part")
     assert "RUNNING" not in runs(folder).values()
 
     for place in (folder, untouched):

@@ -59,8 +59,8 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     assert not records("stage1")
     assert list(store.glob("stage1/*/run/checkpoint_*"))
 
-    parts = "evaluate-init/*/predictions/*/*.parquet"
-    kill_when(folder, lambda: list(store.glob(parts)), "the first part of predictions")
+    parts = "answers/*/*/*.parquet"
+    kill_when(folder, lambda: list(store.glob(parts)), "the first part of answers")
     assert records("stage2")
     assert not records("evaluate-init")
     kept = {path: path.stat().st_mtime_ns for path in store.glob(parts)}
@@ -76,7 +76,7 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     assert stage is not None
     assert 0 < stage.record.summary["resumed_at"] < STEPS, "training went on from the saved state"
     assert not list(store.glob("stage*/*/run")), "saved states go when the stage is done"
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "predictions that were there are kept"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "answers that were there are kept"
     report = found["report"]
     assert report is not None
     assert done.stdout.endswith((report.location / "table.txt").read_text())

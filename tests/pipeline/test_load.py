@@ -111,7 +111,7 @@ def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path
         "line 3, ray.num_cpus: 'two' is not a whole number.",
         "line 3, ray.num_gpus: -1 has to be at least 0.",
         "line 6, data.sources.0.format: unknown annotation format lava_video. Did you mean llava_video?",
-        "line 6, data.sources.0.annotations: lies in ${corpora}, but the plan has no demo section that would "
+        "line 6, data.sources.0.annotations: is in ${corpora}, but the plan has no demo section that would "
         "write it.",
         "line 7, data.sources.1.media: is empty.",
         "line 8, model.preset: 'tiny' is not a value of this key. Did you mean toy?",
@@ -304,3 +304,43 @@ def test_a_plan_extends_another(plan_file: Path):
     assert "missing.yaml: there is no such plan file" in fails(child)
     child.write_text("extends: child.yaml\n")
     assert "extends this plan in turn" in fails(child)
+
+
+ENTRIES = """\
+name: entries
+storage: {root: x}
+data:
+  sources:
+    - {name: when, format: charades_sta, use: benchmark, annotations: /nowhere/test.txt, media: /nowhere}
+evaluation:
+  checkpoints: [/nowhere/checkpoint]
+  benchmarks:
+    - {source: when, family: charades_sta}
+    - {source: when, family: mvbench, name: asked as MVBench}
+    - {source: when, family: charades_sta}
+    - {source: when, family: charades_sta, name: cut, outside_times: clamp}
+    - {source: when, family: charades_sta, name: cut}
+"""
+
+
+def test_entries_of_one_name_and_families_of_another_task_are_told(tmp_path: Path):
+    """Catches two entries that are counted together, and Charades-STA that scores 0.0 as MVBench."""
+    (tmp_path / "bad.yaml").write_text(ENTRIES)
+    with pytest.raises(UserError) as error:
+        load_plan(str(tmp_path / "bad.yaml"))
+    assert [line.strip() for line in str(error.value).splitlines()[1:]] == [
+        "line 10, evaluation.benchmarks.1.name: 'asked as MVBench' has characters that are not allowed. What "
+        "the entry is called in tables and in MLflow; null: as its source. Two entries on one source need "
+        "names.",
+        "line 10, evaluation.benchmarks.1.family: mvbench scores samples of task choice; when has the format "
+        "charades_sta, whose samples are of task temporal.",
+        "line 11, evaluation.benchmarks.2.source: another entry is called when; give this one a name of its "
+        "own.",
+        "line 13, evaluation.benchmarks.4.name: another entry is called cut; give this one a name of its "
+        "own.",
+    ]
+    lines = ENTRIES.splitlines()
+    (tmp_path / "good.yaml").write_text("\n".join([*lines[:9], lines[11]]))
+    plan = load_plan(str(tmp_path / "good.yaml"))
+    assert plan.evaluation is not None
+    assert [b.entry for b in plan.evaluation.benchmarks] == ["when", "cut"]

@@ -84,7 +84,7 @@ def test_a_stage_cannot_take_the_name_of_a_step(plan_file: Path):
         "stages.0.layout.micro_batch=1",
         "stages.0.layout.zero_stage=1",
         "evaluation.actors=3",
-        "evaluation.use_gpu=false",
+        "evaluation.batch_size=2",
         "evaluation.torch_threads=1",
     ],
 )
@@ -289,6 +289,11 @@ def test_the_mask_decoder_s_two_names_make_one_stage(plan_file: Path):
 
 
 FLASH = "model.overrides.attention=flash_attention_2"
+
+
+def test_a_gpu_answers_in_other_numbers(plan_file: Path):
+    """Catches: scores of bfloat16 and of float32 under one identity."""
+    assert changed(plan_file, "evaluation.use_gpu=false") == {"evaluate-init", "evaluate-stage2", "report"}
 
 
 @pytest.mark.parametrize("field", ["use_gpu: false", "precision: fp32"])

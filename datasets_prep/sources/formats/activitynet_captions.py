@@ -17,6 +17,7 @@ from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 
 class ActivitynetCaptions(TimedEvents):
@@ -48,6 +49,7 @@ def activitynet_video(video: str) -> Media:
 FORMAT = Format(
     name="activitynet_captions",
     about="ActivityNet Captions: {video: {timestamps, sentences}}",
+    tasks=(Task.TEMPORAL,),
     reader=ActivitynetCaptions(),
     options=("keep_videos", "drop_videos"),
     temporal_tasks=(

@@ -83,5 +83,6 @@ class ActivitynetRtl(TimedVideos):
 FORMAT = Format(
     name="activitynet_rtl",
     about="ActivityNet-RTL: <12.5>, seconds in the text",
+    tasks=(Task.TEMPORAL,),
     reader=ActivitynetRtl(),
 )

@@ -158,6 +158,7 @@ def _media(video: Any) -> Media:
 FORMAT = Format(
     name="charades_sta",
     about="Charades-STA: lines of text, or a JSON list",
+    tasks=(Task.TEMPORAL,),
     reader=CharadesSta(),
     options=("question_templates",),
 )

@@ -22,6 +22,7 @@ from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 _PIECES = 6  # that annotators saw at most: longer videos were cut to 30 s
 
@@ -89,6 +90,7 @@ def _pair(time: Any, pieces: int) -> tuple[int, int]:
 FORMAT = Format(
     name="didemo",
     about="DiDeMo: five-second pieces by several annotators",
+    tasks=(Task.TEMPORAL,),
     reader=DiDeMo(),
     temporal_tasks=(
         TemporalTask.GROUNDING,

@@ -21,6 +21,7 @@ from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 
 class HiRest(TimedEvents):
@@ -65,6 +66,7 @@ class HiRest(TimedEvents):
 FORMAT = Format(
     name="hirest",
     about="HiREST: {query: {video: {bounds, steps}}}",
+    tasks=(Task.TEMPORAL,),
     reader=HiRest(),
     options=("keep_videos", "drop_videos"),
     temporal_tasks=(

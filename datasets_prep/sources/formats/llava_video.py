@@ -110,6 +110,7 @@ def _draft(
 FORMAT = Format(
     name="llava_video",
     about="LLaVA-Video-178K: JSON lists of conversations",
+    tasks=(Task.QA, Task.CHOICE, Task.TEMPORAL),
     reader=LlavaVideo(),
     options=("split_turns",),
 )

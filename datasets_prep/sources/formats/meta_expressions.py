@@ -21,6 +21,8 @@ from datasets_prep.sources.json.json_object import load_value, members
 from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
+from pipeline.records import masks
+from pipeline.records.sample import Task
 
 # ReVOS keeps its splits in one folder, in files whose names end in an underscore.
 _REVOS = tuple(f"meta_expressions_{split}_.json" for split in ("train", "train_sub", "valid"))
@@ -116,7 +118,6 @@ def _end(track: list[Any]) -> int:
 
 def _has_pixel(form: Any) -> bool:
     """Whether a mask has any pixel; True for a mask that cannot be read, which is rejected elsewhere."""
-    from pipeline.records import masks
 
     if form is None:
         return False
@@ -145,6 +146,7 @@ def _ids(expression: Any) -> list[str]:
 FORMAT = Format(
     name="meta_expressions",
     about="MeViS, ReVOS: meta_expressions.json beside mask_dict.json",
+    tasks=(Task.SEGMENT,),
     reader=MetaExpressions(),
     options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
     one_file=True,

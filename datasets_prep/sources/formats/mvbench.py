@@ -87,6 +87,7 @@ def _media(raw: Any, folder: str) -> Media:
 FORMAT = Format(
     name="mvbench",
     about="MVBench: one JSON list per task",
+    tasks=(Task.CHOICE,),
     reader=MvBench(),
     named_alone=True,
 )

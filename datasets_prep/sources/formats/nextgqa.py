@@ -132,6 +132,7 @@ def _media(raw: Any) -> Media:
 FORMAT = Format(
     name="nextgqa",
     about="NExT-GQA: questions in a CSV file, their spans in gsub_*.json",
+    tasks=(Task.TEMPORAL,),
     reader=NextGqa(),
     options=("masks", "question_templates", "answer_templates"),
     question_blanks=("{expression}",),

@@ -23,6 +23,7 @@ from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_object import Member
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 
 class QvHighlights(TimedEvents):
@@ -59,6 +60,7 @@ class QvHighlights(TimedEvents):
 FORMAT = Format(
     name="qvhighlights",
     about="QVHighlights: several windows per query",
+    tasks=(Task.TEMPORAL,),
     reader=QvHighlights(),
     temporal_tasks=(
         TemporalTask.GROUNDING,

@@ -24,6 +24,7 @@ from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig, Use
+from pipeline.records.sample import Task
 
 _FILES = (
     "Davis17_annot1.txt",
@@ -210,6 +211,7 @@ def _decode(raw: bytes) -> str:
 FORMAT = Format(
     name="ref_davis",
     about="Ref-DAVIS17: Davis17_annot*.txt and label images",
+    tasks=(Task.SEGMENT,),
     reader=RefDavis(),
     options=("masks", "drop_videos", "question_templates", "answer_templates"),
     needs={

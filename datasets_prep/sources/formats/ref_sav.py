@@ -24,6 +24,7 @@ from datasets_prep.sources.json.json_object import load_value, members
 from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
+from pipeline.records.sample import Task
 
 QUESTIONS = ("Which object of this video is described here? {expression} Please segment it.",)
 _EVERY = 4  # frames of the video from one annotated frame to the next
@@ -173,6 +174,7 @@ def _objects(entry: Any) -> Mapping[str, Any] | None:
 FORMAT = Format(
     name="ref_sav",
     about="Ref-SAV.json and SA-V's masklets",
+    tasks=(Task.SEGMENT,),
     reader=RefSav(),
     options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
     one_file=True,

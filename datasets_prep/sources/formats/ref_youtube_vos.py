@@ -23,6 +23,7 @@ from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig, Use
+from pipeline.records.sample import Task
 
 _HIDDEN = re.compile(r"\.[^/]*")
 
@@ -80,6 +81,7 @@ def _folder(files: Files, video: str) -> Path:
 FORMAT = Format(
     name="ref_youtube_vos",
     about="Refer-YouTube-VOS: meta_expressions.json and label images",
+    tasks=(Task.SEGMENT,),
     reader=RefYoutubeVos(),
     options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
     one_file=True,

@@ -25,6 +25,7 @@ from datasets_prep.sources.json.json_object import elements, load_value
 from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
+from pipeline.records.sample import Task
 
 QUESTIONS = ("Can you segment the {expression} in this image?",)
 _NAME = re.compile(r"COCO_(\w+)_\d{12}\.jpg")  # the folder of an image is a part of its name
@@ -190,6 +191,7 @@ def _media(name: str) -> Media:
 FORMAT = Format(
     name="refcoco",
     about="RefCOCO, RefCOCO+, RefCOCOg: refs(*).p and instances.json",
+    tasks=(Task.SEGMENT,),
     reader=RefCoco(),
     options=("masks", "question_templates", "answer_templates"),
     needs={"split": "refcoco needs a split (train, val, ...)"},

@@ -131,6 +131,7 @@ def _clip(raw: Mapping[str, Any]) -> DraftSpan | None:
 FORMAT = Format(
     name="st_align",
     about="ST-Align: placeholders in the text, filled from variables",
+    tasks=(Task.QA, Task.CHOICE, Task.TEMPORAL),
     reader=StAlign(),
     options=("drop_spatial",),
 )

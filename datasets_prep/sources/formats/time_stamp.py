@@ -63,5 +63,6 @@ class TimeStamp(ListReader):
 FORMAT = Format(
     name="time_stamp",
     about="InternVid-TG and DisTime: <TIME_STAMP> in the text, its seconds in tgt",
+    tasks=(Task.QA, Task.TEMPORAL),
     reader=TimeStamp(),
 )

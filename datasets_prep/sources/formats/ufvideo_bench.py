@@ -164,5 +164,6 @@ def _with_targets(turns: tuple[DraftTurn, ...], objects: int) -> tuple[DraftTurn
 FORMAT = Format(
     name="ufvideo_bench",
     about="UFVideo-Bench: answers with text, masks and, for one task, a span",
+    tasks=(Task.COOPERATIVE,),
     reader=UfvideoBench(),
 )

@@ -18,6 +18,7 @@ from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size
 from datasets_prep.sources.bases.segmentation_text import expression_of, segment
 from pipeline.plan.data import SourceConfig
+from pipeline.records.sample import Task
 
 
 class UfvideoSeg(ListReader):
@@ -69,6 +70,7 @@ def _target(raw: Mapping[str, Any], frames: int) -> DraftTrack:
 FORMAT = Format(
     name="ufvideo_seg",
     about="segmentation rows of UFVideo's own training lists",
+    tasks=(Task.SEGMENT,),
     reader=UfvideoSeg(),
     options=("question_templates", "answer_templates"),
 )

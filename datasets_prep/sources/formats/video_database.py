@@ -27,6 +27,7 @@ from datasets_prep.sources.json.json_object import Member, elements, members
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 _TIMES = re.compile(r"(?:<time_token_\d+>\s*){2}")
 
@@ -104,6 +105,7 @@ def _captions(text: str) -> tuple[str, list[str]]:
 YOUCOOK2 = Format(
     name="youcook2",
     about='YouCook2: {"database": ...}, or the COCO form',
+    tasks=(Task.TEMPORAL,),
     reader=VideoDatabase(),
     options=("keep_videos", "drop_videos", "split"),
     temporal_tasks=(
@@ -117,6 +119,7 @@ YOUCOOK2 = Format(
 COIN = Format(
     name="coin",
     about='COIN: {"database": ...}',
+    tasks=(Task.TEMPORAL,),
     reader=VideoDatabase(),
     options=("keep_videos", "drop_videos", "split"),
     temporal_tasks=(

@@ -98,6 +98,7 @@ def _with_question(
 FORMAT = Format(
     name="videorefer",
     about="VideoRefer-700K: conversations that point at objects by masks",
+    tasks=(Task.REFER,),
     reader=VideoRefer(),
     options=("as_questions", "region_mode", "question_templates"),
     question_blanks=("{regions}",),

@@ -71,6 +71,7 @@ def _media(video: Any) -> Media:
 FORMAT = Format(
     name="videorefer_bench_d",
     about="VideoRefer-Bench-D: descriptions of one object",
+    tasks=(Task.REFER,),
     reader=VideoReferBenchD(),
     options=("region_mode", "question_templates"),
     question_blanks=("{regions}",),

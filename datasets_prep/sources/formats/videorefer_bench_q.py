@@ -60,6 +60,7 @@ class VideoReferBenchQ(ListReader):
 FORMAT = Format(
     name="videorefer_bench_q",
     about="VideoRefer-Bench-Q: multiple choice about objects",
+    tasks=(Task.CHOICE,),
     reader=VideoReferBenchQ(),
     options=("region_mode",),
 )

@@ -23,6 +23,7 @@ from datasets_prep.sources.bases.timed_videos import TimedEvents, rows
 from datasets_prep.sources.json.json_object import Member
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask
+from pipeline.records.sample import Task
 
 
 class ViTT(TimedEvents):
@@ -65,6 +66,7 @@ class ViTT(TimedEvents):
 FORMAT = Format(
     name="vitt",
     about="ViTT: starts in milliseconds",
+    tasks=(Task.TEMPORAL,),
     reader=ViTT(),
     options=("keep_videos", "drop_videos"),
     temporal_tasks=(

@@ -100,5 +100,6 @@ def _media(raw: Mapping[str, Any]) -> Media:
 FORMAT = Format(
     name="vtimellm",
     about="VTimeLLM: <s0>, <e0> in the text, their seconds in meta.token",
+    tasks=(Task.QA, Task.TEMPORAL),
     reader=VTimeLlm(),
 )

@@ -1,0 +1,64 @@
+"""What the entries of a plan ask: which samples, in which words, and whether their videos are there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from evaluation.benchmarks import benchmark_of
+from evaluation.prediction import Unreadable
+from evaluation.question import cost, question_digest
+from evaluation.work import Item, choose_samples
+from pipeline.dataset.reader import ShardReader
+from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.storage.location import Location
+
+
+def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list[Item]:
+    """The questions of one entry, in the order of the dataset. Reads every sample that is asked."""
+    prompt = benchmark_of(config.family).prompt
+    keys = reader.keys(config.source)
+    items = []
+    for row in choose_samples(keys, config.limit, seed, "benchmark"):
+        sample = reader.sample(config.source, row)
+        items.append(
+            Item(
+                entry=config.entry,
+                source=config.source,
+                row=row,
+                key=sample.key,
+                question=question_digest(sample, prompt(sample, config.style)),
+                video=sample.video.sha256,
+                cost=cost(sample),
+            )
+        )
+    return items
+
+
+def missing_videos(reader: ShardReader, items: Sequence[Item]) -> dict[tuple[str, str], Unreadable]:
+    """The samples whose video is not where the dataset says, by (source, key). Folders are listed once.
+
+    Videos whose frames were baked into the dataset are not needed.
+    """
+    if reader.manifest.bake is not None:
+        return {}
+    gone = {}
+    for source in dict.fromkeys(item.source for item in items):
+        samples = [reader.sample(source, item.row) for item in items if item.source == source]
+        names = {s.key: "/".join([s.video.path, *s.video.frames[:1]]) for s in samples}
+        roots = reader.roots(source)
+        there = {name for root in roots for name in _present(root, set(names.values()))}
+        for sample in samples:
+            if names[sample.key] not in there:
+                gone[source, sample.key] = Unreadable(
+                    key=sample.key,
+                    source=source,
+                    video=sample.video.path,
+                    reason=f"is in none of {', '.join(root.uri for root in roots)}",
+                )
+    return gone
+
+
+def _present(root: Location, names: set[str]) -> set[str]:
+    if not root.is_local:
+        return set(root.stats(names))
+    return {name for name in names if root.join(name).exists()}
