@@ -1,4 +1,4 @@
-"""Which of transformers' attention implementations runs where: decided when device and dtype are known."""
+"""Which of transformers' attention implementations is used: decided when device and dtype are known."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SDPA: Final = Attention.SDPA.value
 FLASH: Final = Attention.FLASH.value
 
 _CAPABILITY: Final = (8, 0)
-"""What flash attention 2 needs: Ampere, so A100 and RTX 30, and what came after."""
+"""Flash attention 2 needs Ampere (A100, RTX 30) or newer."""
 _HALVES: Final = (torch.bfloat16, torch.float16)
 
 
 def built_with(choice: Attention) -> str:
-    """What a model is made with, wherever it may run later: plain attention, or torch's own kernels."""
+    """The implementation that a model is built with, wherever it may run later: eager, or torch's kernels."""
     return EAGER if choice is Attention.EAGER else SDPA
 
 
@@ -33,11 +33,11 @@ def implementation(
     installed: bool,
     required: bool = True,
 ) -> str:
-    """Name under which transformers knows what runs.
+    """transformers' name of the implementation to use.
 
     ``device``: its type, ``cuda`` or ``cpu``; ``capability``: (0, 0) where there is none; ``dtype``: of the
-    arithmetic; ``installed``: whether flash-attn is there and new enough. Raises UserError if flash attention
-    is asked for by name where it cannot run; without ``required`` the name is a wish, as ``auto`` is.
+    arithmetic; ``installed``: whether flash-attn is installed and new enough. Raises UserError if the choice
+    is flash attention and it cannot run; without ``required`` it is then treated as ``auto``.
     """
     if choice in (Attention.EAGER, Attention.SDPA):
         return choice.value
@@ -54,7 +54,7 @@ def implementation(
 def choose_attention(
     choice: Attention, device: torch.device, dtype: torch.dtype, *, required: bool = True
 ) -> str:
-    """``implementation`` for a device of this machine. Raises UserError as it does."""
+    """``implementation`` for a device of this machine. Raises UserError as that does."""
     return implementation(
         choice,
         device=device.type,
@@ -68,7 +68,7 @@ def choose_attention(
 def _hindrance(
     device: str, capability: tuple[int, int], dtype: torch.dtype, installed: bool
 ) -> tuple[str, str]:
-    """What keeps flash attention 2 from running, and what helps; two empty texts where nothing does."""
+    """Why flash attention 2 cannot run, and how to fix it; two empty texts if it can."""
     other = "choose auto or sdpa"
     if device != "cuda":
         return f"the model runs on {device}, and it needs a CUDA device", f"Set use_gpu, or {other}"

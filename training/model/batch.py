@@ -1,4 +1,4 @@
-"""What one micro-batch is made of, as the model takes it."""
+"""One micro-batch, as the model takes it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from torch import Tensor
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """B samples. Masks are object-major everywhere: the first axis counts objects, the second frames.
+    """B samples. Masks are object-major everywhere: the first axis is objects, the second frames.
 
-    ``input_ids`` and ``labels`` hold the placeholder and the region tokens; the model splices the visual
-    tokens in. Padding may stand on either side, wherever ``attention_mask`` is False.
+    ``input_ids`` and ``labels`` contain the placeholder and the region tokens; the model splices the visual
+    tokens in. Padding may be on either side, where ``attention_mask`` is False.
     """
 
     input_ids: Tensor
@@ -26,12 +26,12 @@ class Batch:
     video: Tensor
     """[V, T, 3, H, W] float, normalised for the vision tower: of the samples that have a video, in order."""
     same_as: Tensor | None = None
-    """[V * T + K in all] int64: for every frame of all videos, then of all ``region_frames``, the place of
-    the first that is the same picture; the vision tower looks at that one only. None: all differ."""
+    """[V * T + all K] int64: for every frame of all videos, then of all ``region_frames``, the index of the
+    first equal one; the vision tower encodes only that one. None: all differ."""
     has_video: list[bool] = field(default_factory=list)
     """Per sample. An empty list: every sample has one, V = B."""
     labels: Tensor | None = None
-    """[B, L] int64, -100 where no loss is taken; None in generation."""
+    """[B, L] int64, -100 where there is no loss; None in generation."""
     region_frames: list[Tensor] = field(default_factory=list)
     """Per sample [K, 3, H, W], normalised as ``video``; K may be 0. An empty list: no sample has regions."""
     region_masks: list[Tensor] = field(default_factory=list)
@@ -39,10 +39,10 @@ class Batch:
     region_frame_indices: list[list[list[int]]] = field(default_factory=list)
     """Per sample, per region: which of the sample's ``region_frames`` show it."""
     sam_frames: list[Tensor | None] = field(default_factory=list)
-    """Per sample [F, 3, S, S], normalised for SAM 2, or None where nothing is to be segmented."""
+    """Per sample [F, 3, S, S], normalised for SAM 2, or None if there is nothing to segment."""
     sam_same_as: list[Tensor | None] = field(default_factory=list)
-    """Per sample [F] int64: for each of its SAM frames the place of the first that is the same picture; SAM 2
-    looks at that one only. None, or an empty list: all differ."""
+    """Per sample [F] int64: for each of its SAM frames the index of the first equal one; SAM 2 encodes only
+    that one. None, or an empty list: all differ."""
     gt_masks: list[Tensor | None] = field(default_factory=list)
     """Per sample [O, F, h, w] of 0 and 1, objects in the order of their [SEG]; or None."""
 
@@ -63,11 +63,11 @@ class Batch:
             sum(self.has_video) if self.has_video else self.size
         ):
             raise ValueError(
-                f"batch of {self.size} samples with {len(self.video)} videos; has_video tells whose they are"
+                f"batch of {self.size} samples with {len(self.video)} videos; has_video says whose they are"
             )
-        looks = self.video.shape[:2].numel() + sum(len(frames) for frames in self.region_frames)
-        if self.same_as is not None and len(self.same_as) != looks:
-            raise ValueError(f"batch of {looks} frames with {len(self.same_as)} entries in same_as")
+        frame_count = self.video.shape[:2].numel() + sum(len(frames) for frames in self.region_frames)
+        if self.same_as is not None and len(self.same_as) != frame_count:
+            raise ValueError(f"batch of {frame_count} frames with {len(self.same_as)} entries in same_as")
         for frames, same_as in zip(self.sam_frames, self.sam_same_as, strict=False):
             if same_as is not None and (frames is None or len(frames) != len(same_as)):
                 raise ValueError(f"{len(same_as)} entries in sam_same_as for another number of SAM frames")

@@ -1,4 +1,4 @@
-"""Builds the model and fills it with random numbers from a seed."""
+"""Builds the model and initialises it from a seed."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def build_model(
     filled: Collection[Part] = (),
     dtype: torch.dtype = torch.float32,
 ) -> UFVideo:
-    """A new model; the same arguments give the same weights. The global generator is left as it was.
+    """A new model; the same arguments give the same weights. The state of the global generator is restored.
 
-    The weights of ``filled`` parts are about to be loaded: they are allocated once, in ``dtype`` like the
-    rest, and hold nothing yet.
+    ``filled``: parts whose weights will be loaded; they are allocated in ``dtype``, like the rest, but not
+    initialised.
 
-    Raises ValueError if a token id lies outside the vocabulary.
+    Raises ValueError if a token id is outside the vocabulary.
     """
     largest = max(tokens.region, tokens.seg, tokens.pad, *tokens.eos)
     if largest >= config.language.vocab_size:
@@ -54,7 +54,7 @@ def build_model(
 def _build_partly(
     config: ModelConfig, tokens: TokenIds, filled: frozenset[Part], dtype: torch.dtype
 ) -> UFVideo:
-    """Never holds random weights of the language model, nine tenths of the whole, beside the loaded ones."""
+    """Builds the model without random weights for the ``filled`` parts, to save memory."""
     # Buffers that the configuration fixes are in no checkpoint, so only parameters start out empty.
     with init_empty_weights(include_buffers=False):
         model = UFVideo(config, tokens)
@@ -80,7 +80,7 @@ def _build_partly(
 
 @torch.no_grad()
 def initialise(model: UFVideo, init: InitConfig) -> None:
-    """Applies ``InitConfig`` with torch's global generator; the rest keeps the library's defaults."""
+    """Applies ``InitConfig`` with torch's global generator; all else keeps the library's defaults."""
     sam = model.segmentation.sam
     if init.linear_gain is not None:
         language = set(model.language.modules())
@@ -88,8 +88,8 @@ def initialise(model: UFVideo, init: InitConfig) -> None:
         own = set(sam.vision_encoder.modules())
         for module in model.modules():
             if isinstance(module, _DENSE) and module not in own:
-                # Flat attention averages a hundred tokens: what one word of the question says is then a
-                # hundredth of the state that predicts [SEG], too little for the mask decoder to follow.
+                # Uniform attention averages a hundred tokens: one word of the question is then a hundredth of
+                # the state that predicts [SEG], too little for the mask decoder to use.
                 gain = init.linear_gain * (init.language_gain if module in language else 1.0)
                 nn.init.normal_(module.weight, std=gain / math.sqrt(_fan_in(module)))
                 if module.bias is not None:

@@ -12,12 +12,12 @@ from training.model.tokens import IGNORE
 
 
 def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
-    """One micro-batch; text is padded on the right up to the longest. Masks stay per sample, object-major.
+    """One micro-batch; text is padded on the right. Masks stay per sample, object-major.
 
-    Raises ValueError if some examples have labels and others have none.
+    Raises ValueError if only some examples have labels.
     """
-    answered = {e.labels is not None for e in examples}
-    if len(answered) > 1:
+    labelled = {e.labels is not None for e in examples}
+    if len(labelled) > 1:
         raise ValueError("some examples are for training and some are prompts; collate one kind at a time")
     longest = max(len(e.input_ids) for e in examples)
     ids = torch.full((len(examples), longest), pad_id, dtype=torch.int64)
@@ -32,7 +32,7 @@ def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
     videos = [e.video for e in examples if e.video is not None]
     return Batch(
         input_ids=ids,
-        labels=labels if answered == {True} else None,
+        labels=labels if labelled == {True} else None,
         attention_mask=mask,
         video=torch.stack(videos) if videos else torch.zeros(0, 0, 3, 1, 1),
         same_as=_same_as(examples),
@@ -41,20 +41,20 @@ def collate(examples: Sequence[Example], *, pad_id: int) -> Batch:
         region_masks=[e.region_masks for e in examples],
         region_frame_indices=[e.region_frame_indices for e in examples],
         sam_frames=[e.sam_frames for e in examples],
-        sam_same_as=[_firsts(e.sam_indices) if e.sam_indices else None for e in examples],
+        sam_same_as=[_first_index(e.sam_indices) if e.sam_indices else None for e in examples],
         gt_masks=[e.gt_masks for e in examples],
     )
 
 
 def _same_as(examples: Sequence[Example]) -> torch.Tensor:
-    """``Batch.same_as``: frames of one sample with one number are one picture."""
+    """``Batch.same_as``: frames of one sample with the same number are the same picture."""
     videos = [0 if e.video is None else len(e.video) for e in examples]
-    named = [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[: videos[row]]]
-    named += [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[videos[row] :]]
-    return _firsts(named)
+    keys = [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[: videos[row]]]
+    keys += [(row, n) for row, e in enumerate(examples) for n in e.frame_numbers[videos[row] :]]
+    return _first_index(keys)
 
 
-def _firsts(names: Sequence[Hashable]) -> torch.Tensor:
-    """For each name the place at which it stands first."""
+def _first_index(keys: Sequence[Hashable]) -> torch.Tensor:
+    """For each key the index of its first occurrence."""
     first: dict[Hashable, int] = {}
-    return torch.tensor([first.setdefault(name, at) for at, name in enumerate(names)], dtype=torch.int64)
+    return torch.tensor([first.setdefault(key, at) for at, key in enumerate(keys)], dtype=torch.int64)

@@ -15,14 +15,14 @@ _NEEDS: Final = {
     "cpu": "Install a C++ compiler (g++)",
     "cuda": "Install triton and a C compiler (gcc), on a GPU of compute capability 7.0 or newer",
 }
-"""What torch.compile asks of a machine, by the device that the code is for."""
+"""What torch.compile needs, by device type."""
 
 
 def compile_parts(model: UFVideo, parts: Collection[Part]) -> None:
-    """Compiles in place, at the first call: names of parameters and of the state stay as they are.
+    """Compiles in place, at the first call: names of parameters and of the state dict do not change.
 
-    The vision tower layer by layer, since its layers are alike and one compilation serves all. SAM 2's blocks
-    differ in windows and widths, so its backbone is compiled as a whole.
+    The vision tower is compiled layer by layer, because its layers are equal and one compilation serves all.
+    SAM 2's blocks differ in windows and widths, so its backbone is compiled as a whole.
     """
     if Part.VISION in parts:
         for layer in model.vision.tower.encoder.layers[: model.config.vision.layers_used]:
@@ -32,7 +32,7 @@ def compile_parts(model: UFVideo, parts: Collection[Part]) -> None:
 
 
 def refuse_without_compiler(device: torch.device) -> None:
-    """Compiles something tiny for ``device``. Raises UserError where that fails, before hours are spent."""
+    """Compiles a small function for ``device``. Raises UserError if that fails, before training starts."""
     try:
         torch.compile(lambda x: x * 2 + 1, fullgraph=True)(torch.zeros(8, device=device))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""From this project's ModelConfig to the configurations of transformers' classes."""
+"""Converts this project's ModelConfig to the configurations of transformers' classes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""STC connector v3.5: patch tokens of a video to the language model's visual tokens.
+"""STC connector v3.5: maps the patch tokens of a video to visual tokens of the language model.
 
-Follows VideoLLaMA 2 (arXiv:2406.07476) with a 3-d convolution that does not pad. The blocks are RegNet
+Follows VideoLLaMA 2 (arXiv:2406.07476) with a 3-d convolution without padding. The blocks are RegNet
 bottlenecks (arXiv:2003.13678) as timm builds them: bottleneck ratio 1, depth-wise 3x3 convolution,
 squeeze-excite, activation after the residual sum. Attribute names follow the published checkpoint.
 """
@@ -76,7 +76,7 @@ def _stage(inner: int, outer: int, config: ConnectorConfig) -> nn.Sequential:
 
 
 class Connector(nn.Module):
-    """[B, T, N, Dv] patches, a square grid per frame, to [B, V, D] tokens in the order time, row, column."""
+    """Patches [B, T, N, Dv], a square grid per frame, to tokens [B, V, D] ordered by time, row, column."""
 
     def __init__(self, vision_width: int, width: int, config: ConnectorConfig) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Connector(nn.Module):
     def forward(self, patches_BTND: Tensor) -> Tensor:
         batch, frames, patches, _ = patches_BTND.shape
         grid = int(patches**0.5)
-        assert grid * grid == patches, f"{patches} patches form no square"
+        assert grid * grid == patches, f"{patches} patches do not form a square"
         x = patches_BTND.flatten(0, 1).unflatten(1, (grid, grid)).permute(0, 3, 1, 2)
         x = self.s1(x).unflatten(0, (batch, frames)).transpose(1, 2)
         x = self.sampler(x)

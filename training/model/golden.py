@@ -1,4 +1,4 @@
-"""The golden case ``ufvideo-tiny``: a whole model whose weights follow from their names."""
+"""The golden case ``ufvideo-tiny``: a whole model whose weights are generated from their names."""
 
 from __future__ import annotations
 
@@ -101,12 +101,12 @@ def golden_model(golden: GoldenCase, attention: Attention = Attention.EAGER) -> 
 def golden_batch(golden: GoldenCase) -> Batch:
     """The case's training batch in this project's form.
 
-    Two differences of form, not of numbers: masks are stored frame by frame and become object-major, and the
-    reference's dummy regions (an empty mask that no text token asks for) are left out.
+    Two differences of layout, not of numbers: masks are stored frame by frame and become object-major, and
+    the reference's dummy regions (an empty mask without a text token) are left out.
     """
     case = golden.case
     ids = golden.tensor("input_ids")
-    asked = (ids == case["region_token_id"]).sum(1).tolist()
+    regions = (ids == case["region_token_id"]).sum(1).tolist()
     samples = range(len(ids))
     frames = case["num_sam_frames"]
     truths = [golden.tensor(f"gt_masks_{i}") for i in samples]
@@ -115,9 +115,9 @@ def golden_batch(golden: GoldenCase) -> Batch:
         labels=golden.tensor("labels"),
         attention_mask=ids != case["pad_token_id"],
         video=torch.stack([golden.tensor(f"video_{i}") for i in samples]),
-        region_frames=[golden.tensor(f"region_frames_{i}")[: None if asked[i] else 0] for i in samples],
-        region_masks=[golden.tensor(f"region_masks_{i}")[: None if asked[i] else 0] for i in samples],
-        region_frame_indices=[case["region_frame_indices"][i] if asked[i] else [] for i in samples],
+        region_frames=[golden.tensor(f"region_frames_{i}")[: None if regions[i] else 0] for i in samples],
+        region_masks=[golden.tensor(f"region_masks_{i}")[: None if regions[i] else 0] for i in samples],
+        region_frame_indices=[case["region_frame_indices"][i] if regions[i] else [] for i in samples],
         sam_frames=[golden.tensor("sam_frames")[i] if len(truths[i]) else None for i in samples],
         gt_masks=[t.unflatten(0, (frames, -1)).transpose(0, 1) if len(t) else None for t in truths],
     )

@@ -1,4 +1,4 @@
-"""LoRA (arXiv:2106.09685) in the language model, through PEFT, and back out of it as ordinary weights."""
+"""LoRA adapters (arXiv:2106.09685) in the language model, through PEFT, and merging them."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _IN_PEFT: Final = "base_model.model."
 
 
 def add_adapters(model: UFVideo, config: LoraConfig, *, seed: int) -> None:
-    """Puts adapters into the language model, in place; they change nothing until they are trained.
+    """Adds adapters to the language model, in place; they change nothing until they are trained.
 
-    Their first numbers come from ``seed``; the global generator is left as it was. On the meta device they
-    are empty. What is trained has to be said again: ``UFVideo.set_trainable``.
+    They are initialised from ``seed``; the state of the global generator is restored. On the meta device they
+    are empty. Call ``UFVideo.set_trainable`` afterwards.
     """
     import peft
 
@@ -38,10 +38,10 @@ def add_adapters(model: UFVideo, config: LoraConfig, *, seed: int) -> None:
 
 
 def merge_adapters(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Tensor]:
-    """The state of a model with adapters as that of the same model without: W + alpha / rank * B A.
+    """The state dict of a model with adapters, as that of the same model without: W + alpha / rank * B A.
 
-    The sum is made in float32 where W lies, and stored in the dtype of W on the CPU: one weight after
-    another goes there, so a GPU never holds a second copy of them all.
+    The sum is computed in float32 on the device of W, and stored in the dtype of W on the CPU: one weight
+    after another, so a GPU never holds a second copy of all of them.
     """
     out: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -56,9 +56,9 @@ def merge_adapters(state: dict[str, Tensor], config: LoraConfig) -> dict[str, Te
 
 
 def plain_model(template: UFVideo, state: dict[str, Tensor]) -> UFVideo:
-    """A model of the size of ``template`` with these weights on the CPU; adapters in them are merged.
+    """A model of the size of ``template`` with these weights on the CPU; adapters are merged.
 
-    Weights that lie on the CPU already are shared with ``state``, not copied.
+    Weights that are on the CPU already are shared with ``state``, not copied.
     """
     adapters = template.language.adapters
     with init_empty_weights(include_buffers=False):
@@ -72,10 +72,10 @@ def plain_model(template: UFVideo, state: dict[str, Tensor]) -> UFVideo:
 
 
 def save_adapter(model: UFVideo, state: dict[str, Tensor], folder: Path) -> None:
-    """Writes what the adapters hold as ``peft.PeftModel.from_pretrained`` reads it, for the Qwen2 inside.
+    """Writes the adapters in the format of ``peft.PeftModel.from_pretrained``, for the Qwen2 model inside.
 
-    ``state``: the whole model's, adapters included. With ``train_embeddings`` the word embeddings and the
-    output layer go along whole.
+    ``state``: that of the whole model, including adapters. With ``train_embeddings`` the word embeddings and
+    the output layer are saved as a whole.
     """
     from peft import get_peft_model_state_dict
     from safetensors.torch import save_file
@@ -86,15 +86,15 @@ def save_adapter(model: UFVideo, state: dict[str, Tensor], folder: Path) -> None
     found = get_peft_model_state_dict(
         model.language.lm, state_dict=lm, adapter_name=_NAME, save_embedding_layers=False
     )
-    kept: list[str] = []
+    saved_whole: list[str] = []
     if config.train_embeddings:
-        kept = ["embed_tokens", "lm_head"]
+        saved_whole = ["embed_tokens", "lm_head"]
         found |= {f"{place}.weight": lm[f"{place}.weight"] for place in ("model.embed_tokens", "lm_head")}
     folder.mkdir(parents=True, exist_ok=True)
-    # Cloned, since two names of one tied weight must not share their memory in this format.
+    # Cloned, because tied weights must not share memory in this format.
     tensors = {_IN_PEFT + name: t.detach().cpu().clone().contiguous() for name, t in found.items()}
     save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    _peft(config, modules_to_save=kept or None).save_pretrained(str(folder))
+    _peft(config, modules_to_save=saved_whole or None).save_pretrained(str(folder))
 
 
 def _peft(config: LoraConfig, **more: Any) -> peft.LoraConfig:

@@ -1,6 +1,6 @@
-"""Compares the model with numbers of the public reference: ``python -m training.model.parity CASE_DIR``.
+"""Compares the model with outputs of the public reference: ``python -m training.model.parity CASE_DIR``.
 
-Exit codes: 0 within tolerance, 1 past it, 2 if the case cannot be read.
+Exit codes: 0 within tolerance, 1 outside it, 2 if the case cannot be read.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Difference:
 
     @property
     def ok(self) -> bool:
-        """Within tolerance (a difference that is not a number is not)."""
+        """Whether it is within tolerance (NaN is not)."""
         return self.largest <= self.tolerance
 
 
@@ -60,12 +60,12 @@ def compare(golden: GoldenCase, model: UFVideo, losses: Losses) -> list[Differen
                 golden.tensor("sam_frames")[1], golden.tensor("seg_embedding")
             ).transpose(0, 1),
         }
-        made = losses(output, batch.gt_masks, model.config.loss)
+        computed = losses(output, batch.gt_masks, model.config.loss)
     tokens = golden.tensor("out_attention_mask")
     rows = [
         Difference(
             name=name,
-            # What stands at padding has no meaning: the reference embeds some of it and zeroes the rest.
+            # Values at padding have no meaning: the reference embeds some of it and zeroes the rest.
             largest=_largest(value, golden.tensor(f"out_{name}"), tokens if name in _AT_TOKENS else None),
             tolerance=0.0 if not value.is_floating_point() else 1e-3 if name == "mask_logits" else 1e-4,
         )
@@ -78,12 +78,13 @@ def compare(golden: GoldenCase, model: UFVideo, losses: Losses) -> list[Differen
         ("mask_bce_loss", "bce"),
         ("mask_dice_loss", "dice"),
     ):
-        value = made[ours].item()
+        value = computed[ours].item()
         scale = {"bce": model.config.loss.bce, "dice": model.config.loss.dice}.get(ours, 1.0)
         value = value * scale if _is_weighted(stored) else value
-        apart, size = abs(value - stored[name]), abs(stored[name])
-        # A loss of exactly 0, as without masks, has no scale to compare by.
-        rows.append(Difference(name=name, largest=apart / (size or 1.0), tolerance=1e-4, relative=size > 0))
+        difference, size = abs(value - stored[name]), abs(stored[name])
+        # A loss of exactly 0, as without masks, is compared by its absolute difference.
+        largest = difference / (size or 1.0)
+        rows.append(Difference(name=name, largest=largest, tolerance=1e-4, relative=size > 0))
     return rows
 
 
@@ -93,7 +94,7 @@ def _is_weighted(stored: dict[str, float]) -> bool:
 
 
 def _region_tokens(golden: GoldenCase, model: UFVideo) -> dict[str, Tensor]:
-    """All stored regions, the reference's dummies included."""
+    """All stored regions, including the reference's dummies."""
     samples = range(len(golden.case["region_frame_indices"]))
     frames = [golden.tensor(f"region_frames_{i}") for i in samples]
     per_sample = model.regions(
@@ -131,7 +132,7 @@ def _compared(folder: Path, golden: GoldenCase, losses: Losses) -> list[Differen
         raise
     except (KeyError, ValueError, TypeError) as error:
         what = f"lacks {error}" if isinstance(error, KeyError) else " ".join(str(error).split())[:300]
-        raise UserError(str(folder), f"is not a whole golden case: {what}.", "Copy it again.") from error
+        raise UserError(str(folder), f"is not a complete golden case: {what}.", "Copy it again.") from error
 
 
 def main(arguments: list[str] | None = None) -> int:

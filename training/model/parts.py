@@ -1,6 +1,6 @@
-"""One row for each part of the model: where it is, what of it trains, and where its weights come from.
+"""One row per part of the model: where it is, its trained parameters, and where its weights come from.
 
-What a plan may say of a part (which are trained as published, checkpointed, compiled) stands beside ``Part``.
+Which parts a plan may train, checkpoint and compile is defined with ``Part``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import nn
 from pipeline.plan.parts import Part
 
 SAM, SAM_PUBLISHED = "segmentation.sam.", "model.mask_encoder.sam2_model."
-"""What SAM 2's names begin with, here and in the published layout."""
+"""Prefixes of SAM 2's parameter names, here and in the published layout."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +22,10 @@ class PartRow:
     """One part of a ``UFVideo``.
 
     ``trained`` gives the parameters that training it changes; parts share none. ``deep`` gives its module, if
-    it has so many layers that gradient checkpointing is offered for it. ``here`` and ``published`` are what
-    its tensors' names begin with; none for a part whose weights come with another's. ``public`` is how its
-    own public checkpoint spells what the published layout puts behind a prefix. ``keys`` are the plan's
-    ``model.weights`` that hold it, the most particular first.
+    it has enough layers for gradient checkpointing. ``here`` and ``published`` are the prefixes of its
+    tensors' names; empty for a part whose weights come with another's. ``public`` maps the prefix of its own
+    public checkpoint to that of the published layout. ``keys`` are the keys of the plan's ``model.weights``
+    that contain it, the most specific first.
     """
 
     trained: Callable[[Any], list[nn.Parameter]]
@@ -71,7 +71,7 @@ ROWS: Final[dict[Part, PartRow]] = {
         published=("model.text_hidden_fcs.",),
         keys=("whole",),
     ),
-    # Its weights are all of SAM 2's, the mask decoder's included.
+    # Its weights are all of SAM 2's, including the mask decoder's.
     Part.SAM_ENCODER: PartRow(
         trained=lambda model: list(model.segmentation.sam.vision_encoder.parameters()),
         deep=lambda model: model.segmentation.sam.vision_encoder,
@@ -84,4 +84,4 @@ ROWS: Final[dict[Part, PartRow]] = {
 }
 
 PARTS: Final = tuple(part for part, row in ROWS.items() if row.keys)
-"""What weights are given for; ``SAM_ENCODER`` stands for all of SAM 2, its mask decoder included."""
+"""Parts that weights are loaded for; ``SAM_ENCODER`` stands for all of SAM 2, including its mask decoder."""

@@ -6,8 +6,8 @@ Layout (ChatML, as in Qwen2's template)::
     <|im_start|>user\\n[video]\\nquestion with <region><|im_end|>\\n
     <|im_start|>assistant\\nanswer with [SEG] and <TEMP-012><|im_end|>\\n
 
-The special tokens are found in the text and looked up here, never by the tokenizer: fast and slow tokenizers
-disagree on how to cut and to decode them, and that once deleted every time token of an answer.
+The special tokens are found and looked up here, never by the tokenizer: fast and slow tokenizers split and
+decode them differently, which once deleted every time token of an answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from training.model.tokens import ADDED_TOKENS, IGNORE, REGION, SEG, VIDEO_PLACE
 
 _ADDED: Final = re.compile("(" + "|".join(re.escape(t) for t in ADDED_TOKENS) + ")")
 UNKNOWN: Final = "\ufffd"
-"""What an id without text (a padding row of the embedding) is decoded to."""
+"""The text that an id without text (a padding row of the embedding) is decoded to."""
 
 
 class Refusal(StrEnum):
@@ -41,7 +41,7 @@ class Refusal(StrEnum):
 
 
 class RefusedSample(ValueError):
-    """A sample that the rules refuse; it is counted by ``reason``."""
+    """A sample that cannot be used; counted by ``reason``."""
 
     def __init__(self, reason: Refusal, detail: str = "") -> None:
         self.reason = reason
@@ -74,10 +74,10 @@ class PromptCodec:
     ) -> EncodedConversation:
         """Ids and labels of a whole conversation; the loss is on every answer and its <|im_end|>.
 
-        ``video``: whether it is about one, whose place is then in the first question.
+        ``video``: whether there is one; its placeholder is then in the first question.
 
-        ``max_text_tokens`` counts ids before the video is spliced in. A longer conversation loses its end,
-        unless that end holds a [SEG] or a <region>, or all of the answers.
+        ``max_text_tokens`` counts ids before the video is spliced in. A longer conversation is truncated,
+        unless that would remove a [SEG], a <region> or all of the answers.
 
         Raises RefusedSample with one of the Refusal reasons.
         """
@@ -96,7 +96,7 @@ class PromptCodec:
         return EncodedConversation(input_ids=ids, labels=labels, truncated=len(cut))
 
     def encode_prompt(self, turns: Sequence[Turn], *, regions: int) -> list[int]:
-        """Ids up to the point where the model has to answer the last user turn. Nothing is cut.
+        """Ids up to the point where the model has to answer the last user turn. Never truncated.
 
         Raises RefusedSample if the number of <region> is not ``regions`` or the last turn is an answer.
         """

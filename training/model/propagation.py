@@ -1,10 +1,10 @@
-"""The second way to make masks: [SEG] prompts a few frames, and SAM 2's memory carries them to the others.
+"""Mask propagation: [SEG] prompts a few frames, and SAM 2's memory propagates the masks to the others.
 
-The published model prompts every frame with the [SEG] embedding and never uses SAM 2's memory; this one is
-for long videos, where an object that looks like others is told from them by where it was before. The masks of
-the prompted frames enter SAM 2 (arXiv:2408.00714) as mask prompts, its own public way in. Whether an object
-shows in a frame between is SAM 2's own verdict, which the frame-by-frame way does not ask: logits of -1024
-where it does not.
+The published model prompts every frame with the [SEG] embedding and never uses SAM 2's memory. Propagation is
+for long videos, where the position in earlier frames distinguishes an object from similar ones. The masks of
+the prompted frames enter SAM 2 (arXiv:2408.00714) as mask prompts, through its public interface. Whether an
+object is present in the other frames is SAM 2's own prediction, which frame-by-frame decoding does not use:
+the logits are -1024 where it is absent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.model.segmentation import FrameFeatures, Segmentation, to_size
 
 
 def prompted_frames(count: int, prompts: int) -> tuple[int, ...]:
-    """Which of ``count`` frames [SEG] prompts: the middles of ``prompts`` equal parts, each once."""
+    """Which of ``count`` frames [SEG] prompts: the distinct middles of ``prompts`` equal parts."""
     parts = min(count, prompts)
     return tuple((2 * k + 1) * count // (2 * parts) for k in range(parts))
 
@@ -35,12 +35,13 @@ def propagate(
     *,
     prompts: int = 4,
 ) -> Iterator[Tensor]:
-    """Mask logits [O, S, S] of frame 0, 1, … of ``count``, at SAM 2's input size. Positive means object.
+    """Mask logits [O, S, S] of the frames 0, 1, … ``count`` - 1, at SAM 2's input size. Positive: object.
 
-    ``frame(i)`` gives frame i as [3, S, S], normalised for SAM 2. It is asked for once and encoded once:
-    first the ``prompts`` that [SEG] prompts, then the others in order. In memory are the masks of those that
-    are prompted and what SAM 2 looks back at, however long the video is. The memory encoder runs for what is
-    looked back at: not for the last frame, and not at all where every frame is prompted.
+    ``frame(i)`` gives frame i as [3, S, S], normalised for SAM 2. It is called and encoded once per frame:
+    first for the ``prompts`` frames that [SEG] prompts, then for the others in order. Memory holds the masks
+    of the prompted frames and the frames that SAM 2 attends to, regardless of the video's length. The memory
+    encoder runs only for frames that are attended to later: not for the last one, and not at all if every
+    frame is prompted.
 
     Raises ValueError without an object or a prompt.
     """
@@ -50,47 +51,47 @@ def propagate(
         )
     sam, side = segmentation.sam, segmentation.config.image_size
     session: Sam2VideoInferenceSession | None = None
-    known: dict[int, Tensor] = {}
-    chosen = prompted_frames(count, prompts)
-    followed = [index for index in range(count) if index not in set(chosen)]
-    for index in chosen:
+    prompted: dict[int, Tensor] = {}
+    prompted_indices = prompted_frames(count, prompts)
+    tracked = [index for index in range(count) if index not in set(prompted_indices)]
+    for index in prompted_indices:
         pixels = frame(index)
         features = segmentation.encode(pixels[None])
         logits_OSS = segmentation.decode(features, seg_OD)[:, 0]
-        if not followed:
+        if not tracked:
             yield logits_OSS
             continue
-        known[index] = logits_OSS
+        prompted[index] = logits_OSS
         session = session or _session(pixels, len(seg_OD))
         for at in range(len(seg_OD)):
             session.add_mask_inputs(at, index, (logits_OSS[at] > 0)[None, None])
         session.obj_with_new_inputs = list(session.obj_ids)
-        _show(segmentation, session, index, features)
-        with _pointing_by_one_mask(sam):
+        _cache_features(segmentation, session, index, features)
+        with _single_mask_pointers(sam):
             sam(session, frame=pixels, frame_idx=index)
-        _forget(session, index)
-    for index in range(count) if followed else ():
-        if index in known:
-            yield known.pop(index)
+        _evict(session, index)
+    for index in range(count) if tracked else ():
+        if index in prompted:
+            yield prompted.pop(index)
             continue
         assert session is not None
         pixels = frame(index)
-        _show(segmentation, session, index, segmentation.encode(pixels[None]))
-        made = sam(session, frame=pixels, frame_idx=index, run_mem_encoder=index != followed[-1])
-        _forget(session, index, oldest=index - sam.config.max_object_pointers_in_encoder + 1)
-        yield to_size(made.pred_masks.float(), side, side)[:, 0]
+        _cache_features(segmentation, session, index, segmentation.encode(pixels[None]))
+        output = sam(session, frame=pixels, frame_idx=index, run_mem_encoder=index != tracked[-1])
+        _evict(session, index, oldest=index - sam.config.max_object_pointers_in_encoder + 1)
+        yield to_size(output.pred_masks.float(), side, side)[:, 0]
 
 
 @contextmanager
-def _pointing_by_one_mask(sam: Sam2VideoModel) -> Iterator[None]:
-    """While a frame with mask prompts goes through SAM 2: its objects' pointers are made of the token for one
-    mask, as by SAM 2's authors, and not of the best of the tokens for three, as transformers 5.23 does."""
+def _single_mask_pointers(sam: Sam2VideoModel) -> Iterator[None]:
+    """Makes SAM 2 compute the object pointers of a frame with mask prompts from the token for a single mask,
+    as its authors do, and not from the best of the three multimask tokens, as transformers 5.23 does."""
     one_mask = partial(sam._single_frame_forward, multimask_output=False)
     sam._single_frame_forward = one_mask  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del sam._single_frame_forward  # the class's own is back
+        del sam._single_frame_forward  # restores the method of the class
 
 
 def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:
@@ -105,10 +106,10 @@ def _session(frame_3SS: Tensor, objects: int) -> Sam2VideoInferenceSession:
     return session
 
 
-def _show(
+def _cache_features(
     segmentation: Segmentation, session: Sam2VideoInferenceSession, index: int, features: FrameFeatures
 ) -> None:
-    """Gives SAM 2 the features of a frame, so that it does not encode it again."""
+    """Puts the features of a frame into SAM 2's cache, so that it does not encode the frame again."""
     sam = segmentation.sam
     coarse = features.coarse_F - sam.no_memory_embedding.reshape(1, -1, 1, 1)
     levels = [
@@ -126,15 +127,15 @@ def _flat(x_FChw: Tensor) -> Tensor:
     return x_FChw.flatten(2).permute(2, 0, 1)
 
 
-def _forget(session: Sam2VideoInferenceSession, index: int, oldest: int = 0) -> None:
-    """Drops the frame's pixels, its masks at full size, and what no later frame will look back at."""
+def _evict(session: Sam2VideoInferenceSession, index: int, oldest: int = 0) -> None:
+    """Drops the frame's pixels, its masks at full size, and the frames before ``oldest``."""
     assert session.processed_frames is not None
     session.processed_frames.pop(index)
     for outputs in session.output_dict_per_obj.values():
-        for kept in outputs.values():
-            if index in kept:  # its memory is made of them; from then on nobody reads them
-                kept[index].pop("high_res_masks", None)
-    behind = [o["non_cond_frame_outputs"] for o in session.output_dict_per_obj.values()]
-    for by_frame in [*behind, *session.frames_tracked_per_obj.values()]:
+        for by_frame in outputs.values():
+            if index in by_frame:  # the frame's memory has been encoded; nothing reads them any more
+                by_frame[index].pop("high_res_masks", None)
+    unprompted = [o["non_cond_frame_outputs"] for o in session.output_dict_per_obj.values()]
+    for by_frame in [*unprompted, *session.frames_tracked_per_obj.values()]:
         for old in [frame for frame in by_frame if frame < oldest]:
             del by_frame[old]

@@ -1,6 +1,6 @@
-"""Region encoder: what lies under an object's masks becomes one to four tokens of the language model.
+"""Region encoder: the features under an object's masks become one to four tokens of the language model.
 
-Mask pooling as in VideoRefer (arXiv:2501.00599); frames of one object are merged by adjacent similarity.
+Mask pooling as in VideoRefer (arXiv:2501.00599); similar adjacent frames of an object are merged.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 def on_grid(masks_Phw: Tensor, grid: int) -> Tensor:
-    """Which patches [P, N] each mask covers: any share of a patch, after bilinear resizing, counts."""
+    """Which patches [P, N] each mask covers, at least in part, after bilinear resizing."""
     small = F.interpolate(masks_Phw[:, None].float(), (grid, grid), mode="bilinear", align_corners=False)
     return (small > 0).flatten(1)
 
@@ -23,75 +23,77 @@ def on_grid(masks_Phw: Tensor, grid: int) -> Tensor:
 def pool_under_masks(patches_KND: Tensor, covered_PN: Tensor, frame_P: Tensor) -> Tensor:
     """Mean feature [P, D] under each mask on its frame; zeros where a mask covers no patch at all.
 
-    ``frame_P`` says on which of the K frames a mask lies. The frames' features are read where they are: the
-    masks of one frame are one matrix product, and nothing is copied for each mask.
+    ``frame_P``: the frame (of K) of each mask. One matrix product per frame; the features are not copied for
+    each mask.
     """
     frames = len(patches_KND)
     counts = frame_P.bincount(minlength=frames)
     order = frame_P.argsort(stable=True)
-    # The place of each mask among those of its frame.
-    place = torch.empty_like(order)
-    place[order] = torch.arange(len(order), device=order.device) - (counts.cumsum(0) - counts)[frame_P[order]]
+    # The position of each mask among those of its frame.
+    position = torch.empty_like(order)
+    earlier_P = (counts.cumsum(0) - counts)[frame_P[order]]
+    position[order] = torch.arange(len(order), device=order.device) - earlier_P
     weights = patches_KND.new_zeros(frames, int(counts.max()), patches_KND.shape[1])
-    weights[frame_P, place] = covered_PN.to(weights.dtype)
-    summed = torch.bmm(weights, patches_KND)[frame_P, place]
+    weights[frame_P, position] = covered_PN.to(weights.dtype)
+    summed = torch.bmm(weights, patches_KND)[frame_P, position]
     return summed / (covered_PN.sum(1, keepdim=True).to(summed.dtype) + 1e-8)
 
 
 def merge_adjacent(vectors_PD: Tensor, lengths: Sequence[int], limit: int) -> tuple[Tensor, list[int]]:
-    """Means of runs of like neighbours, in order, and how many each region has: at most ``limit``.
+    """Means of runs of similar neighbours, in order, and the number of runs of each region: at most
+    ``limit``.
 
-    ``vectors_PD`` holds one region after the other, ``lengths`` how many vectors each has. In a region of
-    n vectors, with r = n - limit, the threshold is the r-th largest cosine similarity of a neighbour pair; a
-    run ends where the similarity to the next vector is below it. Ties can leave fewer than ``limit`` runs. A
-    region of at most ``limit`` vectors stays as it is. All regions are merged at once.
+    ``vectors_PD`` holds the regions one after another, ``lengths`` their numbers of vectors. In a region of n
+    vectors, with r = n - limit, the threshold is the r-th largest cosine similarity of adjacent vectors; a
+    run ends where the similarity to the next vector is below it. Ties can give fewer than ``limit`` runs. A
+    region of at most ``limit`` vectors is unchanged. All regions are merged in one operation.
     """
     if max(lengths) <= limit:
         return vectors_PD, list(lengths)
-    stops, sizes = _run_stops(_likeness(vectors_PD), np.array(lengths), limit)
+    stops, sizes = _run_stops(_similarity(vectors_PD), np.array(lengths), limit)
     starts = np.append(0, stops[:-1])
     counts = stops - starts
-    where = vectors_PD.device
-    # A bag is a run, and each of its n vectors counts 1/n: one pass makes all means. In float32: of many
-    # bfloat16 vectors, the last ones would hardly count.
+    device = vectors_PD.device
+    # Each run is a bag with weights 1/n, so one call computes all means. In float32, because a bfloat16 sum
+    # of many vectors would lose the last ones to rounding.
     means = F.embedding_bag(
-        torch.arange(len(vectors_PD), device=where),
+        torch.arange(len(vectors_PD), device=device),
         vectors_PD.float(),
-        torch.from_numpy(starts).to(where),
-        per_sample_weights=torch.from_numpy((1 / counts).astype(np.float32).repeat(counts)).to(where),
+        torch.from_numpy(starts).to(device),
+        per_sample_weights=torch.from_numpy((1 / counts).astype(np.float32).repeat(counts)).to(device),
         mode="sum",
     )
     return means.to(vectors_PD.dtype), sizes
 
 
-def _likeness(vectors_PD: Tensor) -> np.ndarray:
-    """Cosine similarity [P - 1] of each vector to the next, of equal ones exactly 1.
+def _similarity(vectors_PD: Tensor) -> np.ndarray:
+    """Cosine similarity [P - 1] of each vector to the next; exactly 1 for equal ones.
 
-    On the host on every device, so that the same vectors are merged alike everywhere; NumPy hands a row to
-    BLAS where torch would write the products out first.
+    Always computed on the host, so that the same vectors are merged in the same way on every device. NumPy
+    uses a BLAS dot product where torch would materialise the products.
     """
     x = vectors_PD.detach().float().cpu().numpy()
     square = np.vecdot(x, x).astype(np.float64)
     return np.vecdot(x[:-1], x[1:]) / np.sqrt(np.maximum(square[:-1] * square[1:], 1e-16))
 
 
-def _run_stops(likeness: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[np.ndarray, list[int]]:
-    """Where each run stops, counted through the vectors of all regions, and how many runs each region has."""
-    place = np.arange(length_R.max())
-    last = place == length_R[:, None] - 1  # a region's last vector has no neighbour and ends a run
-    inside = place < length_R[:, None]
-    # A row for each region. Missing entries count as most similar, so that the (n - limit)-th largest of
-    # n - 1 has the index limit - 1 from below, and is infinite where nothing is too many.
-    similar = np.full(inside.shape, np.inf)
-    similar[inside] = np.append(likeness, np.inf)
-    similar[last] = np.inf
-    threshold = np.partition(similar, limit - 1, axis=1)[:, limit - 1, None]
-    ends = (similar < threshold) | last
+def _run_stops(similarity: np.ndarray, length_R: np.ndarray, limit: int) -> tuple[np.ndarray, list[int]]:
+    """The end of each run, as an index into the vectors of all regions, and the number of runs per region."""
+    column = np.arange(length_R.max())
+    last = column == length_R[:, None] - 1  # a region's last vector has no neighbour and ends a run
+    inside = column < length_R[:, None]
+    # One row per region. Missing entries are infinite, so the (n - limit)-th largest of n - 1 is the
+    # limit-th smallest, and it is infinite for a region of at most ``limit`` vectors.
+    rows = np.full(inside.shape, np.inf)
+    rows[inside] = np.append(similarity, np.inf)
+    rows[last] = np.inf
+    threshold = np.partition(rows, limit - 1, axis=1)[:, limit - 1, None]
+    ends = (rows < threshold) | last
     return np.flatnonzero(ends[inside]) + 1, ends.sum(1).tolist()
 
 
 class RegionEncoder(nn.Module):
-    """Patch tokens and masks of annotated frames to region tokens."""
+    """Maps patch tokens and masks of annotated frames to region tokens."""
 
     def __init__(self, vision_width: int, width: int, tokens_per_region: int) -> None:
         super().__init__()
@@ -111,7 +113,7 @@ class RegionEncoder(nn.Module):
         ``counts``: how many of them each sample has; ``masks``: per sample [pairs, h, w], one row per
         (region, frame) in the order of ``frame_indices[sample][region]``.
 
-        Raises ValueError if masks and indices do not fit together.
+        Raises ValueError if masks and indices do not match.
         """
         frames: list[int] = []
         covered: list[Tensor] = []

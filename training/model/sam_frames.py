@@ -1,4 +1,4 @@
-"""Which frames of a segmentation sample are trained on: by names, never by a worker's random stream."""
+"""Which frames of a segmentation sample are trained on: chosen by hash, not by a worker's random state."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class AnnotatedFrames:
 
 
 def common_frames(sample: Sample) -> AnnotatedFrames:
-    """The frames on which the truth of all targets is known.
+    """The frames that are annotated for all targets.
 
-    Raises ValueError if there is none, or if targets differ in size.
+    Raises ValueError if there are none, or if the sizes of the targets differ.
     """
     targets = sample.targets
     if len({(t.height, t.width) for t in targets}) != 1:
@@ -29,20 +29,20 @@ def common_frames(sample: Sample) -> AnnotatedFrames:
     common = set(targets[0].frames).intersection(*(t.frames for t in targets[1:]))
     if not common:
         raise ValueError(f"{sample.key}: no frame is annotated for all of its {len(targets)} targets")
-    seen = {
+    visible = {
         f
         for t in targets
         for f, counts in zip(t.frames, t.counts, strict=True)
         if f in common and masks.area(counts, t.height, t.width)
     }
-    return AnnotatedFrames(present=tuple(sorted(seen)), absent=tuple(sorted(common - seen)))
+    return AnnotatedFrames(present=tuple(sorted(visible)), absent=tuple(sorted(common - visible)))
 
 
 def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
     """``count`` frames, ascending: those with the smallest hash of (names, frame), visible ones first.
 
-    Frames without any target come in only where there are too few others. Fewer than ``count`` annotated
-    frames are repeated evenly: two frames for four places give each twice.
+    Frames without any target are used only if there are too few others. If fewer than ``count`` frames are
+    annotated, they are repeated evenly: with ``count`` 4, two frames occur twice each.
     """
     order = [
         *sorted(annotated.present, key=lambda f: draw(*names, "sam", f)),

@@ -1,7 +1,7 @@
 """From [SEG] states to masks: the [SEG] head and SAM 2's image encoder and mask decoder.
 
-SAM 2 (arXiv:2408.00714) prompted as in Sa2VA (arXiv:2501.04001). Masks are made frame by frame, without
-memory, in training and inference alike. All masks are object-major.
+SAM 2 (arXiv:2408.00714) prompted as in Sa2VA (arXiv:2501.04001). Masks are decoded frame by frame, without
+memory, in training and in inference (but see ``propagation``). All masks are object-major.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from training.model.config import sam2_config
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameFeatures:
-    """SAM 2's features of F frames, at strides 4, 8 and 16, before anything that the mask decoder owns."""
+    """SAM 2's features of F frames, at strides 4, 8 and 16, before the mask decoder's own convolutions."""
 
     fine_F: Tensor
     middle_F: Tensor
@@ -30,20 +30,20 @@ class FrameFeatures:
 
 
 class Segmentation(nn.Module):
-    """[SEG] head, and SAM 2 with all its parts; the memory parts are carried but never run."""
+    """[SEG] head, and SAM 2 with all its parts; only ``propagation`` runs the memory parts."""
 
     def __init__(self, width: int, config: Sam2Config, attention: str) -> None:
         super().__init__()
         self.config = config
         self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, config.hidden_dim))
-        # Hiera's windows and the decoder's few tokens are too small for flash attention to pay.
+        # Hiera's windows and the decoder's few tokens are too small to benefit from flash attention.
         plain = "eager" if attention == "eager" else "sdpa"
         self.sam = transformers.Sam2VideoModel._from_config(sam2_config(config), attn_implementation=plain)
-        # One buffer under two names in transformers; sharing it leaves nothing to go out of step.
+        # One buffer under two names in transformers; sharing it keeps the two equal.
         self.sam.prompt_encoder.shared_embedding = self.sam.shared_image_embedding
 
     def decoder_parameters(self) -> list[nn.Parameter]:
-        """The mask decoder without the two heads that only choose: no loss reaches them."""
+        """The mask decoder without its two heads of scores, which no loss reaches."""
         idle = {
             id(p)
             for head in (self.sam.mask_decoder.iou_prediction_head, self.sam.mask_decoder.pred_obj_score_head)
@@ -52,20 +52,20 @@ class Segmentation(nn.Module):
         return [p for p in self.sam.mask_decoder.parameters() if id(p) not in idle]
 
     def encode(self, frames_F3SS: Tensor) -> FrameFeatures:
-        """Features of normalised square frames; without a graph where the encoder is frozen."""
+        """Features of normalised square frames; without gradients if the encoder is frozen."""
         frozen = not self.sam.vision_encoder.backbone.pos_embed.requires_grad
         with torch.set_grad_enabled(torch.is_grad_enabled() and not frozen):
             fine, middle, coarse = self._pyramid(frames_F3SS)
-        # SAM 2 marks the features of a frame that has no memory.
+        # SAM 2 adds an embedding to the features of a frame without memory.
         return FrameFeatures(
             fine_F=fine, middle_F=middle, coarse_F=coarse + self.sam.no_memory_embedding.reshape(1, -1, 1, 1)
         )
 
     def _pyramid(self, frames_F3SS: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """SAM 2's feature pyramid, top-down from stride 32 to 16 alone, as in its published configurations.
+        """SAM 2's feature pyramid, top-down only from stride 32 to 16, as in its published configurations.
 
-        transformers' own neck also makes position maps for every level and frame, which nothing here reads
-        and which cost a sixth of a training step.
+        transformers' own neck also computes position encodings for every level and frame, which are not
+        needed here and take a sixth of a training step.
         """
         encoder = self.sam.vision_encoder
         stages = encoder.backbone(frames_F3SS).intermediate_hidden_states
@@ -78,13 +78,12 @@ class Segmentation(nn.Module):
     def decode_pairs(self, features: FrameFeatures, frame_P: Tensor, seg_PD: Tensor) -> Tensor:
         """Mask logits [P, S, S] of (frame, embedding) pairs, at SAM 2's input size.
 
-        Of three candidates the one with the highest predicted IoU is kept; SAM 2's own verdict whether the
-        object is present is not asked.
+        Of three candidates the one with the highest predicted IoU is used; SAM 2's object score is ignored.
         """
         sam, side = self.sam, self.config.image_size
         decoder, prompts = sam.mask_decoder, sam.prompt_encoder
         dtype = features.coarse_F.dtype
-        # What SAM 2 itself makes of an empty prompt: one absent point, and one more as padding.
+        # SAM 2's own encoding of an empty prompt: one absent point, and one more as padding.
         absent = prompts.not_a_point_embed.weight.expand(len(seg_PD), 2, -1)
         sparse = torch.cat([absent, seg_PD[:, None].to(absent.dtype)], 1)[:, None]
         dense = prompts.no_mask_embed.weight.reshape(1, -1, 1, 1)
@@ -118,7 +117,7 @@ class Segmentation(nn.Module):
 
 
 def to_size(logits_OFSS: Tensor, height: int, width: int) -> Tensor:
-    """Mask logits at another size in pixels, bilinear."""
+    """Mask logits resized to a size in pixels, bilinear."""
     if logits_OFSS.shape[-2:] == (height, width) or not logits_OFSS.numel():
         return (
             logits_OFSS

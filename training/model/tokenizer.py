@@ -1,6 +1,6 @@
 """The text tokenizer of a checkpoint: trained here on the prepared text, or a Hugging Face folder.
 
-Either way the 102 tokens of UFVideo come behind it, in the published order, and the chat template of Qwen2
+In both cases the 102 tokens of UFVideo are appended in the published order, and the chat template of Qwen2
 is stored with it, so a checkpoint can be used without this package.
 """
 
@@ -24,7 +24,7 @@ IM_END: Final = "<|im_end|>"
 END_OF_TEXT: Final = "<|endoftext|>"
 CONTROL_TOKENS: Final = (END_OF_TEXT, IM_START, IM_END)
 
-_VOCABULARIES: Final = ("tokenizer.json", "vocab.json", "tokenizer.model")
+_VOCABULARY_FILES: Final = ("tokenizer.json", "vocab.json", "tokenizer.model")
 
 SYSTEM: Final = "You are a helpful assistant."
 """Qwen2's default system text; UFVideo trains and infers with it."""
@@ -44,8 +44,8 @@ CHAT_TEMPLATE: Final = (
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> PreTrainedTokenizerBase:
     """A byte-level BPE of ``vocab_size`` ids (control tokens and bytes included), then the 102 added tokens.
 
-    The same texts in the same order give the same tokenizer: pairs are counted, nothing is drawn.
-    Time tokens, ``<region>`` and ``[SEG]`` are taken out first, so that no merge is spent on their spelling.
+    Deterministic: the same texts in the same order give the same tokenizer. Time tokens, ``<region>`` and
+    ``[SEG]`` are removed first, so that no merge is learned from their spelling.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -85,15 +85,14 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
 
 
 def holds_tokenizer(folder: Path) -> bool:
-    """True for a folder with a tokenizer's vocabulary; beside weights alone lies a config.json at most."""
-    return any((folder / name).is_file() for name in _VOCABULARIES)
+    """True for a folder with a tokenizer's vocabulary file, which a folder of weights alone does not have."""
+    return any((folder / name).is_file() for name in _VOCABULARY_FILES)
 
 
 def own_vocabulary(folder: str | Path) -> dict[str, int]:
-    """Tokens and ids of a folder's own tokenizer, without any of the 102 that it lacks.
+    """Tokens and ids of a folder's own tokenizer; those of the 102 that it lacks are not added.
 
-    Weights that were trained with this tokenizer know no other tokens. Raises UserError if the folder holds
-    none.
+    They are the tokens that weights trained with this tokenizer know. Raises UserError if there is none.
     """
     return _read(folder).get_vocab()
 
@@ -105,10 +104,10 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
         raise UserError(
             str(folder),
             "is not a folder, so no tokenizer can be read from it.",
-            "Put it there; in a plan, model.tokenizer.path names it.",
+            "Correct the path; in a plan it is model.tokenizer.path.",
         )
     try:
-        with _unlogged("transformers.configuration_utils"):
+        with _without_warnings("transformers.configuration_utils"):
             return AutoTokenizer.from_pretrained(str(folder), local_files_only=True)
     except Exception as error:  # the tokenizers library has no class of its own for a damaged file
         if isinstance(error, OSError) and StorageError.is_unreadable(error):
@@ -116,15 +115,16 @@ def _read(folder: str | Path) -> PreTrainedTokenizerBase:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             str(folder),
-            f"holds no tokenizer that can be read ({reason}).",
-            "Fetch its files again; in a plan, model.tokenizer.path names its folder.",
+            f"holds no readable tokenizer ({reason}).",
+            "Fetch its files again; in a plan, the folder is model.tokenizer.path.",
         ) from error
 
 
 @contextmanager
-def _unlogged(name: str) -> Iterator[None]:
-    """Without the warnings of a logger: beside a tokenizer may lie the config.json of any model, this one's
-    too, and transformers warns of each that it does not know."""
+def _without_warnings(name: str) -> Iterator[None]:
+    """Silences a logger's warnings: the folder of a tokenizer may hold the config.json of any model,
+    including
+    this one, and transformers warns of every model type that it does not know."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -141,7 +141,7 @@ def add_tokens(tokenizer: Any) -> PreTrainedTokenizerBase:
     tokenizer.add_tokens(
         [AddedToken(t, special=True, normalized=False) for t in ADDED_TOKENS], special_tokens=True
     )
-    TokenIds.of(tokenizer)  # refuses a tokenizer that would cut one of them
+    TokenIds.of(tokenizer)  # refuses a tokenizer that would split one of them
     return tokenizer
 
 
@@ -151,16 +151,16 @@ def _without_added(texts: Iterable[str]) -> Iterable[str]:
             if token in text:
                 text = text.replace(token, "\n")
         yield text
-    # The frame of every prompt, as often as a merge needs to be worth it.
+    # The fixed text of every prompt, often enough for its merges to be learned.
     yield from ["system\n" + SYSTEM, "user\n\n", "assistant\n"] * 64
 
 
 def export_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Writes a tokenizer so that other code reads it: Qwen2's own files beside tokenizer.json.
+    """Writes a tokenizer for use by other code: Qwen2's own files in addition to tokenizer.json.
 
-    The 102 tokens are written as ordinary ones. Code that decodes with ``skip_special_tokens=True``, as the
-    published one does, would delete special ones from every answer; which it did with most pairs of classes.
-    Each stays a single token of the same id.
+    The 102 tokens are not marked as special, because code that decodes with ``skip_special_tokens=True``,
+    such as the published code, would delete special tokens from every answer. Each stays a single token with
+    the same id.
     """
     tokenizer.save_pretrained(str(folder))
     saved = json.loads((folder / "tokenizer.json").read_text())
@@ -171,7 +171,7 @@ def export_tokenizer(tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in saved["model"]["merges"]]
     (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n")
     flags = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
-    # The two names that transformers 4 and 5 both know; Qwen2's brings its own way to cut text.
+    # Class names that transformers 4 and 5 both know; Qwen2's implies its own pre-tokenization.
     own = type(tokenizer).__name__.startswith("Qwen2")
     config = {
         "tokenizer_class": "Qwen2Tokenizer" if own else "PreTrainedTokenizerFast",

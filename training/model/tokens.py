@@ -1,4 +1,4 @@
-"""The tokens that UFVideo adds to a language model, and the ids that stand for other things than text."""
+"""The tokens that UFVideo adds to a language model, and the ids that do not stand for text."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pipeline.errors import UserError
 from pipeline.times import temporal
 
 VIDEO_PLACEHOLDER: Final = -201
-"""Stands in ``input_ids`` where the video's tokens are spliced in."""
+"""Placeholder in ``input_ids`` that the video's tokens replace."""
 
 IGNORE: Final = -100
-"""Label of a position that no loss is taken from."""
+"""Label of a position without a loss."""
 
 REGION: Final = "<region>"
 SEG: Final = "[SEG]"
@@ -23,7 +23,7 @@ ADDED_TOKENS: Final[tuple[str, ...]] = (REGION, *temporal.TIME_TOKENS, SEG)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenIds:
-    """Ids that the model itself has to know."""
+    """Ids that the model needs to know."""
 
     region: int
     seg: int
@@ -39,13 +39,13 @@ class TokenIds:
         if missing:
             raise UserError(
                 "tokenizer",
-                f"{len(missing)} of {len(ADDED_TOKENS)} added ones are not single tokens, like {missing[0]}.",
+                f"splits {len(missing)} of {len(ADDED_TOKENS)} added tokens, such as {missing[0]}.",
                 "Add training.model.tokens.ADDED_TOKENS with tokenizer.add_tokens(..., special_tokens=True).",
             )
         eos = tokenizer.eos_token_id
         pad = tokenizer.pad_token_id
         if eos is None:
-            raise UserError("tokenizer", "it has no end-of-sequence token.", "Set tokenizer.eos_token.")
+            raise UserError("tokenizer", "has no end-of-sequence token.", "Set tokenizer.eos_token.")
         region, seg = (tokenizer.convert_tokens_to_ids(t) for t in (REGION, SEG))
         return cls(region=region, seg=seg, eos=(eos,), pad=eos if pad is None else pad)
 

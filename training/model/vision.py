@@ -13,7 +13,7 @@ from training.model.config import siglip_config
 class VisionTower(nn.Module):
     """Hidden state ``select_layer`` of SigLIP (arXiv:2303.15343), without its last norm and pooling head.
 
-    Layers past the selected one are carried, so that published weights fit, but never run or trained.
+    Layers past the selected one are kept, so that published weights fit, but never run or trained.
     """
 
     def __init__(self, config: VisionConfig, attention: str) -> None:
@@ -28,7 +28,7 @@ class VisionTower(nn.Module):
         self.tower.set_attn_implementation(attention)
 
     def trained_parameters(self) -> list[nn.Parameter]:
-        """The parameters that take part in the forward pass."""
+        """The parameters that the forward pass uses."""
         used = [self.tower.embeddings, *self.tower.encoder.layers[: self.config.layers_used]]
         return [p for module in used for p in module.parameters()]
 

@@ -78,7 +78,7 @@ def test_each_frame_is_encoded_once_and_remembered_where_it_is_looked_back_at(
             runs.clear()
             made = _run(toy, film, seg, prompts)
             assert (runs.count("encoder"), runs.count("memory")) == (9, remembered), prompts
-            monkeypatch.setattr(propagation, "_show", lambda *_: None)
+            monkeypatch.setattr(propagation, "_cache_features", lambda *_: None)
             torch.testing.assert_close(_run(toy, film, seg, prompts), made, atol=1e-4, rtol=1e-4)
             monkeypatch.undo()
     finally:
@@ -105,7 +105,7 @@ def test_masks_are_those_of_sam_s_own_propagation(toy: UFVideo, toy_config, seg,
                 session.obj_id_to_idx(at)
                 session.add_mask_inputs(at, index, mask[None, None])
             session.obj_with_new_inputs = list(session.obj_ids)
-            with propagation._pointing_by_one_mask(sam):
+            with propagation._single_mask_pointers(sam):
                 sam(session, frame_idx=index)
         whole = [o.pred_masks for o in sam.propagate_in_video_iterator(session, start_frame_idx=0)]
     for index in sorted(set(range(count)) - set(chosen)):
