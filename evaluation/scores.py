@@ -35,6 +35,7 @@ SCORE_SCHEMA = pa.schema(
         ("weight", pa.float64()),
         ("failure", pa.string()),
         ("clamped", pa.bool_()),  # of the sample: the time in its answer was cut at the ends of the video
+        ("read_by", pa.string()),  # of the sample: the rule that found the option in its answer; else empty
     ]
 )
 
@@ -53,6 +54,7 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "weight": score.weights.get(measure, 1.0),
                 "failure": score.failures.get(measure),
                 "clamped": score.clamped,
+                "read_by": score.read_by,
             }
             for entry, group in scores.items()
             for score in group
@@ -89,8 +91,9 @@ def summary(
     ``available`` samples passed preparation; of ``read`` records those in ``rejects`` did not, by reason.
     ``unreadable`` samples were not asked, since their video cannot be read; they are in no mean.
     ``no_time_read`` counts, by the parser's reason, the samples that ask for a time and whose answer names
-    none that could be read; ``clamped`` those whose answer was cut at the ends of the video. ``answers``
-    identifies what was asked of which model, ``scored`` how the answers were judged, against which truth.
+    none that could be read; ``read_by`` counts, by rule, those whose answer chooses an option; ``clamped``
+    those whose answer was cut at the ends of the video. ``answers`` identifies what was asked of which model,
+    ``scored`` how the answers were judged, against which truth.
     """
     return {
         b.entry: {
@@ -104,6 +107,7 @@ def summary(
             "rejects": dict(prepared[b.source].rejects),
             "failures": _counted(s.failure for s in scores.get(b.entry, ())),
             "no_time_read": _counted(s.refusal for s in scores.get(b.entry, ())),
+            "read_by": _counted(s.read_by for s in scores.get(b.entry, ())),
             "clamped": sum(s.clamped for s in scores.get(b.entry, ())),
             "answers": answers[b.entry],
             "scored": digest([answers[b.entry], truth, plain(b)]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from evaluation.metrics import choice, temporal
+from evaluation.metrics import choice, choice_published, temporal
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
 from pipeline.records.sample import MaskTrack, Sample
@@ -23,30 +23,31 @@ OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """Measures of one answer, and by measure what went wrong. ``refusal``, ``clamped``: see ``Score``."""
+    """Measures of one answer, and by measure what went wrong. The other fields are those of ``Score``."""
 
     values: dict[str, float]
     weights: dict[str, float]
     failures: dict[str, str]
     refusal: str = ""
     clamped: bool = False
+    read_by: str = ""
 
 
 def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judgement:
     """Accuracy by this project's rule, by MVBench's first word, and by the family's published rule."""
-    chosen = None if prediction.failure else choice.strict(prediction.text, sample.choices)
+    chosen = choice.Chosen() if prediction.failure else choice.strict(prediction.text, sample.choices)
     values = {
-        "accuracy": float(chosen == sample.answer_index),
+        "accuracy": float(chosen.index == sample.answer_index),
         "accuracy published": float(not prediction.failure and published == sample.answer_index),
         "accuracy first word": float(
-            not prediction.failure and choice.first_token(prediction.text, sample.answer_index)
+            not prediction.failure and choice_published.first_token(prediction.text, sample.answer_index)
         ),
     }
     if prediction.failure:
         failures = dict.fromkeys(values, prediction.failure)
     else:  # the published rules always find an option
-        failures = {} if chosen is not None else {"accuracy": "no option in the answer"}
-    return Judgement(values=values, weights={}, failures=failures)
+        failures = {"accuracy": str(chosen.refusal)} if chosen.refusal else {}
+    return Judgement(values=values, weights={}, failures=failures, read_by=str(chosen.rule or ""))
 
 
 def judge_span(sample: Sample, prediction: Prediction) -> Judgement:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from evaluation.metrics.choice import letter
+from evaluation.metrics.choice_letters import letter
 from pipeline.errors import UserError
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Role, Sample, Turn

@@ -7,8 +7,9 @@ import re
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.judging import judge_choice
-from evaluation.metrics import choice
+from evaluation.metrics import choice_published
 from evaluation.metrics.aggregate import Metric, Score
+from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import REGION, Sample, Task, Turn
@@ -22,7 +23,7 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
         return prompts.single_turn(prompts.llava_video_options(prompts.question(sample), sample.choices))
-    options = " ".join(f"({choice.letter(i)}) {option}" for i, option in enumerate(sample.choices))
+    options = " ".join(f"({letter(i)}) {option}" for i, option in enumerate(sample.choices))
     text = _BARE_REGION.sub(f"[{REGION}]", prompts.question(sample))
     return prompts.single_turn(
         f"{text} {options} Answer with the option's letter from the given choices directly."
@@ -31,8 +32,14 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One question; its type is the category."""
-    judged = judge_choice(sample, prediction, choice.lettered(prediction.text, sample.choices))
-    return Score(key=sample.key, category=sample.category, values=judged.values, failures=judged.failures)
+    judged = judge_choice(sample, prediction, choice_published.lettered(prediction.text, sample.choices))
+    return Score(
+        key=sample.key,
+        category=sample.category,
+        values=judged.values,
+        failures=judged.failures,
+        read_by=judged.read_by,
+    )
 
 
 VIDEOREFER_BENCH_Q = Benchmark(

@@ -23,8 +23,8 @@ class Score:
     ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why nothing or
     not everything could be scored: the value is then that of a useless answer, and is not missing. For a
     sample that asks for a time, ``refusal`` says why the answer's time could not be read, and ``clamped``
-    that it was clamped. ``video`` is the SHA-256 of the sample's video: samples of one video are not
-    independent draws.
+    that it was clamped. ``read_by`` is the rule that found the option in the answer to a multiple-choice
+    question. ``video`` is the SHA-256 of the sample's video: samples of one video are not independent draws.
     """
 
     key: str
@@ -35,6 +35,7 @@ class Score:
     weights: Mapping[str, float] = field(default_factory=dict)
     refusal: str = ""
     clamped: bool = False
+    read_by: str = ""
 
     @property
     def failure(self) -> str | None:

@@ -1,93 +1,250 @@
-"""Which option a text chooses. Three rules, because published numbers rest on rules that differ.
+"""Which option a text chooses: this project's rule. A text chooses an option only if it says so beyond doubt.
 
-``strict`` is this project's: a text chooses an option only if it says so, else it is a failure and wrong.
-``published`` is UFVideo's for MVBench: any capital letter counts ("A man runs" chooses A), and a text without
-one falls back to option C. ``first_token`` is MVBench's own: the text's first word against "(a)".
+The rules are tried in order, and the first that has something to say decides, for an option or against all:
+
+1. ``BOXED``: a letter or an option's text in a LaTeX box;
+2. ``STATED``: "the answer is B", "I would choose (b)", "B is correct", "option C is the best";
+3. ``LED``: the text begins with a letter that a mark tells from a word: "(B)", "B. blue", "b", "B because";
+4. ``WHOLE``: the text, or its first clause, is an option's text;
+5. ``LETTERED``: a letter with its own option's text behind it, anywhere: "the rate is C. slow";
+6. ``WORDS``: the first sentence holds the words of exactly one option, and neither denies nor doubts.
+
+Thoughts, markdown and LaTeX are taken off before (``choice_text``). The published rules are in
+``choice_published``.
 """
 
 from __future__ import annotations
 
 import re
-import string
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
-FALLBACK_INDEX = 2  # of the published rule
-
-_LEAD = re.compile(
-    r"^(?:(?:the\s+)?(?:best\s+|correct\s+)?(?:answer|option)(?:\s+is)?\s*:?\s*)", re.IGNORECASE
-)
-_BRACKETED = re.compile(r"\(\s*([A-Za-z])\s*\)")
-_MARKED = re.compile(r"^([A-Z])\s*[.):](?=\s|$)")
-_ALONE = re.compile(r"^([A-Z])$")
+from evaluation.metrics.choice_letters import Mention, denied, mention
+from evaluation.metrics.choice_stated import statements
+from evaluation.metrics.choice_text import Plain, find_options, plain, sentences, words
 
 
-def letter(index: int) -> str:
-    """Letter of an option: 0 -> A."""
-    return string.ascii_uppercase[index]
+class Rule(StrEnum):
+    """Which rule read an answer."""
+
+    BOXED = "boxed"
+    STATED = "stated"
+    LED = "led by a letter"
+    WHOLE = "an option's text"
+    LETTERED = "letter and text"
+    WORDS = "an option's words"
 
 
-def strict(text: str, choices: Sequence[str]) -> int | None:
-    """Index of the option that a text names beyond doubt, else None.
+class Refusal(StrEnum):
+    """Why none was read."""
 
-    Accepted, after an optional lead such as "Answer:" or "The best option is": "(B)" and "(B) anything",
-    "B.", "B)" or "B:" with or without text behind it, "B" alone, or an option's whole text. Refused: a letter
-    beyond the options, two different letters in brackets, a letter followed by another option's text.
+    EMPTY = "an empty answer"
+    NONE = "no option in the answer"
+    SEVERAL = "several options in the answer"
+    BEYOND = "a letter beyond the options"
+    CONTRADICTION = "letter and text of different options"
+    THOUGHT = "a thought without an answer"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chosen:
+    """The option that a text chooses: ``index``, read by ``rule``; or None and the ``refusal``."""
+
+    index: int | None = None
+    rule: Rule | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    """What a rule is given: the plain text, and the text and the words of each option."""
+
+    said: Plain
+    texts: Sequence[str]
+    options: Sequence[Sequence[str]]
+
+    @property
+    def text(self) -> str:
+        return self.said.text
+
+
+_Verdict = int | Refusal | None
+
+
+def strict(text: str, choices: Sequence[str]) -> Chosen:
+    """The option that a text names beyond doubt, and the rule that read it; or why there is none.
+
+    Refused are, among others, two letters ("A or B", "A, B"), a letter beyond the options, a letter followed
+    by another option's text, and a thought that is never closed, unless its last line states the answer.
     """
-    bare = _LEAD.sub("", text.strip(), count=1).strip()
-    in_brackets = {m.upper() for m in _BRACKETED.findall(bare)}
-    if len(in_brackets) > 1:
+    said = plain(text)
+    texts = [plain(choice).text for choice in choices]
+    answer = _Answer(said=said, texts=texts, options=[words(one) for one in texts])
+    if not answer.text:
+        return Chosen(refusal=Refusal.THOUGHT if said.unfinished else Refusal.EMPTY)
+    for rule, read in _RULES.items():
+        if said.unfinished and rule not in (Rule.BOXED, Rule.STATED):
+            return Chosen(refusal=Refusal.THOUGHT)
+        verdict = read(answer)
+        if isinstance(verdict, Refusal):
+            return Chosen(refusal=verdict)
+        if verdict is not None:
+            return Chosen(index=verdict, rule=rule)
+    return Chosen(refusal=Refusal.NONE)
+
+
+def _boxed(answer: _Answer) -> _Verdict:
+    r"""``\boxed{B}``, ``\boxed{\text{B. blue}}``, ``\boxed{blue}``; boxes of two options are several."""
+    verdicts = {_box(content, answer) for content in answer.said.boxed} - {None}
+    return verdicts.pop() if len(verdicts) == 1 else Refusal.SEVERAL if verdicts else None
+
+
+def _box(content: str, answer: _Answer) -> _Verdict:
+    letter = mention(content, 0, answer.options, announced=True)
+    return _of(letter, answer) if letter else _of_text(words(content), answer)
+
+
+def _stated(answer: _Answer) -> _Verdict:
+    """A stated answer. It wins over letters elsewhere; a conclusion also over statements before it.
+
+    One that differs from the letter with which the text begins leaves it open, unless it is the conclusion
+    and that letter stands in a sentence or a list.
+    """
+    found = statements(answer.text, answer.options)
+    if not found:
         return None
-    for pattern in (_BRACKETED, _MARKED, _ALONE):
-        match = pattern.match(bare)
-        if match:
-            index = string.ascii_uppercase.index(match.group(1).upper())
-            named = _option_of(bare[match.end() :], choices)
-            return index if index < len(choices) and named in (None, index) else None
-    return _option_of(bare, choices)
+    verdicts = {_of(one.mention, answer) if one.mention else one.text for one in found}
+    last = found[-1]
+    verdict = _of(last.mention, answer) if last.mention else last.text
+    led = _led(answer)
+    differs = isinstance(led, int) and led != verdict
+    if last.concludes:
+        return Refusal.SEVERAL if differs and _alone(answer) else verdict
+    return Refusal.SEVERAL if differs or len(verdicts) > 1 else verdict
 
 
-def published(text: str, choices: Sequence[str]) -> int:
-    """UFVideo's rule for MVBench; never fails.
-
-    The first capital letter among the options' letters, anywhere, once the word "answer" is deleted; else
-    the first option whose text occurs in it; else option C.
-    """
-    bare = text.replace("answer", "").replace("Answer", "")
-    match = re.search(f"[A-{letter(len(choices) - 1)}]", bare)
-    if match:
-        return string.ascii_uppercase.index(match.group())
-    for index, choice in enumerate(choices):
-        if choice.lower() in bare.lower():
-            return index
-    return FALLBACK_INDEX
+def _led(answer: _Answer) -> _Verdict:
+    """A letter at the start. One followed by a line that begins with another is the first of a list."""
+    both = _BOTH.match(answer.text)
+    letter = mention(answer.text, both.end() if both else 0, answer.options)
+    if letter is None or (both and not letter.others) or _denied_behind(answer.text, letter):
+        return None
+    lines = [line.strip() for line in answer.text.split("\n") if line.strip()]
+    following = mention(lines[1], 0, answer.options) if len(lines) > 1 else None
+    if following is not None and following.marked and following.index != letter.index:
+        return Refusal.SEVERAL
+    return _of(letter, answer)
 
 
-def first_token(text: str, answer_index: int) -> bool:
-    """MVBench's own rule: is the first word, without dots, a substring of the answer's "(a)", or "(a)" of it?
-
-    The rule as written calls an empty text right, since it is in every string; here it is wrong.
-    """
-    words = text.strip().lower().split()
-    if not words:
-        return False
-    word, wanted = words[0].replace(".", ""), f"({letter(answer_index).lower()})"
-    return bool(word) and (word in wanted or wanted in word)
+def _alone(answer: _Answer) -> bool:
+    """Whether the first line is nothing but a letter, or a letter with an option's text."""
+    letter = mention(answer.text, 0, answer.options)
+    rest = words(answer.text.split("\n", maxsplit=1)[0][letter.end :]) if letter else None
+    return rest is not None and (not rest or rest in [list(one) for one in answer.options])
 
 
-def lettered(text: str, choices: Sequence[str]) -> int | None:
-    """VideoRefer-Bench-Q's published rule: "(X)" anywhere, else "X)", else the first character; or None."""
-    match = re.search(r"\(([A-Z])\)", text) or re.search(r"([A-Z])\)", text)
-    first = match.group(1) if match else text.replace(".", "").strip()[:1]
-    index = string.ascii_uppercase.find(first) if first else -1
-    return index if 0 <= index < len(choices) else None
+def _whole(answer: _Answer) -> _Verdict:
+    """An option's text as the whole answer, or as its first clause if its sentence names no other option."""
+    whole = _of_text(words(answer.text), answer)
+    if answer.text.endswith("?") and not any(answer.text.lower() == one.lower() for one in answer.texts):
+        return None  # "Is it blue?"
+    if whole is not None:
+        return whole
+    clause = _of_text(words(_CLAUSE_END.split(answer.text, maxsplit=1)[0]), answer)
+    if clause is None:
+        return None
+    others = {one.option for one in find_options(words(_claim(sentences(answer.text)[0])), answer.options)}
+    return clause if others <= {clause} else Refusal.SEVERAL
 
 
-def _option_of(text: str, choices: Sequence[str]) -> int | None:
-    """The one option whose text this is, case, blanks and closing dot aside; None for none or several."""
-    plain = _plain(text)
-    hits = [i for i, choice in enumerate(choices) if _plain(choice) == plain]
-    return hits[0] if plain and len(hits) == 1 else None
+def _lettered(answer: _Answer) -> _Verdict:
+    """A letter with its own option's text behind it, where that is so of one option alone."""
+    found = set()
+    for place in _CAPITAL.finditer(answer.text):
+        letter = mention(answer.text, place.start(), answer.options)
+        if letter and letter.marked and letter.text == letter.index < len(answer.options):
+            begin = max(answer.text.rfind(sign, 0, place.start()) for sign in ".,;\n")
+            if not denied(answer.text[begin + 1 : place.start()]):
+                found.add(_of(letter, answer))
+    return found.pop() if len(found) == 1 else None
 
 
-def _plain(text: str) -> str:
-    return " ".join(text.lower().split()).strip(" .")
+def _words(answer: _Answer) -> _Verdict:
+    """The first sentence holds the words of one option, next to each other, and neither denies nor doubts."""
+    for sentence in sentences(answer.text):
+        claim = _claim(sentence)
+        said = words(claim)
+        found = find_options(said[:_MOST_WORDS], answer.options)
+        named = {one.option for one in found}
+        if not named and len(said) <= _PREAMBLE:
+            continue  # "Sure!"
+        if len(named) > 1:
+            return Refusal.SEVERAL
+        if not named or len(said) > _MOST_WORDS or sentence.endswith("?"):
+            return None
+        own = {at for one in found for at in range(one.start, one.stop)}
+        if any(word in _DENYING or word in _DOUBTING for at, word in enumerate(said) if at not in own):
+            return None
+        option = named.pop()
+        return None if set(answer.options[option]) <= _NO_CONTENT else option
+    return None
+
+
+_RULES: Final[dict[Rule, Callable[[_Answer], _Verdict]]] = {
+    Rule.BOXED: _boxed,
+    Rule.STATED: _stated,
+    Rule.LED: _led,
+    Rule.WHOLE: _whole,
+    Rule.LETTERED: _lettered,
+    Rule.WORDS: _words,
+}
+_CAPITAL: Final = re.compile(r"(?<![A-Za-z0-9_'-])(?:[(\[\"']\s?)?[A-Za-z](?=\s{0,2}[.:)\]\"',])")
+_BOTH: Final = re.compile(r"(?:both|either)\s", re.IGNORECASE)
+_CLAUSE_END: Final = re.compile(r"[.,;:!\n]|\s[-–—]\s|\bbecause\b|\bsince\b", re.IGNORECASE)
+_CLAIM_END: Final = re.compile(
+    r"\b(?:because|since|due to|rather than|instead of|as opposed to|unlike|in contrast|while|whereas|"
+    r"although|as (?:it|the|he|she|they|we|there|can|is|are|seen|shown|indicated|evidenced)|but not)\b|"
+    r", not\b",
+    re.IGNORECASE,
+)
+_PREDICATE: Final = re.compile(
+    r"\s*(?:is|was|isn't|wasn't|cannot|can't|can|could|seems|does|doesn't|would)\b[^.,;\n]*"
+)
+_DENYING: Final = frozenset(
+    re.findall(
+        r"\w+",
+        "not no never neither nor none without cannot cant isnt arent wasnt werent doesnt dont didnt wont "
+        "wouldnt couldnt hardly unclear impossible wrong incorrect false except unknown",
+    )
+)
+_DOUBTING: Final = frozenset(
+    ("or", "might", "may", "could", "maybe", "perhaps", "possibly", "either", "if", "whether", "unsure")
+)
+_NO_CONTENT: Final = _DENYING | _DOUBTING | {"yes", "true", "both", "all", "i"}
+_MOST_WORDS, _PREAMBLE = 100, 3
+
+
+def _claim(sentence: str) -> str:
+    """A sentence without its reasons and contrasts: "blue because …", "blue rather than red"."""
+    return _CLAIM_END.split(sentence, maxsplit=1)[0]
+
+
+def _denied_behind(text: str, letter: Mention) -> bool:
+    """Whether "is wrong" or its like stands right behind a letter."""
+    behind = _PREDICATE.match(text, letter.end)
+    return behind is not None and denied(behind[0])
+
+
+def _of(letter: Mention, answer: _Answer) -> _Verdict:
+    if letter.index >= len(answer.options):
+        return Refusal.BEYOND
+    if letter.others:
+        return Refusal.SEVERAL
+    return letter.index if letter.text in (None, letter.index) else Refusal.CONTRADICTION
+
+
+def _of_text(said: Sequence[str], answer: _Answer) -> int | None:
+    hits = [index for index, option in enumerate(answer.options) if list(option) == list(said)]
+    return hits[0] if said and len(hits) == 1 else None

@@ -10,7 +10,7 @@ import numpy as np
 
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
-from evaluation.metrics.choice import letter
+from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from evaluation.report import charts
 from evaluation.report.pictures import picture
@@ -165,7 +165,8 @@ def _verdict(score: Score) -> tuple[str, bool]:
     """One line on a score, and whether to call it good."""
     values = score.values
     if "accuracy" in values:
-        return ("right" if values["accuracy"] else "wrong"), bool(values["accuracy"])
+        how = f" (read by: {score.read_by})" if score.read_by else ""
+        return ("right" if values["accuracy"] else "wrong") + how, bool(values["accuracy"])
     parts = [(name, values[name]) for name in ("J&F", "tIoU") if name in values]
     return "  ".join(f"{name} {percent(value)}" for name, value in parts), all(v >= 0.5 for _, v in parts)
 
