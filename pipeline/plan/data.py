@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.formats import BLANKS, FORMATS, AnnotationFormat, FormatOption, TemporalTask
@@ -247,18 +247,20 @@ class PrepConfig(Config):
         default=None, description="Write the frames that samples need beside them; null: videos by reference."
     )
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """Sources of one name, or whose shards would have one name."""
         names = [s.name for s in self.sources]
         doubled = sorted({n for n in names if names.count(n) > 1})
         if doubled:
-            raise ValueError(f"source names must be unique, {', '.join(doubled)} is used more than once")
+            yield Problem(
+                ("sources",), f"source names must be unique, {', '.join(doubled)} is used more than once"
+            )
         owner: dict[str, str] = {}
-        for name in names:
+        for at, name in enumerate(names):
             other = owner.setdefault(file_stem(name), name)
             if other != name:
-                raise ValueError(
+                yield Problem(
+                    ("sources", at, "name"),
                     f"sources {other} and {name} would both write data/{file_stem(name)}-00000.parquet; "
-                    "rename one of them"
+                    "rename one of them",
                 )
-        return self

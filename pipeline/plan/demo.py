@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.plan.base import Config
+from pipeline.plan.section_errors import Problem
 
 Share = float
 
@@ -76,20 +77,22 @@ class DemoConfig(Config):
     max_seconds: float = Field(default=20.0, le=60, description="Length of the longest video.")
     damage: bool = Field(default=True, description="Add broken videos and records, listed in the summary.")
 
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """Scenes that could not be made."""
         if len(set(self.questions)) < len(self.questions):
-            raise ValueError("questions names a kind twice; name each once")
+            yield Problem(("questions",), "questions names a kind twice; name each once")
         if self.colours <= self.max_objects:
-            raise ValueError(
+            yield Problem(
+                ("colours",),
                 f"colours={self.colours} must exceed max_objects={self.max_objects}: "
-                "a question about an absent colour needs one; raise colours"
+                "a question about an absent colour needs one; raise colours",
             )
         if self.max_seconds < self.min_seconds:
-            raise ValueError(f"max_seconds={self.max_seconds} is below min_seconds={self.min_seconds}")
+            yield Problem(
+                ("max_seconds",), f"max_seconds={self.max_seconds} is below min_seconds={self.min_seconds}"
+            )
         if self.event_grid and self.event_grid < 6:
-            raise ValueError(f"event_grid={self.event_grid} must be 0 or at least 6")
-        return self
+            yield Problem(("event_grid",), f"event_grid={self.event_grid} must be 0 or at least 6")
 
     def videos_of(self, share: Share) -> int:
         """Number of training videos that a corpus with this share annotates."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from pipeline.plan.base import RuntimeConfig
 from pipeline.plan.identity import Bears
 from pipeline.plan.parts import CHECKPOINTED, COMPILED, Part
+from pipeline.plan.section_errors import Problem
 
 
 class Precision(StrEnum):
@@ -72,20 +74,20 @@ class LayoutConfig(RuntimeConfig):
             return (Part.LANGUAGE,) if value else ()
         return value
 
-    @model_validator(mode="after")
-    def _parts_offered(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """Parts that an option is not offered for, and compiled parts with ZeRO 3."""
         for name, given, offered in (
             ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
             ("compile", self.compile, COMPILED),
         ):
             if bad := [part for part in given if part not in offered]:
-                raise ValueError(f"{name} {bad[0]} is not offered; choose among {', '.join(offered)}")
+                yield Problem((name,), f"{name} {bad[0]} is not offered; choose among {', '.join(offered)}")
         if self.compile and self.zero_stage == 3:
-            raise ValueError(
+            yield Problem(
+                ("compile",),
                 "compile does not go with zero_stage 3, which fetches the weights of each layer when it is "
-                "called; leave compile out, or set zero_stage to 2"
+                "called; leave compile out, or set zero_stage to 2",
             )
-        return self
 
 
 def layouts(global_batch: int, workers: int) -> list[tuple[int, int]]:

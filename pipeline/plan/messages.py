@@ -41,14 +41,13 @@ def message(item: Mapping[str, Any]) -> str:
     """The problem, and if possible the remedy, in one or two sentences."""
     kind, loc, given, context = item["type"], item["loc"], item.get("input"), item.get("ctx") or {}
     if kind == PROBLEM:
-        return str(context["text"])
+        return _sentence(str(context["text"]))
     if kind == "extra_forbidden":
         return f"unknown key {loc[-1]}. {suggest(loc[-1], known_keys(Plan, loc[:-1]), 'Known keys')}".strip()
     if kind == "missing":
         return f"the key {loc[-1]} is missing."
     if kind in ("value_error", "assertion_error"):
-        text = " ".join(str(item["msg"]).partition(", ")[2].split()) or str(item["msg"])
-        return text if text.endswith((".", "?")) else text + "."
+        return _sentence(" ".join(str(item["msg"]).partition(", ")[2].split()) or str(item["msg"]))
     if kind in ("bool_type", "bool_parsing"):
         return f"{_shown(given)} is neither true nor false."
     if kind in _IS_NOT:
@@ -89,6 +88,10 @@ def worth_telling(errors: Sequence[Any]) -> list[Any]:
         for item in errors
         if item["type"] not in ("missing", "too_short") or tuple(item["loc"]) not in explained
     ]
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else text + "."
 
 
 def _shown(given: Any) -> str:

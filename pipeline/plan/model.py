@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from enum import StrEnum
-from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from pipeline.plan.base import Config
+from pipeline.plan.section_errors import Problem
 
 
 class Attention(StrEnum):
@@ -51,15 +52,15 @@ class VisionConfig(Config):
         states = self.num_hidden_layers + 1
         return self.select_layer if self.select_layer >= 0 else states + self.select_layer
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _divides("vision.num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
+    def problems(self) -> Iterator[Problem]:
+        """Heads that do not divide the width, and a hidden state that there is not."""
+        yield from _division("vision", self, "num_attention_heads", "hidden_size")
         if not 0 <= self.layers_used <= self.num_hidden_layers:
-            raise ValueError(
+            yield Problem(
+                ("select_layer",),
                 f"vision.select_layer {self.select_layer} is not a state of {self.num_hidden_layers} layers;"
-                f" choose -{self.num_hidden_layers + 1} to {self.num_hidden_layers}"
+                f" choose -{self.num_hidden_layers + 1} to {self.num_hidden_layers}",
             )
-        return self
 
 
 class ConnectorConfig(Config):
@@ -106,16 +107,10 @@ class LanguageConfig(Config):
     )
     rms_norm_eps: float = Field(default=1e-6, description="Epsilon of its norms.")
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _divides("language.num_attention_heads", self.num_attention_heads, "hidden_size", self.hidden_size)
-        _divides(
-            "language.num_key_value_heads",
-            self.num_key_value_heads,
-            "num_attention_heads",
-            self.num_attention_heads,
-        )
-        return self
+    def problems(self) -> Iterator[Problem]:
+        """Heads that do not divide the width, and heads of keys and values that do not divide the heads."""
+        yield from _division("language", self, "num_attention_heads", "hidden_size")
+        yield from _division("language", self, "num_key_value_heads", "num_attention_heads")
 
 
 class Sam2Config(Config):
@@ -142,17 +137,21 @@ class Sam2Config(Config):
         default=7, gt=0, description="Memories that a frame looks at, prompted ones included."
     )
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _divides("sam2: 32", 32, "image_size", self.image_size)
+    def problems(self) -> Iterator[Problem]:
+        """A picture that Hiera's strides do not divide, and global attention where there can be none."""
+        if self.image_size % 32:
+            yield Problem(("image_size",), f"sam2: 32 does not divide image_size {self.image_size}")
         starts = {sum(self.stages[:i]) for i in range(1, 4)}
         if bad := sorted(starts & set(self.global_att_blocks)):
-            raise ValueError(f"sam2.global_att_blocks {bad} open a stage, where attention must be windowed")
-        if beyond := [b for b in self.global_att_blocks if b >= sum(self.stages)]:
-            raise ValueError(
-                f"sam2.global_att_blocks {beyond} are past the last of {sum(self.stages)} blocks"
+            yield Problem(
+                ("global_att_blocks",),
+                f"sam2.global_att_blocks {bad} open a stage, where attention must be windowed",
             )
-        return self
+        if beyond := [b for b in self.global_att_blocks if b >= sum(self.stages)]:
+            yield Problem(
+                ("global_att_blocks",),
+                f"sam2.global_att_blocks {beyond} are past the last of {sum(self.stages)} blocks",
+            )
 
 
 class LossWeights(Config):
@@ -216,16 +215,18 @@ class ModelConfig(Config):
         t, h, w = self.connector.downsample
         return (self.num_frames // t) * (self.vision.grid // h) * (self.vision.grid // w)
 
-    @model_validator(mode="after")
-    def _check(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """A video of which the connector leaves nothing."""
         if self.video_tokens == 0:
-            raise ValueError(
+            yield Problem(
+                (),
                 f"{self.num_frames} frames of {self.vision.grid} x {self.vision.grid} patches are too few for"
-                f" connector.downsample {self.connector.downsample}"
+                f" connector.downsample {self.connector.downsample}",
             )
-        return self
 
 
-def _divides(name: str, divisor: int, of: str, number: int) -> None:
-    if number % divisor:
-        raise ValueError(f"{name} {divisor} does not divide {of} {number}")
+def _division(section: str, config: Config, divisor: str, number: str) -> Iterator[Problem]:
+    """The problem of one value that does not divide another of its section."""
+    by, of = getattr(config, divisor), getattr(config, number)
+    if of % by:
+        yield Problem((divisor,), f"{section}.{divisor} {by} does not divide {number} {of}")

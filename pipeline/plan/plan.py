@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, ModelWrapValidatorHandler, ValidationError, model_validator
 
-from pipeline.plan.base import Config, KeysOf
+from pipeline.plan.base import Config, KeysOf, read_whole
 from pipeline.plan.data import PrepConfig
 from pipeline.plan.demo import DemoConfig
 from pipeline.plan.doctor import DoctorConfig
@@ -172,9 +172,9 @@ class Plan(Config):
     @model_validator(mode="wrap")
     @classmethod
     def _all_at_once(cls, given: Any, read: ModelWrapValidatorHandler[Self]) -> Self:
-        """Report names that refer to nothing together with errors within sections."""
+        """Report names that refer to nothing, and errors of and in all sections, together."""
         try:
-            plan = read(given)
+            plan = read_whole(lambda: read(given))
         except ValidationError as error:
             refuse(name_problems(given), error)
             raise

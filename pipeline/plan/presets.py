@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
+from pipeline.plan.base import read_whole
 from pipeline.plan.model import InitConfig, LanguageConfig, ModelConfig, Sam2Config, VisionConfig
 
 
@@ -88,7 +89,8 @@ def model_config(preset: Preset | str, overrides: Mapping[str, Any] | None = Non
     Raises ValueError (pydantic's) that names an unknown field or a value out of range.
     """
     base = {Preset.TOY: toy, Preset.PUBLISHED_7B: published_7b}[Preset(preset)]()
-    return ModelConfig.model_validate(_merged(base.model_dump(), overrides or {}))
+    values = _merged(base.model_dump(), overrides or {})
+    return read_whole(lambda: ModelConfig.model_validate(values))
 
 
 def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

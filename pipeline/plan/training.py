@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import Field, ValidatorFunctionWrapHandler, field_validator, model_validator
+from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.identity import Bears, Runtime
 from pipeline.plan.layout import LayoutConfig, layouts
 from pipeline.plan.parts import FORMER_NAME, PUBLISHED_TRAINED, Part
+from pipeline.plan.section_errors import Problem
 
 
 class LoraTarget(StrEnum):
@@ -143,59 +144,55 @@ class StageConfig(Config):
         """Forward passes of one worker per optimizer step."""
         return self.global_batch // (self.layout.workers * self.layout.micro_batch)
 
-    @model_validator(mode="after")
-    def _parts_are_trained(self) -> Self:
+    def problems(self) -> Iterator[Problem]:
+        """What does not fit together: trained parts, weights of the mixture, the batch and its division."""
+        yield from self._part_problems()
+        yield from self._mixture_problems()
+        if self.global_batch % (self.layout.workers * self.layout.micro_batch):
+            yield Problem((), self._inexact_batch())
+        if (self.epochs is None) == (self.steps is None):
+            yield Problem((), "give either epochs or steps")
+
+    def _part_problems(self) -> Iterator[Problem]:
         if twice := [part for part in Part if self.train.count(part) > 1]:
-            raise ValueError(f"train names {twice[0]} twice")
-        if idle := [part for part in self.optimizer.part_lr if part not in self.train]:
-            raise ValueError(
-                f"optimizer.part_lr has a rate for {idle[0]}, which train leaves out; add it to train, or "
-                "take its rate out"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _lora_is_trained(self) -> Self:
+            yield Problem(("train",), f"train names {twice[0]} twice")
+        for part in self.optimizer.part_lr:
+            if part not in self.train:
+                yield Problem(
+                    ("optimizer", "part_lr", part),
+                    f"optimizer.part_lr has a rate for {part}, which train leaves out; add it to train, or "
+                    "take its rate out",
+                )
         if self.lora is not None and Part.LANGUAGE not in self.train:
-            raise ValueError("lora is set, but train leaves language out; add it, or take lora out")
-        return self
+            yield Problem(("lora",), "lora is set, but train leaves language out; add it, or take lora out")
 
-    @model_validator(mode="after")
-    def _weights_fit(self) -> Self:
+    def _mixture_problems(self) -> Iterator[Problem]:
         weighed = [name for name, entry in self.mixture.items() if entry.weight is not None]
         if weighed and len(weighed) < len(self.mixture):
             other = next(name for name in self.mixture if name not in weighed)
-            raise ValueError(
+            yield Problem(
+                ("mixture",),
                 f"mixture entry {weighed[0]} has a weight and {other} has none: a share is of a whole, so "
-                "give every entry of the stage a weight, or none"
+                "give every entry of the stage a weight, or none",
             )
         for name in weighed:
             if "repeat" in self.mixture[name].model_fields_set and self.mixture[name].repeat != 1:
-                raise ValueError(f"mixture entry {name} has both repeat and weight; keep one")
-        return self
+                yield Problem(("mixture", name), f"mixture entry {name} has both repeat and weight; keep one")
 
-    @model_validator(mode="after")
-    def _batch_is_exact(self) -> Self:
+    def _inexact_batch(self) -> str:
         layout = self.layout
-        if self.global_batch % (layout.workers * layout.micro_batch):
-            works = layouts(self.global_batch, layout.workers)
-            near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
-            if near:
-                fix = "with these workers, micro_batch x accumulation can be " + ", ".join(
-                    f"{m} x {a}" for m, a in near
-                )
-            else:
-                counts = [
-                    w
-                    for w in range(1, min(self.global_batch, 4 * layout.workers) + 1)
-                    if self.global_batch % w == 0
-                ]
-                best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
-                fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
-            raise ValueError(
-                f"global_batch {self.global_batch} is not workers {layout.workers} x micro_batch "
-                f"{layout.micro_batch} x a whole accumulation; {fix}"
+        works = layouts(self.global_batch, layout.workers)
+        near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
+        if near:
+            fix = "with these workers, micro_batch x accumulation can be " + ", ".join(
+                f"{m} x {a}" for m, a in near
             )
-        if (self.epochs is None) == (self.steps is None):
-            raise ValueError("give either epochs or steps")
-        return self
+        else:
+            most = min(self.global_batch, 4 * layout.workers)
+            counts = [w for w in range(1, most + 1) if self.global_batch % w == 0]
+            best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
+            fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
+        return (
+            f"global_batch {self.global_batch} is not workers {layout.workers} x micro_batch "
+            f"{layout.micro_batch} x a whole accumulation; {fix}"
+        )

@@ -135,6 +135,83 @@ def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path
     assert head == f"{tmp_path}/bad.yaml: {len(lines)} problems:"
 
 
+# Every value is valid alone; no two of these are about the same thing.
+MISFITS = """\
+name: misfits
+storage: {root: /nowhere}
+demo: {colours: 3, min_seconds: 9, max_seconds: 8}
+data:
+  sources:
+    - name: talk
+      format: llava_video
+      annotations: ${corpora}/talk.json
+      media: ["${corpora}/videos"]
+      region_mode: single
+      masks: /nowhere/masks
+      question_templates: ["What is it?"]
+    - {name: a/b, format: mvbench, use: benchmark, annotations: /a, media: /b}
+    - {name: a__b, format: mvbench, use: benchmark, annotations: /a, media: /b}
+model:
+  preset: toy
+  overrides: {attention: flash_attention_2}
+stages:
+  - name: stage1
+    global_batch: 9
+    train: [vision, vision]
+    lora: {rank: 4}
+    optimizer: {part_lr: {connector: 1.0e-4}}
+    mixture: {talk: {weight: 1, repeat: 2}}
+    layout:
+      workers: 2
+      micro_batch: 2
+      compile: [language]
+      use_gpu: false
+evaluation:
+  checkpoints: [init]
+  benchmarks:
+    - {source: a/b, family: mvbench, bare_times: seconds}
+"""
+
+
+def test_all_that_does_not_fit_together_is_told_at_once(tmp_path: Path):
+    """Fails if a section stops at its first problem, or keeps those of the sections around it back."""
+    (tmp_path / "bad.yaml").write_text(MISFITS)
+    with pytest.raises(UserError) as error:
+        load_plan(str(tmp_path / "bad.yaml"))
+    told = [line.strip().split(": ", 1) for line in str(error.value).splitlines()[1:]]
+    expected = [
+        ("line 3, demo.colours", "colours=3 must exceed max_objects=3"),
+        ("line 3, demo.max_seconds", "max_seconds=8.0 is below min_seconds=9.0."),
+        ("line 10, data.sources.0.region_mode", "source talk: region_mode is for"),
+        ("line 11, data.sources.0.masks", "source talk: masks is for"),
+        ("line 12, data.sources.0.question_templates", "source talk: question_templates is for"),
+        ("line 14, data.sources.2.name", "sources a/b and a__b would both write data/a__b-00000.parquet"),
+        ("line 19, stages.0", "global_batch 9 is not workers 2 x micro_batch 2"),
+        ("line 19, stages.0", "give either epochs or steps."),
+        ("line 21, stages.0.train", "train names vision twice."),
+        ("line 22, stages.0.lora", "lora is set, but train leaves language out"),
+        ("line 23, stages.0.optimizer.part_lr.connector", "optimizer.part_lr has a rate for connector"),
+        ("line 24, stages.0.mixture.talk", "mixture entry talk has both repeat and weight; keep one."),
+        ("line 28, stages.0.layout.compile", "compile language is not offered"),
+        ("line 29, stages.0.layout.use_gpu", "model.overrides.attention is flash_attention_2, which needs"),
+        ("line 33, evaluation.benchmarks.0", "benchmark a/b: mvbench asks for no time"),
+    ]
+    assert [where for where, _ in told] == [where for where, _ in expected]
+    assert all(what.startswith(begins) for (_, what), (_, begins) in zip(told, expected, strict=True))
+
+
+def test_problems_are_told_beside_values_that_are_wrong_alone(tmp_path: Path):
+    """One wrong value keeps back only the problems of the sections that it is in."""
+    (tmp_path / "bad.yaml").write_text(MISFITS.replace("max_seconds: 8", "max_seconds: eight"))
+    with pytest.raises(UserError) as error:
+        load_plan(str(tmp_path / "bad.yaml"))
+    text = str(error.value)
+    assert "line 3, demo.max_seconds: 'eight' is not a number." in text
+    assert "region_mode is for" in text
+    assert "compile language is not offered" in text
+    assert "asks for no time" in text
+
+
 def test_a_mistake_in_an_extended_plan_is_told_in_its_own_file(plan_file: Path, tmp_path: Path):
     (tmp_path / "mine.yaml").write_text(f"extends: {plan_file.name}\nname: mine\nseed: x\n")
     edit(plan_file, "steps: 4", "steps: four")
