@@ -25,6 +25,7 @@ from datasets_prep.outcome import (
 )
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit, cut, list_units
+from datasets_prep.passes.finish import Finisher
 from datasets_prep.passes.judge import judge
 from datasets_prep.passes.layout import lay_out
 from datasets_prep.passes.links import with_links
@@ -32,7 +33,7 @@ from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.parallel import each, rows_apart, share, spread
 from datasets_prep.passes.probe import probe_media
 from datasets_prep.passes.selection import Candidates, collect, plan_selection
-from datasets_prep.passes.shard_job import WORK, Finisher, Receipt, ShardJob, finished_before, run_job
+from datasets_prep.passes.shard_job import WORK, Receipt, ShardJob, finished_before, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.readme import write_readme
 from datasets_prep.reuse import annotation_digests, reuse_sources, source_identity

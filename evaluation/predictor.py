@@ -25,9 +25,8 @@ from training.model.collate import collate
 from training.model.processor import Example, Processor, View
 from training.model.prompt import PromptCodec
 from training.model.propagation import prompted_frames, propagate
-from training.model.segmentation import to_size
+from training.model.segmentation import CHUNK_FRAMES, to_size
 from training.model.tokenizer import load_tokenizer
-from training.model.ufvideo import CHUNK_FRAMES
 from training.model.weights.pretrained import from_pretrained
 
 UNREADABLE: Final = (VideoError, IndexError, FileNotFoundError, MissingVideoError, OtherVideoError)
@@ -176,7 +175,7 @@ class Predictor:
             pixels = frames.each(View.SAM, indices)
             for _ in range(0, len(indices), CHUNK_FRAMES):
                 part = self.processor.sam_pixels(list(islice(pixels, CHUNK_FRAMES))).to(self.device)
-                yield self.model.decode_masks(part, seg_OD, size=size)
+                yield self.model.segmentation.decode_masks(part, seg_OD, size=size)
             return
         first = prompted_frames(len(indices), self.prompted_frames)
         others = [n for n in range(len(indices)) if n not in set(first)]

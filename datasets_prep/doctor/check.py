@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from datasets_prep.draft import Draft, Reason, RejectError
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
-from datasets_prep.passes.finish import FinishedSample
+from datasets_prep.passes.finish import FinishedSample, Finisher
 from datasets_prep.passes.media_table import MediaTable
 from datasets_prep.passes.read import ReadItem, name_media, read_chunk
-from datasets_prep.passes.shard_job import Finisher, reject
+from datasets_prep.passes.shard_job import reject
 from pipeline.plan.doctor import Finding
 from pipeline.records import masks
 from pipeline.records.irregularity import Irregularity
@@ -75,14 +75,15 @@ class Checker:
         source = unit.source
         finisher = Finisher(source, self._media, self._min_frames, self._seed)
         items = [i for i in read_chunk(unit, planned.chunk, self._seed) if not i.left_out]
-        finisher.expect(i.draft for i in items if i.draft is not None)
-        rows = self._rows_of([i.draft for i in items if i.draft is not None], unit)
+        drafts = [i.draft for i in items if i.draft is not None]
+        results, rows = finisher.finish_all(drafts), self._rows_of(drafts, unit)
         findings: list[dict[str, Any]] = []
         traces: list[dict[str, Any]] = []
         refused: list[tuple[dict[str, Any], Draft]] = []
         for item in items:
             place = {"chunk": number, "record": item.record, "part": item.part}
-            made, error = _finish(finisher, item)
+            result = item.error if item.draft is None else next(results)
+            made, error = (None, result) if isinstance(result, RejectError) else (result, None)
             if error is not None:
                 row = place | _rejected(unit, item, error)
                 findings.append(row)
@@ -132,12 +133,11 @@ class Checker:
         """Add to refused spans how far outside they are, where ``outside_spans: clamp`` would save them."""
         lenient = unit.source.model_copy(update={"outside_spans": Outside.CLAMP})
         finisher = Finisher(lenient, self._media, self._min_frames, self._seed)
-        finisher.expect(draft for _, draft in refused)
-        for row, draft in refused:
-            try:
-                row["outside_s"] = finisher(draft).outside_s
-            except RejectError:  # the whole span lies outside the video, or something else is wrong as well
-                continue
+        results = finisher.finish_all([draft for _, draft in refused])
+        for (row, _), result in zip(refused, results, strict=True):
+            # Else the whole span lies outside the video, or something else is wrong as well.
+            if isinstance(result, FinishedSample):
+                row["outside_s"] = result.outside_s
 
 
 def _troubles(media: pa.Table) -> dict[int, list[dict[str, Any]]]:
@@ -156,15 +156,6 @@ def _troubles(media: pa.Table) -> dict[int, list[dict[str, Any]]]:
         detail = f"{video['path']}: its header says {header[row]} frames, {video['num_frames']} are shown"
         out.setdefault(row, []).append({"finding": Finding.HEADER_FRAMES, "detail": detail})
     return out
-
-
-def _finish(finisher: Finisher, item: ReadItem) -> tuple[FinishedSample | None, RejectError | None]:
-    if item.draft is None:
-        return None, item.error
-    try:
-        return finisher(item.draft), None
-    except RejectError as error:
-        return None, error
 
 
 def _rejected(unit: ReadUnit, item: ReadItem, error: RejectError) -> dict[str, Any]:

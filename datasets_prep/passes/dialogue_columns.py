@@ -33,6 +33,11 @@ class DialogueColumns:
     not_selected: int = 0  # number of further dialogues that the plan does not select
 
 
+def has_dialogues(source: SourceConfig) -> bool:
+    """Whether the reader of a source can tell plain dialogues; ``keep_types`` needs the drafts."""
+    return isinstance(reader_of(source.format), ReadsDialogues) and not source.keep_types
+
+
 def part(
     records: Iterable[Numbered],
     source: SourceConfig,
@@ -45,9 +50,8 @@ def part(
     video, None if no sample of it can be kept.
     """
     reader = reader_of(source.format)
+    assert isinstance(reader, ReadsDialogues), "only a reader that has_dialogues names is asked"
     columns = DialogueColumns()
-    if not isinstance(reader, ReadsDialogues) or source.keep_types:
-        return columns, list(records)
     looked: list[tuple[int, Record, Dialogue | None]] = []
     for number, record in records:
         dialogue = None if record.left_out else reader.dialogue(record, source)

@@ -1,15 +1,30 @@
-"""Makes a Sample of a Draft and its probed video: times in seconds and bins, masks as compressed RLE."""
+"""Makes a valid Sample of a Draft and its video: times in seconds and bins, masks as compressed RLE."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
-from datasets_prep.draft import TIME_MARK, Draft, DraftSpan, DraftTrack, Reason, RejectError
+import pyarrow as pa
+
+from datasets_prep.draft import (
+    RECORD_ERRORS,
+    TIME_MARK,
+    Draft,
+    DraftSpan,
+    DraftTrack,
+    Media,
+    Reason,
+    RejectError,
+    unforeseen,
+)
 from datasets_prep.passes.clock import Clock
 from datasets_prep.passes.irregular import irregularities
+from datasets_prep.passes.media_table import MediaTable, ProbedMedia
+from datasets_prep.passes.read import name_media
+from datasets_prep.passes.validate import check
 from pipeline.draw import draw
 from pipeline.plan.data import SourceConfig, Use
 from pipeline.records import masks
@@ -32,14 +47,79 @@ class FinishedSample:
         return self.outside_s > 0
 
 
+class Finisher:
+    """Makes valid samples of the drafts of one source, from the table of media."""
+
+    def __init__(
+        self,
+        source: SourceConfig,
+        media: MediaTable,
+        min_frames: int,
+        seed: int,
+    ) -> None:
+        self._source, self._media, self._seed = source, media, seed
+        self._min_frames = source.min_frames or min_frames
+        self._known: dict[Media, ProbedMedia] = {}
+
+    def finish_all(self, drafts: Sequence[Draft]) -> Iterator[FinishedSample | RejectError]:
+        """Of each draft the valid sample with its own and its video's irregularities, or why there is none.
+
+        The media of all are looked up at once.
+        """
+        self._look_up(draft.media for draft in drafts)
+        for draft in drafts:
+            try:
+                yield self._valid(draft)
+            except RejectError as error:
+                yield error
+
+    def _look_up(self, media: Iterable[Media]) -> None:
+        new = {medium: b"" for medium in media if medium not in self._known}
+        ids = [name_media(medium, self._source).id for medium in new]
+        self._known |= zip(new, self._media.find(ids), strict=True)
+
+    def videos(self, media: Iterable[Media]) -> list[int | None]:
+        """The row of each medium's video in the table of media, None if its samples are rejected."""
+        media = list(media)
+        self._look_up(media)
+        good = {
+            medium: found.row
+            for medium, found in self._known.items()
+            if found.video is not None and found.video.num_frames >= self._min_frames
+        }
+        return [good.get(medium) for medium in media]
+
+    def column(self, rows: Sequence[int]) -> pa.StructArray:
+        """The videos in some rows that ``videos`` returned, as a column of a shard."""
+        return self._media.videos(rows)
+
+    def _valid(self, draft: Draft) -> FinishedSample:
+        found = self._known[draft.media]
+        if found.video is None:
+            raise RejectError(Reason(found.reason), found.detail)
+        try:
+            finished = finish(draft, self._source, found.video, self._seed)
+            check(finished.sample, self._source.use, self._min_frames)
+        except RejectError:
+            raise
+        except RECORD_ERRORS as error:
+            raise unforeseen(error, draft.key) from error
+        if found.irregular:
+            finished = replace(finished, irregular=(*found.irregular, *finished.irregular))
+        return finished
+
+    def irregular(self, row: int) -> tuple[Irregular, ...]:
+        """The irregularities of the video in a row that ``videos`` returned."""
+        return self._media.irregular.get(row, ())
+
+
 def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> FinishedSample:
     """Resolve a draft. Raises RejectError with the reason."""
     irregular = irregularities(draft, source, video)
     if not (draft.times or draft.regions or draft.targets or draft.clip or draft.frame_size):
         return FinishedSample(sample=_of_words(draft, source, video), irregular=irregular)
-    clock = Clock(video, source, draft.duration_s)
-    clip = clock.set_clip(draft.clip) if draft.clip else None
-    written = [clock.resolve(time) for time in draft.times]
+    times = _times(draft, source, video) if draft.times or draft.clip else _Times()
+    written = times.written
     spans: dict[Role, list[TimeSpan]] = {role: [] for role in Role}
     instants: list[TimeSpan] = []
     turns = []
@@ -68,16 +148,30 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         spans=tuple(spans[Role.ASSISTANT]),
         question_spans=tuple(spans[Role.USER]),
         instants=tuple(instants),
-        clip=clip,
+        clip=times.clip,
         expression=draft.expression,
         choices=draft.choices,
         answer_index=draft.answer_index,
         reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
-    return FinishedSample(
-        sample=sample, irregular=(*irregular, *clock.irregular()), outside_s=clock.outside_s
-    )
+    return FinishedSample(sample=sample, irregular=(*irregular, *times.irregular), outside_s=times.outside_s)
+
+
+class _Times(NamedTuple):
+    """The times of a draft: its clip, those in its texts, and how they were changed."""
+
+    clip: TimeSpan | None = None
+    written: Sequence[TimeSpan] = ()
+    irregular: tuple[Irregular, ...] = ()
+    outside_s: float = 0.0
+
+
+def _times(draft: Draft, source: SourceConfig, video: VideoRef) -> _Times:
+    clock = Clock(video, source, draft.duration_s)
+    clip = clock.set_clip(draft.clip) if draft.clip else None
+    written = [clock.resolve(time) for time in draft.times]
+    return _Times(clip, written, tuple(clock.irregular()), clock.outside_s)
 
 
 def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:

@@ -7,9 +7,9 @@ import pyarrow as pa
 from datasets_prep.draft import RejectError
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.chunks import ReadUnit
+from datasets_prep.passes.finish import Finisher
 from datasets_prep.passes.read import read_chunk
 from datasets_prep.passes.selection import VERDICT_SCHEMA, Candidates
-from datasets_prep.passes.shard_job import Finisher
 
 
 def judge(
@@ -25,13 +25,12 @@ def judge(
     for item in read_chunk(unit, piece.planned.chunk, seed):
         if item.draft is not None and (item.record, item.part) in wanted:
             found[item.record, item.part] = item.draft
-    finisher.expect(found.values())
-    samples = {}
-    for place in piece.places:
-        try:
-            samples[place] = finisher(found[place]).sample
-        except RejectError:
-            continue
+    results = finisher.finish_all([found[place] for place in piece.places])
+    samples = {
+        place: result.sample
+        for place, result in zip(piece.places, results, strict=True)
+        if not isinstance(result, RejectError)
+    }
     if baker is not None:
         failing = baker.failing(list(samples.values()))
         samples = {p: s for at, (p, s) in enumerate(samples.items()) if at not in failing}

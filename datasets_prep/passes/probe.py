@@ -1,4 +1,7 @@
-"""Finds and probes media: every distinct video once, however many records name it."""
+"""Finds and probes media, and says what is irregular about them.
+
+Every distinct video is probed once, however many records name it.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,20 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from datasets_prep.draft import Reason, RejectError, unforeseen
-from datasets_prep.passes.irregular_media import irregular_media
-from datasets_prep.passes.locate import Listings
+from datasets_prep.passes.locate import Listings, Place
 from datasets_prep.passes.media_table import MEDIA_SCHEMA
 from datasets_prep.passes.read import plain_detail
 from pipeline.media import stills, video
 from pipeline.media.footage import inspect
+from pipeline.media.same_video import head_sha256
+from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import VideoRef
 from pipeline.storage.links import strays
 from pipeline.storage.listing import Stat
@@ -52,7 +56,7 @@ def _row(media: str, listings: Listings) -> dict[str, Any]:
     except RejectError as error:
         return {"reason": str(error.reason), "detail": plain_detail(error), "video": None, "irregular": []}
     fields = {name: getattr(found, name) for name in VideoRef.__slots__}
-    irregular = irregular_media(found, listings.later(roots, place), listed=bool(frames))
+    irregular = _irregular(found, listings.later(roots, place), listed=bool(frames))
     return {"reason": "", "detail": "", "video": fields, "irregular": [i._asdict() for i in irregular]}
 
 
@@ -140,3 +144,39 @@ def _utf8(names: tuple[str, ...]) -> tuple[str, ...]:
         if name.encode("utf-8", "replace").decode("utf-8") != name:
             raise RejectError(Reason.MEDIA_UNREADABLE, f"the name of frame {name!a} is not UTF-8")
     return names
+
+
+def _irregular(video: VideoRef, later: Iterable[tuple[int, Place]], *, listed: bool) -> list[Irregular]:
+    """Irregularities of a probed video. ``later``: places of the same name in later media folders, by number.
+
+    ``listed``: the annotations list its stills one by one, and so define their order.
+    """
+    return [*(() if listed else _odd_names(video)), *_other_media(video, later)]
+
+
+def _odd_names(video: VideoRef) -> Iterator[Irregular]:
+    if stills.numbers_of_several_widths(video.frames):
+        odd = next(a for a, b in zip(video.frames, sorted(video.frames), strict=True) if a != b)
+        detail = f"{video.path}: {odd} and others stand in the order of their numbers, not of their names"
+        yield Irregular(Irregularity.FRAME_NAMES, detail)
+
+
+def _other_media(video: VideoRef, later: Iterable[tuple[int, Place]]) -> Iterator[Irregular]:
+    for number, place in later:
+        if not _same_or_nothing(place.location, place.stat, video):
+            detail = f"{video.path} is another file in media folder {number}; that of an earlier one is taken"
+            yield Irregular(Irregularity.MEDIA_DIFFERS, detail)
+
+
+def _same_or_nothing(place: Location, listed: Stat | None, video: VideoRef) -> bool:
+    """Compares the size, and on a local disk also the head. A remote folder of stills passes."""
+    if listed is not None:
+        return bool(video.frames) or listed.size == video.size_bytes
+    try:
+        if video.frames:
+            return not place.is_dir() or head_sha256(place.local_path, video.frames) == video.head_sha256
+        if place.size() != video.size_bytes:
+            return False
+        return head_sha256(place.local_path, ()) == video.head_sha256
+    except FileNotFoundError:
+        return not place.is_dir()  # a folder that lacks a frame

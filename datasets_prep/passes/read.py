@@ -74,16 +74,17 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
                 seen.add(draft.key)
 
 
-def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Iterator[Media]:
-    """The media that the drafts of some chunks name, with repeats; faster than making the drafts."""
+def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Iterator[NamedMedia]:
+    """The media of the drafts of some chunks, with repeats; faster than making the drafts."""
     reader, source = reader_of(unit.source.format), unit.source
     for record in _naming_media(unit, chunks):
         if record.left_out:
             continue
         try:
-            yield from reader.media(record, source, seed)
+            media = tuple(reader.media(record, source, seed))
         except RECORD_ERRORS:  # the record is rejected and counted where drafts are made
             continue
+        yield from (name_media(medium, source) for medium in media)
 
 
 def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:

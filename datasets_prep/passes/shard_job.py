@@ -4,26 +4,23 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from datasets_prep.draft import RECORD_ERRORS, Draft, Media, Reason, RejectError, unforeseen
+from datasets_prep.draft import Reason, RejectError
 from datasets_prep.passes.bake import Baker
 from datasets_prep.passes.chunks import PlannedChunk, ReadUnit
-from datasets_prep.passes.dialogue_columns import DialogueColumns, Numbered, part, rows
-from datasets_prep.passes.finish import FinishedSample, finish
-from datasets_prep.passes.media_table import MediaTable, ProbedMedia
-from datasets_prep.passes.read import ReadItem, name_media, plain_detail, read_records, records_of
+from datasets_prep.passes.dialogue_columns import DialogueColumns, Numbered, has_dialogues, part, rows
+from datasets_prep.passes.finish import Finisher
+from datasets_prep.passes.read import ReadItem, plain_detail, read_records, records_of
 from datasets_prep.passes.select import ALL, rank
-from datasets_prep.passes.validate import check
 from pipeline.dataset.arrow import to_table
 from pipeline.dataset.baked import frames_name
 from pipeline.dataset.manifest import ShardEntry, has_bytes_of, shard_name
 from pipeline.dataset.writer import write_shard
-from pipeline.plan.data import SourceConfig
 from pipeline.records.irregularity import Irregular, Irregularity
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
@@ -86,65 +83,6 @@ class Receipt(BaseModel):
         return Counter(str(i.irregularity) for i in self.irregular)
 
 
-class Finisher:
-    """Makes valid samples of the drafts of one source, from the table of media."""
-
-    def __init__(
-        self,
-        source: SourceConfig,
-        media: MediaTable,
-        min_frames: int,
-        seed: int,
-    ) -> None:
-        self._source, self._media, self._seed = source, media, seed
-        self._min_frames = source.min_frames or min_frames
-        self._known: dict[Media, ProbedMedia] = {}
-
-    def expect(self, drafts: Iterable[Draft]) -> None:
-        """Look up the media of some drafts, all at once."""
-        self._look_up(d.media for d in drafts)
-
-    def _look_up(self, media: Iterable[Media]) -> None:
-        new = {medium: b"" for medium in media if medium not in self._known}
-        ids = [name_media(medium, self._source).id for medium in new]
-        self._known |= zip(new, self._media.find(ids), strict=True)
-
-    def videos(self, media: Iterable[Media]) -> list[int | None]:
-        """The row of each medium's video in the table of media, None if its samples are rejected."""
-        media = list(media)
-        self._look_up(media)
-        good = {
-            medium: found.row
-            for medium, found in self._known.items()
-            if found.video is not None and found.video.num_frames >= self._min_frames
-        }
-        return [good.get(medium) for medium in media]
-
-    def column(self, rows: Sequence[int]) -> pa.StructArray:
-        """The videos in some rows that ``videos`` returned, as a column of a shard."""
-        return self._media.videos(rows)
-
-    def __call__(self, draft: Draft) -> FinishedSample:
-        """The valid sample with its own and its video's irregularities. Raises RejectError."""
-        found = self._known[draft.media]
-        if found.video is None:
-            raise RejectError(Reason(found.reason), found.detail)
-        try:
-            finished = finish(draft, self._source, found.video, self._seed)
-            check(finished.sample, self._source.use, self._min_frames)
-        except RejectError:
-            raise
-        except RECORD_ERRORS as error:
-            raise unforeseen(error, draft.key) from error
-        if found.irregular:
-            finished = replace(finished, irregular=(*found.irregular, *finished.irregular))
-        return finished
-
-    def irregular(self, row: int) -> tuple[Irregular, ...]:
-        """The irregularities of the video in a row that ``videos`` returned."""
-        return self._media.irregular.get(row, ())
-
-
 def run_job(
     job: ShardJob,
     units: Sequence[ReadUnit],
@@ -168,7 +106,8 @@ def run_job(
         unit, first = units[planned.unit], len(samples)
         records: Iterable[Numbered] = enumerate(records_of(unit, planned.chunk), planned.chunk.first)
         words = DialogueColumns()
-        if baker is None:
+        by_column = baker is None and has_dialogues(unit.source)
+        if by_column:
             words, records = part(records, unit.source, selected, finisher.videos)
         items = list(read_records(unit, records, seed))
         for record, key, row in zip(words.numbers, words.keys, words.videos, strict=True):
@@ -180,25 +119,28 @@ def run_job(
         for item in items:
             if item.draft is not None and not selected(item.key):
                 item.draft, item.left_out = None, True
-        finisher.expect(item.draft for item in items if item.draft is not None)
+        results = finisher.finish_all([item.draft for item in items if item.draft is not None])
         for item in items:
             error = item.error
             if item.draft is not None:
-                try:
-                    finished = finisher(item.draft)
+                finished = next(results)
+                if isinstance(finished, RejectError):
+                    error = finished
+                else:
                     irregular += _irregular_entries(
                         (at, item.record), len(samples), item.key, unit.annotations.name, finished.irregular
                     )
                     samples.append(finished.sample)
                     origins.append(_SampleOrigin(item.record, unit.annotations.name, len(rejects)))
-                except RejectError as problem:
-                    error = problem
             if error is not None:
                 rejects.append(reject(unit, item, error))
             not_selected += item.left_out
         if baker is None:
             numbers = [origin.record for origin in origins[first:]]
-            tables.append(rows(job.source, words, finisher.column, samples[first:], numbers))
+            made = samples[first:]
+            tables.append(
+                rows(job.source, words, finisher.column, made, numbers) if by_column else to_table(made)
+            )
     name = shard_name(job.source, job.number)
     frames = None
     if baker is not None and samples:

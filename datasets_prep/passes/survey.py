@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from datasets_prep.draft import Media
 from datasets_prep.passes.chunks import ReadUnit
 from datasets_prep.passes.read import media_of_chunks, name_media, read_chunk
 from datasets_prep.passes.select import rank
@@ -29,22 +28,16 @@ SURVEY_SCHEMA = pa.schema(
 def survey_chunks(chunks: Sequence[tuple[int, Chunk]], unit: ReadUnit, seed: int) -> pa.Table:
     """SURVEY_SCHEMA rows of some chunks of a file, each chunk with its number in the plan."""
     texts: dict[bytes, str] = {}
-
-    def name(media: Media) -> bytes:
-        named = name_media(media, unit.source)
-        texts[named.id] = named.text
-        return named.id
-
     drafts: list[tuple[int, int, int, int, bytes]] = []
     if unit.source.select.count is None:
-        for media in media_of_chunks(unit, (chunk for _, chunk in chunks), seed):
-            name(media)
+        texts |= media_of_chunks(unit, (chunk for _, chunk in chunks), seed)
     else:
         for number, chunk in chunks:
             for read in read_chunk(unit, chunk, seed):
                 if read.draft is not None:
-                    medium = name(read.draft.media)
-                    drafts.append((number, read.record, read.part, rank(seed, read.key), medium))
+                    named = name_media(read.draft.media, unit.source)
+                    texts[named.id] = named.text
+                    drafts.append((number, read.record, read.part, rank(seed, read.key), named.id))
     columns = list(zip(*drafts, strict=True)) or [(), (), (), (), ()]
     return pa.table(
         [

@@ -8,15 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from pipeline.errors import UserError
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
 from pipeline.records.version import SCHEMA_VERSION
 
 _VERSION_KEY = b"ufvideo_schema_version"
-_LIST_BYTES = 4  # the offset of a list
-_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # the offset of a text
 
 SPAN = pa.struct(
     [("start_s", pa.float64()), ("end_s", pa.float64()), ("start_bin", pa.int16()), ("end_bin", pa.int16())]
@@ -196,23 +193,6 @@ def _optional(items: Sequence[Any | None], kind: pa.StructType) -> pa.Array:
     return _structs(there, kind).take(
         pa.array([None if i is None else next(places) for i in items], pa.int32())
     )
-
-
-def value_bytes(column: pa.Array | pa.ChunkedArray) -> int:
-    """Bytes of a column's values, however the column was made.
-
-    ``nbytes`` also counts validity bitmaps, which a column of the same values may lack.
-    """
-    if isinstance(column, pa.ChunkedArray):
-        return sum(map(value_bytes, column.chunks))
-    kind = column.type
-    if pa.types.is_struct(kind):
-        return sum(map(value_bytes, column.flatten()))
-    if pa.types.is_list(kind):
-        return _LIST_BYTES * len(column) + value_bytes(column.flatten())
-    if kind in _TEXTS:
-        return _TEXTS[kind] * len(column) + (pc.sum(pc.binary_length(column)).as_py() or 0)
-    return len(column) * kind.bit_width // 8
 
 
 def check_schema(schema: pa.Schema, where: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from pipeline.errors import UserError
 from pipeline.storage.location import Location
 
 _OPEN_FILES = 32
+_CACHED_GROUPS = 64
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -48,15 +49,32 @@ class Recent(Generic[_Key, _Value]):
 
 
 class OpenFiles:
-    """Parquet files below a location by name, at most a few of them open. Remote ones are fetched whole."""
+    """Parquet files below a location by name, at most a few of them open. Remote ones are fetched whole.
 
-    def __init__(self, location: Location, check: Callable[[pa.Schema, str], None]) -> None:
+    With ``columns``, ``row`` reads those only. Not safe to share between threads without a lock.
+    """
+
+    def __init__(
+        self,
+        location: Location,
+        check: Callable[[pa.Schema, str], None],
+        columns: Sequence[str] | None = None,
+    ) -> None:
         self._location, self._check = location, check
+        self._columns = list(columns) if columns else None
+        self._groups: Recent[tuple[str, int], pa.Table] = Recent(_CACHED_GROUPS)
         self._files: Recent[str, pq.ParquetFile] = Recent(_OPEN_FILES, drop=lambda file: file.close())
 
     def get(self, name: str) -> pq.ParquetFile:
         """An open file. Raises UserError if it is missing; ``check`` gets its schema and its URI."""
         return self._files.get(name, lambda: self._open(name))
+
+    def row(self, name: str, number: int) -> pa.Table:
+        """One row of a file whose row groups have one size but for the last; those read last are kept."""
+        file = self.get(name)
+        group, at = divmod(number, file.metadata.row_group(0).num_rows)
+        rows = self._groups.get((name, group), lambda: file.read_row_group(group, columns=self._columns))
+        return rows.slice(at, 1)
 
     def _open(self, name: str) -> pq.ParquetFile:
         place = self._location / name

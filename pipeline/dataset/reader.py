@@ -16,14 +16,12 @@ from pipeline.dataset.arrow import SAMPLE_SCHEMA, check_schema, from_row
 from pipeline.dataset.baked import BakedFootage, FramesEntry, FramesReader
 from pipeline.dataset.key_rows import KeyRows
 from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, ShardEntry, has_bytes_of, read_manifest
-from pipeline.dataset.open_files import OpenFiles, Recent
+from pipeline.dataset.open_files import OpenFiles
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.same_video import MissingVideoError, VerifyVideos
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
-
-_CACHED_GROUPS = 64
 
 
 class ShardReader:
@@ -49,8 +47,7 @@ class ShardReader:
         for shard in self.manifest.shards:
             self._shards[shard.source].append(shard)
         self._ends = {name: list(accumulate(s.rows for s in shards)) for name, shards in self._shards.items()}
-        self._files = OpenFiles(location, check_schema)
-        self._groups: Recent[tuple[str, int], pa.Table] = Recent(_CACHED_GROUPS)
+        self._files = OpenFiles(location, check_schema, columns)
         self._lock = threading.RLock()
         self._frames = FramesReader(location)
         self._rows: dict[str, KeyRows] = {}
@@ -75,9 +72,9 @@ class ShardReader:
         at = bisect_right(self._ends[source], row)
         shard = self._shards[source][at]
         inside = row - (self._ends[source][at] - shard.rows)
-        # All row groups of a shard but the last have one size.
-        group, at = divmod(inside, self._group_rows(shard.name))
-        return from_row(self._group(shard.name, group).slice(at, 1).to_pylist()[0])
+        with self._lock:
+            found = self._files.row(shard.name, inside)
+        return from_row(found.to_pylist()[0])
 
     def keys(self, source: str) -> list[str]:
         """Keys of all samples of a source, in row order."""
@@ -189,14 +186,3 @@ class ShardReader:
     def is_whole(self, file: ShardEntry | FramesEntry) -> bool:
         """Whether a shard, or the file of its frames, has the bytes that the manifest says."""
         return has_bytes_of(file, self.location)
-
-    def _group_rows(self, name: str) -> int:
-        with self._lock:
-            return self._files.get(name).metadata.row_group(0).num_rows
-
-    def _group(self, name: str, number: int) -> pa.Table:
-        def read() -> pa.Table:
-            return self._files.get(name).read_row_group(number, columns=self._columns)
-
-        with self._lock:
-            return self._groups.get((name, number), read)

@@ -6,9 +6,10 @@ import hashlib
 import io
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dataset.arrow import SAMPLE_SCHEMA, value_bytes
+from pipeline.dataset.arrow import SAMPLE_SCHEMA
 from pipeline.dataset.manifest import ShardEntry, shard_name
 from pipeline.storage.location import Location
 
@@ -21,6 +22,8 @@ REJECT_SCHEMA = pa.schema([(name, pa.string()) for name in ("source", "key", "re
 # Reading one sample means reading its row group, so it holds few rows with masks and many of plain text.
 _GROUP_BYTES = 512 << 10
 _GROUP_ROWS = (16, 512)  # at least, at most
+_LIST_BYTES = 4  # the offset of a list
+_TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(): 8}  # the offset of a text
 
 
 def write_shard(out: Location, source: str, number: int, table: pa.Table) -> ShardEntry:
@@ -60,3 +63,20 @@ def _rows_per_group(table: pa.Table) -> int:
     """A multiple of 16 that depends only on the size of the rows' values: equal rows, equal groups."""
     fit = _GROUP_BYTES * table.num_rows // max(sum(map(value_bytes, table.columns)), 1)
     return min(max(fit // 16 * 16, _GROUP_ROWS[0]), _GROUP_ROWS[1])
+
+
+def value_bytes(column: pa.Array | pa.ChunkedArray) -> int:
+    """Bytes of a column's values, however the column was made.
+
+    ``nbytes`` also counts validity bitmaps, which a column of the same values may lack.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        return sum(map(value_bytes, column.chunks))
+    kind = column.type
+    if pa.types.is_struct(kind):
+        return sum(map(value_bytes, column.flatten()))
+    if pa.types.is_list(kind):
+        return _LIST_BYTES * len(column) + value_bytes(column.flatten())
+    if kind in _TEXTS:
+        return _TEXTS[kind] * len(column) + (pc.sum(pc.binary_length(column)).as_py() or 0)
+    return len(column) * kind.bit_width // 8

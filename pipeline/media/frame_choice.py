@@ -1,9 +1,14 @@
-"""Which frames of a sample's video the model is shown, and which are used at all."""
+"""Which frames of a sample's video the model is shown, which it learns masks on, which are used at all."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
+from pipeline.draw import draw
+from pipeline.records import masks
 from pipeline.records.sample import Sample, Task
 from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import Outside
@@ -37,6 +42,56 @@ def frames_shown(sample: Sample, count: int) -> list[int]:
         # Parts of the clip outside the video show nothing.
         first, last = frame_times(ref).frames_in(sample.clip.start_s, sample.clip.end_s, Outside.CLAMP)
     return sample_indices(ref.num_frames, count, first, last)
+
+
+@dataclass(frozen=True, slots=True)
+class AnnotatedFrames:
+    """Frames that every target annotates, split by whether any target is visible there."""
+
+    present: tuple[int, ...]
+    absent: tuple[int, ...]
+
+
+def frames_segmented(sample: Sample, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
+    """The ``count`` frames on which the masks of all targets are learned.
+
+    Chosen by ``names``, never by a worker's random stream. Raises ValueError as ``common_frames`` does.
+    """
+    return choose_frames(common_frames(sample), count, names=names)
+
+
+def common_frames(sample: Sample) -> AnnotatedFrames:
+    """The frames that are annotated for all targets.
+
+    Raises ValueError if there are none, or if the sizes of the targets differ.
+    """
+    targets = sample.targets
+    if len({(t.height, t.width) for t in targets}) != 1:
+        raise ValueError(f"{sample.key}: its targets have masks of different sizes")
+    common = set(targets[0].frames).intersection(*(t.frames for t in targets[1:]))
+    if not common:
+        raise ValueError(f"{sample.key}: no frame is annotated for all of its {len(targets)} targets")
+    visible = {
+        f
+        for t in targets
+        for f, counts in zip(t.frames, t.counts, strict=True)
+        if f in common and masks.area(counts, t.height, t.width)
+    }
+    return AnnotatedFrames(present=tuple(sorted(visible)), absent=tuple(sorted(common - visible)))
+
+
+def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
+    """``count`` frames, ascending: those with the smallest hash of (names, frame), visible ones first.
+
+    Frames without any target are used only if there are too few others. If fewer than ``count`` frames are
+    annotated, they are repeated evenly: with ``count`` 4, two frames occur twice each.
+    """
+    order = [
+        *sorted(annotated.present, key=lambda f: draw(*names, "sam", f)),
+        *sorted(annotated.absent, key=lambda f: draw(*names, "sam", f)),
+    ]
+    chosen = order[:count]
+    return tuple(sorted(chosen[i % len(chosen)] for i in range(count)))
 
 
 def frames_needed(sample: Sample, count: int) -> tuple[int, ...]:

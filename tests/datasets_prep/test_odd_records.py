@@ -16,14 +16,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from datasets_prep.outcome import entry_of, shards_of
-from datasets_prep.passes import shard_job
 from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
-from datasets_prep.passes.finish import FinishedSample, finish
+from datasets_prep.passes.finish import FinishedSample, Finisher, finish
 from datasets_prep.passes.layout import lay_out
 from datasets_prep.passes.media_table import media_table
 from datasets_prep.passes.probe import probe_media
 from datasets_prep.passes.read import read_chunk
-from datasets_prep.passes.shard_job import Finisher, run_job
+from datasets_prep.passes.shard_job import run_job
 from datasets_prep.passes.survey import survey_chunks
 from pipeline.dataset.manifest import SourceEntry
 from pipeline.media import video
@@ -188,7 +187,7 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
         return probe(path, **more)
 
     probe = video.probe
-    monkeypatch.setattr(shard_job, "finish", finish_or_break)
+    monkeypatch.setattr("datasets_prep.passes.finish.finish", finish_or_break)
     monkeypatch.setattr(video, "probe", probe_or_break)
     made, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in made] == ["", "unforeseen", "unforeseen", ""]

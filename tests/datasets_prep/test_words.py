@@ -15,11 +15,12 @@ import pytest
 from datasets_prep.draft import RejectError
 from datasets_prep.passes import dialogue_columns, shard_job
 from datasets_prep.passes.chunks import PlannedChunk, cut, list_units
+from datasets_prep.passes.finish import Finisher
 from datasets_prep.passes.media_table import media_table
 from datasets_prep.passes.probe import probe_media
-from datasets_prep.passes.read import media_of_chunks, records_of
+from datasets_prep.passes.read import media_of_chunks, name_media, records_of
 from datasets_prep.passes.select import ALL
-from datasets_prep.passes.shard_job import Finisher, Receipt, ShardJob, run_job
+from datasets_prep.passes.shard_job import Receipt, ShardJob, run_job
 from datasets_prep.passes.survey import survey_chunks
 from datasets_prep.sources import Record, reader_of
 from pipeline.dataset.arrow import SAMPLE_SCHEMA, dialogue_table, to_table
@@ -158,7 +159,7 @@ def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, s
     for chunk in chunks:
         for record in records_of(unit, chunk):
             with suppress(RejectError):
-                wanted.update(reader.media(record, config, 1))
+                wanted.update(name_media(medium, config) for medium in reader.media(record, config, 1))
     found = list(media_of_chunks(unit, chunks, 1))
     assert set(found) == wanted
     assert len(found) < 2 * len(wanted) < len(rows), "what rows say again is mostly not looked at again"

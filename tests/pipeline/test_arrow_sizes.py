@@ -5,7 +5,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.dataset.arrow import to_table, value_bytes
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.writer import value_bytes
 from pipeline.records.sample import Role, Sample, Task, TimeSpan, Turn, VideoRef
 
 SAMPLES = [

@@ -10,6 +10,7 @@ import pytest
 import torch
 from tiny_corpus import COLOURS, FRAMES, samples, square, track
 
+from pipeline.media.frame_choice import AnnotatedFrames, choose_frames
 from pipeline.plan.presets import model_config
 from pipeline.records.sample import Sample, TimeSpan
 from pipeline.storage.location import Location
@@ -18,7 +19,6 @@ from training.data.decode import CachedFrames
 from training.model.collate import collate
 from training.model.processor import Processor, View, resize, visible_frames
 from training.model.prompt import PromptCodec
-from training.model.sam_frames import AnnotatedFrames, choose_frames
 from training.model.tokenizer import train_tokenizer
 
 

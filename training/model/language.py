@@ -1,4 +1,4 @@
-"""Qwen2, and the splicing of visual tokens into its input sequence."""
+"""Qwen2, fed with embeddings of text and visual tokens."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pipeline.plan.model import LanguageConfig
 from pipeline.plan.training import LoraConfig
 from training.model.attention import EAGER, SDPA
 from training.model.config import qwen2_config
-from training.model.packing import VARLEN_SDPA, PackedRow, PackedSequences, pad, real
-from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
+from training.model.packing import VARLEN_SDPA, PackedSequences, pad, real
 
 
 class Language(nn.Module):
@@ -73,6 +72,11 @@ class Language(nn.Module):
         """[..., V]"""
         return self.lm.lm_head(hidden)
 
+    def hidden_and_logits(self, packed: PackedSequences, at_S: Tensor) -> tuple[Tensor, Tensor]:
+        """``hidden`` of all positions [S, D], and ``logits`` [A, V] of those where ``at_S`` is true."""
+        hidden = self.hidden(packed)
+        return hidden, self.logits(hidden[at_S])
+
     @torch.no_grad()
     def greedy(
         self, prompts: PackedSequences, eos: Sequence[int], max_new_tokens: int, marker: int
@@ -127,43 +131,3 @@ def _registered_name(attention: str) -> str:
 def _until_stop(tokens: Tensor, stops: Tensor) -> Tensor:
     ends = torch.isin(tokens, stops).nonzero()
     return tokens[: int(ends[0]) + 1] if len(ends) else tokens
-
-
-def splice(
-    ids: Tensor,
-    embeds_LD: Tensor,
-    labels: Tensor,
-    video_VD: Tensor | None,
-    regions: Sequence[Tensor],
-    region_id: int,
-) -> PackedRow:
-    """Replaces the video placeholder with the video's tokens, the k-th region token with the k-th region's.
-
-    Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions. A
-    sample of text alone has no video, no placeholder and no regions.
-    """
-    where = (ids == VIDEO_PLACEHOLDER).nonzero().flatten().tolist()
-    if bool(((ids < 0) & (ids != VIDEO_PLACEHOLDER)).any()):
-        raise ValueError(
-            f"a sample with ids {ids[ids < 0].tolist()}; the only negative id allowed is {VIDEO_PLACEHOLDER}"
-        )
-    if len(where) != (video_VD is not None):
-        raise ValueError(
-            f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one,"
-            f" and none without a video"
-        )
-    spots = (ids == region_id).nonzero().flatten().tolist()
-    if len(spots) != len(regions) or (spots and not (where and where[0] < spots[0])):
-        raise ValueError(
-            f"a sample with {len(regions)} regions and {len(spots)} region tokens, at {spots}; the text needs"
-            f" one <region> for each region, all after the video (at {where})"
-        )
-    visual = ([] if video_VD is None else [video_VD]) + list(regions)
-    pieces, kept, start = [], [], 0
-    for spot, tokens in zip(where + spots, visual, strict=True):
-        pieces += [embeds_LD[start:spot], tokens.to(embeds_LD.dtype)]
-        kept += [labels[start:spot], labels.new_full((len(tokens),), IGNORE)]
-        start = spot + 1
-    return PackedRow(
-        embeds=torch.cat([*pieces, embeds_LD[start:]]), labels=torch.cat([*kept, labels[start:]])
-    )

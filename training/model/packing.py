@@ -1,4 +1,4 @@
-"""The sequences of a batch, concatenated without padding, and attention that keeps them apart."""
+"""The sequences of a batch: visual tokens spliced in, concatenated without padding, and kept apart."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from training.model.tokens import IGNORE
+from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER
 
 VARLEN_SDPA: Final = "ufvideo_varlen_sdpa"
 """Name of ``varlen_sdpa`` among transformers' attention implementations."""
@@ -28,6 +28,46 @@ class PackedRow:
     """[L, D]"""
     labels: Tensor
     """[L], -100 at visual tokens"""
+
+
+def splice(
+    ids: Tensor,
+    embeds_LD: Tensor,
+    labels: Tensor,
+    video_VD: Tensor | None,
+    regions: Sequence[Tensor],
+    region_id: int,
+) -> PackedRow:
+    """Replaces the video placeholder with the video's tokens, the k-th region token with the k-th region's.
+
+    Raises ValueError unless there is one placeholder and, after it, as many region tokens as regions. A
+    sample of text alone has no video, no placeholder and no regions.
+    """
+    where = (ids == VIDEO_PLACEHOLDER).nonzero().flatten().tolist()
+    if bool(((ids < 0) & (ids != VIDEO_PLACEHOLDER)).any()):
+        raise ValueError(
+            f"a sample with ids {ids[ids < 0].tolist()}; the only negative id allowed is {VIDEO_PLACEHOLDER}"
+        )
+    if len(where) != (video_VD is not None):
+        raise ValueError(
+            f"a sample with {len(where)} video placeholders ({VIDEO_PLACEHOLDER}); it needs exactly one,"
+            f" and none without a video"
+        )
+    spots = (ids == region_id).nonzero().flatten().tolist()
+    if len(spots) != len(regions) or (spots and not (where and where[0] < spots[0])):
+        raise ValueError(
+            f"a sample with {len(regions)} regions and {len(spots)} region tokens, at {spots}; the text needs"
+            f" one <region> for each region, all after the video (at {where})"
+        )
+    visual = ([] if video_VD is None else [video_VD]) + list(regions)
+    pieces, kept, start = [], [], 0
+    for spot, tokens in zip(where + spots, visual, strict=True):
+        pieces += [embeds_LD[start:spot], tokens.to(embeds_LD.dtype)]
+        kept += [labels[start:spot], labels.new_full((len(tokens),), IGNORE)]
+        start = spot + 1
+    return PackedRow(
+        embeds=torch.cat([*pieces, embeds_LD[start:]]), labels=torch.cat([*kept, labels[start:]])
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

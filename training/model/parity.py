@@ -56,7 +56,7 @@ def compare(golden: GoldenCase, model: UFVideo, losses: Losses) -> list[Differen
             "last_hidden": pad(output.hidden, output.lengths),
             "logits": pad(model.language.logits(output.hidden), output.lengths),
             # Stored frame by frame, [F, O, S, S].
-            "mask_logits": model.decode_masks(
+            "mask_logits": model.segmentation.decode_masks(
                 golden.tensor("sam_frames")[1], golden.tensor("seg_embedding")
             ).transpose(0, 1),
         }

@@ -17,13 +17,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.media.footage import Footage
-from pipeline.media.frame_choice import frames_shown
+from pipeline.media.frame_choice import frames_segmented, frames_shown
 from pipeline.plan.model import ModelConfig
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample, Turn
 from training.model.prompt import PromptCodec
 from training.model.regions import on_grid
-from training.model.sam_frames import choose_frames, common_frames
 
 MAX_REGION_FRAMES: Final = 150
 """Most distinct frames that the regions of one sample may have; the published trainer has the same limit."""
@@ -102,16 +101,12 @@ class Processor:
         regions = sorted({f for track in sample.regions for f, _ in visible_frames(track)})
         if len(regions) > MAX_REGION_FRAMES:
             raise ValueError(f"{sample.key}: regions on {len(regions)} frames, at most {MAX_REGION_FRAMES}")
+        video = tuple(frames_shown(sample, self.config.num_frames))
         sam: tuple[int, ...] = ()
         if with_targets and sample.targets:
-            sam = choose_frames(
-                common_frames(sample), self.config.num_sam_frames, names=(self.seed, sample.key, epoch)
-            )
-        return FramesNeeded(
-            video=tuple(frames_shown(sample, self.config.num_frames)),
-            regions=tuple(regions),
-            sam=sam,
-        )
+            names = (self.seed, sample.key, epoch)
+            sam = frames_segmented(sample, self.config.num_sam_frames, names=names)
+        return FramesNeeded(video=video, regions=tuple(regions), sam=sam)
 
     def training(self, sample: Sample, frames: FrameProvider, *, epoch: int) -> Example:
         """A sample with its answers and its ground-truth masks.

@@ -7,6 +7,7 @@ memory, in training and in inference (but see ``propagation``). All masks are ob
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 import transformers
@@ -15,6 +16,9 @@ from torch.nn import functional as F
 
 from pipeline.plan.model import Sam2Config
 from training.model.config import sam2_config
+
+CHUNK_FRAMES: Final = 8
+"""Frames that are segmented in one pass: their masks are large at full size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +118,25 @@ class Segmentation(nn.Module):
         return self.decode_pairs(features, frame_P, seg_OD.repeat_interleave(frames, 0)).unflatten(
             0, (objects, frames)
         )
+
+    @torch.no_grad()
+    def decode_masks(
+        self,
+        frames_F3SS: Tensor,
+        seg_OD: Tensor,
+        chunk_frames: int = CHUNK_FRAMES,
+        size: tuple[int, int] | None = None,
+    ) -> Tensor:
+        """Mask logits [O, F, h, w] on any number of frames, each encoded once for all objects.
+
+        ``size`` is (height, width) in pixels; None keeps SAM 2's input size. Positive means object.
+        """
+        height, width = size or (self.config.image_size,) * 2
+        chunks = [
+            to_size(self.decode(self.encode(part), seg_OD), height, width)
+            for part in frames_F3SS.split(chunk_frames)
+        ]
+        return torch.cat(chunks, 1) if chunks else frames_F3SS.new_zeros(len(seg_OD), 0, height, width)
 
 
 def to_size(logits_OFSS: Tensor, height: int, width: int) -> Tensor:

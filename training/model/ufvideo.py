@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from typing import Final
 
 import torch
 from torch import Tensor, nn
@@ -15,17 +14,14 @@ from pipeline.plan.parts import PUBLISHED_TRAINED, Part
 from training.model.attention import built_with, choose_attention
 from training.model.batch import Batch
 from training.model.connector import Connector
-from training.model.language import Language, splice
-from training.model.packing import PackedRow, PackedSequences
+from training.model.language import Language
+from training.model.packing import PackedRow, PackedSequences, splice
 from training.model.parts import ROWS
 from training.model.recompute import recompute_layers
 from training.model.regions import RegionEncoder
 from training.model.segmentation import Segmentation, to_size
 from training.model.tokens import IGNORE, TokenIds
 from training.model.vision import VisionTower
-
-CHUNK_FRAMES: Final = 8
-"""Frames that are segmented in one pass: their masks are large at full size."""
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: ZeRO-3's hooks look for tensors in its __dict__
@@ -166,10 +162,10 @@ class UFVideo(nn.Module):
         Raises ValueError if placeholders, regions, [SEG] labels and masks of a sample do not match.
         """
         packed = PackedSequences.of(self.rows(batch))
-        hidden, target = self.language.hidden(packed), packed.next_labels
+        target = packed.next_labels
         has_loss = target != IGNORE
-        answer_logits = self.language.logits(hidden[has_loss])
-        segs, dummy = self._seg_embeddings(packed, hidden)
+        hidden, answer_logits = self.language.hidden_and_logits(packed, has_loss)
+        segs, dummy = self._seg_embeddings(packed.lengths, target, hidden)
         masks, zero = self._masks(batch, segs, dummy)
         return ModelOutput(
             lengths=packed.lengths,
@@ -181,14 +177,16 @@ class UFVideo(nn.Module):
             mask_logits=masks,
         )
 
-    def _seg_embeddings(self, packed: PackedSequences, hidden_SD: Tensor) -> tuple[list[Tensor], Tensor]:
+    def _seg_embeddings(
+        self, lengths: tuple[int, ...], next_labels_S: Tensor, hidden_SD: Tensor
+    ) -> tuple[list[Tensor], Tensor]:
         """Per sample [O, 256]: the [SEG] head's output for the states that PREDICT a [SEG], one token before
         it.
 
         And a dummy [1, 256] for a batch without any, if every pass has to run SAM 2; else [0, 256].
         """
-        predicts = packed.next_labels == self.tokens.seg
-        counts = [int(part.sum()) for part in predicts.split(packed.lengths)]
+        predicts = next_labels_S == self.tokens.seg
+        counts = [int(part.sum()) for part in predicts.split(lengths)]
         needs_dummy = self.uniform_passes and not any(counts)
         embeddings = self.segmentation.head(hidden_SD[:1] if needs_dummy else hidden_SD[predicts])
         found = sum(counts)
@@ -262,25 +260,6 @@ class UFVideo(nn.Module):
             chosen = [pairs[:, 1] for pairs in states]
         embeddings = self.segmentation.head(torch.cat(chosen))
         return Generation(tokens=tokens, seg_embeddings=list(embeddings.split([len(c) for c in chosen])))
-
-    @torch.no_grad()
-    def decode_masks(
-        self,
-        frames_F3SS: Tensor,
-        seg_OD: Tensor,
-        chunk_frames: int = CHUNK_FRAMES,
-        size: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """Mask logits [O, F, h, w] on any number of frames, each encoded once for all objects.
-
-        ``size`` is (height, width) in pixels; None keeps SAM 2's input size. Positive means object.
-        """
-        height, width = size or (self.config.sam2.image_size,) * 2
-        chunks = [
-            to_size(self.segmentation.decode(self.segmentation.encode(part), seg_OD), height, width)
-            for part in frames_F3SS.split(chunk_frames)
-        ]
-        return torch.cat(chunks, 1) if chunks else frames_F3SS.new_zeros(len(seg_OD), 0, height, width)
 
 
 def _distinct(pictures_F3HW: Tensor, same_as_F: Tensor | None) -> tuple[Tensor, Tensor | None]:

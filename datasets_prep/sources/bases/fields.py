@@ -51,6 +51,11 @@ def text_of(value: Any, name: str) -> str:
     return value
 
 
+def expression_of(value: Any, name: str) -> str:
+    """An expression with single spaces between its words. Raises RejectError."""
+    return " ".join(text_of(value, name).split())
+
+
 def only(value: Any) -> Any:
     """The item of a list of one, which some writers make of every field; any other value unchanged."""
     return value[0] if isinstance(value, list) and len(value) == 1 else value

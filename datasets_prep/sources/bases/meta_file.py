@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from functools import cache, partial
+from typing import Any, NamedTuple
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
-from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.fields import expression_of, mapping, media_of
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import expression_of, segment
+from datasets_prep.sources.bases.segmentation_text import segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits
-from datasets_prep.sources.json.json_object import load_value, members
+from datasets_prep.sources.json.json_object import members
 from datasets_prep.sources.json.opening import open_annotations
-from datasets_prep.sources.json.parse import Unparsed
+from datasets_prep.sources.json.parse import Unparsed, load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig, Use
 
@@ -27,7 +28,20 @@ from pipeline.plan.data import SourceConfig, Use
 _KINDS = {0: "referring", 1: "reasoning", 2: "hallucination"}
 
 Locate = Callable[[str, Mapping[str, Any]], tuple[Any, int]]
-Tracks = Callable[[Mapping[str, Any], list[str]], DraftTrack]
+
+
+class Target(NamedTuple):
+    """What an expression names.
+
+    ``masks_end`` is one past the last frame with a mask of any of the video's objects; None for sets in which
+    each mask names its frame, so that masks cannot be shifted.
+    """
+
+    track: DraftTrack
+    masks_end: int | None = None
+
+
+Tracks = Callable[[Mapping[str, Any], list[str]], Target]
 
 
 class MetaFile(ABC):
@@ -43,13 +57,6 @@ class MetaFile(ABC):
     @abstractmethod
     def tracks(self, source: SourceConfig, files: Files, video: str, place: Any) -> Tracks:
         """A function of an expression and the video's frames: the target. ``place`` is from ``locate``."""
-
-    def masks_end(self, tracks: Tracks) -> int | None:
-        """One past the last frame with a mask of any of the video's objects.
-
-        None for sets in which each mask names its frame, so that masks cannot be shifted.
-        """
-        return None
 
     def frames(self, entry: Mapping[str, Any]) -> list[str]:
         """The names of a video's frames. Raises RejectError."""
@@ -91,15 +98,18 @@ class MetaFile(ABC):
             raise RejectError(raw.get("reason", Reason.MALFORMED), raw["problem"])
         expression = mapping(raw["expression"])
         frames = self.frames(raw)
+        text = expression_of(expression.get("exp"), "exp")
+        media = _media(raw["video"], frames)
+        target = raw["tracks"]()(expression, frames) if "tracks" in raw else None
         return [
             segment(
                 record,
                 source,
                 seed,
-                expression=expression_of(expression.get("exp"), "exp"),
-                media=_media(raw["video"], frames),
-                target=raw["target"](expression, frames) if "target" in raw else None,
-                masks_end=self.masks_end(raw["target"]) if "target" in raw else None,
+                expression=text,
+                media=media,
+                target=target.track if target else None,
+                masks_end=target.masks_end if target else None,
                 category=_KINDS.get(expression.get("type_id", -1), ""),
                 kind=str(expression.get("type_id", "")),
             )
@@ -144,12 +154,12 @@ class MetaFile(ABC):
             problem = entry.problem if isinstance(entry, Unparsed) else "no `expressions`"
             yield Record(key=key, raw={"problem": problem})
         else:
-            tracks = None if files.masks is None else self.tracks(source, files, video, place)
+            # Made when the first target is asked for: not every pass over the records needs the masks.
+            tracks = cache(partial(self.tracks, source, files, video, place))
             for name, expression in expressions.items():
                 raw = {"video": video, "frames": entry.get("frames"), "expression": expression}
-                if tracks is not None:
-                    # A function, because not every pass over the records needs the masks.
-                    raw["target"] = tracks
+                if files.masks is not None:
+                    raw["tracks"] = tracks
                 yield Record(key=f"{key}/{name}", raw=raw)
 
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, DraftTurn, Media
-from datasets_prep.sources.bases.fields import text_of
 from datasets_prep.sources.bases.reader import Record
 from pipeline.draw import draw
 from pipeline.plan.data import SourceConfig
@@ -25,11 +23,6 @@ def pick(templates: tuple[str, ...], seed: int, key: str, purpose: str) -> str:
 def fill(template: str, **values: str) -> str:
     """A template with each ``{name}`` replaced by its value; braces in values are left alone."""
     return _BLANK.sub(lambda found: values.get(found[1], found[0]), template)
-
-
-def expression_of(value: Any, name: str) -> str:
-    """An expression with single spaces between its words. Raises RejectError."""
-    return " ".join(text_of(value, name).split())
 
 
 def segment(

@@ -20,8 +20,9 @@ from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits, list_chunks
-from datasets_prep.sources.json.json_object import Member, load_value, members, root_is_object
+from datasets_prep.sources.json.json_object import Member, members, root_is_object
 from datasets_prep.sources.json.opening import open_annotations
+from datasets_prep.sources.json.parse import load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.plan.formats import TemporalTask

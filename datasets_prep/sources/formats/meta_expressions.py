@@ -14,11 +14,12 @@ from typing import Any
 
 from datasets_prep.draft import DraftTrack, Reason, RejectError
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks, as_list
+from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Target, Tracks, as_list
 from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits
-from datasets_prep.sources.json.json_object import load_value, members
+from datasets_prep.sources.json.json_object import members
 from datasets_prep.sources.json.opening import open_annotations
+from datasets_prep.sources.json.parse import load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records import masks
@@ -68,10 +69,6 @@ class MetaExpressions(MetaFile):
         assert files.masks is not None, "without masks there are no tracks"
         return VideoMasks(files.masks, place)
 
-    def masks_end(self, tracks: Tracks) -> int | None:
-        """Each list of masks is as long as that of the frames; some sets store masks too far to the front."""
-        return tracks.end if isinstance(tracks, VideoMasks) else None
-
 
 class VideoMasks:
     """The annotations of one video, each read once for all expressions that name it.
@@ -83,8 +80,11 @@ class VideoMasks:
         self._path, self._places = path, places
         self._read: dict[str, Any] = {}
 
-    def __call__(self, expression: Mapping[str, Any], frames: list[str]) -> DraftTrack:
-        """The union of the masks of an expression's annotations."""
+    def __call__(self, expression: Mapping[str, Any], frames: list[str]) -> Target:
+        """The union of the masks of an expression's annotations.
+
+        Each list of masks is as long as that of the frames; some sets store masks too far to the front.
+        """
         _check_ids(expression)
         tracks = []
         for name in _ids(expression):
@@ -97,10 +97,11 @@ class VideoMasks:
                     Reason.MASKS_SHIFTED, f"annotation {name} has {count} masks for {len(frames)} frames"
                 )
             tracks.append(track)
-        return DraftTrack(masks=tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames))))
+        united = tuple((i, tuple(track[i] for track in tracks)) for i in range(len(frames)))
+        return Target(DraftTrack(masks=united), self._masks_end)
 
     @cached_property
-    def end(self) -> int | None:
+    def _masks_end(self) -> int | None:
         """One past the last frame with a mask in any annotation of the video; None without any."""
         tracks = [track for track in map(self._track, self._places) if isinstance(track, list)]
         return max((end for track in tracks if (end := _end(track))), default=None)

@@ -19,10 +19,10 @@ from typing import Any
 
 from datasets_prep.draft import Draft, DraftTurn, Media, Reason, RejectError, time_mark
 from datasets_prep.sources.bases.events import in_time_order, seconds, video_called
-from datasets_prep.sources.bases.fields import claimed_duration, mapping, text_field
+from datasets_prep.sources.bases.fields import claimed_duration, expression_of, mapping, text_field
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import Files, Record, RowsReader, record_key
-from datasets_prep.sources.bases.segmentation_text import expression_of, fill, pick
+from datasets_prep.sources.bases.segmentation_text import fill, pick
 from datasets_prep.sources.json.json_object import load_object
 from datasets_prep.sources.json.opening import open_annotations
 from pipeline.errors import UserError

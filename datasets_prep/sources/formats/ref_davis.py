@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
-from datasets_prep.sources.bases.fields import mapping, media_of
+from datasets_prep.sources.bases.fields import expression_of, mapping, media_of
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import expression_of, segment
+from datasets_prep.sources.bases.segmentation_text import segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, Media, Reason, RejectError
-from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.fields import expression_of, mapping, media_of, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.grouped_chunks import Group, pack, places
 from datasets_prep.sources.bases.reader import WHOLE, Files, Record, record_key
-from datasets_prep.sources.bases.segmentation_text import expression_of, segment
+from datasets_prep.sources.bases.segmentation_text import segment
 from datasets_prep.sources.bases.video_lists import VideoFilter
 from datasets_prep.sources.json.json_file import Chunk, Limits
-from datasets_prep.sources.json.json_object import load_value, members
+from datasets_prep.sources.json.json_object import members
 from datasets_prep.sources.json.opening import open_annotations
+from datasets_prep.sources.json.parse import load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task

@@ -14,11 +14,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from datasets_prep.draft import DraftTrack, RejectError
+from datasets_prep.draft import RejectError
 from datasets_prep.sources.bases.fields import media_of
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.label_images import LabelImages, image_bytes, object_ids
-from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Tracks
+from datasets_prep.sources.bases.meta_file import Locate, MetaFile, Target, Tracks
 from datasets_prep.sources.bases.reader import Files
 from datasets_prep.sources.json.json_file import Chunk, Limits
 from pipeline.errors import UserError
@@ -64,11 +64,11 @@ class RefYoutubeVos(MetaFile):
         """All expressions of a video share its decoded images."""
         images: list[LabelImages] = []
 
-        def target(expression: Mapping[str, Any], frames: list[str]) -> DraftTrack:
+        def target(expression: Mapping[str, Any], frames: list[str]) -> Target:
             objects = object_ids(expression.get("obj_id"))
             if not images:
                 images.append(LabelImages(_folder(files, video), frames))
-            return images[0].track(objects, must_show=source.use is Use.TRAIN)
+            return Target(images[0].track(objects, must_show=source.use is Use.TRAIN))
 
         return target
 

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from datasets_prep.draft import Draft, DraftTrack, Reason, RejectError
-from datasets_prep.sources.bases.fields import mapping, media_of, whole
+from datasets_prep.sources.bases.fields import expression_of, mapping, media_of, whole
 from datasets_prep.sources.bases.format import Format
 from datasets_prep.sources.bases.reader import ListReader, Record
 from datasets_prep.sources.bases.region_masks import frame_size
-from datasets_prep.sources.bases.segmentation_text import expression_of, segment
+from datasets_prep.sources.bases.segmentation_text import segment
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
 

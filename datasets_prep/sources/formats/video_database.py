@@ -19,9 +19,8 @@ from typing import Any
 
 from datasets_prep.draft import Media, Reason, RejectError
 from datasets_prep.sources.bases.events import Event, seconds, video_called
-from datasets_prep.sources.bases.fields import mapping, text_field
+from datasets_prep.sources.bases.fields import expression_of, mapping, text_field
 from datasets_prep.sources.bases.format import Format
-from datasets_prep.sources.bases.segmentation_text import expression_of
 from datasets_prep.sources.bases.timed_videos import TimedEvents
 from datasets_prep.sources.json.json_object import Member, elements, members
 from pipeline.errors import UserError

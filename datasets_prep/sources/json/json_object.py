@@ -94,12 +94,6 @@ def load_object(path: Path) -> dict[str, Any]:
     return found
 
 
-def load_value(file: BinaryIO, start: int, end: int) -> Any:
-    """The value at byte positions of an open file, ``Unparsed`` if it is not JSON."""
-    file.seek(start)
-    return parse(file.read(end - start))
-
-
 def members_at(file: BinaryIO, start: int, path: Path) -> Iterator[Member]:
     """Members of the object whose opening brace is at ``start`` of an open file, that of ``path``."""
     begin = start + 1

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
@@ -21,6 +21,12 @@ class Unparsed:
 
     def __init__(self, problem: str, *, valid: bool = False) -> None:
         self.problem, self.valid = problem, valid
+
+
+def load_value(file: BinaryIO, start: int, end: int) -> Any:
+    """The value at byte positions of an open file, ``Unparsed`` if it is not JSON."""
+    file.seek(start)
+    return parse(file.read(end - start))
 
 
 def parse(text: bytes) -> Any:

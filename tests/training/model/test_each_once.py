@@ -64,7 +64,9 @@ def test_a_frame_is_encoded_once_however_many_objects(toy: UFVideo, toy_config: 
     sam = toy.segmentation.sam
     for objects in (1, 4):
         with counted(sam.vision_encoder.backbone) as encoded, counted(sam.memory_encoder) as remembered:
-            toy.decode_masks(torch.randn(5, 3, side, side), torch.randn(objects, 256), chunk_frames=3)
+            toy.segmentation.decode_masks(
+                torch.randn(5, 3, side, side), torch.randn(objects, 256), chunk_frames=3
+            )
         assert encoded == [3, 2]
         assert remembered == []
 
@@ -119,7 +121,7 @@ def test_masks_of_training_are_made_of_the_states_that_predict_seg(
                 if not len(before):
                     assert output.mask_logits[i] is None
                     continue
-                wanted = toy.decode_masks(
+                wanted = toy.segmentation.decode_masks(
                     batch.sam_frames[i], toy.segmentation.head(hidden[before]), size=(20, 30)
                 )
                 torch.testing.assert_close(output.mask_logits[i], wanted, atol=1e-3, rtol=1e-3)

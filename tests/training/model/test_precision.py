@@ -75,10 +75,10 @@ def test_answers_under_autocast(
     seg = torch.randn(2, 256, generator=generator)
     batch = cooperative(text_batch, toy_config)
     with torch.inference_mode():
-        plain = toy.decode_masks(film, seg)
+        plain = toy.segmentation.decode_masks(film, seg)
         with torch.autocast("cpu", BF16):
             said = model.generate(batch, max_new_tokens=3)
-            every = model.decode_masks(film, seg)
+            every = model.segmentation.decode_masks(film, seg)
             carried = torch.stack(list(propagate(model.segmentation, film.__getitem__, 5, seg, prompts=2)), 1)
     assert all(len(answer) for answer in said.tokens)
     for masks in (every, carried):
@@ -138,6 +138,8 @@ def test_a_batch_at_the_published_sizes():
     model.eval()
     said = model.generate(batch, max_new_tokens=2)
     assert len(said.tokens[0]) >= 1
-    masks = model.decode_masks(batch.sam_frames[0][:1], torch.randn(1, 256, dtype=BF16), size=(480, 854))
+    masks = model.segmentation.decode_masks(
+        batch.sam_frames[0][:1], torch.randn(1, 256, dtype=BF16), size=(480, 854)
+    )
     assert masks.shape == (1, 1, 480, 854)
     assert masks.isfinite().all()

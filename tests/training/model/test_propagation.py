@@ -47,7 +47,7 @@ def test_prompts_are_spread_evenly(count: int, prompts: int, chosen: tuple[int, 
 def test_prompted_frames_have_the_masks_of_the_ordinary_way(toy: UFVideo, film, seg):
     made = _run(toy, film, seg, 2)
     assert made.shape == (2, 9, *film.shape[-2:])
-    ordinary = toy.decode_masks(film, seg)
+    ordinary = toy.segmentation.decode_masks(film, seg)
     for index in range(9):
         same = torch.allclose(made[:, index], ordinary[:, index], atol=1e-4)
         assert same == (index in (2, 6)), index
@@ -101,7 +101,7 @@ def test_masks_are_those_of_sam_s_own_propagation(toy: UFVideo, toy_config, seg,
     chosen = prompted_frames(count, prompts)
     with torch.inference_mode():
         for index in chosen:
-            for at, mask in enumerate(toy.decode_masks(film[index : index + 1], seg)[:, 0] > 0):
+            for at, mask in enumerate(toy.segmentation.decode_masks(film[index : index + 1], seg)[:, 0] > 0):
                 session.obj_id_to_idx(at)
                 session.add_mask_inputs(at, index, mask[None, None])
             session.obj_with_new_inputs = list(session.obj_ids)

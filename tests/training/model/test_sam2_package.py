@@ -106,7 +106,7 @@ def _apart(model: UFVideo, made: dict[str, Tensor]) -> dict[str, float]:
             "middle": features.middle_F,
             "first_frame": features.coarse_F,
             "coarse": features.coarse_F - model.segmentation.sam.no_memory_embedding.reshape(1, -1, 1, 1),
-            "masks": model.decode_masks(made["frames"], made["seg"], chunk_frames=2),
+            "masks": model.segmentation.decode_masks(made["frames"], made["seg"], chunk_frames=2),
         }
     assert all(value.shape == made[name].shape for name, value in found.items())
     return {name: float((value - made[name]).abs().max()) for name, value in found.items()}

@@ -54,7 +54,7 @@ def test_masks_are_object_major_for_three_objects_on_four_frames(toy: UFVideo, t
         assert masks.shape[:2] == (len(seg), 4)
         for o in range(len(seg)):
             for f in range(4):
-                alone = toy.decode_masks(frames[f : f + 1], seg[o : o + 1])[0, 0]
+                alone = toy.segmentation.decode_masks(frames[f : f + 1], seg[o : o + 1])[0, 0]
                 torch.testing.assert_close(masks[o, f], alone, atol=1e-4, rtol=1e-4)
     three = output.mask_logits[0]
     assert (three - three.transpose(0, 1).flatten(0, 1).unflatten(0, (3, 4))).abs().max() > 0.1
@@ -64,10 +64,12 @@ def test_masks_of_many_frames_do_not_depend_on_the_chunk(toy: UFVideo, toy_confi
     """Catches chunks that are joined along objects, and a frame-major decoder."""
     side = toy_config.sam2.image_size
     frames, seg = torch.randn(5, 3, side, side), torch.randn(2, 256)
-    whole = toy.decode_masks(frames, seg, chunk_frames=8, size=(20, 30))
+    whole = toy.segmentation.decode_masks(frames, seg, chunk_frames=8, size=(20, 30))
     assert whole.shape == (2, 5, 20, 30)
-    torch.testing.assert_close(toy.decode_masks(frames, seg, chunk_frames=2, size=(20, 30)), whole)
-    assert toy.decode_masks(frames, seg[:0], size=(20, 30)).shape == (0, 5, 20, 30)
+    torch.testing.assert_close(
+        toy.segmentation.decode_masks(frames, seg, chunk_frames=2, size=(20, 30)), whole
+    )
+    assert toy.segmentation.decode_masks(frames, seg[:0], size=(20, 30)).shape == (0, 5, 20, 30)
 
 
 @pytest.fixture(scope="module")

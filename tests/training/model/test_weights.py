@@ -217,7 +217,9 @@ def test_saved_model_comes_back_the_same(toy: UFVideo, toy_config: ModelConfig, 
     with torch.no_grad():
         assert torch.equal(again(batch).answer_logits, toy(batch).answer_logits)
     seg = torch.randn(1, 256)
-    assert torch.equal(again.decode_masks(frames, seg), toy.decode_masks(frames, seg))
+    assert torch.equal(
+        again.segmentation.decode_masks(frames, seg), toy.segmentation.decode_masks(frames, seg)
+    )
     assert not any(p.is_meta for p in (*again.parameters(), *again.buffers()))
     assert again.tokens == toy.tokens
 
