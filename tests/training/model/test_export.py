@@ -54,7 +54,8 @@ def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, c
     assert set(index["weight_map"]) == set(published_state(first))
     again = build_model(first.config, first.tokens, seed=99)
     load_published(again, out)
-    assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())
+    loaded = own_state(again)
+    assert all(torch.equal(t, loaded[n]) for n, t in own_state(first).items())
     config = json.loads((out / "config.json").read_text())
     assert config["model_type"] == "videorefer_qwen2"
     assert config["hidden_size"] == 128
@@ -159,5 +160,6 @@ def test_a_tied_output_layer_is_written_once(tmp_path: Path) -> None:
     first, again = (build_model(config, tokens, seed=seed) for seed in (4, 5))
     export.write_published(first, tmp_path)
     load_published(again, tmp_path)
-    assert all(torch.equal(t, own_state(again)[n]) for n, t in own_state(first).items())
+    loaded = own_state(again)
+    assert all(torch.equal(t, loaded[n]) for n, t in own_state(first).items())
     assert torch.equal(again.language.lm.lm_head.weight, first.language.lm.lm_head.weight)

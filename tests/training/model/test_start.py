@@ -114,7 +114,8 @@ def test_vision_comes_from_siglip_whose_text_half_is_told(
     made = own_state(make_model(make_plan(tmp_path, vision=tmp_path / "siglip"), tokenizer))
     taken = [n for n in made if n.startswith("vision.")]
     assert len(taken) == len(state)
-    assert all(torch.equal(made[n], own_state(donor)[n]) for n in taken)
+    theirs = own_state(donor)
+    assert all(torch.equal(made[n], theirs[n]) for n in taken)
     assert "are not of this model: text_model.encoder.layers.{0-1}.mlp.fc1.bias\n" in capsys.readouterr().out
 
 
@@ -184,7 +185,8 @@ def test_sam2_comes_from_the_file_that_is_published(
     made = own_state(make_model(make_plan(tmp_path, sam2=file), tokenizer))
     taken = [n for n in made if n.startswith("segmentation.sam.")]
     assert taken
-    assert all(torch.equal(made[n], own_state(donor)[n]) for n in taken)
+    theirs = own_state(donor)
+    assert all(torch.equal(made[n], theirs[n]) for n in taken)
 
 
 def test_a_pt_file_that_is_no_state_dict_is_refused(tokenizer, tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def test_an_export_is_a_whole_start(tmp_path: Path, capsys) -> None:
     plan = make_plan(tmp_path, tmp_path / "out", whole=tmp_path / "out")
     made = make_model(plan, make_tokenizer(plan, None))
     assert made.tokens == donor.tokens
-    assert all(torch.equal(t, own_state(donor)[n]) for n, t in own_state(made).items())
+    theirs = own_state(donor)
+    assert all(torch.equal(t, theirs[n]) for n, t in own_state(made).items())
     message = capsys.readouterr().out
     assert f"vocabulary: {len(tokenizer)} rows as stored, 0 new ones" in message
     assert "init: language, connector, regions, vision, seg_head, sam_encoder from " in message

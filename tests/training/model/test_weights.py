@@ -53,7 +53,8 @@ def test_published_weights_arrive_whole(toy: UFVideo, toy_config: ModelConfig):
     gamma = {k.replace(".g_weight", ".gamma"): v for k, v in weights.items()}
     assert gamma.keys() != weights.keys()
     load_published(other, gamma)
-    assert all(torch.equal(a, own_state(other)[n]) for n, a in own_state(toy).items())
+    theirs = own_state(other)
+    assert all(torch.equal(a, theirs[n]) for n, a in own_state(toy).items())
 
 
 def test_missing_unexpected_and_misshapen_tensors_are_all_listed(toy: UFVideo, toy_config: ModelConfig):

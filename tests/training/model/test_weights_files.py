@@ -72,7 +72,8 @@ def test_shards_of_either_form_load(
     (tmp_path / "training_args.bin").write_bytes(b"no weights")
     other = build_model(toy_config, toy.tokens, seed=6)
     load_published(other, tmp_path)
-    assert all(torch.equal(t, own_state(other)[n]) for n, t in own_state(toy).items())
+    theirs = own_state(other)
+    assert all(torch.equal(t, theirs[n]) for n, t in own_state(toy).items())
 
 
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
