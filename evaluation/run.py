@@ -12,11 +12,20 @@ from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items, missing_videos
 from evaluation.metrics.aggregate import MetricRow
 from evaluation.prediction import Unreadable
-from evaluation.scores import UNREADABLE, metric_rows, summary, write_metrics, write_scores
+from evaluation.scores import (
+    UNREADABLE,
+    device_of,
+    how_asked,
+    metric_rows,
+    summary,
+    write_metrics,
+    write_scores,
+)
 from evaluation.scoring import SliceScores, score_slices, slices
 from evaluation.work import Item, run_on_actors, units
 from evaluation.worker import Setup, UnitResult, Worker
 from pipeline import progress
+from pipeline.artifacts.checkpoint import MODEL
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import digest, plain
 from pipeline.dataset.manifest import SourceEntry
@@ -25,6 +34,7 @@ from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
+from pipeline.storage.location import Location
 
 Index = dict[str, dict[tuple[str, str], Stored]]  # by source, then by key and question
 _NAMED = 5  # videos that cannot be read and are named in the log; all of them are in unreadable.json
@@ -63,11 +73,14 @@ def evaluate(context: StepContext) -> StepResult:
     }
     scored = _scores(setup, reader, readable, index, context.spec.subject)
     scores = {name: [s for part in parts for s in part.scores] for name, parts in scored.items()}
-    found = metric_rows(config.benchmarks, scores)
     answers = {
         name: digest([store.identity, [item.name for item in group]]) for name, group in readable.items()
     }
-    counts = summary(config.benchmarks, scores, prepared, unreadable, answers, data.record.digest)
+    scored_as = {b.entry: digest([answers[b.entry], data.record.digest, plain(b)]) for b in config.benchmarks}
+    sizes = _model_sizes(checkpoint.location)
+    asked = {b.entry: how_asked(b, config, sizes) for b in config.benchmarks}
+    found = metric_rows(config.benchmarks, scores, asked, scored_as)
+    counts = summary(config.benchmarks, scores, prepared, unreadable, answers, scored_as)
     made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
     write_scores(context.out, scores)
     write_metrics(context.out, found, counts, made_from, store)
@@ -110,7 +123,7 @@ def answer_settings(config: EvaluationConfig, checkpoint: str, reader: ShardRead
         "max_new_tokens": config.max_new_tokens,
         "seg_state": config.seg_state,
         "prompted_frames": config.prompted_frames,
-        "device": "cuda bfloat16" if config.use_gpu else "cpu float32",
+        "device": device_of(config),
         "baked_frames": plain(reader.manifest.bake),
     }
 
@@ -234,6 +247,14 @@ def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
         print(capacity.waiting_line(need), flush=True)
         return config.actors
     return min(config.actors, fit)
+
+
+def _model_sizes(checkpoint: Location) -> dict[str, Any] | None:
+    """The sizes of a checkpoint's model; None for a checkpoint that does not hold its config.json."""
+    try:
+        return json.loads((checkpoint / MODEL / "config.json").read_bytes()).get("model")
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _refuse_empty(prepared: Mapping[str, SourceEntry]) -> None:

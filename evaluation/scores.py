@@ -6,7 +6,8 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -16,11 +17,13 @@ from evaluation.answer_store import AnswerStore
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow, Score, rows
 from evaluation.prediction import Unreadable
-from pipeline.canonical import digest, plain
+from pipeline.canonical import digest
 from pipeline.dataset.manifest import SourceEntry
 from pipeline.errors import UserError
-from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.records.sample import Task
 from pipeline.storage.location import Location
+from pipeline.times.temporal import Outside
 
 SCORES, METRICS, UNREADABLE = "scores.parquet", "metrics.json", "unreadable.json"
 
@@ -68,14 +71,52 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
 
 
 def metric_rows(
-    benchmarks: Sequence[BenchmarkConfig], scores: Mapping[str, Sequence[Score]]
+    benchmarks: Sequence[BenchmarkConfig],
+    scores: Mapping[str, Sequence[Score]],
+    asked: Mapping[str, str] = MappingProxyType({}),
+    scored: Mapping[str, str] = MappingProxyType({}),
 ) -> list[MetricRow]:
-    """Every metric of every benchmark, over everything and by category."""
-    return [
-        row
-        for b in benchmarks
-        for row in rows(b.entry, benchmark_of(b.family).metrics, scores.get(b.entry, ()))
-    ]
+    """Every metric of every benchmark, over everything and by category.
+
+    ``asked`` says by entry how the model was asked, in one line; ``scored`` identifies answers, truth and
+    the entry's rules. Together with the metric's own rule they are the row's description and fingerprint.
+    """
+    out = []
+    for b in benchmarks:
+        family = benchmark_of(b.family)
+        for row in rows(b.entry, family.metrics, scores.get(b.entry, ()), family.baseline):
+            parts = (row.description, asked.get(b.entry, ""))
+            identity = digest([scored.get(b.entry, ""), row.protocol, row.metric, row.description])
+            described = "; ".join(part for part in parts if part)
+            out.append(replace(row, description=described, fingerprint=identity[:12]))
+    return out
+
+
+def how_asked(benchmark: BenchmarkConfig, config: EvaluationConfig, sizes: Mapping[str, Any] | None) -> str:
+    """How the answers of an entry come about, in one line. ``sizes`` are those of the checkpoint's model."""
+    family = benchmark_of(benchmark.family)
+    parts = []
+    if sizes:
+        vision, sam2 = sizes["vision"]["image_size"], sizes["sam2"]["image_size"]
+        parts.append(f"{sizes['num_frames']} frames, resized to {vision} x {vision} pixels")
+        if Task.SEGMENT in family.accepts or Task.COOPERATIVE in family.accepts:
+            prompted = "every frame" if config.prompted_frames is None else str(config.prompted_frames)
+            parts.append(f"masks at {sam2} x {sam2} pixels, [SEG] prompts {prompted}")
+    parts.append(f"prompt {benchmark.style}")
+    parts.append(f"greedy, at most {config.max_new_tokens} tokens")
+    parts.append(device_of(config))
+    if benchmark.bare_times:
+        parts.append(f"bare numbers are {benchmark.bare_times}")
+    if benchmark.outside_times is Outside.CLAMP:
+        parts.append("times outside are cut")
+    if benchmark.limit:
+        parts.append(f"{benchmark.limit} samples chosen by name")
+    return ", ".join(parts)
+
+
+def device_of(config: EvaluationConfig) -> str:
+    """Kind of device and number format that the answers are computed in."""
+    return "cuda bfloat16" if config.use_gpu else "cpu float32"
 
 
 def summary(
@@ -84,7 +125,7 @@ def summary(
     prepared: Mapping[str, SourceEntry],
     unreadable: Mapping[str, Sequence[Unreadable]],
     answers: Mapping[str, str],
-    truth: str,
+    scored: Mapping[str, str],
 ) -> dict[str, Any]:
     """By entry: how it was asked, how many of its samples were scored, and why some failed.
 
@@ -110,7 +151,7 @@ def summary(
             "read_by": _counted(s.read_by for s in scores.get(b.entry, ())),
             "clamped": sum(s.clamped for s in scores.get(b.entry, ())),
             "answers": answers[b.entry],
-            "scored": digest([answers[b.entry], truth, plain(b)]),
+            "scored": scored[b.entry],
         }
         for b in benchmarks
     }

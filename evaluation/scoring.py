@@ -68,7 +68,7 @@ def score_slice(reader: ShardReader, store: AnswerStore, part: Slice) -> SliceSc
         made = predictions[n]
         sha.update(canonical([made.key, made.text, made.failure, made.masks]) + b"\n")
         scored = judge(sample, scored_prediction(made, sample, part.config))
-        scores.append(replace(scored, video=sample.video.sha256))
+        scores.append(replace(scored, video=scored.video or sample.video.sha256))
     return SliceScores(scores=tuple(scores), answers=sha.hexdigest())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from evaluation.metrics.aggregate import Metric, Score
+from evaluation.metrics.aggregate import Baseline, Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import BenchmarkFamily, PromptStyle
 from pipeline.records.sample import Sample, Turn
@@ -18,5 +18,6 @@ class Benchmark(BenchmarkFamily):
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
     score: Callable[[Sample, Prediction], Score]
     metrics: tuple[Metric, ...]
+    baseline: Baseline | None = None
     footnote: str = ""
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table

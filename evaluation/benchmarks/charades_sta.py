@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.baselines import CONSTANT_SPAN
 from evaluation.benchmarks.judging import judge_span
-from evaluation.metrics.aggregate import Metric, Score
+from evaluation.metrics.aggregate import INCLUSIVE, Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Sample, Task, Turn
@@ -21,30 +22,34 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One query: IoU of the first span in the answer."""
-    judged = judge_span(sample, prediction)
-    return Score(
-        key=sample.key,
-        category=sample.category,
-        values=judged.values,
-        failures=judged.failures,
-        refusal=judged.refusal,
-        clamped=judged.clamped,
-    )
+    return judge_span(sample, prediction).score(sample)
 
 
 CHARADES_STA = Benchmark(
     name="charades_sta",
+    title="Charades-STA",
     about="Charades-STA: when a sentence happens",
     times=True,
     accepts=(Task.TEMPORAL,),
+    baseline=CONSTANT_SPAN,
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="tIoU", measure="tIoU"),
-        Metric(name="R@0.3", measure="R@0.3"),
-        Metric(name="R@0.5", measure="R@0.5"),
-        Metric(name="R@0.7", measure="R@0.7"),
-        Metric(name="R@0.5, threshold counts", measure="R@0.5 or equal", main=False),
+        Metric(name="tIoU", measure="tIoU", rule="mean over queries"),
+        *(
+            Metric(name=f"R@{t}", measure=f"R@{t}", rule=f"share of queries with an IoU above {t}")
+            for t in (0.3, 0.5, 0.7)
+        ),
+        *(
+            Metric(
+                name=f"R@{t}, threshold counts",
+                measure=f"R@{t} or equal",
+                main=False,
+                protocol=INCLUSIVE,
+                rule=f"share of queries with an IoU of {t} or more",
+            )
+            for t in (0.3, 0.5, 0.7)
+        ),
     ),
     footnote="R@x: share of queries with an IoU above x; an answer without a span has an IoU of 0.",
 )

@@ -6,11 +6,13 @@ empty masks, which are right only on frames where the object is absent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from evaluation.metrics import choice, choice_published, temporal
+from evaluation.metrics.aggregate import Score
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
 from pipeline.records.sample import MaskTrack, Sample
@@ -31,10 +33,44 @@ class Judgement:
     refusal: str = ""
     clamped: bool = False
     read_by: str = ""
+    truth: Mapping[str, float] = field(default_factory=dict)
+
+    def __or__(self, other: Judgement) -> Judgement:
+        """Both on one answer; the first failure is that of the first."""
+        return Judgement(
+            values={**self.values, **other.values},
+            weights={**self.weights, **other.weights},
+            failures={**self.failures, **other.failures},
+            refusal=self.refusal or other.refusal,
+            clamped=self.clamped or other.clamped,
+            read_by=self.read_by or other.read_by,
+            truth={**self.truth, **other.truth},
+        )
+
+    def score(self, sample: Sample) -> Score:
+        """The score of this sample."""
+        return Score(
+            key=sample.key,
+            category=sample.category,
+            video=sample.video.sha256,
+            values=self.values,
+            weights=self.weights,
+            failures=self.failures,
+            refusal=self.refusal,
+            clamped=self.clamped,
+            read_by=self.read_by,
+            truth=self.truth,
+        )
 
 
 def judge_choice(sample: Sample, prediction: Prediction, published: int | None) -> Judgement:
     """Accuracy by this project's rule, by MVBench's first word, and by the family's published rule."""
+    if sample.answer_index < 0:
+        raise UserError(
+            sample.key,
+            "has no options, so no choice can be scored.",
+            "Choose a family that suits its source.",
+        )
     chosen = choice.Chosen() if prediction.failure else choice.strict(prediction.text, sample.choices)
     values = {
         "accuracy": float(chosen.index == sample.answer_index),
@@ -47,7 +83,13 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
         failures = dict.fromkeys(values, prediction.failure)
     else:  # the published rules always find an option
         failures = {"accuracy": str(chosen.refusal)} if chosen.refusal else {}
-    return Judgement(values=values, weights={}, failures=failures, read_by=str(chosen.rule or ""))
+    return Judgement(
+        values=values,
+        weights={},
+        failures=failures,
+        read_by=str(chosen.rule or ""),
+        truth={"options": float(len(sample.choices))},
+    )
 
 
 def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
@@ -72,7 +114,19 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
         failures=dict.fromkeys(values, failure) if failure else {},
         refusal=refusal,
         clamped=bool(spans) and prediction.clamped,
+        truth=_relative(sample),
     )
+
+
+def _relative(sample: Sample) -> dict[str, float]:
+    """The true span as parts of what was shown; nothing where its length is not known."""
+    start_s, end_s = (
+        (sample.clip.start_s, sample.clip.end_s) if sample.clip else (0.0, sample.video.duration_s)
+    )
+    if end_s <= start_s:
+        return {}
+    span, length_s = sample.spans[0], end_s - start_s
+    return {"start": (span.start_s - start_s) / length_s, "end": (span.end_s - start_s) / length_s}
 
 
 def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
@@ -105,8 +159,22 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     weights |= dict.fromkeys(weights_shown, float(len(shown)))
     values |= values_shown
     return Judgement(
-        values=values, weights=weights, failures=dict.fromkeys(values, failure) if failure else {}
+        values=values,
+        weights=weights,
+        failures=dict.fromkeys(values, failure) if failure else {},
+        truth=_constant_masks(sample.targets),
     )
+
+
+def _constant_masks(targets: Sequence[MaskTrack]) -> dict[str, float]:
+    """J and F of no mask at all, and of a mask of the whole frame: neither has a boundary."""
+    from pipeline.records.masks import area
+
+    shares = [area(c, t.height, t.width) / (t.height * t.width) for t in targets for c in t.counts]
+    if not shares:
+        return {}
+    empty, flat = (sum(share in kinds for share in shares) / len(shares) for kinds in ((0,), (0, 1)))
+    return {"empty J": empty, "empty F": flat, "full J": sum(shares) / len(shares), "full F": flat}
 
 
 def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[JF, bool]], str | None]:

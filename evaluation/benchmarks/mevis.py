@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.baselines import CONSTANT_MASK
 from evaluation.benchmarks.judging import judge_masks
-from evaluation.metrics.aggregate import Metric, Over, Score
+from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over, Score
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Sample, Task, Turn
@@ -24,27 +25,31 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One expression: mean over its frames."""
-    judged = judge_masks(sample, prediction)
-    return Score(
-        key=sample.key,
-        category=sample.category,
-        values=judged.values,
-        weights=judged.weights,
-        failures=judged.failures,
-    )
+    return judge_masks(sample, prediction).score(sample)
 
+
+RULE = "mean over all frames of an expression, those without the object too, then over expressions"
 
 MEVIS = Benchmark(
     name="mevis",
+    title="MeViS",
     about="MeViS valid_u: masks of what an expression names",
     accepts=(Task.SEGMENT,),
+    baseline=CONSTANT_MASK,
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="J", measure="J"),
-        Metric(name="F", measure="F"),
-        Metric(name="J&F", measure="J&F"),
-        Metric(name="J&F, UFVideo's averaging", measure="J&F shown", over=Over.WEIGHTS, main=False),
+        Metric(name="J", measure="J", rule=RULE),
+        Metric(name="F", measure="F", rule=RULE),
+        Metric(name="J&F", measure="J&F", rule=RULE),
+        Metric(
+            name="J&F, UFVideo's averaging",
+            measure="J&F shown",
+            over=Over.WEIGHTS,
+            main=False,
+            protocol=AS_PUBLISHED,
+            rule="frames that show the object alone, those of all expressions in one mean",
+        ),
     ),
     footnote="J, F: mean over all frames of an expression, then over expressions. UFVideo's averaging: only "
     "frames where the object shows, all of them in one mean.",

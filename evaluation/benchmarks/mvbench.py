@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.baselines import CHANCE
 from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice_published
-from evaluation.metrics.aggregate import Metric, Over, Score
+from evaluation.metrics.aggregate import AS_PUBLISHED, READ, READ_RULE, STANDARD, Metric, Over, Score
 from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
@@ -26,28 +27,42 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One question under three matching rules."""
-    judged = judge_choice(sample, prediction, choice_published.published(prediction.text, sample.choices))
-    return Score(
-        key=sample.key,
-        category=sample.category,
-        values=judged.values,
-        failures=judged.failures,
-        read_by=judged.read_by,
-    )
+    published = choice_published.published(prediction.text, sample.choices)
+    return judge_choice(sample, prediction, published).score(sample)
 
 
 MVBENCH = Benchmark(
     name="mvbench",
+    title="MVBench",
     about="MVBench: twenty tasks of multiple choice",
     styles=tuple(PromptStyle),
     accepts=(Task.CHOICE,),
+    baseline=CHANCE,
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="accuracy", measure="accuracy"),
-        Metric(name="accuracy, mean of tasks", measure="accuracy", over=Over.CATEGORIES),
-        Metric(name="accuracy, UFVideo's rule", measure="accuracy published", main=False),
-        Metric(name="accuracy, MVBench's rule", measure="accuracy first word", main=False),
+        Metric(name="accuracy", measure="accuracy", protocol=READ, rule=f"{READ_RULE}; mean over questions"),
+        Metric(
+            name="accuracy, mean of tasks",
+            measure="accuracy",
+            over=Over.CATEGORIES,
+            protocol=READ,
+            rule=f"{READ_RULE}; mean of the tasks' means",
+        ),
+        Metric(
+            name="accuracy, MVBench's rule",
+            measure="accuracy first word",
+            main=False,
+            protocol=STANDARD,
+            rule="the first word is compared with the letter in brackets; mean over questions",
+        ),
+        Metric(
+            name="accuracy, UFVideo's rule",
+            measure="accuracy published",
+            main=False,
+            protocol=AS_PUBLISHED,
+            rule="the first capital letter anywhere, C where there is none; mean over questions",
+        ),
     ),
     footnote="Accuracy: the answer must name its option beyond doubt. UFVideo's rule takes the first capital "
     "letter anywhere and C where there is none; MVBench's rule looks at the first word.",

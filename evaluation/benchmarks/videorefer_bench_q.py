@@ -6,9 +6,10 @@ import re
 
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
+from evaluation.benchmarks.baselines import CHANCE
 from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice_published
-from evaluation.metrics.aggregate import Metric, Score
+from evaluation.metrics.aggregate import READ, READ_RULE, STANDARD, Metric, Score
 from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
@@ -32,26 +33,29 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """One question; its type is the category."""
-    judged = judge_choice(sample, prediction, choice_published.lettered(prediction.text, sample.choices))
-    return Score(
-        key=sample.key,
-        category=sample.category,
-        values=judged.values,
-        failures=judged.failures,
-        read_by=judged.read_by,
-    )
+    published = choice_published.lettered(prediction.text, sample.choices)
+    return judge_choice(sample, prediction, published).score(sample)
 
 
 VIDEOREFER_BENCH_Q = Benchmark(
     name="videorefer_bench_q",
+    title="VideoRefer-Bench-Q",
     about="VideoRefer-Bench-Q: multiple choice about marked objects",
     styles=tuple(PromptStyle),
     accepts=(Task.CHOICE,),
+    baseline=CHANCE,
     prompt=prompt,
     score=score,
     metrics=(
-        Metric(name="accuracy", measure="accuracy"),
-        Metric(name="accuracy, published rule", measure="accuracy published", main=False),
+        Metric(name="accuracy", measure="accuracy", protocol=READ, rule=f"{READ_RULE}; mean over questions"),
+        Metric(
+            name="accuracy, published rule",
+            measure="accuracy published",
+            main=False,
+            protocol=STANDARD,
+            rule="the first letter in brackets, else in front of one, else the first character; mean over "
+            "questions",
+        ),
     ),
     footnote="VideoRefer-Bench-Q's published rule takes the first letter in brackets, else the first one.",
 )

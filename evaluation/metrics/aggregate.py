@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from evaluation.metrics.uncertainty import Interval
+
+STANDARD: Final = "standard"  # the rule of a benchmark's authors
+READ: Final = "read"  # this project's reading of free answers
+READ_RULE: Final = "the answer has to name one option beyond doubt"
+INCLUSIVE: Final = "inclusive"  # an IoU that equals the threshold counts
+AS_PUBLISHED: Final = "as-published"  # the rule of UFVideo's released code, quirk by quirk
 
 
 class Over(StrEnum):
@@ -25,6 +37,7 @@ class Score:
     sample that asks for a time, ``refusal`` says why the answer's time could not be read, and ``clamped``
     that it was clamped. ``read_by`` is the rule that found the option in the answer to a multiple-choice
     question. ``video`` is the SHA-256 of the sample's video: samples of one video are not independent draws.
+    ``truth`` holds what a baseline needs to know of the truth, as its benchmark says.
     """
 
     key: str
@@ -36,6 +49,7 @@ class Score:
     refusal: str = ""
     clamped: bool = False
     read_by: str = ""
+    truth: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def failure(self) -> str | None:
@@ -45,17 +59,43 @@ class Score:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A line of the table: a measure (a key of ``Score.values``) and its mean. ``main`` ones come first."""
+    """A line of the table: a measure (a key of ``Score.values``) and its mean. ``main`` ones come first.
+
+    ``protocol`` names whose rule it is, ``rule`` says it in one line: thresholds, what is averaged over what.
+    ``categories``: only samples of these count; empty: all.
+    """
 
     name: str
     measure: str
     over: Over = Over.SAMPLES
     main: bool = True
+    protocol: str = STANDARD
+    rule: str = ""
+    categories: tuple[str, ...] = ()
+
+    def counts(self, score: Score) -> bool:
+        """Whether a sample is in the mean."""
+        return self.measure in score.values and (not self.categories or score.category in self.categories)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Baseline:
+    """What somebody would score who does not look at the video: ``chance``, or the best constant answer.
+
+    ``values`` gives it by measure from the scores, of which it sees ``truth`` alone.
+    """
+
+    name: str
+    values: Callable[[Sequence[Score]], Mapping[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
-    """One cell group of the result. ``value`` is in 0-1, or None if no sample has the measure."""
+    """One cell group of the result. ``value`` is in 0-1, or None if no sample has the measure.
+
+    ``error`` is its standard error and ``low`` to ``high`` its interval at 95%, both with the samples of one
+    video as one draw; None for fewer than two videos. ``baseline`` is the score without looking at the video.
+    """
 
     benchmark: str
     category: str  # empty: all of them
@@ -64,18 +104,21 @@ class MetricRow:
     samples: int
     failures: int
     main: bool = True
+    protocol: str = STANDARD
+    error: float | None = None
+    low: float | None = None
+    high: float | None = None
+    videos: int = 0
+    baseline: float | None = None
+    baseline_name: str = ""
+    description: str = ""
+    fingerprint: str = ""
 
 
 def average(metric: Metric, scores: Iterable[Score]) -> float | None:
     """The metric over these scores, 0-1; None if its measure applies to none of them."""
-    scored = [s for s in scores if metric.measure in s.values]
-    if metric.over is Over.CATEGORIES:
-        means = [_mean(metric.measure, group) for group in by_category(scored).values()]
-        return sum(means) / len(means) if means else None
-    key, weighted = metric.measure, metric.over is Over.WEIGHTS
-    weights = [s.weights.get(key, 1.0) if weighted else 1.0 for s in scored]
-    total = sum(weights)
-    return sum(w * s.values[key] for w, s in zip(weights, scored, strict=True)) / total if total else None
+    scored = [s for s in scores if metric.counts(s)]
+    return _Columns(metric, scored).mean() if scored else None
 
 
 def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
@@ -86,29 +129,112 @@ def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
     return dict(sorted(groups.items()))
 
 
-def rows(benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score]) -> list[MetricRow]:
+def rows(
+    benchmark: str, metrics: Sequence[Metric], scores: Sequence[Score], baseline: Baseline | None = None
+) -> list[MetricRow]:
     """A row per metric over everything, then a row per category and metric."""
     groups = {"": list(scores), **{c: g for c, g in by_category(scores).items() if c}}
-    return [
-        _row(benchmark, category, metric, group)
-        for category, group in groups.items()
-        for metric in metrics
-        if not (category and metric.over is Over.CATEGORIES)
-    ]
+    out = []
+    for category, group in groups.items():
+        constant = baseline.values(group) if baseline and group else {}
+        for metric in metrics:
+            if category and (metric.over is Over.CATEGORIES or metric.categories):
+                continue
+            name = baseline.name if baseline and metric.measure in constant else ""
+            out.append(_row(benchmark, category, metric, group, constant.get(metric.measure), name))
+    return out
 
 
-def _row(benchmark: str, category: str, metric: Metric, scores: Sequence[Score]) -> MetricRow:
-    scored = [s for s in scores if metric.measure in s.values]
+def _row(
+    benchmark: str,
+    category: str,
+    metric: Metric,
+    scores: Sequence[Score],
+    baseline: float | None,
+    baseline_name: str,
+) -> MetricRow:
+    from evaluation.metrics.uncertainty import normal_interval
+
+    scored = [s for s in scores if metric.counts(s)]
+    columns = _Columns(metric, scored) if scored else None
+    value = columns.mean() if columns else None
+    error = columns.error() if columns else None
+    interval = None
+    if columns is not None and value is not None:
+        plain = metric.over is Over.SAMPLES
+        interval = (
+            normal_interval(value, error) if plain else columns.bootstrap(benchmark, category, metric.name)
+        )
     return MetricRow(
         benchmark=benchmark,
         category=category,
         metric=metric.name,
-        value=average(metric, scored),
+        value=value,
         samples=len(scored),
         failures=sum(metric.measure in s.failures for s in scored),
         main=metric.main,
+        protocol=metric.protocol,
+        error=error,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        videos=columns.videos if columns else 0,
+        baseline=baseline,
+        baseline_name=baseline_name,
+        description=metric.rule,
     )
 
 
-def _mean(measure: str, scores: Sequence[Score]) -> float:
-    return sum(s.values[measure] for s in scores) / len(scores)
+class _Columns:
+    """The scored samples of one metric as arrays [N]: value, weight, category, video."""
+
+    def __init__(self, metric: Metric, scores: Sequence[Score]) -> None:
+        import numpy as np
+
+        from evaluation.metrics.uncertainty import clusters_of
+
+        key = metric.measure
+        self.over = metric.over
+        self.values = np.fromiter((s.values[key] for s in scores), float, len(scores))
+        self.weights = np.ones(len(scores))
+        if self.over is Over.WEIGHTS:
+            self.weights = np.fromiter((s.weights.get(key, 1.0) for s in scores), float, len(scores))
+        self.parts = np.zeros(len(scores), int)
+        if self.over is Over.CATEGORIES:
+            self.parts = clusters_of([s.category or " " for s in scores])
+        self.clusters = clusters_of([s.video for s in scores])
+        self.videos = int(self.clusters.max()) + 1
+
+    def mean(self) -> float | None:
+        top, bottom = self._sums(self.values * self.weights), self._sums(self.weights)
+        return float((top[bottom > 0] / bottom[bottom > 0]).mean()) if (bottom > 0).any() else None
+
+    def error(self) -> float | None:
+        """The standard error. A mean of means is one mean with weights of 1 / n of each category."""
+        from evaluation.metrics.uncertainty import clustered_error
+
+        if self.over is not Over.CATEGORIES:
+            return clustered_error(self.values, self.clusters, self.weights)
+        import numpy as np
+
+        sizes = self._sums(self.weights)
+        means = self._sums(self.values) / sizes
+        # The residuals are those of each category's own mean: categories are fixed, samples are drawn.
+        influence = (self.values - means[self.parts]) / sizes[self.parts] / len(sizes)
+        groups = self.videos
+        if groups < 2:
+            return None
+        sums = np.bincount(self.clusters, influence, groups)
+        return float(np.sqrt(groups / (groups - 1) * (sums @ sums)))
+
+    def bootstrap(self, *names: object) -> Interval | None:
+        import numpy as np
+
+        from evaluation.metrics.uncertainty import ratio_interval
+
+        hot = np.eye(int(self.parts.max()) + 1)[self.parts] * self.weights[:, None]
+        return ratio_interval(hot * self.values[:, None], hot, self.clusters, *names)
+
+    def _sums(self, column: np.ndarray) -> np.ndarray:
+        import numpy as np
+
+        return np.bincount(self.parts, column)

@@ -9,7 +9,7 @@ from typing import Any
 from evaluation.report import charts
 from evaluation.report.examples import Example
 from evaluation.report.style import CSS
-from evaluation.report.table import Line, Table, failures_text, percent
+from evaluation.report.table import Line, Table, baseline_text, cell_text, failures_text, percent
 from evaluation.report.template import TEMPLATE
 from pipeline.page.render import render_page
 
@@ -66,7 +66,12 @@ def render(page: Page) -> str:
     return render_page(
         TEMPLATE,
         css=CSS,
-        filters={"percent": percent, "failures": failures_text},
+        filters={
+            "percent": percent,
+            "failures": failures_text,
+            "baseline": baseline_text,
+            "error": cell_text,
+        },
         change=change,
         groups=groups,
         highlights=highlights,

@@ -18,7 +18,10 @@ WIDTH = 118  # characters of the plain-text table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One metric under every checkpoint. Values are in 0-1, None where the metric does not apply."""
+    """One metric under every checkpoint. Values are in 0-1, None where the metric does not apply.
+
+    ``errors`` are standard errors, ``baseline`` is the score of an answer that does not look at the video.
+    """
 
     benchmark: str
     category: str
@@ -27,7 +30,12 @@ class Line:
     failures: tuple[int, ...]
     samples: int
     main: bool  # a headline metric, not another rule for the same thing
-    headline: bool  # belongs to the main table, not to the breakdown by category
+    errors: tuple[float | None, ...] = ()
+    baseline: float | None = None
+    baseline_name: str = ""
+    protocol: str = ""
+    descriptions: tuple[str, ...] = ()
+    headline: bool = True  # belongs to the main table, not to the breakdown by category
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +99,11 @@ def make_table(
                 failures=tuple(row.failures if row else 0 for row in rows),
                 samples=one.samples,
                 main=one.main,
+                errors=tuple(row.error if row else None for row in rows),
+                baseline=one.baseline,
+                baseline_name=one.baseline_name,
+                protocol=one.protocol,
+                descriptions=tuple(row.description if row else "" for row in rows),
                 headline=bool(one.category) == tasks.get(one.benchmark, False),
             )
         )
@@ -105,6 +118,16 @@ def make_table(
 def percent(value: float | None) -> str:
     """A value in 0-1 as percent with one decimal, or a dash."""
     return "–" if value is None else f"{100 * value:.1f}"
+
+
+def cell_text(value: float | None, error: float | None) -> str:
+    """A value with its standard error in percent: ``56.3 ±1.0``."""
+    return percent(value) if value is None or error is None else f"{percent(value)} ±{100 * error:.1f}"
+
+
+def baseline_text(line: Line) -> str:
+    """The baseline in percent, or nothing."""
+    return percent(line.baseline) if line.baseline is not None else ""
 
 
 def failures_text(line: Line) -> str:
@@ -131,6 +154,7 @@ def table_text(table: Table) -> str:
     drawn.add_column("metric", overflow="fold")
     for name in table.labels:
         drawn.add_column(name, justify="right")
+    drawn.add_column("baseline", justify="right")
     drawn.add_column("samples", justify="right")
     drawn.add_column("failures", justify="right", no_wrap=True)
     last = ""
@@ -138,9 +162,15 @@ def table_text(table: Table) -> str:
         group = f"{line.benchmark} {line.category}".strip()
         if last and group != last:
             drawn.add_section()
-        cells = [percent(v) for v in line.values]
+        errors = line.errors or (None,) * len(line.values)
+        cells = [cell_text(v, e) for v, e in zip(line.values, errors, strict=True)]
         drawn.add_row(
-            "" if group == last else group, line.metric, *cells, str(line.samples), failures_text(line)
+            "" if group == last else group,
+            line.metric,
+            *cells,
+            baseline_text(line),
+            str(line.samples),
+            failures_text(line),
         )
         last = group
     out = io.StringIO()
@@ -158,6 +188,10 @@ def _footnotes(
         "A failure is an answer that cannot be used (no option, no span, no or too few masks). It "
         "stays in every mean with what it earns; several numbers are one per checkpoint."
     ]
+    notes.append(
+        "± is the standard error, with the samples of one video as one draw. The baseline does not look at "
+        "the video: a guess among the options, or the best of the constant answers."
+    )
     notes += dict.fromkeys(note for b in benchmarks if (note := benchmark_of(b.family).footnote))
     for b in benchmarks:
         entry = counts.get(b.entry, {})

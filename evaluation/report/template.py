@@ -14,12 +14,13 @@ TEMPLATE = """
 {% endif %}
 <td>{{ line.metric }}</td>
 {% for value in line.values %}
-<td class="n{% if loop.last %} last{% endif %}">{{ value | percent }}</td>
+<td class="n{% if loop.last %} last{% endif %}">{{ value | error(line.errors[loop.index0]) }}</td>
 {% endfor %}
 {% if table.labels | length > 1 %}
 {% set points, way = change(line) %}
 <td class="n {{ way }}">{{ points }}</td>
 {% endif %}
+<td class="n">{{ line | baseline }}</td>
 <td class="n">{{ line.samples }}</td><td class="n">{{ line | failures }}</td>
 </tr>
 {% endfor %}
@@ -30,7 +31,8 @@ TEMPLATE = """
 <thead><tr><th scope="col">benchmark</th><th scope="col">metric</th>
 {% for label in table.labels %}<th scope="col" class="n">{{ label }}</th>{% endfor %}
 {% if table.labels | length > 1 %}<th scope="col" class="n">change</th>{% endif %}
-<th scope="col" class="n">samples</th><th scope="col" class="n">failures</th></tr></thead>
+<th scope="col" class="n">baseline</th><th scope="col" class="n">samples</th>
+<th scope="col" class="n">failures</th></tr></thead>
 {% endmacro %}
 {%- macro strip(pictures) %}
 {% if pictures %}

@@ -20,11 +20,13 @@ class PromptStyle(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BenchmarkFamily(RegistryRow):
-    """One family. ``styles`` are its wordings; ``times``: it asks when something happens.
+    """One family. ``title`` is what tables and pages call it, ``styles`` are its wordings.
 
-    ``accepts`` are the tasks of the samples that it scores; empty: any.
+    ``times``: it asks when something happens. ``accepts`` are the tasks of the samples that it scores; empty:
+    any.
     """
 
+    title: str = ""
     styles: tuple[PromptStyle, ...] = (PromptStyle.PUBLISHED, PromptStyle.PREPARED)
     times: bool = False
     accepts: tuple[Task, ...] = ()

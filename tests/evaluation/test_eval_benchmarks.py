@@ -117,7 +117,7 @@ def test_why_a_time_was_not_read_is_counted(source: str, number: int, text: str,
         {source: entry(source)},
         {},
         {source: "asked"},
-        "truth",
+        {source: "scored"},
     )
     assert counts[source]["no_time_read"] == {reason: 2}
 
@@ -141,7 +141,9 @@ def test_the_plan_decides_about_bare_numbers_and_times_outside(tmp_path: Path) -
     assert (nowhere.refusal, nowhere.clamped) == ("outside the video", False)
     source = truth.dataset
     config = BenchmarkConfig(source=source, family="charades_sta")
-    counts = summary([config], {source: [bare, cut, nowhere]}, {source: entry(source)}, {}, {source: ""}, "")
+    counts = summary(
+        [config], {source: [bare, cut, nowhere]}, {source: entry(source)}, {}, {source: ""}, {source: ""}
+    )
     assert counts[source]["clamped"] == 1
     write_scores(Location.parse(tmp_path), {source: [bare, cut, nowhere]})
     rows_ = pq.read_table(tmp_path / "scores.parquet").to_pylist()

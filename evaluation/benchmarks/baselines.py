@@ -1,0 +1,71 @@
+"""What an answer earns that does not look at the video: a guess, or the best of the constant answers.
+
+A number means little without it: where most events last half of their video, "all of it" has a tIoU of 50%.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from evaluation.metrics.aggregate import Baseline, Score
+
+_STEPS = 20  # starts and ends of constant spans, as parts of the video
+_MASKS = ("empty", "full")
+
+
+def _chance(scores: Sequence[Score]) -> dict[str, float]:
+    """Each option is as likely as another; a rule for reading answers makes no difference."""
+    shares = [1 / s.truth["options"] for s in scores if s.truth.get("options")]
+    if not shares:
+        return {}
+    mean = sum(shares) / len(shares)
+    return {measure: mean for measure in _measures(scores) if measure.startswith("accuracy")}
+
+
+def _constant_span(scores: Sequence[Score]) -> dict[str, float]:
+    """For each measure the span, in parts of the video, that is best for this measure."""
+    import numpy as np
+
+    true = [(s.truth["start"], s.truth["end"]) for s in scores if "start" in s.truth]
+    if not true:
+        return {}
+    start_N, end_N = np.array(true).T
+    grid = np.arange(_STEPS + 1) / _STEPS
+    starts, ends = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
+    starts, ends = starts[starts < ends][:, None], ends[starts < ends][:, None]  # [C, 1]
+    shared = np.maximum(np.minimum(ends, end_N) - np.maximum(starts, start_N), 0)
+    iou_CN = shared / ((ends - starts) + (end_N - start_N) - shared)
+    out = {"tIoU": float(iou_CN.mean(axis=1).max())}
+    for threshold in (0.3, 0.5, 0.7):
+        out[f"R@{threshold}"] = float((iou_CN > threshold).mean(axis=1).max())
+        out[f"R@{threshold} or equal"] = float((iou_CN >= threshold).mean(axis=1).max())
+    return {measure: value for measure, value in out.items() if measure in _measures(scores)}
+
+
+def _constant_mask(scores: Sequence[Score]) -> dict[str, float]:
+    """Nothing on every frame, or all of every frame, whichever has the larger J&F."""
+    found: dict[str, dict[str, float]] = {}
+    for kind in _MASKS:
+        per = {
+            measure: [s.truth[f"{kind} {measure}"] for s in scores if f"{kind} {measure}" in s.truth]
+            for measure in ("J", "F")
+        }
+        if not per["J"]:
+            return {}
+        means = {measure: sum(values) / len(values) for measure, values in per.items()}
+        found[kind] = {**means, "J&F": (means["J"] + means["F"]) / 2}
+    return max(found.values(), key=lambda means: means["J&F"])
+
+
+def _masks_and_spans(scores: Sequence[Score]) -> Mapping[str, float]:
+    return {**_constant_mask(scores), **_constant_span(scores)}
+
+
+def _measures(scores: Sequence[Score]) -> set[str]:
+    return {measure for score in scores for measure in score.values}
+
+
+CHANCE = Baseline(name="chance", values=_chance)
+CONSTANT_SPAN = Baseline(name="best constant span", values=_constant_span)
+CONSTANT_MASK = Baseline(name="best constant mask", values=_constant_mask)
+CONSTANT_ANSWER = Baseline(name="best constant answer", values=_masks_and_spans)
