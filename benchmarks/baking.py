@@ -1,7 +1,7 @@
-"""What baked frames cost: bytes and decoding time of the frames that a model looks at, video by video.
+"""Cost of baked frames: bytes and decoding time of the frames that a model gets, per video.
 
-``python -m benchmarks.baking VIDEO ...``; ``docs/decisions/0008-baked-frames.md`` has the numbers of some
-videos of natural scenes, which cannot be passed on.
+``python -m benchmarks.baking VIDEO ...``; ``docs/decisions/0008-baked-frames.md`` has the numbers for some
+videos of natural scenes, which cannot be redistributed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _SETTINGS = [(None, 95), (None, 85), (1024, 95), (512, 95), (384, 95)]  # longes
 
 
 def _best(footage: Footage, indices: Sequence[int], turns: int = 3) -> float:
-    """Seconds that decoding takes, of the fastest turn."""
-    took = []
+    """Seconds of the fastest of several decodes."""
+    seconds = []
     for _ in range(turns):
         begun = time.perf_counter()
         footage.decode(indices)
-        took.append(time.perf_counter() - begun)
-    return min(took)
+        seconds.append(time.perf_counter() - begun)
+    return min(seconds)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Two ways to do one thing, timed in turn in one process, as a table with their ratio."""
+"""Compares two implementations, timed alternately in one process, as a table with their ratio."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_TURN = 0.02  # seconds; what takes microseconds is called many times, as timeit does
+_TURN = 0.02  # seconds; a function that takes microseconds is called many times, as timeit does
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "benchmarks"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """``plain`` is the baseline. Both return what they made, and ``same`` says whether that agrees.
+    """``plain`` is the baseline. Both return their results, and ``same`` says whether these agree.
 
-    ``once``: one call a turn even of what takes microseconds, so that caches are full of the other way.
+    ``once``: one call per turn even if it takes microseconds, so that caches hold the data of the other one.
     """
 
     what: str
@@ -30,7 +30,7 @@ class Pair:
 
 
 def main(title: str, about: str, pairs: Sequence[Pair], repeats: int = 5) -> None:
-    """Measure, print, and with ``--write`` keep the table in docs/benchmarks."""
+    """Measure, print, and with ``--write`` write the table to docs/benchmarks."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks/<title>.md")
     options = parser.parse_args()
@@ -55,19 +55,19 @@ def main(title: str, about: str, pairs: Sequence[Pair], repeats: int = 5) -> Non
 
 
 def _measure(pair: Pair, repeats: int) -> tuple[float, float]:
-    """Seconds of both, in turn, so that a busy machine hits both; a difference in what they make ends it."""
+    """Seconds of both, alternately, so that a busy machine affects both. Raises if their results differ."""
     best = [float("inf"), float("inf")]
     for _ in range(repeats):
-        made = []
-        for k, way in enumerate((pair.plain, pair.ours)):
+        results = []
+        for k, function in enumerate((pair.plain, pair.ours)):
             calls, spent = 0, 0.0
             begun = time.perf_counter()
             while not calls or (spent < _TURN and not pair.once):
-                result = way()
+                result = function()
                 calls, spent = calls + 1, time.perf_counter() - begun
             best[k] = min(best[k], spent / calls)
-            made.append(result)
-        assert pair.same(*made), f"{pair.what}: the two ways do not agree"
+            results.append(result)
+        assert pair.same(*results), f"{pair.what}: the two results do not agree"
     return best[0], best[1]
 
 

@@ -1,4 +1,4 @@
-"""Floating-point operations of UFVideo's forward pass, from its sizes alone. A multiply-add counts as two."""
+"""Floating-point operations of UFVideo, computed from its sizes. A multiply-add counts as two."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pipeline.plan.model import ConnectorConfig, LanguageConfig, ModelConfig, Sa
 
 
 def vision(config: VisionConfig, frames: int) -> float:
-    """The layers of the tower that run, and its patch embedding."""
+    """The layers of the tower that are used, and its patch embedding."""
     tokens, width = config.grid**2, config.hidden_size
     embedding = tokens * 3 * config.patch_size**2 * width
     layer = tokens * width * (4 * width + 2 * config.intermediate_size) + 2 * tokens**2 * width
@@ -32,7 +32,7 @@ def connector(config: ConnectorConfig, frames: int, grid: int, inner: int, width
 
 
 def language(config: LanguageConfig, lengths: Sequence[int], answers: int) -> float:
-    """Causal attention within each sequence, counted once for each pair that may see the other.
+    """Causal attention within each sequence: each pair of tokens counts once.
 
     ``answers``: tokens whose logits are computed.
     """
@@ -45,14 +45,14 @@ def language(config: LanguageConfig, lengths: Sequence[int], answers: int) -> fl
 
 
 def sam_encoder(config: Sam2Config, frames: int) -> float:
-    """Hiera with its windows filled up, and the neck's 1x1 convolutions."""
+    """Hiera with padded windows, and the neck's 1x1 convolutions."""
     side, width = config.image_size // 4, config.embed_dim
     done = side**2 * 3 * 7**2 * width
     block = 0
     for stage, depth in enumerate(config.stages):
         for k in range(depth):
             grows = stage > 0 and k == 0
-            # The block that opens a stage has the window of the stage before, and pools its queries.
+            # The first block of a stage has the window of the previous stage, and pools its queries.
             window = config.window_spec[stage - 1 if grows else stage]
             window = side if block in config.global_att_blocks else window
             filled = (-(-side // window) * window) ** 2
@@ -68,9 +68,9 @@ def sam_encoder(config: Sam2Config, frames: int) -> float:
 def training_step(
     config: ModelConfig, *, lengths: Sequence[int], answers: int, videos: int, sam_frames: int
 ) -> dict[str, float]:
-    """Of the published recipe, by part: forward alone where weights are frozen, else thrice that.
+    """Operations of the published recipe, by part: one forward pass if its weights are frozen, else three.
 
-    What gradient checkpointing computes again is not counted. Left out, together below a hundredth: the
+    Recomputation by gradient checkpointing is not counted. Not included, together less than 1 %: the
     mask decoder, the region encoder, norms and activations.
     """
     frames = videos * config.num_frames

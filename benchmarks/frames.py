@@ -1,6 +1,7 @@
-"""Frames for training: one decode of what is needed, kept small, against whole decodes for every use.
+"""Frames for training: the needed frames decoded once and cached resized, against whole decodes for every
+use.
 
-Exact seeks are held against decoding from the beginning and against decord, with one thread each.
+Exact seeks are compared with decoding from the beginning and with decord, with one thread each.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from training.model.processor import View, decode_views, resize
 _HEIGHT, _WIDTH, _FPS, _SECONDS = 480, 854, 25, 30
 _SIDES = {View.VISION: 384, View.SAM: 1024}
 _QUESTIONS = 4  # about one video, as the sources ask
-_COPIES = 20  # of the clip behind one another make ten minutes
+_COPIES = 20  # concatenated copies of the clip make ten minutes
 _REAL = Path(os.environ.get("UFVIDEO_SHARED", "../shared")) / "realdata"
 
 
@@ -48,7 +49,7 @@ def write_clip(path: Path) -> None:
 
 
 def write_long(path: Path, clip: Path) -> None:
-    """The clip several times behind one another, without coding it again."""
+    """Several concatenated copies of the clip, without encoding it again."""
     with av.open(str(path), "w") as target:
         track, ticks = None, 0
         for _ in range(_COPIES):
@@ -65,12 +66,12 @@ def write_long(path: Path, clip: Path) -> None:
 
 def from_the_beginning(path: Path, indices: Sequence[int]) -> list[np.ndarray]:
     """The pictures at ``indices``, ascending, by decoding all up to the last."""
-    wanted = set(indices)
+    requested = set(indices)
     found: list[np.ndarray] = []
     with av.open(str(path)) as container:
         container.streams.video[0].thread_count = 1
         for index, frame in enumerate(container.decode(video=0)):
-            if index in wanted:
+            if index in requested:
                 found.append(frame.to_ndarray(format="rgb24"))
             if index == indices[-1]:
                 break
@@ -78,14 +79,14 @@ def from_the_beginning(path: Path, indices: Sequence[int]) -> list[np.ndarray]:
 
 
 def with_decord(path: Path, indices: Sequence[int]) -> np.ndarray:
-    """The same by decord. It gives other pictures of many a file; of these it gives the right ones."""
+    """The same by decord. For many files it gives wrong pictures; for these it gives the right ones."""
     import decord
 
     return decord.VideoReader(str(path), num_threads=1).get_batch(indices).asnumpy()
 
 
 def ours(path: Path, indices: Sequence[int], count: int) -> np.ndarray:
-    """The same as samples get them."""
+    """The same by this project's decoder."""
     return video.decode(path, indices, num_frames=count)
 
 
@@ -95,7 +96,7 @@ def spread(count: int, first: int = 0, last: int | None = None) -> list[int]:
 
 
 def real_clips() -> list[tuple[Path, list[int], int]]:
-    """Real ones of which decord gives the pictures that are shown."""
+    """Real clips for which decord gives the pictures that a player shows."""
     found = []
     for path in sorted(_REAL.rglob("*.mp4")):
         count = video.probe(path).num_frames
@@ -108,11 +109,11 @@ def all_of(
     way: Callable[[Path, Sequence[int]], Iterable[np.ndarray]], clips: Sequence[tuple[Path, list[int], int]]
 ) -> list[np.ndarray]:
     """[N, H, W, 3] of each clip, decoded one way."""
-    return [np.stack(list(way(path, asked))) for path, asked, _ in clips]
+    return [np.stack(list(way(path, indices))) for path, indices, _ in clips]
 
 
 def seeks(clip: Path, long: Path) -> list[Pair]:
-    """Of the short clip, the long one, a part of it, and real ones."""
+    """For the short clip, the long one, a part of it, and real clips."""
     pairs = []
     per_copy = _FPS * _SECONDS
     total = per_copy * _COPIES
@@ -138,7 +139,7 @@ def seeks(clip: Path, long: Path) -> list[Pair]:
             Pair(
                 what=f"32 frames of each of {len(real)} real clips, plain: {name}",
                 plain=partial(all_of, way, real),
-                ours=lambda: [ours(path, asked, count) for path, asked, count in real],
+                ours=lambda: [ours(path, indices, count) for path, indices, count in real],
                 same=lambda a, b: all(map(np.array_equal, a, b)),
             )
             for name, way in ways
@@ -146,13 +147,13 @@ def seeks(clip: Path, long: Path) -> list[Pair]:
     return pairs
 
 
-def plain(path: Path, wanted: Mapping[View, tuple[int, ...]]) -> dict[View, dict[int, np.ndarray]]:
-    """Every frame of the file decoded to RGB, once for each view, then the wanted ones picked."""
-    made: dict[View, dict[int, np.ndarray]] = {}
-    for view, indices in wanted.items():
+def plain(path: Path, by_view: Mapping[View, tuple[int, ...]]) -> dict[View, dict[int, np.ndarray]]:
+    """Every frame of the file decoded to RGB, once for each view, then the needed ones selected."""
+    resized: dict[View, dict[int, np.ndarray]] = {}
+    for view, indices in by_view.items():
         frames = list(_all_frames(path))
-        made[view] = {i: resize(frames[i], _SIDES[view], view) for i in indices}
-    return made
+        resized[view] = {i: resize(frames[i], _SIDES[view], view) for i in indices}
+    return resized
 
 
 def _all_frames(path: Path) -> Iterator[np.ndarray]:
@@ -162,7 +163,7 @@ def _all_frames(path: Path) -> Iterator[np.ndarray]:
 
 
 def _same(a: dict[View, dict[int, np.ndarray]], b: dict[View, dict[int, np.ndarray]]) -> bool:
-    """Decoders differ by a grey level or two in their colour conversion."""
+    """Whether two results agree; the decoders' colour conversions differ by a grey level or two."""
     return all(np.abs(a[v][i].astype(int) - b[v][i]).mean() < 2 for v in a for i in a[v])
 
 
@@ -189,30 +190,30 @@ if __name__ == "__main__":
             turns=(Turn(role=Role.USER, text="?"), Turn(role=Role.ASSISTANT, text="!")),
         )
         indices = tuple(sample_indices(ref.num_frames, 32, 0, ref.num_frames - 1))
-        wanted = {View.VISION: indices, View.SAM: indices[::8]}
+        by_view = {View.VISION: indices, View.SAM: indices[::8]}
 
         def with_cache() -> dict[View, dict[int, np.ndarray]]:
             frames = CachedFrames(lambda _: VideoFootage(clip, ref), _SIDES, capacity_mb=512)
-            return [frames.get(sample, wanted) for _ in range(_QUESTIONS)][-1]
+            return [frames.get(sample, by_view) for _ in range(_QUESTIONS)][-1]
 
         main(
             "frames",
             f"32 frames at 384 pixels and 4 at 1024 from {_SECONDS} s of {_WIDTH} x {_HEIGHT} H.264 at "
-            f"{_FPS} frames/s: whole decodes, one for each view (plain), against one decode of the wanted "
-            "frames, and a cache of what was resized (`training/data/decode.py`). Below, decoding alone, in "
-            "one thread: from the beginning of the file to the last wanted frame, or decord, against what "
-            f"samples get (`pipeline/media/decoding.py`), of the same clip, of {_COPIES} of it behind one "
-            "another, and of real ones of which decord gives the right pictures.",
+            f"{_FPS} frames/s: whole decodes, one for each view (plain), against one decode of the needed "
+            "frames and a cache of resized frames (`training/data/decode.py`). Below, decoding alone, in "
+            "one thread: from the beginning of the file to the last needed frame, or decord, against this "
+            f"project's decoder (`pipeline/media/decoding.py`), for the same clip, for {_COPIES} "
+            "concatenated copies of it, and for real clips for which decord gives the right pictures.",
             [
                 Pair(
                     what="first visit of a video",
-                    plain=lambda: plain(clip, wanted),
-                    ours=lambda: decode_views(VideoFootage(clip, ref), wanted, _SIDES),
+                    plain=lambda: plain(clip, by_view),
+                    ours=lambda: decode_views(VideoFootage(clip, ref), by_view, _SIDES),
                     same=_same,
                 ),
                 Pair(
                     what=f"{_QUESTIONS} questions about it",
-                    plain=lambda: [plain(clip, wanted) for _ in range(_QUESTIONS)][-1],
+                    plain=lambda: [plain(clip, by_view) for _ in range(_QUESTIONS)][-1],
                     ours=with_cache,
                     same=_same,
                 ),

@@ -1,7 +1,7 @@
 """One micro-batch of the 7B model on a CUDA device: tokens per second, share of its peak, memory.
 
-``python -m benchmarks.gpu_7b [--write]``. Weights are random and made on the device, so nothing is fetched
-and the host needs no memory for them. Forward and backward alone: no optimizer, no other workers.
+``python -m benchmarks.gpu_7b [--write]``. Weights are random and created on the device, so nothing is fetched
+and the host needs no memory for them. Only forward and backward: no optimizer, no other workers.
 """
 
 from __future__ import annotations
@@ -26,28 +26,28 @@ from training.model.batch import Batch
 from training.model.tokens import IGNORE, VIDEO_PLACEHOLDER, TokenIds
 from training.model.ufvideo import UFVideo
 
-# Dense bf16, TFLOP/s, as NVIDIA states it for the SXM board; the first name that fits counts.
+# Dense bf16, TFLOP/s, as NVIDIA states it for the SXM board; the first name that matches is used.
 _PEAKS = {"H100 PCIe": 756, "H100 NVL": 835, "H200": 989, "H100": 989, "A100": 312, "A800": 312, "L40S": 362}
 _QUESTION, _ANSWERS, _OBJECTS = 64, (600, 40, 200), 2
 _VIDEOS = (True, True, False)
-"""Text alone goes with videos, so that a padded batch has the padding that a mixed one has."""
+"""One sample is text alone, so that a padded batch has as much padding as a mixed one."""
 _TRUTH = (480, 854)
 _WARM_UP = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What one way of running the micro-batch took."""
+    """Cost of the micro-batch, packed or padded."""
 
     what: str
     tokens: int
-    """of the sequences, visual ones included, padding not"""
+    """of the sequences, including visual ones, without padding"""
     seconds: float
     """of one forward and backward pass"""
     operations: float
     """of the model, ``flops.training_step``"""
     peak_gib: float | None
-    """largest memory that tensors held; None where it is not counted"""
+    """peak memory of tensors; None where it is not measured"""
 
 
 def table(rows: Sequence[Measurement], peak: float | None) -> str:
@@ -95,23 +95,23 @@ computes again. In TFLOP: {shares}.
 
 
 def random_model(config: ModelConfig, tokens: TokenIds, device: str) -> UFVideo:
-    """The architecture in bf16, its parameters allocated and filled on the device."""
-    # Buffers that the configuration fixes get their real values.
+    """The architecture in bf16, with its parameters allocated and initialised on the device."""
+    # Buffers that follow from the configuration get their real values.
     with init_empty_weights(include_buffers=False):
         model = UFVideo(config, tokens)
-    made = {}
+    weights = {}
     for name, empty in model.named_parameters():
         tensor = torch.empty(empty.shape, dtype=torch.bfloat16, device=device)
         norm = tensor.ndim == 1 and name.endswith("weight")
-        made[name] = tensor.normal_(std=0.02) if tensor.ndim > 1 else tensor.fill_(float(norm))
-    model.load_state_dict(made, strict=False, assign=True)
+        weights[name] = tensor.normal_(std=0.02) if tensor.ndim > 1 else tensor.fill_(float(norm))
+    model.load_state_dict(weights, strict=False, assign=True)
     model = model.to(device)
     model.set_trainable(PUBLISHED_TRAINED)
     return model.train()
 
 
 def sequence_lengths(config: ModelConfig) -> list[int]:
-    """Tokens of each sample, the visual ones included."""
+    """Tokens of each sample, including visual ones."""
     return [
         (config.video_tokens if seen else 1) + _QUESTION + n
         for n, seen in zip(_ANSWERS, _VIDEOS, strict=True)
@@ -176,7 +176,7 @@ def _wait(cuda: bool) -> None:
 
 
 def run(preset: Preset, device: str, repeats: int, peak: float | None) -> str:
-    """The page for one preset on one device. UserError where there is no such device."""
+    """The page for one preset on one device. Raises UserError if there is no such device."""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(
             "benchmarks.gpu_7b",

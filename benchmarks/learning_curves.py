@@ -39,7 +39,7 @@ def smooth(values: list[float]) -> list[float]:
 
 
 def panel(title: str, curves: list[tuple[list[float], int]], x0: int) -> list[str]:
-    """One chart: axes, the border between the stages, a line per run."""
+    """One chart: axes, the boundary between the stages, a line per run."""
     drawn = [(smooth(values)[WINDOW // 2 :], first) for values, first in curves]
     top = max(max(values[100:] or values) for values, _ in drawn) * 1.1
     longest = max(len(values) for values, _ in drawn)

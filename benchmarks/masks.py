@@ -1,4 +1,4 @@
-"""Masks in every form that sources use, made to checked compressed RLE, against bare pycocotools encode."""
+"""Masks in every source format converted to checked compressed RLE, against pycocotools' bare encode."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _HEIGHT, _WIDTH, _COUNT = 480, 854, 64
 
 
 def blobs(seed: int = 0) -> np.ndarray:
-    """[N, H, W] uint8: a wobbling disk each, with a boundary as rough as that of annotated objects."""
+    """[N, H, W] uint8: one irregular disk each, with a boundary as rough as that of annotated objects."""
     draw = np.random.default_rng(seed)
     y, x = np.mgrid[:_HEIGHT, :_WIDTH]
-    made = []
+    disks = []
     for _ in range(_COUNT):
         angle = np.arctan2(y - draw.uniform(150, 330), x - draw.uniform(250, 600))
         far = np.hypot(y - 240, x - 427)
         wobble = sum(draw.uniform(0, 12) * np.sin(k * angle + draw.uniform(0, 6)) for k in range(2, 24))
-        made.append(far < draw.uniform(60, 180) + wobble)
-    return np.stack(made).astype(np.uint8)
+        disks.append(far < draw.uniform(60, 180) + wobble)
+    return np.stack(disks).astype(np.uint8)
 
 
 def plain(masks_NHW: np.ndarray) -> list[str]:
@@ -38,11 +38,11 @@ def uncompressed(mask_HW: np.ndarray) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    made = blobs()
+    arrays = blobs()
     forms = {
-        "arrays, as label images are": list(made),
-        "compressed RLE": [{"size": [_HEIGHT, _WIDTH], "counts": text} for text in plain(made)],
-        "uncompressed RLE": [uncompressed(mask) for mask in made],
+        "arrays, as label images are": list(arrays),
+        "compressed RLE": [{"size": [_HEIGHT, _WIDTH], "counts": text} for text in plain(arrays)],
+        "uncompressed RLE": [uncompressed(mask) for mask in arrays],
     }
     main(
         "masks",
@@ -51,7 +51,7 @@ if __name__ == "__main__":
         [
             Pair(
                 what=what,
-                plain=lambda: plain(made),
+                plain=lambda: plain(arrays),
                 ours=lambda form=form: [masks.from_source(m, _HEIGHT, _WIDTH) for m in form],  # type: ignore[misc]
                 same=lambda a, b: a == b,
             )

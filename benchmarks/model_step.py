@@ -1,4 +1,4 @@
-"""A training step of a batch of which half the samples have masks: SAM 2 for those alone, or for all."""
+"""A training step of a batch in which half the samples have masks: SAM 2 for those only, or for all."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def step(model: UFVideo, batch: Batch, dummies: Tensor | None) -> Step:
     """Loss and gradients of forward and backward.
 
     ``dummies`` [N, F, 3, S, S]: frames of the samples without masks, which go through SAM 2 with an embedding
-    of zeros; what comes out counts nothing, as in the published code.
+    of zeros; the output has zero weight, as in the published code.
     """
     model.zero_grad(set_to_none=True)
     loss = compute_losses(model(batch), batch.gt_masks, model.config.loss)["total"]
     if dummies is not None:
         count, frames = dummies.shape[:2]
         features = model.segmentation.encode(dummies.flatten(0, 1))
-        nothing = features.coarse_F.new_zeros(count * frames, model.config.sam2.hidden_dim)
-        made = model.segmentation.decode_pairs(features, torch.arange(count * frames), nothing)
-        loss = loss + 0.0 * made.sum()
+        zeros = features.coarse_F.new_zeros(count * frames, model.config.sam2.hidden_dim)
+        logits = model.segmentation.decode_pairs(features, torch.arange(count * frames), zeros)
+        loss = loss + 0.0 * logits.sum()
     loss.backward()
     return loss.item(), {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
 

@@ -1,4 +1,4 @@
-"""Segmenting several objects in one video: each frame is encoded once, whatever the number of objects."""
+"""Segmenting several objects in one video: each frame is encoded once for all objects."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pipeline.records import masks
 from training.model.segmentation import Segmentation, to_size
 
 _SIDE, _FRAMES, _OBJECTS, _WIDTH = 256, 1, 4, 64
-_VIDEO = (180, 320)  # of 720 x 1280 pixels, made smaller as the frames are
+_VIDEO = (180, 320)  # 720 x 1280 pixels, reduced like the frames
 
 
 def sizes() -> Sam2Config:
-    """hiera-large and its decoder as published, but for the side of the frames.
+    """hiera-large and its decoder as published, except for the side of the frames.
 
     Encoder and decoder both grow with the number of pixels, so a smaller side keeps their proportion.
     """
@@ -25,19 +25,19 @@ def sizes() -> Sam2Config:
 
 @torch.no_grad()
 def once(model: Segmentation, frames_F3SS: Tensor, seg_OD: Tensor) -> Tensor:
-    """Mask logits [O, F, S, S], the way of this project."""
+    """Mask logits [O, F, S, S], as in this project."""
     return model.decode(model.encode(frames_F3SS), seg_OD)
 
 
 @torch.no_grad()
 def for_each_object(model: Segmentation, frames_F3SS: Tensor, seg_OD: Tensor) -> Tensor:
-    """The same, with SAM 2's features made anew for every object, as in the published code."""
+    """The same, with SAM 2's features recomputed for every object, as in the published code."""
     return torch.cat([model.decode(model.encode(frames_F3SS), seg[None]) for seg in seg_OD])
 
 
 @torch.no_grad()
 def as_rle(model: Segmentation, frames_F3SS: Tensor, seg_OD: Tensor) -> list[list[str]]:
-    """All that a user waits for: masks of the video's size, as they are stored."""
+    """Everything up to the stored masks of the video's size."""
     inside = (to_size(once(model, frames_F3SS, seg_OD), *_VIDEO) > 0).numpy()
     return [masks.encode_many(masks_FHW) for masks_FHW in inside]
 

@@ -1,4 +1,4 @@
-"""Samples of unlike lengths: one row without padding against rows that are filled up to the longest."""
+"""Samples of different lengths: one packed row against rows padded to the longest."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SIZES = LanguageConfig(
     num_attention_heads=8,
     num_key_value_heads=2,
 )
-_UNLIKE = (48, 64, 96, 128, 192, 256, 384, 768)
+_LENGTHS = (48, 64, 96, 128, 192, 256, 384, 768)
 _VIDEO = 338
 _TEXT = (8, 16, 24, 40, 64, 96, 144, 256)
 
@@ -40,7 +40,7 @@ def rows(lengths: tuple[int, ...]) -> PackedSequences:
 
 
 def step(model: Language, packed: PackedSequences, packing: bool) -> Step:
-    """Last hidden states of all tokens, and the gradients of a loss that reads each of them."""
+    """Last hidden states of all tokens, and the gradients of a loss over all of them."""
     model.packing = packing
     model.zero_grad(set_to_none=True)
     hidden = model.hidden(packed)
@@ -58,7 +58,7 @@ def same(a: Step, b: Step) -> bool:
 
 
 def pair(model: Language, what: str, lengths: tuple[int, ...]) -> Pair:
-    """One set of lengths. Attention, quadratic and with a mask where rows are padded, gains most."""
+    """One set of lengths. Attention gains most: it is quadratic, and needs a mask for padded rows."""
     packed = rows(lengths)
     padded = len(lengths) * max(lengths)
     return Pair(
@@ -75,11 +75,11 @@ if __name__ == "__main__":
     model = Language(_SIZES, "sdpa").train()
     main(
         "packing",
-        f"Forward and backward of a language model for {len(_UNLIKE)} samples, width {_SIZES.hidden_size}, "
+        f"Forward and backward of a language model for {len(_LENGTHS)} samples, width {_SIZES.hidden_size}, "
         f"{_SIZES.num_hidden_layers} layers, float32, one thread: rows padded to the longest (plain) "
         "against one packed row (`training/model/packing.py`). Same states and gradients.",
         [
-            pair(model, f"lengths {_UNLIKE[0]} to {_UNLIKE[-1]}", _UNLIKE),
+            pair(model, f"lengths {_LENGTHS[0]} to {_LENGTHS[-1]}", _LENGTHS),
             pair(
                 model,
                 f"a video of {_VIDEO} tokens and {_TEXT[0]} to {_TEXT[-1]} of text, an eighth of real ones",

@@ -1,4 +1,4 @@
-"""J and F written the plain way, on the whole frame with a dilation: what the fast code is held against."""
+"""J and F by their definition, on the whole frame with a dilation: the baseline for the fast code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import ndimage
 
 
 def plain_j_and_f(prediction: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """As the definition reads; some tens of milliseconds for a frame of 854x480."""
+    """By definition; some tens of milliseconds for a frame of 854x480."""
     p, t = prediction != 0, truth != 0
     union = (p | t).sum()
     j = float((p & t).sum() / union) if union else 1.0

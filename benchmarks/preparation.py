@@ -1,10 +1,9 @@
-"""Preparation of LLaVA-Video shaped annotations, against a plain script that checks nothing.
+"""Preparation of annotations in the format of LLaVA-Video, against a plain script without any checks.
 
-The plain script loads the array whole with orjson, makes a table with pyarrow and writes it: one process, no
-validation, no media, no Ray. Ours streams the same array through the ordinary preparation with an embedded
-Ray cluster of two CPUs, which is started within the measured time, and probes the videos. Memory is the
-largest sum over all processes of a run, Ray's own included, of their proportional set size, seen in a run
-of its own.
+The plain script loads the whole array with orjson, makes a table with pyarrow and writes it: one process, no
+validation, no media, no Ray. This project streams the same array through the ordinary preparation with an
+embedded Ray cluster of two CPUs, which is started within the measured time, and probes the videos. Memory is
+the peak over a separate run of the summed proportional set sizes of all its processes, including Ray's.
 """
 
 from __future__ import annotations
@@ -65,7 +64,7 @@ print(made.sources[0].model_dump_json())
 
 @dataclass(frozen=True)
 class Cost:
-    """What a script took."""
+    """Time and memory of a script."""
 
     seconds: float
     peak_bytes: int
@@ -117,14 +116,14 @@ def write_videos(root: Path) -> None:
 
 
 def cost(script: str, out: Path, *arguments: object) -> Cost:
-    """Run a script twice, each time into a new place: timed, and then with its memory measured."""
+    """Run a script twice, each time with a new output: for its time, and then for its memory."""
     seconds, _ = run(script, arguments[0], f"{out}-timed", *arguments[1:])
     _, peak = run(script, arguments[0], f"{out}-memory", *arguments[1:], measure_memory=True)
     return Cost(seconds, peak)
 
 
 def run(script: str, *arguments: object, measure_memory: bool = False) -> tuple[float, int]:
-    """Run a script in a process of its own. Seconds, and if it is measured the largest memory in bytes."""
+    """Run a script in a process of its own. Returns seconds, and the peak memory in bytes if measured."""
     environment = os.environ | {"PYTHONPATH": str(DOCS.parents[1]), "UFVIDEO_PROGRESS": "json"}
     begun = time.perf_counter()
     process = subprocess.Popen(
@@ -133,7 +132,7 @@ def run(script: str, *arguments: object, measure_memory: bool = False) -> tuple[
     peak = [0]
     ended = threading.Event()
 
-    def watch() -> None:  # asking the kernel takes some 50 ms, so this run is not timed
+    def watch() -> None:  # reading smaps takes about 50 ms, so the time of this run is not used
         while not ended.wait(0.5):
             peak[0] = max(peak[0], sum(map(_pss, _family(process.pid))))
 

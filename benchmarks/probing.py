@@ -1,4 +1,4 @@
-"""Probing videos: packets are counted, the first frame alone is decoded, the bytes are hashed."""
+"""Probing videos: packets are counted, only the first frame is decoded, the bytes are hashed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_clip(path: Path, seed: int, codec: str = "libx264") -> None:
 
 
 def plain(path: Path) -> int:
-    """Decode everything to count it, as scripts do that do not believe a header."""
+    """Decode all frames to count them, as scripts do that do not trust the header."""
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
 
@@ -61,7 +61,7 @@ if __name__ == "__main__":
                     same=lambda a, b: a == b,
                 ),
                 Pair(
-                    what="one of MPEG-4 in AVI, whose packets do not tell what is shown",
+                    what="MPEG-4 in AVI, whose packets do not determine what is shown",
                     plain=lambda: plain(odd),
                     ours=lambda: ours(odd),
                     same=lambda a, b: a == b,

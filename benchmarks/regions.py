@@ -1,4 +1,4 @@
-"""Region tokens of several objects: pooled and merged all at once, or one mask and one vector at a time."""
+"""Region tokens of several objects: pooled and merged in batch, or one mask and one vector at a time."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _OBJECTS, _FRAMES, _PATCHES, _WIDTH, _LIMIT = 8, 32, 729, 1152, 4
 
 
 def merged_one_by_one(vectors_PD: Tensor, lengths: list[int], limit: int) -> Tensor:
-    """The rule read literally: walk along each region's vectors and close a run at every unlike neighbour."""
+    """The rule as a loop over each region's vectors that ends a run at every dissimilar neighbour."""
     out: list[Tensor] = []
     for region in vectors_PD.split(lengths):
         surplus = len(region) - limit
         if surplus <= 0:
             out += region
             continue
-        likeness = [float(F.cosine_similarity(a, b, dim=0)) for a, b in pairwise(region)]
-        threshold = sorted(likeness, reverse=True)[surplus - 1]
+        similarities = [float(F.cosine_similarity(a, b, dim=0)) for a, b in pairwise(region)]
+        threshold = sorted(similarities, reverse=True)[surplus - 1]
         run = [region[0]]
-        for vector, like in zip(region[1:], likeness, strict=True):
-            if like < threshold:
+        for vector, similarity in zip(region[1:], similarities, strict=True):
+            if similarity < threshold:
                 out.append(torch.stack(run).mean(0))
                 run = []
             run.append(vector)

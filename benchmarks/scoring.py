@@ -1,4 +1,4 @@
-"""J and F of masks at the size of DAVIS, against the definition written plainly."""
+"""J and F of masks at the size of DAVIS, against a direct implementation of the definition."""
 
 from __future__ import annotations
 

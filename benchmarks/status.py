@@ -27,7 +27,7 @@ model: {{preset: toy}}
 
 
 def write_files(root: Path, suffix: str) -> None:
-    """FILES small files, as a set of label images or of annotations a video each."""
+    """FILES small files, as for a set of label images or of one annotation file per video."""
     for number in range(FILES):
         if number % PER_FOLDER == 0:
             folder = root / "files" / f"{number // PER_FOLDER:04d}"
@@ -38,7 +38,7 @@ def write_files(root: Path, suffix: str) -> None:
 
 
 def status_s(root: Path) -> tuple[float, float]:
-    """Seconds of one ``ufvideo status``, the start of Python among them: on the clock, and of a core."""
+    """Seconds of one ``ufvideo status``, including the start of Python: wall-clock and CPU time."""
     begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     command = [sys.executable, "-m", "pipeline", "status", "plan.yaml"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=os.environ, cwd=root)
@@ -52,7 +52,7 @@ def measure() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]:
     for what, suffix in (("label images", ".png"), ("annotation files", ".json")):
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder), suffix)
-            time.sleep(3)  # files that were just written are not remembered
+            time.sleep(3)  # digests of files that were just written are not cached
             yield what, status_s(Path(folder)), min(status_s(Path(folder)) for _ in range(5))
 
 
