@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from hashlib import blake2b
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +18,7 @@ from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import write_clip
 from tests.datasets_prep.prepare_here import prepare_here
+from tests.one_process import printed_by
 
 SEED = 1
 SAMPLES = {"bench": 3, "default": 2, "qa": 3}
@@ -84,36 +83,19 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def seen(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str] | str]:
-    """The keys that each tool found, or why it found none: all of them in one process without our code."""
-    script = """
-import json, sys, traceback
-sys.modules["pipeline"] = None
-tools, root, data, cache = json.loads(sys.argv[1]), *sys.argv[2:]
-seen = {}
-for tool, code in tools.items():
-    names = {"root": root, "data": data, "cache": f"{cache}/{len(seen)}"}
-    try:
-        exec(code, names)
-        seen[tool] = sorted(names["keys"])
-    except Exception:
-        seen[tool] = traceback.format_exc()
-print(json.dumps(seen))
-"""
-    home = tmp_path_factory.mktemp("tools")
-    words = [json.dumps(TOOLS), str(dataset), str(dataset / "data"), str(home / "cache")]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *words], cwd=home, capture_output=True, text=True, timeout=240
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return json.loads(done.stdout.splitlines()[-1])
+def printed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The keys that each tool found."""
+    folder = tmp_path_factory.mktemp("tools")
+    programs = {tool: f"{code}\nprint(*sorted(keys))" for tool, code in TOOLS.items()}
+    places = {"root": str(dataset), "data": str(dataset / "data"), "cache": str(folder / "cache")}
+    return printed_by(programs, folder, **places)
 
 
 @pytest.mark.parametrize("tool", TOOLS)
-def test_the_samples_and_nothing_else(dataset: Path, seen: dict[str, list[str] | str], tool: str) -> None:
+def test_the_samples_and_nothing_else(dataset: Path, printed: dict[str, str], tool: str) -> None:
     if find_spec(tool.partition(",")[0]) is None:
         pytest.skip(f"{tool} is not installed")
-    assert seen[tool] == keys_of(dataset)
+    assert printed[tool].split() == keys_of(dataset), printed[tool]
 
 
 @pytest.mark.usefixtures("ray_cluster")

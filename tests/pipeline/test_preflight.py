@@ -17,6 +17,7 @@ from pipeline.commands.preflight import preflight, refuse_steps
 from pipeline.errors import UserError
 from pipeline.jobs.step import StepResult, build, make_context
 from pipeline.plan.load import load_plan, load_plan_file
+from tests.pipeline.faulty_s3 import hasten
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -122,6 +123,7 @@ def test_a_dead_storage_is_told_once(outside: Path, monkeypatch: pytest.MonkeyPa
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
+    hasten(monkeypatch)
     for name, value in {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
         "AWS_ACCESS_KEY_ID": "x",

@@ -14,6 +14,7 @@ from pipeline.errors import UserError
 from pipeline.storage import listing
 from pipeline.storage.location import Location
 from tests.pipeline.counting_s3 import counted
+from tests.pipeline.faulty_s3 import hasten
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -215,6 +216,7 @@ def test_a_missing_bucket_is_a_users_mistake(s3_server: str):
 
 
 def test_an_s3_server_that_is_away_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch):
+    hasten(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "x")
