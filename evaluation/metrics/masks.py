@@ -2,19 +2,20 @@
 
 Definition: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation"
 (CVPR 2016), with the choices that its published numbers rest on: boundaries one pixel wide and shifted half a
-pixel towards the origin, a tolerance of ``ceil(0.008 * diagonal)`` pixels, a round neighbourhood.
-
-Both are computed on the smallest window that holds both masks: outside it there is neither mask nor boundary,
-so the numbers are the same, and a frame costs what its object costs.
+pixel towards the origin, a tolerance of ``ceil(0.008 * diagonal)`` pixels, a round neighbourhood. Both are
+ratios of numbers of pixels, formed as davis2017-evaluation forms them: equal to its results in every digit.
 """
 
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
+
+from evaluation.metrics import bitmasks
 
 BOUND = 0.008  # tolerance of F as a share of the image diagonal
 
@@ -34,8 +35,23 @@ def j_and_f(prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray
     Raises ValueError if the masks differ in size: they are never resized here, because a resized mask is
     another prediction.
     """
-    prediction, truth = _window(*_inside(prediction_HW, truth_HW, void_HW))
-    return JF(_jaccard(prediction, truth), _boundary_f(prediction, truth, tolerance(*truth_HW.shape)))
+    return pair_j_and_f([prediction_HW], [truth_HW], void_HW)[0][0]
+
+
+def pair_j_and_f(
+    predictions: Sequence[np.ndarray], truths: Sequence[np.ndarray], void_HW: np.ndarray | None = None
+) -> list[list[JF]]:
+    """J and F of every prediction [H, W] (row) with every truth [H, W] (column) of one frame.
+
+    What concerns one mask alone is done once. Inside, void and errors are as for ``j_and_f``.
+    """
+    given = [*predictions, *truths]
+    shape = _one_shape(given if void_HW is None else [*given, void_HW])
+    if given and given[-1].flags.f_contiguous:  # as masks come out of an RLE; J and F know no up or left
+        given, shape = [mask.T for mask in given], shape[::-1]
+        void_HW = None if void_HW is None else void_HW.T
+    found = _measure(given, shape, void_HW)
+    return [[_compare(p, t) for t in found[len(predictions) :]] for p in found[: len(predictions)]]
 
 
 def tolerance(height: int, width: int) -> int:
@@ -48,78 +64,62 @@ def boundary(mask_HW: np.ndarray) -> np.ndarray:
 
     Beyond the last row and column the image goes on as it ends, so its border is not a boundary.
     """
-    mask = mask_HW.astype(bool, copy=False)
-    edge = np.zeros(mask.shape, bool)
-    edge[:, :-1] = mask[:, :-1] != mask[:, 1:]
-    edge[:-1] |= mask[:-1] != mask[1:]
-    edge[:-1, :-1] |= mask[:-1, :-1] != mask[1:, 1:]
-    return edge
+    height = len(mask_HW)
+    bits = bitmasks.pack(mask_HW, bitmasks.rows_of_band(height, 0))
+    return bitmasks.unpack(bitmasks.boundary(bits, height), height)
 
 
-def _inside(
-    prediction_HW: np.ndarray, truth_HW: np.ndarray, void_HW: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    shapes = {m.shape for m in (prediction_HW, truth_HW, void_HW) if m is not None}
-    if len(shapes) > 1 or truth_HW.ndim != 2:
-        raise ValueError(
-            f"masks of one frame must have one size [H, W], not {', '.join(map(str, sorted(shapes)))}"
-        )
-    prediction, truth = prediction_HW != 0, truth_HW != 0
+class _Mask(NamedTuple):
+    """A mask, its boundary, and all within the tolerance of that, packed; ``area``, ``length``: pixels."""
+
+    inside: np.ndarray
+    edge: np.ndarray
+    near: np.ndarray
+    area: int
+    length: int
+
+
+def _one_shape(masks: Sequence[np.ndarray]) -> tuple[int, int]:
+    shapes = sorted({mask.shape for mask in masks})
+    if len(shapes) > 1 or any(len(shape) != 2 for shape in shapes):
+        raise ValueError(f"masks of one frame must have one size [H, W], not {', '.join(map(str, shapes))}")
+    return shapes[0] if shapes else (0, 0)
+
+
+def _measure(masks: Sequence[np.ndarray], shape: tuple[int, int], void_HW: np.ndarray | None) -> list[_Mask]:
+    height, radius = shape[0], tolerance(*shape)
+    rows = bitmasks.rows_of_band(height, radius)
+    inside = [bitmasks.pack(mask, rows) for mask in masks]
     if void_HW is not None:
-        kept = void_HW == 0
-        prediction, truth = prediction & kept, truth & kept
-    return prediction, truth
+        kept = ~bitmasks.pack(void_HW, rows)
+        inside = [bits & kept for bits in inside]
+    edges = [bitmasks.boundary(bits, height) for bits in inside]
+    window = _columns(edges)
+    found = []
+    for bits, whole_edge in zip(inside, edges, strict=True):
+        edge = np.ascontiguousarray(whole_edge[:, window])
+        near = bitmasks.grow(edge, radius)
+        found.append(_Mask(bits, edge, near, bitmasks.count(bits), bitmasks.count(edge)))
+    return found
 
 
-def _window(prediction: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Both masks cut to where either is set, with the one pixel around it that boundaries can reach."""
-    either = prediction | truth
-    rows = np.flatnonzero(either.any(axis=1))
-    if not rows.size:
-        return prediction[:0, :0], truth[:0, :0]
-    top, bottom = max(rows[0] - 1, 0), rows[-1] + 2
-    columns = np.flatnonzero(either[rows[0] : rows[-1] + 1].any(axis=0))
-    left, right = max(columns[0] - 1, 0), columns[-1] + 2
-    return prediction[top:bottom, left:right], truth[top:bottom, left:right]
+def _columns(edges: Sequence[np.ndarray]) -> slice:
+    """The columns that hold boundaries of any mask: no other column is asked about."""
+    if not edges:
+        return slice(0)
+    held = np.flatnonzero(np.bitwise_or.reduce(reduce(np.bitwise_or, edges), axis=0))
+    return slice(held[0], held[-1] + 1) if held.size else slice(0)
 
 
-def _jaccard(prediction: np.ndarray, truth: np.ndarray) -> float:
-    union = np.count_nonzero(prediction | truth)
-    return float(np.count_nonzero(prediction & truth) / union) if union else 1.0
+def _compare(prediction: _Mask, truth: _Mask) -> JF:
+    both = bitmasks.count(prediction.inside & truth.inside)
+    union = prediction.area + truth.area - both
+    return JF(both / union if union else 1.0, _boundary_f(prediction, truth))
 
 
-def _boundary_f(prediction: np.ndarray, truth: np.ndarray, radius: int) -> float:
-    predicted, true = boundary(prediction), boundary(truth)
-    num_predicted, num_true = np.count_nonzero(predicted), np.count_nonzero(true)
-    if not num_predicted and not num_true:
-        return 1.0
-    if not num_predicted or not num_true:
-        return 0.0
-    precision = np.count_nonzero(predicted & _grown(true, radius)) / num_predicted
-    recall = np.count_nonzero(true & _grown(predicted, radius)) / num_true
-    return float(2 * precision * recall / (precision + recall)) if precision + recall else 0.0
-
-
-@lru_cache(maxsize=64)
-def _disk_rows(radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """Row offsets of a disk and its half width in each of them."""
-    offsets = np.arange(-radius, radius + 1)
-    return offsets, np.array([math.isqrt(radius * radius - int(dy) ** 2) for dy in offsets])
-
-
-def _grown(edge_HW: np.ndarray, radius: int) -> np.ndarray:
-    """Dilation by a disk. A boundary has few pixels, so each adds the ends of the disk's rows instead.
-
-    Every pixel opens 2 * radius + 1 horizontal runs; a running sum along each row then tells what is covered.
-    """
-    height, width = edge_HW.shape
-    offsets, half_widths = _disk_rows(radius)
-    y, x = np.nonzero(edge_HW)
-    rows = y[:, None] + offsets
-    kept = (rows >= 0) & (rows < height)
-    starts = np.maximum(x[:, None] - half_widths, 0)
-    stops = np.minimum(x[:, None] + half_widths + 1, width)
-    stride = width + 1  # one more column, where runs that reach the border end
-    opened = np.bincount((rows * stride + starts)[kept], minlength=height * stride)
-    closed = np.bincount((rows * stride + stops)[kept], minlength=height * stride)
-    return np.cumsum((opened - closed).reshape(height, stride), axis=1)[:, :-1] > 0
+def _boundary_f(prediction: _Mask, truth: _Mask) -> float:
+    if not prediction.length or not truth.length:
+        return float(prediction.length == truth.length)
+    precision = bitmasks.count(prediction.edge & truth.near) / prediction.length
+    recall = bitmasks.count(truth.edge & prediction.near) / truth.length
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
