@@ -58,6 +58,10 @@ def measure() -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]:
 
 def page() -> str:
     """The page that shows it."""
+    before = os.getloadavg()[0]
+    rows = list(measure())
+    load, cores = max(before, os.getloadavg()[0]), os.cpu_count() or 1
+    shared = f" Others were at work: {load:.0f} processes shared {cores} cores, so the clock says little."
     lines = [
         "# status",
         "",
@@ -66,14 +70,13 @@ def page() -> str:
         "writing; label images count by their sizes.",
         "",
         f"`python -m benchmarks.status --write`: the first answer and the best of five more, "
-        f"{platform.machine()}; on the clock, and seconds of a core.",
+        f"{platform.machine()}; on the clock, and seconds of a core." + (shared if load > cores else ""),
         "",
         "| Files | first | of a core | later | of a core |",
         "|---|---:|---:|---:|---:|",
     ]
-    for what, first, later in measure():
+    for what, first, later in rows:
         lines.append(f"| {what} | " + " | ".join(f"{s:.2f} s" for s in (*first, *later)) + " |")
-        print(lines[-1], flush=True)
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
 
 def plain(value: Any) -> Any:
     """Models, dataclasses, enums, tuples and paths as dicts, lists, text and numbers.
@@ -28,8 +30,8 @@ def plain(value: Any) -> Any:
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(plain(k)): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+    if isinstance(value, list | tuple):  # a listing of files is a hundred thousand texts
+        return [v if type(v) in _PLAIN else plain(v) for v in value]
     if isinstance(value, set | frozenset):
         return sorted((plain(v) for v in value), key=lambda v: json.dumps(v, sort_keys=True))
     if isinstance(value, Path):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.artifacts.record import InputRef, load_artifact
@@ -19,6 +22,7 @@ from pipeline.storage.location import Location
 _PLAIN = (".json", ".jsonl", ".txt", ".csv", ".p")
 ANNOTATION_SUFFIXES = (*_PLAIN, *(f"{suffix}.gz" for suffix in _PLAIN), ".parquet")
 PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
+_YOUNG = 100_000  # new objects between two runs of the garbage collector; Python's default is 700
 MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
 
 
@@ -105,22 +109,46 @@ def _content(
         return InputRef(
             uri=without_credentials(place.uri), fingerprint="", digest=file_sha256(place, remembered)
         )
+    with _rare_collections():
+        folder_digest = _folder_digest(where, place, suffixes, patterns, remembered)
+    return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=folder_digest)
+
+
+def _folder_digest(
+    where: str, place: Location, suffixes: Sequence[str], patterns: Sequence[str], remembered: Path
+) -> str:
+    """Digest of a folder's listing, and of the content of the files that are read for their text or weights.
+
+    Hashing the videos beside them would read terabytes; their digests are in the shards.
+    """
     files = (
-        [f for p in patterns for f in place.glob_entries(p)] if patterns else place.entries(recursive=True)
+        [(f.uri[len(place.uri) + 1 :], stat) for p in patterns for f, stat in place.glob_entries(p)]
+        if patterns
+        else place.files()
     )
-    # A folder is identified by its listing and by the content of the files that are read for their text or
-    # weights. Hashing the videos beside them would read terabytes; their digests are in the shards.
-    listing = [f.uri[len(place.uri) + 1 :] for f, _ in files]
-    read = [f for f in files if f.place.uri.endswith(tuple(suffixes))]
-    sized = PICTURES if suffixes is ANNOTATION_SUFFIXES else ()
-    for file, stat in files:
-        if not stat.key and file.uri.endswith((*suffixes, *sized)):
+    suffixes = tuple(suffixes)
+    sized = PICTURES if suffixes == ANNOTATION_SUFFIXES else ()
+    for name, stat in files:
+        if not stat.key and name.endswith((*suffixes, *sized)):
             raise UserError(
-                where, f"{file.uri} is a link that leads nowhere.", "Mend the link, or remove it."
+                where, f"{place.uri}/{name} is a link that leads nowhere.", "Mend the link, or remove it."
             )
+    read = [file for file in files if file[0].endswith(suffixes)]
     hashes = iter(files_sha256(place, read, remembered))
     contents = [
-        next(hashes) if f.uri.endswith(tuple(suffixes)) else stat.size if f.uri.endswith(sized) else None
-        for f, stat in files
+        next(hashes) if name.endswith(suffixes) else stat.size if name.endswith(sized) else None
+        for name, stat in files
     ]
-    return InputRef(uri=without_credentials(place.uri), fingerprint="", digest=digest([listing, contents]))
+    listing = [name for name, _ in files]
+    return digest([listing, contents])
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """With few runs of Python's garbage collector, which walks a growing listing over and over."""
+    young, *older = gc.get_threshold()
+    gc.set_threshold(max(young, _YOUNG), *older)
+    try:
+        yield
+    finally:
+        gc.set_threshold(young, *older)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import orjson
 
-from pipeline.storage.location import Entry, Location
+from pipeline.storage.listing import Stat
+from pipeline.storage.location import Location
 
 _BLOCK = 1 << 20
 _SETTLED_S = 2.0  # a file written within this time may change again without a new mtime, so it is not cached
@@ -35,8 +36,8 @@ def file_sha256(location: Location, cache_dir: Path) -> str:
     return sha256
 
 
-def files_sha256(folder: Location, files: Sequence[Entry], cache_dir: Path) -> list[str]:
-    """SHA-256 of the bytes of files below a folder, remembered in ``cache_dir`` in one table for all of them.
+def files_sha256(folder: Location, files: Sequence[tuple[str, Stat]], cache_dir: Path) -> list[str]:
+    """SHA-256 of files below a folder, given by path and stat, remembered in ``cache_dir`` in one table.
 
     A table, since a set may have a hundred thousand small files, and as many cache files would be slow.
     """
@@ -44,10 +45,10 @@ def files_sha256(folder: Location, files: Sequence[Entry], cache_dir: Path) -> l
     place = Location.parse(cache_dir / "folders" / f"{name}.json")
     known, new = _table(place), dict[str, tuple[str, str]]()
     out = []
-    for file, stat in files:
-        path = file.uri[len(folder.uri) + 1 :]
+    for path, stat in files:
         key, sha256 = known.get(path, ("", ""))
         if not key or key != stat.key:
+            file = Location(f"{folder.uri}/{path}", folder.cache)  # of any name, also one that `/` refuses
             sha256 = content_sha256(file)
             if not file.is_local or time.time() - os.stat(file.uri).st_mtime > _SETTLED_S:
                 new[path] = (stat.key, sha256)

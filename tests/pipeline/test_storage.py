@@ -304,6 +304,9 @@ def test_entries_know_what_each_file_says(root: Location, monkeypatch: pytest.Mo
     for entry in root.entries(recursive=True):
         assert entry.stat == entry.place.stat()
         assert (entry.stat.size, entry.stat.key) == (entry.place.size(), entry.place.stat_key())
+    below = root.entries(recursive=True)
+    assert root.files() == [(e.place.uri[len(root.uri) + 1 :], e.stat) for e in below]
+    assert [path for path, _ in (root / "b").files()] == ["c.json", "d.txt"]
     assert [(e.place.name, e.stat.is_dir) for e in root.entries()] == [
         ("a.json", False),
         ("b", True),
