@@ -92,7 +92,7 @@ def _discs(count: int, number: int, shift: int) -> bytes:
 
 
 def seconds_each(ways: Mapping[str, Callable[[int], object]], cases: int) -> dict[str, float]:
-    """Seconds of a core for one case: the best of TURNS turns of each case, the ways alternately; their mean."""
+    """Seconds of a core for one case: the mean of each case's best of TURNS alternate turns."""
     total = dict.fromkeys(ways, 0.0)
     for case in range(cases):
         best = dict.fromkeys(ways, float("inf"))
