@@ -25,6 +25,7 @@ from pipeline.records import masks
 from pipeline.records.sample import Task
 from pipeline.storage.location import Location
 from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
+from tests.datasets_prep.prepare_here import prepare_here
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -185,6 +186,14 @@ def test_same_bytes_whatever_the_order(
     assert again.digest == built[0].digest
     assert again.shards == built[0].shards
     assert not (tmp_path / "data/qa-00007.parquet").exists()
+
+
+def test_same_bytes_without_ray(
+    built: tuple[Manifest, ShardReader], raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Many tests, and the pins of `tests.golden`, prepare without it."""
+    prepare_here(monkeypatch)
+    assert build(raw, tmp_path).digest == built[0].digest
 
 
 def test_baked_frames_have_the_same_bytes_on_one_cpu_and_on_two(raw: Path, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import sys
 import tempfile
 from pathlib import Path
@@ -25,34 +24,25 @@ def main() -> int:
     )
     options = parser.parse_args()
     faults = 0
-    with contextlib.ExitStack() as stack:
-        names = options.names or list(RUNS)
-        if "prepare" in names:
-            from pipeline.jobs import cluster
-            from pipeline.plan.runtime import RayConfig
-
-            stack.enter_context(cluster.connect(RayConfig(num_cpus=2, object_store_mb=200)))
-        for name in names:
-            run, revision = RUNS[name]
-            with tempfile.TemporaryDirectory(prefix="ufvideo-golden-") as folder:
-                made = pins.as_stored(run(Path(folder)))
-            try:
-                pinned = pins.read(name)
-            except FileNotFoundError:
-                pinned = None
-            found = [] if pinned is None else list(pins.differences(pinned["result"], made))
-            for line in found[:20]:
-                print(f"{name}: {line}")
-            if not options.write:
-                faults += bool(found) or pinned is None
-            elif (
-                found and pinned is not None and pinned["revision"] == revision and not options.same_revision
-            ):
-                print(f"{name}: not pinned: raise its REVISION in pipeline/artifacts/steps.py first")
-                faults += 1
-            elif found or pinned is None or pinned["revision"] != revision:
-                pins.write(name, revision, made)
-                print(f"{name}: pinned")
+    for name in options.names or RUNS:
+        run, revision = RUNS[name]
+        with tempfile.TemporaryDirectory(prefix="ufvideo-golden-") as folder:
+            made = pins.as_stored(run(Path(folder)))
+        try:
+            pinned = pins.read(name)
+        except FileNotFoundError:
+            pinned = None
+        found = [] if pinned is None else list(pins.differences(pinned["result"], made))
+        for line in found[:20]:
+            print(f"{name}: {line}")
+        if not options.write:
+            faults += bool(found) or pinned is None
+        elif found and pinned is not None and pinned["revision"] == revision and not options.same_revision:
+            print(f"{name}: not pinned: raise its REVISION in pipeline/artifacts/steps.py first")
+            faults += 1
+        elif found or pinned is None or pinned["revision"] != revision:
+            pins.write(name, revision, made)
+            print(f"{name}: pinned")
     return min(faults, 1)
 
 

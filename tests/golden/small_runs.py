@@ -8,6 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from pipeline.artifacts.steps import REVISION, Kind, steps
 from pipeline.artifacts.survey import fingerprints
 from pipeline.canonical import digest, plain
@@ -51,20 +53,26 @@ _SMALL: Final = (
 
 
 def prepare(folder: Path) -> dict[str, Any]:
-    """Counts and rows of every source of the demo plan at its smallest. Needs a Ray cluster."""
+    """Counts and rows of every source of the demo plan at its smallest.
+
+    Without Ray: `test_prepare.py` shows that the bytes are the same with it.
+    """
     from datasets_prep.demo.corpora import write_corpora
     from datasets_prep.run import build
     from pipeline.dataset.reader import ShardReader
     from pipeline.plan.identity import CORPORA
+    from tests.datasets_prep.prepare_here import prepare_here
 
     plan = load_plan(str(PLANS / "demo.yaml"), _SMALL)
     assert plan.demo is not None
     root = folder / "corpora"
     write_corpora(plan.demo, root)
     place = Location.parse(folder / "data")
-    manifest = build(
-        plan.data, lambda path: Location.parse(path.replace(CORPORA, str(root))), place, plan.seed
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        prepare_here(patch)
+        manifest = build(
+            plan.data, lambda path: Location.parse(path.replace(CORPORA, str(root))), place, plan.seed
+        )
     reader = ShardReader(place)
     rejects = reader.rejects().to_pylist()
     return {

@@ -32,13 +32,9 @@ def check(name: str, folder: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in RUNS if name != "prepare"])
+@pytest.mark.parametrize("name", RUNS)
 def test_another_result_needs_another_revision(name: str, tmp_path: Path) -> None:
     check(name, tmp_path)
-
-
-def test_another_dataset_needs_another_revision(tmp_path: Path, ray_cluster: None) -> None:
-    check("prepare", tmp_path)
 
 
 def test_differences_are_told_by_their_place() -> None:
