@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Print the state of every step, or of one job. The exit code."""
+    """Print the state of every step and of a limited cache, or of one job. The exit code."""
     from pipeline.artifacts.notices import missing_media
     from pipeline.artifacts.survey import survey
     from pipeline.commands.status_table import next_command, print_table
@@ -36,6 +36,8 @@ def act(options: argparse.Namespace) -> int:
     print_table(plan_status, decisions)
     for note in missing_media(plan, plan_status, decisions):
         print(note)
+    if plan.storage.cache_gb is not None:
+        print(plan.storage.local_cache.state())
     typed = [options.plan, *(word for item in options.set for word in ("--set", item))]
     print(next_command(shlex.join(typed), plan_status, decisions))
     return 0

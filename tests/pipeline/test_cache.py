@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.commands.cli import main
 from pipeline.plan.load import load_plan
 from pipeline.storage import cache
 from pipeline.storage.cache import Cache
@@ -54,7 +55,7 @@ def test_the_plan_says_the_limit(plan_file: Path) -> None:
 
 
 def test_copies_used_longest_ago_go(
-    s3_bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    s3_bucket: str, plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Fails if what was fetched first goes in place of what was used longest ago, or if nothing is told."""
     root = Location.parse(s3_bucket, Cache.of(tmp_path / "cache", LIMIT_GB))
@@ -68,8 +69,14 @@ def test_copies_used_longest_ago_go(
     assert copies(tmp_path / "cache") == {"3", "4", "0", "5"}, "down to nine tenths of the limit"
     assert "2 copies (2e-06 GB), used longest ago, were removed" in capsys.readouterr().out
     state = root.cache.state()
-    assert "4e-06 GB of 5e-06 GB" in state
-    assert "2 copies (2e-06 GB) removed" in state
+    assert state == (
+        f"Cache: 4e-06 GB of 5e-06 GB in {tmp_path / 'cache'}; "
+        "2 copies (2e-06 GB) removed for the limit so far"
+    )
+    sets = (f"storage.cache={tmp_path / 'cache'}", f"storage.cache_gb={LIMIT_GB}")
+    for limited in (True, False):
+        main(["status", str(plan_file), *(w for s in sets[: 2 if limited else 1] for w in ("--set", s))])
+        assert (state in capsys.readouterr().out.splitlines()) == limited
     assert places[1].fetch().read_bytes() == b"\1" * SIZE, "what went is fetched again"
 
 
