@@ -1,4 +1,4 @@
-"""Which part of a model's text is its answer: not what it thought aloud in front of it."""
+"""Which part of a model's text is its answer, without the reasoning before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _TAG: Final = re.compile(
 )
 
 
-class Said(NamedTuple):
+class AnswerPart(NamedTuple):
     """The answer in a text, from ``start`` to ``stop``. ``unfinished``: the text ends within a thought."""
 
     start: int
@@ -20,11 +20,11 @@ class Said(NamedTuple):
     unfinished: bool = False
 
 
-def said(text: str) -> Said:
-    """What stands in the last ``<answer>``, else what follows the last thought; case and attributes aside.
+def answer_part(text: str) -> AnswerPart:
+    """The content of the last ``<answer>``, else what follows the last thought, ignoring case and attributes.
 
-    A thought is ``<think>`` or a tag of like name. Prompts may end in an opening tag, so a closing one
-    without it ends a thought, too; one that is never closed has no answer behind it.
+    A thought is ``<think>`` or a similar tag. Prompts may end with an opening tag, so a closing tag alone
+    ends a thought, too; after a thought that is never closed there is no answer.
     """
     start, stop, unfinished = 0, len(text), False
     for tag in _TAG.finditer(text):
@@ -36,4 +36,4 @@ def said(text: str) -> Said:
             stop = tag.start()
         else:
             start, stop = tag.end(), len(text)
-    return Said(start, max(start, stop), unfinished)
+    return AnswerPart(start, max(start, stop), unfinished)

@@ -151,13 +151,13 @@ def _notes(scans: Sequence[SourceScan]) -> list[str]:
     if instants := sum(s.instants for s in scans):
         notes.append(f"Times without an end, such as <TEMP-050> alone: {instants:,}. No figure shows them.")
     if parts := [s for s in scans if s.every > 1]:
-        said = ", ".join(f"{s.entry.name} (1 sample in {s.every})" for s in parts)
+        names = ", ".join(f"{s.entry.name} (1 sample in {s.every})" for s in parts)
         notes.append(
-            f"Areas of masks come from a part of the samples, chosen by a hash of seed and key: {said}."
+            f"Areas of masks come from a part of the samples, chosen by a hash of seed and key: {names}."
         )
     if parts := [s for s in scans if s.videos.scale > 1]:
-        said = ", ".join(f"{s.entry.name} (1 video in {s.videos.scale})" for s in parts)
-        notes.append(f"Numbers, hours and lengths of videos are estimates from a part of them: {said}.")
+        names = ", ".join(f"{s.entry.name} (1 video in {s.videos.scale})" for s in parts)
+        notes.append(f"Numbers, hours and lengths of videos are estimates from a part of them: {names}.")
     if by_path := sum(s.without_digest for s in scans):
         notes.append(
             f"{by_path:,} samples come without a digest of their video: it is told apart by source and path."

@@ -28,7 +28,7 @@ TEMPLATE = """
 {% endfor %}
 </tbody></table></div>
 {% endmacro %}
-{%- macro said(turn) %}
+{%- macro turn_html(turn) %}
 <div class="turn"><div class="who">{{ turn.who }}</div><div class="text">
 {%- for p in turn.pieces -%}
 {%- if p.kind == "plain" %}{{ p.text }}{% else -%}
@@ -74,10 +74,10 @@ style="left:{{ '%.2f' % lane.left }}%;width:{{ '%.2f' % lane.width }}%"></i></sp
 </span><span class="ends"><span>{{ e.ends[0] }}</span><span>{{ e.ends[1] }}</span></span></div>
 </div>
 {% endif %}
-{% for turn in e.turns %}{{ said(turn) }}{% endfor %}
+{% for turn in e.turns %}{{ turn_html(turn) }}{% endfor %}
 {% if e.more_turns %}
 <details><summary>{{ e.more_turns | length }} more turns</summary>
-{% for turn in e.more_turns %}{{ said(turn) }}{% endfor %}</details>
+{% for turn in e.more_turns %}{{ turn_html(turn) }}{% endfor %}</details>
 {% endif %}
 {% if e.expression %}<p class="meta">Expression: {{ e.expression }}</p>{% endif %}
 {% if e.choices %}

@@ -1,4 +1,4 @@
-"""What can truly be said of a scene: names, expressions, events, descriptions. A small closed vocabulary."""
+"""True descriptions of a scene: names, expressions, events, descriptions. A small closed vocabulary."""
 
 from __future__ import annotations
 

@@ -83,9 +83,9 @@ def _marked(scene: Scene, index: int, number: int) -> dict[str, Any]:
     chosen = [index]
     if number % 3 == 2 and len(scene.objects) > 1:
         chosen.append(next(i for i in range(len(scene.objects)) if i != index))
-    said = [f"object_{k + 1}: {motion_sentence(scene.objects[i])}" for k, i in enumerate(chosen)]
+    captions = [f"object_{k + 1}: {motion_sentence(scene.objects[i])}" for k, i in enumerate(chosen)]
     masks = [f"The segmentation mask of object_{k + 1} is [SEG]." for k in range(len(chosen))]
     annotation = [
         frame_dict(scene, i, {f: f for f in visible_frames(scene, scene.objects[i], _FRAMES)}) for i in chosen
     ]
-    return {"caption": " ".join([*said, *masks]), "annotation": annotation}
+    return {"caption": " ".join([*captions, *masks]), "annotation": annotation}

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from pipeline.thoughts import said
+from pipeline.thoughts import answer_part
 
 # Forms of width become ASCII by NFKC; these do not.
 _SIGNS: Final = str.maketrans(
@@ -45,7 +45,7 @@ class Plain(NamedTuple):
 
 def plain(text: str) -> Plain:
     """The answer of a text, free of all that is only there to be displayed."""
-    part = said(text)
+    part = answer_part(text)
     answer = text[part.start : part.stop]
     if part.unfinished:
         lines = [line for line in text.splitlines() if _TAG.sub("", line).strip()]

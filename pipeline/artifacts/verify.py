@@ -116,6 +116,7 @@ def _dataset(artifact: Artifact) -> Verdict:
 
 
 def _whole(artifact: Artifact, files: int, digest: str) -> Verdict:
-    said = artifact.record.digest
-    damage = () if digest == said else (f"its files give digest {digest[:12]}, {RECORD_NAME} {said[:12]}",)
+    recorded = artifact.record.digest
+    differs = f"its files give digest {digest[:12]}, {RECORD_NAME} {recorded[:12]}"
+    damage = () if digest == recorded else (differs,)
     return Verdict(artifact=artifact, files=files, damage=damage)

@@ -121,10 +121,10 @@ def dialogue_table(
     assistant alternating. The result equals ``to_table`` of such samples, in a fraction of the time.
     """
     count = len(keys)
-    said = [*chain.from_iterable(texts)]
+    flat = [*chain.from_iterable(texts)]
     pair = pa.array([Role.USER, Role.ASSISTANT], pa.string())
-    roles = pair.take(pa.array(np.arange(len(said), dtype=np.int32) % 2))
-    turns = pa.StructArray.from_arrays([roles, pa.array(said, pa.string())], fields=[*_TURN])
+    roles = pair.take(pa.array(np.arange(len(flat), dtype=np.int32) % 2))
+    turns = pa.StructArray.from_arrays([roles, pa.array(flat, pa.string())], fields=[*_TURN])
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
     columns = {
         "key": pa.array(keys, pa.string()),

@@ -39,8 +39,8 @@ class _Bakeable(_Frozen):
 
     @model_serializer(mode="wrap")
     def _without_unset(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        said = serialize(self)
-        return {k: v for k, v in said.items() if v or k not in ("frames", "bake", "links_to")}
+        fields = serialize(self)
+        return {k: v for k, v in fields.items() if v or k not in ("frames", "bake", "links_to")}
 
 
 class ShardEntry(_Bakeable):

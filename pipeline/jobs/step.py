@@ -287,11 +287,11 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
 @contextmanager
 def _claimed(folder: Location, step: str, command: str) -> Iterator[None]:
     """Claim the artifact for this process; wait for any process that is writing it."""
-    said = -math.inf
+    printed_at = -math.inf
     while (own := claim.take(folder, claim.STEP, command)) is None:
-        if time.monotonic() - said >= _SAY_EVERY_S and (holder := claim.holder(folder, claim.STEP)):
+        if time.monotonic() - printed_at >= _SAY_EVERY_S and (holder := claim.holder(folder, claim.STEP)):
             print(f"{step}: is being made by {holder}; waiting until that ends", flush=True)
-            said = time.monotonic()
+            printed_at = time.monotonic()
         time.sleep(_LOOK_EVERY_S)
     try:
         yield

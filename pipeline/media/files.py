@@ -89,5 +89,5 @@ def check_size(path: Path, width: int, height: int) -> None:
 
 def plain(error: Exception) -> str:
     """A library's error message in one line, without the path."""
-    said = getattr(error, "strerror", None) or str(error)  # the whole text of FFmpeg's errors holds the path
-    return " ".join(said.split())[:160] or type(error).__name__
+    text = getattr(error, "strerror", None) or str(error)  # str() of FFmpeg's errors includes the path
+    return " ".join(text.split())[:160] or type(error).__name__

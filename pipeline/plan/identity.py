@@ -89,10 +89,10 @@ def input_fields(section: type[BaseModel]) -> tuple[str, ...]:
 
 def bears_on(section: type[BaseModel], field: FieldInfo, of: str) -> bool:
     """Whether a field of a section bears on an artifact of kind ``of``."""
-    said = next((mark for mark in field.metadata if isinstance(mark, Bears)), None)
-    if said is None:
+    bears = next((mark for mark in field.metadata if isinstance(mark, Bears)), None)
+    if bears is None:
         return bool(getattr(section, "bears_identity", True))
-    return of in said.on
+    return of in bears.on
 
 
 def _value(value: Any) -> Any:

@@ -174,7 +174,7 @@ class _Pairs:
         a, b = pair.a, pair.b
         pair.problem = a.problem or b.problem
         forms = {q.form for q in (a, b) if q.form is not None}
-        said = self._text[a.start : b.end]
+        excerpt = self._text[a.start : b.end]
         if not forms:
             return pair
         pair.form, pair.scale = (b if b.form is not None else a).form, (b if b.form is not None else a).scale
@@ -182,12 +182,12 @@ class _Pairs:
             return pair
         if a.bare or b.bare:
             if not self._shared(a, b):
-                pair.problem = Problem(Refusal.AMBIGUOUS, f"{said}: one end has no unit", *pair.place)
+                pair.problem = Problem(Refusal.AMBIGUOUS, f"{excerpt}: one end has no unit", *pair.place)
         elif forms == {Form.SECONDS, Form.CLOCK}:
             pair.form = Form.CLOCK
         elif len(forms) > 1:
             names = f"{a.form} and {b.form}"
-            pair.problem = Problem(Refusal.MIXED, f"{said}: {names}", *pair.place)
+            pair.problem = Problem(Refusal.MIXED, f"{excerpt}: {names}", *pair.place)
         return pair
 
     def _shared(self, a: Quantity, b: Quantity) -> bool:

@@ -140,10 +140,10 @@ class _Reading:
         if bad:
             return _failure(bad, parsed)
         if single:
-            said = ", ".join(self._text[q.start : q.end] for q in single[:5])
+            excerpt = ", ".join(self._text[q.start : q.end] for q in single[:5])
             return Failure(
                 reason=Refusal.ONE_TIME if len(single) == 1 else Refusal.NO_PAIR,
-                detail=_short(said),
+                detail=_short(excerpt),
                 place=(single[0].start, single[0].end),
                 rest=parsed,
             )

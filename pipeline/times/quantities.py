@@ -150,12 +150,12 @@ class _Reader:
 
     def _token(self, at: int) -> Quantity:
         lexeme = self._lexemes[at]
-        said = self._text[lexeme.start : lexeme.end]
+        excerpt = self._text[lexeme.start : lexeme.end]
         problem = None
         if lexeme.kind is Kind.FOREIGN:
-            problem = f"{said} is of another vocabulary, whose rounding rule is not this one"
+            problem = f"{excerpt} is of another vocabulary, whose rounding rule is not this one"
         elif lexeme.value > LAST_BIN:
-            problem = f"{said} is none of the bins 0-{LAST_BIN}"
+            problem = f"{excerpt} is none of the bins 0-{LAST_BIN}"
         quantity = self._new(at, at, lexeme.value, Form.TOKENS)
         quantity.problem = self._problem(Refusal.BAD_TOKEN, problem, quantity) if problem else None
         return quantity
@@ -168,12 +168,13 @@ class _Reader:
             last = at + 1  # the unit only repeats the colon
         value = -lexeme.value if negative else lexeme.value
         quantity = self._new(at - negative, last, value, Form.CLOCK, lexeme.half)
-        said = self._text[quantity.start : quantity.end]
+        excerpt = self._text[quantity.start : quantity.end]
         if math.isnan(lexeme.value):
-            problem = f"{said}: minutes and seconds run from 0 to 59, and there are two or three fields"
+            problem = f"{excerpt}: minutes and seconds run from 0 to 59, and there are two or three fields"
             quantity.problem = self._problem(Refusal.BAD_CLOCK, problem, quantity)
         elif follows is Kind.UNIT and not self._clock_unit(lexeme, self._lexemes[last]):
-            quantity.problem = self._problem(Refusal.AMBIGUOUS, f"{said}: a clock time or a number", quantity)
+            problem = f"{excerpt}: a clock time or a number"
+            quantity.problem = self._problem(Refusal.AMBIGUOUS, problem, quantity)
         return quantity
 
     def _clock_unit(self, clock: Lexeme, unit: Lexeme) -> bool:

@@ -73,31 +73,31 @@ class Ruler:
         instant: bool,
     ) -> ParsedSpan | Problem:
         place = (a.start, b.end)
-        said = self.text[a.start : b.end]
+        excerpt = self.text[a.start : b.end]
         if problem:
             return problem
         if not (math.isfinite(a.value) and math.isfinite(b.value)):
-            return Problem(Refusal.NOT_FINITE, said, *place)
+            return Problem(Refusal.NOT_FINITE, excerpt, *place)
         if form is None:
             between = 0 <= a.value <= 1 and 0 <= b.value <= 1
             units = "seconds or fractions" if between else "seconds, percents or frames"
-            return Problem(Refusal.NO_UNIT, f"{said}: {units}", *place)
+            return Problem(Refusal.NO_UNIT, f"{excerpt}: {units}", *place)
         if form is Form.FRAMES:
-            return self._of_frames(a, b, said, place, instant=instant)
+            return self._of_frames(a, b, excerpt, place, instant=instant)
         start_s, end_s = (self._seconds(q, form, q.scale if q.form else scale) for q in (a, b))
         if end_s < start_s:
-            return Problem(Refusal.REVERSED, said, *place)
+            return Problem(Refusal.REVERSED, excerpt, *place)
         rounded = form in (Form.SECONDS, Form.CLOCK)
         slack_s = [min(q.half * (q.scale if q.form else scale), _MOST_ROUNDING_S) * rounded for q in (a, b)]
         start, end = self._inside(start_s, slack_s[0]), self._inside(end_s, slack_s[1])
         if start is None or end is None or (not instant and self._beyond(start_s, end_s, start, end)):
-            return Problem(Refusal.OUTSIDE, f"{said}: the video lasts {self.duration_s:.3f} s", *place)
+            return Problem(Refusal.OUTSIDE, f"{excerpt}: the video lasts {self.duration_s:.3f} s", *place)
         return ParsedSpan(
             start_s=start.time_s,
             end_s=end.time_s,
             instant=instant,
             form=form,
-            text=said,
+            text=excerpt,
             place=place,
             bins=(int(a.value), int(b.value)) if form is Form.TOKENS else None,
             clamped=start.clamped or end.clamped,
@@ -130,26 +130,26 @@ class Ruler:
         return (start.clamped or end.clamped) and (start_s >= self.duration_s or end_s <= 0)
 
     def _of_frames(
-        self, a: Quantity, b: Quantity, said: str, place: tuple[int, int], *, instant: bool
+        self, a: Quantity, b: Quantity, excerpt: str, place: tuple[int, int], *, instant: bool
     ) -> ParsedSpan | Problem:
         if self.frames is None:
-            return Problem(Refusal.NO_FRAMES, said, *place)
+            return Problem(Refusal.NO_FRAMES, excerpt, *place)
         if a.value != int(a.value) or b.value != int(b.value):
-            return Problem(Refusal.NOT_WHOLE, said, *place)
+            return Problem(Refusal.NOT_WHOLE, excerpt, *place)
         if b.value < a.value:
-            return Problem(Refusal.REVERSED, said, *place)
+            return Problem(Refusal.REVERSED, excerpt, *place)
         top = self.frames.num_frames - 1
         first, last = (int(min(max(q.value, 0), top)) for q in (a, b))
         clamped = (first, last) != (a.value, b.value)
         if clamped and (self.outside is Outside.REFUSE or a.value > top or b.value < 0):
-            return Problem(Refusal.OUTSIDE, f"{said}: the video has the frames 0-{top}", *place)
+            return Problem(Refusal.OUTSIDE, f"{excerpt}: the video has the frames 0-{top}", *place)
         start_s, end_s = self.frames.span_s(first, last)
         return ParsedSpan(
             start_s=start_s,
             end_s=start_s if instant else min(end_s, self.duration_s),
             instant=instant,
             form=Form.FRAMES,
-            text=said,
+            text=excerpt,
             place=place,
             clamped=clamped,
         )

@@ -226,7 +226,7 @@ def test_all_damage_to_records_at_once(
         assert made.entry.kept == count
 
 
-def test_an_expression_that_stands_twice_is_told(
+def test_an_expression_that_stands_twice_is_reported(
     corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
 ) -> None:
     """A parser would keep the last of the two, and count one expression less."""
@@ -242,7 +242,7 @@ def test_an_expression_that_stands_twice_is_told(
     assert made.without(set()) == whole.without(others)
 
 
-def test_a_file_that_changes_in_the_meantime_is_told(
+def test_a_file_that_changes_in_the_meantime_is_reported(
     corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(tmp_path, corpora, "talk")

@@ -165,7 +165,7 @@ def test_prepare_ends_with_examples_of_each(sources: list[dict[str, Any]], tmp_p
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_another_file_in_a_videos_place_is_told(tmp_path: Path) -> None:
+def test_another_file_in_a_videos_place_is_reported(tmp_path: Path) -> None:
     """Catches training, the card, baking or a second making that takes it for the annotated video."""
     root = tmp_path / "corpus"
     chosen = [s for s in write_irregular_corpus(root) if s["name"] == "talk"]
@@ -305,7 +305,7 @@ def test_frames_stand_in_the_order_of_their_numbers(
         (("00001.jpg", "00001.png"), r"00001\.png: has the number of 00001\.jpg"),
     ],
 )
-def test_an_order_that_cannot_be_known_is_told(tmp_path: Path, there: tuple[str, ...], odd: str) -> None:
+def test_an_order_that_cannot_be_known_is_reported(tmp_path: Path, there: tuple[str, ...], odd: str) -> None:
     """Catches a cover or a mask that becomes a frame of the film."""
     with pytest.raises(video.VideoError, match=odd):
         list_frames(names(tmp_path / "stills", *there))

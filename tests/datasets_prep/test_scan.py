@@ -61,7 +61,7 @@ def test_every_element_comes_back(
     more=st.lists(st.dictionaries(TEXTS, VALUES, max_size=2), min_size=1, max_size=4),
     gap=st.sampled_from(["", " ", "\n", '"x"']),
 )
-def test_a_missing_comma_is_told_with_its_place(
+def test_a_missing_comma_is_reported_with_its_place(
     block: int,
     monkeypatch: pytest.MonkeyPatch,
     first: list[Any],

@@ -340,7 +340,7 @@ def test_time_stamp(tmp_path: Path) -> None:
     assert one(tmp_path, "time_stamp", {**row, "tgt": [0.5, 1.0]}) is Reason.PLACEHOLDERS
 
 
-def test_clamping_is_asked_for_and_told(tmp_path: Path) -> None:
+def test_clamping_is_asked_for_and_reported(tmp_path: Path) -> None:
     row = {"video": "a.mp4", "tgt": [0.5, 2.4], "conversations": talk("Where?", "<TIME_STAMP>")}
     (draft,) = one(tmp_path, "time_stamp", row)
     with pytest.raises(RejectError, match="span_outside"):

@@ -89,7 +89,7 @@ def test_numbers_without_a_unit_need_a_rule() -> None:
     assert seconds("4 to 5", asked(), SpanRules(bare=Form.FRAMES)) == [(2.0, 3.0)]
 
 
-def test_times_outside_are_refused_or_cut_and_told() -> None:
+def test_times_outside_are_refused_or_cut_and_reported() -> None:
     clamp = SpanRules(outside=Outside.CLAMP)
     assert read_spans("8 s to 12 s", asked()).refusal == Refusal.OUTSIDE
     cut = read_spans("8 s to 12 s, then 1 s to 2 s", asked(), clamp)

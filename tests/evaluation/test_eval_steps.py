@@ -139,7 +139,7 @@ def test_a_change_of_scoring_asks_nothing_again(
         assert counts["bare"]["samples"] == PER_SOURCE - 1
 
 
-def test_a_damaged_part_is_told_and_only_its_answers_are_made_again(
+def test_a_damaged_part_is_reported_and_only_its_answers_are_made_again(
     plan: Plan, evaluated: Artifact, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(plan.storage.root) / "answers"

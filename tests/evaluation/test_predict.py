@@ -77,7 +77,7 @@ def test_memory_carries_masks_from_prompted_frames(home: Path, answer: Answer) -
     assert some.counts != full.counts, "the others are SAM 2's own"
 
 
-def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:
+def test_what_is_cut_off_or_has_no_mask_is_reported(home: Path) -> None:
     """Catches an answer that ends at the limit in silence, and a [SEG] that silently loses its mask."""
     short = load_checkpoint(home / "checkpoint", max_new_tokens=2, seg_state="published", device="cpu")
     made = short.ask(home / "clip.mp4", QUESTION)
@@ -89,7 +89,7 @@ def test_what_is_cut_off_or_has_no_mask_is_told(home: Path) -> None:
     assert "1 of 1 [SEG] got no mask" in missing
 
 
-def test_where_times_count_from_is_told_of_a_late_picture(answer: Answer) -> None:
+def test_where_times_count_from_is_reported_of_a_late_picture(answer: Answer) -> None:
     """Catches seconds that a person would look up in a player, where they show something else."""
     clip = answer.question.clip
     late = replace(clip, ref=replace(clip.ref, start_s=2.0))
@@ -211,12 +211,15 @@ def test_another_answer_that_comes_in_between_is_not_written_over(
 
 
 @pytest.mark.parametrize(
-    ("out", "said"), [("clip/x", "clip is not a folder"), ("/proc/x/y", "cannot be (made|written)")]
+    ("out", "message"),
+    [("clip/x", "clip is not a folder"), ("/proc/x/y", "cannot be (created|written)")],
 )
-def test_a_place_that_cannot_be_written_is_told(answer: Answer, tmp_path: Path, out: str, said: str) -> None:
+def test_a_place_that_cannot_be_written_is_reported(
+    answer: Answer, tmp_path: Path, out: str, message: str
+) -> None:
     """Catches a traceback behind all of the work."""
     (tmp_path / "clip").write_text("a file")
-    with pytest.raises(UserError, match=said):
+    with pytest.raises(UserError, match=message):
         answer.save(tmp_path / out)
 
 
@@ -310,7 +313,7 @@ def test_a_model_without_a_plan_is_asked_like_its_checkpoint(
     assert load_checkpoint(folder).settings.digest != near.settings.digest
 
 
-def test_a_model_without_its_tokenizer_is_told(home: Path, tmp_path: Path) -> None:
+def test_a_model_without_its_tokenizer_is_reported(home: Path, tmp_path: Path) -> None:
     """Catches a failure behind the load of the weights, and a tokenizer that is guessed at."""
     with pytest.raises(UserError, match=r"no tokenizer. Give the folder of its artifact"):
         load_checkpoint(home / "checkpoint" / "model")

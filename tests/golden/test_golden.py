@@ -37,7 +37,7 @@ def test_another_result_needs_another_revision(name: str, tmp_path: Path) -> Non
     check(name, tmp_path)
 
 
-def test_differences_are_told_by_their_place() -> None:
+def test_differences_are_reported_by_their_place() -> None:
     pinned = {"a": [1, {"b": "x"}], "f": 1.0, "g, about": 1.0, "n": None, "gone": 1}
     made = {"a": [1, {"b": "y"}], "f": 1.0002, "g, about": 1.05, "n": 0, "new": 1}
     assert list(pins.differences(pinned, made)) == [

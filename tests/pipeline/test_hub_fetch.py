@@ -69,7 +69,7 @@ def test_an_error_of_the_network_library_is_a_user_error(asked: list[str]) -> No
     assert not isinstance(cause, OSError | ValueError)
 
 
-def test_of_several_pt_files_the_way_to_one_is_told(asked: list[str]) -> None:
+def test_of_several_pt_files_the_way_to_one_is_reported(asked: list[str]) -> None:
     """Fails if the message offers a path inside the model, which is not a name of the hub."""
     model = HubModel("org/sams", "v1")
     with pytest.raises(UserError) as caught:

@@ -98,7 +98,7 @@ evaluation:
 """
 
 
-def test_all_mistakes_are_told_at_once_by_line_and_in_plain_words(tmp_path: Path):
+def test_all_mistakes_are_reported_at_once_by_line_and_in_plain_words(tmp_path: Path):
     """Catches a plan that has to be mended as often as it has mistakes, and pydantic's own words."""
     (tmp_path / "bad.yaml").write_text(MISTAKES)
     with pytest.raises(UserError) as error:
@@ -173,7 +173,7 @@ evaluation:
 """
 
 
-def test_all_that_does_not_fit_together_is_told_at_once(tmp_path: Path):
+def test_all_that_does_not_fit_together_is_reported_at_once(tmp_path: Path):
     """Fails if a section stops at its first problem, or keeps those of the sections around it back."""
     (tmp_path / "bad.yaml").write_text(MISFITS)
     with pytest.raises(UserError) as error:
@@ -200,7 +200,7 @@ def test_all_that_does_not_fit_together_is_told_at_once(tmp_path: Path):
     assert all(what.startswith(begins) for (_, what), (_, begins) in zip(told, expected, strict=True))
 
 
-def test_problems_are_told_beside_values_that_are_wrong_alone(tmp_path: Path):
+def test_problems_are_reported_beside_values_that_are_wrong_alone(tmp_path: Path):
     """One wrong value keeps back only the problems of the sections that it is in."""
     (tmp_path / "bad.yaml").write_text(MISFITS.replace("max_seconds: 8", "max_seconds: eight"))
     with pytest.raises(UserError) as error:
@@ -212,7 +212,7 @@ def test_problems_are_told_beside_values_that_are_wrong_alone(tmp_path: Path):
     assert "asks for no time" in text
 
 
-def test_a_mistake_in_an_extended_plan_is_told_in_its_own_file(plan_file: Path, tmp_path: Path):
+def test_a_mistake_in_an_extended_plan_is_reported_in_its_own_file(plan_file: Path, tmp_path: Path):
     (tmp_path / "mine.yaml").write_text(f"extends: {plan_file.name}\nname: mine\nseed: x\n")
     edit(plan_file, "steps: 4", "steps: four")
     with pytest.raises(UserError) as error:
@@ -240,7 +240,7 @@ def test_a_plan_that_neither_trains_nor_scores_init_needs_no_model(plan_file: Pa
     assert [s.kind for s in steps(scores)] == ["corpora", "prepare", "evaluate", "report"]
 
 
-def test_overrides_are_told_at_their_own_keys(plan_file: Path):
+def test_overrides_are_reported_at_their_own_keys(plan_file: Path):
     """Catches a mistake in the preset's values that names the whole section, or no key at all."""
     edit(
         plan_file, "model: {preset: toy}", "model:\n  preset: toy\n  overrides:\n    vison: {hidden_size: 8}"
@@ -400,7 +400,7 @@ evaluation:
 """
 
 
-def test_entries_of_one_name_and_families_of_another_task_are_told(tmp_path: Path):
+def test_entries_of_one_name_and_families_of_another_task_are_reported(tmp_path: Path):
     """Catches two entries that are counted together, and Charades-STA that scores 0.0 as MVBench."""
     (tmp_path / "bad.yaml").write_text(ENTRIES)
     with pytest.raises(UserError) as error:

@@ -69,7 +69,7 @@ evaluation:
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_everything_that_is_missing_is_told_in_one_go(outside: Path, tmp_path: Path, command: str):
+def test_everything_that_is_missing_is_reported_in_one_go(outside: Path, tmp_path: Path, command: str):
     """Catches a run of the command for each path, and a folder of videos that nobody looks for."""
     done = ufvideo(command, str(outside))
     assert done.returncode == 2, done.stdout + done.stderr
@@ -118,7 +118,7 @@ def test_a_step_that_is_not_asked_for_is_not_in_the_way(outside: Path, tmp_path:
     refuse_steps(plan, [d for d in survey(plan).decide() if d.spec.name == "prepare"])
 
 
-def test_a_dead_storage_is_told_once(outside: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_dead_storage_is_reported_once(outside: Path, monkeypatch: pytest.MonkeyPatch):
     """Catches fifty waits, and fifty lines, for one server that is away."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))

@@ -125,7 +125,7 @@ def test_it_goes_on_when_the_server_does(
         *((name, Fault.CUT) for name in ("read", "open", "fetch", "list")),
     ],
 )
-def test_a_server_that_is_gone_for_good_is_told(
+def test_a_server_that_is_gone_for_good_is_reported(
     name: str, fault: Fault, root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     begun = time.monotonic()
@@ -152,7 +152,7 @@ def test_a_full_disk_is_no_fault_of_the_server(root: Location, monkeypatch: pyte
         (root / "one.bin").fetch()
 
 
-def test_a_refused_access_is_told(root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_access_is_reported(root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = Plan([Fault.REFUSED], 10**9)
     with faulty(s3_server, plan) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)

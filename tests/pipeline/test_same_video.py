@@ -32,7 +32,7 @@ def test_the_video_that_was_prepared_is_opened(tmp_path: Path) -> None:
     assert first(clip, VideoRef(path="a.mp4", num_frames=20), WHOLE) == (48, 64, 3)
 
 
-def test_another_size_is_told_with_path_expectation_and_fix(tmp_path: Path) -> None:
+def test_another_size_is_reported_with_path_expectation_and_fix(tmp_path: Path) -> None:
     """Catches frames of another video, taken without a word from the place of the one that was prepared."""
     clip = write_clip(tmp_path / "a.mp4")
     ref = inspect(clip, "a.mp4")
@@ -47,7 +47,7 @@ def test_another_size_is_told_with_path_expectation_and_fix(tmp_path: Path) -> N
     assert first(clip, ref, OFF) == (48, 64, 3)
 
 
-def test_one_size_and_another_head_is_told(tmp_path: Path) -> None:
+def test_one_size_and_another_head_is_reported(tmp_path: Path) -> None:
     """Catches a check of sizes alone: a video of the same length in bytes."""
     clip = write_clip(tmp_path / "a.mp4")
     ref = inspect(clip, "a.mp4")
@@ -58,7 +58,7 @@ def test_one_size_and_another_head_is_told(tmp_path: Path) -> None:
         first(clip, ref, HEAD)
 
 
-def test_a_change_behind_the_head_is_told_where_the_whole_is_asked_for(tmp_path: Path) -> None:
+def test_a_change_behind_the_head_is_reported_where_the_whole_is_asked_for(tmp_path: Path) -> None:
     """Catches `whole` that looks at the head alone, and `head` that reads all of every video."""
     clip = write_clip(tmp_path / "a.mp4")
     clip.write_bytes(clip.read_bytes() + bytes(2 * HEAD_BYTES))  # FFmpeg reads past it

@@ -154,7 +154,7 @@ def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
     )
 
 
-def test_videos_that_were_missing_are_told(
+def test_videos_that_were_missing_are_reported(
     plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     sets = [f"data.sources.0.media=[{tmp_path}/videos]"]

@@ -342,7 +342,7 @@ def test_one_bad_span_refuses_the_text_and_the_rest_is_still_there() -> None:
     assert [(parsed.start_s, parsed.end_s) for parsed in found.rest] == [(12.0, 20.0), (50.0, 55.0)]
 
 
-def test_the_caller_is_told_what_was_not_taken_for_a_time() -> None:
+def test_the_caller_is_reported_what_was_not_taken_for_a_time() -> None:
     found = read("The score is 3 - 2 at 12 - 20 seconds, which is 8 seconds; it is a 16:10 video.")
     assert isinstance(found, Times)
     assert found.unread == ("3 - 2", "8 seconds", "16:10")

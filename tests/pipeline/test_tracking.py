@@ -167,7 +167,7 @@ def test_training_does_not_wait(shared: Plan):
     assert len(history(shared, "a" * 64)["loss"]) == 2000
 
 
-def test_a_number_that_mlflow_never_takes_is_told(shared: Plan, monkeypatch: pytest.MonkeyPatch):
+def test_a_number_that_mlflow_never_takes_is_reported(shared: Plan, monkeypatch: pytest.MonkeyPatch):
     """At once: it is not tried again, for which this test would wait a day."""
     monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 86400.0))
     run = start_run(shared, "stage1", "b" * 64)

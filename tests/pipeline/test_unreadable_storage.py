@@ -80,7 +80,7 @@ READERS: dict[str, Callable[[Location], object]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_disk_that_fails_is_told_from_a_file_that_is_wrong(
+def test_a_disk_that_fails_is_reported_from_a_file_that_is_wrong(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Fails if an OSError of a disk or its rights leaves as a stack trace, or as advice to delete."""

@@ -209,7 +209,7 @@ def test_a_substitute_is_one_that_the_cap_lets_in(
 
 def test_a_source_without_samples_is_refused_and_its_rejects_named(tmp_path: Path) -> None:
     dataset = Dataset.open(write_dataset(tmp_path, empty=("refer", "seg")))
-    with pytest.raises(UserError, match=r"takes refer, seg, of which .* no sample.*rejects.pq says what"):
+    with pytest.raises(UserError, match=r"takes refer, seg, of which .* no sample.*rejects.pq says why"):
         dataset.order(stage(), 7)
     with pytest.raises(UserError, match=r"takes seg, of which"):
         dataset.order(stage(mixture={"seg": MixtureEntry(), "qa": MixtureEntry()}), 7)

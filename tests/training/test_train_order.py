@@ -58,14 +58,14 @@ def test_an_epoch_visits_every_sample_as_often_as_its_repeat_says() -> None:
     )
     assert order.epoch_size == 25 + 4
     for epoch in range(3):
-        seen = Counter((p.source, p.row) for p in (order.place(epoch * 29 + i) for i in range(29)))
+        seen = Counter((p.source, p.row) for p in (order.visit(epoch * 29 + i) for i in range(29)))
         assert sorted(n for (s, _), n in seen.items() if s == 0) == [2] * 5 + [3] * 5
         assert len([1 for s, _ in seen if s == 1]) == 4
 
 
 def test_epochs_differ_in_order_but_a_cap_keeps_the_same_samples() -> None:
     order = Order(mixture({"a": 40}, {"a": MixtureEntry(cap=12)}), global_batch=1)
-    first, second = ([order.place(e * 12 + i).row for i in range(12)] for e in range(2))
+    first, second = ([order.visit(e * 12 + i).row for i in range(12)] for e in range(2))
     assert first != second
     assert set(first) == set(second)
 
@@ -74,7 +74,7 @@ def test_order_follows_names_not_positions() -> None:
     keys = [f"k{i}" for i in range(30)]
     one = Order(Mixture.of([SourceRows.of("a", keys)], {}, 5), global_batch=1)
     turned = Order(Mixture.of([SourceRows.of("a", keys[::-1])], {}, 5), global_batch=1)
-    assert [keys[one.place(i).row] for i in range(60)] == [keys[::-1][turned.place(i).row] for i in range(60)]
+    assert [keys[one.visit(i).row] for i in range(60)] == [keys[::-1][turned.visit(i).row] for i in range(60)]
 
 
 def test_stage_length_rounds_up_so_that_nothing_is_left_out() -> None:

@@ -184,7 +184,7 @@ def test_compiled_encoders_give_the_same_outputs_and_gradients(uncompiled) -> No
         torch.testing.assert_close(gradients[name], wanted, atol=near, rtol=0, msg=name)
 
 
-def test_a_machine_without_a_compiler_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_machine_without_a_compiler_is_reported_so(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", str(tmp_path / "g++"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))

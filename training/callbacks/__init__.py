@@ -56,7 +56,7 @@ def _make(where: str, name: str, places: dict[str, str]) -> Callback:
         raise UserError(
             where,
             f"{name} ({places[name]}) cannot be made: {type(error).__name__}: {error}.",
-            "Correct it, or take it out of the stage's callbacks.",
+            "Correct it, or remove it from the stage's callbacks.",
         ) from error
     if not isinstance(made, Callback):
         raise UserError(where, f"{name} ({places[name]}) is not a Callback.", "Make it a subclass.")

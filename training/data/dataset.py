@@ -15,7 +15,7 @@ from pipeline.storage.location import Location
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import Order
 
-# What a training step looks at. The rest is for scoring and for people, and stays on the disk.
+# The columns that training needs. The others are for scoring and for people, and are not read.
 COLUMNS = ("key", "dataset", "task", "video", "turns", "regions", "targets", "clip")
 
 
@@ -33,10 +33,10 @@ class Dataset:
         num_frames: int | None = None,
         verify: VerifyVideos = VerifyVideos.HEAD,
     ) -> Dataset:
-        """For a model that looks at ``num_frames`` of a video; ``verify`` as ``ShardReader`` takes it.
+        """Open a dataset for a model that takes ``num_frames`` per video; ``verify`` as for ``ShardReader``.
 
-        Raises UserError if there is none, one of another schema version, or one whose frames were baked for
-        another number.
+        Raises UserError if there is no dataset, if it has another schema version, or if its frames were baked
+        for another number of frames.
         """
         reader = ShardReader(location, COLUMNS, verify)
         if num_frames is not None:
@@ -44,9 +44,9 @@ class Dataset:
         return cls(reader)
 
     def order(self, stage: StageConfig, seed: int) -> Order:
-        """The stage's stream of samples. Benchmarks never get into it.
+        """The stage's stream of samples, never with those of benchmarks.
 
-        Raises UserError if the mixture names a source that is not there, or one without a sample.
+        Raises UserError if the mixture names an unknown source, or one without samples.
         """
         training = [n for n in self.reader.sources if self.reader.manifest.source(n).use is Use.TRAIN]
         chosen = [n for n in training if not stage.mixture or n in stage.mixture]
@@ -61,7 +61,7 @@ class Dataset:
             raise UserError(
                 f"stage {stage.name}: mixture",
                 f"takes {', '.join(empty)}, of which {self.reader.location.uri} holds no sample.",
-                f"{(self.reader.location / REJECTS).uri} says what became of its records; mend them, or "
+                f"{(self.reader.location / REJECTS).uri} says why its records were rejected; correct them or "
                 "leave it out of the stage's mixture.",
             )
         rows = [SourceRows.of(name, self.reader.keys(name)) for name in chosen]

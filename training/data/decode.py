@@ -1,4 +1,4 @@
-"""Decoded frames with a memory: decoding dominates, so what is kept are the small, resized pictures."""
+"""A cache of decoded frames: decoding dominates the cost, and resized frames are small enough to keep."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pipeline.media.footage import Footage
 from pipeline.records.sample import Sample
 from training.model.processor import View, decode_views
 
-_Slot = tuple[str, View, int]
+_CacheKey = tuple[str, View, int]
 
 
 @dataclass(slots=True)
 class CacheCounts:
-    """What the cache has seen since it was made."""
+    """Hits and misses since the cache was created."""
 
     hits: int = 0
     misses: int = 0
@@ -27,35 +27,35 @@ class CacheCounts:
 class CachedFrames:
     """A FrameProvider with a least-recently-used cache of uint8 frames, for the threads of one process.
 
-    ``footage(sample)`` gives the frames of its video. Two threads that want the same missing frames may
-    both decode them: that costs time once and changes nothing.
+    ``footage(sample)`` gives the frames of its video. Two threads that need the same missing frames may
+    both decode them, which costs time but is harmless.
     """
 
     def __init__(
         self, footage: Callable[[Sample], Footage], sides: Mapping[View, int], *, capacity_mb: int
     ) -> None:
         self._footage, self._sides, self._capacity = footage, dict(sides), capacity_mb * 2**20
-        self._frames: OrderedDict[_Slot, np.ndarray] = OrderedDict()
+        self._frames: OrderedDict[_CacheKey, np.ndarray] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
         self.counts = CacheCounts()
 
     def get(self, sample: Sample, by_view: Mapping[View, Sequence[int]]) -> dict[View, dict[int, np.ndarray]]:
-        """Resized frames by view and index; only those that are not in memory are decoded, in one go.
+        """Resized frames by view and index; those that are not in the cache are decoded in one pass.
 
         Raises VideoError, IndexError or UserError.
         """
-        # With the digest: two lists of stills below one path are two videos.
+        # With the digest, because two lists of stills below one path are two videos.
         name = f"{sample.dataset}\x1f{sample.video.path}\x1f{sample.video.sha256}"
         found: dict[View, dict[int, np.ndarray]] = {view: {} for view in by_view}
         missing: dict[View, list[int]] = {}
         with self._lock:
             for view, indices in by_view.items():
                 for index in indices:
-                    slot = (name, view, index)
-                    if slot in self._frames:
-                        self._frames.move_to_end(slot)
-                        found[view][index] = self._frames[slot]
+                    key = (name, view, index)
+                    if key in self._frames:
+                        self._frames.move_to_end(key)
+                        found[view][index] = self._frames[key]
                         self.counts.hits += 1
                     else:
                         missing.setdefault(view, []).append(index)
@@ -69,9 +69,9 @@ class CachedFrames:
     def _keep(self, name: str, view: View, frames: Mapping[int, np.ndarray]) -> None:
         with self._lock:
             for index, frame in frames.items():
-                slot = (name, view, index)
-                if slot not in self._frames:
-                    self._frames[slot] = frame
+                key = (name, view, index)
+                if key not in self._frames:
+                    self._frames[key] = frame
                     self._bytes += frame.nbytes
             while self._bytes > self._capacity and self._frames:
                 _, dropped = self._frames.popitem(last=False)

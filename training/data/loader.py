@@ -1,4 +1,4 @@
-"""One worker's micro-batches, prepared ahead by threads and handed out in the order that ``Order`` fixes."""
+"""One worker's micro-batches, prefetched by threads and yielded in the order of ``Order``."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from training.model.processor import Example, FrameProvider, Processor
 from training.model.prompt import RefusedSample
 
 MAX_SUBSTITUTES: Final = 8
-"""How many other samples are tried for one that cannot be read."""
+"""How many other samples are tried in place of one that cannot be used."""
 FREE_FAILURES: Final = 16
 MAX_FAILURE_SHARE: Final = 0.02
-"""A stage stops when a worker had more than FREE_FAILURES failures and more than this share of its visits."""
+"""A stage fails if a worker has more than FREE_FAILURES failures, in more than this share of its visits."""
 
 
 class SampleReader(Protocol):
-    """What the loader needs of the shards; it is called from several threads."""
+    """The loader's access to the shards; called from several threads."""
 
     def sample(self, source: str, row: int) -> Sample:
         """The sample of a row."""
@@ -35,7 +35,7 @@ class SampleReader(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuarantinedVisit:
-    """A visit whose sample could not be used, and what stood in for it."""
+    """A visit whose sample could not be used, and the sample that replaced it."""
 
     source: str
     key: str
@@ -50,12 +50,12 @@ class QuarantinedVisit:
 
 @dataclass(frozen=True, kw_only=True)
 class MicroBatch:
-    """One forward pass's worth of samples."""
+    """The samples of one forward pass."""
 
     batch: Batch
     keys: tuple[str, ...]
     tasks: Counter[Task]
-    truncated: int  # samples that lost the end of their last answers
+    truncated: int  # samples whose conversation was truncated
     blank_regions: int  # regions that cover no patch
     quarantined: tuple[QuarantinedVisit, ...]
 
@@ -94,7 +94,7 @@ class Loader:
         micro = self._order.micro_batches(
             self._split, self._worker, start_step=self._start, stop_step=self._stop
         )
-        # Enough ahead to hide one slow video, little enough to bound memory.
+        # Deep enough to hide one slow video, shallow enough to bound memory.
         depth = max(2, -(-2 * self._threads // self._split.micro_batch))
         pending: deque[list[Future[_Prepared]]] = deque()
         pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
@@ -121,7 +121,7 @@ class Loader:
                 f"training data, worker {self._worker}",
                 f"{self._failures} of {self._visits} samples could not be used, the last one "
                 f"{last.key if last else '?'}: {last.reason if last else '?'}.",
-                "Prepare the data again: its videos have changed, or max_text_tokens is too small.",
+                "Prepare the data again if its videos have changed, or raise max_text_tokens.",
             )
         return MicroBatch(
             batch=collate([example for _, example, _ in done], pad_id=self._processor.codec.ids.pad),
@@ -147,9 +147,9 @@ class Loader:
                 )
                 return sample, example, quarantined
             except StorageError:
-                raise  # a store that does not answer is not a fault of the sample
+                raise  # storage that does not respond is not a fault of the sample
             except (VideoError, RefusedSample, UserError, ValueError, IndexError, OSError) as error:
-                # UserError: its media are gone.
+                # UserError: its media are missing.
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
             rows = self._used(visit.source)
             at = draw(self._order.mixture.seed, first.key, visit.epoch, attempt) % len(rows)

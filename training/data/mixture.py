@@ -1,4 +1,4 @@
-"""How often each sample of each source comes in one epoch of a stage. Pure, and by names only."""
+"""How often each sample of each source occurs in one epoch of a stage: a pure function of names."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class SourceRows:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceCount:
-    """What the plan asked of one source in one epoch, and what came of it."""
+    """Planned and realised visits of one source in one epoch."""
 
     source: str
     available: int
@@ -38,7 +38,7 @@ class SourceCount:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """The sources of a stage and how much of each an epoch holds."""
+    """The sources of a stage and how often each is visited in an epoch."""
 
     sources: tuple[SourceRows, ...]
     entries: tuple[MixtureEntry, ...]
@@ -46,7 +46,7 @@ class Mixture:
 
     @classmethod
     def of(cls, sources: Sequence[SourceRows], entries: Mapping[str, MixtureEntry], seed: int) -> Mixture:
-        """``entries`` by source name; an empty mapping takes every source once."""
+        """``entries`` by source name; an empty mapping visits every sample of every source once."""
         chosen = sorted((s for s in sources if not entries or s.name in entries), key=lambda s: s.name)
         missing = set(entries) - {s.name for s in chosen}
         if missing:
@@ -55,9 +55,9 @@ class Mixture:
         return cls(sources=tuple(chosen), entries=tuple(_repeats(chosen, own)), seed=seed)
 
     def used(self, index: int) -> np.ndarray:
-        """Rows [n] of source ``index`` that the stage may look at, in row order: all, or those of its cap.
+        """Rows [n] of source ``index`` that the stage may visit, in row order: all, or those within its cap.
 
-        A cap keeps the rows with the smallest hash of (seed, key): the same ones in every epoch.
+        A cap keeps the rows with the smallest hashes of (seed, key): the same ones in every epoch.
         """
         source, entry = self.sources[index], self.entries[index]
         rows = np.arange(len(source.hashes))
@@ -66,7 +66,7 @@ class Mixture:
         return np.sort(_smallest(mix_draws(source.hashes, self.seed, "cap"), rows, entry.cap))
 
     def rows(self, index: int, epoch: int) -> np.ndarray:
-        """Rows [n] of source ``index`` in an epoch; a row comes once per visit.
+        """Rows [n] of source ``index`` in an epoch; each row occurs once per visit.
 
         A repeat of 2.5 visits each used row twice, and half of them, by a hash of (seed, key, epoch), a third
         time.
@@ -82,10 +82,10 @@ class Mixture:
 
     def counts(self, epoch: int) -> tuple[SourceCount, ...]:
         """Planned and realised visits of every source in an epoch."""
-        made = []
+        counts = []
         for index, (source, entry) in enumerate(zip(self.sources, self.entries, strict=True)):
             used = min(len(source.hashes), entry.cap or len(source.hashes))
-            made.append(
+            counts.append(
                 SourceCount(
                     source=source.name,
                     available=len(source.hashes),
@@ -94,11 +94,11 @@ class Mixture:
                     realised=len(self.rows(index, epoch)),
                 )
             )
-        return tuple(made)
+        return tuple(counts)
 
 
 def _repeats(sources: Sequence[SourceRows], entries: Sequence[MixtureEntry]) -> list[MixtureEntry]:
-    """Entries whose weights have become repeats."""
+    """The entries with their weights converted to repeats."""
     weights = [e.weight for e in entries if e.weight is not None]
     if not weights:
         return list(entries)

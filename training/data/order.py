@@ -1,9 +1,9 @@
-"""Which sample stands where: a pure function of (seed, epoch, mixture), never of how the work is cut up.
+"""The order of samples: a pure function of (seed, epoch, mixture), independent of how the work is divided.
 
-The epochs' permutations are strung together to one endless stream; global batch ``b`` is the stream's
-positions ``b * global_batch`` up to ``(b + 1) * global_batch``, so a batch may hold the end of one epoch and
-the start of the next. A stage of E epochs takes as many whole batches as are needed to visit all of its
-samples: the last batch is filled up from the epoch that would follow, and nothing is left out.
+The epochs' permutations are concatenated to one endless stream; global batch ``b`` is the stream's
+positions ``b * global_batch`` to ``(b + 1) * global_batch - 1``, so a batch may contain the end of one epoch
+and the start of the next. A stage of E epochs takes as many whole batches as are needed to visit all of its
+samples: the last batch is completed from the following epoch, and no sample is left out.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Visit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSplit:
-    """How a global batch is cut into workers and forward passes."""
+    """How a global batch is divided into workers and forward passes."""
 
     global_batch: int
     workers: int
@@ -40,7 +40,7 @@ class BatchSplit:
     def __post_init__(self) -> None:
         if self.global_batch % (self.workers * self.micro_batch):
             raise ValueError(
-                f"{self.global_batch} is not {self.workers} x {self.micro_batch} x a whole accumulation"
+                f"{self.global_batch} is not {self.workers} x {self.micro_batch} x a whole number"
             )
 
     @property
@@ -51,7 +51,7 @@ class BatchSplit:
     def slots(self, worker: int) -> list[list[int]]:
         """Slots of the global batch for one worker: [accumulation][micro_batch].
 
-        Pass ``a`` of all workers together takes one run of consecutive slots.
+        The slots of pass ``a`` of all workers are consecutive.
         """
         pass_size = self.workers * self.micro_batch
         return [
@@ -61,11 +61,11 @@ class BatchSplit:
 
 
 class Order:
-    """The stream of a stage. ``stage`` is its name: two stages over the same samples see other batches."""
+    """The stream of a stage. ``stage``: its name; two stages over the same samples have different batches."""
 
     def __init__(self, mixture: Mixture, *, global_batch: int, stage: str = "") -> None:
         self.mixture, self.global_batch, self.stage = mixture, global_batch, stage
-        # Rounding of a fractional repeat depends on the count alone, so every epoch is equally long.
+        # Rounding of a fractional repeat depends only on the count, so every epoch has the same length.
         self.epoch_size = sum(c.realised for c in mixture.counts(0))
         if not self.epoch_size:
             raise UserError(
@@ -81,15 +81,15 @@ class Order:
         visits = math.floor(epochs * self.epoch_size + 0.5)
         return max(1, math.ceil(visits / self.global_batch))
 
-    def place(self, position: int) -> Visit:
-        """The sample at a position of the stream."""
+    def visit(self, position: int) -> Visit:
+        """The visit at a position of the stream."""
         epoch, index = divmod(position, self.epoch_size)
         sources, rows = self._epoch(epoch)
         return Visit(int(sources[index]), int(rows[index]), epoch)
 
     def batch(self, step: int) -> list[Visit]:
         """Global batch of optimizer step ``step``, in slot order."""
-        return [self.place(step * self.global_batch + slot) for slot in range(self.global_batch)]
+        return [self.visit(step * self.global_batch + slot) for slot in range(self.global_batch)]
 
     def micro_batches(
         self, split: BatchSplit, worker: int, *, start_step: int, stop_step: int
@@ -99,7 +99,7 @@ class Order:
         slots = split.slots(worker)
         for step in range(start_step, stop_step):
             for micro in slots:
-                yield [self.place(step * self.global_batch + slot) for slot in micro]
+                yield [self.visit(step * self.global_batch + slot) for slot in micro]
 
     def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Sources [n] and rows [n] of an epoch, by a hash of (key, source, seed, stage, epoch, visit)."""
@@ -119,7 +119,7 @@ class Order:
 
 
 def _visits(rows: np.ndarray) -> np.ndarray:
-    """How many times each entry's row has come before, [n]."""
+    """How many times each entry's row has occurred before, [n]."""
     order = np.argsort(rows, kind="stable")
     ordered = rows[order]
     new = np.r_[True, ordered[1:] != ordered[:-1]]

@@ -20,9 +20,9 @@ def compute_losses(
 ) -> dict[str, Tensor]:
     """Scalars ``ce``, ``bce``, ``dice`` and ``total`` of one micro-batch, in float32.
 
-    ``truths``: ``Batch.gt_masks``; may be empty if no sample has masks. A micro-batch without answers or
-    without masks gives exact zeros there. Raises ValueError if masks were predicted for a sample that has no
-    truth.
+    ``truths``: ``Batch.gt_masks``; may be empty if no sample has masks. The losses of a micro-batch without
+    answers or without masks are exactly zero. Raises ValueError if masks were predicted for a sample without
+    ground truth.
     """
     ce = cross_entropy(output.answer_logits, output.answer_targets)
     bce, dice = mask_losses(output.mask_logits, truths or [None] * len(output.mask_logits))
@@ -31,7 +31,7 @@ def compute_losses(
 
 
 def cross_entropy(logits_AV: Tensor, targets_A: Tensor) -> Tensor:
-    """Mean over the tokens that bear a loss; zero if there are none."""
+    """Mean over the tokens that have a loss; zero if there are none."""
     if not len(targets_A):
         return logits_AV.float().sum() * 0.0
     return F.cross_entropy(logits_AV.float(), targets_A)

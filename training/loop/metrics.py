@@ -1,4 +1,4 @@
-"""The row of every step on its way to MLflow: worker 0 reports it to the driver."""
+"""Sends the metrics of every step to MLflow: worker 0 reports them to the driver."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from training.loop.reporter import Reporter
 
 
 class Metrics(Callback):
-    """Comes last, because it reports what all the others put into the row."""
+    """Comes last, because it reports the row that all other callbacks have filled in."""
 
     def __init__(self, reporter: Reporter) -> None:
         self._reporter = reporter

@@ -1,4 +1,4 @@
-"""Learning rate over the steps, and which parameter learns at which rate."""
+"""Learning-rate schedule, and the parameter groups of the optimizer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """AdamW groups of the trained parameters: one per part and kind, each at its peak rate.
 
-    Weight decay is for matrices only: biases, norms and single vectors go without.
+    Weight decay applies to matrices only, not to biases, norms and other vectors.
     """
     groups: dict[tuple[Part, bool], dict[str, Any]] = {}
     for part, parameter in parameters:
@@ -54,6 +54,6 @@ def parameter_groups(
 
 
 def set_lr(groups: Iterable[dict[str, Any]], peaks: Iterable[float], share: float) -> None:
-    """Put every group at ``share`` of its own peak."""
+    """Set every group's learning rate to ``share`` of its own peak."""
     for group, peak in zip(groups, peaks, strict=True):
         group["lr"] = share * peak

@@ -1,4 +1,4 @@
-"""Where one worker's rows and states go: to Ray Train and the driver, or to a local folder."""
+"""Where one worker's metrics and states go: to Ray Train and the driver, or to a local folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """What the loop asks of its surroundings."""
+    """What the training loop needs from its environment."""
 
     def resume(self) -> Any:
         """Context manager: the folder of the newest state, or None."""
@@ -26,14 +26,14 @@ class Reporter(Protocol):
 
 
 class RayReporter:
-    """Inside a Ray Train worker. ``mailbox`` is the actor that the driver empties (``stage.driver``)."""
+    """Inside a Ray Train worker. ``mailbox`` is the actor that the driver reads (``stage.driver``)."""
 
     def __init__(self, mailbox: Any) -> None:
         self._mailbox = mailbox
 
     @contextmanager
     def resume(self) -> Iterator[Path | None]:
-        """The state that Ray Train restarts from."""
+        """The state that Ray Train resumes from."""
         import ray.train
 
         found = ray.train.get_checkpoint()
@@ -44,7 +44,7 @@ class RayReporter:
             yield Path(folder)
 
     def save(self, step: int, folder: Path) -> None:
-        """Hand the folder to Ray Train, which merges all workers' folders in the run's storage."""
+        """Pass the folder to Ray Train, which merges all workers' folders in the run's storage."""
         import ray.train
 
         ray.train.report({"step": step}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
@@ -60,7 +60,7 @@ class RayReporter:
 
 
 class LocalReporter:
-    """One worker in this process, for tests and experiments. States go to ``folder``; rows are kept."""
+    """One worker in this process, for tests and experiments. States go to ``folder``; rows stay in memory."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -16,7 +16,7 @@ from training.stage.checkpoint import ADAPTER, write_checkpoint
 
 
 class Checkpoints(Callback):
-    """Comes first: the others are called once the state is loaded or saved, and the weights are written."""
+    """Comes first, so that the other callbacks find the state loaded or saved, and the weights written."""
 
     def __init__(self, engine: Engine, tokenizer: PreTrainedTokenizerBase, out: Location) -> None:
         self._engine, self._tokenizer, self._out = engine, tokenizer, out
@@ -24,7 +24,7 @@ class Checkpoints(Callback):
         """Of the weights of the finished stage; on worker 0."""
 
     def on_start(self, run: StageRun, state: Path | None) -> None:
-        """Resume from a state. Raises UserError for one of another layout."""
+        """Resume from a state. Raises UserError if its number of workers or global batch differs."""
         if state is None:
             return
         found = self._engine.load(state)
@@ -33,17 +33,17 @@ class Checkpoints(Callback):
                 f"stage {run.stage.name}",
                 f"its saved state is of {found['world']} workers and global batch {found['global_batch']}, "
                 f"not of {run.world} and {run.stage.global_batch}.",
-                "Go on with the layout that it was begun with, or delete the stage's folder to begin again.",
+                "Resume with the layout of the state, or delete the stage's folder to start again.",
             )
         run.first_step = int(found["step"])
 
     def on_save(self, run: StageRun, step: int, folder: Path) -> None:
         """This worker's part of the state."""
-        about = {"step": step, "world": run.world, "global_batch": run.stage.global_batch}
-        self._engine.save(folder, about)
+        metadata = {"step": step, "world": run.world, "global_batch": run.stage.global_batch}
+        self._engine.save(folder, metadata)
 
     def on_end(self, run: StageRun) -> None:
-        """The stage's checkpoint, adapters merged; worker 0 writes it, every worker hands in its part."""
+        """Write the checkpoint, with merged adapters: by worker 0, from the parts of all workers."""
         state = self._engine.state()
         if run.rank:
             return

@@ -1,4 +1,4 @@
-"""What the forward passes of one optimizer step add up to on one worker."""
+"""Sums over one worker's forward passes of an optimizer step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast and how well one optimizer step went: sums of all workers, folded into one row of metrics."""
+"""Throughput and losses of one optimizer step: the sums of all workers as one row of metrics."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from training.loop.step_sums import FIXED, TASKS
 
 
 class Throughput(Callback):
-    """Makes the row of a step from the sums of all workers. A loss that is not a number ends the stage."""
+    """Computes the row of a step from the sums of all workers. A loss that is not finite ends the stage."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
 
     def on_step(self, run: StageRun, outcome: StepOutcome) -> None:
-        """Every worker calls it, and has the same row afterwards."""
+        """Called by every worker; all have the same row afterwards."""
         vector = outcome.sums.vector()
         if run.world > 1:
             vector = vector.to(self._device)
@@ -36,7 +36,7 @@ class Throughput(Callback):
         if not math.isfinite(outcome.row["loss/total"]):
             raise UserError(
                 f"stage {run.stage.name}, step {outcome.step}",
-                "the loss is no longer a number.",
+                "the loss is not finite any more.",
                 "Lower optimizer.lr, or its clip.",
             )
 
@@ -47,8 +47,8 @@ def metrics(
     """One row of metrics from the summed vectors of ``world`` workers.
 
     ``loss/text`` is the mean over answer tokens of the global batch, ``loss/bce`` and ``loss/dice`` over its
-    masks (left out of a step without masks), ``loss/total`` is the mean of the passes' own weighted sums:
-    what the optimizer saw.
+    masks (missing in a step without masks). ``loss/total`` is the mean of the passes' own weighted sums,
+    which is what the optimizer minimises.
     """
     sums = dict(zip(FIXED, vector, strict=False))
     counts = dict(zip(TASKS, vector[len(FIXED) :], strict=True))

@@ -1,4 +1,4 @@
-"""One worker of a stage: for every global batch, forward, backward, update, report; now and then, save."""
+"""One worker of a stage: forward, backward, update and report for every global batch; save regularly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from training.model.weights.checkpoints import load_model
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """All that a worker needs. It is sent to the workers, so it holds plain values only."""
+    """Everything that a worker needs. It is sent to the workers, so it contains only plain values."""
 
     stage: StageConfig
     model: ModelConfig
@@ -66,8 +66,8 @@ def train(
 ) -> WorkerResult:
     """Run one worker to the end of the stage, from the newest state if there is one.
 
-    Works in any process: with ``world`` 1 and no process group it makes its own, without Ray. ``stop_at``
-    ends after that many steps, without a final checkpoint (the schedule stays that of the whole stage).
+    Works in any process: with ``world`` 1 and no process group it creates one, without Ray. ``stop_at``: stop
+    after that many steps, without a final checkpoint (with the schedule of the whole stage).
     """
     stage, layout = job.stage, job.stage.layout
     if world != layout.workers:
@@ -95,7 +95,7 @@ def train(
     frames = CachedFrames(
         dataset.reader.footage, {v: processor.side(v) for v in View}, capacity_mb=layout.frame_cache_mb
     )
-    # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps whatever it starts from.
+    # A checkpoint of a bf16 stage is stored in bf16; a stage in bf16 keeps the dtype that it starts from.
     model = load_model(start / MODEL, job.model, dtype=None if dtype is torch.bfloat16 else dtype)
     model.to(device).set_attention(device, dtype)
     engine = Engine(model, stage, total_steps=total, seed=job.seed)
@@ -146,20 +146,21 @@ def _step(
     reporter: Reporter,
 ) -> StepOutcome:
     sums = StepSums()
-    kept: list[tuple[dict[str, torch.Tensor], int, int]] = []
+    passes_done: list[tuple[dict[str, torch.Tensor], int, int]] = []
 
     def losses() -> Iterator[torch.Tensor]:
         for _ in range(passes):
-            asked = time.perf_counter()
+            requested = time.perf_counter()
             micro = next(batches)
-            sums.add(wait_s=time.perf_counter() - asked)
+            sums.add(wait_s=time.perf_counter() - requested)
             if micro.quarantined:
                 reporter.quarantine([{**q.row(), "step": step} for q in micro.quarantined])
             batch = micro.batch.to(device, engine.dtype)
             output = engine(batch)
-            made = compute_losses(output, batch.gt_masks, job.model.loss)
+            by_name = compute_losses(output, batch.gt_masks, job.model.loss)
             masks = sum(t.shape[0] * t.shape[1] for t in micro.batch.gt_masks if t is not None)
-            kept.append(({k: v.detach() for k, v in made.items()}, len(output.answer_targets), masks))
+            detached = {name: loss.detach() for name, loss in by_name.items()}
+            passes_done.append((detached, len(output.answer_targets), masks))
             sums.add(
                 passes=1,
                 samples=micro.batch.size,
@@ -170,16 +171,16 @@ def _step(
             )
             for task in Task:
                 sums.tasks[task] += micro.tasks[task]
-            yield made["total"]
+            yield by_name["total"]
 
     norm = engine.step(step, losses(), passes)
-    for made, tokens, masks in kept:
+    for by_name, tokens, masks in passes_done:
         sums.add(
-            total=float(made["total"]),
-            ce=float(made["ce"]) * tokens,
+            total=float(by_name["total"]),
+            ce=float(by_name["ce"]) * tokens,
             ce_tokens=tokens,
-            bce=float(made["bce"]) * masks,
-            dice=float(made["dice"]) * masks,
+            bce=float(by_name["bce"]) * masks,
+            dice=float(by_name["dice"]) * masks,
             masks=masks,
         )
     return StepOutcome(step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm)

@@ -100,7 +100,7 @@ def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Pat
         ({"vocab_size": 7}, r"do not fit together: language\.vocab_size 7"),
     ],
 )
-def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
+def test_a_config_that_fits_nothing_is_reported(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
     """Catches a crash deep in the model, and one behind minutes of loading."""
     for file in (base / "org" / "export").iterdir():
         (tmp_path / file.name).symlink_to(file)
@@ -110,7 +110,7 @@ def test_a_config_that_fits_nothing_is_told(base: Path, tmp_path: Path, raw: dic
         from_pretrained(tmp_path)
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"has no readable config.json .* Use the model/ folder"):
         from_pretrained(tmp_path)
     with pytest.raises(UserError, match=r"has no readable config\.json"):

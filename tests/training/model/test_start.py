@@ -71,7 +71,7 @@ def test_connector_and_regions_come_from_videorefer(
         assert 0.01 < float(made[other].std()) < 1  # begun, not merely allocated
 
 
-def test_what_videorefer_lacks_and_has_too_much_is_told(
+def test_what_videorefer_lacks_and_has_too_much_is_reported(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path
 ) -> None:
     """Fails if names of the parts that are asked for are passed over when nothing here takes them."""
@@ -84,7 +84,7 @@ def test_what_videorefer_lacks_and_has_too_much_is_told(
     assert "1 unexpected names: model.region_encoder.gate (model-2.safetensors)" in str(caught.value)
 
 
-def test_names_of_nothing_are_told_where_they_are_no_mistake(
+def test_names_of_nothing_are_reported_where_they_are_no_mistake(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path, capsys
 ) -> None:
     """Fails if they vanish because only a part was asked for, or pass in what should hold no other names."""
@@ -102,7 +102,7 @@ def test_names_of_nothing_are_told_where_they_are_no_mistake(
             make_model(make_plan(tmp_path, saved, **{key: folder}), tokenizer)
 
 
-def test_vision_comes_from_siglip_whose_text_half_is_told(
+def test_vision_comes_from_siglip_whose_text_half_is_reported(
     donor: UFVideo, tokenizer, tmp_path: Path, capsys
 ) -> None:
     """Fails if the names of a SigLIP checkpoint find no place, or if its text half is refused or silent."""

@@ -140,7 +140,7 @@ def test_the_whole_7b_layout_loads(golden):
         load_published(model, stored)
 
 
-def test_every_name_is_told_with_its_numbers_folded(golden):
+def test_every_name_is_reported_with_its_numbers_folded(golden):
     """Fails if a list is cut short, or if folding loses a name or spells one that is not there."""
     model, stored = _meta_layout(golden)
     lost = {n for n in stored if ".self_attn." in n and n.startswith("model.layers.")}
@@ -172,7 +172,7 @@ def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig
     assert f"1 different shapes: {wrong}" in str(caught.value)
 
 
-def test_all_faults_of_a_saved_model_are_told_at_once(toy: UFVideo, tmp_path):
+def test_all_faults_of_a_saved_model_are_reported_at_once(toy: UFVideo, tmp_path):
     """Fails if loading stops at the first tensor that does not fit."""
     save_model(toy, tmp_path)
     state = {n: t.clone() for n, t in own_state(toy).items()}
@@ -259,7 +259,7 @@ def test_a_cast_while_loading_lets_go_of_the_files(toy: UFVideo, tmp_path):
         assert next(model.parameters()).dtype is dtype
 
 
-def test_another_size_is_told_by_its_fields(toy: UFVideo, tmp_path):
+def test_another_size_is_reported_by_its_fields(toy: UFVideo, tmp_path):
     save_model(toy, tmp_path)
     wanted = model_config("toy", {"language": {"vocab_size": 61}, "num_frames": 4})
     with pytest.raises(UserError) as caught:

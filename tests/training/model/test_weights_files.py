@@ -141,7 +141,7 @@ class _Trap:
         return os.system, ("touch ran",)
 
 
-def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_told_apart(tmp_path: Path, monkeypatch) -> None:
+def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_reported_apart(tmp_path: Path, monkeypatch) -> None:
     """Fails if pickles are loaded with ``weights_only=False``, or if a cut one passes."""
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.ones(2), "b": _Trap()}, "evil.bin")
