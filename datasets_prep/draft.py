@@ -135,7 +135,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters, which do not occur
 
 
 def time_mark(index: int) -> str:
-    """Stands in draft text for the written form of ``Draft.times[index]``."""
+    """Placeholder in draft text for the written form of ``Draft.times[index]``."""
     return f"{_OPEN}{index}{_CLOSE}"
 
 

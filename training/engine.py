@@ -35,7 +35,7 @@ def quiet() -> None:
 
 
 def prepare_process(*, use_gpu: bool, threads: int | None) -> None:
-    """Settings that must stand before DeepSpeed is imported, whatever a parent process has left of them."""
+    """Set the environment that DeepSpeed reads when it is imported, also if a parent process has set it."""
     os.environ["DS_ACCELERATOR"] = "cuda" if use_gpu else "cpu"
     if use_gpu:
         torch.backends.cuda.matmul.allow_tf32 = True

@@ -1,4 +1,4 @@
-"""What the prompts of several benchmarks share; the wording of each stands beside its score.
+"""Code shared by the prompts of several benchmarks; the wording of each is in its own module.
 
 Published wording: the inference scripts of UFVideo (https://github.com/Hevven/UFVideo).
 """

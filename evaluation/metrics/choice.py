@@ -110,7 +110,7 @@ def _stated(answer: _Answer) -> _Verdict:
     """A stated answer. It wins over letters elsewhere; a conclusion also over statements before it.
 
     One that differs from the letter with which the text begins leaves it open, unless it is the conclusion
-    and that letter stands in a sentence or a list.
+    and that letter is in a sentence or a list.
     """
     found = statements(answer.text, answer.options)
     if not found:

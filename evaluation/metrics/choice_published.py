@@ -1,4 +1,4 @@
-"""The rules by which published accuracies were counted, as their authors wrote them.
+"""The rules of published accuracies, as their authors wrote them.
 
 ``published`` is UFVideo's for MVBench: any capital letter counts ("A man runs" chooses A), and a text without
 one falls back to option C. ``first_token`` is MVBench's own: the text's first word against "(a)".

@@ -1,4 +1,4 @@
-"""What a step made, from what, by which code. The record is written last, so present means done."""
+"""The record of an artifact: its inputs, code and content. It is written last, so present means done."""
 
 from __future__ import annotations
 

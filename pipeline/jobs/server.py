@@ -147,7 +147,7 @@ def job_output(server: JobServer, job_id: str) -> list[str]:
 
 
 def find_live_job(server: JobServer, root: str, steps: Collection[str]) -> str | None:
-    """The id of a job that is making any of these steps in this storage root, whoever submitted it.
+    """The id of any user's job that is running one of these steps in this storage root.
 
     ``steps`` are folders of artifacts, as the runner puts them into a job's metadata.
     """

@@ -1,4 +1,4 @@
-"""The rows of benchmarks, as far as a plan needs them. Each stands beside its prompt and its score."""
+"""The rows of benchmarks, as far as a plan needs them. Each is defined with its prompt and its score."""
 
 from __future__ import annotations
 

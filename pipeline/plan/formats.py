@@ -1,4 +1,4 @@
-"""The rows of annotation formats, as far as a plan needs them. Each stands beside its reader."""
+"""The rows of annotation formats, as far as a plan needs them. Each is defined with its reader."""
 
 from __future__ import annotations
 

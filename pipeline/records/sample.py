@@ -114,7 +114,7 @@ class Sample:
     targets: tuple[MaskTrack, ...] = ()  # what the k-th [SEG] must segment
     spans: tuple[TimeSpan, ...] = ()  # the k-th span written in assistant text: what an answer must say
     question_spans: tuple[TimeSpan, ...] = ()  # the k-th span written in user text
-    instants: tuple[TimeSpan, ...] = ()  # the k-th lone time token in the text, whoever says it
+    instants: tuple[TimeSpan, ...] = ()  # the k-th lone time token in the text of either role
     clip: TimeSpan | None = None  # part of the video that the question is about; None: all of it
     expression: str = ""  # the words that name a target, or the event to be found, as the source wrote them
     choices: tuple[str, ...] = ()  # option texts without their letters

@@ -40,12 +40,12 @@ class Pair:
 
     @property
     def place(self) -> tuple[int, int]:
-        """Where it stands in the text."""
+        """Its position in the text."""
         return self.a.start, self.b.end
 
 
 class Gap(NamedTuple):
-    """What stands between two quantities."""
+    """The text between two quantities."""
 
     words: bool = False  # anything that a span may not contain
     fill: int = 0  # words that it may contain
@@ -211,7 +211,7 @@ class _Pairs:
             to.form, to.scale = giver.form, giver.scale
 
     def _gap(self, at: int) -> Gap:
-        """What stands between quantity ``at`` and the next one."""
+        """The text between quantity ``at`` and the next one."""
         if at + 1 >= len(self._quantities):
             return _NO_GAP
         first, stop = self._quantities[at].last + 1, self._quantities[at + 1].first

@@ -55,7 +55,7 @@ class Quantity:
     scale: float = 1.0  # of Form.SECONDS and Form.CLOCK
     role: Kind | None = None  # START, FROM, END, UNTIL, AT, BETWEEN or LASTING: the word that leads to it
     counted: bool = False  # "12 frames": a number of them, unless it is half of a span
-    group: int = -1  # the bracket that it stands in
+    group: int = -1  # the bracket that it is in
     problem: Problem | None = None
 
     @property
