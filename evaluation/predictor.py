@@ -13,7 +13,6 @@ from torch import Tensor
 
 from evaluation.frames import Frames
 from evaluation.prediction import Prediction, Unreadable
-from evaluation.question import frames_to_segment
 from pipeline.errors import UserError
 from pipeline.media.files import VideoError
 from pipeline.media.footage import Footage
@@ -112,7 +111,10 @@ class Predictor:
         for i, answer in zip(examples, self.answer(list(examples.values())), strict=True):
             sample = requests[i].sample
             try:
-                tracks = self._masks(sample, frames[i], answer.segs) if len(answer.segs) else ()
+                tracks: tuple[MaskTrack, ...] = ()
+                if len(answer.segs):
+                    example = examples[i]
+                    tracks = self.segment(frames[i], answer.segs, example.to_segment, example.mask_size)
                 out[i] = _prediction(sample, text=answer.text, masks=tracks)
             except UNREADABLE as error:
                 out[i] = _unreadable(sample, frames[i], error)
@@ -188,11 +190,6 @@ class Predictor:
             self.model.segmentation, next_frame, len(indices), seg_OD, prompts=self.prompted_frames
         ):
             yield to_size(logits_OSS[:, None], *size)
-
-    def _masks(self, sample: Sample, frames: Frames, seg_OD: Tensor) -> tuple[MaskTrack, ...]:
-        """One track per [SEG], at the video's size, on every frame that is to be scored."""
-        indices, height, width = frames_to_segment(sample)
-        return self.segment(frames, seg_OD, indices, (height, width))
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import orjson
 
-from pipeline.records.sample import Sample, Task, Turn
+from pipeline.media.frame_choice import frames_to_segment
+from pipeline.records.sample import Sample, Turn
 
 FRAMES_SHOWN = 32  # of a video to the language model; only what a question costs is estimated with it
 
@@ -27,19 +28,6 @@ def question_digest(sample: Sample, turns: Sequence[Turn]) -> str:
         [frames, height, width],
     ]
     return hashlib.sha256(orjson.dumps(asked)).hexdigest()
-
-
-def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
-    """Frame indices, height and width of the masks to be made.
-
-    The frames are those that the sample's targets list: where its benchmark will look, not where the object
-    is. A segmentation sample whose truth is hidden is segmented on every frame; other samples on none.
-    """
-    if sample.targets:
-        first = sample.targets[0]
-        return tuple(sorted({f for t in sample.targets for f in t.frames})), first.height, first.width
-    frames = range(sample.video.num_frames) if sample.task is Task.SEGMENT else ()
-    return tuple(frames), sample.video.height, sample.video.width
 
 
 def cost(sample: Sample) -> int:

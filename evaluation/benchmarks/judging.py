@@ -147,6 +147,7 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     if failure is None and len(predicted) != len(sample.targets):
         wanted = f"{len(sample.targets)} target{'s' if len(sample.targets) > 1 else ''}"
         failure = f"{len(predicted)} masks for {wanted}" if predicted else "no [SEG] in the answer"
+    constant = _constant_masks(sample.targets)
     every: list[JF] = []
     shown: list[JF] = []
     for truth, track in zip_longest(sample.targets, predicted[: len(sample.targets)]):
@@ -162,8 +163,13 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
         values=values,
         weights=weights,
         failures=dict.fromkeys(values, failure) if failure else {},
-        truth=_constant_masks(sample.targets),
+        truth=constant,
     )
+
+
+def score_masks(sample: Sample, prediction: Prediction) -> Score:
+    """The score of a family that judges masks alone."""
+    return judge_masks(sample, prediction).score(sample)
 
 
 def _constant_masks(targets: Sequence[MaskTrack]) -> dict[str, float]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK
-from evaluation.benchmarks.judging import judge_masks
-from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over, Score
-from evaluation.prediction import Prediction
+from evaluation.benchmarks.judging import score_masks
+from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Sample, Task, Turn
 
@@ -23,11 +22,6 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     return prompts.single_turn(f"Please segment the {sample.expression.lower()} in this image.")
 
 
-def score(sample: Sample, prediction: Prediction) -> Score:
-    """One expression: mean over its frames."""
-    return judge_masks(sample, prediction).score(sample)
-
-
 RULE = "mean over all frames of an expression, those without the object too, then over expressions"
 
 MEVIS = Benchmark(
@@ -37,7 +31,7 @@ MEVIS = Benchmark(
     accepts=(Task.SEGMENT,),
     baseline=CONSTANT_MASK,
     prompt=prompt,
-    score=score,
+    score=score_masks,  # of one expression: mean over its frames
     metrics=(
         Metric(name="J", measure="J", rule=RULE),
         Metric(name="F", measure="F", rule=RULE),

@@ -52,7 +52,7 @@ class AnnotatedFrames:
     absent: tuple[int, ...]
 
 
-def frames_segmented(sample: Sample, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
+def frames_supervised(sample: Sample, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
     """The ``count`` frames on which the masks of all targets are learned.
 
     Chosen by ``names``, never by a worker's random stream. Raises ValueError as ``common_frames`` does.
@@ -92,6 +92,19 @@ def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[obj
     ]
     chosen = order[:count]
     return tuple(sorted(chosen[i % len(chosen)] for i in range(count)))
+
+
+def frames_to_segment(sample: Sample) -> tuple[tuple[int, ...], int, int]:
+    """Frame indices, height and width of the masks to be made.
+
+    The frames are those that the sample's targets list: where its benchmark will look, not where the object
+    is. A segmentation sample whose truth is hidden is segmented on every frame; other samples on none.
+    """
+    if sample.targets:
+        first = sample.targets[0]
+        return tuple(sorted({f for t in sample.targets for f in t.frames})), first.height, first.width
+    frames = range(sample.video.num_frames) if sample.task is Task.SEGMENT else ()
+    return tuple(frames), sample.video.height, sample.video.width
 
 
 def frames_needed(sample: Sample, count: int) -> tuple[int, ...]:

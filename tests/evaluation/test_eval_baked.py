@@ -29,6 +29,7 @@ from evaluation.work import units
 from evaluation.worker import Setup, Worker
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
+from pipeline.media.frame_choice import frames_to_segment
 from pipeline.plan.data import BakeConfig
 from pipeline.records import masks
 from pipeline.records.sample import Sample
@@ -83,7 +84,8 @@ def test_answers_and_masks_are_those_of_the_videos(home: Path) -> None:
         seg = reader.sample(SEG, 0)
         frames = Frames(reader.footage(seg), {view: model.processor.side(view) for view in View})
         embedding = torch.linspace(-1, 1, model.model.config.sam2.hidden_dim)[None]
-        (track,) = model._masks(seg, frames, embedding)
+        indices, height, width = frames_to_segment(seg)
+        (track,) = model.segment(frames, embedding, indices, (height, width))
         # They have the size of the video and every frame that is scored, whatever the size of what was baked.
         assert (track.height, track.width, track.frames) == (HEIGHT, WIDTH, tuple(range(FRAMES)))
         inside[name] = masks.decode_many(track.counts, HEIGHT, WIDTH)

@@ -10,9 +10,8 @@ import pytest
 import torch
 from tiny_corpus import FRAMES, VIDEOS, samples, stage, track
 
-from evaluation.predictor import frames_to_segment
 from pipeline.errors import UserError
-from pipeline.media.frame_choice import frames_needed
+from pipeline.media.frame_choice import frames_needed, frames_to_segment
 from pipeline.plan.data import BakeConfig
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.presets import model_config

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pipeline.media.footage import Footage
-from pipeline.media.frame_choice import frames_segmented, frames_shown
+from pipeline.media.frame_choice import frames_shown, frames_supervised, frames_to_segment
 from pipeline.plan.model import ModelConfig
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample, Turn
@@ -80,6 +80,8 @@ class Example:
     sam_frames: Tensor | None = None  # [F, 3, S, S]
     gt_masks: Tensor | None = None  # [O, F, h, w] uint8
     sam_indices: tuple[int, ...] = ()
+    to_segment: tuple[int, ...] = ()  # of a prompt: the frames on which masks of its answer are wanted,
+    mask_size: tuple[int, int] = (0, 0)  # and their height and width
     truncated: int = 0
     blank_regions: int = 0  # regions so small that they cover no patch: their features are zero
 
@@ -105,7 +107,7 @@ class Processor:
         sam: tuple[int, ...] = ()
         if with_targets and sample.targets:
             names = (self.seed, sample.key, epoch)
-            sam = frames_segmented(sample, self.config.num_sam_frames, names=names)
+            sam = frames_supervised(sample, self.config.num_sam_frames, names=names)
         return FramesNeeded(video=video, regions=tuple(regions), sam=sam)
 
     def training(self, sample: Sample, frames: FrameProvider, *, epoch: int) -> Example:
@@ -165,11 +167,14 @@ class Processor:
         while prompt and prompt[-1].role == "assistant":
             prompt.pop()
         needed = self.frames_needed(sample, with_targets=False)
+        to_segment, height, width = frames_to_segment(sample)
         pixels = frames.get(sample, needed.by_view)
         return Example(
             key=sample.key,
             input_ids=self.codec.encode_prompt(prompt, regions=len(sample.regions)),
             labels=None,
+            to_segment=to_segment,
+            mask_size=(height, width),
             **self._visual_inputs(sample, needed, pixels),
         )
 

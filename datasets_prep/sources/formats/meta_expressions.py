@@ -22,7 +22,6 @@ from datasets_prep.sources.json.opening import open_annotations
 from datasets_prep.sources.json.parse import load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
-from pipeline.records import masks
 from pipeline.records.sample import Task
 
 # ReVOS keeps its splits in one folder, in files whose names end in an underscore.
@@ -119,6 +118,7 @@ def _end(track: list[Any]) -> int:
 
 def _has_pixel(form: Any) -> bool:
     """Whether a mask has any pixel; True for a mask that cannot be read, which is rejected elsewhere."""
+    from pipeline.records import masks
 
     if form is None:
         return False
