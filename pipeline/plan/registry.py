@@ -40,7 +40,7 @@ class Registry(Generic[R]):
 
     def __getitem__(self, name: str) -> R:
         """The row of a name. Raises ValueError for an unknown one; users see its text as it is."""
-        own, foreign = self._own(name), _foreign(self.group).get(name)
+        own, foreign = _own_row(self, name), _foreign(self.group).get(name)
         if own is not None and foreign is not None:
             raise ValueError(
                 f"the package {_package(foreign)} registers the {self.what} {name}, which is one of this "
@@ -66,15 +66,6 @@ class Registry(Generic[R]):
                     raise ValueError(f"two rows are called {row.name}; one is in {self.home}.{module}")
         return dict(sorted(found.items()))
 
-    def _own(self, name: str) -> R | None:
-        # Most rows are in a module of their name, so no other has to be imported.
-        home = importlib.import_module(self.home)
-        if name.isidentifier() and name in {m.name for m in pkgutil.iter_modules(home.__path__)}:
-            for row in self._rows_of(importlib.import_module(f"{self.home}.{name}")):
-                if row.name == name:
-                    return row
-        return self.own().get(name)
-
     def _rows_of(self, module: ModuleType) -> Iterator[R]:
         yield from (value for value in vars(module).values() if isinstance(value, self.row))
 
@@ -93,6 +84,18 @@ class Registry(Generic[R]):
         near = difflib.get_close_matches(name, names, 1, 0.5)
         hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}."
         return f"unknown {self.what} {name}. {hint}"
+
+
+@cache
+def _own_row(registry: Registry[R], name: str) -> R | None:
+    """Cached because a source's row is asked for at every record, and folders take long to list."""
+    # Most rows are in a module of their name, so no other has to be imported.
+    home = importlib.import_module(registry.home)
+    if name.isidentifier() and name in {m.name for m in pkgutil.iter_modules(home.__path__)}:
+        for row in registry._rows_of(importlib.import_module(f"{registry.home}.{name}")):
+            if row.name == name:
+                return row
+    return registry.own().get(name)
 
 
 @cache

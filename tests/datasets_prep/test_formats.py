@@ -63,6 +63,13 @@ def test_the_row_is_complete(name: str):
         assert callable(getattr(row.reader, method))
 
 
+def test_a_row_is_found_again_without_listing_the_folder(monkeypatch: pytest.MonkeyPatch):
+    """Readers ask for it at every record: with two listings for each, most of the time went there."""
+    rows = {name: FORMATS[name] for name in ("didemo", "coin")}  # coin has no module of its name
+    monkeypatch.setattr(registry.pkgutil, "iter_modules", lambda *_: pytest.fail("it is listed again"))
+    assert {name: FORMATS[name] for name in rows} == rows
+
+
 @pytest.mark.parametrize("name", OWN)
 def test_the_page_of_formats_has_it(name: str):
     assert f"`{name}`" in (REPO / "docs" / "data-format.md").read_text(encoding="utf-8")
