@@ -20,7 +20,7 @@ from pipeline.records.masks import area
 from pipeline.records.sample import SEG, MaskTrack, TimeSpan
 from pipeline.storage.location import Location
 from pipeline.times.frame_times import frame_times, picture_late_s
-from pipeline.times.quantities import Refusal
+from pipeline.times.quantity import Refusal
 
 FORMAT = 1
 _OWN = re.compile(rf"{re.escape(ANSWER)}|{re.escape(OVERLAY)}|{MASKS}/object-[0-9]+/[0-9]+\.png")

@@ -45,7 +45,7 @@ REVISION = dict.fromkeys(Kind, 1) | {
     Kind.PREPARE: 5,
     Kind.INIT: 3,
     Kind.STAGE: 3,
-    Kind.EVALUATE: 8,
+    Kind.EVALUATE: 9,
     Kind.REPORT: 6,
 }
 

@@ -1,7 +1,8 @@
 """Text -> lexemes: numbers, clock times, time tokens, units, and the few words that join them.
 
 One pass from left to right with bounded patterns, so its time grows with the length of the text and with
-nothing else. The lexer rejects nothing. English words only; digits are 0-9 only.
+nothing else. The lexer rejects nothing. English words, and the German
+ones for "from 12 to 20 seconds"; digits are 0-9 only.
 """
 
 from __future__ import annotations
@@ -65,15 +66,15 @@ def _table(kinds: dict[Kind, str]) -> dict[str, Kind]:
 
 _WORDS = _table(
     {
-        Kind.TO: "to through thru",
+        Kind.TO: "to through thru bis",
         Kind.UNTIL: "until till",
-        Kind.AND: "and",
+        Kind.AND: "and und",
         Kind.START: "start starts started starting begin begins began beginning commences onset "
         "starttime begintime",
-        Kind.FROM: "from",
+        Kind.FROM: "from von",
         Kind.END: "end ends ended ending finish finishes finished stop stops stopped concludes endtime",
         Kind.AT: "at",
-        Kind.BETWEEN: "between",
+        Kind.BETWEEN: "between zwischen",
         Kind.LASTING: "for lasts lasting lasted takes took first last next every per after",
         Kind.FRAME: "frame frames",
         Kind.FRACTION: "fraction fractions",
@@ -89,8 +90,8 @@ _UNITS = {
     word: scale
     for scale, words in {
         0.001: "ms msec msecs millisecond milliseconds",
-        1.0: "s sec secs second seconds",
-        60.0: "m min mins minute minutes",
+        1.0: "s sec secs second seconds sekunde sekunden",
+        60.0: "m min mins minute minutes minuten",
         3600.0: "h hr hrs hour hours",
     }.items()
     for word in words.split()

@@ -22,7 +22,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pipeline.times.lexer import Kind, Lexeme
-from pipeline.times.quantities import Problem, Quantity, Refusal
+from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.text import Form
 
 
@@ -108,13 +108,18 @@ class _Pairs:
             return None
         a, b = self._quantities[at], self._quantities[at + 1]
         gap = self._gap(at)
+        if _no_span(a, b):
+            return None
         if self._joined(gap) or self._tied(a, b, gap):
             pair = Pair(a=a, b=b, first=at, last=at + 1)
-            return self._chained(pair, gap) or self._with_form(pair)
+            chain = self._chained(pair, gap)
+            if chain and a.edge is not None:
+                return None
+            return chain or self._with_form(pair, commas=bool(gap.joins or gap.tilde or gap.both))
         end = self._led(at)
-        return (
-            None if end is None else self._with_form(Pair(a=a, b=self._quantities[end], first=at, last=end))
-        )
+        if end is None or _no_span(a, self._quantities[end]):
+            return None
+        return self._with_form(Pair(a=a, b=self._quantities[end], first=at, last=end), commas=True)
 
     def _joined(self, gap: Gap) -> bool:
         """A word or sign for "to" in between. An opening bracket alone belongs to another span."""
@@ -154,7 +159,9 @@ class _Pairs:
         """2024-05-12, or 1 - 12.5 - 20 s: it is unclear which two are meant."""
         if not gap.joins or pair.last + 1 >= len(self._quantities):
             return None
-        if self._quantities[pair.last + 1].bare and not pair.b.bare:
+        if (self._quantities[pair.last + 1].bare and not pair.b.bare) or (
+            self._quantities[pair.last + 1].edge is not None
+        ):
             return None  # 0:00 - 0:12 - 5 people come in
         last = pair.last
         while last + 1 < len(self._quantities) and self._joined(self._gap(last)):
@@ -170,8 +177,12 @@ class _Pairs:
         )
         return pair
 
-    def _with_form(self, pair: Pair) -> Pair:
+    def _with_form(self, pair: Pair, *, commas: bool) -> Pair:
         a, b = pair.a, pair.b
+        if commas and a.comma and b.comma:  # 12,5 s to 20,0 s: nothing else has a comma at both ends
+            a.value, a.half = a.comma
+            b.value, b.half = b.comma
+            a.problem = b.problem = None
         pair.problem = a.problem or b.problem
         forms = {q.form for q in (a, b) if q.form is not None}
         excerpt = self._text[a.start : b.end]
@@ -238,6 +249,17 @@ class _Pairs:
             elif kind not in _QUIET:
                 words = True
         return Gap(words, fill, joins, tilde, both, parts, opens, closes, angles)
+
+
+def _no_span(a: Quantity, b: Quantity) -> bool:
+    """Whether an end of the video cannot be an end of this pair.
+
+    "From the beginning to the end" tells nothing, "32 frames to the end" counts them, and nothing ends at the
+    beginning or begins at the end.
+    """
+    if a.edge is not None and b.edge is not None:
+        return True
+    return a.edge == 1 or b.edge == 0 or (b.edge == 1 and a.counted)
 
 
 def _unit_word(lexeme: Lexeme) -> bool:

@@ -8,15 +8,17 @@ the video is refused, or clamped with a flag where the caller says so; one bad s
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pipeline.thoughts import answer_part
+from pipeline.times.described import described
 from pipeline.times.frame_times import FrameTimes
 from pipeline.times.lexer import Kind, Lexeme, lex
 from pipeline.times.pairs import Pair, pairs, whole
-from pipeline.times.quantities import Problem, Quantity, Refusal, quantities
+from pipeline.times.quantities import quantities
+from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.spans import ParsedSpan, Ruler
 from pipeline.times.temporal import NOISE_S, Outside
 from pipeline.times.text import Form
@@ -25,7 +27,6 @@ __all__ = ["BARE_FORMS", "Failure", "Form", "ParsedSpan", "Refusal", "Times", "p
 
 BARE_FORMS = (Form.SECONDS, Form.FRACTIONS, Form.PERCENTS, Form.FRAMES)
 _SAID = 120  # characters of a detail, which quotes the text
-_TAG = re.compile(r"<(/?)(answer|think)>", re.IGNORECASE)
 _LENGTH = ("later", "long", "earlier", "afterwards")
 _LED = {Kind.START, Kind.END, Kind.AT}
 _LED_WITH_UNIT = _LED | {Kind.FROM, Kind.UNTIL}
@@ -82,33 +83,32 @@ def parse(
     return _Reading(text, ruler).result(instants)
 
 
-def _answer(text: str) -> tuple[int, int]:
-    """Start and end of the answer: the reasoning before it may name other times."""
-    start, stop = 0, len(text)
-    for tag in _TAG.finditer(text):
-        closing, name = bool(tag[1]), tag[2].lower()
-        if name == "think":
-            start, stop = (tag.end(), len(text)) if closing else (tag.start(), tag.start())
-        elif closing:
-            stop = tag.start()
-        else:
-            start, stop = tag.end(), len(text)
-    return start, stop
-
-
 class _Reading:
     """The quantities and pairs of one text, before spans and instants are chosen."""
 
     def __init__(self, text: str, ruler: Ruler) -> None:
         self._text, self._ruler = text, ruler
-        self._lexemes: Sequence[Lexeme] = lex(text, *_answer(text))
-        self._found = quantities(text, self._lexemes)
+        part = answer_part(text)  # the reasoning before the answer may name other times
+        self._lexemes: Sequence[Lexeme] = lex(text, part.start, part.stop)
+        self._found, every = self._read()
         self._whole = len(self._found) == 1 and whole(self._lexemes, self._found)
-        every = pairs(text, self._lexemes, self._found)
         taken = {index for pair in every for index in range(pair.first, pair.last + 1)}
-        self._alone = [q for index, q in enumerate(self._found) if index not in taken]
+        self._alone = [q for index, q in enumerate(self._found) if index not in taken and q.edge is None]
         self._lengths = [pair for pair in every if self._is_length(pair)]
-        self._spoken = [pair for pair in every if not self._is_length(pair)]
+        spoken = [pair for pair in every if not self._is_length(pair)]
+        self._shown = described(text, self._lexemes, spoken, self._ruler)
+        self._spoken = [pair for pair in spoken if pair not in self._shown]
+
+    def _read(self) -> tuple[list[Quantity], list[Pair]]:
+        """Quantities and pairs. "The end" and its like are left out where they are no end of a pair."""
+        for edges in (True, False):
+            found = quantities(self._text, self._lexemes, edges=edges)
+            every = pairs(self._text, self._lexemes, found)
+            if any(q.edge is not None for pair in every for q in (pair.a, pair.b)) or all(
+                q.edge is None for q in found
+            ):
+                break
+        return found, every
 
     def result(self, instants: bool) -> Times | Failure:
         """Spans and, where they are asked for, instants; or the first problem among them."""
@@ -160,7 +160,9 @@ class _Reading:
 
     def _unread(self, chosen: Iterable[Pair], single: Iterable[Quantity]) -> tuple[str, ...]:
         kept = {id(item) for item in (*chosen, *single)}
-        places = [pair.place for pair in (*self._spoken, *self._lengths) if id(pair) not in kept]
+        places = [
+            pair.place for pair in (*self._spoken, *self._lengths, *self._shown) if id(pair) not in kept
+        ]
         places += [(q.start, q.end) for q in self._alone if not q.bare and id(q) not in kept]
         return tuple(self._text[start:end] for start, end in sorted(places))
 

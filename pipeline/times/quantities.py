@@ -5,64 +5,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
+from pipeline.times.edges import edge_at
 from pipeline.times.lexer import Kind, Lexeme
+from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.temporal import LAST_BIN
 from pipeline.times.text import Form
-
-
-class Refusal(StrEnum):
-    """Why a text, or one time in it, was not read."""
-
-    NO_TIME = "no time in the text"
-    ONE_TIME = "one time only"
-    NO_PAIR = "single times that form no span"
-    REVERSED = "the span ends before it starts"
-    OUTSIDE = "outside the video"
-    NOT_FINITE = "not a finite number"
-    NO_UNIT = "ambiguous: bare numbers, and no default unit given"
-    AMBIGUOUS = "ambiguous: can be read in more than one way"
-    NO_FRAMES = "frame numbers but no frames given"
-    NOT_WHOLE = "a frame number that is not whole"
-    BAD_CLOCK = "not a clock time"
-    BAD_TOKEN = "not a time token of this model"
-    MIXED = "start and end in forms that do not go together"
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One reason with details, and the piece of the text that it is about, from ``start`` to ``end``."""
-
-    reason: Refusal
-    detail: str
-    start: int
-    end: int
-
-
-@dataclass(kw_only=True, slots=True, eq=False)
-class Quantity:
-    """What may be a time. ``value`` and ``half`` are in ``scale`` seconds, or in what ``form`` counts."""
-
-    first: int  # its lexemes, both included
-    last: int
-    start: int  # its place in the text
-    end: int
-    value: float
-    half: float = 0.0  # half of the last place that was written
-    form: Form | None = None  # None: a bare number
-    scale: float = 1.0  # of Form.SECONDS and Form.CLOCK
-    role: Kind | None = None  # START, FROM, END, UNTIL, AT, BETWEEN or LASTING: the word that leads to it
-    counted: bool = False  # "12 frames": a number of them, unless it is half of a span
-    group: int = -1  # the bracket that it is in
-    problem: Problem | None = None
-
-    @property
-    def bare(self) -> bool:
-        """A number without a unit."""
-        return self.form is None
-
 
 _ROLES = {Kind.START, Kind.FROM, Kind.END, Kind.UNTIL, Kind.AT, Kind.BETWEEN, Kind.LASTING}
 _WEAK = {None, Kind.LASTING}  # what "at" replaces: "starts at" stays a start
@@ -79,14 +27,14 @@ _QUOTES, _MOST_QUOTES = "*`\"'”’", 2
 _LONGEST_SHORT_UNIT = 2  # "s", "ms": units only right behind a number
 
 
-def quantities(text: str, lexemes: Sequence[Lexeme]) -> list[Quantity]:
-    """Everything in a text that may be a time, in reading order."""
-    return _Reader(text, lexemes).read()
+def quantities(text: str, lexemes: Sequence[Lexeme], *, edges: bool = False) -> list[Quantity]:
+    """Everything in a text that may be a time, in reading order; with ``edges`` "the end" and its like."""
+    return _Reader(text, lexemes, edges).read()
 
 
 class _Reader:
-    def __init__(self, text: str, lexemes: Sequence[Lexeme]) -> None:
-        self._text, self._lexemes = text, lexemes
+    def __init__(self, text: str, lexemes: Sequence[Lexeme], edges: bool) -> None:
+        self._text, self._lexemes, self._edges = text, lexemes, edges
         self._kinds = [*(lexeme.kind for lexeme in lexemes), *_BEYOND]  # index -1 is beyond, too
         self._found: list[Quantity] = []
         self._role: Kind | None = None
@@ -103,13 +51,15 @@ class _Reader:
                 at = self._add(self._clock(at))
             elif kind in (Kind.BIN, Kind.FOREIGN):
                 at = self._add(self._token(at))
+            elif self._edges and (edge := edge_at(self._text, self._lexemes, at, self._role)):
+                at = self._add(edge)
             else:
                 self._pass(at)
                 at += 1
         return self._found
 
     def _add(self, quantity: Quantity) -> int:
-        quantity.role = self._role
+        quantity.role = self._role if quantity.edge is None else quantity.role
         quantity.group = self._open[-1] if self._open else -1
         self._found.append(quantity)
         self._role = self._unit = None
@@ -125,6 +75,8 @@ class _Reader:
         unit = self._leading_unit(at)
         if unit is not None:
             self._unit = unit
+        elif kind is Kind.TO and at and self._quoted(at - 1).lower() == "up":
+            self._role = Kind.LASTING  # "up to 5-70%": how much, not when
         elif kind in _ROLES:
             if kind is not Kind.AT or self._role in _WEAK:
                 self._role = kind
@@ -186,6 +138,7 @@ class _Reader:
         lexeme = self._lexemes[at]
         value = math.nan if lexeme.kind is Kind.NOT_FINITE else lexeme.value
         last, glued = self._glued(at)
+        number_end = last
         negative = self._negative(at)
         quantity = self._new(at - negative, last, -value if negative else value, None, lexeme.half)
         if not glued and self._unit is None and self._kinds[last + 1] not in _GOES_ON:
@@ -216,6 +169,7 @@ class _Reader:
             quantity.form = Form.FRACTIONS
         quantity.last, quantity.end = last, self._lexemes[last].end
         if glued:
+            quantity.comma = self._decimal_comma(at, number_end, negative)
             self._spoil(
                 quantity, last, Refusal.AMBIGUOUS, "the comma may part thousands, decimals or two numbers"
             )
@@ -244,6 +198,16 @@ class _Reader:
         two = last == at + 2 and self._kinds[at - 1] is Kind.OPEN and self._kinds[last + 1] is Kind.CLOSE
         before = self._kinds[at - 1] is Kind.GLUE  # the second half of what was parted
         return (at, False) if two or before else (last, last > at)
+
+    def _decimal_comma(self, at: int, last: int, negative: bool) -> tuple[float, float] | None:
+        """Value and half of 12,5 as 12.5; None where the comma may part thousands, or there are several."""
+        if last != at + 2 or self._lexemes[at].half != 0.5 or self._lexemes[last].half != 0.5:
+            return None
+        whole, places = self._quoted(at), self._quoted(last)
+        if len(places) > 2 and whole != "0":
+            return None
+        value = float(f"{whole}.{places}")
+        return -value if negative else value, 0.5 * 10.0 ** -len(places)
 
     def _smaller_units(self, quantity: Quantity, last: int) -> int:
         """Take up the "20 seconds" of "1 minute and 20 seconds"; the last lexeme that belongs to the time."""

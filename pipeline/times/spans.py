@@ -9,7 +9,7 @@ from pipeline.records.sample import TimeSpan
 from pipeline.times import temporal
 from pipeline.times.frame_times import FrameTimes
 from pipeline.times.pairs import Pair
-from pipeline.times.quantities import Problem, Quantity, Refusal
+from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.temporal import NOISE_S, Outside
 from pipeline.times.text import Form
 
@@ -85,7 +85,7 @@ class Ruler:
         if form is Form.FRAMES:
             return self._of_frames(a, b, excerpt, place, instant=instant)
         start_s, end_s = (self._seconds(q, form, q.scale if q.form else scale) for q in (a, b))
-        if end_s < start_s:
+        if end_s < start_s and b.edge is None:
             return Problem(Refusal.REVERSED, excerpt, *place)
         rounded = form in (Form.SECONDS, Form.CLOCK)
         slack_s = [min(q.half * (q.scale if q.form else scale), _MOST_ROUNDING_S) * rounded for q in (a, b)]
@@ -99,12 +99,14 @@ class Ruler:
             form=form,
             text=excerpt,
             place=place,
-            bins=(int(a.value), int(b.value)) if form is Form.TOKENS else None,
+            bins=(_bin(a), _bin(b)) if form is Form.TOKENS else None,
             clamped=start.clamped or end.clamped,
             moved_s=max(start.moved_s, end.moved_s),
         )
 
     def _seconds(self, quantity: Quantity, form: Form, scale: float) -> float:
+        if quantity.edge is not None:
+            return quantity.edge * self.duration_s
         match form:
             case Form.TOKENS:
                 return temporal.to_seconds(int(quantity.value), self.duration_s)
@@ -134,14 +136,15 @@ class Ruler:
     ) -> ParsedSpan | Problem:
         if self.frames is None:
             return Problem(Refusal.NO_FRAMES, excerpt, *place)
-        if a.value != int(a.value) or b.value != int(b.value):
-            return Problem(Refusal.NOT_WHOLE, excerpt, *place)
-        if b.value < a.value:
-            return Problem(Refusal.REVERSED, excerpt, *place)
         top = self.frames.num_frames - 1
-        first, last = (int(min(max(q.value, 0), top)) for q in (a, b))
-        clamped = (first, last) != (a.value, b.value)
-        if clamped and (self.outside is Outside.REFUSE or a.value > top or b.value < 0):
+        from_, to = (q.value if q.edge is None else q.edge * top for q in (a, b))
+        if from_ != int(from_) or to != int(to):
+            return Problem(Refusal.NOT_WHOLE, excerpt, *place)
+        if to < from_ and b.edge is None:
+            return Problem(Refusal.REVERSED, excerpt, *place)
+        first, last = (int(min(max(number, 0), top)) for number in (from_, to))
+        clamped = (first, last) != (from_, to)
+        if clamped and (self.outside is Outside.REFUSE or from_ > top or to < 0):
             return Problem(Refusal.OUTSIDE, f"{excerpt}: the video has the frames 0-{top}", *place)
         start_s, end_s = self.frames.span_s(first, last)
         return ParsedSpan(
@@ -153,3 +156,7 @@ class Ruler:
             place=place,
             clamped=clamped,
         )
+
+
+def _bin(quantity: Quantity) -> int:
+    return int(quantity.value if quantity.edge is None else quantity.edge * temporal.LAST_BIN)

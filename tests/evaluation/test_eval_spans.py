@@ -68,6 +68,19 @@ def test_seconds_and_clock_times_count_what_was_shown(text: str) -> None:
     assert seconds(text, asked()) == [pytest.approx((2.5, 5.0))]
 
 
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("In the clip (0-5s) he falls at 1-3s", (5.0, 7.0)),
+        ("from 1 second to the end", (5.0, 9.0)),
+        ("from the beginning until 3 s", (4.0, 7.0)),
+        ("frame 2 to the end of the clip", (5.0, 9.0)),
+    ],
+)
+def test_the_ends_of_a_clip_are_those_of_what_was_shown(text: str, wanted: tuple[float, float]) -> None:
+    assert seconds(text, asked(temporal.span(4.0, 9.0, 10.0))) == [pytest.approx(wanted)]
+
+
 @pytest.mark.parametrize("text", ["1 to 3 seconds", "0:01 - 0:03", "20% to 60%", "frames 2 to 5"])
 def test_a_clip_is_a_clock_of_its_own(text: str) -> None:
     clip = temporal.span(4.0, 9.0, 10.0)

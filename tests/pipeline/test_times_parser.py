@@ -98,6 +98,7 @@ SECONDS = [
     "1. 12.5 - 20.0 seconds",
     "from 12.5s to 20",
     "<think>3 to 5 s? No.</think><answer>12.5 to 20.0 seconds</answer>",
+    '<Thinking>3 to 5 s? No.</Thinking><Answer type="time">12.5 to 20.0 seconds</Answer>',
     "from 12500 ms to 20000 ms",
     "<12.5 seconds> to <20 seconds>",
     "The score is 3 - 2 at 12.5 - 20 seconds",
@@ -261,6 +262,105 @@ def test_bare_numbers_that_can_be_fractions() -> None:
     assert spans("12 to 47%", bare=Form.SECONDS) == [(12.0, 47.0)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12,5 s - 20,0 s",
+        "12,5 s bis 20,0 s",
+        "von 12,5 bis 20,0 Sekunden",
+        "12,5 - 20,0 seconds",
+        "zwischen 12,5 und 20,0 Sekunden",
+        "It starts at 12,5 s and ends at 20,0 s.",
+        "**12,5 s** → **20,0 s**",
+    ],
+)
+def test_a_decimal_comma_at_both_ends(text: str) -> None:
+    assert spans(text) == [(12.5, 20.0)]
+    assert spans("0,125 - 0,475 s") == [(0.125, 0.475)]  # no thousands begin with 0
+    assert spans("12,5 - 20,0 s", duration_s=19.96) == [(12.5, 19.96)]  # rounded to a tenth, as with a point
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from 12 seconds to the end",
+        "from 12 s to the end of the video.",
+        "12 s until the very end",
+        "0:12 until the end of this clip",
+        "0:12 - end",
+        "12 s to end, he runs",
+        "It starts at 12 s and continues until the end of the video.",
+        "It begins at 0:12 and ends at the end of the video.",
+        "From 12 seconds on he counts until the end.",
+        "12% to the end",
+        "[0:12 - end]",
+    ],
+)
+def test_until_the_end(text: str) -> None:
+    assert spans(text) == [(12.0, T)]
+    assert spans("frame 12 to the end", frames=FRAMES) == [(pytest.approx(1.2), T)]
+    assert spans("from 12 to the end", bare=Form.SECONDS) == [(12.0, T)]
+    found = read("<TEMP-012> to the end")
+    assert isinstance(found, Times)
+    assert found.spans[0].bins == (12, 99)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from the beginning until 5 s",
+        "From the start of the video to 5 seconds, he runs.",
+        "from the very beginning up to 0:05",
+        "It starts at the beginning of the video and ends at 5 s.",
+        "from the beginning to about 5 s",
+        "from the start – 5 s",
+    ],
+)
+def test_from_the_beginning(text: str) -> None:
+    assert spans(text) == [(0.0, 5.0)]
+    assert spans("from the beginning to frame 12", frames=FRAMES) == [(0.0, pytest.approx(1.3))]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("From the start at 5 s to the end at 10 s", (5.0, 10.0)),
+        ("starts at 5 s, to the end (10 s)", (5.0, 10.0)),
+        ("0:05 - 0:10 - end", (5.0, 10.0)),
+        ("from 5 s to 10 s, then he walks until the end", (5.0, 10.0)),
+        ("from the beginning, he runs from 5 s to 10 s", (5.0, 10.0)),
+        ("from 5 s up to 10 s", (5.0, 10.0)),
+        ("Save up to 5-70%: shown from 5 to 10 s", (5.0, 10.0)),
+    ],
+)
+def test_words_for_the_ends_take_no_time_from_another(text: str, wanted: tuple[float, float]) -> None:
+    assert spans(text) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("In the clip (0-30s) the action is at 12.5-20.0s", [(12.5, 20.0)]),
+        ("The action is at 12.5-20.0s of the video [0:00 - 0:30].", [(12.5, 20.0)]),
+        ("In the whole **video** (0:00-0:30), he falls from 12.5 to 20 s.", [(12.5, 20.0)]),
+        ("The video runs from 0 to 100 s. He falls at 12.5-20.0s.", [(12.5, 20.0)]),
+        ("Video: 0:00-1:40\nAnswer: 12.5 - 20 s", [(12.5, 20.0)]),
+        # what is said of the video is the answer where there is no other, or none within
+        ("The clip (0-30s) shows it.", [(0.0, 30.0)]),
+        ("The clip (0-5 s) and the clip (7-9 s)", [(0.0, 5.0), (7.0, 9.0)]),
+        ("He walks throughout the video (0-30 s) and jumps at 12-20 s", [(0.0, 30.0), (12.0, 20.0)]),
+        ("He walks (0-30 s) and jumps at 12-20 s", [(0.0, 30.0), (12.0, 20.0)]),
+        ("The action (0-30 s) is in the clip at 12-20 s", [(0.0, 30.0), (12.0, 20.0)]),
+        ("The video runs from 0 to 30 s. He falls at 12-20 s.", [(0.0, 30.0), (12.0, 20.0)]),  # of 100 s
+        ("0-100 s: he walks. 12-20 s: he jumps.", [(0.0, 100.0), (12.0, 20.0)]),
+    ],
+)
+def test_a_pair_that_describes_the_video_is_not_the_answer(
+    text: str, wanted: list[tuple[float, float]]
+) -> None:
+    assert spans(text) == wanted
+
+
 # ---------------------------------------------------------------------------------------------- refused
 
 REFUSED = [
@@ -281,7 +381,21 @@ REFUSED = [
     ("at 12 seconds", Refusal.ONE_TIME),
     ("0:12", Refusal.ONE_TIME),
     ("12.5", Refusal.ONE_TIME),
-    ("from 12 seconds to the end", Refusal.ONE_TIME),
+    ("from 12 seconds to the end of the street", Refusal.ONE_TIME),
+    ("from 12 seconds to the end credits", Refusal.ONE_TIME),
+    ("At 12 seconds he falls. In the end he stands.", Refusal.ONE_TIME),
+    ("12 seconds before the end", Refusal.NO_TIME),
+    ("from the beginning to the end", Refusal.NO_TIME),
+    ("32 frames to the end", Refusal.NO_TIME),
+    ("from 120 seconds to the end", Refusal.OUTSIDE),
+    ("from 12 to the end", Refusal.NO_UNIT),
+    ("from the beginning until 5", Refusal.NO_UNIT),
+    ("from the start, at 5 s, he runs", Refusal.ONE_TIME),
+    ("for 8 seconds until the end", Refusal.NO_TIME),
+    ("<TEMP-012>-from the beginning to ", Refusal.ONE_TIME),
+    ("to the end - 12 s", Refusal.ONE_TIME),
+    ("save up to 5-70%", Refusal.NO_TIME),
+    ("up to 5-70 seconds", Refusal.NO_TIME),
     ("From 12 seconds on he counts until 20.", Refusal.ONE_TIME),  # until the number 20
     ("Starts in <TEMP-005>. He walks. Starts in <TEMP-041>.", Refusal.NO_PAIR),
     ("At 0:12, 0:15 and 0:20", Refusal.NO_PAIR),
@@ -303,7 +417,12 @@ REFUSED = [
     ("12 – 20", Refusal.NO_UNIT),
     ("0.12 to 0.47", Refusal.NO_UNIT),
     ("from 1,200 to 1,500 seconds", Refusal.AMBIGUOUS),
-    ("12,5 s - 20,0 s", Refusal.AMBIGUOUS),
+    ("12,500 s - 20,000 s", Refusal.AMBIGUOUS),  # thousands or decimals
+    ("12,5 s - 20 s", Refusal.AMBIGUOUS),  # a comma at one end may part a list
+    ("12 to 15,20 seconds", Refusal.AMBIGUOUS),
+    ("0-5,10-15,20-25 s", Refusal.AMBIGUOUS),
+    ("1,5,7 to 2,5,8 seconds", Refusal.AMBIGUOUS),
+    ("3, 5", Refusal.NO_UNIT),
     ("12,20", Refusal.AMBIGUOUS),
     ("0:12 to 20", Refusal.AMBIGUOUS),
     ("12:30 seconds to 13:30 seconds", Refusal.AMBIGUOUS),
@@ -461,6 +580,7 @@ PIECES = [
         " of the video",
         "0:12",
     ),
+    *("the end", "from the beginning", "up to ", "the clip (", "12,5", "bis "),
     *("<answer>", "</answer>", "<think>", "</think>", "12.5", "th", "-->", "…", "für", "秒", "\u0660"),
 ]
 
@@ -513,6 +633,10 @@ ADVERSARIAL = {
     "quotes": '"start": 1, ',
     "answers": "<answer>1-",
     "lines": "- 1\n",
+    "ends": "from 1 s to the end. ",
+    "beginnings": "from the beginning ",
+    "clips": "the clip (1-2 s) ",
+    "decimals": "1,5 s to 2,5 s ",
 }
 
 
