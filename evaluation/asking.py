@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from evaluation.benchmarks import benchmark_of
 from evaluation.prediction import Unreadable
 from evaluation.question import cost, question_digest
+from evaluation.submission.hidden import hides_truth
 from evaluation.work import Item, choose_samples
 from pipeline.dataset.reader import ShardReader
 from pipeline.plan.evaluation import BenchmarkConfig
@@ -15,7 +16,7 @@ from pipeline.storage.location import Location
 
 def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list[Item]:
     """The questions of one entry, in the order of the dataset. Reads every sample that is asked."""
-    prompt = benchmark_of(config.family).prompt
+    family = benchmark_of(config.family)
     keys = reader.keys(config.source)
     items = []
     for row in choose_samples(keys, config.limit, seed, "benchmark"):
@@ -26,9 +27,10 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
                 source=config.source,
                 row=row,
                 key=sample.key,
-                question=question_digest(sample, prompt(sample, config.style)),
+                question=question_digest(sample, family.prompt(sample, config.style)),
                 video=sample.video.sha256,
                 cost=cost(sample),
+                hidden=hides_truth(family, sample),
             )
         )
     return items

@@ -22,6 +22,8 @@ from evaluation.scores import (
     write_scores,
 )
 from evaluation.scoring import SliceScores, score_slices, slices
+from evaluation.submission.hidden import unscored_rows
+from evaluation.submission.step import plan_submissions
 from evaluation.work import Item, run_on_actors, units
 from evaluation.worker import Setup, UnitResult, Worker
 from pipeline import progress
@@ -65,9 +67,11 @@ def evaluate(context: StepContext) -> StepResult:
         verify_videos=context.plan.storage.verify_videos,
     )
     items = {b.entry: entry_items(reader, b, context.seed) for b in config.benchmarks}
+    submissions = plan_submissions(context.plan, reader, items)
     index, unreadable = _answers(context, setup, reader, items)
     store.describe({"checkpoint_name": context.spec.subject, **settings})
 
+    submitted = submissions.write(context.out, reader, store, index, unreadable)
     readable = {
         name: [item for item in group if item.name in index[item.source]] for name, group in items.items()
     }
@@ -79,8 +83,11 @@ def evaluate(context: StepContext) -> StepResult:
     scored_as = {b.entry: digest([answers[b.entry], data.record.digest, plain(b)]) for b in config.benchmarks}
     sizes = _model_sizes(checkpoint.location)
     asked = {b.entry: how_asked(b, config, sizes) for b in config.benchmarks}
-    found = metric_rows(config.benchmarks, scores, asked, scored_as)
+    found = unscored_rows(
+        metric_rows(config.benchmarks, scores, asked, scored_as), {name: scores[name] for name in submitted}
+    )
     counts = summary(config.benchmarks, scores, prepared, unreadable, answers, scored_as)
+    counts = {name: entry | submitted.get(name, {}) for name, entry in counts.items()}
     made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
     write_scores(context.out, scores)
     write_metrics(context.out, found, counts, made_from, store)

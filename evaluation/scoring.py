@@ -14,6 +14,7 @@ from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import Prediction
 from evaluation.spans import SpanRules
+from evaluation.submission.hidden import unscored
 from evaluation.work import Item
 from pipeline.canonical import canonical
 from pipeline.dataset.reader import ShardReader
@@ -67,7 +68,8 @@ def score_slice(reader: ShardReader, store: AnswerStore, part: Slice) -> SliceSc
         sample = reader.sample(source, item.row)
         made = predictions[n]
         sha.update(canonical([made.key, made.text, made.failure, made.masks]) + b"\n")
-        scored = judge(sample, scored_prediction(made, sample, part.config))
+        score = unscored if item.hidden else judge
+        scored = score(sample, scored_prediction(made, sample, part.config))
         scores.append(replace(scored, video=scored.video or sample.video.sha256))
     return SliceScores(scores=tuple(scores), answers=sha.hexdigest())
 

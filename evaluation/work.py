@@ -28,6 +28,7 @@ class Item:
     question: str  # digest, see ``question_digest``
     video: str  # SHA-256
     cost: int
+    hidden: bool = False  # its truth is: it is answered, but not scored
 
     @property
     def name(self) -> tuple[str, str]:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 
 from evaluation.metrics.aggregate import Baseline, Metric, Score
 from evaluation.prediction import Prediction
+from evaluation.submission.layout import Layout
 from pipeline.plan.benchmarks import BenchmarkFamily, PromptStyle
 from pipeline.records.sample import Sample, Turn
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Benchmark(BenchmarkFamily):
-    """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says."""
+    """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says.
+
+    ``submission`` is the archive in which answers go to a server, for samples whose truth is hidden.
+    """
 
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
     score: Callable[[Sample, Prediction], Score]
@@ -21,3 +25,9 @@ class Benchmark(BenchmarkFamily):
     baseline: Baseline | None = None
     footnote: str = ""
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table
+    submission: Layout | None = None
+
+    @property
+    def submits(self) -> bool:
+        """Whether answers can go to a server where the truth is hidden."""
+        return self.submission is not None

@@ -1,4 +1,6 @@
-"""MeViS valid_u: masks of what an expression names (https://github.com/henghuiding/MeViS).
+"""MeViS: masks of what an expression names (https://github.com/henghuiding/MeViS).
+
+valid_u is scored here. The truth of valid is hidden: its answers are written as a submission.
 
 The model is asked and answers freely; masks come from the [SEG] that it writes. UFVideo's published number
 puts the answer into the prompt and looks only at frames in which the truth is not empty.
@@ -11,6 +13,7 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK
 from evaluation.benchmarks.judging import score_masks
 from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over
+from evaluation.submission.mevis import MEVIS_VALID
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Sample, Task, Turn
 
@@ -27,7 +30,7 @@ RULE = "mean over all frames of an expression, those without the object too, the
 MEVIS = Benchmark(
     name="mevis",
     title="MeViS",
-    about="MeViS valid_u: masks of what an expression names",
+    about="MeViS: masks of what an expression names; valid_u is scored, valid submitted",
     accepts=(Task.SEGMENT,),
     baseline=CONSTANT_MASK,
     prompt=prompt,
@@ -47,4 +50,5 @@ MEVIS = Benchmark(
     ),
     footnote="J, F: mean over all frames of an expression, then over expressions. UFVideo's averaging: only "
     "frames where the object shows, all of them in one mean.",
+    submission=MEVIS_VALID,
 )

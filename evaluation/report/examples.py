@@ -8,13 +8,14 @@ from itertools import zip_longest
 
 import numpy as np
 
-from evaluation.benchmarks import benchmark_of
+from evaluation.benchmarks import Benchmark, benchmark_of
 from evaluation.metrics.aggregate import Score
 from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from evaluation.report import charts
 from evaluation.report.pictures import picture
 from evaluation.report.table import percent
+from evaluation.submission.hidden import NOT_SCORED, hides_truth, unscored
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
 from pipeline.dataset.reader import ShardReader
@@ -35,7 +36,7 @@ class Answer:
     label: str
     text: str
     verdict: str
-    good: bool
+    good: bool | None  # None: not scored here
     failure: str
     pictures: tuple[Picture, ...]
 
@@ -80,8 +81,9 @@ def example(
         frames, problem = {}, f"no pictures: {error}"
     shown = []
     for label, prediction in answers.items():
-        score = family.score(sample, prediction)
-        verdict, good = _verdict(score)
+        hidden = hides_truth(family, sample)
+        score = unscored(sample, prediction) if hidden else family.score(sample, prediction)
+        verdict, good = (NOT_SCORED, None) if hidden else _verdict(score)
         shown.append(
             Answer(
                 label=label,
@@ -89,14 +91,16 @@ def example(
                 verdict=verdict,
                 good=good,
                 failure=score.failure or "",
-                pictures=_mask_pictures(sample, prediction, frames, label) if sample.targets else (),
+                pictures=_mask_pictures(sample, prediction, frames, label)
+                if sample.targets or hidden
+                else (),
             )
         )
     return Example(
         key=sample.key,
         category=sample.category,
         question=family.prompt(sample, benchmark.style)[0].text,
-        truth=_truth(sample),
+        truth=_truth(family, sample),
         pictures=() if sample.targets and not sample.regions else _plain_pictures(sample, frames),
         spans=_spans(sample, answers),
         answers=tuple(shown),
@@ -138,15 +142,17 @@ def _mask_pictures(
     sample: Sample, prediction: Prediction, frames: Mapping[int, np.ndarray], label: str
 ) -> tuple[Picture, ...]:
     made = []
-    for index in mask_frames(sample):
+    like = sample.targets[0] if sample.targets else sample.video
+    size = (like.height, like.width)
+    for index in mask_frames(sample) if sample.targets else nearest(_strip(sample), frames):
         if index not in frames:
             continue
         true = [m for t in sample.targets if (m := mask_at(t, index)) is not None]
         ours = [m for t in prediction.masks if (m := mask_at(t, index)) is not None]
         # The frame itself may be smaller than the video, as it was baked.
-        ours = [m for m in ours if m.shape == (sample.targets[0].height, sample.targets[0].width)]
+        ours = [m for m in ours if m.shape == size]
         mask_count = f"{len(ours) or 'no'} predicted mask{'s' * (len(ours) != 1)}"
-        alt = f"frame {index}, {label}: true outline and {mask_count}"
+        alt = f"frame {index}, {label}: {'true outline and ' if sample.targets else ''}{mask_count}"
         made.append(Picture(uri=picture(frames[index], true=true, predicted=ours), alt=alt))
     return tuple(made)
 
@@ -171,7 +177,9 @@ def _verdict(score: Score) -> tuple[str, bool]:
     return "  ".join(f"{name} {percent(value)}" for name, value in parts), all(v >= 0.5 for _, v in parts)
 
 
-def _truth(sample: Sample) -> str:
+def _truth(family: Benchmark, sample: Sample) -> str:
     if sample.answer_index >= 0:
         return f"({letter(sample.answer_index)}) {sample.choices[sample.answer_index]}"
+    if hides_truth(family, sample):
+        return "hidden"
     return next((t.text for t in sample.turns if t.role is Role.ASSISTANT), "")

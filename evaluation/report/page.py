@@ -102,6 +102,7 @@ def highlights(table: Table) -> list[Line]:
     wanted = ("accuracy", "tIoU", "J&F")
     out = []
     for group in groups(table.headlines):
-        best = [line for name in wanted for line in group["lines"] if line.metric == name]
+        lines = [line for line in group["lines"] if not line.state]
+        best = [line for name in wanted for line in lines if line.metric == name]
         out += best[:1]
     return out

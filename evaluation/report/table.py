@@ -9,6 +9,7 @@ from typing import Any
 
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow
+from evaluation.submission.hidden import NOT_SCORED
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.times.temporal import Outside
@@ -36,6 +37,7 @@ class Line:
     protocol: str = ""
     descriptions: tuple[str, ...] = ()
     headline: bool = True  # belongs to the main table, not to the breakdown by category
+    state: str = ""  # why there is no value, where that is not for want of samples
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +107,7 @@ def make_table(
                 protocol=one.protocol,
                 descriptions=tuple(row.description if row else "" for row in rows),
                 headline=bool(one.category) == tasks.get(one.benchmark, False),
+                state=NOT_SCORED if counts.get(one.benchmark, {}).get("state") else "",
             )
         )
     return Table(
@@ -120,8 +123,10 @@ def percent(value: float | None) -> str:
     return "–" if value is None else f"{100 * value:.1f}"
 
 
-def cell_text(value: float | None, error: float | None) -> str:
-    """A value with its standard error in percent: ``56.3 ±1.0``."""
+def cell_text(value: float | None, error: float | None, state: str = "") -> str:
+    """A value with its standard error in percent: ``56.3 ±1.0``; without a value the line's state."""
+    if value is None and state:
+        return state
     return percent(value) if value is None or error is None else f"{percent(value)} ±{100 * error:.1f}"
 
 
@@ -163,7 +168,7 @@ def table_text(table: Table) -> str:
         if last and group != last:
             drawn.add_section()
         errors = line.errors or (None,) * len(line.values)
-        cells = [cell_text(v, e) for v, e in zip(line.values, errors, strict=True)]
+        cells = [cell_text(v, e, line.state) for v, e in zip(line.values, errors, strict=True)]
         drawn.add_row(
             "" if group == last else group,
             line.metric,
@@ -179,6 +184,18 @@ def table_text(table: Table) -> str:
     for note in table.footnotes:
         console.print(f"* {note}", markup=False, highlight=False)
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
+
+
+def _submitted(entry: Mapping[str, Any]) -> str:
+    """What became of the answers of a benchmark whose truth is hidden."""
+    made = entry["submission"]
+    if made is None:
+        return f"{entry['state']}. {entry['no_submission']}."
+    parts = [f"{entry['state']}. {made['file']} of each evaluation is for it"]
+    parts.append(f"{made['videos']} videos, {made['expressions']:,} expressions")
+    if not made["complete"]:
+        parts.append(f"not complete: {made['about']}")
+    return "; ".join(parts) + "."
 
 
 def _footnotes(
@@ -210,6 +227,8 @@ def _footnotes(
                 f"{b.entry}: {sum(rejects.values()):,} of its {entry['read']:,} records were rejected in "
                 f"preparation ({reasons}) and are in no mean."
             )
+        if entry.get("state"):
+            notes.append(f"{b.entry}: {_submitted(entry)}")
         if b.bare_times:
             notes.append(f"{b.entry}: numbers without a unit in an answer are taken for {b.bare_times}.")
         if b.outside_times is Outside.CLAMP:

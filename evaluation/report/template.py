@@ -14,7 +14,7 @@ TEMPLATE = """
 {% endif %}
 <td>{{ line.metric }}</td>
 {% for value in line.values %}
-<td class="n{% if loop.last %} last{% endif %}">{{ value | error(line.errors[loop.index0]) }}</td>
+<td class="n{% if loop.last %} last{% endif %}">{{ value | error(line.errors[loop.index0], line.state) }}</td>
 {% endfor %}
 {% if table.labels | length > 1 %}
 {% set points, way = change(line) %}
@@ -118,7 +118,7 @@ All numbers are in percent; more is better.</p>
 {% for a in e.answers %}
 <div class="answer"><div class="who">{{ a.label }}</div>
 <div><span class="text">{{ a.text or "(no text)" }}</span>
-<span class="verdict {{ 'up' if a.good else 'down' }}">{{ a.verdict }}</span>
+<span class="verdict {{ 'flat' if a.good is none else 'up' if a.good else 'down' }}">{{ a.verdict }}</span>
 {% if a.failure %}<div class="failure">failure: {{ a.failure }}</div>{% endif %}
 {{ strip(a.pictures) }}</div></div>
 {% endfor %}

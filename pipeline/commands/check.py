@@ -16,6 +16,7 @@ def act(options: argparse.Namespace) -> int:
     """Refuse what cannot work, else print what a run would do. The exit code."""
     from pipeline.artifacts.steps import State, steps_up_to, up_to
     from pipeline.artifacts.survey import survey
+    from pipeline.commands.hidden_truth import hidden_lines
     from pipeline.commands.preflight import preflight, refuse_steps
     from pipeline.plan.load import load_plan_file
 
@@ -29,6 +30,8 @@ def act(options: argparse.Namespace) -> int:
     for decision in decisions:
         place = plan_status.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
+    for line in hidden_lines(file.plan):
+        print(line)
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from pipeline.artifacts.steps import Decision, Kind, State, StepSpec, steps
 from pipeline.commands.cluster_size import size_problems
+from pipeline.commands.hidden_truth import hidden_problems
 from pipeline.commands.missing_paths import missing_inputs, missing_media
 from pipeline.commands.plan_paths import Key, checkpoint_paths, input_paths, media_paths, storage_paths
 from pipeline.errors import UserError, combined_error
@@ -38,7 +39,7 @@ def preflight(plan: Plan, where: Where = dotted, steps_to_make: Iterable[str] | 
     except UserError as error:
         errors.append(error)
     unread: set[str] = set()
-    problems = [*_without_tokenizer(plan)]
+    problems = [*_without_tokenizer(plan), *hidden_problems(plan)]
     if not errors:  # paths that the cluster cannot reach need not exist on this machine
         problems += missing_inputs(plan, unread)
     if problems or errors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from itertools import takewhile
@@ -120,7 +120,9 @@ def log_path(plan: Plan, plan_status: PlanStatus, step: str) -> Path:
 
 
 def print_result(plan_status: PlanStatus, plan_path: str) -> None:
-    """Print where the page is, what to do next, and last the table of the report."""
+    """Print where the page is, what to upload, what to do next, and last the table of the report."""
+    for line in submission_lines(plan_status):
+        print(line)
     report = plan_status.artifacts.get("report")
     if report is None:
         for spec in plan_status.specs:
@@ -137,6 +139,20 @@ def print_result(plan_status: PlanStatus, plan_path: str) -> None:
     table = report.location / "table.txt"
     if table.exists():
         print(f"\n{table.read_text().rstrip()}", flush=True)
+
+
+def submission_lines(plan_status: PlanStatus) -> Iterator[str]:
+    """The archives of answers whose truth only a server knows: where each is, and where it goes."""
+    for spec in plan_status.specs:
+        made = plan_status.artifacts[spec.name]
+        if spec.kind is not Kind.EVALUATE or made is None:
+            continue
+        for entry, counts in made.record.summary.get("benchmarks", {}).items():
+            if archive := counts.get("submission"):
+                size = f"{archive['videos']} videos, {archive['expressions']:,} expressions"
+                size += "" if archive["complete"] else ", not complete"
+                place = f"{made.location.uri}/{archive['file']}"
+                yield f"Submit:  {entry} of {spec.subject}: {place} ({size}). {archive['upload']}."
 
 
 class _Job:

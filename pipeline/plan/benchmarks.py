@@ -31,5 +31,10 @@ class BenchmarkFamily(RegistryRow):
     times: bool = False
     accepts: tuple[Task, ...] = ()
 
+    @property
+    def submits(self) -> bool:
+        """Whether answers can go to a server where the truth is hidden."""
+        return False
+
 
 FAMILIES: Final = Registry("benchmark family", BenchmarkFamily, "evaluation.benchmarks", "ufvideo.benchmarks")

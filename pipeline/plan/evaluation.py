@@ -56,6 +56,11 @@ class BenchmarkConfig(Config):
         default=Outside.REFUSE,
         description="An answer's time outside of the video: refuse (a failure) or clamp (cut, and counted).",
     )
+    empty_masks: bool = Field(
+        default=False,
+        description="Of a benchmark whose truth is hidden: answers without usable masks, and videos that "
+        "cannot be read, are submitted as empty masks, and counted. false: they are an error.",
+    )
     seen: bool = Field(
         default=False,
         description="The source is a training source: what is scored is memory, and the table says so.",
@@ -80,6 +85,11 @@ class BenchmarkConfig(Config):
                 ("style",),
                 f"benchmark {self.source}: style {self.style} does not suit {self.family}; choose "
                 f"{', '.join(family.styles)}",
+            )
+        if self.empty_masks and not family.submits:
+            yield Problem(
+                ("empty_masks",),
+                f"benchmark {self.source}: {self.family} has no submission; leave out empty_masks",
             )
         if self.bare_times in (Form.TOKENS, Form.CLOCK):
             yield Problem(

@@ -39,7 +39,9 @@ class AnnotationFormat(RegistryRow):
     ``options`` are the source's options marked ``FormatOption`` that its reader uses, ``needs`` those that
     have to be set, each with the reason. ``temporal_tasks`` are the questions about its events, the
     format's default first; none for a format without timed events. ``question_blanks`` and
-    ``answer_blanks`` are the blanks that templates must have if there is no temporal task.
+    ``answer_blanks`` are the blanks that templates must have if there is no temporal task. ``truth_in`` is
+    the option that names the truth of a benchmark: without it the truth is hidden, unless a file called
+    ``masks_beside`` lies in the folder of annotations.
     """
 
     tasks: tuple[Task, ...] = ()
@@ -48,6 +50,8 @@ class AnnotationFormat(RegistryRow):
     temporal_tasks: tuple[TemporalTask, ...] = ()
     question_blanks: tuple[str, ...] = ()
     answer_blanks: tuple[str, ...] = ()
+    truth_in: str = ""
+    masks_beside: str = ""
 
     @property
     def accepts(self) -> frozenset[str]:

@@ -22,10 +22,12 @@ from pipeline.records.sample import Role, Sample
 
 REPO = Path(__file__).resolve().parents[2]
 OWN = sorted(FAMILIES.own())
+LIKE = {"ref_youtube_vos": "mevis"}  # families whose samples are those of another one
 
 
 def example(name: str) -> Sample:
     """A sample of the family, from the tiny benchmarks."""
+    name = LIKE.get(name, name)
     source = next((source for source, family in SOURCES.items() if family == name), None)
     assert source is not None, f"tests/evaluation/tiny_bench.py has no sample of {name}; add one"
     return sample(source, 1)

@@ -13,11 +13,9 @@ class Format(AnnotationFormat):
     """One format with its reader. Each one at the top level of a module of ``formats/`` is registered.
 
     ``one_file``: if a folder has only one file, its name is not part of the keys. ``named_alone``: the file's
-    name is part of every key, also if ``annotations`` is a single file. ``masks_beside``: name of the file of
-    masks that may be in the same folder as the annotations.
+    name is part of every key, also if ``annotations`` is a single file.
     """
 
     reader: Reader
     one_file: bool = False
     named_alone: bool = False
-    masks_beside: str = ""

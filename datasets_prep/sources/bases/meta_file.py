@@ -23,6 +23,7 @@ from datasets_prep.sources.json.opening import open_annotations
 from datasets_prep.sources.json.parse import Unparsed, load_value
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig, Use
+from pipeline.records.expressions import expression_key
 
 # ``type_id`` of ReVOS
 _KINDS = {0: "referring", 1: "reasoning", 2: "hallucination"}
@@ -149,7 +150,7 @@ class MetaFile(ABC):
             yield Record(key=key, raw={"problem": problem, "reason": Reason.DUPLICATE_KEY})
         elif state == "left out":
             for name in [None] if expressions is None else expressions:
-                yield Record(key=key if name is None else f"{key}/{name}", raw=None, left_out=True)
+                yield Record(key=key if name is None else expression_key(key, name), raw=None, left_out=True)
         elif expressions is None:
             problem = entry.problem if isinstance(entry, Unparsed) else "no `expressions`"
             yield Record(key=key, raw={"problem": problem})
@@ -160,7 +161,7 @@ class MetaFile(ABC):
                 raw = {"video": video, "frames": entry.get("frames"), "expression": expression}
                 if files.masks is not None:
                     raw["tracks"] = tracks
-                yield Record(key=f"{key}/{name}", raw=raw)
+                yield Record(key=expression_key(key, name), raw=raw)
 
 
 def as_list(ids: Any) -> list[Any]:

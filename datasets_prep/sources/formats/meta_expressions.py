@@ -151,5 +151,6 @@ FORMAT = Format(
     reader=MetaExpressions(),
     options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
     one_file=True,
+    truth_in="masks",
     masks_beside="mask_dict.json",
 )

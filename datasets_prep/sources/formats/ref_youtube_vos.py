@@ -85,4 +85,5 @@ FORMAT = Format(
     reader=RefYoutubeVos(),
     options=("masks", "keep_videos", "drop_videos", "question_templates", "answer_templates"),
     one_file=True,
+    truth_in="masks",
 )

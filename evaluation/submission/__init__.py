@@ -1,0 +1,1 @@
+"""Submissions: the archives in which answers go to a benchmark's server, which alone knows the truth."""

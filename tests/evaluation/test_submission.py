@@ -1,0 +1,256 @@
+"""Benchmarks whose truth is hidden: answered, submitted, and never a number."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hidden_bench import (
+    HEIGHT,
+    NAMES,
+    WIDTH,
+    answer,
+    content,
+    mask_of,
+    prepared,
+    store_answers,
+    write_outside_checkpoint,
+    write_sources,
+)
+from PIL import Image
+
+from evaluation.run import evaluate, report
+from pipeline.artifacts.record import Artifact
+from pipeline.artifacts.survey import survey
+from pipeline.dataset.reader import ShardReader
+from pipeline.errors import UserError
+from pipeline.jobs import tracking
+from pipeline.jobs.runner import print_result
+from pipeline.jobs.step import build, make_context
+from pipeline.plan.plan import Plan
+from pipeline.records.sample import Sample
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("hidden")
+    write_sources(folder)
+    write_outside_checkpoint(folder / "checkpoint")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def plan(home: Path) -> Plan:
+    return Plan.model_validate(content(home))
+
+
+@pytest.fixture(scope="module")
+def reader(home: Path, plan: Plan) -> ShardReader:
+    return prepared(home, plan)
+
+
+@pytest.fixture(scope="module")
+def samples(plan: Plan, reader: ShardReader) -> dict[str, Sample]:
+    return dict(store_answers(plan, reader))
+
+
+@pytest.fixture(scope="module")
+def evaluated(plan: Plan, samples: dict[str, Sample]) -> Artifact:
+    return run(plan)
+
+
+def run(plan: Plan) -> Artifact:
+    name = next(spec.name for spec in survey(plan).specs if spec.name.startswith("evaluate"))
+    return build(make_context(plan, name), evaluate)
+
+
+def archive(made: Artifact, entry: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO((made.location / "submissions" / f"{entry}.zip").read_bytes()))
+
+
+def fresh(home: Path, tmp_path: Path, reader: ShardReader, say: Any, **entry: Any) -> Plan:
+    """The same benchmarks with other answers, in a storage root of their own."""
+    given = content(home, **entry)
+    given["storage"]["root"] = str(tmp_path / "runs")
+    plan = Plan.model_validate(given)
+    from tiny_bench import finished
+
+    finished(plan, "prepare", home / "data", reader.manifest.digest)
+    store_answers(plan, reader, say)
+    return plan
+
+
+@pytest.mark.parametrize("entry", NAMES)
+def test_the_archive_is_what_its_server_takes(
+    evaluated: Artifact, samples: dict[str, Sample], entry: str
+) -> None:
+    """Names, sizes, values and pixels of every mask, against names that were written by hand."""
+    zipped = archive(evaluated, entry)
+    assert sorted(zipped.namelist()) == sorted(NAMES[entry])
+    for name in zipped.namelist():
+        picture = Image.open(io.BytesIO(zipped.read(name)))
+        assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (WIDTH, HEIGHT))
+        video, expression, frame = name.removeprefix("Annotations/").removesuffix(".png").split("/")
+        sample = samples[f"{entry}/{video}/{expression}"]
+        number = [still.removesuffix(".jpg") for still in sample.video.frames].index(frame)
+        assert (np.asarray(picture) == 255 * mask_of(sample, number)).all()
+
+
+def test_the_same_answers_are_the_same_bytes(
+    home: Path, tmp_path: Path, reader: ShardReader, evaluated: Artifact
+) -> None:
+    """Also where the store holds them in other parts, in another order."""
+    plan = fresh(home, tmp_path, reader, answer)
+    parts = sorted((tmp_path / "runs" / "answers").rglob("*.parquet"))
+    assert len(parts) > 2
+    again = run(plan)
+    for entry in NAMES:
+        place = f"submissions/{entry}.zip"
+        assert (again.location / place).read_bytes() == (evaluated.location / place).read_bytes()
+    dates = {info.date_time for entry in NAMES for info in archive(again, entry).infolist()}
+    assert dates == {(1980, 1, 1, 0, 0, 0)}
+
+
+def test_what_the_record_and_the_metrics_say(evaluated: Artifact) -> None:
+    import hashlib
+
+    written = json.loads((evaluated.location / "metrics.json").read_bytes())
+    for entry, (videos, expressions) in (("mevis_valid", (2, 3)), ("ytvos_valid", (2, 3))):
+        counts = written["benchmarks"][entry]
+        assert counts == evaluated.record.summary["benchmarks"][entry]
+        assert counts["state"].startswith("not scored here")
+        made = counts["submission"]
+        data = (evaluated.location / made["file"]).read_bytes()
+        assert made["sha256"] == hashlib.sha256(data).hexdigest()
+        assert (made["videos"], made["expressions"]) == (videos, expressions)
+        assert made["masks"] == len(NAMES[entry])
+        assert (made["empty"], made["surplus"], made["complete"]) == ({}, 0, False)
+        rows = [row for row in written["metrics"] if row["benchmark"] == entry]
+        assert {row["metric"] for row in rows} == {"J", "F", "J&F"}
+        assert all(row["value"] is None and row["description"].startswith("not scored here") for row in rows)
+        assert all((row["samples"], row["failures"]) == (3, 0) for row in rows)
+
+
+def test_nothing_is_logged_as_a_number(plan: Plan, evaluated: Artifact) -> None:
+    logged = tracking.history(plan, evaluated.record.fingerprint)
+    assert not [name for name in logged if name.startswith(tuple(NAMES))]
+
+
+def test_the_table_and_the_page_say_not_scored_here(
+    plan: Plan, evaluated: Artifact, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = build(make_context(plan, "report"), report)
+    text = (made.location / "table.txt").read_text()
+    for entry in NAMES:
+        line = next(line for line in text.splitlines() if line.strip().startswith(entry))
+        assert "not scored here" in line
+        assert "0.0" not in line
+    assert "submissions/ytvos_valid.zip of each evaluation is for it" in " ".join(text.split())
+    page = (made.location / "report.html").read_text()
+    assert '<span class="verdict flat">not scored here</span>' in page
+    assert "Truth:</strong> hidden" in page
+    assert "1 predicted mask" in page
+    print_result(survey(plan), "plan.yaml")
+    said = capsys.readouterr().out
+    assert (
+        f"{evaluated.location.uri}/submissions/mevis_valid.zip (2 videos, 3 expressions, not complete)"
+        in said
+    )
+    assert "competitions/29139" in said
+
+
+def broken(sample: Sample) -> Any:
+    """Good answers but for one failure of each kind."""
+    made = answer(sample)
+    track = made.masks[0]
+    if sample.key == "mevis_valid/0a1b/10":
+        return replace(made, masks=(), text="I see none.")
+    if sample.key == "mevis_valid/ff/2":
+        return replace(made, masks=(replace(track, frames=track.frames[:1], counts=track.counts[:1]),))
+    if sample.key == "ytvos_valid/v1/0":
+        return replace(made, masks=(replace(track, height=WIDTH, width=HEIGHT),))
+    if sample.key == "ytvos_valid/v1/1":
+        return replace(made, masks=(track, track))
+    return made
+
+
+def test_an_answer_without_masks_is_named_and_nothing_is_written(
+    home: Path, tmp_path: Path, reader: ShardReader
+) -> None:
+    plan = fresh(home, tmp_path, reader, broken)
+    with pytest.raises(UserError) as caught:
+        run(plan)
+    text = str(caught.value)
+    assert "mevis_valid/0a1b/10: no [SEG] in the answer" in text
+    assert "mevis_valid/ff/2: no mask on 1 of 2 frames" in text
+    assert "ytvos_valid/v1/0: masks of 30x20 for frames of 20x30" in text
+    assert "v1/1" not in text, "of several masks the first counts"
+    assert "empty_masks: true" in text
+    assert not list((tmp_path / "runs").rglob("*.zip"))
+
+
+def test_empty_masks_are_written_where_the_plan_says_so_and_counted(
+    home: Path, tmp_path: Path, reader: ShardReader
+) -> None:
+    made = run(fresh(home, tmp_path, reader, broken, empty_masks=True))
+    counts = made.record.summary["benchmarks"]
+    assert counts["mevis_valid"]["submission"]["empty"] == {
+        "no [SEG] in the answer": 1,
+        "no mask on 1 of 2 frames": 1,
+    }
+    assert counts["mevis_valid"]["failures"] == counts["mevis_valid"]["submission"]["empty"]
+    assert counts["ytvos_valid"]["submission"]["surplus"] == 1
+    zipped = archive(made, "mevis_valid")
+    assert sorted(zipped.namelist()) == sorted(NAMES["mevis_valid"])
+    for name in zipped.namelist():
+        shows = np.asarray(Image.open(io.BytesIO(zipped.read(name)))).any()
+        assert shows == name.startswith("0a1b/0/")
+
+
+def test_a_video_that_cannot_be_read_is_named(home: Path, tmp_path: Path, reader: ShardReader) -> None:
+    """With nothing to ask but what is missing, no model is loaded."""
+    gone = home / "mevis_valid" / "JPEGImages" / "ff"
+    plan = fresh(home, tmp_path, reader, lambda s: None if "/ff/" in s.key else answer(s))
+    gone.rename(gone.with_name("away"))
+    try:
+        with pytest.raises(UserError, match=r"mevis_valid/ff/2: the video cannot be read: is in none of"):
+            run(plan)
+        made = run(
+            fresh(
+                home,
+                tmp_path / "b",
+                reader,
+                lambda s: None if "/ff/" in s.key else answer(s),
+                empty_masks=True,
+            )
+        )
+    finally:
+        gone.with_name("away").rename(gone)
+    empty = made.record.summary["benchmarks"]["mevis_valid"]["submission"]["empty"]
+    assert sum(empty.values()) == 1
+    assert made.record.summary["unreadable"] == 1, "so the next run asks it again"
+
+
+def test_a_choice_of_samples_is_a_trial(home: Path, tmp_path: Path, reader: ShardReader) -> None:
+    made = run(fresh(home, tmp_path, reader, answer, limit=2))
+    counts = made.record.summary["benchmarks"]["mevis_valid"]
+    assert counts["submission"] is None
+    assert "2 chosen expressions are a trial" in counts["no_submission"]
+    assert not (made.location / "submissions").exists()
+
+
+def test_a_rejected_record_is_told_before_anything_is_asked(home: Path, tmp_path: Path) -> None:
+    write_sources(tmp_path)
+    (tmp_path / "mevis_valid" / "JPEGImages" / "ff" / "00007.jpg").unlink()
+    given = content(tmp_path)
+    given["evaluation"]["checkpoints"] = [str(home / "checkpoint")]
+    plan = Plan.model_validate(given)
+    prepared(tmp_path, plan)
+    with pytest.raises(UserError, match=r"mevis_valid/ff/2 was rejected in preparation .*00007"):
+        run(plan)
