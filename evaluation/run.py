@@ -10,6 +10,7 @@ from typing import Any
 
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items, missing_videos
+from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.metrics.aggregate import MetricRow
 from evaluation.prediction import Unreadable
 from evaluation.scores import (
@@ -27,7 +28,6 @@ from evaluation.submission.step import plan_submissions
 from evaluation.work import Item, run_on_actors, units
 from evaluation.worker import Setup, UnitResult, Worker
 from pipeline import progress
-from pipeline.artifacts.checkpoint import MODEL
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import digest, plain
 from pipeline.dataset.manifest import SourceEntry
@@ -36,7 +36,6 @@ from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
-from pipeline.storage.location import Location
 
 Index = dict[str, dict[tuple[str, str], Stored]]  # by source, then by key and question
 _NAMED = 5  # videos that cannot be read and are named in the log; all of them are in unreadable.json
@@ -47,20 +46,17 @@ def evaluate(context: StepContext) -> StepResult:
 
     Answers are kept below the storage root, apart from this step's folder: see ``AnswerStore``.
     """
-    config, checkpoint, data = context.plan.evaluation, context.checkpoint, context.inputs["prepare"]
+    config, data = context.plan.evaluation, context.inputs["prepare"]
     assert config is not None, "the plan has an evaluate step only if it has an evaluation section"
-    if checkpoint is None:
-        raise UserError(
-            context.spec.subject, "holds no checkpoint.", "Name a checkpoint artifact, a stage, or init."
-        )
+    checkpoint = ScoredCheckpoint.at(context)
     reader = ShardReader(data.location, verify=context.plan.storage.verify_videos)
     prepared = {b.source: reader.manifest.source(b.source) for b in config.benchmarks}
     _refuse_empty(prepared)
-    settings = answer_settings(config, checkpoint.record.digest, reader)
+    settings = answer_settings(config, checkpoint.digest, reader)
     store = AnswerStore.at(storage_root(context.plan), settings)
     setup = Setup(
         config=config,
-        checkpoint=checkpoint.location,
+        checkpoint=checkpoint,
         dataset=data.location,
         store=store,
         seed=context.seed,
@@ -81,22 +77,21 @@ def evaluate(context: StepContext) -> StepResult:
         name: digest([store.identity, [item.name for item in group]]) for name, group in readable.items()
     }
     scored_as = {b.entry: digest([answers[b.entry], data.record.digest, plain(b)]) for b in config.benchmarks}
-    sizes = _model_sizes(checkpoint.location)
-    asked = {b.entry: how_asked(b, config, sizes) for b in config.benchmarks}
+    asked = {b.entry: how_asked(b, config, checkpoint.sizes) for b in config.benchmarks}
     found = unscored_rows(
         metric_rows(config.benchmarks, scores, asked, scored_as), {name: scores[name] for name in submitted}
     )
     counts = summary(config.benchmarks, scores, prepared, unreadable, answers, scored_as)
     counts = {name: entry | submitted.get(name, {}) for name, entry in counts.items()}
-    made_from = {"checkpoint": checkpoint.record.digest, "dataset": data.record.digest}
+    made_from = {"checkpoint": checkpoint.digest, "dataset": data.record.digest}
     write_scores(context.out, scores)
     write_metrics(context.out, found, counts, made_from, store)
     listed = [{"benchmark": name, **asdict(one)} for name, group in unreadable.items() for one in group]
     (context.out / UNREADABLE).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
     with context.tracker as run:
         run.log_dataset("prepare", data.record.digest, data.location.uri, context="evaluation")
-        run.set_tag("checkpoint", checkpoint.location.uri)
-        run.set_tag("checkpoint.digest", checkpoint.record.digest)
+        run.set_tag("checkpoint", checkpoint.uri)
+        run.set_tag("checkpoint.digest", checkpoint.digest)
         run.log_params({"evaluation": plain(config)})
         run.log_metrics({metric_name(row): row.value for row in found if row.value is not None}, step=0)
     contents = {name: [part.answers for part in parts] for name, parts in scored.items()}
@@ -254,14 +249,6 @@ def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
         print(capacity.waiting_line(need), flush=True)
         return config.actors
     return min(config.actors, fit)
-
-
-def _model_sizes(checkpoint: Location) -> dict[str, Any] | None:
-    """The sizes of a checkpoint's model; None for a checkpoint that does not hold its config.json."""
-    try:
-        return json.loads((checkpoint / MODEL / "config.json").read_bytes()).get("model")
-    except (FileNotFoundError, ValueError):
-        return None
 
 
 def _refuse_empty(prepared: Mapping[str, SourceEntry]) -> None:

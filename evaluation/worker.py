@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from evaluation.answer_store import Answered, AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
+from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.prediction import Unreadable
 from evaluation.work import Unit
-from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.dataset.reader import ShardReader
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
@@ -26,7 +26,7 @@ class Setup:
     """All that an actor needs: plain values, since it is sent to the actor."""
 
     config: EvaluationConfig
-    checkpoint: Location
+    checkpoint: ScoredCheckpoint
     dataset: Location
     store: AnswerStore
     seed: int
@@ -64,10 +64,10 @@ class Worker:
         config = self.setup.config
         if config.torch_threads:
             torch.set_num_threads(config.torch_threads)
-        folder = self.setup.checkpoint.fetch_dir(hold=True)
+        model, tokenizer = self.setup.checkpoint.fetch()
         predictor = Predictor(
-            folder / MODEL,
-            folder / TOKENIZER,
+            model,
+            tokenizer,
             footage=self.reader.footage,
             max_new_tokens=config.max_new_tokens,
             seed=self.setup.seed,

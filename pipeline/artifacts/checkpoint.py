@@ -1,4 +1,7 @@
-"""Whether a saved checkpoint has the size that a plan wants. Reads its configuration, not its weights."""
+"""Checkpoints: where those of other plans are, and whether one has the size that a plan wants.
+
+Reads records and configurations, not weights.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +9,29 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pipeline.artifacts.record import Artifact, load_artifact
 from pipeline.errors import UserError
 from pipeline.plan.model import ModelConfig
+from pipeline.storage.cache import Cache
+from pipeline.storage.hub import is_plain
 from pipeline.storage.location import Location
 
 MODEL: Final = "model"
 TOKENIZER: Final = "tokenizer"
 """Folders of a checkpoint artifact: config.json with the weights, and the text tokenizer."""
 
+CONFIG_FILE: Final = "config.json"
+"""In a folder with weights and their tokenizer, which no plan made."""
+
 _NO_SIZE: Final = {"loss", "init", "attention"}
+
+
+def outside_artifact(place: str, cache: Cache | None) -> Artifact | None:
+    """The artifact at a place that a plan names; None for another folder, and for a model of the hub.
+
+    Raises as ``load_artifact`` does.
+    """
+    return None if is_plain(place) else load_artifact(Location.parse(place, cache))
 
 
 def start_config(checkpoint: Location, wanted: ModelConfig, stage: str) -> ModelConfig:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.artifacts.checkpoint import start_config
-from pipeline.artifacts.record import InputRef, load_artifact
+from pipeline.artifacts.checkpoint import CONFIG_FILE, outside_artifact, start_config
+from pipeline.artifacts.record import InputRef
 from pipeline.artifacts.steps import Kind, StepSpec, outside_paths
 from pipeline.canonical import digest
 from pipeline.errors import UserError
@@ -16,7 +16,7 @@ from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.hashing import file_sha256, files_sha256, hash_cache
-from pipeline.storage.hub import hub_model
+from pipeline.storage.hub import hub_model, is_plain
 from pipeline.storage.location import Location
 
 _PLAIN = (".json", ".jsonl", ".txt", ".csv", ".p")
@@ -53,23 +53,35 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
             elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
     if spec.external_checkpoint:
-        made = load_artifact(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
-        if made is None:
-            raise UserError(
-                f"{spec.name}: {spec.external_checkpoint}",
-                "is not a finished checkpoint artifact.",
-                "Give the folder that holds its record.json (relative to where you run the command).",
-            )
+        out["checkpoint"] = _checkpoint(plan, spec)
+    return out
+
+
+def _checkpoint(plan: Plan, spec: StepSpec) -> InputRef:
+    """A checkpoint of another plan; for an evaluation also a model that no plan made."""
+    place = spec.external_checkpoint
+    made = outside_artifact(place, plan.storage.local_cache)
+    if made is not None:
         if made.record.kind not in (Kind.INIT, Kind.STAGE):
             raise UserError(
-                f"{spec.name}: {spec.external_checkpoint}",
+                f"{spec.name}: {place}",
                 f"is an artifact of kind {made.record.kind}, which holds no model.",
                 "Give the folder of a training stage, or of init.",
             )
         if spec.kind is Kind.STAGE:
             start_config(made.location, plan.model_section.resolved, spec.subject)
-        out["checkpoint"] = made.ref
-    return out
+        return made.ref
+    if spec.kind is Kind.EVALUATE:
+        if is_plain(place):
+            # As for the weights of init: without a revision the name stands for whatever is fetched.
+            return InputRef(uri=str(hub_model(place)), fingerprint="", digest=digest(str(hub_model(place))))
+        if (Location.parse(place, plan.storage.local_cache) / CONFIG_FILE).exists():
+            return _content(plan, f"{spec.name}: {place}", place, MODEL_SUFFIXES)
+    raise UserError(
+        f"{spec.name}: {place}",
+        "is not a finished checkpoint artifact.",
+        "Give the folder that holds its record.json (relative to where you run the command).",
+    )
 
 
 LINKS = "data.allow_links_to"  # not the name of a source, which has no full stop

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
+from pipeline.artifacts.checkpoint import CONFIG_FILE
 from pipeline.artifacts.record import RECORD_NAME
 from pipeline.commands.plan_paths import Key, checkpoint_paths, input_paths, media_paths
 from pipeline.errors import StorageError
@@ -12,7 +13,7 @@ from pipeline.plan.identity import in_corpora
 from pipeline.plan.plan import Plan
 from pipeline.plan.section_errors import Problem
 from pipeline.plan.suggest import suggest
-from pipeline.storage.hub import hub_model
+from pipeline.storage.hub import hub_model, is_plain
 from pipeline.storage.location import Location
 
 _ALL_REMOTE = "*"  # if a server is down or credentials are missing, one path stands for all
@@ -30,7 +31,11 @@ def missing_inputs(plan: Plan, unread: set[str]) -> Iterator[Problem]:
         if not in_corpora(text) and not (key[0] == "model" and hub_model(text))
     ]
     yield from _missing(plan, wanted, "does not exist", unread)
-    records = [(key, f"{text.rstrip('/')}/{RECORD_NAME}") for key, text in checkpoint_paths(plan)]
+    records = [
+        (key, f"{text.rstrip('/')}/{RECORD_NAME}")
+        for key, text in checkpoint_paths(plan)
+        if key[0] != "evaluation" or not _is_model(plan, text)
+    ]
     for problem in _missing(plan, records, "is not there", unread):
         text = f"{problem.text} The folder of a finished checkpoint artifact has one."
         yield Problem(problem.key, text)
@@ -40,6 +45,16 @@ def missing_media(plan: Plan, unread: set[str]) -> Iterator[Problem]:
     """Folders of videos that do not exist; with a misspelt one every record that needs it would be lost."""
     outside = [(key, text) for key, text in media_paths(plan) if not in_corpora(text)]
     yield from _missing(plan, outside, "does not exist", unread)
+
+
+def _is_model(plan: Plan, text: str) -> bool:
+    """Whether a checkpoint to be scored is a model that no plan made: of the hub, or beside its tokenizer."""
+    if is_plain(text):
+        return True
+    try:
+        return (Location.parse(text, plan.storage.local_cache) / CONFIG_FILE).exists()
+    except StorageError:  # told where the record is looked for
+        return False
 
 
 def _missing(plan: Plan, paths: Iterable[tuple[Key, str]], words: str, unread: set[str]) -> Iterator[Problem]:

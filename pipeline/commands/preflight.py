@@ -63,7 +63,7 @@ def unreachable(plan: Plan, where: Where = dotted, out: str | None = None) -> It
     if not plan.ray.elsewhere or in_job():
         return
     paths = [*storage_paths(plan), *input_paths(plan), *media_paths(plan), *checkpoint_paths(plan)]
-    named = [(where(key), text, key[0] == "model") for key, text in paths]
+    named = [(where(key), text, key[0] in ("model", "evaluation")) for key, text in paths]
     for place, text, model in [*named, *([("--out", out, False)] if out else [])]:
         from_hub = model and is_plain(text)
         if "://" not in text and not os.path.isabs(text) and not in_corpora(text) and not from_hub:

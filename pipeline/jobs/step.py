@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import progress
+from pipeline.artifacts.checkpoint import outside_artifact
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import (
     RECORD_NAME,
     Artifact,
     ArtifactRecord,
     commit_artifact,
-    load_artifact,
     now,
 )
 from pipeline.artifacts.steps import State, StepSpec
@@ -63,7 +63,8 @@ class StepContext:
 
     ``out`` is the artifact's folder and may hold files of a killed attempt; a builder has to be
     idempotent. ``inputs`` are the artifacts of ``spec.needs`` by step name. ``scratch`` is a local folder
-    that is deleted afterwards. ``checkpoint`` is the artifact to start from or to score.
+    that is deleted afterwards. ``checkpoint`` is the artifact to start from or to score, None for a model
+    that no plan made (``spec.external_checkpoint``).
     """
 
     plan: Plan
@@ -124,7 +125,7 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
         inputs[name] = found
     checkpoint = inputs.get(spec.checkpoint)
     if spec.external_checkpoint:
-        checkpoint = load_artifact(Location.parse(spec.external_checkpoint, plan.storage.local_cache))
+        checkpoint = outside_artifact(spec.external_checkpoint, plan.storage.local_cache)
     scratch = _new_scratch(step_name)
     context = StepContext(
         plan=plan,

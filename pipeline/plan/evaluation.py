@@ -109,7 +109,9 @@ class EvaluationConfig(Config):
     """Scores ``checkpoints`` on ``benchmarks``."""
 
     checkpoints: Annotated[tuple[str, ...], Bears("report")] = Field(
-        min_length=1, description="init, stage names, or paths of checkpoint artifacts."
+        min_length=1,
+        description="init, stage names, or places: folders of checkpoint artifacts, folders with weights and "
+        "their tokenizer in the published layout, models of the hub as hf://org/name@revision.",
     )
     benchmarks: tuple[BenchmarkConfig, ...] = Field(
         min_length=1, description="What the checkpoints are asked."

@@ -22,6 +22,7 @@ from tiny_bench import (
 
 from evaluation.answer_store import AnswerStore
 from evaluation.asking import entry_items
+from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.prediction import Prediction
 from evaluation.predictor import Frames, Predictor, Request
 from evaluation.report import examples
@@ -105,7 +106,7 @@ def test_a_worker_predicts_and_scores_without_a_video(home: Path, tmp_path: Path
         return Worker(
             Setup(
                 config=config,
-                checkpoint=Location.parse(home / "checkpoint"),
+                checkpoint=ScoredCheckpoint.in_folder(Location.parse(home / "checkpoint")),
                 dataset=Location.parse(home / name),
                 store=AnswerStore.at(Location.parse(tmp_path), {"data": name}),
                 seed=1,

@@ -15,6 +15,7 @@ from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
 
 from evaluation.answer_store import AnswerStore
 from evaluation.asking import entry_items
+from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.frames import Frames, pictures
 from evaluation.predict.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, painted
 from evaluation.predict.pointing import region_track
@@ -253,7 +254,7 @@ def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
         setup_config = config.model_copy(update=setting)
         setup = Setup(
             config=setup_config,
-            checkpoint=Location.parse(tmp_path / "checkpoint"),
+            checkpoint=ScoredCheckpoint.in_folder(Location.parse(tmp_path / "checkpoint")),
             dataset=data,
             store=AnswerStore.at(Location.parse(tmp_path), answer_settings(setup_config, "d", reader)),
             seed=1,

@@ -163,6 +163,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from evaluation.answer_store import AnswerStore
     from evaluation.asking import entry_items
     from evaluation.benchmarks import benchmark_of
+    from evaluation.checkpoint import ScoredCheckpoint
     from evaluation.prediction import Prediction
     from evaluation.scores import metric_rows
     from evaluation.scoring import score_slice, slices
@@ -177,7 +178,7 @@ def evaluate(folder: Path) -> dict[str, Any]:
     store = AnswerStore.at(Location.parse(folder), {"checkpoint": "pinned"})
     setup = Setup(
         config=plan.evaluation,
-        checkpoint=Location.parse(folder / "checkpoint"),
+        checkpoint=ScoredCheckpoint.in_folder(Location.parse(folder / "checkpoint")),
         dataset=data,
         store=store,
         seed=plan.seed,
