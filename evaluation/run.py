@@ -11,6 +11,7 @@ from typing import Any
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items, missing_videos
 from evaluation.checkpoint import ScoredCheckpoint
+from evaluation.judge import marking
 from evaluation.metrics.aggregate import MetricRow
 from evaluation.prediction import Unreadable
 from evaluation.scores import (
@@ -36,6 +37,7 @@ from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import EvaluationConfig
+from pipeline.storage.location import Location
 
 Index = dict[str, dict[tuple[str, str], Stored]]  # by source, then by key and question
 _NAMED = 5  # videos that cannot be read and are named in the log; all of them are in unreadable.json
@@ -72,20 +74,33 @@ def evaluate(context: StepContext) -> StepResult:
         name: [item for item in group if item.name in index[item.source]] for name, group in items.items()
     }
     scored = _scores(setup, reader, readable, index, context.spec.subject)
-    scores = {name: [s for part in parts for s in part.scores] for name, parts in scored.items()}
+    marked = marking.mark(
+        {name: [s for part in parts for s in part.scores] for name, parts in scored.items()},
+        marking.texts_of(config.benchmarks, reader, store, readable, index),
+        config.judge,
+        storage_root(context.plan),
+        marking.read_instructions(_judge_file(context, "instructions")),
+        context.spec.subject,
+    )
+    scores = marked.scores
     answers = {
         name: digest([store.identity, [item.name for item in group]]) for name, group in readable.items()
     }
-    scored_as = {b.entry: digest([answers[b.entry], data.record.digest, plain(b)]) for b in config.benchmarks}
+    scored_as = {
+        b.entry: digest([answers[b.entry], data.record.digest, plain(b), *marked.identity(b.entry)])
+        for b in config.benchmarks
+    }
     asked = {b.entry: how_asked(b, config, checkpoint.sizes) for b in config.benchmarks}
     found = unscored_rows(
-        metric_rows(config.benchmarks, scores, asked, scored_as), {name: scores[name] for name in submitted}
+        metric_rows(config.benchmarks, scores, asked, scored_as, marked.judged_by),
+        {name: scores[name] for name in submitted},
     )
     counts = summary(config.benchmarks, scores, prepared, unreadable, answers, scored_as)
     counts = {name: entry | submitted.get(name, {}) for name, entry in counts.items()}
     made_from = {"checkpoint": checkpoint.digest, "dataset": data.record.digest}
     write_scores(context.out, scores)
     write_metrics(context.out, found, counts, made_from, store)
+    marking.write(context.out, marked, _judge_file(context, "reference"))
     listed = [{"benchmark": name, **asdict(one)} for name, group in unreadable.items() for one in group]
     (context.out / UNREADABLE).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
     with context.tracker as run:
@@ -103,6 +118,7 @@ def evaluate(context: StepContext) -> StepResult:
             "samples": sum(map(len, items.values())),
             "failures": failed,
             "unreadable": len(listed),
+            "unjudged": marked.unjudged,
             "benchmarks": counts,
         },
     )
@@ -249,6 +265,13 @@ def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
         print(capacity.waiting_line(need), flush=True)
         return config.actors
     return min(config.actors, fit)
+
+
+def _judge_file(context: StepContext, key: str) -> Location | None:
+    """A file that the judge's section of the plan names."""
+    judge = context.plan.evaluation.judge if context.plan.evaluation else None
+    path = getattr(judge, key, None)
+    return context.resolve(path) if path else None
 
 
 def _refuse_empty(prepared: Mapping[str, SourceEntry]) -> None:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from evaluation.answer_store import AnswerStore
 from evaluation.benchmarks import benchmark_of
-from evaluation.metrics.aggregate import MetricRow, Score, rows
+from evaluation.metrics.aggregate import MetricRow, Score, Unit, rows
 from evaluation.prediction import Unreadable
 from pipeline.canonical import digest
 from pipeline.dataset.manifest import SourceEntry
@@ -34,7 +34,7 @@ SCORE_SCHEMA = pa.schema(
         ("video", pa.string()),  # SHA-256 of its content: error bars are to be clustered by it
         ("category", pa.string()),
         ("measure", pa.string()),
-        ("value", pa.float64()),
+        ("value", pa.float64()),  # null: a mark that the judge did not give; ``failure`` says why
         ("weight", pa.float64()),
         ("failure", pa.string()),
         ("clamped", pa.bool_()),  # of the sample: the time in its answer was cut at the ends of the video
@@ -55,13 +55,13 @@ def write_scores(out: Location, scores: Mapping[str, Sequence[Score]]) -> None:
                 "measure": measure,
                 "value": value,
                 "weight": score.weights.get(measure, 1.0),
-                "failure": score.failures.get(measure),
+                "failure": score.missing.get(measure) or score.failures.get(measure),
                 "clamped": score.clamped,
                 "read_by": score.read_by,
             }
             for entry, group in scores.items()
             for score in group
-            for measure, value in score.values.items()
+            for measure, value in {**score.values, **dict.fromkeys(score.missing)}.items()
         ],
         schema=SCORE_SCHEMA,
     )
@@ -75,17 +75,20 @@ def metric_rows(
     scores: Mapping[str, Sequence[Score]],
     asked: Mapping[str, str] = MappingProxyType({}),
     scored: Mapping[str, str] = MappingProxyType({}),
+    judged_by: Mapping[str, str] = MappingProxyType({}),
 ) -> list[MetricRow]:
     """Every metric of every benchmark, over everything and by category.
 
     ``asked`` says by entry how the model was asked, in one line; ``scored`` identifies answers, truth and
-    the entry's rules. Together with the metric's own rule they are the row's description and fingerprint.
+    the entry's rules; ``judged_by`` names the judge of its marks. Together with the metric's own rule they
+    are the row's description and fingerprint.
     """
     out = []
     for b in benchmarks:
         family = benchmark_of(b.family)
         for row in rows(b.entry, family.metrics, scores.get(b.entry, ()), family.baseline):
-            parts = (row.description, asked.get(b.entry, ""))
+            judge = judged_by.get(b.entry, "") if row.unit == Unit.MARK else ""
+            parts = (row.description, judge, asked.get(b.entry, ""))
             identity = digest([scored.get(b.entry, ""), row.protocol, row.metric, row.description])
             described = "; ".join(part for part in parts if part)
             out.append(replace(row, description=described, fingerprint=identity[:12]))
@@ -168,7 +171,7 @@ def write_metrics(
     made_from: Mapping[str, str],
     store: AnswerStore,
 ) -> None:
-    """``metrics.json``; values are in 0-1. ``answer_store`` is where the answers are kept."""
+    """``metrics.json``; values are in 0-1, marks in 0-5. ``answer_store`` is where the answers are kept."""
     content = {
         "made_from": dict(made_from),
         "answer_store": store.identity,

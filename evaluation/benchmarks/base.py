@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evaluation.judge.rubric import JudgeTexts
 from evaluation.metrics.aggregate import Baseline, Metric, Score
 from evaluation.prediction import Prediction
 from evaluation.submission.layout import Layout
@@ -17,11 +18,14 @@ class Benchmark(BenchmarkFamily):
     """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says.
 
     ``submission`` is the archive in which answers go to a server, for samples whose truth is hidden.
+    ``judged`` says what of an answer a language model marks; None for an answer that is not shown
+    to it, for which ``score`` has a failure.
     """
 
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
     score: Callable[[Sample, Prediction], Score]
     metrics: tuple[Metric, ...]
+    judged: Callable[[Sample, Prediction], JudgeTexts | None] | None = None
     baseline: Baseline | None = None
     footnote: str = ""
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table

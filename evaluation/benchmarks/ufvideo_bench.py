@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import re
+
 from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_ANSWER
 from evaluation.benchmarks.judging import judge_masks, judge_span
+from evaluation.benchmarks.marks import answer_text, judge_texts, mark_metrics, without_text
+from evaluation.judge.rubric import JudgeTexts
 from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over, Score
 from evaluation.prediction import Prediction
 from pipeline.records.sample import Sample, Task
 
+_MASKS = "The segmentation mask"  # begins the sentences about masks in the published answers
+_STOP = re.compile(r"\.(?!\d)")  # a full stop that is not in a number
+
+
+def description(text: str, task: str) -> str:
+    """What a judge marks of a text: not what it says of masks, nor the first sentence of PixTRQA, the span.
+
+    The published code cuts answers alone at the masks; here references are cut as well, or no answer could
+    agree with them.
+    """
+    text = answer_text(text).partition(_MASKS)[0].strip()
+    first = _STOP.search(text) if task == "PixTRQA" else None
+    return text[first.end() :].strip() if first else text
+
+
+def judged(sample: Sample, prediction: Prediction) -> JudgeTexts | None:
+    """The description in the answer against the one in the reference."""
+    answer, reference = (description(text, sample.category) for text in (prediction.text, sample.reference))
+    return judge_texts(prediction, prompts.question(sample), reference, answer)
+
 
 def score(sample: Sample, prediction: Prediction) -> Score:
     """Masks of every sample; the span too where the true answer holds one (PixTRQA)."""
-    judged = judge_masks(sample, prediction)
+    found = judge_masks(sample, prediction)
     if sample.spans:
-        judged = judged | judge_span(sample, prediction)
-    return judged.score(sample)
+        found = found | judge_span(sample, prediction)
+    return (found | without_text(prediction, description(prediction.text, sample.category))).score(sample)
 
 
 RULE = "mean over the annotated frames of a question, then over questions"
@@ -30,12 +54,14 @@ UFVIDEO_BENCH = Benchmark(
     baseline=CONSTANT_ANSWER,
     prompt=prompts.as_prepared,
     score=score,
+    judged=judged,
     metrics=(
         Metric(name="J", measure="J", rule=RULE),
         Metric(name="F", measure="F", rule=RULE),
         Metric(name="J&F", measure="J&F", rule=RULE),
         Metric(name="tIoU", measure="tIoU", rule="mean over questions"),
         Metric(name="R@0.5", measure="R@0.5", rule="share of questions with an IoU above 0.5"),
+        *mark_metrics("SAvg", "questions", dimensions=False),
         Metric(
             name="J&F, UFVideo's averaging",
             measure="J&F shown",
@@ -45,6 +71,7 @@ UFVIDEO_BENCH = Benchmark(
             rule="frames that show the object alone, those of all questions in one mean",
         ),
     ),
-    footnote="UFVideo-Bench also grades the text (SAvg) with a language model as judge; not done here.",
+    footnote="SAvg: marks of a language model from 0 to 5 for what the answers of UFVideo-Bench describe; "
+    "without T: without the mark for movement.",
     tasks=True,
 )

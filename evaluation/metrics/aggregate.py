@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +17,15 @@ STANDARD: Final = "standard"  # the rule of a benchmark's authors
 READ: Final = "read"  # this project's reading of free answers
 READ_RULE: Final = "the answer has to name one option beyond doubt"
 INCLUSIVE: Final = "inclusive"  # an IoU that equals the threshold counts
+JUDGED: Final = "judged"  # marks of a language model
 AS_PUBLISHED: Final = "as-published"  # the rule of UFVideo's released code, quirk by quirk
+
+
+class Unit(StrEnum):
+    """What a metric's numbers are."""
+
+    SHARE = "share"  # 0-1, shown in percent
+    MARK = "mark"  # a judge's mark from 0 to 5, shown as it is
 
 
 class Over(StrEnum):
@@ -31,7 +40,9 @@ class Over(StrEnum):
 class Score:
     """The scores of one prediction.
 
-    ``values`` holds one number in 0-1 per measure; a measure that does not apply to the sample is left out.
+    ``values`` holds one number per measure, in 0-1 or a mark in 0-5; a measure that does not apply to the
+    sample is left out. ``missing`` says by measure why a number that applies is not there: it is in no mean,
+    and counted.
     ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why nothing or
     not everything could be scored: the value is then that of a useless answer, and is not missing. For a
     sample that asks for a time, ``refusal`` says why the answer's time could not be read, and ``clamped``
@@ -50,6 +61,7 @@ class Score:
     clamped: bool = False
     read_by: str = ""
     truth: Mapping[str, float] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def failure(self) -> str | None:
@@ -72,10 +84,19 @@ class Metric:
     protocol: str = STANDARD
     rule: str = ""
     categories: tuple[str, ...] = ()
+    unit: Unit = Unit.SHARE
 
     def counts(self, score: Score) -> bool:
         """Whether a sample is in the mean."""
-        return self.measure in score.values and (not self.categories or score.category in self.categories)
+        return self.measure in score.values and self.covers(score)
+
+    def lacks(self, score: Score) -> bool:
+        """Whether a sample should be in the mean and has no number."""
+        return self.measure in score.missing and self.covers(score)
+
+    def covers(self, score: Score) -> bool:
+        """Whether a sample is of the metric's categories."""
+        return not self.categories or score.category in self.categories
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +112,7 @@ class Baseline:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricRow:
-    """One cell group of the result. ``value`` is in 0-1, or None if no sample has the measure.
+    """One cell group of the result. ``value`` is in its unit, or None if no sample has the measure.
 
     ``error`` is its standard error and ``low`` to ``high`` its interval at 95%, both with the samples of one
     video as one draw; None for fewer than two videos. ``baseline`` is the score without looking at the video.
@@ -113,6 +134,8 @@ class MetricRow:
     baseline_name: str = ""
     description: str = ""
     fingerprint: str = ""
+    unit: str = Unit.SHARE
+    missing: Mapping[str, int] = field(default_factory=dict)  # samples without a value, by reason
 
 
 def average(metric: Metric, scores: Iterable[Score]) -> float | None:
@@ -156,6 +179,7 @@ def _row(
     from evaluation.metrics.uncertainty import normal_interval
 
     scored = [s for s in scores if metric.counts(s)]
+    missing = Counter(s.missing[metric.measure] for s in scores if metric.lacks(s))
     columns = _Columns(metric, scored) if scored else None
     value = columns.mean() if columns else None
     error = columns.error() if columns else None
@@ -181,6 +205,8 @@ def _row(
         baseline=baseline,
         baseline_name=baseline_name,
         description=metric.rule,
+        unit=metric.unit,
+        missing=dict(sorted(missing.items())),
     )
 
 

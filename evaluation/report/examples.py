@@ -14,7 +14,7 @@ from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from evaluation.report import charts
 from evaluation.report.pictures import picture
-from evaluation.report.table import percent
+from evaluation.report.table import number_text
 from evaluation.submission.hidden import NOT_SCORED, hides_truth, unscored
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
@@ -174,7 +174,9 @@ def _verdict(score: Score) -> tuple[str, bool]:
         how = f" (read by: {score.read_by})" if score.read_by else ""
         return ("right" if values["accuracy"] else "wrong") + how, bool(values["accuracy"])
     parts = [(name, values[name]) for name in ("J&F", "tIoU") if name in values]
-    return "  ".join(f"{name} {percent(value)}" for name, value in parts), all(v >= 0.5 for _, v in parts)
+    if not parts:  # marks alone: those of a failure are here, a judge's are with the scores
+        return ("SAvg 0.00" if score.failure else "marks: see judgements.jsonl"), False
+    return "  ".join(f"{name} {number_text(value)}" for name, value in parts), all(v >= 0.5 for _, v in parts)
 
 
 def _truth(family: Benchmark, sample: Sample) -> str:

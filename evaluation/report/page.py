@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation.metrics.aggregate import Unit
 from evaluation.report import charts
 from evaluation.report.examples import Example
 from evaluation.report.style import CSS
-from evaluation.report.table import Line, Table, baseline_text, cell_text, failures_text, percent
+from evaluation.report.table import Line, Table, baseline_text, cell_text, failures_text, value_text
 from evaluation.report.template import TEMPLATE
 from pipeline.page.render import render_page
 
@@ -67,10 +68,10 @@ def render(page: Page) -> str:
         TEMPLATE,
         css=CSS,
         filters={
-            "percent": percent,
+            "value": value_text,
             "failures": failures_text,
             "baseline": baseline_text,
-            "error": cell_text,
+            "cell": cell_text,
         },
         change=change,
         groups=groups,
@@ -81,10 +82,13 @@ def render(page: Page) -> str:
 
 
 def change(line: Line) -> tuple[str, str]:
-    """Difference of the last and the first column in points, and whether it is up, down or flat."""
+    """Difference of the last and the first column in points or marks, and whether it is up, down or flat."""
     first, last = line.values[0], line.values[-1]
     if first is None or last is None or len(line.values) < 2:
         return "", "flat"
+    if line.unit == Unit.MARK:
+        marks = last - first
+        return f"{marks:+.2f}", "up" if marks >= 0.005 else "down" if marks <= -0.005 else "flat"
     points = 100 * (last - first)
     return f"{points:+.1f}", "up" if points >= 0.05 else "down" if points <= -0.05 else "flat"
 
@@ -99,7 +103,7 @@ def groups(lines: Sequence[Line]) -> list[dict[str, Any]]:
 
 def highlights(table: Table) -> list[Line]:
     """The one number of each benchmark or task that the top of the page shows."""
-    wanted = ("accuracy", "tIoU", "J&F")
+    wanted = ("accuracy", "tIoU", "J&F", "Avg")
     out = []
     for group in groups(table.headlines):
         lines = [line for line in group["lines"] if not line.state]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from evaluation.benchmarks import benchmark_of
-from evaluation.metrics.aggregate import MetricRow
+from evaluation.metrics.aggregate import MetricRow, Unit
 from evaluation.submission.hidden import NOT_SCORED
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
@@ -19,7 +19,7 @@ WIDTH = 118  # characters of the plain-text table
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One metric under every checkpoint. Values are in 0-1, None where the metric does not apply.
+    """One metric under every checkpoint. Values are in 0-1, marks in 0-5; None where there is none.
 
     ``errors`` are standard errors, ``baseline`` is the score of an answer that does not look at the video.
     """
@@ -36,6 +36,8 @@ class Line:
     baseline_name: str = ""
     protocol: str = ""
     descriptions: tuple[str, ...] = ()
+    unit: str = Unit.SHARE
+    missing: tuple[int, ...] = ()  # samples without a value: not judged, or their judgement failed
     headline: bool = True  # belongs to the main table, not to the breakdown by category
     state: str = ""  # why there is no value, where that is not for want of samples
 
@@ -90,7 +92,7 @@ def make_table(
     for name in names:
         rows = [by_name[cp].get(name) for cp in checkpoints]
         one = next(row for row in rows if row is not None)
-        if not one.samples:  # a measure that no sample of this category has
+        if not one.samples and not one.missing:  # a measure that no sample of this category has
             continue
         lines.append(
             Line(
@@ -99,13 +101,15 @@ def make_table(
                 metric=one.metric,
                 values=tuple(row.value if row else None for row in rows),
                 failures=tuple(row.failures if row else 0 for row in rows),
-                samples=one.samples,
+                samples=one.samples + sum(one.missing.values()),
                 main=one.main,
                 errors=tuple(row.error if row else None for row in rows),
                 baseline=one.baseline,
                 baseline_name=one.baseline_name,
                 protocol=one.protocol,
                 descriptions=tuple(row.description if row else "" for row in rows),
+                unit=one.unit,
+                missing=tuple(sum(row.missing.values()) if row else 0 for row in rows),
                 headline=bool(one.category) == tasks.get(one.benchmark, False),
                 state=NOT_SCORED if counts.get(one.benchmark, {}).get("state") else "",
             )
@@ -114,25 +118,35 @@ def make_table(
         columns=tuple(checkpoints),
         labels=tuple(checkpoint_label(cp) for cp in checkpoints),
         lines=tuple(lines),
-        footnotes=_footnotes(benchmarks, counts),
+        footnotes=(*_footnotes(benchmarks, counts), *_judged_notes(checkpoints, metrics)),
     )
 
 
-def percent(value: float | None) -> str:
-    """A value in 0-1 as percent with one decimal, or a dash."""
-    return "–" if value is None else f"{100 * value:.1f}"
+def number_text(value: float | None, unit: str = Unit.SHARE) -> str:
+    """A share as percent with one decimal, a mark with two; a dash for none."""
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if unit == Unit.MARK else f"{100 * value:.1f}"
 
 
-def cell_text(value: float | None, error: float | None, state: str = "") -> str:
-    """A value with its standard error in percent: ``56.3 ±1.0``; without a value the line's state."""
-    if value is None and state:
-        return state
-    return percent(value) if value is None or error is None else f"{percent(value)} ±{100 * error:.1f}"
+def value_text(line: Line, at: int) -> str:
+    """The value under one checkpoint: ``56.3``, ``3.59``, ``not judged``, or the line's state."""
+    value = line.values[at]
+    if value is None and line.missing and line.missing[at]:
+        return "not judged"
+    return line.state if value is None and line.state else number_text(value, line.unit)
+
+
+def cell_text(line: Line, at: int) -> str:
+    """The value under one checkpoint with its standard error: ``56.3 ±1.0``."""
+    value, error = line.values[at], line.errors[at] if line.errors else None
+    text = value_text(line, at)
+    return text if value is None or error is None else f"{text} ±{number_text(error, line.unit)}"
 
 
 def baseline_text(line: Line) -> str:
-    """The baseline in percent, or nothing."""
-    return percent(line.baseline) if line.baseline is not None else ""
+    """The baseline, or nothing."""
+    return number_text(line.baseline, line.unit) if line.baseline is not None else ""
 
 
 def failures_text(line: Line) -> str:
@@ -148,9 +162,10 @@ def table_text(table: Table) -> str:
     from rich.console import Console
     from rich.table import Table as RichTable
 
+    marks = any(line.unit == Unit.MARK for line in table.headlines)
     drawn = RichTable(
         box=SIMPLE_HEAD,
-        title="Scores in percent",
+        title="Scores in percent" + (", marks from 0 to 5" if marks else ""),
         title_justify="left",
         pad_edge=False,
         padding=(0, 1, 0, 0),
@@ -167,8 +182,7 @@ def table_text(table: Table) -> str:
         group = f"{line.benchmark} {line.category}".strip()
         if last and group != last:
             drawn.add_section()
-        errors = line.errors or (None,) * len(line.values)
-        cells = [cell_text(v, e, line.state) for v, e in zip(line.values, errors, strict=True)]
+        cells = [cell_text(line, at) for at in range(len(line.values))]
         drawn.add_row(
             "" if group == last else group,
             line.metric,
@@ -196,6 +210,18 @@ def _submitted(entry: Mapping[str, Any]) -> str:
     if not made["complete"]:
         parts.append(f"not complete: {made['about']}")
     return "; ".join(parts) + "."
+
+
+def _judged_notes(checkpoints: Sequence[str], metrics: Mapping[str, Sequence[MetricRow]]) -> Iterator[str]:
+    """How many answers have marks, and why the others have none. All marks of an answer go together."""
+    for cp in checkpoints:
+        first = {r.benchmark: r for r in reversed(metrics[cp]) if r.unit == Unit.MARK and not r.category}
+        for entry, row in sorted(first.items()):
+            missing = sum(row.missing.values())
+            if missing:
+                why = "; ".join(f"{count} {reason}" for reason, count in row.missing.items())
+                total = row.samples + missing
+                yield f"{entry}, {checkpoint_label(cp)}: {row.samples} of {total} answers are judged; {why}."
 
 
 def _footnotes(

@@ -13,8 +13,8 @@ TEMPLATE = """
 <span class="chip">{{ group.category }}</span>{% endif %}</th>
 {% endif %}
 <td>{{ line.metric }}</td>
-{% for value in line.values %}
-<td class="n{% if loop.last %} last{% endif %}">{{ value | error(line.errors[loop.index0], line.state) }}</td>
+{% for _ in line.values %}
+<td class="n{% if loop.last %} last{% endif %}">{{ line | cell(loop.index0) }}</td>
 {% endfor %}
 {% if table.labels | length > 1 %}
 {% set points, way = change(line) %}
@@ -54,7 +54,7 @@ TEMPLATE = """
 <h1>{{ page.title }}</h1>
 <p class="lead">A video language model that answers, points, tells time and segments: what it could do at each
 point of its training, on {{ page.sections | length }} benchmarks.
-All numbers are in percent; more is better.</p>
+Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 <nav aria-label="Sections"><a href="#scores">Scores</a>
 {% if page.stages %}<a href="#training">Training</a>{% endif %}
 {% for section in page.sections if section.examples %}
@@ -69,9 +69,9 @@ All numbers are in percent; more is better.</p>
 <div class="what">{{ line.benchmark }}{% if line.category %} · {{ line.category }}{% endif %}
 
 · {{ line.metric }}</div>
-<div class="value">{{ line.values[-1] | percent }}</div>
+<div class="value">{{ line | value(-1) }}</div>
 {% if points %}
-<div class="from">from {{ line.values[0] | percent }} <span class="{{ way }}">{{ points }}</span></div>
+<div class="from">from {{ line | value(0) }} <span class="{{ way }}">{{ points }}</span></div>
 {% endif %}
 </div>
 {% endfor %}

@@ -12,7 +12,7 @@ from pipeline.artifacts.record import InputRef
 from pipeline.artifacts.steps import Kind, StepSpec, outside_paths
 from pipeline.canonical import digest
 from pipeline.errors import UserError
-from pipeline.plan.identity import CORPORA, in_corpora
+from pipeline.plan.identity import CORPORA, in_corpora, inputs
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.hashing import file_sha256, files_sha256, hash_cache
@@ -52,6 +52,11 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
                 out[where] = InputRef(uri=str(model), fingerprint="", digest=digest(str(model)))
             elif text:
                 out[where] = _content(plan, where, text, MODEL_SUFFIXES)
+    if spec.kind is Kind.EVALUATE and plan.evaluation and plan.evaluation.judge:
+        for key, path in inputs(plan.evaluation.judge).items():
+            if not in_corpora(path):
+                where = f"evaluation.judge.{key}"
+                out[where] = _content(plan, where, path, ANNOTATION_SUFFIXES)
     if spec.external_checkpoint:
         out["checkpoint"] = _checkpoint(plan, spec)
     return out

@@ -192,6 +192,8 @@ def decide(
                 reason = f"media folders changed: {', '.join(moved)}"
             elif unreadable := record.summary.get("unreadable"):
                 reason = f"the videos of {unreadable} samples could not be read; they are asked again"
+            elif unjudged := record.summary.get("unjudged"):
+                reason = f"{unjudged} answers are not judged; the judge is asked again"
             else:
                 state, reason = State.DONE, f"made {record.created}"
         out.append(Decision(spec=spec, fingerprint=prints[spec.name], state=state, reason=reason))

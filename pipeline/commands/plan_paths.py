@@ -18,10 +18,13 @@ def storage_paths(plan: Plan) -> Iterator[tuple[Key, str]]:
 
 
 def input_paths(plan: Plan) -> Iterator[tuple[Key, str]]:
-    """Annotations, the tokenizer and weights, including those in the demo corpora and on the hub."""
+    """Annotations, tokenizer, weights and the judge's files, those in the demo corpora and on the hub too."""
     for i, source in enumerate(plan.data.sources):
         for field, path in inputs(source).items():
             yield ("data", "sources", i, field), path
+    if plan.evaluation and plan.evaluation.judge:
+        for field, path in inputs(plan.evaluation.judge).items():
+            yield ("evaluation", "judge", field), path
     if plan.model:
         if plan.model.tokenizer.path:
             yield ("model", "tokenizer", "path"), plan.model.tokenizer.path

@@ -83,7 +83,23 @@ def refuse_unreachable(plan: Plan, where: Where = dotted, out: str | None = None
 def _step_problems(plan: Plan, todo: Sequence[StepSpec], unread: set[str]) -> Iterator[Problem]:
     if any(spec.kind is Kind.PREPARE for spec in todo) and not plan.ray.elsewhere:
         yield from missing_media(plan, unread)
+    if any(spec.kind is Kind.EVALUATE for spec in todo) and not plan.ray.elsewhere:
+        yield from _without_judge_key(plan)
     yield from size_problems(plan, todo)
+
+
+def _without_judge_key(plan: Plan) -> Iterator[Problem]:
+    """A judge whose key is not in the environment of this machine, where the plan runs."""
+    judge = plan.evaluation.judge if plan.evaluation else None
+    if judge is None or judge.endpoint is None or not judge.key_variable:
+        return
+    if not os.environ.get(judge.key_variable):
+        text = (
+            f"names {judge.key_variable}, which is not set in the environment. Set it to the endpoint's key; "
+            "for a server that needs none set key_variable: null, and to use only stored judgements "
+            "endpoint: null."
+        )
+        yield Problem(("evaluation", "judge", "key_variable"), text)
 
 
 def _without_tokenizer(plan: Plan) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pipeline.plan.base import Config
 from pipeline.plan.benchmarks import FAMILIES, PromptStyle
 from pipeline.plan.identity import Bears, Runtime
+from pipeline.plan.judge import JudgeConfig
 from pipeline.plan.section_errors import Problem
 from pipeline.times.temporal import Outside
 from pipeline.times.text import Form
@@ -127,6 +128,11 @@ class EvaluationConfig(Config):
         ge=1,
         description="How many frames of a video [SEG] prompts. null: every one, as published. A number: so "
         "many evenly spread ones, and SAM 2's memory carries their masks to the others.",
+    )
+    judge: JudgeConfig | None = Field(
+        default=None,
+        description="The language model that marks free texts; null: their columns say that they are not "
+        "judged.",
     )
     report_samples: Annotated[int, Bears("report")] = Field(
         default=3, ge=0, description="Samples of each kind drawn on the page."

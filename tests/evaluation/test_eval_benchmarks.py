@@ -50,7 +50,7 @@ def test_a_flawless_answer_earns_full_marks(source: str, number: int) -> None:
     text, tracks = flawless(truth)
     found = score(truth, prediction(truth, text, masks=tracks))
     assert found.failure is None
-    assert found.values, source
+    assert found.values or benchmark_of(SOURCES[source]).judged, source
     for measure, value in found.values.items():
         assert value == pytest.approx(1, abs=0.02), measure  # spans are off by up to half a bin
 

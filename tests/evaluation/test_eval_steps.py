@@ -89,7 +89,7 @@ def test_mlflow_has_the_metrics(plan: Plan, evaluated: Artifact) -> None:
 def test_what_cannot_be_read_is_asked_again_by_the_next_run(plan: Plan, evaluated: Artifact) -> None:
     decisions = {d.spec.name: d for d in survey(plan).decide()}
     assert decisions["evaluate-init"].state is State.TODO
-    assert "videos of 5 samples could not be read" in decisions["evaluate-init"].reason
+    assert "videos of 6 samples could not be read" in decisions["evaluate-init"].reason
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_report(plan: Plan, evaluated: Artifact) -> None:
     assert all(source in text for source in SOURCES)
     page = (made.location / "report.html").read_text()
     assert (
-        page.count("<article") == 2 * 4 + 2 * 2
+        page.count("<article") == 2 * 5 + 2 * 2
     )  # two samples each, and two of each of UFVideo-Bench's tasks
     assert page.count("data:image/jpeg") > 12
     assert str(plan.storage.root) not in page.split('id="provenance"')[0]

@@ -1,4 +1,4 @@
-"""Five tiny benchmarks over one real and one broken video, and a plan that scores them."""
+"""Six tiny benchmarks over one real and one broken video, and a plan that scores them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ SOURCES = {
     "bench/mevis": "mevis",
     "bench/charades": "charades_sta",
     "bench/ufvideo": "ufvideo_bench",
+    "bench/describe": "videorefer_bench_d",
 }
 PER_SOURCE = 10  # more than one chunk
 BROKEN = 3  # this sample of every source has a video that does not decode
@@ -73,6 +74,9 @@ def sample(source: str, number: int) -> Sample:
     elif family == "mevis":
         task, question, answer = Task.SEGMENT, "Segment the square.", "It is [SEG]."
         more, category = {"targets": (track(0, range(FRAMES)),), "expression": "Red Square"}, ""
+    elif family == "videorefer_bench_d":
+        task, question, answer = Task.REFER, "Describe [<region>].", f"A red square, number {number}."
+        more, category = {"regions": (track(0, range(6, 9)),), "reference": answer}, ""
     elif family == "charades_sta":
         task, question, answer = Task.TEMPORAL, "When is it there?", temporal.write(span)
         more, category = {"spans": (span,), "expression": "The square moves."}, ""
@@ -84,6 +88,8 @@ def sample(source: str, number: int) -> Sample:
         )
         answer = f"{temporal.write(span)}. It is [SEG]." if number % 2 else "It is [SEG]."
         more = {"targets": (track(0, range(5, 9)),), "spans": (span,) if number % 2 else ()}
+        span_text = answer.removesuffix("It is [SEG].")
+        more["reference"] = f"{span_text}A red square moves. The segmentation mask is [SEG]."
     turns = (
         Turn(role=Role.USER, text=question),
         *((Turn(role=Role.ASSISTANT, text=answer),) if answer else ()),
@@ -136,7 +142,7 @@ def write_dataset(folder: Path) -> Location:
 
 
 def make_plan(folder: Path) -> Plan:
-    """A plan that scores init and one outside checkpoint on the five benchmarks."""
+    """A plan that scores init and one outside checkpoint on the six benchmarks."""
     (folder / "none.json").write_text("[]")
     sources = [
         {
