@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "pipeline": {"pipeline"},
     "datasets_prep": {"datasets_prep", "pipeline"},
     "training": {"training", "pipeline"},
-    "evaluation": {"evaluation", "pipeline", "training"},
+    "evaluation": {"evaluation", "pipeline", "training", "datasets_prep"},
 }
 # The rooms of `pipeline`, from the ground up. Each may import the modules beside the rooms (errors, progress
 # and the like), itself, and the rooms named here; the order of the rows is that of the floors.
@@ -67,6 +67,9 @@ def layer_faults(root: Path) -> list[str]:
             inside = target == "training.model" or target.startswith("training.model.")
             if package == "evaluation" and top == "training" and not inside:
                 faults.append(f"{name} imports {target}; evaluation's only door is training.model")
+            truth = target == "datasets_prep.truth" or target.startswith("datasets_prep.truth.")
+            if package == "evaluation" and top == "datasets_prep" and not truth:
+                faults.append(f"{name} imports {target}; evaluation's only door is datasets_prep.truth")
             if package in ("pipeline", "datasets_prep") and top in TORCH:
                 faults.append(f"{name} imports {target}; no torch below training")
     return faults

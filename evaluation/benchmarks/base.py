@@ -20,6 +20,7 @@ class Benchmark(BenchmarkFamily):
     ``submission`` is the archive in which answers go to a server, for samples whose truth is hidden.
     ``judged`` says what of an answer a language model marks; None for an answer that is not shown
     to it, for which ``score`` has a failure.
+    ``formats`` are the annotation formats of its own truth, which `ufvideo score` reads; the first is usual.
     """
 
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]
@@ -27,6 +28,7 @@ class Benchmark(BenchmarkFamily):
     metrics: tuple[Metric, ...]
     judged: Callable[[Sample, Prediction], JudgeTexts | None] | None = None
     baseline: Baseline | None = None
+    formats: tuple[str, ...] = ()
     footnote: str = ""
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table
     submission: Layout | None = None

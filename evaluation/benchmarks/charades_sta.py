@@ -32,6 +32,7 @@ CHARADES_STA = Benchmark(
     times=True,
     accepts=(Task.TEMPORAL,),
     baseline=CONSTANT_SPAN,
+    formats=("charades_sta",),
     prompt=prompt,
     score=score,
     metrics=(

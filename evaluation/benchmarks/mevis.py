@@ -33,6 +33,7 @@ MEVIS = Benchmark(
     about="MeViS: masks of what an expression names; valid_u is scored, valid submitted",
     accepts=(Task.SEGMENT,),
     baseline=CONSTANT_MASK,
+    formats=("meta_expressions",),
     prompt=prompt,
     score=score_masks,  # of one expression: mean over its frames
     metrics=(

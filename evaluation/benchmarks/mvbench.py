@@ -38,6 +38,7 @@ MVBENCH = Benchmark(
     styles=tuple(PromptStyle),
     accepts=(Task.CHOICE,),
     baseline=CHANCE,
+    formats=("mvbench",),
     prompt=prompt,
     score=score,
     metrics=(

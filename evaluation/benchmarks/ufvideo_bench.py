@@ -52,6 +52,7 @@ UFVIDEO_BENCH = Benchmark(
     times=True,
     accepts=(Task.COOPERATIVE,),
     baseline=CONSTANT_ANSWER,
+    formats=("ufvideo_bench",),
     prompt=prompts.as_prepared,
     score=score,
     judged=judged,

@@ -44,6 +44,7 @@ VIDEOREFER_BENCH_Q = Benchmark(
     styles=tuple(PromptStyle),
     accepts=(Task.CHOICE,),
     baseline=CHANCE,
+    formats=("videorefer_bench_q",),
     prompt=prompt,
     score=score,
     metrics=(

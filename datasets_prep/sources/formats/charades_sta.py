@@ -121,7 +121,8 @@ def _json_rows(files: Files) -> Iterator[Any]:
         for raw in queries if isinstance(queries, list) else [None]:
             found += 1
             if isinstance(raw, dict):
-                yield _row({**raw, "video": video}, "video", "label", [raw.get("segment")], Unit.SECONDS)
+                own = {"duration": entry.get("duration"), **raw, "video": video}
+                yield _row(own, "video", "label", [raw.get("segment")], Unit.SECONDS)
             else:
                 yield {"problem": f"an annotation of video {video} is not a query"}
     if not found:

@@ -1,0 +1,65 @@
+"""``python -m evaluation.score``: what ``ufvideo score`` runs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from evaluation.score.output import chosen_rows, content, progress_apart, show, write
+from evaluation.score.run import known_benchmark, score
+from evaluation.spans import SpanRules
+from pipeline.commands.score import MASKS, add_arguments
+from pipeline.errors import UserError
+from pipeline.jobs.step import guarded
+from pipeline.storage.location import Location
+from pipeline.times.temporal import Outside
+from pipeline.times.text import Form
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code 2 for a user's mistake."""
+    parser = argparse.ArgumentParser(prog="ufvideo score")
+    add_arguments(parser)
+    options = parser.parse_args(argv)
+    return guarded(lambda: _run(options))
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.benchmark == MASKS:
+        from evaluation.score.png_pairs import run
+
+        return run(options)
+    benchmark = known_benchmark(options.benchmark)
+    protocols = list(dict.fromkeys(metric.protocol for metric in benchmark.metrics))
+    if options.protocol is not None and options.protocol not in protocols:
+        raise UserError(
+            f"--protocol {options.protocol}",
+            f"is not one of {benchmark.title}.",
+            f"Choose {', '.join(protocols)}, or leave it out for all.",
+        )
+    rules = SpanRules(
+        bare=Form(options.bare_times) if options.bare_times else None,
+        outside=Outside.CLAMP if options.clamp_times else Outside.REFUSE,
+    )
+    masks = Path(options.masks) if options.masks else None
+    with progress_apart(options.json):
+        scored = score(benchmark, Path(options.truth), Path(options.predictions), masks=masks, rules=rules)
+    rows = chosen_rows(scored.rows, options.protocol)
+    made_from = {"truth": options.truth, "predictions": options.predictions}
+    if options.out:
+        write(Location.parse(options.out), scored, rows, made_from)
+    if options.json:
+        print(json.dumps(content(scored, rows, made_from), indent=1, ensure_ascii=False))
+        return 0
+    show(scored, rows)
+    if options.out:
+        print(f"{options.out}: metrics.json, scores.parquet, problems.json")
+    else:
+        print("--out FOLDER keeps every sample's score; ufvideo compare puts two such folders side by side.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""Which prediction is for which sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from evaluation.score.given import Given, Name, category_words, id_name, video_part, video_words
+from pipeline.records.sample import Role, Sample
+
+
+@dataclass(kw_only=True, slots=True)
+class Matched:
+    """The prediction of each sample, and what does not fit: all by names that a person finds again."""
+
+    given: dict[int, Given] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)  # keys of samples without a prediction
+    extra: list[str] = field(default_factory=list)  # predictions of no sample
+    repeated: list[str] = field(
+        default_factory=list
+    )  # predictions of a sample that had one; the first counts
+
+
+def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
+    """Give every sample its prediction.
+
+    Several samples of one name (one query twice on a video) share a single prediction, or get as many
+    predictions as they are in their order.
+    """
+    by_name: dict[Name, list[int]] = {}
+    for number, sample in enumerate(samples):
+        for name in names_of(sample):
+            by_name.setdefault(name, []).append(number)
+    waiting: dict[tuple[int, ...], list[Given]] = {}
+    out = Matched()
+    for given in predictions:
+        found = next((by_name[name] for name in given.names if name in by_name), None)
+        if found is None:
+            out.extra.append(given.where)
+        else:
+            waiting.setdefault(tuple(found), []).append(given)
+    for numbers, group in waiting.items():
+        if len(group) == 1:
+            chosen = [group[0]] * len(numbers)
+        else:
+            chosen = group[: len(numbers)]
+            out.repeated += [given.where for given in group[len(numbers) :]]
+        for number, given in zip(numbers, chosen, strict=False):
+            if number in out.given:
+                out.repeated.append(given.where)
+            else:
+                out.given[number] = given
+    out.missing = [_short(sample.key) for n, sample in enumerate(samples) if n not in out.given]
+    return out
+
+
+def names_of(sample: Sample) -> list[Name]:
+    """Every name under which a prediction may call a sample."""
+    inner = _short(sample.key)
+    video, last = sample.video.path, inner.rpartition("/")[2]
+    question = next((turn.text for turn in sample.turns if turn.role is Role.USER), "")
+    found = [id_name(inner), id_name(last)]
+    for text in dict.fromkeys((sample.expression, question)):
+        if text:
+            found.append(video_words(video, text))
+            if sample.category:
+                found.append(category_words(sample.category, text))
+    above = inner.rpartition("/")[0]
+    found += [video_part(above, last), video_part(PurePosixPath(video).name, last), video_part(video, last)]
+    return list(dict.fromkeys(found))
+
+
+def _short(key: str) -> str:
+    """A key without the name of its source, which predictions of other code do not know."""
+    return key.partition("/")[2] or key

@@ -1,0 +1,112 @@
+"""What ``ufvideo score`` prints and writes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
+from dataclasses import asdict
+from typing import Any
+
+from evaluation.metrics.aggregate import MetricRow
+from evaluation.report.table import percent
+from evaluation.score.run import Scored
+from evaluation.scores import METRICS, write_scores
+from pipeline.storage.location import Location
+
+PROBLEMS = "problems.json"
+WIDE = 100  # columns of a terminal in which intervals have room
+NAMED = 5  # of each kind of problem, on the screen
+
+
+def progress_apart(json_wanted: bool) -> AbstractContextManager[object]:
+    """Progress goes to stderr where stdout is to be JSON alone."""
+    return redirect_stdout(sys.stderr) if json_wanted else nullcontext()
+
+
+def chosen_rows(rows: Sequence[MetricRow], protocol: str | None) -> list[MetricRow]:
+    """The rows of a protocol, or all of them."""
+    return [row for row in rows if protocol is None or row.protocol == protocol]
+
+
+def content(scored: Scored, rows: Sequence[MetricRow], made_from: dict[str, str]) -> dict[str, Any]:
+    """Everything as plain data."""
+    return {
+        "benchmark": scored.benchmark.name,
+        "made_from": made_from,
+        "samples": scored.samples,
+        "problems": {name: len(items) for name, items in problems(scored).items()},
+        "metrics": [asdict(row) for row in rows],
+    }
+
+
+def problems(scored: Scored) -> dict[str, list[str]]:
+    """What does not fit, by kind: names of samples and of predictions."""
+    failed = [f"{s.key.partition('/')[2]}: {s.failure}" for s in scored.scores if s.failure]
+    return {
+        "samples without a prediction": scored.matched.missing,
+        "predictions of no sample": scored.matched.extra,
+        "predictions of a sample that had one": scored.matched.repeated,
+        "records of the truth that cannot be used": [f"{u.key}: {u.reason}" for u in scored.unusable],
+        "failures": failed,
+    }
+
+
+def write(out: Location, scored: Scored, rows: Sequence[MetricRow], made_from: dict[str, str]) -> None:
+    """``metrics.json``, ``scores.parquet`` and ``problems.json``."""
+    write_scores(out, {scored.benchmark.name: scored.scores})
+    text = json.dumps(content(scored, rows, made_from), indent=1, ensure_ascii=False)
+    (out / METRICS).write_text(text + "\n")
+    (out / PROBLEMS).write_text(json.dumps(problems(scored), indent=1, ensure_ascii=False) + "\n")
+
+
+def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
+    """The table: all samples first, then by category; and what did not fit."""
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    whole = [row for row in rows if not row.category]
+    parts = [row for row in rows if row.category and row.main]
+    wide = console.width >= WIDE
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_title(scored), title_justify="left"
+    )
+    for name in ("metric", "protocol"):
+        table.add_column(name, no_wrap=True)
+    for name in ("%", "±", *(["95%"] if wide else []), "baseline", "samples", "failed"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in whole:
+        table.add_row(row.metric, row.protocol, *_numbers(row, wide))
+    if parts:
+        table.add_section()
+    for row in parts:
+        table.add_row(f"{row.category}: {row.metric}", row.protocol, *_numbers(row, wide))
+    console.print(table)
+    if any(row.baseline_name for row in rows):
+        name = next(row.baseline_name for row in rows if row.baseline_name)
+        console.print(f"± is the standard error by video; the baseline is {name}.", markup=False)
+    for kind, items in problems(scored).items():
+        if items:
+            named = "; ".join(items[:NAMED]) + (
+                f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+            )
+            console.print(f"{len(items)} {kind}: {named}", markup=False)
+
+
+def _title(scored: Scored) -> str:
+    return f"{scored.benchmark.title}: {len(scored.matched.given):,} of {scored.samples:,} samples predicted"
+
+
+def _numbers(row: MetricRow, wide: bool) -> tuple[str, ...]:
+    interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+    return (
+        "–" if row.value is None else f"{100 * row.value:.2f}",
+        "" if row.error is None else f"{100 * row.error:.2f}",
+        *([interval] if wide else []),
+        percent(row.baseline) if row.baseline is not None else "",
+        f"{row.samples:,}",
+        f"{row.failures:,}",
+    )

@@ -1,0 +1,149 @@
+"""``ufvideo score BENCHMARK``: truth and predictions in, rows out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from datasets_prep.truth import Unusable, read_truth
+from evaluation.benchmarks import Benchmark, benchmark_of
+from evaluation.metrics.aggregate import MetricRow, Score, rows
+from evaluation.score.given import Given
+from evaluation.score.match import Matched, match
+from evaluation.score.predicted import prediction_of, with_times
+from evaluation.score.sources import read_predictions
+from evaluation.spans import SpanRules
+from pipeline import progress
+from pipeline.errors import UserError
+from pipeline.plan.benchmarks import FAMILIES
+from pipeline.plan.suggest import suggest
+from pipeline.records.sample import MaskTrack, Sample
+from pipeline.storage.location import Location
+
+SLICE = 64  # samples that a process scores at once
+PARALLEL_MASKS = 2000  # true masks from which on starting processes pays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What came out, and all that did not fit."""
+
+    benchmark: Benchmark
+    samples: int
+    scores: tuple[Score, ...]
+    rows: tuple[MetricRow, ...]
+    matched: Matched
+    unusable: tuple[Unusable, ...]
+
+
+def known_benchmark(name: str) -> Benchmark:
+    """The benchmark of a name. Raises UserError for one that is not known or cannot be scored here."""
+    known = [n for n in FAMILIES.names() if benchmark_of(n).formats]
+    if name not in known:
+        raise UserError(f"benchmark {name}", "is not known.", suggest(name, [*known, "masks"], "There are"))
+    return benchmark_of(name)
+
+
+def score(
+    benchmark: Benchmark,
+    truth: Path,
+    predictions: Path,
+    *,
+    masks: Path | None = None,
+    rules: SpanRules | None = None,
+) -> Scored:
+    """Score a file or folder of predictions. Raises UserError for what cannot be read."""
+    samples, unusable = _truth(benchmark, truth, masks)
+    matched = match(samples, read_predictions(predictions))
+    if not matched.given:
+        example = matched.extra[0] if matched.extra else "there are none"
+        raise UserError(
+            str(predictions),
+            f"none of its {len(matched.extra)} predictions is for a sample of {truth} ({example}).",
+            f"Check that they are of {benchmark.title}, such as {samples[0].key.partition('/')[2]} of "
+            f"video {samples[0].video.path}.",
+        )
+    judge = partial(judged, benchmark.name, rules or SpanRules())
+    pairs = [(sample, matched.given.get(number)) for number, sample in enumerate(samples)]
+    with progress.track(f"score {benchmark.title}", len(pairs)) as bar:
+        scores = _spread(judge, pairs, bar.advance)
+    found = rows(benchmark.name, benchmark.metrics, scores, benchmark.baseline)
+    return Scored(
+        benchmark=benchmark,
+        samples=len(samples),
+        scores=tuple(scores),
+        rows=tuple(row for row in found if row.samples),
+        matched=matched,
+        unusable=tuple(unusable),
+    )
+
+
+def judged(name: str, rules: SpanRules, pairs: Sequence[tuple[Sample, Given | None]]) -> list[Score]:
+    """The scores of some samples; runs in any process."""
+    benchmark = benchmark_of(name)
+    out = []
+    for sample, given in pairs:
+        prediction = prediction_of(sample, given)
+        if benchmark.times and not prediction.spans:
+            prediction = with_times(prediction, sample, rules)
+        size = next(((t.height, t.width) for t in prediction.masks), (1, 1))
+        sized = replace(sample, targets=tuple(_sized(t, *size) for t in sample.targets))
+        scored = benchmark.score(sized, prediction)
+        out.append(replace(scored, video=sample.video.path))
+    return out
+
+
+def _truth(benchmark: Benchmark, truth: Path, masks: Path | None) -> tuple[list[Sample], list[Unusable]]:
+    samples: list[Sample] = []
+    unusable: list[Unusable] = []
+    places = [Location.parse(place) if place else None for place in (truth, masks)]
+    assert places[0] is not None, "truth is given"
+    for item in read_truth(benchmark.formats[0], places[0], places[1]):
+        if isinstance(item, Unusable):
+            unusable.append(item)
+        else:
+            samples.append(item)
+    if not samples:
+        reason = f" ({unusable[0].key}: {unusable[0].reason})" if unusable else ""
+        raise UserError(
+            str(truth),
+            f"holds no sample of {benchmark.title}{reason}.",
+            "Check --truth against docs/scoring.md.",
+        )
+    return samples, unusable
+
+
+def _sized(track: MaskTrack, height: int, width: int) -> MaskTrack:
+    """A track of empty masks that say no size, in the size of the prediction."""
+    if track.height and track.width:
+        return track
+    from pipeline.records.masks import empty
+
+    return replace(track, height=height, width=width, counts=(empty(height, width),) * len(track.frames))
+
+
+def _spread(
+    judge: Callable[[Sequence[tuple[Sample, Given | None]]], list[Score]],
+    pairs: Sequence[tuple[Sample, Given | None]],
+    advance: Callable[[int], None],
+) -> list[Score]:
+    """Scores in order; in several processes where there are many masks."""
+    slices = [pairs[at : at + SLICE] for at in range(0, len(pairs), SLICE)]
+    true_masks = sum(len(t.frames) for sample, _ in pairs for t in sample.targets)
+    processes = min(len(os.sched_getaffinity(0)), len(slices))
+    out: list[Score] = []
+    if processes < 2 or true_masks < PARALLEL_MASKS:
+        for part in slices:
+            out += judge(part)
+            advance(len(part))
+        return out
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        for part, scores in zip(slices, pool.map(judge, slices), strict=True):
+            out += scores
+            advance(len(part))
+    return out

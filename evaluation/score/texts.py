@@ -1,0 +1,199 @@
+"""Predictions in text files: JSON, JSON lines, lmms-eval's logs of samples, this project's own answers.
+
+Every record is a mapping, from which an id, a video, words and an answer are taken under the names that
+people use.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from evaluation.score.given import Given, Name, category_words, id_name, video_part, video_words
+from pipeline.errors import UserError
+
+IDS = ("key", "id", "qid", "question_id", "sample_id", "uid", "doc_id", "index")
+VIDEOS = ("video", "vid", "video_id", "image_id", "video_name", "video_path", "visual")
+WORDS = ("question", "query", "caption", "sentence", "expression", "exp", "text_query", "description")
+CATEGORIES = ("task_type", "task", "type", "category", "question_type")
+EXPRESSIONS = ("exp_id", "expression_id", "expid")
+ANSWERS = (
+    "pred",
+    "prediction",
+    "response",
+    "answer_pred",
+    "output",
+    "generated",
+    "model_output",
+    "text",
+    "answer",
+)
+SPANS = ("span", "timestamp", "timestamps", "segment", "window", "pred_span", "pred_relevant_windows")
+MASKS = ("segmentations", "masks", "segmentation", "rle", "pred_masks")
+FRACTION_KEYS = ("fraction", "fractions", "relative")
+
+
+def read_json(content: bytes, where: str) -> Iterator[Given]:
+    """Predictions of a JSON or JSON-lines file. Raises UserError for a form that is not known."""
+    try:
+        whole = json.loads(content)
+    except ValueError:
+        yield from _lines(content, where)
+        return
+    yield from _of_root(whole, where)
+
+
+def _lines(content: bytes, where: str) -> Iterator[Given]:
+    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise UserError(
+                f"{where}, line {number}", f"is neither JSON nor a line of JSON ({error}).", "Check the file."
+            ) from None
+        yield of_record(record, f"{where}, line {number}")
+
+
+def _of_root(whole: Any, where: str) -> Iterator[Given]:
+    if isinstance(whole, list):
+        for number, record in enumerate(whole):
+            yield of_record(record, f"{where}, entry {number}")
+        return
+    if isinstance(whole, Mapping):
+        if _names(whole) and _answer_of(whole) is not None:  # a file of one line
+            yield of_record(whole, where)
+            return
+        for key in ("predictions", "results", "answers", "data", "logs"):
+            if isinstance(whole.get(key), list | Mapping):
+                yield from _of_root(whole[key], where)
+                return
+        yield from _of_mapping(whole, where)
+        return
+    raise _unknown(whole, where)
+
+
+def _of_mapping(whole: Mapping[str, Any], where: str) -> Iterator[Given]:
+    """``{video: {query: {start, end}}}``, ``{video: {expression id: [RLE]}}`` or ``{id: answer}``."""
+    for name, value in whole.items():
+        place = f"{where}, {name!r}"
+        if isinstance(value, Mapping) and not _answer_of(value) and value:
+            for part, inner in value.items():
+                names = (video_words(name, part), video_part(name, part), id_name(f"{name}/{part}"))
+                yield _with_answer(names, inner, f"{place}, {part!r}")
+        else:
+            record = {**value, "id": value.get("id", name)} if isinstance(value, Mapping) else value
+            yield _with_answer((id_name(name), *_names(record)), value, place)
+
+
+def of_record(record: Any, where: str) -> Given:
+    """The prediction of one record. Raises UserError for one that is not a mapping or holds no answer."""
+    if not isinstance(record, Mapping):
+        raise _unknown(record, where)
+    return _with_answer(_names(record), record, where)
+
+
+def _names(record: Any) -> tuple[Name, ...]:
+    if not isinstance(record, Mapping):
+        return ()
+    doc = record.get("doc")  # lmms-eval repeats the benchmark's own record there
+    doc = doc if isinstance(doc, Mapping) else {}
+    found: list[Name] = []
+    found += [id_name(record[key]) for key in IDS[:-2] if _is_id(record.get(key))]
+    found += [id_name(doc[key]) for key in IDS[:-2] if _is_id(doc.get(key))]
+    videos = _texts(record, VIDEOS) + _texts(doc, VIDEOS)
+    categories = _texts(record, CATEGORIES) + _texts(doc, CATEGORIES)
+    asked = _texts(record, WORDS) + _texts(doc, WORDS)
+    parts = [str(record[k]) for k in EXPRESSIONS if _is_id(record.get(k))]
+    found += [video_part(video, part) for video in videos for part in parts]
+    found += [video_words(video, text) for video in videos for text in asked]
+    found += [category_words(category, text) for category in categories for text in asked]
+    found += [id_name(record[key]) for key in IDS[-2:] if _is_id(record.get(key))]
+    return tuple(dict.fromkeys(found))
+
+
+def _with_answer(names: tuple[Name, ...], value: Any, where: str) -> Given:
+    if not isinstance(value, Mapping):
+        answer = _plain_answer(value)
+    else:
+        answer = _answer_of(value)
+    if answer is None:
+        raise _unknown(value, where)
+    if isinstance(value, Mapping) and any(value.get(key) for key in FRACTION_KEYS):
+        answer["fractions"] = True
+    return Given(where=where, names=names, **answer)
+
+
+def _answer_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What a record answers, as fields of Given; None if it holds no answer."""
+    if _number(record.get("start")) and _number(record.get("end")):
+        return {"span": (float(record["start"]), float(record["end"]))}
+    for key in MASKS:
+        if isinstance(record.get(key), list) and _is_masks(record[key]):
+            return {"rle": tuple(record[key])}
+    for key in ("filtered_resps", "resps"):
+        if (text := _first_text(record.get(key))) is not None:
+            return {"text": text}
+    for key in (*SPANS, *ANSWERS):
+        if key in record and (answer := _plain_answer(record[key])) is not None:
+            return answer
+    return None
+
+
+def _plain_answer(value: Any) -> dict[str, Any] | None:
+    if isinstance(value, str):
+        return {"text": value}
+    if isinstance(value, list | tuple) and value:
+        if len(value) == 2 and all(map(_number, value)):
+            return {"span": (float(value[0]), float(value[1]))}
+        if isinstance(value[0], list | tuple) and len(value[0]) in (2, 3) and all(map(_number, value[0])):
+            return {"span": (float(value[0][0]), float(value[0][1])), "extra": {"windows": value}}
+        if _is_masks(value):
+            return {"rle": tuple(value)}
+        if isinstance(value[0], str) and len(value) == 1:
+            return {"text": value[0]}
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"choice": value}
+    return None
+
+
+def _first_text(value: Any) -> str | None:
+    while isinstance(value, list) and value:
+        value = value[0]
+    return value if isinstance(value, str) else None
+
+
+def _texts(record: Mapping[str, Any], keys: Sequence[str]) -> list[str]:
+    return [record[key] for key in keys if isinstance(record.get(key), str) and record[key]]
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_masks(value: Sequence[Any]) -> bool:
+    """A list with an RLE of COCO or null for each frame, at least one of them an RLE."""
+    filled = [v for v in value if v is not None]
+    return bool(filled) and all(isinstance(v, Mapping) and {"size", "counts"} <= set(v) for v in filled)
+
+
+def _unknown(value: Any, where: str) -> UserError:
+    shown = json.dumps(value, ensure_ascii=False, default=str)[:200]
+    return UserError(
+        where,
+        f"is not a prediction that is known: {shown}.",
+        "Looked for an answer as text ("
+        + ", ".join(ANSWERS)
+        + ", resps), as a span (start and end, "
+        + ", ".join(SPANS)
+        + "), or as COCO RLE ("
+        + ", ".join(MASKS)
+        + f"); for its sample by {', '.join(IDS)}, or by a video ({', '.join(VIDEOS)}) with words "
+        f"({', '.join(WORDS)}).",
+    )

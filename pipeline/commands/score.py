@@ -1,0 +1,51 @@
+"""``ufvideo score``: its arguments; the work is done by ``python -m evaluation.score``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+MODULE = "evaluation.score"
+MASKS = "masks"
+_DETAILS = """\
+Truth is the benchmark's own annotation file or folder. Predictions may be JSON or JSON lines, a folder of
+them, {video: {query: {start, end}}}, lmms-eval's logs of samples, COCO RLE as JSON, PNG masks in
+VIDEO/EXPRESSION/FRAME.png (a folder or a submission's zip), or a folder below answers/ of this project.
+docs/scoring.md says which names of fields are known.
+
+  ufvideo score charades_sta --truth charades_sta_test.txt --predictions results.json
+  ufvideo score mevis --truth valid_u --predictions masks.zip --out scores/mine
+  ufvideo score masks --truth DAVIS/Annotations/480p --predictions results
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = _DETAILS
+    parser.add_argument(
+        "benchmark", metavar="BENCHMARK", help="a benchmark family, or masks for any two trees of PNG files"
+    )
+    parser.add_argument("--truth", required=True, metavar="PATH", help="the benchmark's own annotations")
+    parser.add_argument("--predictions", required=True, metavar="PATH", help="what a model predicted")
+    parser.add_argument(
+        "--masks", metavar="PATH", help="true masks, where they are not beside the annotations"
+    )
+    parser.add_argument("--protocol", metavar="NAME", help="one protocol; default: all of the benchmark")
+    parser.add_argument(
+        "--bare-times",
+        choices=("seconds", "fractions", "percents", "frames"),
+        help="what a number without a unit counts in an answer that names a time",
+    )
+    parser.add_argument(
+        "--clamp-times", action="store_true", help="cut an answer's time at the end of the video"
+    )
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--out", metavar="FOLDER", help="keep metrics.json, scores.parquet and problems.json")
+
+
+def act(options: argparse.Namespace) -> int:
+    """Become the process that scores."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", MODULE, *options.typed[1:]])
