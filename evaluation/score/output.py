@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from evaluation.metrics.aggregate import MetricRow
-from evaluation.report.table import percent
+from evaluation.report.table import number_text
 from evaluation.score.run import Scored
 from evaluation.scores import METRICS, write_scores
 from pipeline.storage.location import Location
@@ -106,7 +106,7 @@ def _numbers(row: MetricRow, wide: bool) -> tuple[str, ...]:
         "–" if row.value is None else f"{100 * row.value:.2f}",
         "" if row.error is None else f"{100 * row.error:.2f}",
         *([interval] if wide else []),
-        percent(row.baseline) if row.baseline is not None else "",
+        number_text(row.baseline, row.unit) if row.baseline is not None else "",
         f"{row.samples:,}",
         f"{row.failures:,}",
     )

@@ -144,7 +144,7 @@ def test_a_database_that_would_be_lost_is_refused(plan_file: Path, monkeypatch: 
     far, cluster = "storage.root=s3://bucket/x", "ray.address=auto"
     for sets in ([far], [cluster], [far, cluster, "tracking.uri=http://host:5000"]):
         assert tracking_uri(load_plan(str(plan_file), sets))
-    with pytest.raises(UserError, match="would lie in a temporary folder"):
+    with pytest.raises(UserError, match="would be in a temporary folder"):
         tracking_uri(load_plan(str(plan_file), [far, cluster]))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
     assert tracking_uri(load_plan(str(plan_file), [far, cluster])) == "http://host:5000"
