@@ -101,29 +101,24 @@ def _captions(text: str) -> tuple[str, list[str]]:
     return before.strip(), texts
 
 
+_READER = VideoDatabase()
+_OPTIONS = ("keep_videos", "drop_videos", "split")
+_TASKS = (TemporalTask.DENSE_CAPTIONS, TemporalTask.GROUNDING, TemporalTask.REFERRING)
+
 YOUCOOK2 = Format(
     name="youcook2",
     about='YouCook2: {"database": ...}, or the COCO form',
     tasks=(Task.TEMPORAL,),
-    reader=VideoDatabase(),
-    options=("keep_videos", "drop_videos", "split"),
-    temporal_tasks=(
-        TemporalTask.DENSE_CAPTIONS,
-        TemporalTask.GROUNDING,
-        TemporalTask.REFERRING,
-    ),
+    reader=_READER,
+    options=_OPTIONS,
+    temporal_tasks=_TASKS,
 )
-
 
 COIN = Format(
     name="coin",
     about='COIN: {"database": ...}',
     tasks=(Task.TEMPORAL,),
-    reader=VideoDatabase(),
-    options=("keep_videos", "drop_videos", "split"),
-    temporal_tasks=(
-        TemporalTask.DENSE_CAPTIONS,
-        TemporalTask.GROUNDING,
-        TemporalTask.REFERRING,
-    ),
+    reader=_READER,
+    options=_OPTIONS,
+    temporal_tasks=_TASKS,
 )
