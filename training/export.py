@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
 from pipeline.errors import UserError
-from pipeline.jobs.step import guarded
+from pipeline.jobs.guard import guarded
 from pipeline.storage.location import Location
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from datasets_prep.doctor.examine import examine
 from datasets_prep.doctor.write import clear, write
 from pipeline.commands.doctor import TABLE, report_place, sources_status
 from pipeline.jobs.cluster import connect
-from pipeline.jobs.step import guarded, make_context
+from pipeline.jobs.guard import guarded
+from pipeline.jobs.step import make_context
 from pipeline.plan.load import load_plan
 
 

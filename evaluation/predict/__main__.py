@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline import progress
 from pipeline.commands.cli import COMMANDS
 from pipeline.commands.predict import add_arguments, check
-from pipeline.jobs.step import guarded
+from pipeline.jobs.guard import guarded
 
 if TYPE_CHECKING:
     from evaluation.predict.answer import Answer, SavedAnswer

@@ -22,6 +22,7 @@ from pipeline.artifacts.steps import evaluate_name
 from pipeline.canonical import digest
 from pipeline.dataset.reader import ShardReader
 from pipeline.jobs import tracking
+from pipeline.jobs.logged_values import plan_text
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
 
@@ -46,7 +47,7 @@ def build(context: StepContext) -> StepResult:
         stages=tuple(_stage(context, stage.name) for stage in context.plan.stages),
         sections=_sections(context, config, evaluated),
         provenance=_provenance(context, evaluated),
-        plan=tracking.plan_text(context.plan),
+        plan=plan_text(context.plan),
     )
     (context.out / PAGE).write_text(render(page))
     with context.tracker as run:

@@ -31,6 +31,17 @@ def storage_root(plan: Plan) -> Location:
     return Location.parse(plan.storage.root, plan.storage.local_cache)
 
 
+def local_home(plan: Plan) -> Path:
+    """The folder on this machine of logs and MLflow's file: the storage root, or ``runs/NAME``."""
+    root = storage_root(plan)
+    return root.local_path if root.is_local else Path.cwd() / "runs" / plan.name
+
+
+def log_file(plan: Plan, name: str) -> Path:
+    """The log of one step or command on this machine."""
+    return local_home(plan) / "logs" / f"{name}.log"
+
+
 def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
     """Every outside input of a step with its digest, by the key that names it in the plan.
 

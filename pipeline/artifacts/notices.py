@@ -8,9 +8,8 @@ from typing import Any
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.steps import Decision, State, media_outside
 from pipeline.artifacts.survey import PlanStatus
+from pipeline.plan.doctor import Finding
 from pipeline.plan.plan import Plan
-
-_MISSING = "media_missing"
 
 
 def other_code(plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[str]:
@@ -46,7 +45,7 @@ def missing_media(plan: Plan, plan_status: PlanStatus, decisions: Iterable[Decis
     counts = {
         name: count
         for name, entry in found.items()
-        if name in outside and (count := entry.get("rejects", {}).get(_MISSING, 0))
+        if name in outside and (count := entry.get("rejects", {}).get(Finding.MEDIA_MISSING, 0))
     }
     if not counts:
         return []

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return options.act(options)
     except UserError as error:
-        from pipeline.jobs.step import print_user_error
+        from pipeline.jobs.guard import print_user_error
 
         print_user_error(error)
         return 2

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import Any
 
+from pipeline.artifacts.inputs import log_file
 from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.commands.plan_argument import add_plan
 from pipeline.commands.preflight import refuse_unreachable
@@ -54,7 +54,7 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
         choose_display([NAME], {NAME: "waiting"}) as display,
     ):
         display.start(NAME)
-        follower = JobFollower(display, NAME, lambda _: _log(plan_status, plan, out))
+        follower = JobFollower(display, NAME, lambda _: log_file(plan, f"{NAME}-{out.name}"))
         job = submit_job(server, module_command(MODULE, arguments, embedded=server.embedded))
         follower.note(f"--- job {job}: python -m {MODULE} {' '.join(arguments)}")
         outcome = follower.follow(server, job)
@@ -94,11 +94,6 @@ def report_place(plan: Plan, plan_status: PlanStatus, out_text: str | None) -> L
     if out_text:
         return Location.parse(out_text, plan.storage.local_cache)
     return plan_status.root / f"{NAME}/{plan_status.fingerprints['prepare'][:12]}"
-
-
-def _log(plan_status: PlanStatus, plan: Plan, out: Location) -> Path:
-    home = plan_status.root.local_path if plan_status.root.is_local else Path.cwd() / "runs" / plan.name
-    return home / "logs" / f"{NAME}-{out.name}.log"
 
 
 def _read(out: Location) -> dict[str, Any] | None:

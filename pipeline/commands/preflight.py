@@ -12,7 +12,7 @@ from pipeline.commands.missing_paths import missing_inputs, missing_media
 from pipeline.commands.plan_paths import Key, checkpoint_paths, input_paths, media_paths, storage_paths
 from pipeline.errors import UserError, combined_error
 from pipeline.jobs.cluster import in_job
-from pipeline.jobs.tracking import tracking_uri
+from pipeline.jobs.mlflow_store import tracking_uri
 from pipeline.plan.identity import in_corpora
 from pipeline.plan.plan import Plan
 from pipeline.plan.section_errors import Problem

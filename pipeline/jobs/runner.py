@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from pipeline.artifacts import notices
+from pipeline.artifacts.inputs import log_file
 from pipeline.artifacts.steps import Decision, Kind, State, up_to
 from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import digest, plain
@@ -115,8 +116,7 @@ def write_plan(plan: Plan, root: Location) -> Location:
 
 def log_path(plan: Plan, plan_status: PlanStatus, step: str) -> Path:
     """The local log file of a step's job."""
-    home = plan_status.root.local_path if plan_status.root.is_local else Path.cwd() / "runs" / plan.name
-    return home / "logs" / f"{step}-{plan_status.fingerprints[step][:12]}.log"
+    return log_file(plan, f"{step}-{plan_status.fingerprints[step][:12]}")
 
 
 def print_result(plan_status: PlanStatus, plan_path: str) -> None:

@@ -6,13 +6,11 @@ import argparse
 import math
 import os
 import shutil
-import sys
 import tempfile
 import time
-import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,9 +30,7 @@ from pipeline.artifacts.survey import PlanStatus, survey, with_records
 from pipeline.canonical import plain
 from pipeline.errors import UserError
 from pipeline.jobs import claim
-from pipeline.jobs.cluster import interruptible
-from pipeline.jobs.interrupt import Interrupted, leave
-from pipeline.jobs.owner import die_with_owner
+from pipeline.jobs.guard import guarded
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
@@ -196,45 +192,6 @@ def run_step(module: str, builders: Mapping[str, Builder], argv: list[str] | Non
     return guarded(lambda: _run(module, builders, options))
 
 
-def guarded(act: Callable[[], int]) -> int:
-    """Run ``act`` as the body of a command. Exit code: 1 for a crash, 2 for a user's mistake.
-
-    A signal (Ctrl-C, SIGTERM, a closed terminal) ends the process with 128 plus its number.
-    """
-    die_with_owner()
-    try:
-        with interruptible():
-            return act()
-    except Interrupted as stop:
-        with suppress(OSError):  # the terminal may be closed
-            print("stopped; run the same command to go on", file=sys.stderr, flush=True)
-        leave(stop.exit_code)
-    except Exception as error:
-        if user := _cause(error):
-            print_user_error(user)
-            return 2
-        traceback.print_exc()
-        return 1
-
-
-def print_user_error(error: UserError) -> None:
-    """One paragraph on stderr, in colour where there is a terminal."""
-    if not sys.stderr.isatty():
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True).print(
-        Text.assemble(
-            ("error: ", "bold red"),
-            (f"{error.where}: ", "bold"),
-            error.problem,
-            f" {error.fix}" if error.fix else "",
-        )
-    )
-
-
 def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespace) -> int:
     plan = load_plan(options.plan, options.set)
     plan_status = survey(plan)
@@ -298,24 +255,6 @@ def _claimed(folder: Location, step: str, command: str) -> Iterator[None]:
         yield
     finally:
         own.release()
-
-
-def _cause(error: BaseException) -> UserError | None:
-    """The UserError that stopped a worker, taken out of Ray's wrappers; None for any other error."""
-    seen: set[int] = set()
-    queue: list[Any] = [error]
-    while queue:
-        item = queue.pop()
-        if not isinstance(item, BaseException) or id(item) in seen:
-            continue
-        seen.add(id(item))
-        # Ray's own wrapper is a UserError too, but carries the worker's stack trace as its text.
-        if isinstance(item, UserError) and getattr(item, "cause", None) is None:
-            return UserError(item.where, item.problem, item.fix)
-        queue += [getattr(item, "cause", None), item.__cause__, item.__context__]
-        failures = getattr(item, "worker_failures", None)  # Ray Train
-        queue += list(failures.values()) if isinstance(failures, Mapping) else []
-    return None
 
 
 def _made_corpora(plan_status: PlanStatus) -> Location | None:

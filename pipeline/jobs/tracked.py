@@ -10,8 +10,9 @@ from numbers import Real
 from typing import Any
 
 from pipeline.errors import UserError
+from pipeline.jobs.logged_values import flatten
 from pipeline.jobs.step import Builder, StepContext, StepResult
-from pipeline.jobs.tracking import flatten, start_run
+from pipeline.jobs.tracking import start_run
 from pipeline.storage.credentials import without_credentials
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -12,91 +10,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import yaml
-
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.inputs import storage_root
-from pipeline.canonical import plain
 from pipeline.errors import UserError
+from pipeline.jobs.logged_values import SECRET, flatten, plan_text
 from pipeline.jobs.metric_queue import MetricQueue, Point, try_repeatedly
+from pipeline.jobs.mlflow_store import FINGERPRINT_TAG, client_of, experiment_of, find_run, tracking_uri
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 
-FINGERPRINT_TAG = "ufvideo.fingerprint"
 STEP_TAG = "ufvideo.step"
 _ABANDON_S = 3.0  # for MLflow, at the end of a run that failed or was stopped
 _PARAM_BATCH = 100  # MLflow's limit of parameters in one request
 _PARAM_LENGTH = 6000  # MLflow's limit for the value of a parameter
-_SECRET = re.compile(
-    r"passw|token(?!iz|s\b|s_|_tokens)|secret|credential|api_?key|access_?key|private_?key", re.IGNORECASE
-)
-
-
-def tracking_uri(plan: Plan) -> str:
-    """Where this plan's runs are written: the plan's URI, else MLFLOW_TRACKING_URI, else an SQLite file.
-
-    Raises UserError if that file would be lost: with a remote storage root it is below the working
-    folder, which is a temporary one for a job on a cluster.
-    """
-    if plan.tracking.uri:
-        return plan.tracking.uri
-    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
-        return uri
-    if plan.ray.elsewhere and not storage_root(plan).is_local:
-        raise UserError(
-            "tracking.uri",
-            "is not set, and with a remote storage root MLflow's database would be in a temporary folder "
-            "of the cluster and be lost.",
-            "Set it to an MLflow server (http://host:5000), or set MLFLOW_TRACKING_URI on the cluster.",
-        )
-    return f"sqlite:///{_local_home(plan) / 'mlflow.db'}"
-
-
-def _local_home(plan: Plan) -> Path:
-    root = storage_root(plan)
-    return root.local_path if root.is_local else Path.cwd() / "runs" / plan.name
-
-
-def _client(plan: Plan) -> Any:
-    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
-    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    import logging
-
-    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    from mlflow.tracking import MlflowClient
-
-    uri = tracking_uri(plan)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    return MlflowClient(tracking_uri=uri)
-
-
-def _experiment(plan: Plan, client: Any, *, create: bool) -> str | None:
-    name = plan.tracking.experiment or plan.name
-    found = client.get_experiment_by_name(name)
-    if found:
-        return found.experiment_id
-    if not create:
-        return None
-    uri = tracking_uri(plan)
-    # A server has its own place for files. An SQLite file would put them below the working folder.
-    place = None if uri.startswith("http") else (_local_home(plan) / "mlflow-files").as_uri()
-    try:
-        return client.create_experiment(name, artifact_location=place)
-    except Exception:
-        found = client.get_experiment_by_name(name)  # another process may have created it
-        if not found:
-            raise
-        return found.experiment_id
-
-
-def _find(client: Any, experiment: str, fingerprint: str) -> Any:
-    runs = client.search_runs([experiment], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'", max_results=1)
-    return runs[0] if runs else None
 
 
 class Run:
@@ -156,7 +81,7 @@ class Run:
         from mlflow.entities import Param, RunTag
 
         self._start()
-        flat = {k: v for k, v in flatten(params).items() if not _SECRET.search(k)}
+        flat = {k: v for k, v in flatten(params).items() if not SECRET.search(k)}
         texts = {k[:250]: without_credentials(str(v))[:_PARAM_LENGTH] for k, v in flat.items()}
         had = self._mlflow.get_run(self._run_id).data.params
         new = [Param(k, v) for k, v in texts.items() if k not in had]
@@ -232,8 +157,8 @@ class Run:
         if self._queue is not None:
             return
         try:
-            self._mlflow = self._mlflow or _client(self.plan)
-            experiment = _experiment(self.plan, self._mlflow, create=True)
+            self._mlflow = self._mlflow or client_of(self.plan)
+            experiment = experiment_of(self.plan, self._mlflow, create=True)
             assert experiment is not None
             if not self._run_id:
                 self._run_id = self._open(experiment)
@@ -250,7 +175,7 @@ class Run:
 
     def _open(self, experiment: str) -> str:
         client = self._mlflow
-        old = _find(client, experiment, self.fingerprint) if self.resume else None
+        old = find_run(client, experiment, self.fingerprint) if self.resume else None
         if old:
             client.update_run(old.info.run_id, status="RUNNING")
             client.set_tag(old.info.run_id, "ufvideo.resumed", "true")
@@ -295,9 +220,9 @@ def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, floa
 
     Empty if there is no such run.
     """
-    client = _client(plan)
-    experiment = _experiment(plan, client, create=False)
-    run = _find(client, experiment, step_fingerprint) if experiment else None
+    client = client_of(plan)
+    experiment = experiment_of(plan, client, create=False)
+    run = find_run(client, experiment, step_fingerprint) if experiment else None
     if run is None:
         return {}
     out: dict[str, list[tuple[int, float]]] = {}
@@ -305,27 +230,3 @@ def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, floa
         points = sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp))
         out[name] = list({m.step: (m.step, m.value) for m in points}.values())
     return out
-
-
-def flatten(value: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested dicts as one with dotted keys; lists of sections by index."""
-    out: dict[str, Any] = {}
-    for key, item in plain(value).items():
-        name = f"{prefix}{key}"
-        if isinstance(item, list) and any(isinstance(v, dict) for v in item):
-            item = {str(i): v for i, v in enumerate(item)}
-        out |= flatten(item, name + ".") if isinstance(item, dict) else {name: item}
-    return out
-
-
-def plan_text(plan: Plan) -> str:
-    """The whole plan as YAML, every default written out, without credentials."""
-    return yaml.safe_dump(_clean(plain(plan)), sort_keys=False, allow_unicode=True)
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _clean(v) for k, v in value.items() if not _SECRET.search(k)}
-    if isinstance(value, list):
-        return [_clean(v) for v in value]
-    return without_credentials(value) if isinstance(value, str) else value

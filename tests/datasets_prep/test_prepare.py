@@ -226,13 +226,13 @@ def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]
 
 
 def test_unreadable_annotations_name_the_file(raw: Path, tmp_path: Path) -> None:
-    from pipeline.jobs.step import _cause
+    from pipeline.jobs.guard import user_error_in
 
     (tmp_path / "cut.json").write_text((raw / "tg.json").read_text()[:-9])
     source = config(raw).sources[1].model_copy(update={"annotations": str(tmp_path / "cut.json")})
     with pytest.raises(Exception) as caught:  # noqa: PT011 - Ray wraps it
         run.build(PrepConfig(sources=(source,)), Location.parse, Location.parse(tmp_path / "out"), 7)
-    error = _cause(caught.value)
+    error = user_error_in(caught.value)
     assert error is not None
     assert "cut.json" in error.where
 

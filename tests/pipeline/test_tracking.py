@@ -16,7 +16,9 @@ import pytest
 
 from pipeline.errors import UserError
 from pipeline.jobs import metric_queue
-from pipeline.jobs.tracking import Run, flatten, history, plan_text, start_run, tracking_uri
+from pipeline.jobs.logged_values import flatten, plan_text
+from pipeline.jobs.mlflow_store import tracking_uri
+from pipeline.jobs.tracking import Run, history, start_run
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 

@@ -18,6 +18,7 @@ from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact,
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
 from pipeline.jobs import metric_queue, step, tracking
+from pipeline.jobs.mlflow_store import tracking_uri
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
@@ -317,7 +318,7 @@ def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
         make(plan)
     heads = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("part ")]
     assert heads == [["part", "tensors", "parameters", "trainable", "share", "lr", "checkpointed"]]
-    client = MlflowClient(tracking_uri=tracking.tracking_uri(plan))
+    client = MlflowClient(tracking_uri=tracking_uri(plan))
     (experiment,) = (e for e in client.search_experiments() if e.name == plan.name)
     (logged,) = client.search_runs([experiment.experiment_id])
     values = logged.data.params
