@@ -75,11 +75,13 @@ class Export:
         cls, config: BenchmarkConfig, layout: Layout, reader: ShardReader, items: Sequence[Item]
     ) -> Export:
         """The archive of these items. Raises UserError for rejected records and for names it cannot hold."""
-        problems = [
-            f"{row['key']} was rejected in preparation ({row['reason']}: {row['detail']})"
-            for row in reader.rejects().to_pylist()
-            if row["source"] == config.source
-        ]
+        problems = []
+        if reader.manifest.source(config.source).rejected:
+            problems = [
+                f"{row['key']} was rejected in preparation ({row['reason']}: {row['detail']})"
+                for row in reader.rejects().to_pylist()
+                if row["source"] == config.source
+            ]
         entries = []
         for item in items:
             names = expression_names(reader.sample(config.source, item.row))

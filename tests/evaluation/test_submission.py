@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from hidden_bench import (
     HEIGHT,
@@ -92,7 +93,7 @@ def test_the_archive_is_what_its_server_takes(
 ) -> None:
     """Names, sizes, values and pixels of every mask, against names that were written by hand."""
     zipped = archive(evaluated, entry)
-    assert sorted(zipped.namelist()) == sorted(NAMES[entry])
+    assert zipped.namelist() == NAMES[entry], "in the order of the names, frames in that of the source"
     for name in zipped.namelist():
         picture = Image.open(io.BytesIO(zipped.read(name)))
         assert (picture.format, picture.mode, picture.size) == ("PNG", "L", (WIDTH, HEIGHT))
@@ -137,7 +138,8 @@ def test_what_the_record_and_the_metrics_say(evaluated: Artifact) -> None:
         assert all((row["samples"], row["failures"]) == (3, 0) for row in rows)
 
 
-def test_nothing_is_logged_as_a_number(plan: Plan, evaluated: Artifact) -> None:
+def test_nothing_is_logged_or_stored_as_a_number(plan: Plan, evaluated: Artifact) -> None:
+    assert pq.read_table(io.BytesIO((evaluated.location / "scores.parquet").read_bytes())).num_rows == 0
     logged = tracking.history(plan, evaluated.record.fingerprint)
     assert not [name for name in logged if name.startswith(tuple(NAMES))]
 

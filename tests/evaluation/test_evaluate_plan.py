@@ -1,0 +1,79 @@
+"""plans/evaluate.yaml: the paper's table for a checkpoint that no plan made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.artifacts.steps import Kind, steps
+from pipeline.commands.cli import main
+from pipeline.commands.hidden_truth import hidden_entries
+from pipeline.commands.plan_paths import checkpoint_paths, input_paths
+from pipeline.plan.load import load_plan
+
+PLAN = Path(__file__).resolve().parents[2] / "plans" / "evaluate.yaml"
+
+
+def test_it_loads_without_a_model_and_asks_for_no_training() -> None:
+    plan = load_plan(str(PLAN))
+    assert plan.model is None
+    assert [spec.kind for spec in steps(plan)] == [Kind.PREPARE, Kind.EVALUATE, Kind.REPORT]
+    assert plan.evaluation is not None
+    entries = [bench.entry for bench in plan.evaluation.benchmarks]
+    assert sorted(entries) == sorted(source.name for source in plan.data.sources), "each source is asked"
+    assert set(hidden_entries(plan)) == {"mevis_valid", "ref_youtube_vos_valid"}
+
+
+def test_a_check_says_nothing_but_which_paths_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", str(PLAN)]) == 2
+    plan, lines = load_plan(str(PLAN)), capsys.readouterr().err.splitlines()
+    missing = [*input_paths(plan), *checkpoint_paths(plan)]
+    assert f"{len(missing)} problems:" in lines[0]
+    assert len(lines) == 1 + len(missing)
+    for (_, path), line in zip(missing, lines[1:], strict=True):
+        assert path in line
+        assert "does not exist" in line or "is not there" in line
+
+
+def test_with_its_paths_it_is_valid_and_says_what_is_not_scored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = tmp_path / "evaluate.yaml"
+    here.write_text(PLAN.read_text().replace("/shared/ufvideo", str(tmp_path)))
+    plan = load_plan(str(here))
+    for _, path in input_paths(plan):
+        place = Path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.suffix:
+            place.write_text("{}")
+        else:
+            place.mkdir()
+    for _, path in checkpoint_paths(plan):
+        Path(path).mkdir(parents=True)
+        (Path(path) / "config.json").write_text("{}")
+    assert main(["check", str(here)]) == 0
+    said = capsys.readouterr().out
+    assert "3 of 3 steps to make" in said
+    hidden = [line for line in said.splitlines() if "its truth is hidden" in line]
+    assert [line.partition(":")[0] for line in hidden] == ["mevis_valid", "ref_youtube_vos_valid"]
+    assert "submissions/mevis_valid.zip" in hidden[0]
+
+
+def test_a_hidden_truth_that_no_server_scores_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from evaluation.benchmarks.mevis import MEVIS
+
+    monkeypatch.setattr(type(MEVIS), "submits", property(lambda family: False))
+    assert main(["check", str(PLAN)]) == 2
+    said = capsys.readouterr().err
+    assert "mevis_valid has no masks, so mevis cannot score it, and no server takes its answers" in said
+
+
+def test_masks_in_the_folder_of_annotations_are_no_hidden_truth(tmp_path: Path) -> None:
+    sets = [f"data.sources.4.annotations={tmp_path}"]
+    assert load_plan(str(PLAN), sets).data.sources[4].name == "mevis_valid"
+    assert "mevis_valid" in hidden_entries(load_plan(str(PLAN), sets))
+    (tmp_path / "mask_dict.json").write_text("{}")
+    assert "mevis_valid" not in hidden_entries(load_plan(str(PLAN), sets))
