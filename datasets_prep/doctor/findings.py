@@ -57,6 +57,11 @@ FINDING_TEXTS = {
         "A time lay outside its video and is cut, as the source's `outside_spans` says.",
         "Look at the distances: more than a second or two is not rounding.",
     ),
+    Finding.SPAN_OUTSIDE_KEPT: FindingText(
+        "true spans past the end",
+        "A true time of a benchmark is outside its video and is kept, as the source's `outside_spans` says.",
+        "Scores with the raw truth and with the truth cut at the video's end differ by these.",
+    ),
     Finding.LATE_PICTURE: FindingText(
         "sound before the picture",
         "A player plays sound before the first picture. Seconds of the source count from where the player "

@@ -48,7 +48,10 @@ class Clock:
         if self._mapped:
             detail = f"the picture starts {self._late_s:.3f} s after the sound: times count from it now"
             yield Irregular(Irregularity.LATE_PICTURE, detail)
-        if self.outside_s:
+        if self.outside_s and self._outside is Outside.KEEP:
+            detail = f"a true time is {self.outside_s:.3f} s outside and is kept, as the plan says"
+            yield Irregular(Irregularity.SPAN_OUTSIDE, detail)
+        elif self.outside_s:
             detail = f"a time was {self.outside_s:.3f} s outside and is clamped, as the plan says"
             yield Irregular(Irregularity.SPAN_CLAMPED, detail)
 
@@ -89,8 +92,12 @@ class Clock:
             raise RejectError(Reason.SPAN_OUTSIDE, self._where(start, end))
         if time.end == OPEN or time.unit is Unit.CHUNKS:
             end = min(end, self._length_s)  # ends with the video, so this does not count as clamping
+        written = start, end
         start, end = self._inside(start, time.unit, end), self._inside(end, time.unit, start)
         span = temporal.span(start, end, self._length_s, clip_start_s=self._start_s)
+        if self._outside is Outside.KEEP:
+            first_s, last_s = (time_s + self._start_s for time_s in written)
+            span = replace(span, start_s=min(first_s, span.start_s), end_s=max(last_s, span.end_s))
         if time.unit is not Unit.BINS:
             return span
         # Keep the bins as written: a single bin was widened by half a bin, and would come back as two.

@@ -7,7 +7,7 @@ empty masks, which are right only on frames where the object is absent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
@@ -15,12 +15,13 @@ from evaluation.metrics import choice, choice_published, temporal
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import Prediction
 from pipeline.errors import UserError
-from pipeline.records.sample import MaskTrack, Sample
+from pipeline.records.sample import MaskTrack, Sample, TimeSpan
 
 if TYPE_CHECKING:
     from evaluation.metrics.masks import JF
 
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
+THRESHOLDS, CUT = (0.3, 0.5, 0.7), " cut"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +94,11 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
 
 
 def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
-    """tIoU of the first span in the answer, and whether it is above 0.3, 0.5 and 0.7 (as published)."""
+    """tIoU of the first span in the answer, and whether it is above 0.3, 0.5 and 0.7 (as published).
+
+    The truth is taken as it is written, also where it ends after the video. Measures that end in "cut" take
+    the truth cut at the ends of the video; a video whose length is not known has none.
+    """
     if len(sample.spans) != 1:
         raise UserError(
             sample.key,
@@ -101,11 +106,16 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
             "Leave this benchmark out of the plan, or check the source's format.",
         )
     spans = () if prediction.failure else prediction.spans
-    iou = temporal.span_iou(spans[0] if spans else None, sample.spans[0])
-    values = {"tIoU": iou}
-    for threshold in (0.3, 0.5, 0.7):
-        values[f"R@{threshold}"] = temporal.passes(iou, threshold)
-        values[f"R@{threshold} or equal"] = temporal.passes(iou, threshold, strict=False)
+    first, values = spans[0] if spans else None, dict[str, float]()
+    for suffix, truth in (("", sample.spans[0]), (CUT, _cut(sample))):
+        if truth is None:
+            continue
+        iou = temporal.span_iou(first, truth)
+        values[f"tIoU{suffix}"] = iou
+        for threshold in THRESHOLDS:
+            values[f"R@{threshold}{suffix}"] = temporal.passes(iou, threshold)
+            if not suffix:
+                values[f"R@{threshold} or equal"] = temporal.passes(iou, threshold, strict=False)
     refusal = "" if prediction.failure else prediction.refusal
     failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
     return Judgement(
@@ -116,6 +126,14 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
         clamped=bool(spans) and prediction.clamped,
         truth=_relative(sample),
     )
+
+
+def _cut(sample: Sample) -> TimeSpan | None:
+    """The true span within its video; None where the video's length is not known."""
+    span, length_s = sample.spans[0], sample.video.duration_s
+    if length_s <= 0:
+        return None
+    return replace(span, start_s=min(max(span.start_s, 0.0), length_s), end_s=min(span.end_s, length_s))
 
 
 def _relative(sample: Sample) -> dict[str, float]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 STANDARD: Final = "standard"  # the rule of a benchmark's authors
 READ: Final = "read"  # this project's reading of free answers
 READ_RULE: Final = "the answer has to name one option beyond doubt"
+CLIPPED: Final = "clipped"  # true spans are cut at the ends of their video
 INCLUSIVE: Final = "inclusive"  # an IoU that equals the threshold counts
 JUDGED: Final = "judged"  # marks of a language model
 AS_PUBLISHED: Final = "as-published"  # the rule of UFVideo's released code, quirk by quirk

@@ -97,7 +97,8 @@ class SourceConfig(Config):
     )
     outside_spans: Outside = Field(
         default=Outside.REFUSE,
-        description="A span past its video's end: reject the record, or clamp and count.",
+        description="A span past its video's end: refuse (the record is rejected), clamp, or, for a "
+        "benchmark, keep the true span as it is written; all are counted.",
     )
     seconds_from: SecondsFrom = Field(
         default=SecondsFrom.PLAYER,
@@ -184,6 +185,12 @@ class SourceConfig(Config):
                     )
                 if name in row.needs and value == default:
                     yield Problem((), f"source {self.name}: {row.needs[name]}")
+        if self.outside_spans is Outside.KEEP and self.use is Use.TRAIN:
+            yield Problem(
+                ("outside_spans",),
+                f"source {self.name}: keep is for the truth of a benchmark; for training choose refuse or "
+                "clamp",
+            )
         if self.temporal_task and row.temporal_tasks and self.temporal_task not in row.temporal_tasks:
             yield Problem(
                 ("temporal_task",),

@@ -49,6 +49,7 @@ class Finding(StrEnum):
     EMPTY_TARGET = "empty_target"
     MASKS_PARTLY_EMPTY = "masks_partly_empty"
     SPAN_CLAMPED = "span_clamped"
+    SPAN_OUTSIDE_KEPT = "span_outside_kept"
     LATE_PICTURE = "late_picture"
     FRAME_NAMES = "frame_names"
     MEDIA_DIFFERS = "media_differs"
@@ -66,6 +67,7 @@ OWN_TOLERANCE: Mapping[Finding, float] = {
     Finding.OVERLAP_NAME: 1.0,  # "1.mp4" is a name that many sets have
     Finding.MASKS_PARTLY_EMPTY: 1.0,  # objects come and go
     Finding.SPAN_CLAMPED: 1.0,  # the plan asked for it
+    Finding.SPAN_OUTSIDE_KEPT: 1.0,
     Finding.LATE_PICTURE: 1.0,  # times are mapped
     Finding.FRAME_NAMES: 1.0,  # their numbers say their order
     Finding.DUPLICATE_MEDIA: 1.0,

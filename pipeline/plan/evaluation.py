@@ -98,6 +98,11 @@ class BenchmarkConfig(Config):
                 f"benchmark {self.source}: bare_times {self.bare_times} are not bare numbers; choose "
                 "seconds, fractions, percents or frames",
             )
+        if self.outside_times is Outside.KEEP:
+            yield Problem(
+                ("outside_times",),
+                f"benchmark {self.entry}: keep is for the truth of a source; choose refuse or clamp",
+            )
         elif not family.times and (self.bare_times is not None or self.outside_times is not Outside.REFUSE):
             yield Problem(
                 (),

@@ -13,6 +13,7 @@ class Irregularity(StrEnum):
     """
 
     SPAN_CLAMPED = "span_clamped"  # a time outside its video was cut, as ``outside_spans`` asks
+    SPAN_OUTSIDE = "span_outside_kept"  # a true time outside its video is kept, as ``outside_spans`` asks
     LATE_PICTURE = "late_picture"  # sound begins before the picture: times count from another moment
     DURATION_MISMATCH = "duration_mismatch"  # the record says another duration than its video has
     EARLY_MASKS = "early_masks"  # all masks of the video lie in the first half of its frames, or in less

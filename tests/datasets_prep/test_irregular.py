@@ -9,12 +9,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from pydantic import ValidationError
 
 from datasets_prep import run
 from datasets_prep.card.build import write_card
 from datasets_prep.card.gallery import OTHER
 from datasets_prep.draft import Draft, DraftSpan, Media, Reason, RejectError, Unit
 from datasets_prep.passes.bake import Baker
+from datasets_prep.passes.clock import Clock
 from datasets_prep.passes.finish import FinishedSample, finish
 from pipeline.dataset.changes import changed_videos
 from pipeline.dataset.manifest import IRREGULARITIES
@@ -27,6 +29,7 @@ from pipeline.plan.data import BakeConfig, PrepConfig, SourceConfig
 from pipeline.records.irregularity import Irregularity
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
+from pipeline.times import temporal
 from tests.datasets_prep.card_corpus import Reader
 from tests.datasets_prep.clips import write_clip, write_folder
 from tests.datasets_prep.doctor_here import doctor, findings_of, write_plan
@@ -238,6 +241,24 @@ def test_times_count_from_the_picture() -> None:
         finished(draft((3.5, 5), clip=(4, 8)))  # before the clip, not before the picture
     made = finished(draft(clip=(-0.5, 7)), outside_spans="clamp")
     assert (clip_of(made), kinds(made)) == ((0.0, 5.0), [*late, Irregularity.SPAN_CLAMPED])
+
+
+def test_a_true_span_past_the_end_is_kept_for_a_benchmark() -> None:
+    """Catches raw truth that is cut in preparation, and bins that no model could write."""
+    fields = {"name": "s", "format": "charades_sta", "annotations": "a", "media": ("m",), "use": "benchmark"}
+    source = SourceConfig.model_validate({**fields, "outside_spans": "keep"})
+    ref = VideoRef(path="v.mp4", num_frames=100, fps=10, duration_s=10.0, height=4, width=4)
+    clock = Clock(ref, source)
+    span = clock.resolve(DraftSpan(start=2, end=12, unit=Unit.SECONDS))
+    assert (span.start_s, span.end_s, span.end_bin) == (2.0, 12.0, temporal.LAST_BIN)
+    assert [i.irregularity for i in clock.irregular()] == [Irregularity.SPAN_OUTSIDE]
+    within = Clock(ref, source)
+    assert within.resolve(DraftSpan(start=2, end=5, unit=Unit.SECONDS)).end_s == 5.0
+    assert list(within.irregular()) == []
+    with pytest.raises(RejectError):
+        clock.resolve(DraftSpan(start=20, end=25, unit=Unit.SECONDS))
+    with pytest.raises(ValidationError, match="keep is for the truth of a benchmark"):
+        SourceConfig.model_validate({**fields, "use": "train", "outside_spans": "keep"})
 
 
 def test_a_duration_that_is_not_the_videos() -> None:

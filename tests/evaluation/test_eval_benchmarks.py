@@ -273,3 +273,16 @@ def test_prepared_choice() -> None:
     )
     written = replace(bare, turns=(bare.turns[0]._replace(text=text),))
     assert prompt(written, PromptStyle.PREPARED)[0].text == text
+
+
+def test_charades_is_scored_with_the_truth_as_it_is_written_and_cut() -> None:
+    truth = sample("bench/charades", 0)  # 2 s long
+    late = replace(truth, spans=(replace(truth.spans[0], start_s=1.0, end_s=3.0),))
+    found = score(late, prediction(late, "From 1 s to 2 s."))
+    assert found.values["tIoU"] == 0.5
+    assert (found.values["R@0.5"], found.values["R@0.5 or equal"]) == (0.0, 1.0)
+    assert (found.values["tIoU cut"], found.values["R@0.7 cut"]) == (1.0, 1.0)
+    protocols = {m.measure: m.protocol for m in benchmark_of("charades_sta").metrics}
+    assert protocols["tIoU"] == "standard"
+    assert protocols["R@0.7 cut"] == "clipped"
+    assert protocols["R@0.7 or equal"] == "inclusive"

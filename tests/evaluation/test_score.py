@@ -303,6 +303,10 @@ def test_charades_equals_the_official_figures(realdata: Path, capsys: pytest.Cap
             assert 100 * value(content, f"R@{threshold}") == pytest.approx(wanted["gt"][threshold], abs=1e-9)
             inclusive = 100 * value(content, f"R@{threshold}, threshold counts")
             assert inclusive == pytest.approx(wanted["ge"][threshold], abs=1e-9)
+        if name == "raw_ends/iou" and truth.endswith(".json"):  # the durations are in this file
+            cut = golden["clipped_ends_test_float/iou"]
+            assert 100 * value(content, "tIoU, truth cut") == pytest.approx(cut["mIoU"], abs=1e-9)
+            assert 100 * value(content, "R@0.7, truth cut") == pytest.approx(cut["gt"]["0.7"], abs=1e-9)
         assert not any(content["problems"].values())
 
 
