@@ -19,6 +19,7 @@ from evaluation.submission.hidden import usable_masks
 from evaluation.submission.layout import Layout
 from evaluation.submission.png import mask_png
 from evaluation.work import Item
+from pipeline import progress
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
@@ -91,6 +92,16 @@ class Export:
         _refuse(config, problems, "Mend its source, and prepare it again.")
         return cls(config=config, layout=layout, entries=tuple(entries))
 
+    @property
+    def videos(self) -> int:
+        """How many videos the archive has."""
+        return len({entry.names.video for entry in self.entries})
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether these are as many as the server expects."""
+        return self.layout.is_complete(self.videos, len(self.entries))
+
     def paths(self) -> Iterator[str]:
         """The names in the archive, in their order."""
         for entry in self.entries:
@@ -132,14 +143,13 @@ class Export:
                 made["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
 
         out.join(name).write_with(fill)
-        videos = len({entry.names.video for entry in self.entries})
         return Submission(
             file=name,
-            videos=videos,
+            videos=self.videos,
             expressions=len(self.entries),
             empty=dict(sorted(empty.items())),
             surplus=surplus,
-            complete=self.layout.is_complete(videos, len(self.entries)),
+            complete=self.is_complete,
             about=self.layout.about,
             upload=self.layout.upload,
             **made,
@@ -151,18 +161,22 @@ class Export:
 
     def _fill(self, path: Path, answers: _Answers) -> int:
         count = 0
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:  # PNGs are compressed already
+        with (
+            progress.track(f"write {self.config.entry}.zip", len(self.entries)) as bar,
+            zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive,  # PNGs are compressed already
+        ):
             for entry, sample, track, _ in answers:
                 video = sample.video
+                shape = video.height, video.width
                 counts = dict(zip(track.frames, track.counts, strict=True)) if track else {}
-                nothing = mask_png(np.zeros((video.height, video.width), np.uint8))
+                nothing = mask_png(np.zeros(shape, np.uint8))
                 for number, path_in_zip in enumerate(self._paths(entry)):
-                    rle = counts.get(number)
-                    png = mask_png(masks.decode(rle, video.height, video.width)) if rle else nothing
+                    png = mask_png(masks.decode(counts[number], *shape)) if track else nothing
                     info = zipfile.ZipInfo(path_in_zip, _DATE)
                     info.external_attr, info.create_system = _MODE, _UNIX
                     archive.writestr(info, png)
                     count += 1
+                bar.advance()
         return count
 
 

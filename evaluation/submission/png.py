@@ -12,10 +12,10 @@ _GREY = (8, 0, 0, 0, 0)  # bits, colour type, compression, filter method, interl
 
 
 def mask_png(mask_HW: np.ndarray) -> bytes:
-    """A mask [H, W], 255 where it is not 0. Rows are not filtered, which suits runs of one value."""
+    """A mask [H, W] uint8 of 0 and 1 as 0 and 255. Rows are not filtered, which suits runs of one value."""
     height, width = mask_HW.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter, 0
-    np.multiply(mask_HW != 0, 255, out=rows[:, 1:], casting="unsafe")
+    np.multiply(mask_HW, 255, out=rows[:, 1:])
     packer = zlib.compressobj(6, strategy=zlib.Z_RLE)
     pixels = packer.compress(rows.tobytes()) + packer.flush()
     header = struct.pack(">IIBBBBB", width, height, *_GREY)

@@ -90,9 +90,13 @@ def plan_submissions(plan: Plan, reader: ShardReader, items: Mapping[str, Sequen
             trials[config.entry] = f"{len(group)} chosen expressions are a trial; no submission is written"
             continue
         try:
-            exports[config.entry] = Export.of(config, layout, reader, group)
+            export = exports[config.entry] = Export.of(config, layout, reader, group)
         except UserError as error:
             errors.append(error)
+            continue
+        if not export.is_complete:
+            size = f"{export.videos} videos, {len(export.entries):,} expressions"
+            print(f"{config.entry}: {size}, not a complete submission. {layout.about}.", flush=True)
     if errors:
         raise combined_error("submissions", errors)
     return Submissions(exports=exports, trials=trials)

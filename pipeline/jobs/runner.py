@@ -151,6 +151,8 @@ def submission_lines(plan_status: PlanStatus) -> Iterator[str]:
             if archive := counts.get("submission"):
                 size = f"{archive['videos']} videos, {archive['expressions']:,} expressions"
                 size += "" if archive["complete"] else ", not complete"
+                if empty := sum(archive["empty"].values()):
+                    size += f", {empty} with empty masks"
                 place = f"{made.location.uri}/{archive['file']}"
                 yield f"Submit:  {entry} of {spec.subject}: {place} ({size}). {archive['upload']}."
 

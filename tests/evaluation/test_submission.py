@@ -183,7 +183,7 @@ def broken(sample: Sample) -> Any:
 
 
 def test_an_answer_without_masks_is_named_and_nothing_is_written(
-    home: Path, tmp_path: Path, reader: ShardReader
+    home: Path, tmp_path: Path, reader: ShardReader, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = fresh(home, tmp_path, reader, broken)
     with pytest.raises(UserError) as caught:
@@ -195,6 +195,10 @@ def test_an_answer_without_masks_is_named_and_nothing_is_written(
     assert "v1/1" not in text, "of several masks the first counts"
     assert "empty_masks: true" in text
     assert not list((tmp_path / "runs").rglob("*.zip"))
+    said = capsys.readouterr().out
+    assert (
+        "ytvos_valid: 2 videos, 3 expressions, not a complete submission. Refer-YouTube-VOS valid has" in said
+    )
 
 
 def test_empty_masks_are_written_where_the_plan_says_so_and_counted(
