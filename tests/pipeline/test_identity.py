@@ -55,7 +55,7 @@ def parts_of(value: Any) -> Iterator[BaseModel]:
     if isinstance(value, BaseModel):
         yield value
         yield from (part for name in type(value).model_fields for part in parts_of(getattr(value, name)))
-        if isinstance(value, Plan):
+        if isinstance(value, Plan) and value.model is not None:
             yield from parts_of(value.model.resolved)
     elif isinstance(value, dict):
         yield from (part for item in value.values() for part in parts_of(item))
