@@ -56,8 +56,9 @@ class ScoredCheckpoint:
             )
         from evaluation.predict.source import find_source
 
-        found = find_source(place)
-        folder = None if hub.is_plain(place) else Location.parse(place, context.plan.storage.local_cache)
+        cache = context.plan.storage.local_cache
+        found = find_source(place, cache)
+        folder = None if hub.is_plain(place) else Location.parse(place, cache)
         uri = found.uri
         if folder is None and len(found.digest) == _COMMIT:  # what actors fetch, whatever is pushed meanwhile
             uri = f"{found.uri.partition('@')[0]}@{found.digest}"

@@ -13,6 +13,7 @@ from pipeline.canonical import digest
 from pipeline.errors import UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.storage import hub
+from pipeline.storage.cache import Cache
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.hashing import content_sha256, file_sha256
 from pipeline.storage.location import Location
@@ -38,18 +39,19 @@ class Source:
     """of an artifact: its record's; of a model of the hub: its commit; else over the content of its files"""
 
 
-def find_source(place: str | Path) -> Source:
+def find_source(place: str | Path, cache: Cache | None = None) -> Source:
     """What is at a place: a stage's or init's artifact, a folder with weights and tokenizer in the published
     layout or this project's (the released model, an export), or such a model of the hub.
 
-    A folder is local or on S3 and is fetched; weights are not loaded. Raises UserError if there is no model.
+    A folder is local or on S3 and is fetched, into ``cache``; weights are not loaded. Raises UserError if
+    there is no model.
     """
     # A Path is never a name on the hub.
     named = hub.hub_model(place) if isinstance(place, str) else None
     if named:
         found = hub.fetch(named, hub.MODEL_FILES)
         return _model(found.path, str(named), found.commit)
-    folder = Location.parse(place)
+    folder = Location.parse(place, cache)
     made = load_artifact(folder)
     if made is None:
         if (folder / CONFIG_FILE).exists():
