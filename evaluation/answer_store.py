@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from evaluation.prediction import Prediction
@@ -28,6 +29,7 @@ from pipeline.storage.location import Location
 
 FOLDER, DESCRIPTION = "answers", "answers.json"
 REVISION = 1  # raised by hand when changed code answers otherwise with the same weights and questions
+_MANY_PARTS, _LARGE_ROWS = 32, 8192  # parts that are put together, rows of the parts made of them
 _READERS = 8  # parts that are read at once: remote storage answers slowly, but many at a time
 
 ANSWER_SCHEMA = pa.schema(
@@ -42,10 +44,11 @@ ANSWER_SCHEMA = pa.schema(
 
 
 class Stored(NamedTuple):
-    """Where an answer is: the part of its source, and its row there."""
+    """Where an answer is: the part of its source, and its row there. Without masks it is small, and here."""
 
     part: str
     row: int
+    prediction: Prediction | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,24 +92,51 @@ class AnswerStore:
         found: dict[tuple[str, str], Stored] = {}
         damaged = []
         with ThreadPoolExecutor(_READERS) as pool:
-            for place, table in zip(places, pool.map(_read, places), strict=True):
+            for place, table in zip(places, pool.map(_read_if_there, places), strict=True):
                 if table is None:
                     damaged.append(f"{source}/{place.name}")
                     place.delete()
                     continue
-                keys, questions = (table.column(name).to_pylist() for name in ("key", "question"))
-                for row, name in enumerate(zip(keys, questions, strict=True)):
-                    found.setdefault(name, Stored(place.name, row))
+                for name, stored in _stored(source, place.name, table):
+                    found.setdefault(name, stored)
         return found, damaged
+
+    def compact(self, source: str) -> None:
+        """Put answers without masks into few large parts: an evaluation reads every part of a source.
+
+        Whoever has an index needs the small parts no more, because it holds such answers itself.
+        """
+        places = sorted((self.root / source).list(suffix=".parquet"), key=lambda place: place.name)
+        if len(places) < _MANY_PARTS:
+            return
+        small, tables = [], []
+        for place in places:
+            table = _read_if_there(place)
+            if table is not None and 0 < table.num_rows < _LARGE_ROWS and not _has_masks(table):
+                small.append(place)
+                tables.append(table)
+        if len(small) < _MANY_PARTS:
+            return
+        rows = pa.concat_tables(tables).sort_by([("key", "ascending"), ("question", "ascending")])
+        made = {
+            self._write(source, rows.slice(at, _LARGE_ROWS).combine_chunks())
+            for at in range(0, rows.num_rows, _LARGE_ROWS)
+        }
+        for place in small:
+            if place.name not in made:
+                place.delete()
 
     def write(self, source: str, answers: Sequence[Answered]) -> dict[tuple[str, str], Stored]:
         """Write answers as one part in one atomic act; where they are."""
-        rows = [_to_row(answer) for answer in answers]
+        table = pa.Table.from_pylist([_to_row(answer) for answer in answers], schema=ANSWER_SCHEMA)
+        return dict(_stored(source, self._write(source, table), table))
+
+    def _write(self, source: str, table: pa.Table) -> str:
         buffer = io.BytesIO()
-        pq.write_table(pa.Table.from_pylist(rows, schema=ANSWER_SCHEMA), buffer, compression="zstd")
+        pq.write_table(table, buffer, compression="zstd")
         name = _name(buffer.getvalue())
         (self.root / source / name).write_bytes(buffer.getvalue())
-        return {(row["key"], row["question"]): Stored(name, n) for n, row in enumerate(rows)}
+        return name
 
     def read(self, source: str, stored: Iterable[Stored]) -> Iterator[Prediction]:
         """The predictions at these places, in their order. A part is read once while it is in use.
@@ -115,6 +145,9 @@ class AnswerStore:
         """
         part, columns = "", {}
         for place in stored:
+            if place.prediction is not None:
+                yield place.prediction
+                continue
             if place.part != part:
                 table = _read(self.root / source / place.part)
                 if table is None:
@@ -131,6 +164,30 @@ def _read(place: Location) -> pa.Table | None:
     """The rows of a part; None for one whose bytes are not those that its name is of."""
     content = place.read_bytes()
     return pq.read_table(io.BytesIO(content)) if _name(content) == place.name else None
+
+
+def _read_if_there(place: Location) -> pa.Table | None:
+    """The same; without rows where another process has put the part into a larger one meanwhile."""
+    try:
+        return _read(place)
+    except FileNotFoundError:
+        return ANSWER_SCHEMA.empty_table()
+
+
+def _has_masks(table: pa.Table) -> bool:
+    return bool(pc.any(pc.greater(pc.list_value_length(table.column("masks")), 0)).as_py())
+
+
+def _stored(source: str, part: str, table: pa.Table) -> Iterator[tuple[tuple[str, str], Stored]]:
+    """Every answer of a part by its key and question; those of a part without masks with what they say."""
+    if _has_masks(table):
+        names = zip(*(table.column(name).to_pylist() for name in ("key", "question")), strict=True)
+        yield from ((name, Stored(part, row)) for row, name in enumerate(names))
+        return
+    columns = (table.column(name).to_pylist() for name in ("key", "question", "text", "failure"))
+    for row, (key, question, text, failure) in enumerate(zip(*columns, strict=True)):
+        made = Prediction(key=key, source=source, text=text, failure=failure)
+        yield (key, question), Stored(part, row, made)
 
 
 def _to_row(answer: Answered) -> dict[str, Any]:

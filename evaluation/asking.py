@@ -19,8 +19,8 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
     family = benchmark_of(config.family)
     keys = reader.keys(config.source)
     items = []
-    for row in choose_samples(keys, config.limit, seed, "benchmark"):
-        sample = reader.sample(config.source, row)
+    rows = choose_samples(keys, config.limit, seed, "benchmark")
+    for row, sample in zip(rows, reader.samples(config.source, rows), strict=True):
         items.append(
             Item(
                 entry=config.entry,
@@ -45,7 +45,8 @@ def missing_videos(reader: ShardReader, items: Sequence[Item]) -> dict[tuple[str
         return {}
     gone = {}
     for source in dict.fromkeys(item.source for item in items):
-        samples = [reader.sample(source, item.row) for item in items if item.source == source]
+        rows = list(dict.fromkeys(item.row for item in items if item.source == source))
+        samples = list(reader.samples(source, rows))
         names = {s.key: "/".join([s.video.path, *s.video.frames[:1]]) for s in samples}
         roots = reader.roots(source)
         there = {name for root in roots for name in _present(root, set(names.values()))}

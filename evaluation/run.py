@@ -170,6 +170,8 @@ def _answers(
         unreadable |= _ask(context, setup, asked, len(missing) - len(asked), index)
         read = {(item.source, item.key) for item in asked}
         _say_unreadable("cannot be read", [one for name, one in unreadable.items() if name in read])
+    for source in {item.source for item in asked}:
+        setup.store.compact(source)
     by_entry = {
         name: [
             unreadable[item.source, item.key]

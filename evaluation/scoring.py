@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
+import orjson
+
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import Score
@@ -60,14 +62,15 @@ def slices(config: BenchmarkConfig, items: Sequence[Item], stored: Sequence[Stor
 def score_slice(reader: ShardReader, store: AnswerStore, part: Slice) -> SliceScores:
     """Score a slice from the store and the dataset; nothing else is read."""
     judge, source = benchmark_of(part.config.family).score, part.config.source
-    order = sorted(range(len(part.items)), key=lambda n: part.stored[n])  # each part is read once
+    order = sorted(range(len(part.items)), key=lambda n: part.stored[n][:2])  # each part is read once
     predictions = dict(zip(order, store.read(source, [part.stored[n] for n in order]), strict=True))
     sha = hashlib.sha256()
     scores = []
-    for n, item in enumerate(part.items):
-        sample = reader.sample(source, item.row)
+    samples = reader.samples(source, [item.row for item in part.items])
+    for n, (item, sample) in enumerate(zip(part.items, samples, strict=True)):
         made = predictions[n]
-        sha.update(canonical([made.key, made.text, made.failure, made.masks]) + b"\n")
+        masks = canonical(made.masks) if made.masks else b""
+        sha.update(orjson.dumps([made.key, made.text, made.failure]) + masks + b"\n")
         score = unscored if item.hidden else judge
         scored = score(sample, scored_prediction(made, sample, part.config))
         scores.append(replace(scored, video=scored.video or sample.video.sha256))

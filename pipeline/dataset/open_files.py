@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import groupby
 from typing import Generic, TypeVar
 
 import pyarrow as pa
@@ -71,10 +72,19 @@ class OpenFiles:
 
     def row(self, name: str, number: int) -> pa.Table:
         """One row of a file whose row groups have one size but for the last; those read last are kept."""
+        group, at = divmod(number, self.get(name).metadata.row_group(0).num_rows)
+        return self._group(name, group).slice(at, 1)
+
+    def rows(self, name: str, numbers: Sequence[int]) -> Iterator[pa.Table]:
+        """Some rows of such a file, in this order: a table for each run of them in one row group."""
+        size = self.get(name).metadata.row_group(0).num_rows
+        for group, run in groupby(numbers, lambda number: number // size):
+            inside = [number - group * size for number in run]
+            yield self._group(name, group).take(inside)
+
+    def _group(self, name: str, number: int) -> pa.Table:
         file = self.get(name)
-        group, at = divmod(number, file.metadata.row_group(0).num_rows)
-        rows = self._groups.get((name, group), lambda: file.read_row_group(group, columns=self._columns))
-        return rows.slice(at, 1)
+        return self._groups.get((name, number), lambda: file.read_row_group(number, columns=self._columns))
 
     def _open(self, name: str) -> pq.ParquetFile:
         place = self._location / name

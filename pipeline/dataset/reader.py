@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import accumulate
+from itertools import accumulate, groupby
 from typing import Any
 
 import pyarrow as pa
@@ -22,6 +22,8 @@ from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.same_video import MissingVideoError, VerifyVideos
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
+
+_AT_ONCE = 512  # samples that are converted together
 
 
 class ShardReader:
@@ -75,6 +77,22 @@ class ShardReader:
         with self._lock:
             found = self._files.row(shard.name, inside)
         return from_row(found.to_pylist()[0])
+
+    def samples(self, source: str, rows: Sequence[int]) -> Iterator[Sample]:
+        """Many samples, in the order of ``rows``: much faster than one by one. Raises as ``sample`` does."""
+        for row in rows:
+            if not 0 <= row < self.count(source):
+                raise IndexError(f"row {row} of {source}, which has {self.count(source)}")
+        ends = self._ends[source]
+        for at, run in groupby(rows, lambda row: bisect_right(ends, row)):
+            shard = self._shards[source][at]
+            first = ends[at] - shard.rows
+            inside = [row - first for row in run]
+            for start in range(0, len(inside), _AT_ONCE):
+                with self._lock:
+                    tables = list(self._files.rows(shard.name, inside[start : start + _AT_ONCE]))
+                for table in tables:
+                    yield from map(from_row, table.to_pylist())
 
     def keys(self, source: str) -> list[str]:
         """Keys of all samples of a source, in row order."""

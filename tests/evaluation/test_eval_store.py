@@ -133,3 +133,28 @@ def test_a_limit_takes_samples_by_name() -> None:
     shuffled = keys[::-1]
     assert {shuffled[i] for i in choose_samples(shuffled, 6, 1, "benchmark")} == set(limited)
     assert set(limited) < {keys[i] for i in choose_samples(keys, 7, 1, "benchmark")}
+
+
+def test_many_small_parts_become_few_large_ones(tmp_path: Path) -> None:
+    """Catches a store that has to be read as thousands of files, and one that loses or mixes up answers."""
+    made = [
+        Answered(question=f"q{n}", prediction=Prediction(key=f"k{n:03d}", source="a/b", text=f"answer {n}"))
+        for n in range(100)
+    ]
+    here = store(tmp_path)
+    for at in range(0, 100, 2):
+        here.write("a/b", made[at : at + 2])
+    masks_part = here.write("a/b", answers(1))
+    before, _ = here.index("a/b")
+    here.compact("a/b")
+    assert len(list(tmp_path.rglob("*.parquet"))) == 2, "the part with masks stays as it is"
+    after, damaged = here.index("a/b")
+    assert damaged == []
+    assert set(after) == set(before)
+    assert after[("k0", "q0")] == masks_part[("k0", "q0")]
+    for index in (before, after):  # an index from before needs no small part
+        order = [index[f"k{n:03d}", f"q{n}"] for n in (7, 99, 0)]
+        assert [p.text for p in here.read("a/b", order)] == ["answer 7", "answer 99", "answer 0"]
+    parts = sorted(p.name for p in tmp_path.rglob("*.parquet"))
+    here.compact("a/b")
+    assert sorted(p.name for p in tmp_path.rglob("*.parquet")) == parts

@@ -17,7 +17,9 @@ from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
 from evaluation.predict.clip import open_clip
+from evaluation.prediction import Prediction
 from evaluation.predictor import Request
+from evaluation.spans import SpanRules
 from pipeline.artifacts.record import commit_artifact
 from pipeline.errors import UserError
 from pipeline.media.video import decode, probe
@@ -36,9 +38,11 @@ def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
     """Catches a question that takes another way than a benchmark's sample (other frames, size or prompt)."""
     clip = open_clip(home / "clip.mp4")
     sample = asked_of(clip)
-    (scored,) = predictor(home / "checkpoint", clip.footage).predict(
+    (made,) = predictor(home / "checkpoint", clip.footage).predict(
         [Request(sample=sample, turns=sample.turns)]
     )
+    assert isinstance(made, Prediction)
+    scored = made.with_times(sample, SpanRules())
     assert (answer.text, answer.ended, answer.notes) == (TEXT, True, ())
     assert (answer.text, answer.spans, answer.masks) == (scored.text, scored.spans, scored.masks)
     (track,) = answer.masks
