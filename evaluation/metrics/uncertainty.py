@@ -55,19 +55,21 @@ def ratio_interval(
     part that a resample does not contain is left out of its mean. ``names`` seed the draws. None for less
     than two clusters.
     """
-    groups = int(clusters.max(initial=-1)) + 1
-    if groups < 2:
-        return None
-    tops, bottoms = (_sums(part, clusters, groups) for part in (numerators, denominators))
-    rng, means = stream("bootstrap", *names), []
-    for count in _chunks(DRAWS, max(1, _CELLS // groups)):
-        draws = rng.multinomial(groups, np.full(groups, 1 / groups), count)  # [D, G]: how often each is drawn
-        top, bottom = draws @ tops, draws @ bottoms
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratios = np.where(bottom > 0, top / bottom, np.nan)
-        means.append(np.nanmean(ratios[(bottom > 0).any(axis=1)], axis=1))
-    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(low), float(high))
+    return _interval([(numerators, denominators)], clusters, names)
+
+
+def paired_ratio_interval(
+    first: tuple[np.ndarray, np.ndarray],
+    second: tuple[np.ndarray, np.ndarray],
+    clusters: np.ndarray,
+    *names: object,
+) -> Interval | None:
+    """Interval of the second mean of ratios minus the first, over the same samples.
+
+    Each is (numerators, denominators) as in ``ratio_interval``. Both are taken from the same resamples of
+    clusters, so what is hard for both does not widen the interval.
+    """
+    return _interval([first, second], clusters, names)
 
 
 def normal_interval(value: float, error: float | None) -> Interval | None:
@@ -78,6 +80,34 @@ def normal_interval(value: float, error: float | None) -> Interval | None:
 
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
     return Interval(value - reach, value + reach)
+
+
+def _interval(
+    ratios: Sequence[tuple[np.ndarray, np.ndarray]], clusters: np.ndarray, names: Sequence[object]
+) -> Interval | None:
+    """Of one mean of ratios, or of the last minus the first; None for fewer than two clusters."""
+    groups = int(clusters.max(initial=-1)) + 1
+    if groups < 2:
+        return None
+    sums = [[_sums(part, clusters, groups) for part in pair] for pair in ratios]
+    rng, drawn = stream("bootstrap", *names), []
+    for count in _chunks(DRAWS, max(1, _CELLS // groups)):
+        draws = rng.multinomial(groups, np.full(groups, 1 / groups), count)  # [D, G]: how often each is drawn
+        means = [_mean_ratio(draws @ tops, draws @ bottoms) for tops, bottoms in sums]
+        drawn.append(means[0] if len(means) == 1 else means[-1] - means[0])
+    found = np.concatenate(drawn)
+    low, high = np.quantile(found[~np.isnan(found)], [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Interval(float(low), float(high))
+
+
+def _mean_ratio(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    """[D]: the mean over the parts [D, C] that have a denominator; NaN where none has."""
+    some = (bottom > 0).any(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        parts = np.where(bottom > 0, top / bottom, np.nan)
+    out = np.full(len(top), np.nan)
+    out[some] = np.nanmean(parts[some], axis=1)
+    return out
 
 
 def _chunks(total: int, size: int) -> list[int]:

@@ -22,6 +22,7 @@ COMMANDS = {
     "verify": "Hash an artifact again and compare with its record.",
     "rebuild": "Make a dataset again from its own record and compare byte for byte.",
     "score": "Score predictions of any code against a benchmark's own truth.",
+    "compare": "Compare two models on the same samples: paired differences with their intervals.",
     "predict": "Ask a checkpoint about one video; print the answer, write its masks and an overlay video.",
 }
 """Every command with its help. Each is a module of this package with ``add_arguments`` and ``act``."""
