@@ -23,7 +23,7 @@ from evaluation.scores import (
     write_metrics,
     write_scores,
 )
-from evaluation.scoring import SliceScores, score_slices, slices
+from evaluation.scoring import SliceScores, in_order, score_slices, slices
 from evaluation.submission.hidden import unscored_rows
 from evaluation.submission.step import plan_submissions
 from evaluation.work import Item, run_on_actors, units
@@ -75,7 +75,7 @@ def evaluate(context: StepContext) -> StepResult:
     }
     scored = _scores(setup, reader, readable, index, context.spec.subject)
     marked = marking.mark(
-        {name: [s for part in parts for s in part.scores] for name, parts in scored.items()},
+        {name: in_order(parts, readable[name]) for name, parts in scored.items()},
         marking.texts_of(config.benchmarks, reader, store, readable, index),
         config.judge,
         storage_root(context.plan),

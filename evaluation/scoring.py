@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -13,6 +13,7 @@ import orjson
 
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
+from evaluation.benchmarks.groups import Groups, gather
 from evaluation.metrics.aggregate import Score
 from evaluation.prediction import Prediction
 from evaluation.spans import SpanRules
@@ -53,28 +54,71 @@ def scored_prediction(prediction: Prediction, sample: Sample, config: BenchmarkC
 
 
 def slices(config: BenchmarkConfig, items: Sequence[Item], stored: Sequence[Stored]) -> Iterator[Slice]:
-    """The slices of one entry."""
-    for number, at in enumerate(range(0, len(items), SLICE_SAMPLES)):
-        end = at + SLICE_SAMPLES
-        yield Slice(number=number, config=config, items=tuple(items[at:end]), stored=tuple(stored[at:end]))
+    """The slices of one entry. Samples that are scored together are in one."""
+    number, taken = 0, list[int]()
+    whole = gather([item.key for item in items], benchmark_of(config.family).groups)
+    for n, group in enumerate(whole, 1):
+        taken += group
+        if len(taken) >= SLICE_SAMPLES or n == len(whole):
+            own, places = tuple(items[k] for k in taken), tuple(stored[k] for k in taken)
+            yield Slice(number=number, config=config, items=own, stored=places)
+            number, taken = number + 1, []
 
 
 def score_slice(reader: ShardReader, store: AnswerStore, part: Slice) -> SliceScores:
     """Score a slice from the store and the dataset; nothing else is read."""
-    judge, source = benchmark_of(part.config.family).score, part.config.source
+    source = part.config.source
     order = sorted(range(len(part.items)), key=lambda n: part.stored[n][:2])  # each part is read once
     predictions = dict(zip(order, store.read(source, [part.stored[n] for n in order]), strict=True))
     sha = hashlib.sha256()
-    scores = []
-    samples = reader.samples(source, [item.row for item in part.items])
-    for n, (item, sample) in enumerate(zip(part.items, samples, strict=True)):
+    for n in range(len(part.items)):
         made = predictions[n]
         masks = canonical(made.masks) if made.masks else b""
         sha.update(orjson.dumps([made.key, made.text, made.failure]) + masks + b"\n")
-        score = unscored if item.hidden else judge
-        scored = score(sample, scored_prediction(made, sample, part.config))
-        scores.append(replace(scored, video=scored.video or sample.video.sha256))
+    made_by_row = {item.row: predictions[n] for n, item in enumerate(part.items)}
+    groups = benchmark_of(part.config.family).groups
+    if groups is None or any(item.hidden for item in part.items):
+        scores = _one_by_one(reader, part, made_by_row)
+    else:
+        scores = _by_group(reader, part, made_by_row, groups)
     return SliceScores(scores=tuple(scores), answers=sha.hexdigest())
+
+
+def in_order(parts: Sequence[SliceScores], items: Sequence[Item]) -> list[Score]:
+    """The scores of an entry in the order of its items."""
+    by_key = {score.key: score for part in parts for score in part.scores}
+    return [by_key[item.key] for item in items]
+
+
+def _one_by_one(reader: ShardReader, part: Slice, made: Mapping[int, Prediction]) -> list[Score]:
+    judge, scores = benchmark_of(part.config.family).score, []
+    samples = reader.samples(part.config.source, [item.row for item in part.items])
+    for item, sample in zip(part.items, samples, strict=True):
+        score = unscored if item.hidden else judge
+        scored = score(sample, scored_prediction(made[item.row], sample, part.config))
+        scores.append(replace(scored, video=scored.video or sample.video.sha256))
+    return scores
+
+
+def _by_group(
+    reader: ShardReader, part: Slice, made: Mapping[int, Prediction], groups: Groups
+) -> list[Score]:
+    """Groups with all their samples in the dataset: those that were not asked lend their truth."""
+    source, scores = part.config.source, list[Score]()
+    wanted = {groups.of(item.key) for item in part.items}
+    keys = reader.keys(source)
+    for rows in gather(keys, groups):
+        if groups.of(keys[rows[0]]) not in wanted:
+            continue
+        samples = list(reader.samples(source, rows))
+        predictions = [
+            scored_prediction(made[row], sample, part.config) if row in made else None
+            for row, sample in zip(rows, samples, strict=True)
+        ]
+        digests = {sample.key: sample.video.sha256 for sample in samples}
+        for scored in groups.score(samples, predictions):
+            scores.append(replace(scored, video=scored.video or digests[scored.key]))
+    return scores
 
 
 def score_slices(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from evaluation.benchmarks.groups import Groups
 from evaluation.judge.rubric import JudgeTexts
 from evaluation.metrics.aggregate import Baseline, Metric, Score
 from evaluation.prediction import Prediction
@@ -20,6 +21,8 @@ class Benchmark(BenchmarkFamily):
     ``submission`` is the archive in which answers go to a server, for samples whose truth is hidden.
     ``judged`` says what of an answer a language model marks; None for an answer that is not shown
     to it, for which ``score`` has a failure.
+    ``groups``: samples of which some measures need each other; their score then takes the place of ``score``,
+    which gives the measures of one answer alone.
     ``formats`` are the annotation formats of its own truth, which `ufvideo score` reads; the first is usual.
     """
 
@@ -28,6 +31,7 @@ class Benchmark(BenchmarkFamily):
     metrics: tuple[Metric, ...]
     judged: Callable[[Sample, Prediction], JudgeTexts | None] | None = None
     baseline: Baseline | None = None
+    groups: Groups | None = None
     formats: tuple[str, ...] = ()
     footnote: str = ""
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from evaluation.metrics.aggregate import Baseline, Score
+from evaluation.metrics.aggregate import Baseline, Score, by_category
 
 _STEPS = 20  # starts and ends of constant spans, as parts of the video
 _MASKS = ("empty", "full")
@@ -44,6 +44,25 @@ def _constant_span(scores: Sequence[Score]) -> dict[str, float]:
 
 def _constant_mask(scores: Sequence[Score]) -> dict[str, float]:
     """Nothing on every frame, or all of every frame, whichever has the larger J&F."""
+    return _better(_constant_means(scores))
+
+
+def _constant_mask_by_category(scores: Sequence[Score]) -> dict[str, float]:
+    """The same where every category counts once."""
+    found = [_constant_means(group) for group in by_category(scores).values()]
+    found = [of for of in found if of]
+    if not found:
+        return {}
+    return _better(
+        {
+            kind: {name: sum(of[kind][name] for of in found) / len(found) for name in found[0][kind]}
+            for kind in _MASKS
+        }
+    )
+
+
+def _constant_means(scores: Sequence[Score]) -> dict[str, dict[str, float]]:
+    """J, F and J&F by constant mask; nothing for scores without masks."""
     found: dict[str, dict[str, float]] = {}
     for kind in _MASKS:
         per = {
@@ -54,7 +73,11 @@ def _constant_mask(scores: Sequence[Score]) -> dict[str, float]:
             return {}
         means = {measure: sum(values) / len(values) for measure, values in per.items()}
         found[kind] = {**means, "J&F": (means["J"] + means["F"]) / 2}
-    return max(found.values(), key=lambda means: means["J&F"])
+    return found
+
+
+def _better(means: Mapping[str, dict[str, float]]) -> dict[str, float]:
+    return max(means.values(), key=lambda of: of["J&F"]) if means else {}
 
 
 def _masks_and_spans(scores: Sequence[Score]) -> Mapping[str, float]:
@@ -68,4 +91,5 @@ def _measures(scores: Sequence[Score]) -> set[str]:
 CHANCE = Baseline(name="chance", values=_chance)
 CONSTANT_SPAN = Baseline(name="best constant span", values=_constant_span)
 CONSTANT_MASK = Baseline(name="best constant mask", values=_constant_mask)
+CONSTANT_MASK_BY_CATEGORY = Baseline(name="best constant mask", values=_constant_mask_by_category)
 CONSTANT_ANSWER = Baseline(name="best constant answer", values=_masks_and_spans)

@@ -160,10 +160,14 @@ def rows(
     groups = {"": list(scores), **{c: g for c, g in by_category(scores).items() if c}}
     out = []
     for category, group in groups.items():
-        constant = baseline.values(group) if baseline and group else {}
+        constants: dict[tuple[str, ...], Mapping[str, float]] = {}
         for metric in metrics:
             if category and (metric.over is Over.CATEGORIES or metric.categories):
                 continue
+            if metric.categories not in constants:
+                covered = [score for score in group if metric.covers(score)]
+                constants[metric.categories] = baseline.values(covered) if baseline and covered else {}
+            constant = constants[metric.categories]
             name = baseline.name if baseline and metric.measure in constant else ""
             out.append(_row(benchmark, category, metric, group, constant.get(metric.measure), name))
     return out

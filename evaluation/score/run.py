@@ -12,6 +12,7 @@ from pathlib import Path
 
 from datasets_prep.truth import Unusable, read_truth
 from evaluation.benchmarks import Benchmark, benchmark_of
+from evaluation.benchmarks.groups import gather
 from evaluation.metrics.aggregate import MetricRow, Score, rows
 from evaluation.score.given import Given
 from evaluation.score.match import Matched, match
@@ -26,6 +27,7 @@ from pipeline.records.sample import MaskTrack, Sample
 from pipeline.storage.location import Location
 
 SLICE = 64  # samples that a process scores at once
+Group = Sequence[tuple[Sample, Given | None]]  # samples that are scored together
 PARALLEL_MASKS = 2000  # true masks from which on starting processes pays
 
 
@@ -69,9 +71,12 @@ def score(
             f"video {samples[0].video.path}.",
         )
     judge = partial(judged, benchmark.name, rules or SpanRules())
-    pairs = [(sample, matched.given.get(number)) for number, sample in enumerate(samples)]
-    with progress.track(f"score {benchmark.title}", len(pairs)) as bar:
-        scores = _spread(judge, pairs, bar.advance)
+    groups = [
+        [(samples[number], matched.given.get(number)) for number in numbers]
+        for numbers in gather([sample.key for sample in samples], benchmark.groups)
+    ]
+    with progress.track(f"score {benchmark.title}", len(samples)) as bar:
+        scores = _spread(judge, groups, bar.advance)
     found = rows(benchmark.name, benchmark.metrics, scores, benchmark.baseline)
     return Scored(
         benchmark=benchmark,
@@ -83,18 +88,24 @@ def score(
     )
 
 
-def judged(name: str, rules: SpanRules, pairs: Sequence[tuple[Sample, Given | None]]) -> list[Score]:
-    """The scores of some samples; runs in any process."""
+def judged(name: str, rules: SpanRules, groups: Sequence[Group]) -> list[Score]:
+    """The scores of some groups of samples; runs in any process."""
     benchmark = benchmark_of(name)
-    out = []
-    for sample, given in pairs:
-        prediction = prediction_of(sample, given)
-        if benchmark.times and not prediction.spans:
-            prediction = with_times(prediction, sample, rules)
-        size = next(((t.height, t.width) for t in prediction.masks), (1, 1))
-        sized = replace(sample, targets=tuple(_sized(t, *size) for t in sample.targets))
-        scored = benchmark.score(sized, prediction)
-        out.append(replace(scored, video=sample.video.path))
+    out: list[Score] = []
+    for group in groups:
+        samples, predictions = [], []
+        for sample, given in group:
+            prediction = prediction_of(sample, given)
+            if benchmark.times and not prediction.spans:
+                prediction = with_times(prediction, sample, rules)
+            size = next(((t.height, t.width) for t in prediction.masks), (1, 1))
+            samples.append(replace(sample, targets=tuple(_sized(t, *size) for t in sample.targets)))
+            predictions.append(prediction)
+        if benchmark.groups is not None:
+            scored = benchmark.groups.score(samples, predictions)
+        else:
+            scored = [benchmark.score(*pair) for pair in zip(samples, predictions, strict=True)]
+        out += [replace(s, video=one.video.path) for s, one in zip(scored, samples, strict=True)]
     return out
 
 
@@ -128,22 +139,26 @@ def _sized(track: MaskTrack, height: int, width: int) -> MaskTrack:
 
 
 def _spread(
-    judge: Callable[[Sequence[tuple[Sample, Given | None]]], list[Score]],
-    pairs: Sequence[tuple[Sample, Given | None]],
+    judge: Callable[[Sequence[Group]], list[Score]],
+    groups: Sequence[Group],
     advance: Callable[[int], None],
 ) -> list[Score]:
-    """Scores in order; in several processes where there are many masks."""
-    slices = [pairs[at : at + SLICE] for at in range(0, len(pairs), SLICE)]
-    true_masks = sum(len(t.frames) for sample, _ in pairs for t in sample.targets)
+    """Scores in order of the groups; in several processes where there are many masks."""
+    slices: list[list[Group]] = [[]]
+    for group in groups:
+        if sum(map(len, slices[-1])) >= SLICE:
+            slices.append([])
+        slices[-1].append(group)
+    true_masks = sum(len(t.frames) for group in groups for sample, _ in group for t in sample.targets)
     processes = min(len(os.sched_getaffinity(0)), len(slices))
     out: list[Score] = []
     if processes < 2 or true_masks < PARALLEL_MASKS:
         for part in slices:
             out += judge(part)
-            advance(len(part))
+            advance(sum(map(len, part)))
         return out
     with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
-        for part, scores in zip(slices, pool.map(judge, slices), strict=True):
+        for scores in pool.map(judge, slices):
             out += scores
-            advance(len(part))
+            advance(len(scores))
     return out

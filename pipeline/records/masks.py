@@ -65,6 +65,12 @@ def union(counts: Sequence[str], height: int, width: int) -> str:
     return coco.merge(rles, intersect=False)["counts"].decode("ascii")
 
 
+def intersection(counts: Sequence[str], height: int, width: int) -> str:
+    """RLE of what all of several masks of one size share."""
+    rles = [{"size": [height, width], "counts": text.encode("ascii")} for text in counts]
+    return coco.merge(rles, intersect=True)["counts"].decode("ascii")
+
+
 def from_source(segmentation: Any, height: int, width: int) -> str:
     """A mask in any form of the sources -> compressed COCO RLE.
 
