@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -40,6 +40,16 @@ class Request:
 
     sample: Sample
     turns: tuple[Turn, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prepared:
+    """Requests of one batch, ready for the model, by number; ``results`` of those that it is not asked."""
+
+    requests: tuple[Request, ...]
+    frames: Mapping[int, Frames]
+    examples: Mapping[int, Example]
+    results: Mapping[int, Prediction | Unreadable]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,33 +102,43 @@ class Predictor:
         self._sides = {view: self.processor.side(view) for view in View}
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction | Unreadable]:
-        """One result per request, in order. A question that the model cannot be asked is a failed prediction.
+        """One result per request, in order: ``complete`` of ``prepare``."""
+        return self.complete(self.prepare(requests))
 
-        A video that cannot be read, is gone or is another than the one that was prepared makes its sample
-        ``Unreadable``. Storage that does not answer is raised as StorageError: then nothing is known.
+    def prepare(self, requests: Sequence[Request]) -> Prepared:
+        """Decode, resize and tokenise, on the CPU alone: another thread may do it while the model answers.
+
+        A question that the model cannot be asked is a failed prediction. A video that cannot be read, is gone
+        or is another than the one that was prepared makes its sample ``Unreadable``. Storage that does not
+        answer is raised as StorageError: then nothing is known.
         """
         frames: dict[int, Frames] = {}
         examples: dict[int, Example] = {}
-        out: dict[int, Prediction | Unreadable] = {}
+        results: dict[int, Prediction | Unreadable] = {}
         for i, request in enumerate(requests):
             try:
                 frames[i] = self.frames(self._footage(request.sample))
                 examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
             except UNREADABLE as error:
-                out[i] = _unreadable(request.sample, frames.get(i), error)
+                results[i] = _unreadable(request.sample, frames.get(i), error)
             except ValueError as error:  # no room for the question, or regions that do not fit it
-                out[i] = _prediction(request.sample, failure=f"cannot be asked: {error}")
+                results[i] = _prediction(request.sample, failure=f"cannot be asked: {error}")
+        return Prepared(requests=tuple(requests), frames=frames, examples=examples, results=results)
+
+    def complete(self, prepared: Prepared) -> list[Prediction | Unreadable]:
+        """The results of prepared requests, in their order. Masks are made here, frame by frame."""
+        examples, frames, results = prepared.examples, prepared.frames, dict(prepared.results)
         for i, answer in zip(examples, self.answer(list(examples.values())), strict=True):
-            sample = requests[i].sample
+            sample = prepared.requests[i].sample
             try:
                 tracks: tuple[MaskTrack, ...] = ()
                 if len(answer.segs):
                     example = examples[i]
                     tracks = self.segment(frames[i], answer.segs, example.to_segment, example.mask_size)
-                out[i] = _prediction(sample, text=answer.text, masks=tracks)
+                results[i] = _prediction(sample, text=answer.text, masks=tracks)
             except UNREADABLE as error:
-                out[i] = _unreadable(sample, frames[i], error)
-        return [out[i] for i in range(len(requests))]
+                results[i] = _unreadable(sample, frames[i], error)
+        return [results[i] for i in range(len(prepared.requests))]
 
     def frames(self, footage: Footage) -> Frames:
         """The frames of one video, in the sizes in which this model looks at them."""

@@ -254,7 +254,7 @@ def _say_unreadable(what: str, samples: Sequence[Unreadable]) -> None:
 def _spawn(setup: Setup) -> Any:
     import ray
 
-    gpus = 1 if setup.config.use_gpu else 0
+    gpus = setup.config.gpus_per_actor if setup.config.use_gpu else 0
     actor = ray.remote(Worker).options(num_cpus=setup.config.cpus_per_actor, num_gpus=gpus)
     return actor.remote(setup)
 

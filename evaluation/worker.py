@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,14 +12,14 @@ from evaluation.answer_store import Answered, AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
 from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.prediction import Unreadable
-from evaluation.work import Unit
+from evaluation.work import Item, Unit
 from pipeline.dataset.reader import ShardReader
 from pipeline.media.same_video import VerifyVideos
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
 from pipeline.storage.location import Location
 
 if TYPE_CHECKING:
-    from evaluation.predictor import Predictor
+    from evaluation.predictor import Predictor, Prepared
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,26 +80,39 @@ class Worker:
         return predictor
 
     def answer(self, unit: Unit) -> UnitResult:
-        """Answer a unit's questions, a batch at a time, and store them: one part for each source."""
-        from evaluation.predictor import Request
+        """Answer a unit's questions, a batch at a time, and store them: one part for each source.
 
-        size = self.setup.config.batch_size
-        prompts = {name: (benchmark_of(b.family).prompt, b.style) for name, b in self.setup.entries.items()}
+        While the model answers a batch, a thread prepares the next one, and no more: two are in memory.
+        """
         answered: dict[str, list[Answered]] = {}
         unreadable: list[Unreadable] = []
-        for at in range(0, len(unit.items), size):
-            items = unit.items[at : at + size]
-            samples = [self.reader.sample(item.source, item.row) for item in items]
-            requests = []
-            for item, sample in zip(items, samples, strict=True):
-                prompt, style = prompts[item.entry]
-                requests.append(Request(sample=sample, turns=prompt(sample, style)))
-            for item, made in zip(items, self.predictor.predict(requests), strict=True):
-                if isinstance(made, Unreadable):
-                    unreadable.append(made)
-                else:
-                    answer = Answered(question=item.question, prediction=made)
-                    answered.setdefault(item.source, []).append(answer)
+        size = self.setup.config.batch_size
+        batches = [unit.items[at : at + size] for at in range(0, len(unit.items), size)]
+        _ = self.predictor  # loaded here: two threads must not load it twice
+        with ThreadPoolExecutor(1) as ahead:
+            coming = ahead.submit(self._prepare, batches[0])
+            for items, after in zip(batches, [*batches[1:], None], strict=True):
+                prepared = coming.result()
+                if after is not None:
+                    coming = ahead.submit(self._prepare, after)
+                for item, made in zip(items, self.predictor.complete(prepared), strict=True):
+                    if isinstance(made, Unreadable):
+                        unreadable.append(made)
+                    else:
+                        answer = Answered(question=item.question, prediction=made)
+                        answered.setdefault(item.source, []).append(answer)
         stored = {source: self.setup.store.write(source, answers) for source, answers in answered.items()}
         failures = sum(a.prediction.failure is not None for answers in answered.values() for a in answers)
         return UnitResult(stored=stored, unreadable=tuple(unreadable), failures=failures)
+
+    def _prepare(self, items: Sequence[Item]) -> Prepared:
+        from evaluation.predictor import Request
+
+        entries = self.setup.entries
+        requests = []
+        for item in items:
+            config, sample = entries[item.entry], self.reader.sample(item.source, item.row)
+            requests.append(
+                Request(sample=sample, turns=benchmark_of(config.family).prompt(sample, config.style))
+            )
+        return self.predictor.prepare(requests)

@@ -22,7 +22,7 @@ class Need:
     where: str
     count: int
     cpus: float
-    gpus: int
+    gpus: float
     fix: str
 
     def fits(self, nodes: Iterable[Mapping[str, float]]) -> int:
@@ -38,7 +38,7 @@ class Need:
 
     def refusal(self, nodes: Sequence[Mapping[str, float]]) -> UserError:
         """The error for nodes that are too few or too small."""
-        gpu = f" and {self.gpus} GPU" if self.gpus else ""
+        gpu = f" and {self.gpus:g} GPU" if self.gpus else ""
         plural = f"{self.count} processes with" if self.count > 1 else "a process with"
         return UserError(
             self.where,
@@ -68,7 +68,7 @@ def need_of(plan: Plan, spec: StepSpec) -> Need | None:
             where="evaluation",
             count=1,  # evaluation starts as many of its actors as fit
             cpus=config.cpus_per_actor,
-            gpus=1 if config.use_gpu else 0,
+            gpus=config.gpus_per_actor if config.use_gpu else 0,
             fix="Lower evaluation.cpus_per_actor"
             + (", set evaluation.use_gpu: false" if config.use_gpu else "")
             + ", or name a larger cluster in ray.address or ray.dashboard.",
@@ -92,7 +92,7 @@ def waiting_line(need: Need) -> str:
     why = "the cluster is to grow" if lacks else "others use them"
     return (
         f"{need.where}: waits for {need.count} x {need.cpus:g} CPUs"
-        + (f" and {need.gpus} GPU" if need.gpus else "")
+        + (f" and {need.gpus:g} GPU" if need.gpus else "")
         + f"; {why}: {free.get('CPU', 0):g} of {_total(nodes, 'CPU'):g} CPUs and "
         f"{free.get('GPU', 0):g} of {_total(nodes, 'GPU'):g} GPUs are free"
     )

@@ -154,6 +154,13 @@ class EvaluationConfig(Config):
         default=True,
         description="One GPU for each actor, which answers in bfloat16; false: CPUs alone, in float32.",
     )
+    gpus_per_actor: Runtime[float] = Field(
+        default=1,
+        gt=0,
+        le=1,
+        description="Part of a GPU that an actor takes: 0.5 puts two actors on each, if both models fit into "
+        "its memory.",
+    )
     cpus_per_actor: Runtime[float] = Field(
         default=4, gt=0, description="CPUs that Ray sets aside for an actor; fractions share one."
     )
