@@ -29,7 +29,7 @@ test-sam2: $(STAMP) $(SAM2)/.installed
 	@pytest -m slow tests/training/model/test_sam2_package.py
 
 bench: $(STAMP)
-	@for name in scoring frames masks probing preparation generation model_step objects regions packing status; do python -m benchmarks.$$name --write; done
+	@for name in scoring frames masks probing preparation generation model_step objects regions packing status rescoring; do python -m benchmarks.$$name --write; done
 
 check: $(STAMP)
 	@ruff check .

@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final
 
 from evaluation.metrics.choice_letters import Mention, denied, mention
@@ -73,6 +74,11 @@ class _Answer:
 _Verdict = int | Refusal | None
 
 
+@lru_cache(maxsize=1 << 16)  # many questions of a benchmark share their options
+def _plain_option(choice: str) -> str:
+    return plain(choice).text
+
+
 def strict(text: str, choices: Sequence[str]) -> Chosen:
     """The option that a text names beyond doubt, and the rule that read it; or why there is none.
 
@@ -80,7 +86,7 @@ def strict(text: str, choices: Sequence[str]) -> Chosen:
     by another option's text, and a thought that is never closed, unless its last line states the answer.
     """
     said = plain(text)
-    texts = [plain(choice).text for choice in choices]
+    texts = [_plain_option(choice) for choice in choices]
     answer = _Answer(said=said, texts=texts, options=[words(one) for one in texts])
     if not answer.text:
         return Chosen(refusal=Refusal.THOUGHT if said.unfinished else Refusal.EMPTY)
