@@ -1,4 +1,4 @@
-"""Callbacks: how one is added, when it is told of what, and that none of them changes a training."""
+"""Callbacks: how one is added, when it is called, and that none of them changes the training."""
 
 from __future__ import annotations
 
@@ -25,35 +25,35 @@ import torch
 from training.loop.callback import Callback
 
 class Toy(Callback):
-    """Writes down what it is told, and draws a random number on every occasion."""
+    """Notes its calls, and draws a random number in each."""
 
-    told = []
+    calls = []
 
     def on_start(self, run, state):
         found = json.loads((state / "toy-0.json").read_text()) if state else None
-        self.tell("start", run.first_step, found)
+        self.note("start", run.first_step, found)
 
     def on_step(self, run, done):
-        self.tell("step", done.step, "loss/total" in done.row)
+        self.note("step", done.step, "loss/total" in done.row)
         return {"weights": sum(float(p.sum()) for p in run.model.parameters()), "steps": done.step + 1}
 
     def on_save(self, run, step, folder):
-        self.tell("save", step, any(folder.rglob("*.pt")))
+        self.note("save", step, any(folder.rglob("*.pt")))
         (folder / f"toy-{run.rank}.json").write_text(json.dumps({"after": step}))
 
     def on_end(self, run):
-        self.tell("end", run.total_steps)
+        self.note("end", run.total_steps)
 
-    def tell(self, *what):
+    def note(self, *what):
         torch.rand(3)
         assert not torch.is_grad_enabled()
-        Toy.told.append(list(what))
+        Toy.calls.append(list(what))
 '''
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that stands for ``training/callbacks/`` with one more file in it."""
+    """A second folder of ``training/callbacks/``, for one more file."""
     place = tmp_path / "callbacks"
     place.mkdir()
     monkeypatch.setattr(callbacks, "__path__", [*callbacks.__path__, str(place)])
@@ -62,27 +62,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_a_file_is_a_callback_and_changes_no_training(
+def test_a_callback_is_one_file_and_does_not_change_the_training(
     prepared: Location, start: Location, folder: Path, tmp_path: Path
 ) -> None:
     (folder / "toy.py").write_text(TOY)
     config = stage(steps=3, layout={"save_every": 2})
-    told = config.model_copy(update={"callbacks": ("toy", "peak_memory")})
-    assert identity(told, "stage") == identity(config, "stage")
+    with_callbacks = config.model_copy(update={"callbacks": ("toy", "peak_memory")})
+    assert identity(with_callbacks, "stage") == identity(config, "stage")
     without = LocalReporter(tmp_path / "s0")
     plain = train(job(prepared, start, tmp_path / "a", config), without)
     reporter = LocalReporter(tmp_path / "s1")
-    seen = load_callbacks("one", ["toy"])[0].told  # type: ignore[attr-defined]
-    train(job(prepared, start, tmp_path / "b", told), reporter, stop_at=2)
-    assert seen == [
+    calls = load_callbacks("one", ["toy"])[0].calls  # type: ignore[attr-defined]
+    train(job(prepared, start, tmp_path / "b", with_callbacks), reporter, stop_at=2)
+    assert calls == [
         ["start", 0, None],
         ["step", 0, True],
         ["step", 1, True],
         ["save", 2, True],
     ]
-    del seen[:]
-    again = train(job(prepared, start, tmp_path / "b", told), reporter)
-    assert seen == [["start", 2, {"after": 2}], ["step", 2, True], ["end", 3]]
+    del calls[:]
+    again = train(job(prepared, start, tmp_path / "b", with_callbacks), reporter)
+    assert calls == [["start", 2, {"after": 2}], ["step", 2, True], ["end", 3]]
     assert again.digest == plain.digest
     for step, row in without.rows.items():
         assert reporter.rows[step]["loss/total"] == row["loss/total"]
@@ -90,7 +90,9 @@ def test_a_file_is_a_callback_and_changes_no_training(
         assert reporter.rows[step]["peak_memory/process_mb"] > 1
 
 
-def test_random_numbers_of_a_callback_are_its_own(folder: Path, start: Location) -> None:
+def test_random_draws_of_a_callback_do_not_advance_the_global_generator(
+    folder: Path, start: Location
+) -> None:
     (folder / "toy.py").write_text(TOY)
     run = StageRun(
         stage=stage(), model=load_model(start.local_path / "model"), rank=0, world=1, total_steps=4
@@ -123,7 +125,7 @@ def test_an_error_in_a_callback_ends_the_stage_with_its_name(
     assert not (tmp_path / "a" / "model").exists()
 
 
-def test_a_package_of_its_own_registers_a_callback(
+def test_an_installed_package_registers_a_callback(
     tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Through an entry point, as an installed package has it."""
@@ -157,7 +159,7 @@ def test_a_package_of_its_own_registers_a_callback(
         ("odd", "class Odd: pass", "the module has to hold one subclass of Callback, not 0"),
     ],
 )
-def test_a_name_that_gives_no_callback_is_refused(
+def test_a_name_without_a_callback_is_refused(
     folder: Path, name: str, text: str | None, message: str
 ) -> None:
     if text is not None:

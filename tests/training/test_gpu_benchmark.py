@@ -1,4 +1,4 @@
-"""The 7B benchmark's pure parts, and its whole way at toy size without a GPU."""
+"""The 7B benchmark's pure functions, and a whole run at toy size without a GPU."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from training.model.vision import VisionTower
 _TOY = model_config("toy", {"connector": {"depth": 2}})
 
 
-def _counted(run) -> int:
-    """Operations that PyTorch counts while something runs."""
+def _counted_operations(run) -> int:
+    """Floating-point operations that PyTorch counts during a call."""
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         run()
     return counter.get_total_flops()
@@ -29,34 +29,36 @@ def test_operations_of_vision_and_connector_are_those_that_run():
     """Catches: a layer that is carried but never run, a shortcut or the squeeze-excite left out."""
     side, grid, wide = _TOY.vision.image_size, _TOY.vision.grid, _TOY.language.hidden_size
     tower = VisionTower(_TOY.vision, "eager")
-    assert _counted(lambda: tower(torch.zeros(3, 3, side, side))) == flops.vision(_TOY.vision, 3)
+    assert _counted_operations(lambda: tower(torch.zeros(3, 3, side, side))) == flops.vision(_TOY.vision, 3)
     inner = _TOY.vision.hidden_size
     connector = Connector(inner, wide, _TOY.connector)
     patches = torch.zeros(1, 8, grid**2, inner)
-    assert _counted(lambda: connector(patches)) == flops.connector(_TOY.connector, 8, grid, inner, wide)
+    assert _counted_operations(lambda: connector(patches)) == flops.connector(
+        _TOY.connector, 8, grid, inner, wide
+    )
 
 
 def test_operations_of_the_language_model_leave_out_what_causal_attention_masks():
     model, n, answers = Language(_TOY.language, "eager"), 40, 7
     width, layers = _TOY.language.hidden_size, _TOY.language.num_hidden_layers
     row = PackedRow(embeds=torch.zeros(n, width), labels=torch.zeros(n, dtype=torch.long))
-    counted = _counted(lambda: model.logits(model.hidden(PackedSequences.of([row]))[:answers]))
+    counted = _counted_operations(lambda: model.logits(model.hidden(PackedSequences.of([row]))[:answers]))
     masked = 2 * layers * 2 * width * (n * n - n * (n + 1) // 2)
     assert counted - masked == flops.language(_TOY.language, [n], answers)
 
 
 @pytest.mark.parametrize("side", [128, 192])
-def test_operations_of_sam(side: int):
+def test_operations_of_sam_s_encoder_are_close_to_those_that_run(side: int):
     """transformers multiplies queries once more than SAM 2 has to; side 192 fills windows up."""
     config = Sam2Config(
         image_size=side, embed_dim=48, num_heads=2, stages=(1, 2, 4, 2), global_att_blocks=(4, 6)
     )
     model = Segmentation(64, config, "eager")
-    counted = _counted(lambda: model.encode(torch.zeros(2, 3, side, side)))
+    counted = _counted_operations(lambda: model.encode(torch.zeros(2, 3, side, side)))
     assert flops.sam_encoder(config, 2) == pytest.approx(counted, rel=0.01)
 
 
-def test_operations_of_the_published_model():
+def test_operations_of_the_published_model_agree_with_the_usual_estimate():
     """Six for each weight and token is the usual estimate of what training a language model takes."""
     config = published_7b()
     parts = flops.training_step(config, lengths=[3000], answers=0, videos=1, sam_frames=4)
@@ -67,10 +69,12 @@ def test_operations_of_the_published_model():
     with torch.device("meta"):
         sam = Segmentation(64, config.sam2, "eager")
         frames = torch.zeros(4, 3, config.sam2.image_size, config.sam2.image_size)
-    assert parts["SAM 2's encoder"] == pytest.approx(_counted(lambda: sam.encode(frames)), rel=0.01)
+    assert parts["SAM 2's encoder"] == pytest.approx(
+        _counted_operations(lambda: sam.encode(frames)), rel=0.01
+    )
 
 
-def test_the_table_tells_rates_and_what_is_not_known():
+def test_the_table_shows_rates_and_what_is_unknown():
     row = gpu_7b.Measurement(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=61.25)
     assert gpu_7b.table([row], 400e12).splitlines()[-1] == ("| packed | 1.500 s | 4,000 | 50.0% | 61.2 GiB |")
     bare = gpu_7b.Measurement(what="packed", tokens=6000, seconds=1.5, operations=300e12, peak_gib=None)
@@ -81,7 +85,7 @@ def test_the_table_tells_rates_and_what_is_not_known():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_without_a_gpu_it_ends_with_one_paragraph(capsys):
+def test_without_a_gpu_the_benchmark_ends_with_an_error_of_one_line(capsys):
     assert gpu_7b.main([]) == 2
     error = capsys.readouterr().err
     assert "needs a CUDA device" in error
@@ -89,7 +93,7 @@ def test_without_a_gpu_it_ends_with_one_paragraph(capsys):
 
 
 @pytest.mark.slow
-def test_the_same_way_runs_at_toy_size(capsys, monkeypatch: pytest.MonkeyPatch):
+def test_the_benchmark_runs_at_toy_size(capsys, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(gpu_7b, "_WARM_UP", 0)
     monkeypatch.setattr(gpu_7b, "_ANSWERS", (60, 10, 20))
     monkeypatch.setattr(gpu_7b, "_TRUTH", (48, 85))

@@ -1,4 +1,4 @@
-"""Training from baked frames alone: they cover every visit, and look like those of the videos."""
+"""Training from baked frames alone: they cover every visit, and look like those decoded from the videos."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def processor() -> Processor:
 
 @pytest.fixture(scope="module")
 def baked(prepared: Location, tmp_path_factory: pytest.TempPathFactory) -> Location:
-    """The tiny corpus with its frames; nothing in it says where its videos are."""
+    """The tiny corpus with its frames; it does not record where its videos are."""
     return baked_copy(prepared, tmp_path_factory.mktemp("baked"), BakeConfig(frames=8))
 
 
@@ -50,8 +50,8 @@ def frames_of(place: Location, processor: Processor) -> CachedFrames:
     )
 
 
-def kinds() -> list[Sample]:
-    """Every kind of sample that asks for frames of its own."""
+def samples_of_every_kind() -> list[Sample]:
+    """Samples of every kind that needs particular frames."""
     rng = np.random.default_rng(3)
     out = [s for video in range(VIDEOS) for s in samples(video).values()]
     for n in range(40):
@@ -74,21 +74,21 @@ def kinds() -> list[Sample]:
 
 
 @pytest.mark.parametrize(("takes", "sam"), [(8, 4), (2, 1), (32, 7)])
-def test_what_is_baked_covers_every_visit(takes: int, sam: int) -> None:
+def test_baked_frames_cover_every_visit(takes: int, sam: int) -> None:
     config = model_config("toy", {"num_frames": takes, "num_sam_frames": sam})
-    visits = processor_of(config)
-    for sample in kinds():
-        there = set(frames_needed(sample, takes))
+    processor = processor_of(config)
+    for sample in samples_of_every_kind():
+        baked_frames = set(frames_needed(sample, takes))
         for epoch in range(EPOCHS):
-            needed = visits.frames_needed(sample, epoch=epoch)
+            needed = processor.frames_needed(sample, epoch=epoch)
             for indices in needed.by_view.values():
-                assert set(indices) <= there, (sample.key, epoch)
-        asked = visits.frames_needed(sample, with_targets=False)
-        assert {*asked.video, *asked.regions} <= there
-        assert set(frames_to_segment(sample)[0]) <= there
+                assert set(indices) <= baked_frames, (sample.key, epoch)
+        shown = processor.frames_needed(sample, with_targets=False)
+        assert {*shown.video, *shown.regions} <= baked_frames
+        assert set(frames_to_segment(sample)[0]) <= baked_frames
 
 
-def test_examples_look_like_those_of_the_videos(
+def test_examples_from_baked_frames_look_like_those_from_videos(
     prepared: Location, baked: Location, processor: Processor
 ) -> None:
     from_videos, from_shards = (frames_of(place, processor) for place in (prepared, baked))
@@ -97,18 +97,18 @@ def test_examples_look_like_those_of_the_videos(
         for row in range(reader.count(source)):
             sample = reader.sample(source, row)
             for epoch in range(3):
-                want = processor.training(sample, from_videos, epoch=epoch)
-                have = processor.training(sample, from_shards, epoch=epoch)
-                assert have.input_ids == want.input_ids
-                assert have.sam_indices == want.sam_indices
-                assert torch.equal(have.region_masks, want.region_masks)
-                pairs = [(have.video, want.video), (have.region_frames, want.region_frames)]
-                if want.sam_frames is not None:
-                    assert have.sam_frames is not None
-                    assert have.gt_masks is not None
-                    assert want.gt_masks is not None
-                    assert torch.equal(have.gt_masks, want.gt_masks)
-                    pairs.append((have.sam_frames, want.sam_frames))
+                expected = processor.training(sample, from_videos, epoch=epoch)
+                actual = processor.training(sample, from_shards, epoch=epoch)
+                assert actual.input_ids == expected.input_ids
+                assert actual.sam_indices == expected.sam_indices
+                assert torch.equal(actual.region_masks, expected.region_masks)
+                pairs = [(actual.video, expected.video), (actual.region_frames, expected.region_frames)]
+                if expected.sam_frames is not None:
+                    assert actual.sam_frames is not None
+                    assert actual.gt_masks is not None
+                    assert expected.gt_masks is not None
+                    assert torch.equal(actual.gt_masks, expected.gt_masks)
+                    pairs.append((actual.sam_frames, expected.sam_frames))
                 for ours, theirs in pairs:
                     assert ours.shape == theirs.shape
                     if len(ours):  # of 255 grey levels, in units of about half of them
@@ -125,14 +125,14 @@ def test_small_frames_are_stretched_to_the_same_squares(
     footage = reader.baked_footage(sample)
     assert footage is not None
     assert footage.decode([3]).shape == (1, 24, 32, 3)
-    have = processor.training(sample, frames_of(small, processor), epoch=0)
-    want = processor.training(sample, frames_of(prepared, processor), epoch=0)
-    assert have.gt_masks is not None
-    assert want.gt_masks is not None
-    assert torch.equal(have.gt_masks, want.gt_masks)
-    assert have.sam_frames is not None
-    assert want.sam_frames is not None
-    assert 0 < float((have.sam_frames - want.sam_frames).abs().mean()) < 0.3
+    actual = processor.training(sample, frames_of(small, processor), epoch=0)
+    expected = processor.training(sample, frames_of(prepared, processor), epoch=0)
+    assert actual.gt_masks is not None
+    assert expected.gt_masks is not None
+    assert torch.equal(actual.gt_masks, expected.gt_masks)
+    assert actual.sam_frames is not None
+    assert expected.sam_frames is not None
+    assert 0 < float((actual.sam_frames - expected.sam_frames).abs().mean()) < 0.3
 
 
 @pytest.mark.parametrize("threads", [1, 4])
@@ -162,7 +162,7 @@ def test_a_model_of_other_frames_is_refused_when_the_data_is_opened(baked: Locat
         Dataset.open(baked, num_frames=16)
 
 
-def test_a_wanted_frame_that_is_not_there_is_said(baked: Location) -> None:
+def test_a_missing_frame_is_reported(baked: Location) -> None:
     other = processor_of(model_config("toy", {"num_frames": 4}))
     sample = samples(0)["qa"]
     with pytest.raises(UserError, match=r"frames/qa-00000\.pq: holds no frame 2 of v0\.mp4 \(it has 8"):

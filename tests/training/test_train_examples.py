@@ -1,4 +1,4 @@
-"""From samples to micro-batches: equal pictures, several targets, text alone, regions that nobody sees."""
+"""From samples to micro-batches: equal pictures, several targets, text alone, regions that cover no patch."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def batch_of(processor: Processor, *examples: Example) -> Batch:
 
 
 @contextmanager
-def counted(module: torch.nn.Module) -> Iterator[list[int]]:
-    """How many pictures the module is given, call by call."""
+def batch_sizes(module: torch.nn.Module) -> Iterator[list[int]]:
+    """The number of images in each call of the module."""
     seen: list[int] = []
     hook = module.register_forward_pre_hook(lambda _, args: seen.append(len(args[0])))
     try:
@@ -88,9 +88,9 @@ def test_the_vision_tower_sees_each_picture_once(
     made = [processor.training(s, frames, epoch=0) for s in (samples(0)["qa"], refer, samples(2)["qa"])]
     batch = batch_of(processor, *made)
     with torch.no_grad():
-        with counted(model.vision.tower.embeddings) as seen:
+        with batch_sizes(model.vision.tower.embeddings) as seen:
             video, regions = model.visual_tokens(batch)
-        with counted(model.vision.tower.embeddings) as all_seen:
+        with batch_sizes(model.vision.tower.embeddings) as all_seen:
             apart, apart_regions = model.visual_tokens(dataclasses.replace(batch, same_as=None))
     assert seen == [3 * len(set(shown)) + 1]
     assert all_seen == [3 * len(shown) + 3]
@@ -99,21 +99,19 @@ def test_the_vision_tower_sees_each_picture_once(
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
-def test_a_still_picture_is_looked_at_once(
-    processor: Processor, frames: CachedFrames, model: UFVideo
-) -> None:
+def test_a_still_picture_is_encoded_once(processor: Processor, frames: CachedFrames, model: UFVideo) -> None:
     """A picture is a video of one frame, which is repeated for the model. So is a short video's."""
     sample = samples(3)["qa"]
     still = dataclasses.replace(sample, video=dataclasses.replace(sample.video, num_frames=1))
     example = processor.inference(still, frames)
     assert set(example.frame_numbers) == {0}
     assert len(example.frame_numbers) == processor.config.num_frames
-    with counted(model.vision.tower.embeddings) as seen, torch.no_grad():
+    with batch_sizes(model.vision.tower.embeddings) as seen, torch.no_grad():
         model.generate(batch_of(processor, example), max_new_tokens=1)
     assert seen == [1]
 
 
-def test_as_many_places_as_frames(processor: Processor, frames: CachedFrames) -> None:
+def test_same_as_has_an_entry_for_every_frame(processor: Processor, frames: CachedFrames) -> None:
     batch = batch_of(processor, processor.training(samples(0)["refer"], frames, epoch=0))
     assert batch.same_as is not None
     with pytest.raises(ValueError, match="entries in same_as"):
@@ -155,9 +153,7 @@ def test_frames_that_are_repeated_are_named_as_one_picture(
     assert apart.tolist() == [0, 1, 2, 3]
 
 
-def test_losses_of_masks_tell_objects_apart(
-    processor: Processor, frames: CachedFrames, model: UFVideo
-) -> None:
+def test_mask_losses_distinguish_objects(processor: Processor, frames: CachedFrames, model: UFVideo) -> None:
     """Perfect logits of each [SEG] cost nothing; with two objects swapped they do."""
     batch = batch_of(processor, processor.training(three_objects(), frames, epoch=0))
     with torch.no_grad():
@@ -175,7 +171,7 @@ def test_losses_of_masks_tell_objects_apart(
 
 
 def object_mask(which: int, frame: int) -> np.ndarray:
-    """The square, what is left of a moving line, or a bar that sinks: three objects that differ in shape."""
+    """The square, the part left of a moving line, or a bar that sinks: three objects that differ in shape."""
     mask = np.zeros((HEIGHT, WIDTH), np.uint8)
     if which == 0:
         return square(1, frame)
@@ -205,7 +201,7 @@ def three_objects() -> Sample:
 # ----------------------------------------------------------------------------------- text alone, and odd ones
 
 
-def test_text_alone_goes_with_a_video_in_one_batch(
+def test_text_without_a_video_shares_a_batch_with_a_video(
     processor: Processor, frames: CachedFrames, model: UFVideo
 ) -> None:
     """Catches a placeholder in a text that has no video, and a video that goes to the wrong sample."""
@@ -220,7 +216,7 @@ def test_text_alone_goes_with_a_video_in_one_batch(
     torch.testing.assert_close(first, alone.hidden, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(last, alone.hidden, atol=1e-4, rtol=1e-4)
     shown = model.config.video_tokens
-    assert len(middle) - len(first) == shown + 1, "but for the video and its line, the words are the same"
+    assert len(middle) - len(first) == shown + 1, "apart from the video and its line, the tokens are the same"
 
 
 def test_a_prompt_among_training_examples_is_refused(processor: Processor, frames: CachedFrames) -> None:
@@ -230,7 +226,7 @@ def test_a_prompt_among_training_examples_is_refused(processor: Processor, frame
         batch_of(processor, processor.training(sample, frames, epoch=0), processor.inference(sample, frames))
 
 
-def test_an_id_that_nobody_knows_is_refused(
+def test_an_unknown_placeholder_id_is_refused(
     processor: Processor, frames: CachedFrames, model: UFVideo
 ) -> None:
     """Another model's placeholder for a picture, say. Catches one that is embedded as some token."""

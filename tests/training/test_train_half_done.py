@@ -1,4 +1,4 @@
-"""Stages that died between two acts: what is gone on with, what is begun again, what is left behind."""
+"""Stages that were killed between two actions: what resumes, what starts again, and what remains."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
 BEGUN = StageStart(workers=2, data="d1", start="s1", steps=6)
 
 
-def changed(**values: Any) -> StageStart:
+def begun_with(**values: Any) -> StageStart:
     return dataclasses.replace(BEGUN, **values)
 
 
-def a_stopped_stage(folder: Path) -> UnfinishedStage:
-    """What a stage leaves that was killed after its first saved state."""
+def killed_stage(folder: Path) -> UnfinishedStage:
+    """The unfinished stage that a kill after the first saved state leaves."""
     half = UnfinishedStage(Location.parse(folder), "one")
     assert half.open(BEGUN) is None
     (folder / "run").mkdir()
@@ -47,7 +47,7 @@ def a_stopped_stage(folder: Path) -> UnfinishedStage:
     return half
 
 
-def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
+def quarantine_row(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
     return {
         "step": step,
         "source": "qa",
@@ -61,16 +61,16 @@ def note(step: int, key: str = "qa/2", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        (changed(data="d2"), "the prepared data"),
-        (changed(start="s2"), "the checkpoint to start from"),
-        (changed(steps=7), "its length"),
-        (changed(data="d2", workers=3), "the prepared data"),
+        (begun_with(data="d2"), "the prepared data"),
+        (begun_with(start="s2"), "the checkpoint to start from"),
+        (begun_with(steps=7), "its length"),
+        (begun_with(data="d2", workers=3), "the prepared data"),
     ],
 )
-def test_other_inputs_begin_again_and_say_so(
+def test_with_other_inputs_the_stage_starts_again_with_a_message(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], other: StageStart, message: str
 ) -> None:
-    a_stopped_stage(tmp_path).quarantine([note(0)])
+    killed_stage(tmp_path).quarantine([quarantine_row(0)])
     half = UnfinishedStage(Location.parse(tmp_path), "one")
     assert half.open(other) is None
     assert not (tmp_path / "run").exists()
@@ -81,34 +81,34 @@ def test_other_inputs_begin_again_and_say_so(
     assert (tmp_path / "run").exists()
 
 
-def test_the_same_inputs_go_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a_stopped_stage(tmp_path)
+def test_with_the_same_inputs_the_stage_resumes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    killed_stage(tmp_path)
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None
     assert (tmp_path / "run" / "state").read_text() == "saved"
     assert capsys.readouterr().out == ""
     with pytest.raises(UserError, match="begun with 2 workers"):
-        UnfinishedStage(Location.parse(tmp_path), "one").open(changed(workers=3))
+        UnfinishedStage(Location.parse(tmp_path), "one").open(begun_with(workers=3))
     assert (tmp_path / "run" / "state").exists()
 
 
 def test_a_finished_training_of_other_inputs_does_not_count(tmp_path: Path) -> None:
-    half = a_stopped_stage(tmp_path)
+    half = killed_stage(tmp_path)
     end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
     half.finish(end)
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
     (tmp_path / "model").mkdir()
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) == end
-    assert UnfinishedStage(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
-    assert UnfinishedStage(Location.parse(tmp_path), "one").open(changed(start="s2")) is None
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(begun_with(start="s2")) is None
+    assert UnfinishedStage(Location.parse(tmp_path), "one").open(begun_with(start="s2")) is None
 
 
-def test_quarantine_survives_a_kill_and_redone_steps_come_once(tmp_path: Path) -> None:
-    half = a_stopped_stage(tmp_path)
-    half.quarantine([note(0), note(3)])
-    half.quarantine([note(4, "qa/3")])
+def test_quarantine_survives_a_kill_and_repeated_steps_are_listed_once(tmp_path: Path) -> None:
+    half = killed_stage(tmp_path)
+    half.quarantine([quarantine_row(0), quarantine_row(3)])
+    half.quarantine([quarantine_row(4, "qa/3")])
     again = UnfinishedStage(Location.parse(tmp_path), "one")
     again.open(BEGUN)
-    again.quarantine([note(3), note(4, "qa/3"), note(5)])
+    again.quarantine([quarantine_row(3), quarantine_row(4, "qa/3"), quarantine_row(5)])
     assert [(r["step"], r["key"]) for r in again.quarantined] == [
         (0, "qa/2"),
         (3, "qa/2"),
@@ -145,8 +145,8 @@ def write_plan(folder: Path) -> Plan:
     return load_plan(str(path))
 
 
-def put(plan: Plan, step: str, source: Path, digest: str) -> None:
-    """A finished artifact of another step."""
+def put_artifact(plan: Plan, step: str, source: Path, digest: str) -> None:
+    """Commits a finished artifact of another step."""
     plan_status = survey(plan)
     out = plan_status.folder(step)
     out.put_dir(source)
@@ -169,14 +169,14 @@ def put(plan: Plan, step: str, source: Path, digest: str) -> None:
 @pytest.fixture
 def plan(tmp_path: Path, start: Location) -> Plan:
     made = write_plan(tmp_path)
-    put(made, "prepare", write_dataset(tmp_path / "corpus", broken=(2,)).local_path, "data")
-    put(made, "init", start.local_path, "start")
+    put_artifact(made, "prepare", write_dataset(tmp_path / "corpus", broken=(2,)).local_path, "data")
+    put_artifact(made, "init", start.local_path, "start")
     return made
 
 
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
-    """Digests of what was trained."""
+    """Digests of the trained models, one for each training."""
     made: list[str] = []
 
     def in_process(
@@ -202,24 +202,24 @@ def make(plan: Plan) -> Artifact:
 
 
 class Killed(BaseException):
-    """Stands for SIGKILL: nothing catches it, and nothing on the disk is put in order."""
+    """In place of SIGKILL: nothing catches it, and nothing cleans up on the disk."""
 
 
-def dies(*_: Any, **__: Any) -> Any:
+def raise_killed(*_: Any, **__: Any) -> Any:
     raise Killed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("where", ["record", "states"])
-def test_a_kill_in_the_clean_up_costs_no_training(
+def test_a_kill_during_the_clean_up_does_not_repeat_the_training(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     folder = survey(plan).folder("one").local_path
     with monkeypatch.context() as patch:
         if where == "record":
-            patch.setattr(step, "commit_artifact", dies)
+            patch.setattr(step, "commit_artifact", raise_killed)
         else:
-            patch.setattr(UnfinishedStage, "drop_states", dies)
+            patch.setattr(UnfinishedStage, "drop_states", raise_killed)
         with pytest.raises(Killed):
             make(plan)
     assert load_artifact(survey(plan).folder("one")) is None
@@ -229,7 +229,7 @@ def test_a_kill_in_the_clean_up_costs_no_training(
     assert again.record.summary["last"]["loss/total"] > 0
     assert sorted(os.listdir(folder)) == ["model", "record.json", "tokenizer", "training.json"]
     assert [s for s, _ in tracking.history(plan, again.record.fingerprint)["loss/total"]] == [0, 1]
-    forced = make(plan)  # as --force does: what is made already does not count
+    forced = make(plan)  # as with --force: finished artifacts do not count
     assert trainings == [again.record.digest, forced.record.digest]
 
 
@@ -238,17 +238,17 @@ def test_another_build_of_the_start_is_trained_from_the_beginning(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(step, "commit_artifact", dies)
+        patch.setattr(step, "commit_artifact", raise_killed)
         with pytest.raises(Killed):
             make(plan)
-    put(plan, "init", start.local_path, "another")
+    put_artifact(plan, "init", start.local_path, "another")
     make(plan)
     assert len(trainings) == 2
 
 
 @pytest.fixture
 def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Makes the next so many writes of metrics to MLflow fail; gives how many are left."""
+    """Makes the next ``count`` writes of metrics to MLflow fail; returns how many failures are left."""
     monkeypatch.setattr(metric_queue, "RETRY_AFTER_S", 0.05)
     monkeypatch.setattr(metric_queue, "SEND_EVERY_S", 0.05)
     monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 0.05))
@@ -313,7 +313,7 @@ def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
     """Fails if the table is not printed, not sent to MLflow, or only once something is trained."""
     from mlflow.tracking import MlflowClient
 
-    monkeypatch.setattr(run, "train_on_ray", dies)
+    monkeypatch.setattr(run, "train_on_ray", raise_killed)
     with pytest.raises(Killed):
         make(plan)
     heads = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("part ")]

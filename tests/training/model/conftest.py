@@ -52,7 +52,7 @@ def tokens() -> TokenIds:
 
 @pytest.fixture(scope="session")
 def text_batch(toy_config: ModelConfig) -> MakeBatch:
-    """A function that makes batches of rows of ids and of answers that bear the loss."""
+    """A function that builds batches from ids of prompts and of answers; the answers alone carry the loss."""
     return lambda rows, answers: _text_batch(toy_config, rows, answers)
 
 

@@ -1,8 +1,8 @@
-"""What the sam2 package's own code makes of random weights; a process of its own that imports none of ours.
+"""Outputs of the sam2 package's own code for random weights, in a separate process without this project.
 
 ``python sam2_side.py FOLDER SIDE SEED KEY=VALUE ...``, with the package on PYTHONPATH. The model is that of
 the package's configuration of hiera-large, with the given fields replaced. FOLDER receives ``weights.pt``, as
-SAM 2 publishes its checkpoints, and ``made.safetensors``: the inputs and what came of them.
+SAM 2 publishes its checkpoints, and ``outputs.safetensors``: the inputs and the outputs.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 FRAMES, OBJECTS = 3, 4
-FILM, PROMPTED = 8, (2, 6)
-"""Frames of the video that the memory is carried through, and those among them that are prompted."""
+VIDEO_FRAMES, PROMPTED = 8, (2, 6)
+"""Number of frames of the video whose masks are propagated, and those among them that are prompted."""
 _CONFIG = "configs/sam2/sam2_hiera_l.yaml"
 _DENSE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
@@ -38,7 +38,7 @@ class WithSeg(nn.Module):
 
 @torch.no_grad()
 def fill(model: nn.Module, random: torch.Generator) -> None:
-    """Random numbers everywhere: what the package leaves at zero would hide a name that is mapped wrongly."""
+    """Random numbers everywhere: tensors that stay zero would hide a name that is mapped wrongly."""
     dense = {id(m.weight) for m in model.modules() if isinstance(m, _DENSE)}
     for name, parameter in model.named_parameters():
         x = torch.randn(parameter.shape, generator=random)
@@ -48,12 +48,12 @@ def fill(model: nn.Module, random: torch.Generator) -> None:
             parameter.copy_(0.1 * x + name.endswith("weight"))  # of norms, around one; biases around zero
         else:
             parameter.copy_(0.5 * x)
-    # By itself it would say of most frames that the object is not there, and leave nothing to compare.
+    # With random weights it would find no object in most frames, and there would be nothing to compare.
     model.sam_mask_decoder.pred_obj_score_head.layers[-1].bias.fill_(100.0)
 
 
 @torch.no_grad()
-def made(model: Any, frames_F3SS: Tensor, seg_OD: Tensor) -> dict[str, Tensor]:
+def first_frame_outputs(model: Any, frames_F3SS: Tensor, seg_OD: Tensor) -> dict[str, Tensor]:
     """Every frame as a first frame, once for each embedding, by the package's own step of a video."""
     raw = model.image_encoder(frames_F3SS)["backbone_fpn"]
     _, features, positions, sizes = model._prepare_backbone_features(model.forward_image(frames_F3SS))
@@ -87,18 +87,18 @@ def made(model: Any, frames_F3SS: Tensor, seg_OD: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def carried(model: Any, film_F3SS: Tensor, masks_OFSS: Tensor) -> Tensor:
-    """Mask logits [O, F, S, S] of a video: masks of prompted frames come in, SAM 2's memory does the rest.
+def propagated_masks(model: Any, video_F3SS: Tensor, masks_OFSS: Tensor) -> Tensor:
+    """Mask logits [O, F, S, S] of a video: SAM 2's memory propagates those of the prompted frames.
 
-    The loop over frames is the one of the package's video predictor, which keeps what it remembers in bf16.
+    The loop over frames is the one of the package's video predictor, which keeps its memory in bf16.
     """
-    made = torch.zeros(masks_OFSS.shape[0], FILM, *masks_OFSS.shape[-2:])
-    order = [*PROMPTED, *(f for f in range(FILM) if f not in PROMPTED)]
-    for masks_FSS, out in zip(masks_OFSS, made, strict=True):
+    masks = torch.zeros(masks_OFSS.shape[0], VIDEO_FRAMES, *masks_OFSS.shape[-2:])
+    order = [*PROMPTED, *(f for f in range(VIDEO_FRAMES) if f not in PROMPTED)]
+    for masks_FSS, out in zip(masks_OFSS, masks, strict=True):
         known: dict[str, dict[int, Any]] = {"cond_frame_outputs": {}, "non_cond_frame_outputs": {}}
         for frame in order:
             given = frame in PROMPTED
-            image = model.forward_image(film_F3SS[frame : frame + 1])
+            image = model.forward_image(video_F3SS[frame : frame + 1])
             _, features, positions, sizes = model._prepare_backbone_features(image)
             step = model.track_step(
                 frame_idx=frame,
@@ -109,12 +109,12 @@ def carried(model: Any, film_F3SS: Tensor, masks_OFSS: Tensor) -> Tensor:
                 point_inputs=None,
                 mask_inputs=(masks_FSS[PROMPTED.index(frame)] > 0).float()[None, None] if given else None,
                 output_dict=known,
-                num_frames=FILM,
+                num_frames=VIDEO_FRAMES,
             )
             step["maskmem_features"] = step["maskmem_features"].bfloat16().float()
             known["cond_frame_outputs" if given else "non_cond_frame_outputs"][frame] = step
             out[frame] = step["pred_masks_high_res"][0, 0]
-    return made
+    return masks
 
 
 def main(folder: Path, side: int, seed: int, overrides: list[str]) -> None:
@@ -134,15 +134,15 @@ def main(folder: Path, side: int, seed: int, overrides: list[str]) -> None:
     torch.save({"model": model.state_dict()}, folder / "weights.pt")
     frames = torch.randn(FRAMES, 3, side, side, generator=random)
     seg = torch.randn(OBJECTS, model.hidden_dim, generator=random)
-    film = torch.randn(FILM, 3, side, side, generator=random)
+    video = torch.randn(VIDEO_FRAMES, 3, side, side, generator=random)
     plain, asked = model.sam_prompt_encoder, model.pred_obj_scores
-    # UFVideo does not ask SAM 2 whether the object is there at all, but where its memory carries the masks.
+    # UFVideo uses SAM 2's prediction of whether the object is visible only in propagation.
     model.pred_obj_scores, model.sam_prompt_encoder = False, WithSeg(plain)
-    out = {"frames": frames, "seg": seg, "film": film, **made(model, frames, seg)}
-    prompted = made(model, film[list(PROMPTED)], seg)["masks"]
+    out = {"frames": frames, "seg": seg, "video": video, **first_frame_outputs(model, frames, seg)}
+    prompted = first_frame_outputs(model, video[list(PROMPTED)], seg)["masks"]
     model.pred_obj_scores, model.sam_prompt_encoder = asked, plain
-    out["carried"] = carried(model, film, prompted)
-    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "made.safetensors")
+    out["propagated"] = propagated_masks(model, video, prompted)
+    save_file({name: tensor.contiguous() for name, tensor in out.items()}, folder / "outputs.safetensors")
 
 
 if __name__ == "__main__":

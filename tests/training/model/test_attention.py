@@ -1,4 +1,4 @@
-"""Which attention runs where, and that a model is tied to none before it runs."""
+"""Which attention implementation runs where, and that a model is not tied to one before it runs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ A100 = {"device": "cuda", "capability": (8, 0), "dtype": torch.bfloat16, "instal
 FLASH = "flash_attention_2"
 
 
-def set_in(model: UFVideo) -> tuple[str, str, str]:
-    """What transformers' classes run now: vision tower, language model, SAM 2."""
+def attention_in_use(model: UFVideo) -> tuple[str, str, str]:
+    """The implementations that transformers' classes use now: vision tower, language model, SAM 2."""
     parts = (model.vision.tower, model.language.lm.model, model.segmentation.sam)
     return tuple(part.config._attn_implementation for part in parts)  # type: ignore[return-value]
 
 
 @torch.no_grad()
-def states(model: UFVideo, batch: Batch, packing: bool) -> torch.Tensor:
-    """Hidden states [S, D]."""
+def hidden_states(model: UFVideo, batch: Batch, packing: bool) -> torch.Tensor:
+    """Hidden hidden_states [S, D]."""
     model.language.packing = packing
     return model(batch).hidden
 
@@ -47,8 +47,8 @@ def states(model: UFVideo, batch: Batch, packing: bool) -> torch.Tensor:
         ({"device": "cpu", "capability": (0, 0)}, "sdpa", r"runs on cpu.*Set use_gpu"),
     ],
 )
-def test_flash_attention_runs_where_all_of_its_needs_are_met(where, auto: str, flash: str) -> None:
-    """Fails if a need is forgotten, or if the error names another than the one that is missing."""
+def test_flash_attention_runs_where_all_of_its_requirements_are_met(where, auto: str, flash: str) -> None:
+    """Fails if a requirement is forgotten, or if the error names one that is met."""
     place = A100 | where
     assert implementation(Attention.AUTO, **place) == auto
     assert implementation(Attention.FLASH, **place, required=False) == auto
@@ -65,38 +65,38 @@ def test_flash_attention_runs_where_all_of_its_needs_are_met(where, auto: str, f
 def test_a_model_that_names_flash_attention_is_built_saved_and_loaded_on_a_cpu(
     toy_config: ModelConfig, tokens, tmp_path: Path
 ) -> None:
-    """Fails if the choice binds a head node without a GPU, or whoever answers with the weights later."""
+    """Fails if the choice breaks a head node without a GPU, or a later evaluation of the weights on a CPU."""
     config = toy_config.model_copy(update={"attention": Attention.FLASH})
     save_model(build_model(config, tokens, seed=5), tmp_path)
     model = load_model(tmp_path)
     assert model.config.attention is Attention.FLASH
-    assert set_in(model) == ("sdpa", VARLEN_SDPA, "sdpa")
+    assert attention_in_use(model) == ("sdpa", VARLEN_SDPA, "sdpa")
     with pytest.raises(UserError, match="runs on cpu"):
         model.set_attention(CPU, torch.float32)
     assert model.set_attention(CPU, torch.float32, required=False) == "sdpa"
 
 
 @pytest.mark.parametrize("choice", [Attention.EAGER, Attention.AUTO])
-def test_what_is_set_when_the_model_runs_goes_for_its_packed_sequences_too(
+def test_attention_set_at_run_time_also_applies_to_packed_sequences(
     toy_config: ModelConfig, tokens, text_batch, choice: Attention
 ) -> None:
-    """Fails if packing goes by what the model was built with: neighbours would see each other."""
+    """Fails if packing uses the attention that the model was built with: neighbours would see each other."""
     other = Attention.AUTO if choice is Attention.EAGER else Attention.EAGER
     model = build_model(toy_config.model_copy(update={"attention": other}), tokens, seed=5).train()
-    before = set_in(model)
+    before = attention_in_use(model)
     model.config = model.config.model_copy(update={"attention": choice})
     assert model.set_attention(CPU, torch.float32) == built_with(choice)
-    after = set_in(model)
+    after = attention_in_use(model)
     assert after[:2] == (("eager", "eager") if choice is Attention.EAGER else ("sdpa", VARLEN_SDPA))
     assert after[2] == before[2]
     batch: Batch = text_batch([[5, VIDEO], [6, VIDEO, *range(5, 25)]], [[3, 2], [11, 12, 2]])
-    padded, packed = (states(model, batch, packing) for packing in (False, True))
+    padded, packed = (hidden_states(model, batch, packing) for packing in (False, True))
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 @pytest.mark.parametrize("packing", [False, True])
-def test_flash_attention_gives_what_torch_s_kernels_give(
+def test_flash_attention_gives_the_hidden_states_of_torch_s_kernels(
     toy_config: ModelConfig, tokens, text_batch, packing: bool
 ) -> None:
     """Fails if flash attention is set but does not get the lengths of the packed sequences."""
@@ -105,7 +105,7 @@ def test_flash_attention_gives_what_torch_s_kernels_give(
     model = build_model(toy_config, tokens, seed=5).to(device, torch.bfloat16).train()
     batch = text_batch([[5, VIDEO], [6, VIDEO, *range(5, 25)]], [[3, 2], [11, 12, 2]])
     batch = batch.to(device, torch.bfloat16)
-    wanted = states(model, batch, packing)
+    expected = hidden_states(model, batch, packing)
     assert model.set_attention(device, torch.bfloat16) == FLASH
-    assert set_in(model) == (FLASH, FLASH, "sdpa")
-    torch.testing.assert_close(states(model, batch, packing), wanted, atol=0.1, rtol=0.05)
+    assert attention_in_use(model) == (FLASH, FLASH, "sdpa")
+    torch.testing.assert_close(hidden_states(model, batch, packing), expected, atol=0.1, rtol=0.05)

@@ -1,4 +1,4 @@
-"""What the model runs, counted: SAM 2 for those who need it, each frame once, no mask behind an end."""
+"""What the model runs: SAM 2 only for samples with masks, each frame once, no mask after an answer's end."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ VIDEO, REGION, SEG, END = -201, 50, 51, 2
 
 
 @contextmanager
-def counted(*modules: nn.Module) -> Iterator[list[int]]:
-    """How many pictures these modules are given, call by call."""
+def batch_sizes(*modules: nn.Module) -> Iterator[list[int]]:
+    """The number of images in each call of these modules."""
     seen: list[int] = []
     hooks = [m.register_forward_pre_hook(lambda _, args: seen.append(len(args[0]))) for m in modules]
     try:
@@ -48,22 +48,25 @@ def batch_with_masks(text_batch, config: ModelConfig, objects: list[int]) -> Bat
 
 
 @pytest.mark.parametrize(("objects", "frames"), [([0, 3, 0, 1], [8]), ([0, 0], []), ([2], [4])])
-def test_sam_sees_the_frames_of_samples_with_masks_alone(
+def test_sam_encodes_only_the_frames_of_samples_with_masks(
     toy: UFVideo, toy_config: ModelConfig, text_batch, objects: list[int], frames: list[int]
 ):
     """Catches an encoder that runs for every sample, or for every object."""
     sam = toy.segmentation.sam
-    with counted(sam.vision_encoder.backbone) as encoded, counted(sam.memory_encoder) as remembered:
+    with batch_sizes(sam.vision_encoder.backbone) as encoded, batch_sizes(sam.memory_encoder) as remembered:
         toy(batch_with_masks(text_batch, toy_config, objects))
     assert encoded == frames
     assert remembered == []
 
 
-def test_a_frame_is_encoded_once_however_many_objects(toy: UFVideo, toy_config: ModelConfig):
+def test_a_frame_is_encoded_once_for_any_number_of_objects(toy: UFVideo, toy_config: ModelConfig):
     side = toy_config.sam2.image_size
     sam = toy.segmentation.sam
     for objects in (1, 4):
-        with counted(sam.vision_encoder.backbone) as encoded, counted(sam.memory_encoder) as remembered:
+        with (
+            batch_sizes(sam.vision_encoder.backbone) as encoded,
+            batch_sizes(sam.memory_encoder) as remembered,
+        ):
             toy.segmentation.decode_masks(
                 torch.randn(5, 3, side, side), torch.randn(objects, 256), chunk_frames=3
             )
@@ -83,17 +86,17 @@ def test_a_picture_that_a_sample_shows_four_times_is_encoded_once(
     shown = [first[[0, 0, 2, 0]], None, third]
     named = [torch.tensor([0, 0, 2, 0]), None, torch.arange(4)]
 
-    def learnt(same_as: list[torch.Tensor | None]) -> tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]:
+    def run(same_as: list[torch.Tensor | None]) -> tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]:
         model.zero_grad(set_to_none=True)
         given = dataclasses.replace(batch, sam_frames=shown, sam_same_as=same_as)
-        with counted(model.segmentation.sam.vision_encoder.backbone) as encoded:
+        with batch_sizes(model.segmentation.sam.vision_encoder.backbone) as encoded:
             output = model(given)
         compute_losses(output, batch.gt_masks, LossWeights())["total"].backward()
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         return encoded, torch.cat([m for m in output.mask_logits if m is not None]).detach(), gradients
 
-    every, masks, gradients = learnt([])
-    once, same_masks, same_gradients = learnt(named)
+    every, masks, gradients = run([])
+    once, same_masks, same_gradients = run(named)
     assert (every, once) == ([8], [6])
     torch.testing.assert_close(same_masks, masks, atol=1e-4, rtol=1e-4)
     assert same_gradients.keys() == gradients.keys()
@@ -104,10 +107,10 @@ def test_a_picture_that_a_sample_shows_four_times_is_encoded_once(
 
 
 @pytest.mark.parametrize("packing", [False, True], ids=["padded", "packed"])
-def test_masks_of_training_are_made_of_the_states_that_predict_seg(
+def test_training_masks_come_from_the_states_that_predict_seg(
     toy: UFVideo, toy_config: ModelConfig, text_batch, packing: bool
 ):
-    """Catches the state OF [SEG], and one of a neighbour. Generation is held to the same states."""
+    """Catches the state at [SEG] itself, and a neighbour's. Generation is tested against the same states."""
     batch = batch_with_masks(text_batch, toy_config, [2, 0, 1])
     toy.language.packing = packing
     try:
@@ -121,10 +124,10 @@ def test_masks_of_training_are_made_of_the_states_that_predict_seg(
                 if not len(before):
                     assert output.mask_logits[i] is None
                     continue
-                wanted = toy.segmentation.decode_masks(
+                expected = toy.segmentation.decode_masks(
                     batch.sam_frames[i], toy.segmentation.head(hidden[before]), size=(20, 30)
                 )
-                torch.testing.assert_close(output.mask_logits[i], wanted, atol=1e-3, rtol=1e-3)
+                torch.testing.assert_close(output.mask_logits[i], expected, atol=1e-3, rtol=1e-3)
     finally:
         toy.language.packing = False
 
@@ -132,7 +135,7 @@ def test_masks_of_training_are_made_of_the_states_that_predict_seg(
 def test_packed_gradients_of_masks_and_regions_are_those_of_padded_rows(
     toy_config: ModelConfig, tokens: TokenIds, text_batch
 ):
-    """Catches a pack whose [SEG] or region belongs to another sample: its gradients are then others too."""
+    """Catches a pack whose [SEG] or region belongs to another sample: its gradients then differ too."""
     model = build_model(toy_config, tokens, seed=5).train()
     model.set_trainable(["language", "connector", "regions", "seg_head", "sam_decoder"])
     batch = batch_with_masks(text_batch, toy_config, [2, 0, 1])
@@ -161,26 +164,28 @@ def test_packed_gradients_of_masks_and_regions_are_those_of_padded_rows(
         torch.testing.assert_close(gradient, padded[name], atol=5e-5, rtol=1e-3, msg=name)
 
 
-def test_what_is_said_after_the_end_of_an_answer_gets_no_mask(toy: UFVideo, text_batch):
-    """An answer that has ended goes on in the batch until the longest has. Catches a [SEG] of that rest."""
+def test_a_seg_after_the_end_of_an_answer_gets_no_mask(toy: UFVideo, text_batch):
+    """A batch runs until its longest answer ends. Catches a [SEG] among the surplus tokens of another."""
     batch = text_batch([[5, VIDEO, 7, 8, 9, 10], [6, VIDEO], [11, 12, VIDEO, 13]], [[], [], []])
     free = [t.tolist() for t in toy.generate(batch, max_new_tokens=8).tokens]
-    said = sorted({token for answer in free for token in answer})
+    generated_ids = sorted({token for answer in free for token in answer})
 
     def length(answer: list[int], end: int) -> int:
         return answer.index(end) + 1 if end in answer else len(answer)
 
-    def is_behind(seg: int, end: int) -> bool:
-        """Whether some answer names ``seg`` behind its end, while another still goes on."""
+    def has_after_end(seg: int, end: int) -> bool:
+        """Whether some answer has ``seg`` after its end, while another still goes on."""
         longest = max(length(answer, end) for answer in free)
         return any(seg in answer[length(answer, end) : longest] for answer in free)
 
-    cases = [(seg, end) for seg in said for end in said if seg != end and is_behind(seg, end)]
-    assert cases, "no answer names a token behind its end, so this shows nothing; choose other prompts"
+    cases = [
+        (seg, end) for seg in generated_ids for end in generated_ids if seg != end and has_after_end(seg, end)
+    ]
+    assert cases, "no answer has a token after its end, so the test shows nothing; choose other prompts"
     for seg, end in cases[:2]:
         model = build_model(toy.config, TokenIds(region=REGION, seg=seg, eos=(end,), pad=0), seed=5).eval()
         model.load_state_dict(toy.state_dict())
-        made = model.generate(batch, max_new_tokens=8)
-        for answer, new, embeddings in zip(free, made.tokens, made.seg_embeddings, strict=True):
+        generated = model.generate(batch, max_new_tokens=8)
+        for answer, new, embeddings in zip(free, generated.tokens, generated.seg_embeddings, strict=True):
             assert new.tolist() == answer[: length(answer, end)]
             assert len(embeddings) == new.tolist().count(seg)

@@ -1,4 +1,4 @@
-"""Checkpoints in the form that other people's code loads."""
+"""Checkpoints in the published layout, which other code loads."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Location:
     return out
 
 
-def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, capsys) -> None:
-    """Fails if a name, a shape or a value of the export is another than the published layout's."""
+def test_an_export_in_the_published_layout_loads_as_the_same_model(
+    checkpoint: Location, tmp_path: Path, capsys
+) -> None:
+    """Fails if a name, a shape or a value of the export differs from the published layout's."""
     out = tmp_path / "out"
     assert export.main([checkpoint.uri, str(out)]) == 0
     assert f"written: {out}" in capsys.readouterr().out
@@ -63,7 +65,7 @@ def test_the_published_layout_comes_back(checkpoint: Location, tmp_path: Path, c
     assert len(load_tokenizer(out)) == config["vocab_size"]
 
 
-def _sparse(state: dict[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
+def _write_sparse(state: dict[str, torch.Tensor], file: Path, metadata: dict[str, str] | None = None) -> None:
     """A safetensors file with the tensors' names and shapes, and a hole in place of their bytes."""
     header: dict[str, object] = {"__metadata__": metadata or {}}
     end = 0
@@ -85,7 +87,7 @@ def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path
     published = {name: [int(n) for n in shape.split("x")] for name, shape in rows}
     with torch.device("meta"):
         model = UFVideo(published_7b(), TokenIds(region=1, seg=2, eos=(3,), pad=0)).bfloat16()
-    monkeypatch.setattr(tensor_files, "save_file", _sparse)
+    monkeypatch.setattr(tensor_files, "save_file", _write_sparse)
     monkeypatch.setattr(tensor_files, "_without_aliasing", lambda tensor: tensor)
     export.write_published(model, tmp_path)
     index = json.loads((tmp_path / SAFETENSORS_INDEX).read_text())
@@ -106,7 +108,7 @@ def test_the_7b_export_has_the_published_names_and_shapes(golden, tmp_path: Path
     assert config["num_hidden_layers"] == 28
 
 
-def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Path) -> None:
+def test_the_exported_language_model_is_a_qwen2(checkpoint: Location, tmp_path: Path) -> None:
     """Fails if transformers' own loader gives other logits, or misses a weight."""
     out = tmp_path / "qwen2"
     assert export.main([checkpoint.uri, str(out), "--language-only"]) == 0
@@ -123,7 +125,7 @@ def test_the_language_model_alone_is_a_qwen2(checkpoint: Location, tmp_path: Pat
     assert load_tokenizer(out).convert_tokens_to_ids("[SEG]") == first.tokens.seg
 
 
-def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) -> None:
+def test_a_model_starts_from_a_language_export(checkpoint: Location, tmp_path: Path) -> None:
     from pipeline.plan.parts import Part
 
     out = tmp_path / "qwen2"
@@ -135,7 +137,7 @@ def test_a_language_export_starts_a_model(checkpoint: Location, tmp_path: Path) 
     assert all(torch.equal(mine[n], theirs[n]) for n in mine if n.startswith("language."))
 
 
-def test_shards_are_cut_where_they_are_full(checkpoint: Location, tmp_path: Path) -> None:
+def test_shards_are_split_at_their_size_limit(checkpoint: Location, tmp_path: Path) -> None:
     first = load_model((checkpoint / "model").local_path)
     state = published_state(first)
     write_shards(state, tmp_path, shard_bytes=1024**2)

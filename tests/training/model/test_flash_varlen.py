@@ -75,7 +75,7 @@ class Kernels:
         return torch.cat([attention_by_definition(*row, causal, softmax_scale) for row in rows])
 
 
-def handed_on(
+def kernel_arguments(
     query_length: int,
     key_length: int,
     is_causal: bool,
@@ -83,7 +83,7 @@ def handed_on(
     softmax_scale: float | None = None,
     **rest: Any,
 ) -> dict[str, Any]:
-    """What transformers calls both kernels with, as it does for flash-attn 2."""
+    """The arguments with which transformers calls both kernels of flash-attn 2."""
     longest = {name: value for name, value in rest.items() if name.startswith("max_seqlen")}
     return {"causal": is_causal, "dropout_p": dropout, "softmax_scale": softmax_scale} | longest
 
@@ -93,7 +93,7 @@ def kernels(monkeypatch: pytest.MonkeyPatch) -> Kernels:
     made = Kernels()
     functions = (made.whole, made.varlen, None, flash_utils._pad_input, flash_utils._unpad_input)
     monkeypatch.setattr(
-        flash_utils, "lazy_import_flash_attention", lambda *_, **__: (functions, (handed_on, None))
+        flash_utils, "lazy_import_flash_attention", lambda *_, **__: (functions, (kernel_arguments, None))
     )
     return made
 
@@ -139,8 +139,8 @@ def test_states_and_gradients_are_those_of_torch_s_attention(
 def test_answers_of_a_left_padded_batch_are_those_of_torch_s_attention(
     pair: SimpleNamespace, text_batch
 ) -> None:
-    """Fails if padding is attended to, in the prompt or behind the key-value cache."""
+    """Fails if padding is attended to, in the prompt or in the key-value cache."""
     batch = text_batch([[5, VIDEO, 7, 8, 9, 10], [6, VIDEO], [11, 12, VIDEO, 13]], [[], [], []])
-    wanted, answers = (model.eval().generate(batch, 12).tokens for model in (pair.torch, pair.flash))
-    assert [row.tolist() for row in answers] == [row.tolist() for row in wanted]
+    expected, answers = (model.eval().generate(batch, 12).tokens for model in (pair.torch, pair.flash))
+    assert [row.tolist() for row in answers] == [row.tolist() for row in expected]
     assert len({tuple(row.tolist()) for row in answers}) == len(answers)

@@ -1,4 +1,4 @@
-"""One forward pass for samples of every kind: each comes out as it does alone."""
+"""One forward pass for samples of every kind gives each the result that it has alone."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.model.ufvideo import UFVideo
 VIDEO, REGION, SEG, TIME, END = -201, 50, 51, 40, 2
 
 
-def _kinds(config: ModelConfig) -> dict[str, Batch]:
+def _samples_by_kind(config: ModelConfig) -> dict[str, Batch]:
     """A batch of one for each kind of sample."""
     generator = torch.Generator().manual_seed(8)
     see, side = config.vision.image_size, config.sam2.image_size
@@ -33,13 +33,13 @@ def _kinds(config: ModelConfig) -> dict[str, Batch]:
         labels = ids.clone()
         labels[:, : len(prompt)] = -100
         frames = 1 + max((f for region in regions for f in region), default=-1)
-        film = noise(1, config.num_frames, 3, see, see)
+        video = noise(1, config.num_frames, 3, see, see)
         has_video = VIDEO in prompt
         return Batch(
             input_ids=ids,
             labels=labels,
             attention_mask=torch.ones_like(ids, dtype=torch.bool),
-            video=film if has_video else film[:0],
+            video=video if has_video else video[:0],
             has_video=[has_video],
             region_frames=[noise(frames, 3, see, see)],
             region_masks=[noise(sum(map(len, regions)), 20, 30) > 0.5],
@@ -74,7 +74,7 @@ def _prompt(sample: Batch) -> Batch:
     return dataclasses.replace(sample, **short)
 
 
-def _together(samples: list[Batch], pad: int) -> Batch:
+def _mixed_batch(samples: list[Batch], pad: int) -> Batch:
     longest = max(s.input_ids.shape[1] for s in samples)
 
     def padded(name: str, value: int) -> torch.Tensor:
@@ -93,16 +93,16 @@ def _together(samples: list[Batch], pad: int) -> Batch:
 
 @pytest.mark.parametrize("packing", [False, True], ids=["padded", "packed"])
 @pytest.mark.parametrize("backwards", [False, True], ids=["in order", "backwards"])
-def test_every_kind_comes_out_of_a_mixed_batch_as_it_does_alone(
+def test_every_kind_has_the_same_result_in_a_mixed_batch_as_alone(
     toy: UFVideo, toy_config: ModelConfig, packing: bool, backwards: bool
 ):
-    """Catches: pixels, regions or masks that reach a neighbour, in whichever order the samples stand."""
-    kinds = _kinds(toy_config)
+    """Catches: pixels, regions or masks that reach a neighbour, in either order of the samples."""
+    kinds = _samples_by_kind(toy_config)
     names = list(reversed(kinds)) if backwards else list(kinds)
     toy.language.packing = packing
     try:
         with torch.no_grad():
-            mixed = toy(_together([kinds[name] for name in names], toy.tokens.pad))
+            mixed = toy(_mixed_batch([kinds[name] for name in names], toy.tokens.pad))
             answers = 0
             for i, (name, hidden) in enumerate(zip(names, mixed.hidden.split(mixed.lengths), strict=True)):
                 alone = toy(kinds[name])
@@ -112,32 +112,34 @@ def test_every_kind_comes_out_of_a_mixed_batch_as_it_does_alone(
                     name
                 )
                 answers += count
-                made, expected = mixed.mask_logits[i], alone.mask_logits[0]
+                actual, expected = mixed.mask_logits[i], alone.mask_logits[0]
                 if expected is None:
-                    assert made is None, name
+                    assert actual is None, name
                 else:
-                    torch.testing.assert_close(made, expected, atol=1e-3, rtol=1e-3, msg=name)
+                    torch.testing.assert_close(actual, expected, atol=1e-3, rtol=1e-3, msg=name)
             assert answers == len(mixed.answer_targets)
     finally:
         toy.language.packing = False
 
 
 def test_every_kind_is_answered_in_a_batch_as_it_is_alone(toy: UFVideo, toy_config: ModelConfig):
-    """Catches: left padding that is seen, regions and [SEG] states that reach a neighbour's answer."""
-    kinds = {name: _prompt(sample) for name, sample in _kinds(toy_config).items()}
-    together = _together(list(kinds.values()), toy.tokens.pad)
+    """Catches: attention to left padding, regions and [SEG] states that reach a neighbour's answer."""
+    kinds = {name: _prompt(sample) for name, sample in _samples_by_kind(toy_config).items()}
+    together = _mixed_batch(list(kinds.values()), toy.tokens.pad)
     assert len({tuple(sample.input_ids.shape) for sample in kinds.values()}) > 2  # so there is padding
     free = [answer.tolist() for answer in toy.generate(together, 6).tokens]
-    # A random model says [SEG] where a token that it does say, in one answer several times, has that id.
-    said = sorted({token for answer in free for token in answer} - {REGION, END})
-    seg = max(said, key=lambda token: (max(a.count(token) for a in free), sum(token in a for a in free)))
+    # A random model generates [SEG] if [SEG] has the id of a token that it repeats in one answer.
+    generated_ids = sorted({token for answer in free for token in answer} - {REGION, END})
+    seg = max(
+        generated_ids, key=lambda token: (max(a.count(token) for a in free), sum(token in a for a in free))
+    )
     model = build_model(toy_config, TokenIds(region=REGION, seg=seg, eos=(END,), pad=0), seed=5).eval()
     model.load_state_dict(toy.state_dict())
-    made = model.generate(together, 6)
-    assert max(map(len, made.seg_embeddings)) > 1
-    assert sum(len(embeddings) > 0 for embeddings in made.seg_embeddings) > 1
+    actual = model.generate(together, 6)
+    assert max(map(len, actual.seg_embeddings)) > 1
+    assert sum(len(embeddings) > 0 for embeddings in actual.seg_embeddings) > 1
     for (name, sample), answer, embeddings in zip(
-        kinds.items(), made.tokens, made.seg_embeddings, strict=True
+        kinds.items(), actual.tokens, actual.seg_embeddings, strict=True
     ):
         alone = model.generate(sample, 6)
         assert answer.tolist() == alone.tokens[0].tolist(), name

@@ -1,4 +1,4 @@
-"""Sequences that lie behind one another do not see each other, in results and in gradients."""
+"""Packed sequences do not attend to each other, in results and in gradients."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ def batch(text_batch) -> Batch:
     )
 
 
-def _run(model: UFVideo, batch: Batch, packing: bool) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def _states_and_gradients(
+    model: UFVideo, batch: Batch, packing: bool
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     model.language.packing = packing
     model.zero_grad(set_to_none=True)
     output = model(batch)
@@ -43,9 +45,9 @@ def _run(model: UFVideo, batch: Batch, packing: bool) -> tuple[torch.Tensor, dic
 
 
 def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, batch: Batch):
-    """Catches one block for the whole pack, and a border that lies a token off."""
-    padded, padded_gradients = _run(model, batch, packing=False)
-    packed, packed_gradients = _run(model, batch, packing=True)
+    """Catches one block for the whole pack, and a boundary that is one token off."""
+    padded, padded_gradients = _states_and_gradients(model, batch, packing=False)
+    packed, packed_gradients = _states_and_gradients(model, batch, packing=True)
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-5)
     assert packed_gradients.keys() == padded_gradients.keys()
     for name, gradient in packed_gradients.items():
@@ -53,7 +55,7 @@ def test_packed_states_and_gradients_are_those_of_padded_rows(model: UFVideo, ba
 
 
 def test_a_sample_does_not_see_its_neighbours(model: UFVideo, batch: Batch):
-    """Catches attention across a border, in whichever direction."""
+    """Catches attention across a boundary, in either direction."""
     model.language.packing = True
     with torch.no_grad():
         before = model(batch).hidden
@@ -65,7 +67,7 @@ def test_a_sample_does_not_see_its_neighbours(model: UFVideo, batch: Batch):
     assert middle.max() > 1e-3
 
 
-def test_positions_begin_anew_in_every_sequence(model: UFVideo, batch: Batch):
+def test_positions_restart_in_every_sequence(model: UFVideo, batch: Batch):
     """A sample in the middle of a pack is the sample alone. Catches: positions that go on counting."""
     model.language.packing = True
     with torch.no_grad():
@@ -86,26 +88,26 @@ def test_the_last_token_of_a_sequence_predicts_nothing():
     assert PackedSequences.of(rows).next_labels.tolist() == [7, -100, 8, 8, -100, -100]
 
 
-def test_padding_stands_on_the_side_asked_for():
+def test_padding_is_on_the_requested_side():
     x, lengths = torch.arange(1.0, 4.0), (1, 2)
     assert packing.pad(x, lengths).tolist() == [[1, 0], [2, 3]]
     assert packing.pad(x, lengths, left=True).tolist() == [[0, 1], [2, 3]]
     assert packing.real(lengths, x.device, left=True).tolist() == [[False, True], [True, True]]
 
 
-def test_packs_of_many_samples_make_no_square_mask(toy_config, tokens, text_batch, monkeypatch):
-    """Attention is asked for one sequence at a time: a mask of the whole pack grows with its square."""
+def test_a_pack_of_many_samples_makes_no_square_mask(toy_config, tokens, text_batch, monkeypatch):
+    """Attention is computed one sequence at a time: a mask of the whole pack would grow with its square."""
     model = build_model(toy_config, tokens, seed=5).eval()
     model.language.packing = True
-    asked = []
+    calls = []
     real = torch.nn.functional.scaled_dot_product_attention
 
     def spy(q, k, v, *args, **kwargs):
-        asked.append((q.shape[-2], kwargs.get("attn_mask")))
+        calls.append((q.shape[-2], kwargs.get("attn_mask")))
         return real(q, k, v, *args, **kwargs)
 
     monkeypatch.setattr(packing.F, "scaled_dot_product_attention", spy)
     with torch.no_grad():
         lengths = model(text_batch([[VIDEO, 5]] * 3, [[2], [3, 2], [4, 4, 2]])).lengths
-    language = asked[-3 * toy_config.language.num_hidden_layers :]
+    language = calls[-3 * toy_config.language.num_hidden_layers :]
     assert language == [(n, None) for n in lengths] * toy_config.language.num_hidden_layers

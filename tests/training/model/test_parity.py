@@ -37,7 +37,7 @@ def test_fast_attention_agrees_too(golden_case: GoldenCase):
     assert [row for row in rows if not row.ok] == []
 
 
-def test_a_wrong_constant_is_seen(golden_case: GoldenCase):
+def test_a_wrong_constant_is_detected(golden_case: GoldenCase):
     model = golden_model(golden_case)
     for module in model.connector.modules():
         if isinstance(module, LayerNorm2d):
@@ -48,10 +48,10 @@ def test_a_wrong_constant_is_seen(golden_case: GoldenCase):
 def test_train_mode_keeps_the_best_candidate_mask(golden_case: GoldenCase, reference: UFVideo):
     batch = golden_batch(golden_case)
     with torch.no_grad():
-        calm = reference(batch).mask_logits
-        trained = reference.train()(batch).mask_logits
+        in_eval_mode = reference(batch).mask_logits
+        in_train_mode = reference.train()(batch).mask_logits
     reference.eval()
-    assert torch.equal(calm[1], trained[1])
+    assert torch.equal(in_eval_mode[1], in_train_mode[1])
 
 
 def test_frame_by_frame_masks_would_give_another_loss(golden_case: GoldenCase, reference: UFVideo):
@@ -69,7 +69,7 @@ def test_frame_by_frame_masks_would_give_another_loss(golden_case: GoldenCase, r
 
 
 @pytest.mark.parametrize("missing", ["case.json", "io.npz", "parameters.tsv"])
-def test_a_missing_file_is_one_paragraph_and_exit_2(tmp_path, capsys, missing: str):
+def test_a_missing_file_is_reported_in_one_line_with_exit_code_2(tmp_path, capsys, missing: str):
     for name in {"case.json", "io.npz", "parameters.tsv"} - {missing}:
         (tmp_path / name).write_text("")
     assert parity.main([str(tmp_path)]) == 2
@@ -97,7 +97,7 @@ def _changed_case(golden: Path, folder: Path, change: Callable[[dict[str, Any]],
         (lambda case: case["llm"].update(hidden_size="wide"), "hidden_size"),
     ],
 )
-def test_a_case_that_lacks_something_is_one_paragraph_and_exit_2(
+def test_an_incomplete_case_is_reported_in_one_line_with_exit_code_2(
     golden, tmp_path, capsys, change, message: str
 ):
     assert parity.main([_changed_case(golden, tmp_path, change)]) == 2

@@ -1,4 +1,4 @@
-"""What holds of every part of the model."""
+"""What is true of every part of the model."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def model() -> UFVideo:
     return build_model(config, TokenIds.of(tokenizer), seed=1)
 
 
-def test_every_part_has_a_row_and_what_plans_say_of_it_fits():
+def test_every_part_has_a_row_that_agrees_with_the_plan_s_constants():
     assert set(ROWS) == set(Part)
     assert {part for part, row in ROWS.items() if row.deep} == set(CHECKPOINTED)
     assert set(COMPILED) <= set(CHECKPOINTED)
     assert set(PUBLISHED_TRAINED) <= set(ROWS)
 
 
-def test_the_keys_are_those_of_the_plan():
+def test_the_keys_of_the_rows_are_the_weight_paths_of_the_plan():
     paths = {name for name, field in WeightsConfig.model_fields.items() if field.annotation == str | None}
     assert {key for row in ROWS.values() for key in row.keys} == paths
     assert all(row.keys[-1] == "whole" for row in ROWS.values() if row.keys)

@@ -1,6 +1,6 @@
-"""bfloat16: as training runs it, weights and pixels and all, and as evaluation on a GPU does, under autocast.
+"""bfloat16 as training runs it, weights and pixels included, and as evaluation on a GPU does, under autocast.
 
-CPUs know both, so a tensor of the wrong kind is found without a GPU.
+CPUs support both, so a tensor of the wrong dtype is found without a GPU.
 """
 
 from __future__ import annotations
@@ -50,19 +50,19 @@ def test_training_in_bf16_has_the_losses_of_fp32(
     half.language.packing = packing
     batch = cooperative(text_batch, toy_config)
     with torch.no_grad():
-        wanted = compute_losses(toy(batch), batch.gt_masks, LossWeights())
+        expected = compute_losses(toy(batch), batch.gt_masks, LossWeights())
     moved = batch.to("cpu", BF16)
-    made = compute_losses(half(moved), moved.gt_masks, LossWeights())
-    made["total"].backward()
-    for name, loss in made.items():
+    losses = compute_losses(half(moved), moved.gt_masks, LossWeights())
+    losses["total"].backward()
+    for name, loss in losses.items():
         assert loss.dtype == torch.float32, name
-        torch.testing.assert_close(loss.detach(), wanted[name], atol=0.02, rtol=0.03, msg=name)
+        torch.testing.assert_close(loss.detach(), expected[name], atol=0.02, rtol=0.03, msg=name)
     trained = [p for p in half.parameters() if p.requires_grad]
     assert all(p.grad is not None and p.grad.dtype == BF16 and p.grad.isfinite().all() for p in trained)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, BF16], ids=["stored fp32", "stored bf16"])
-def test_answers_under_autocast(
+def test_answers_under_autocast_are_close_to_those_of_fp32(
     toy: UFVideo, toy_config: ModelConfig, tokens: TokenIds, text_batch, dtype: torch.dtype
 ):
     """Catches what autocast does not reach: embeddings, SAM 2's prompts and features, and its memory."""
@@ -71,16 +71,18 @@ def test_answers_under_autocast(
         model.segmentation.sam.mask_decoder.pred_obj_score_head.proj_out.bias.fill_(100.0)
     side = toy_config.sam2.image_size
     generator = torch.Generator().manual_seed(13)
-    film = torch.randn(5, 3, side, side, generator=generator)
+    frames = torch.randn(5, 3, side, side, generator=generator)
     seg = torch.randn(2, 256, generator=generator)
     batch = cooperative(text_batch, toy_config)
     with torch.inference_mode():
-        plain = toy.segmentation.decode_masks(film, seg)
+        plain = toy.segmentation.decode_masks(frames, seg)
         with torch.autocast("cpu", BF16):
-            said = model.generate(batch, max_new_tokens=3)
-            every = model.segmentation.decode_masks(film, seg)
-            carried = torch.stack(list(propagate(model.segmentation, film.__getitem__, 5, seg, prompts=2)), 1)
-    assert all(len(answer) for answer in said.tokens)
+            answers = model.generate(batch, max_new_tokens=3)
+            every = model.segmentation.decode_masks(frames, seg)
+            carried = torch.stack(
+                list(propagate(model.segmentation, frames.__getitem__, 5, seg, prompts=2)), 1
+            )
+    assert all(len(answer) for answer in answers.tokens)
     for masks in (every, carried):
         assert masks.dtype == torch.float32
         assert masks.isfinite().all()
@@ -91,7 +93,7 @@ def test_answers_under_autocast(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_batch_at_the_published_sizes():
+def test_a_batch_at_the_published_sizes_trains_and_generates():
     """All widths and picture sizes of the 7B, in bf16, with fewer layers: what holds at toy size holds there.
 
     Catches an odd grid (27 patches, of which the connector keeps 13 pairs), windows that do not divide a map,
@@ -136,8 +138,8 @@ def test_a_batch_at_the_published_sizes():
     bad = [n for n, p in model.named_parameters() if p.requires_grad and not p.grad.isfinite().all()]
     assert bad == []
     model.eval()
-    said = model.generate(batch, max_new_tokens=2)
-    assert len(said.tokens[0]) >= 1
+    answers = model.generate(batch, max_new_tokens=2)
+    assert len(answers.tokens[0]) >= 1
     masks = model.segmentation.decode_masks(
         batch.sam_frames[0][:1], torch.randn(1, 256, dtype=BF16), size=(480, 854)
     )

@@ -46,8 +46,8 @@ def _same(first: UFVideo, second: UFVideo) -> bool:
     )
 
 
-def test_what_is_saved_comes_back(toy: UFVideo, tmp_path: Path) -> None:
-    """Fails if a tensor, a size, a token id or the dtype is lost, or if the file does not say whose it is."""
+def test_a_saved_model_loads_unchanged(toy: UFVideo, tmp_path: Path) -> None:
+    """Fails if a tensor, a size, a token id or the dtype is lost, or if the file does not name its format."""
     save_model(toy, tmp_path / "saved")
     again = from_pretrained(tmp_path / "saved")
     assert _same(toy, again)
@@ -61,7 +61,7 @@ def test_what_is_saved_comes_back(toy: UFVideo, tmp_path: Path) -> None:
 
 
 def test_both_layouts_give_the_same_model(base: Path, tmp_path: Path, monkeypatch) -> None:
-    """Fails if an export, by its path or from the hub, is another model than the checkpoint it is of."""
+    """Fails if an export, by its path or from the hub, differs from the model of its checkpoint."""
     first = from_pretrained(base / "checkpoint" / "model")
     published = from_pretrained(base / "org" / "export")
     with small_hub(base, tmp_path / "cache"):
@@ -77,8 +77,8 @@ def test_both_layouts_give_the_same_model(base: Path, tmp_path: Path, monkeypatc
     assert {p.dtype for p in wide.parameters()} == {torch.float32}
 
 
-@pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated")  # the released file's own word
-def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore:`rope_scaling` is deprecated")  # the released file's own key
+def test_with_the_released_config_the_caller_gives_the_sizes(base: Path, tmp_path: Path) -> None:
     """Without this project's key the sizes are those given, and the token ids those of the tokenizer."""
     first = from_pretrained(base / "checkpoint" / "model")
     for file in (base / "org" / "export").iterdir():
@@ -100,8 +100,8 @@ def test_the_released_config_tells_no_sizes_of_its_own(base: Path, tmp_path: Pat
         ({"vocab_size": 7}, r"do not fit together: language\.vocab_size 7"),
     ],
 )
-def test_a_config_that_fits_nothing_is_reported(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
-    """Catches a crash deep in the model, and one behind minutes of loading."""
+def test_an_unusable_config_is_reported(base: Path, tmp_path: Path, raw: dict, message: str) -> None:
+    """Catches a crash deep in the model, and one after minutes of loading."""
     for file in (base / "org" / "export").iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / "config.json").unlink()

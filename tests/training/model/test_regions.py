@@ -11,7 +11,7 @@ from training.model.regions import RegionEncoder, merge_adjacent, on_grid, pool_
 
 
 def _by_definition(x: torch.Tensor, limit: int) -> torch.Tensor:
-    """The rule told step by step, one vector after the other."""
+    """The rule step by step, one vector after the other."""
     surplus = len(x) - limit
     if surplus <= 0:
         return x
@@ -35,7 +35,7 @@ def test_merging_follows_its_definition(count: int):
     torch.testing.assert_close(merged, _by_definition(x, 4))
 
 
-def test_regions_that_are_merged_together_are_those_that_are_merged_alone():
+def test_regions_are_merged_in_a_batch_as_they_are_alone():
     """Catches: a threshold of one region that is used for another, and runs across regions."""
     lengths = [5, 1, 4, 11, 2, 32, 6, 4]
     x = torch.randn(sum(lengths), 6, generator=torch.Generator().manual_seed(1))
@@ -45,7 +45,7 @@ def test_regions_that_are_merged_together_are_those_that_are_merged_alone():
         torch.testing.assert_close(made, _by_definition(region, 4))
 
 
-def test_four_and_fewer_stay_as_they_are():
+def test_regions_of_at_most_four_tokens_stay_unchanged():
     x = torch.ones(7, 3)
     merged, sizes = merge_adjacent(x, [4, 3], 4)
     assert merged is x
@@ -70,20 +70,20 @@ def test_long_runs_in_bf16_have_the_mean_of_fp32():
     generator = torch.Generator().manual_seed(4)
     x = (torch.randn(600, 6, generator=generator) * 0.01 + 1).bfloat16()
     merged, sizes = merge_adjacent(x, [600], 2)
-    wanted, wanted_sizes = merge_adjacent(x.float(), [600], 2)
-    assert sizes == wanted_sizes
+    expected, expected_sizes = merge_adjacent(x.float(), [600], 2)
+    assert sizes == expected_sizes
     assert merged.dtype == torch.bfloat16
-    assert torch.equal(merged, wanted.bfloat16())
+    assert torch.equal(merged, expected.bfloat16())
 
 
-def test_merging_lets_gradients_through():
+def test_gradients_flow_through_merging():
     x = torch.randn(9, 6, generator=torch.Generator().manual_seed(2), requires_grad=True)
     merge_adjacent(x, [6, 3], 4)[0].sum().backward()
     # A run of n shares a gradient of 1; in all there are as many as tokens.
     torch.testing.assert_close(x.grad.sum(0), torch.full((6,), 7.0))
 
 
-def test_any_share_of_a_patch_counts():
+def test_a_partly_covered_patch_is_pooled():
     patches = torch.arange(4.0).reshape(1, 4, 1).expand(1, 4, 2)
     mask = torch.zeros(2, 4, 4)
     mask[0, 0, 0] = 1
@@ -106,7 +106,7 @@ def test_masks_of_any_order_are_pooled_on_their_own_frames():
         torch.testing.assert_close(together[k], patches[frames[k]][covered[k]].mean(0))
 
 
-def test_tokens_come_back_by_sample_and_region():
+def test_region_tokens_are_grouped_by_sample_and_region():
     """Catches frames that are counted from the batch's start instead of the sample's."""
     encoder = RegionEncoder(6, 8, 4)
     patches = torch.randn(7, 4, 6)

@@ -44,8 +44,8 @@ def donor(tokenizer) -> UFVideo:
     return build_model(config, TokenIds.of(tokenizer), seed=123)
 
 
-def _videorefer(model: UFVideo, folder: Path) -> Path:
-    """What VideoRefer-7B holds: language model, connector and region encoder, in two shards."""
+def _write_videorefer(model: UFVideo, folder: Path) -> Path:
+    """The tensors of VideoRefer-7B: language model, connector and region encoder, in two shards."""
     folder.mkdir()
     lacking = (SAM, "model.text_hidden_fcs.", "model.vision_tower.")
     held = {k: v for k, v in published_state(model).items() if not k.startswith(lacking)}
@@ -60,7 +60,7 @@ def test_connector_and_regions_come_from_videorefer(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path, keys: tuple[str, ...]
 ) -> None:
     """Fails if a part is left out of what the key ``videorefer`` stands for."""
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     made = own_state(make_model(make_plan(tmp_path, saved, **dict.fromkeys(keys, folder)), tokenizer))
     theirs = own_state(donor)
     taken = {n for n in made if n.startswith(("language.", "connector.", "regions."))}
@@ -68,14 +68,14 @@ def test_connector_and_regions_come_from_videorefer(
     assert all(torch.equal(made[n], theirs[n]) for n in taken)
     for other in ("segmentation.head.0.weight", "vision.tower.embeddings.patch_embedding.weight"):
         assert not torch.equal(made[other], theirs[other])
-        assert 0.01 < float(made[other].std()) < 1  # begun, not merely allocated
+        assert 0.01 < float(made[other].std()) < 1  # initialised, not merely allocated
 
 
-def test_what_videorefer_lacks_and_has_too_much_is_reported(
+def test_missing_and_unexpected_names_of_videorefer_are_reported(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path
 ) -> None:
-    """Fails if names of the parts that are asked for are passed over when nothing here takes them."""
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    """Fails if names that this model does not have are ignored in the parts that are loaded."""
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     (folder / "model-1.safetensors").unlink()
     save_file({"model.region_encoder.gate": torch.ones(2)}, folder / "model-2.safetensors")
     with pytest.raises(UserError) as caught:
@@ -84,11 +84,11 @@ def test_what_videorefer_lacks_and_has_too_much_is_reported(
     assert "1 unexpected names: model.region_encoder.gate (model-2.safetensors)" in str(caught.value)
 
 
-def test_names_of_nothing_are_reported_where_they_are_no_mistake(
+def test_unknown_names_are_reported_where_they_are_allowed(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path, capsys
 ) -> None:
-    """Fails if they vanish because only a part was asked for, or pass in what should hold no other names."""
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    """Fails if they go unreported because only a part is loaded, or pass where no others are allowed."""
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     odd = ["model.region_encoder.gate", "audio.layers.0.w", "audio.layers.1.w"]
     save_file({n: torch.ones(2) for n in odd}, folder / "model-2.safetensors")
     make_model(make_plan(tmp_path, saved, connector=folder), tokenizer)
@@ -105,7 +105,7 @@ def test_names_of_nothing_are_reported_where_they_are_no_mistake(
 def test_vision_comes_from_siglip_whose_text_half_is_reported(
     donor: UFVideo, tokenizer, tmp_path: Path, capsys
 ) -> None:
-    """Fails if the names of a SigLIP checkpoint find no place, or if its text half is refused or silent."""
+    """Fails if names of SigLIP are not mapped, or if its text half is refused or not reported."""
     long, short = "model.vision_tower.vision_tower.vision_model.", "vision_model."
     state = {k.replace(long, short): v for k, v in published_state(donor).items() if k.startswith(long)}
     text = {f"text_model.encoder.layers.{i}.mlp.fc1.bias": torch.ones(3) for i in range(2)}
@@ -119,7 +119,7 @@ def test_vision_comes_from_siglip_whose_text_half_is_reported(
     assert "are not of this model: text_model.encoder.layers.{0-1}.mlp.fc1.bias\n" in capsys.readouterr().out
 
 
-def test_a_part_comes_from_the_most_particular_path() -> None:
+def test_a_part_comes_from_the_most_specific_path() -> None:
     weights = make_plan(Path("/nowhere"), whole="a/all", videorefer="a/vr", connector="a/c").model.weights
     assert sources_of(weights) == {
         "connector": (Part.CONNECTOR,),
@@ -128,10 +128,10 @@ def test_a_part_comes_from_the_most_particular_path() -> None:
     }
 
 
-def test_parts_that_are_not_loaded_begin_from_the_seed(
+def test_parts_that_are_not_loaded_are_initialised_from_the_seed(
     donor: UFVideo, tokenizer, saved: Path, tmp_path: Path, capsys
 ) -> None:
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     plan = make_plan(tmp_path, saved, videorefer=folder)
     first, second = (own_state(make_model(plan, tokenizer)) for _ in range(2))
     assert all(torch.equal(first[n], second[n]) for n in first)
@@ -141,13 +141,13 @@ def test_parts_that_are_not_loaded_begin_from_the_seed(
 
 
 def test_a_language_model_without_its_tokenizer_is_refused(donor: UFVideo, tokenizer, tmp_path: Path) -> None:
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     with pytest.raises(UserError, match=r"model.tokenizer.path: is not set"):
         make_model(make_plan(tmp_path, videorefer=folder), tokenizer)
 
 
 def test_a_start_in_bf16_is_bf16_everywhere(donor: UFVideo, tokenizer, saved: Path, tmp_path: Path) -> None:
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     made = make_model(make_plan(tmp_path, saved, videorefer=folder, bf16=True), tokenizer)
     assert {p.dtype for p in made.parameters()} == {torch.bfloat16}
     assert made.language.lm.model.rotary_emb.inv_freq.dtype is torch.float32
@@ -161,7 +161,7 @@ def test_the_published_stage_names_a_start_for_every_trained_part() -> None:
 
 
 def test_every_start_weight_is_an_input_of_init(donor: UFVideo, tmp_path: Path) -> None:
-    folder = _videorefer(donor, tmp_path / "VideoRefer-7B")
+    folder = _write_videorefer(donor, tmp_path / "VideoRefer-7B")
     (tmp_path / "qa.json").write_text("[]")
     plan_status = survey(make_plan(tmp_path, connector=folder, regions=folder))
     refs = plan_status.inputs["init"]
@@ -173,9 +173,7 @@ def test_every_start_weight_is_an_input_of_init(donor: UFVideo, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("wrapped", [True, False])
-def test_sam2_comes_from_the_file_that_is_published(
-    donor: UFVideo, tokenizer, tmp_path: Path, wrapped: bool
-) -> None:
+def test_sam2_loads_from_its_published_file(donor: UFVideo, tokenizer, tmp_path: Path, wrapped: bool) -> None:
     state = {k.removeprefix(SAM): v for k, v in published_state(donor).items() if k.startswith(SAM)}
     # As public SAM 2 spells the memory fuser's scale.
     state = {k.replace(".g_weight", ".gamma"): v for k, v in state.items()}
@@ -189,7 +187,7 @@ def test_sam2_comes_from_the_file_that_is_published(
     assert all(torch.equal(made[n], theirs[n]) for n in taken)
 
 
-def test_a_pt_file_that_is_no_state_dict_is_refused(tokenizer, tmp_path: Path) -> None:
+def test_a_pt_file_that_is_not_a_state_dict_is_refused(tokenizer, tmp_path: Path) -> None:
     file = tmp_path / "sam2_hiera_large.pt"
     file.write_bytes(b"<html>moved</html>")
     with pytest.raises(UserError, match=r"sam2_hiera_large.pt: is not a complete .pt file.*Fetch it again"):

@@ -27,8 +27,8 @@ from training.stage.start import make_model, make_tokenizer, with_vocabulary
 TABLES = ("model.embed_tokens.weight", "lm_head.weight")
 
 
-def _qwen2(folder: Path, unused: int) -> tuple[int, dict[str, Tensor]]:
-    """``base``, a Qwen2 tokenizer, and ``Qwen2``, weights with some unused rows, told by their numbers."""
+def _write_qwen2_with_unused_rows(folder: Path, unused: int) -> tuple[int, dict[str, Tensor]]:
+    """Writes ``base``, a Qwen2 tokenizer, and ``Qwen2``, weights with unused rows of 1e6."""
     known = write_qwen2(folder / "base")
     config = with_vocabulary(make_plan(folder).model.resolved, known + unused)
     state = published_state(build_model(config, TokenIds(region=1, seg=2, eos=(0,), pad=0), seed=9))
@@ -39,16 +39,16 @@ def _qwen2(folder: Path, unused: int) -> tuple[int, dict[str, Tensor]]:
 
 
 def _with_tokens(folder: Path) -> Path:
-    """The tokenizer of ``base`` as a model that has learnt the 102 tokens brings it."""
+    """The tokenizer of ``base`` as it is saved with a model that was trained on the 102 tokens."""
     load_tokenizer(folder / "base").save_pretrained(str(folder / "learnt"))
     return folder / "learnt"
 
 
 @pytest.mark.parametrize("start", ["mean", "random"])
-def test_rows_of_tokens_that_the_weights_do_not_know(tmp_path: Path, capsys, start: str) -> None:
+def test_rows_of_tokens_that_the_weights_lack_are_initialised(tmp_path: Path, capsys, start: str) -> None:
     """Fails if the unused rows behind a stored vocabulary are taken for trained ones, in either role."""
     # 40 of the 102 tokens lie on unused rows, 62 past them.
-    known, state = _qwen2(tmp_path, unused=40)
+    known, state = _write_qwen2_with_unused_rows(tmp_path, unused=40)
     plan = make_plan(tmp_path, tmp_path / "base", start, language=tmp_path / "Qwen2")
     tokenizer = make_tokenizer(plan, None)
     assert len(tokenizer) == known + 102
@@ -66,9 +66,11 @@ def test_rows_of_tokens_that_the_weights_do_not_know(tmp_path: Path, capsys, sta
 
 
 @pytest.mark.parametrize("place", ["folder", "file", "hub"])
-def test_the_tokenizer_beside_the_weights_tells_what_is_new(tmp_path: Path, capsys, place: str) -> None:
+def test_the_tokenizer_beside_the_weights_decides_which_rows_are_new(
+    tmp_path: Path, capsys, place: str
+) -> None:
     """Fails if untrained rows pass as trained ones because the plan's tokenizer knows their tokens."""
-    known, state = _qwen2(tmp_path, unused=150)
+    known, state = _write_qwen2_with_unused_rows(tmp_path, unused=150)
     weights = tmp_path / "hub" / "org" / "Qwen2"
     shutil.copytree(tmp_path / "base", weights)
     shutil.copy(tmp_path / "Qwen2" / "model.safetensors", weights)
@@ -90,9 +92,9 @@ def test_the_tokenizer_beside_the_weights_tells_what_is_new(tmp_path: Path, caps
     assert "holds no tokenizer" not in message
 
 
-def test_without_a_tokenizer_beside_the_weights_the_plans_own_tells(tmp_path: Path, capsys) -> None:
-    """Fails if that is not said, since rows that were never trained may then pass as trained."""
-    known, state = _qwen2(tmp_path, unused=150)
+def test_without_a_tokenizer_beside_the_weights_the_plan_s_own_decides(tmp_path: Path, capsys) -> None:
+    """Fails if that is not reported, since rows that were never trained may then pass as trained."""
+    known, state = _write_qwen2_with_unused_rows(tmp_path, unused=150)
     plan = make_plan(tmp_path, _with_tokens(tmp_path), language=tmp_path / "Qwen2")
     made = published_state(make_model(plan, make_tokenizer(plan, None)))
     assert all(torch.equal(made[name], state[name][: known + 102]) for name in TABLES)
@@ -101,9 +103,9 @@ def test_without_a_tokenizer_beside_the_weights_the_plans_own_tells(tmp_path: Pa
     assert f"vocabulary: {known + 102} rows as stored, 0 new ones" in message
 
 
-def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused(tmp_path: Path) -> None:
+def test_a_tokenizer_with_other_token_ids_than_the_weights_is_refused(tmp_path: Path) -> None:
     """Fails if rows are taken by number where the weights' own tokenizer gives the numbers to others."""
-    _qwen2(tmp_path, unused=150)
+    _write_qwen2_with_unused_rows(tmp_path, unused=150)
     shutil.copytree(tmp_path / "base", tmp_path / "Qwen2", dirs_exist_ok=True)
     file = tmp_path / "base" / "vocab.json"
     text = file.read_text()
@@ -114,8 +116,8 @@ def test_a_tokenizer_that_numbers_tokens_otherwise_is_refused(tmp_path: Path) ->
         make_model(plan, make_tokenizer(plan, None))
 
 
-def test_an_export_is_a_whole_start(tmp_path: Path, capsys) -> None:
-    """Fails if a model that was written out comes back with a new row, or with a part of its own missing."""
+def test_an_export_is_complete_as_starting_weights(tmp_path: Path, capsys) -> None:
+    """Fails if an exported model loads with a new row, or without one of its parts."""
     write_qwen2(tmp_path / "base")
     tokenizer = load_tokenizer(tmp_path / "base")
     config = with_vocabulary(make_plan(tmp_path).model.resolved, len(tokenizer))
@@ -135,9 +137,9 @@ def test_an_export_is_a_whole_start(tmp_path: Path, capsys) -> None:
     assert "holds no tokenizer" not in message
 
 
-def test_rows_at_random_come_from_the_seed(tmp_path: Path) -> None:
-    """Fails if a second init of a plan draws other rows, or if seeds or the two tables share theirs."""
-    known, _ = _qwen2(tmp_path, unused=0)
+def test_random_rows_depend_on_the_seed_alone(tmp_path: Path) -> None:
+    """Fails if a second init of a plan draws other rows, or if seeds or the two tables share rows."""
+    known, _ = _write_qwen2_with_unused_rows(tmp_path, unused=0)
     rows: list[Tensor] = []
     for seed in (1, 1, 2):
         plan = make_plan(tmp_path, tmp_path / "base", "random", seed=seed, language=tmp_path / "Qwen2")
@@ -149,8 +151,8 @@ def test_rows_at_random_come_from_the_seed(tmp_path: Path) -> None:
         assert not torch.equal(rows[0], rows[other])
 
 
-def test_weights_of_no_known_token_are_a_user_error() -> None:
-    """Fails if the mean of nothing is taken, or if a bare ValueError leaves a command."""
+def test_weights_without_a_row_of_a_known_token_are_a_user_error() -> None:
+    """Fails if a mean over no rows is taken, or if a bare ValueError is raised."""
     fit = NewRows(tokens=frozenset(range(3)), start=RowStart.MEAN)
     with pytest.raises(UserError, match=r"^embed: has no row of a token"):
         fit.fill(torch.zeros(4, 2), torch.ones(3, 2), "embed")

@@ -1,4 +1,4 @@
-"""The 102 tokens through every tokenizer class, saved by one and loaded by another."""
+"""The 102 added tokens in every tokenizer class, saved by one and loaded by another."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from training.model.tokenizer import (
 from training.model.tokens import ADDED_TOKENS, IGNORE, TokenIds
 
 ANSWER = "It is red [SEG], from 12.5 s:\n\nIn {<TEMP-007><TEMP-041>}. 蓝色 [SEG]"
-EVERY = "".join(ADDED_TOKENS[1:])  # a <region> stands in questions alone
+EVERY = "".join(ADDED_TOKENS[1:])  # <region> occurs in questions only
 QUESTION = "Is <region> left of<region>?"
 
 
@@ -79,18 +79,18 @@ MAKERS: dict[str, Callable[[Path], Any]] = {"qwen2": _qwen2, "trained": _trained
 READERS = (AutoTokenizer, Qwen2Tokenizer, PreTrainedTokenizerFast)
 
 
-def _talk(answer: str) -> list[Turn]:
+def _turns(answer: str) -> list[Turn]:
     return [Turn(role=Role.USER, text="What?"), Turn(role=Role.ASSISTANT, text=answer)]
 
 
-def _through(codec: PromptCodec, answer: str) -> tuple[list[int], str]:
-    made = codec.encode_training(_talk(answer), max_text_tokens=2000, regions=0, masks=answer.count("[SEG]"))
+def _labels_and_text(codec: PromptCodec, answer: str) -> tuple[list[int], str]:
+    made = codec.encode_training(_turns(answer), max_text_tokens=2000, regions=0, masks=answer.count("[SEG]"))
     labels = [i for i in made.labels if i != IGNORE]
     return labels, codec.decode(labels)
 
 
-def _asks_about_regions(tokenizer: Any) -> None:
-    """A <region> is one token between the words, by the codec and by the tokenizer itself, and comes back."""
+def _check_region_tokens(tokenizer: Any) -> None:
+    """A <region> is one token between the words, by the codec and by the tokenizer itself, and is decoded."""
     codec = PromptCodec(tokenizer)
     ids = codec.encode_prompt([Turn(role=Role.USER, text=QUESTION)], regions=2)
     assert ids.count(codec.ids.region) == 2
@@ -109,65 +109,65 @@ def test_tokens_survive_saving_and_loading(maker: str, form: str, reader: Any, t
     folder = tmp_path / "saved"
     folder.mkdir()
     first.save_pretrained(str(folder)) if form == "saved" else export_tokenizer(first, folder)
-    again = reader.from_pretrained(str(folder))
+    loaded = reader.from_pretrained(str(folder))
     ids = first.convert_tokens_to_ids(list(ADDED_TOKENS))
     assert len(set(ids)) == 102
-    assert again.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
-    assert len(again) == len(first)
+    assert loaded.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
+    assert len(loaded) == len(first)
     assert TokenIds.of(load_tokenizer(folder)) == TokenIds.of(first)
-    old, new = PromptCodec(first), PromptCodec(again)
+    old, new = PromptCodec(first), PromptCodec(loaded)
     for answer in (ANSWER, EVERY):
-        labels, text = _through(new, answer)
+        labels, text = _labels_and_text(new, answer)
         assert text == answer
-        if reader is not Qwen2Tokenizer or maker == "qwen2":  # which cuts plain text in its own way
-            assert labels == _through(old, answer)[0]
-    _asks_about_regions(again)
-    # The trap that deleted every time token, and its end in what is exported.
-    plain = again.decode(again.encode(ANSWER, add_special_tokens=False), skip_special_tokens=True)
+        if reader is not Qwen2Tokenizer or maker == "qwen2":  # which splits plain text differently
+            assert labels == _labels_and_text(old, answer)[0]
+    _check_region_tokens(loaded)
+    # ``skip_special_tokens`` deletes the time tokens of a saved tokenizer, but not of an exported one.
+    plain = loaded.decode(loaded.encode(ANSWER, add_special_tokens=False), skip_special_tokens=True)
     assert ("<TEMP-007><TEMP-041>" in plain) is (form == "exported")
-    assert "<|im_end|>" not in again.decode(_through(new, ANSWER)[0], skip_special_tokens=True)
+    assert "<|im_end|>" not in loaded.decode(_labels_and_text(new, ANSWER)[0], skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("maker", MAKERS)
-def test_blanks_beside_the_tokens_survive(maker: str, tmp_path: Path) -> None:
-    """Some publish special tokens that swallow the blanks around them. Fails if the codec leaves finding or
-    naming the added tokens to the tokenizer."""
+def test_spaces_around_the_tokens_survive(maker: str, tmp_path: Path) -> None:
+    """Some published special tokens strip the spaces around them. Fails if the codec relies on the tokenizer
+    to find or decode the added tokens."""
     write_qwen2(tmp_path / "base")
-    greedy = (
+    stripping = (
         AutoTokenizer.from_pretrained(tmp_path / "base")
         if maker == "qwen2"
         else train_tokenizer(TEXTS, vocab_size=320)
     )
-    greedy.add_tokens(
+    stripping.add_tokens(
         [AddedToken(t, special=True, normalized=False, lstrip=True, rstrip=True) for t in ADDED_TOKENS],
         special_tokens=True,
     )
-    swallowed = greedy.decode(greedy.encode("It is red [SEG] , there", add_special_tokens=False))
-    assert swallowed != "It is red [SEG] , there", "this tokenizer swallows nothing, so it shows nothing"
-    assert _through(PromptCodec(greedy), "It is red [SEG] , there")[1] == "It is red [SEG] , there"
+    stripped = stripping.decode(stripping.encode("It is red [SEG] , there", add_special_tokens=False))
+    assert stripped != "It is red [SEG] , there", "this tokenizer strips no spaces, so the test shows nothing"
+    assert _labels_and_text(PromptCodec(stripping), "It is red [SEG] , there")[1] == "It is red [SEG] , there"
 
 
-def test_a_tokenizer_in_python_keeps_them_too(tmp_path: Path) -> None:
+def test_tokens_survive_in_a_tokenizer_written_in_python(tmp_path: Path) -> None:
     """Fails if the codec decodes as a slow tokenizer does, without special tokens, or if saving loses one."""
     slow = Slow(eos_token=IM_END, pad_token=END_OF_TEXT)
     slow.add_tokens(list(CONTROL_TOKENS), special_tokens=True)
     first = add_tokens(slow)
     first.save_pretrained(str(tmp_path))
-    again: Any = Slow.from_pretrained(str(tmp_path))
-    assert again.is_fast is False
+    loaded: Any = Slow.from_pretrained(str(tmp_path))
+    assert loaded.is_fast is False
     ids = first.convert_tokens_to_ids(list(ADDED_TOKENS))
     assert len(set(ids)) == 102
-    assert again.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
-    assert TokenIds.of(again) == TokenIds.of(first)
-    assert len(again) == len(first)
-    for tokenizer in (first, again):
+    assert loaded.convert_tokens_to_ids(list(ADDED_TOKENS)) == ids
+    assert TokenIds.of(loaded) == TokenIds.of(first)
+    assert len(loaded) == len(first)
+    for tokenizer in (first, loaded):
         for answer in (ANSWER, EVERY):
-            assert _through(PromptCodec(tokenizer), answer)[1] == answer
-        _asks_about_regions(tokenizer)
+            assert _labels_and_text(PromptCodec(tokenizer), answer)[1] == answer
+        _check_region_tokens(tokenizer)
 
 
-def test_there_is_no_other_class_for_qwen2() -> None:
-    """The matrix above is whole: both names of Qwen2's tokenizer are one class, which is a fast one."""
+def test_qwen2_has_only_one_tokenizer_class() -> None:
+    """The matrix above is complete: both names of Qwen2's tokenizer are one class, which is a fast one."""
     assert transformers.Qwen2TokenizerFast is Qwen2Tokenizer
     assert issubclass(Qwen2Tokenizer, PreTrainedTokenizerFast)
 
@@ -192,24 +192,24 @@ def test_a_damaged_tokenizer_is_a_user_error(tmp_path: Path, content: str) -> No
     assert "\n" not in str(caught.value)
 
 
-def test_a_foreign_model_s_config_is_passed_over_quietly(tmp_path: Path, caplog) -> None:
-    """The published config.json lies beside the tokenizer. Catches a warning that nobody can act on."""
+def test_a_config_of_an_unknown_model_type_causes_no_warning(tmp_path: Path, caplog) -> None:
+    """The published config.json is stored beside the tokenizer. Catches a warning that nobody can act on."""
     export_tokenizer(_trained(tmp_path), tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "videorefer_qwen2", "hidden_size": 8}')
-    logger = logging.getLogger("transformers")  # it hands nothing on to the root
+    logger = logging.getLogger("transformers")  # it does not propagate to the root logger
     logger.addHandler(caplog.handler)
     try:
         with caplog.at_level(logging.WARNING, "transformers"):
             load_tokenizer(tmp_path)
             assert caplog.messages == []
             AutoTokenizer.from_pretrained(tmp_path)
-            assert "of type `videorefer_qwen2`" in caplog.text, "so there is something to be quiet about"
+            assert "of type `videorefer_qwen2`" in caplog.text, "transformers itself does warn"
     finally:
         logger.removeHandler(caplog.handler)
 
 
-def test_end_of_text_may_stand_for_unknown_text(tmp_path: Path) -> None:
-    """Qwen2Tokenizer takes <|endoftext|> for it where the files name none; it is not a missing token then."""
+def test_end_of_text_may_serve_as_the_unknown_token(tmp_path: Path) -> None:
+    """Qwen2Tokenizer uses <|endoftext|> as unk_token where the files name none; it is not missing then."""
     import json
 
     write_qwen2(tmp_path / "base")

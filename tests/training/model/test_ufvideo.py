@@ -1,4 +1,4 @@
-"""The assembled model: order of masks, generation, and gradients of micro-batches that lack something."""
+"""The assembled model: order of masks, generation, gradients of micro-batches without masks or regions."""
 
 from __future__ import annotations
 
@@ -81,8 +81,8 @@ def free(toy: UFVideo, text_batch) -> tuple[Batch, list[torch.Tensor]]:
     return batch, tokens
 
 
-def _calling(toy: UFVideo, *, seg: int, eos: int = 59) -> UFVideo:
-    """The same weights under another name for [SEG], so that the random model does say it."""
+def _with_seg_id(toy: UFVideo, *, seg: int, eos: int = 59) -> UFVideo:
+    """The same weights with another id for [SEG], which the random model does generate."""
     model = build_model(toy.config, TokenIds(region=REGION, seg=seg, eos=(eos,), pad=0), seed=5).eval()
     model.load_state_dict(toy.state_dict())
     return model
@@ -90,10 +90,10 @@ def _calling(toy: UFVideo, *, seg: int, eos: int = 59) -> UFVideo:
 
 @pytest.mark.parametrize("position", [0, 1, 4])
 def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, text_batch, position: int):
-    """Catches the state before, as the published code takes it, and the state OF [SEG]."""
+    """Catches the state one position earlier, as in the published code, and the state at [SEG] itself."""
     batch, tokens = free
     seg = int(tokens[0][position])
-    model = _calling(toy, seg=seg)
+    model = _with_seg_id(toy, seg=seg)
     made = model.generate(batch, max_new_tokens=6)
     assert torch.equal(made.tokens[0], tokens[0])
     prompts = [row[keep].tolist() for row, keep in zip(batch.input_ids, batch.attention_mask, strict=True)]
@@ -109,26 +109,26 @@ def test_generated_seg_states_are_those_of_teacher_forcing(toy: UFVideo, free, t
 
 
 @pytest.mark.parametrize(("position", "found"), [(0, 0), (1, 1), (4, 1)])
-def test_published_seg_states_lie_one_place_earlier(toy: UFVideo, free, position: int, found: int):
-    """Catches the option that changes nothing, and a mask for a [SEG] that opens the answer."""
+def test_published_seg_states_are_one_position_earlier(toy: UFVideo, free, position: int, found: int):
+    """Catches an option without effect, and a mask for a [SEG] that begins the answer."""
     batch, tokens = free
     answer = tokens[0].tolist()
     seg = answer[position]
     if answer.index(seg) != position:
-        pytest.skip("the random model says this token earlier as well")
-    model = _calling(toy, seg=seg)
+        pytest.skip("the random model generates this token earlier as well")
+    model = _with_seg_id(toy, seg=seg)
     made = model.generate(batch, max_new_tokens=position + 1, seg_state=SegState.PUBLISHED)
     assert len(made.seg_embeddings[0]) == found
     if found:
-        # The state that predicts the token before: what a [SEG] in its place would have been made of.
-        earlier = _calling(toy, seg=answer[position - 1]).generate(batch, max_new_tokens=position)
+        # The state that predicts the token before, from which a [SEG] in its place would get its mask.
+        earlier = _with_seg_id(toy, seg=answer[position - 1]).generate(batch, max_new_tokens=position)
         torch.testing.assert_close(made.seg_embeddings[0][-1], earlier.seg_embeddings[0][-1])
 
 
 def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
-    """Catches padding that is seen, a cache that forgets, and states of another row."""
+    """Catches attention to padding, a cache that loses entries, and states of another row."""
     batch, tokens = free
-    model = _calling(toy, seg=int(tokens[1][0]))
+    model = _with_seg_id(toy, seg=int(tokens[1][0]))
     together = model.generate(batch, max_new_tokens=6)
     for i in range(batch.size):
         keep = slice(i, i + 1)
@@ -155,19 +155,19 @@ def test_left_padded_input_is_the_same_prompt(toy: UFVideo, free):
 
 
 def test_generation_stops_at_the_end_token(toy: UFVideo, free):
-    """Catches an answer that goes on behind its end because another one is not finished."""
+    """Catches an answer that goes on after its end because another one is not finished."""
     batch, tokens = free
     end = int(tokens[2][2])
     first = tokens[2].tolist().index(end)
-    made = _calling(toy, seg=SEG, eos=end).generate(batch, max_new_tokens=6)
+    made = _with_seg_id(toy, seg=SEG, eos=end).generate(batch, max_new_tokens=6)
     assert made.tokens[2].tolist() == tokens[2][: first + 1].tolist()
 
 
 @pytest.mark.parametrize("parts", [PUBLISHED_TRAINED, tuple(Part)], ids=["published", "all"])
-def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
+def test_a_micro_batch_without_masks_and_regions_does_not_run_their_parts(
     toy_config: ModelConfig, tokens, text_batch, parts: tuple[Part, ...]
 ):
-    """Catches SAM 2 or the region encoder run for nobody, and a used part that gets no gradient."""
+    """Catches SAM 2 or the region encoder run without input, and a used part that gets no gradient."""
     model = build_model(toy_config, tokens, seed=5).train()
     model.set_trainable(parts)
     plain = text_batch([[5, VIDEO, 7], [6, VIDEO]], [[9, 2], [10, 11, 2]])
@@ -188,7 +188,7 @@ def test_a_micro_batch_without_masks_and_regions_costs_nothing_of_them(
     assert without["language.lm.lm_head.weight"].abs().max() > 0
 
 
-def test_text_alone_goes_with_videos_in_one_batch(toy: UFVideo, toy_config, text_batch):
+def test_text_without_a_video_shares_a_batch_with_videos(toy: UFVideo, toy_config, text_batch):
     """Catches a video that goes to the wrong sample, and text that is given one."""
     prompts, answers = [[5, 7], [6, VIDEO, 8], [9, 4, 3]], [[9, 2], [10, SEG, 2], [2]]
     mixed = text_batch(prompts, answers)
@@ -205,7 +205,7 @@ def test_text_alone_goes_with_videos_in_one_batch(toy: UFVideo, toy_config, text
         dataclasses.replace(mixed, has_video=[])
 
 
-def test_absent_parts_leave_the_loss_alone(toy: UFVideo, text_batch):
+def test_absent_masks_add_nothing_to_the_loss(toy: UFVideo, text_batch):
     batch = text_batch([[5, VIDEO, 7]], [[9, 2]])
     output = toy(batch)
     made = compute_losses(output, [], LossWeights())
@@ -226,8 +226,10 @@ def test_losses_follow_their_formulas(toy: UFVideo):
     overlap = (2 * (p * g).sum(1) + 1e-3) / (p.sum(1) + g.sum(1) + 1e-3)
     torch.testing.assert_close(dice, (1 - overlap).mean())
     half = logits.bfloat16()
-    for made, wanted in zip(mask_losses([half], [truth]), mask_losses([half.float()], [truth]), strict=True):
-        assert torch.equal(made, wanted)
+    for made, reference in zip(
+        mask_losses([half], [truth]), mask_losses([half.float()], [truth]), strict=True
+    ):
+        assert torch.equal(made, reference)
 
 
 @pytest.mark.parametrize(
@@ -240,13 +242,15 @@ def test_losses_follow_their_formulas(toy: UFVideo):
         ([VIDEO], [SEG, 2], 2, "answer has 1 \\[SEG\\]"),
     ],
 )
-def test_what_does_not_fit_is_refused(toy: UFVideo, toy_config, text_batch, prompt, answer, objects, message):
+def test_inconsistent_inputs_are_refused(
+    toy: UFVideo, toy_config, text_batch, prompt, answer, objects, message
+):
     with pytest.raises(ValueError, match=message):
         toy(_with_masks(text_batch([prompt], [answer]), toy_config, [objects]))
 
 
-def test_a_seg_in_the_question_is_no_target(toy: UFVideo, text_batch):
-    """Catches [SEG]s that are looked for in the ids instead of in the labels."""
+def test_a_seg_in_the_question_is_not_a_target(toy: UFVideo, text_batch):
+    """Catches a search for [SEG] in the ids instead of in the labels."""
     output = toy(text_batch([[5, VIDEO, SEG]], [[9, 2]]))
     assert output.mask_logits == [None]
 

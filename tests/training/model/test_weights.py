@@ -1,4 +1,4 @@
-"""Published names both ways, and folders that are written and read."""
+"""Parameter names to and from the published layout, and folders that are written and read."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _published(model: UFVideo) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in published_state(model).items()}
 
 
-def test_published_weights_arrive_whole(toy: UFVideo, toy_config: ModelConfig):
+def test_published_weights_load_completely(toy: UFVideo, toy_config: ModelConfig):
     other = build_model(toy_config, toy.tokens, seed=6)
     weights = _published(toy)
     gamma = {k.replace(".g_weight", ".gamma"): v for k, v in weights.items()}
@@ -98,7 +98,7 @@ def test_a_part_loads_from_its_own_public_checkpoint(toy: UFVideo, toy_config: M
         load_published(other, {**siglip, **text}, part=Part.VISION)
 
 
-def test_a_larger_vocabulary_is_fitted_where_it_is_asked_for(toy: UFVideo):
+def test_a_larger_vocabulary_is_fitted_only_on_request(toy: UFVideo):
     larger = build_model(
         model_config("toy", {"language": {"vocab_size": 70}, "num_frames": 2}), toy.tokens, seed=6
     )
@@ -124,7 +124,7 @@ def _meta_layout(golden) -> tuple[UFVideo, dict[str, torch.Tensor]]:
 
 
 def test_the_whole_7b_layout_loads(golden):
-    """Fails if one name of the 1,808 finds no place, one shape differs, or either goes unnoticed."""
+    """Fails if one name of the 1,808 is not mapped, one shape differs, or either goes unnoticed."""
     model, stored = _meta_layout(golden)
     loaded = load_published(model, stored)
     assert sum(loaded.tensors.values()) == 1808
@@ -141,7 +141,7 @@ def test_the_whole_7b_layout_loads(golden):
 
 
 def test_every_name_is_reported_with_its_numbers_folded(golden):
-    """Fails if a list is cut short, or if folding loses a name or spells one that is not there."""
+    """Fails if a list is cut short, or if folding loses or invents a name."""
     model, stored = _meta_layout(golden)
     lost = {n for n in stored if ".self_attn." in n and n.startswith("model.layers.")}
     odd = "model.layers.5.mlp.up_proj.weight"
@@ -159,7 +159,7 @@ def test_every_name_is_reported_with_its_numbers_folded(golden):
 
 
 def test_the_file_of_a_bad_tensor_is_named(toy: UFVideo, toy_config: ModelConfig, tmp_path):
-    """Fails if a misshapen or strange tensor of a folder is told without its shard, in either layout."""
+    """Fails if a misshapen or strange tensor of a folder is reported without its shard, in either layout."""
     weights = _published(toy)
     weights["model.norm.weight"], weights["strange"] = torch.ones(3), torch.ones(3)
     write_shards(weights, tmp_path, shard_bytes=1024**2)
@@ -203,46 +203,46 @@ def test_each_part_of_the_7b_layout_loads_alone(golden):
     load_published(model, qwen2, part=Part.LANGUAGE)
 
 
-def test_tables_that_are_computed_here_are_no_weights(toy: UFVideo, toy_config: ModelConfig):
+def test_computed_tables_in_a_checkpoint_are_ignored(toy: UFVideo, toy_config: ModelConfig):
     weights = _published(toy)
     weights["model.layers.0.self_attn.rotary_emb.inv_freq"] = torch.ones(3)
     load_published(build_model(toy_config, toy.tokens, seed=6), weights)
 
 
-def test_saved_model_comes_back_the_same(toy: UFVideo, toy_config: ModelConfig, text_batch, tmp_path):
+def test_a_saved_model_loads_unchanged(toy: UFVideo, toy_config: ModelConfig, text_batch, tmp_path):
     save_model(toy, tmp_path)
-    again = load_model(tmp_path, toy_config)
-    assert own_state(again).keys() == own_state(toy).keys()
+    loaded = load_model(tmp_path, toy_config)
+    assert own_state(loaded).keys() == own_state(toy).keys()
     batch = text_batch([[5, -201, 7]], [[8, 9]])
     frames = torch.randn(2, 3, 128, 128)
     with torch.no_grad():
-        assert torch.equal(again(batch).answer_logits, toy(batch).answer_logits)
+        assert torch.equal(loaded(batch).answer_logits, toy(batch).answer_logits)
     seg = torch.randn(1, 256)
     assert torch.equal(
-        again.segmentation.decode_masks(frames, seg), toy.segmentation.decode_masks(frames, seg)
+        loaded.segmentation.decode_masks(frames, seg), toy.segmentation.decode_masks(frames, seg)
     )
-    assert not any(p.is_meta for p in (*again.parameters(), *again.buffers()))
-    assert again.tokens == toy.tokens
+    assert not any(p.is_meta for p in (*loaded.parameters(), *loaded.buffers()))
+    assert loaded.tokens == toy.tokens
 
 
 @pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("wanted", [torch.float32, torch.bfloat16])
-def test_a_saved_model_comes_in_the_dtype_that_is_asked_for(toy: UFVideo, tmp_path, stored, wanted):
-    """Fails if what comes differs from a load and a cast, or if a buffer takes the parameters' dtype."""
+@pytest.mark.parametrize("requested", [torch.float32, torch.bfloat16])
+def test_a_saved_model_loads_in_the_requested_dtype(toy: UFVideo, tmp_path, stored, requested):
+    """Fails if the result differs from loading and casting, or if a buffer takes the parameters' dtype."""
     first = copy.deepcopy(toy)
     for parameter in first.parameters():
         parameter.data = parameter.data.to(stored)
     save_model(first, tmp_path)
-    again = load_model(tmp_path, dtype=wanted)
-    assert {p.dtype for p in again.parameters()} == {wanted}
-    assert {b.dtype for b in again.buffers() if b.is_floating_point()} == {torch.float32}
-    theirs = dict(again.named_parameters())
-    assert all(torch.equal(p.to(wanted), theirs[n]) for n, p in first.named_parameters())
+    loaded = load_model(tmp_path, dtype=requested)
+    assert {p.dtype for p in loaded.parameters()} == {requested}
+    assert {b.dtype for b in loaded.buffers() if b.is_floating_point()} == {torch.float32}
+    theirs = dict(loaded.named_parameters())
+    assert all(torch.equal(p.to(requested), theirs[n]) for n, p in first.named_parameters())
     assert {p.dtype for p in load_model(tmp_path).parameters()} == {stored}
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's account of memory")
-def test_a_cast_while_loading_lets_go_of_the_files(toy: UFVideo, tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="needs Linux's /proc")
+def test_a_cast_while_loading_releases_the_files(toy: UFVideo, tmp_path):
     """Fails if a stored file stays mapped beside the copy of its tensors, in whatever dtype they were."""
 
     def mapped() -> bool:
@@ -259,11 +259,11 @@ def test_a_cast_while_loading_lets_go_of_the_files(toy: UFVideo, tmp_path):
         assert next(model.parameters()).dtype is dtype
 
 
-def test_another_size_is_reported_by_its_fields(toy: UFVideo, tmp_path):
+def test_other_sizes_are_reported_by_field(toy: UFVideo, tmp_path):
     save_model(toy, tmp_path)
-    wanted = model_config("toy", {"language": {"vocab_size": 61}, "num_frames": 4})
+    requested = model_config("toy", {"language": {"vocab_size": 61}, "num_frames": 4})
     with pytest.raises(UserError) as caught:
-        load_model(tmp_path, wanted)
+        load_model(tmp_path, requested)
     assert "language.vocab_size is 60, the plan says 61" in str(caught.value)
     assert "num_frames is 2, the plan says 4" in str(caught.value)
 

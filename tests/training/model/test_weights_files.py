@@ -50,7 +50,7 @@ INDICES = {"safetensors": SAFETENSORS_INDEX, "bin": TORCH_INDEX}
 
 
 def _write(state: dict[str, Tensor], folder: Path, form: str, *, index: bool) -> list[str]:
-    """Two shards of alternating names."""
+    """Writes two shards of alternating names; returns the names of the files."""
     folder.mkdir(exist_ok=True)
     names, where = sorted(state), {}
     files = [f"{STEMS[form]}-0000{i}-of-00002.{form}" for i in (1, 2)]
@@ -78,7 +78,7 @@ def test_shards_of_either_form_load(
 
 @pytest.mark.parametrize("form", ["safetensors", "bin"])
 def test_a_shard_that_the_index_names_must_be_there(tmp_path: Path, form: str) -> None:
-    """Fails if the files that are there are taken for all of them."""
+    """Fails if the present files are taken for the whole checkpoint."""
     files = _write({"a": torch.ones(2), "b": torch.ones(2)}, tmp_path, form, index=True)
     (tmp_path / files[1]).unlink()
     with pytest.raises(UserError, match=rf"1 of the 2 files that .* names are missing: {files[1]}\."):
@@ -112,7 +112,7 @@ def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path: Path, file: 
     assert caught.value.where == str(folder / SAFETENSORS_INDEX)
 
 
-def test_an_index_of_nothing_is_refused_and_one_of_links_is_read(tmp_path: Path) -> None:
+def test_an_empty_index_is_refused_and_one_of_links_is_read(tmp_path: Path) -> None:
     """Fails if an empty index passes for a checkpoint, or if links are followed out of the hub's cache."""
     (tmp_path / "blobs").mkdir()
     save_file({"a": torch.ones(2)}, tmp_path / "blobs" / "0f3a")
@@ -157,7 +157,7 @@ def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_reported_apart(tmp_path:
 
 
 def test_a_pickle_cut_or_garbled_anywhere_is_a_user_error(tmp_path: Path) -> None:
-    """Fails if what the unpickler stumbles on (IndexError, UnicodeDecodeError, ...) comes through bare."""
+    """Fails if an error of the unpickler (IndexError, UnicodeDecodeError, ...) is raised as it is."""
     file = tmp_path / "old.bin"
     torch.save({"layer.weight": torch.arange(30.0)}, file, _use_new_zipfile_serialization=False)
     whole = file.read_bytes()
@@ -172,13 +172,13 @@ def test_a_pickle_cut_or_garbled_anywhere_is_a_user_error(tmp_path: Path) -> Non
             list(tensors(file))
 
 
-def test_names_of_a_pickle_are_text(tmp_path: Path) -> None:
+def test_a_pickle_with_a_name_that_is_not_text_is_refused(tmp_path: Path) -> None:
     torch.save({0: torch.ones(2), "a": torch.ones(2)}, tmp_path / "numbered.pt")
     with pytest.raises(UserError, match="holds no state dict"):
         list(tensors(tmp_path / "numbered.pt"))
 
 
-def test_what_cannot_be_opened_is_a_user_error(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_a_user_error(tmp_path: Path) -> None:
     """A folder in place of a file is what ``safe_open`` and ``torch.load`` both fail on with an OSError."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         (tmp_path / name).mkdir()
@@ -211,13 +211,13 @@ print((status("VmHWM") - before) / sum(t.nbytes for t in own_state(model).values
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's account of memory")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 @pytest.mark.slow
 def test_loading_takes_little_more_than_the_model(tmp_path: Path) -> None:
     """Peak memory below 1.2 times the model: 640 MB in fp32 from safetensors, then in bf16 from pickles.
 
     Fails (1.6) if a file stays mapped until it is read, and (2.0) if weights that are loaded are first drawn
-    at random in fp32. Each load has a process of its own: what a first one leaves is not part of a second.
+    at random in fp32. Each load runs in its own process, with fresh memory.
     """
     size = {"vocab_size": 12000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 6}
     with torch.device("meta"):
@@ -251,12 +251,12 @@ print((status("VmHWM") - before) / sum(t.nbytes for t in own_state(model).values
 """
 
 
-@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's account of memory")
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="needs Linux's /proc")
 @pytest.mark.slow
 def test_a_cast_while_loading_keeps_no_mapping(tmp_path: Path) -> None:
     """Peak memory below 1.25 times the model: 100 MB stored in bf16, 200 MB in fp32.
 
-    Fails (1.5) if what is stored stays mapped beside its copy, as with ``load_model(folder).float()``.
+    Fails (1.5) if the stored file stays mapped beside the copy, as with ``load_model(folder).float()``.
     """
     size = {"vocab_size": 2000, "hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 2}
     tokens = TokenIds(region=1, seg=2, eos=(3,), pad=0)
@@ -270,11 +270,11 @@ def test_a_cast_while_loading_keeps_no_mapping(tmp_path: Path) -> None:
     assert 0.9 < float(done.stdout) < 1.25, done.stdout
 
 
-# The hub, as far as it can be had without one.
+# The hub, as far as it can be tested offline.
 
 
-def test_what_is_a_model_of_the_hub(tmp_path: Path, monkeypatch) -> None:
-    """Fails if a folder that is here is passed over for the hub."""
+def test_an_id_is_a_model_of_the_hub_unless_a_folder_has_its_name(tmp_path: Path, monkeypatch) -> None:
+    """Fails if the hub is preferred to a local folder."""
     monkeypatch.chdir(tmp_path)
     assert hub_model("Qwen/Qwen2-7B-Instruct") == HubModel("Qwen/Qwen2-7B-Instruct")
     assert hub_model("Qwen/Qwen2-7B-Instruct@f2826a0") == HubModel("Qwen/Qwen2-7B-Instruct", "f2826a0")
@@ -284,13 +284,13 @@ def test_what_is_a_model_of_the_hub(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "Qwen" / "Qwen2-7B-Instruct").mkdir(parents=True)
     assert hub_model("Qwen/Qwen2-7B-Instruct") is None
     assert hub_model("hf://Qwen/Qwen2-7B-Instruct") is not None
-    assert hub_model("Qwen/Qwen2-7B-Instuct") is None  # a slip of the pen beside it is not a model either
+    assert hub_model("Qwen/Qwen2-7B-Instuct") is None  # a mistyped local folder is not a model either
     with pytest.raises(UserError, match="is not a model of the hub"):
         hub_model("hf://Qwen2")
 
 
 def test_without_a_network_the_fix_is_named(tmp_path: Path) -> None:
-    """The hub's real client against a port where nobody listens. Fails if its error comes through bare."""
+    """The hub's real client against a port without a listener. Fails if its error is raised as it is."""
     code = """
 from pipeline.storage.hub import HubModel, WEIGHT_FILES, fetch
 from pipeline.errors import UserError
@@ -313,5 +313,5 @@ def test_a_cluster_takes_hub_ids_that_cannot_be_paths(plan_file: Path) -> None:
         refuse_unreachable(load_plan(str(plan_file), ["model.weights.language=Qwen/Qwen2", cluster]))
     with pytest.raises(UserError, match="is relative"):
         refuse_unreachable(load_plan(str(plan_file), ["stages.0.start_from=org/name@v1", cluster]))
-    # What is not a path at all is none that could be unreachable.
+    # A value that is not a path cannot be unreachable.
     refuse_unreachable(load_plan(str(plan_file), ["model.weights.bf16=true", cluster]))
