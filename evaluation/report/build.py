@@ -11,6 +11,8 @@ from evaluation.asking import entry_items
 from evaluation.benchmarks import benchmark_of
 from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
+from evaluation.report.paper_tables import Entry, paper_tables
+from evaluation.report.paper_text import latex, markdown
 from evaluation.report.table import checkpoint_label, make_table, table_text
 from evaluation.scores import METRICS, read_metrics
 from evaluation.scoring import scored_prediction
@@ -24,13 +26,16 @@ from pipeline.dataset.reader import ShardReader
 from pipeline.jobs import tracking
 from pipeline.jobs.logged_values import plan_text
 from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.data import RegionMode
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
 
 TABLE_TEXT, TABLE_JSON, PAGE = "table.txt", "table.json", "report.html"
+TABLE_MARKDOWN, TABLE_LATEX = "table.md", "table.tex"
+_FILES = (TABLE_TEXT, TABLE_JSON, TABLE_MARKDOWN, TABLE_LATEX, PAGE)
 
 
 def build(context: StepContext) -> StepResult:
-    """``table.txt``, ``table.json`` and ``report.html``."""
+    """``table.txt`` and ``.json``, the paper's tables with ours (``table.md``, ``.tex``), ``report.html``."""
     config = context.plan.evaluation
     assert config is not None, "the plan has a report step only if it has an evaluation section"
     evaluated = {cp: context.inputs[evaluate_name(cp)] for cp in config.checkpoints}
@@ -41,6 +46,9 @@ def build(context: StepContext) -> StepResult:
     text = table_text(table)
     (context.out / TABLE_TEXT).write_text(text)
     (context.out / TABLE_JSON).write_text(json.dumps(table.content(), indent=1, ensure_ascii=False) + "\n")
+    paper, besides = paper_tables(table, _entries(context, config))
+    (context.out / TABLE_MARKDOWN).write_text(markdown(context.plan.name, paper, besides, table.footnotes))
+    (context.out / TABLE_LATEX).write_text(latex(paper))
     page = Page(
         title=context.plan.name,
         table=table,
@@ -51,12 +59,25 @@ def build(context: StepContext) -> StepResult:
     )
     (context.out / PAGE).write_text(render(page))
     with context.tracker as run:
-        for name in (TABLE_TEXT, TABLE_JSON, PAGE):
+        for name in _FILES:
             copy = context.scratch / name
             copy.write_bytes((context.out / name).read_bytes())
             run.log_artifact(copy)
     lines = sum(line.headline for line in table.lines)
     return StepResult(digest(table.content()), {"lines": lines, "table": text, "page": PAGE})
+
+
+def _entries(context: StepContext, config: EvaluationConfig) -> list[Entry]:
+    modes = {source.name: source.region_mode for source in context.plan.data.sources}
+    return [
+        Entry(
+            name=b.entry,
+            family=str(b.family),
+            style=str(b.style),
+            mode="single" if modes.get(b.source) is RegionMode.SINGLE else "multi",
+        )
+        for b in config.benchmarks
+    ]
 
 
 def _stage(context: StepContext, name: str) -> Stage:

@@ -160,6 +160,10 @@ def test_report(plan: Plan, evaluated: Artifact) -> None:
     text = (made.location / "table.txt").read_text()
     assert "before training" in text
     assert all(source in text for source in SOURCES)
+    paper = (made.location / "table.md").read_text()
+    assert "## UFVideo-Bench" in paper
+    assert "| before training | standard" in paper
+    assert (made.location / "table.tex").read_text().count("\\begin{table*}") == paper.count("\n## ") - 1
     page = (made.location / "report.html").read_text()
     assert (
         page.count("<article") == 2 * 5 + 2 * 2
