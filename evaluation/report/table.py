@@ -132,7 +132,7 @@ def number_text(value: float | None, unit: str = Unit.SHARE) -> str:
 def value_text(line: Line, at: int) -> str:
     """The value under one checkpoint: ``56.3``, ``3.59``, ``not judged``, or the line's state."""
     value = line.values[at]
-    if value is None and line.missing and line.missing[at]:
+    if value is None and line.unit == Unit.MARK and line.missing and line.missing[at]:
         return "not judged"
     return line.state if value is None and line.state else number_text(value, line.unit)
 

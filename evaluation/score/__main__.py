@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from evaluation.score import ref_davis
 from evaluation.score.output import chosen_rows, content, progress_apart, show, write
 from evaluation.score.run import known_benchmark, score
 from evaluation.spans import SpanRules
@@ -45,7 +46,12 @@ def _run(options: argparse.Namespace) -> int:
     )
     masks = Path(options.masks) if options.masks else None
     with progress_apart(options.json):
-        scored = score(benchmark, Path(options.truth), Path(options.predictions), masks=masks, rules=rules)
+        if benchmark.name == ref_davis.FAMILY:
+            scored = ref_davis.score(Path(options.truth), Path(options.predictions))
+        else:
+            scored = score(
+                benchmark, Path(options.truth), Path(options.predictions), masks=masks, rules=rules
+            )
     rows = chosen_rows(scored.rows, options.protocol)
     made_from = {"truth": options.truth, "predictions": options.predictions}
     if options.out:

@@ -11,26 +11,25 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from multiprocessing import get_context
-from os import sched_getaffinity
-from pathlib import Path, PurePosixPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
+from evaluation.metrics.davis_unsupervised import Frame, match
 from evaluation.metrics.masks import j_and_f, pair_j_and_f
 from evaluation.score.mask_trees import MaskFiles
 from evaluation.score.output import progress_apart
+from evaluation.score.palettes import VOID, object_ids, proposal_ids, sequences, spread
 from pipeline import progress
 from pipeline.errors import UserError
 
-VOID = 255
+UNSUPERVISED = "davis-unsupervised"
 PROTOCOLS = {
     "standard": "every frame",
     "davis-semi-supervised": "without the first frame, which is given, and the last",
+    UNSUPERVISED: "every frame; at most 20 proposals, matched with the objects of the first frame",
 }
 _THRESHOLD = 0.5
 
@@ -111,20 +110,11 @@ def score_trees(truth: Path, made: Path, protocol: str = "standard") -> tuple[li
     scored: list[ObjectScore] = []
     jobs = [(name, frames, ours.get(name, {})) for name, frames in true.items()]
     with progress.track("score masks", len(jobs)) as bar:
-        for one in _spread(work, jobs):
+        for one in spread(work, jobs, sum(len(frames) for _, frames, _ in jobs)):
             scored += one.objects
             problems += one.problems
             bar.advance()
     return scored, problems
-
-
-def sequences(names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Files by sequence and by frame. The sequence is the folder of a file."""
-    out: dict[str, dict[str, str]] = {}
-    for name in names:
-        path = PurePosixPath(name)
-        out.setdefault(str(path.parent), {})[path.stem] = name
-    return out
 
 
 def means(scored: Sequence[ObjectScore]) -> dict[str, float]:
@@ -134,15 +124,6 @@ def means(scored: Sequence[ObjectScore]) -> dict[str, float]:
     fields = ("J", "J_recall", "J_decay", "F", "F_recall", "F_decay", "mean")
     out = {name: float(np.mean([getattr(o, name) for o in scored])) for name in fields}
     return {"J&F": out.pop("mean"), **out}
-
-
-def _spread(work: Any, jobs: Sequence[Any]) -> Iterator[SequenceScore]:
-    processes = min(len(sched_getaffinity(0)), len(jobs))
-    if processes < 2 or sum(len(frames) for _, frames, _ in jobs) < 400:
-        yield from map(work, jobs)
-        return
-    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
-        yield from pool.map(work, jobs)
 
 
 def _sequence(
@@ -161,6 +142,10 @@ def _sequence(
         )
     if extra := [frame for frame in ours if frame not in frames]:
         problems.append(f"{name}: {len(extra)} frames have no truth ({extra[0]} ...), and are not scored")
+    if protocol == UNSUPERVISED:
+        return _unsupervised(
+            true_files, made_files, name, {f: (frames[f], ours.get(f)) for f in order}, problems
+        )
     values: dict[int, list[tuple[float, float]]] = {}
     strange: set[int] = set()
     ids, binary = _objects([true_files.read(frames[frame]) for frame in order])
@@ -183,6 +168,35 @@ def _sequence(
         problems.append(f"{name}: objects {sorted(strange)} have no truth, and are not scored")
     cut = slice(1, -1) if protocol == "davis-semi-supervised" else slice(None)
     scored = [_object(name, i, np.array(pairs[cut])) for i, pairs in values.items() if len(pairs[cut])]
+    return SequenceScore(objects=tuple(scored), problems=tuple(problems))
+
+
+def _unsupervised(
+    true_files: MaskFiles,
+    made_files: MaskFiles,
+    name: str,
+    files: Mapping[str, tuple[str, str | None]],
+    problems: list[str],
+) -> SequenceScore:
+    """The objects of the first frame, each with the proposal that it got."""
+    first = true_files.read(next(iter(files.values()))[0])
+    ids = object_ids([first]) or ([VOID] if (first == VOID).any() else [])  # 0 and 255: one object
+    proposals = proposal_ids((made_files.read(made) for _, made in files.values() if made), f"{name}")
+
+    def masks() -> Iterator[Frame]:
+        for frame, (true_file, made) in files.items():
+            true = true_files.read(true_file)
+            pred = made_files.read(made) if made else np.zeros_like(true)
+            if pred.shape != true.shape:
+                problems.append(
+                    f"{name}, frame {frame}: {pred.shape} for {true.shape} (height, width); empty"
+                )
+                pred = np.zeros_like(true)
+            void = None if VOID in ids else true == VOID
+            yield Frame([pred == i for i in proposals], [true == i for i in ids], void)
+
+    j, f = match(masks())
+    scored = [_object(name, i, np.stack([j[n], f[n]], axis=1)) for n, i in enumerate(ids)]
     return SequenceScore(objects=tuple(scored), problems=tuple(problems))
 
 

@@ -22,7 +22,11 @@ from pipeline.records.sample import Role, Sample
 
 REPO = Path(__file__).resolve().parents[2]
 OWN = sorted(FAMILIES.own())
-LIKE = {"ref_youtube_vos": "mevis", "revos": "mevis"}  # families whose samples are those of another one
+LIKE = {
+    "ref_youtube_vos": "mevis",
+    "revos": "mevis",
+    "ref_davis": "mevis",
+}  # families whose samples are those of another one
 
 
 def example(name: str) -> Sample:
