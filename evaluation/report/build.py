@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from evaluation.answer_store import AnswerStore, Stored
@@ -13,7 +14,7 @@ from evaluation.report.examples import Example, example, pick
 from evaluation.report.page import Page, Section, Stage, render
 from evaluation.report.paper_tables import Entry, paper_tables
 from evaluation.report.paper_text import latex, markdown
-from evaluation.report.table import checkpoint_label, make_table, table_text
+from evaluation.report.table import checkpoint_label, make_table, table_text, text_table
 from evaluation.scores import METRICS, read_metrics
 from evaluation.scoring import scored_prediction
 from pipeline import progress
@@ -45,7 +46,8 @@ def build(context: StepContext) -> StepResult:
     table = make_table(config.checkpoints, found, config.benchmarks, counts[config.checkpoints[0]])
     text = table_text(table)
     (context.out / TABLE_TEXT).write_text(text)
-    (context.out / TABLE_JSON).write_text(json.dumps(table.content(), indent=1, ensure_ascii=False) + "\n")
+    content = {**table.content(), "text": asdict(text_table(table))}
+    (context.out / TABLE_JSON).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     paper, besides = paper_tables(table, _entries(context, config))
     (context.out / TABLE_MARKDOWN).write_text(markdown(context.plan.name, paper, besides, table.footnotes))
     (context.out / TABLE_LATEX).write_text(latex(paper))

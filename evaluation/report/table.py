@@ -12,6 +12,7 @@ from evaluation.metrics.aggregate import MetricRow, Unit
 from evaluation.submission.hidden import NOT_SCORED
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.text_table import TextTable
 from pipeline.times.temporal import Outside
 
 WIDTH = 118  # characters of the plain-text table
@@ -154,50 +155,31 @@ def failures_text(line: Line) -> str:
     return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
 
 
-def table_text(table: Table) -> str:
-    """The main table and its footnotes as plain text."""
-    import io
-
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
+def text_table(table: Table) -> TextTable:
+    """The main table and its footnotes, to be written as plain text."""
     marks = any(line.unit == Unit.MARK for line in table.headlines)
-    drawn = RichTable(
-        box=SIMPLE_HEAD,
+    return TextTable(
         title="Scores in percent" + (", marks from 0 to 5" if marks else ""),
-        title_justify="left",
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
+        names=("benchmark", "metric"),
+        numbers=(*table.labels, "baseline", "samples", "failures"),
+        rows=tuple(
+            (
+                f"{line.benchmark} {line.category}".strip(),
+                line.metric,
+                *(cell_text(line, at) for at in range(len(line.values))),
+                baseline_text(line),
+                str(line.samples),
+                failures_text(line),
+            )
+            for line in table.headlines
+        ),
+        notes=table.footnotes,
     )
-    drawn.add_column("benchmark", overflow="fold")
-    drawn.add_column("metric", overflow="fold")
-    for name in table.labels:
-        drawn.add_column(name, justify="right")
-    drawn.add_column("baseline", justify="right")
-    drawn.add_column("samples", justify="right")
-    drawn.add_column("failures", justify="right", no_wrap=True)
-    last = ""
-    for line in table.headlines:
-        group = f"{line.benchmark} {line.category}".strip()
-        if last and group != last:
-            drawn.add_section()
-        cells = [cell_text(line, at) for at in range(len(line.values))]
-        drawn.add_row(
-            "" if group == last else group,
-            line.metric,
-            *cells,
-            baseline_text(line),
-            str(line.samples),
-            failures_text(line),
-        )
-        last = group
-    out = io.StringIO()
-    console = Console(file=out, width=WIDTH, force_terminal=False, color_system=None, legacy_windows=False)
-    console.print(drawn, markup=False)
-    for note in table.footnotes:
-        console.print(f"* {note}", markup=False, highlight=False)
-    return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
+
+
+def table_text(table: Table) -> str:
+    """The main table and its footnotes, as ``table.txt`` has them."""
+    return text_table(table).text(WIDTH)
 
 
 def _submitted(entry: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -22,6 +23,7 @@ from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.other_run import OtherRun, RunClaims
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
+from pipeline.text_table import TextTable, terminal_width
 
 if TYPE_CHECKING:
     from pipeline.jobs.server import JobServer
@@ -136,9 +138,20 @@ def print_result(plan_status: PlanStatus, plan_path: str) -> None:
     if (data := plan_status.artifacts.get("prepare")) and (cards := data.location.list(".html")):
         print(f"Data:    {cards[0].uri}")
     print(f"Status:  ufvideo status {plan_path}")
-    table = report.location / "table.txt"
-    if table.exists():
-        print(f"\n{table.read_text().rstrip()}", flush=True)
+    if table := table_lines(report.location):
+        print(f"\n{table}", flush=True)
+
+
+def table_lines(report: Location) -> str:
+    """The report's table as its file has it; in a narrower terminal made anew to that width."""
+    place, content = report / "table.txt", report / "table.json"
+    if not place.exists():
+        return ""
+    text, width = place.read_text().rstrip(), terminal_width()
+    if width is None or max(map(len, text.splitlines()), default=0) <= width or not content.exists():
+        return text
+    drawn = json.loads(content.read_bytes()).get("text")  # reports of older versions have none
+    return TextTable.of(drawn).text(width).rstrip() if drawn else text
 
 
 def submission_lines(plan_status: PlanStatus) -> Iterator[str]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +15,10 @@ from evaluation.report import charts, table
 from evaluation.report.examples import Answer, Example, Picture, pick
 from evaluation.report.page import Page, Section, Stage, change, render
 from evaluation.report.pictures import TRUE_COLOUR, picture
+from pipeline.jobs.runner import table_lines
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.storage.location import Location
 
 BENCHMARKS = (
     BenchmarkConfig(source="mv", family="mvbench", style=PromptStyle.LLAVA_VIDEO),
@@ -245,3 +250,36 @@ def test_examples_come_from_every_category() -> None:
     every = pick(keys, kinds, 2, 1, each=True)
     assert sorted(kinds[i] for i in every) == ["a", "a", "b", "b", "c"]
     assert pick(keys, kinds, 0, 1, each=True) == []
+
+
+@pytest.mark.parametrize("width", [30, 60, 80, 100, 118, 200])
+def test_every_number_is_in_a_terminal_of_any_width(width: int) -> None:
+    """As a table where every number has its place, else as a list; no ellipsis, no number in two lines."""
+    shown = table.text_table(made())
+    text = shown.text(width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    words = " ".join(text.split())
+    for numbers in (("25.0", "55.0", "85.0"), ("5 / 3 / 1",), ("uf",), ("accuracy",)):
+        assert all(n in words for n in numbers)
+    assert ("before training: 25.0" in words) == (width < 80)
+    if width == table.WIDTH:
+        assert text == table.table_text(made())
+    assert all(" ".join(note.split()) in words for note in shown.notes)
+
+
+def test_a_narrow_terminal_gets_a_table_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = table.table_text(made())
+    (tmp_path / "table.txt").write_text(text)
+    place = Location.parse(tmp_path)
+    monkeypatch.setenv("COLUMNS", "60")
+    assert table_lines(place) == text.rstrip(), "an older report holds no table to be drawn anew"
+    content = {**made().content(), "text": asdict(table.text_table(made()))}
+    (tmp_path / "table.json").write_text(json.dumps(content))
+    narrow = table_lines(place)
+    assert max(map(len, narrow.splitlines())) <= 60
+    assert "after stage 2: 85.0" in narrow
+    monkeypatch.setenv("COLUMNS", "130")
+    assert table_lines(place) == text.rstrip()
+    monkeypatch.delenv("COLUMNS")
+    assert table_lines(place) == text.rstrip(), "a pipe gets the file"
