@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from revos_set import EXPRESSIONS, FRAMES, KINDS, SIZES, predicted, truth, write_set
+from revos_set import EXPRESSIONS, FRAMES, KINDS, SIZES, predicted, truth, write_real, write_set
 
 from datasets_prep.truth import read_truth
 from evaluation import scoring
@@ -54,6 +54,26 @@ SAVED = {
     "A": 73.975,
     "R": 60.65166666666667,
     "J&F": 12.383333333333333,
+}
+# In the same way from what `write_real` writes of real predictions.
+REAL_OFFICIAL = {
+    "bmx-trees/0": (0.10669244427068272, 0.3514743876599338, 0.987487614844172, 0.6050480264082542),
+    "bmx-trees/1": (0.25910427963417393, 0.40423990603106014, 0.9866975920254608, 0.5770168545445583),
+    "bmx-trees/2": (0.23597408076872603, 0.4127761863379909, 0.9768273734462258, 0.33719909935977377),
+    "horsejump-high/0": (0.37172932274423787, 0.4134279325867216, 0.9655237607338016, 0.7031983029104103),
+    "horsejump-high/1": (0.1680856371342216, 0.370985374566302, 0.9813027541959407, 0.8229208554270213),
+    "horsejump-high/2": (0.3621971119956381, 0.35910502995727955, 0.9537455479117877, 0.5907549760886909),
+    "soapbox/0": (0.3953074367345388, 0.4543170697728006, 0.9201431071916472, 0.6115249360514381),
+    "soapbox/1": (0.13560132765799404, 0.25567024340877875, 0.996276712529274, 0.9492578625100061),
+    "soapbox/2": (0.19058611159625138, 0.44477733719450147, 0.9723723531420765, 0.8682558981259891),
+    "soapbox/3": (0.4703148871927944, 0.4243116368309348, 0.9153534531128025, 0.5685529589867401),
+}
+REAL_SAVED = {
+    "J": 26.767916666666665,
+    "F": 38.48916666666667,
+    "A": 96.62958333333333,
+    "R": 67.43916666666667,
+    "J&F": 32.62854166666667,
 }
 MEASURES = ("J", "F", "A", "R")
 
@@ -101,6 +121,18 @@ def test_every_number_is_that_of_the_official_code(
         assert value(content, name) == pytest.approx(overall, abs=1e-12), name
     assert content["problems"]["samples without a prediction"] == 1
     assert {row["category"] for row in content["metrics"]} == {""}, "no row pools what the authors keep apart"
+
+
+def test_real_predictions_have_the_numbers_of_the_official_code(
+    tmp_path: Path, realdata: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_real(tmp_path, realdata / "davis2017_val_predictions/osvos")
+    content, values = scored(tmp_path, capsys)
+    assert set(values) == set(REAL_OFFICIAL)
+    for name, wanted in REAL_OFFICIAL.items():
+        assert [values[name][measure] for measure in MEASURES] == pytest.approx(wanted, abs=1e-12), name
+    for name, wanted in REAL_SAVED.items():
+        assert 100 * value(content, f"{name}, each rounded") == pytest.approx(wanted, abs=1e-12), name
 
 
 def test_objects_that_overlap_are_united_and_not_added(tmp_path: Path) -> None:
