@@ -45,6 +45,12 @@ def _run(options: argparse.Namespace) -> int:
         outside=Outside.CLAMP if options.clamp_times else Outside.REFUSE,
     )
     masks = Path(options.masks) if options.masks else None
+    if masks is not None and benchmark.name == ref_davis.FAMILY:
+        raise UserError(
+            f"--masks {options.masks}",
+            "is not read: the label images are the truth.",
+            "Leave it out, and name the DAVIS folder, or one of label images, as --truth.",
+        )
     with progress_apart(options.json):
         if benchmark.name == ref_davis.FAMILY:
             scored = ref_davis.score(Path(options.truth), Path(options.predictions))

@@ -16,6 +16,7 @@ docs/scoring.md says which names of fields are known.
 
   ufvideo score charades_sta --truth charades_sta_test.txt --predictions results.json
   ufvideo score mevis --truth valid_u --predictions masks.zip --out scores/mine
+  ufvideo score ref_davis --truth DAVIS --predictions results  (anno_0 to anno_3, or VIDEO/EXPRESSION)
   ufvideo score masks --truth DAVIS/Annotations/480p --predictions results
 """
 

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from itertools import permutations
 from pathlib import Path
+from shutil import make_archive
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,8 @@ def test_the_unsupervised_protocol_is_that_of_the_official_code(
         assert found["problems"] == []
     typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
     content = result(capsys, *typed)
+    archive = make_archive(str(tmp_path / "merged"), "zip", tmp_path / "merged")
+    assert values(result(capsys, *typed[:-1], archive)) == values(content)
     means = np.mean(official, axis=0)
     for name, place in (("J&F", 0), ("J", 1), ("F", 4)):
         assert values(content)[f"{name}, annotators"] == pytest.approx(means[place], abs=1e-12)
@@ -139,6 +142,8 @@ def test_another_truth_than_the_unsupervised_one_is_refused(
     typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
     assert main(typed) == 2
     assert "has no Annotations_unsupervised" in capsys.readouterr().err
+    assert main([*typed, "--masks", str(tmp_path)]) == 2
+    assert "is not read: the label images are the truth" in capsys.readouterr().err
 
 
 def frames(count: int, seed: int, void: bool) -> list[Frame]:
