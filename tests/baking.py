@@ -1,4 +1,4 @@
-"""A dataset with baked frames, made of one that names its videos."""
+"""A copy with baked frames of a dataset that refers to videos."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.storage.location import Location
 
 
 def baked_copy(plain: Location, out: Path, bake: BakeConfig) -> Location:
-    """The same samples with their frames, each source in one shard; its media folders are nowhere.
+    """Write the same samples with their frames, one shard per source; the media folders do not exist.
 
     Samples whose video does not decode are rejected.
     """
@@ -24,11 +24,11 @@ def baked_copy(plain: Location, out: Path, bake: BakeConfig) -> Location:
         samples = [reader.sample(entry.name, row) for row in range(reader.count(entry.name))]
         baker = Baker(config=bake, media=entry.media, resolve=Location.parse)
         name = next(s.name for s in reader.manifest.shards if s.source == entry.name)
-        made = baker.write(samples, place, name)
-        kept = [sample for at, sample in enumerate(samples) if at not in made.failed]
+        baked = baker.write(samples, place, name)
+        kept = [sample for at, sample in enumerate(samples) if at not in baked.failed]
         shard = write_shard(place, entry.name, 0, to_table(kept))
-        shards.append(shard.model_copy(update={"frames": made.frames}))
-        counts = {"kept": len(kept), "rejected": entry.rejected + len(made.failed)}
+        shards.append(shard.model_copy(update={"frames": baked.frames}))
+        counts = {"kept": len(kept), "rejected": entry.rejected + len(baked.failed)}
         entries.append(entry.model_copy(update={**counts, "media": ("/nowhere",)}))
     if (plain / REJECTS).exists():
         (plain / REJECTS).copy_to(place / REJECTS)

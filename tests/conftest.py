@@ -14,14 +14,14 @@ REPO = Path(__file__).resolve().parents[1]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What `--dist loadgroup` keeps in one process: the tests of a file, and all that need the cluster."""
+    """Keep the tests of a file in one process under `--dist loadgroup`, and all that need the cluster."""
     for item in items:
         needs_ray = "ray_cluster" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("ray" if needs_ray else item.path.stem))
 
 
 def pytest_collection_finish() -> None:
-    """Half a million objects of imported modules, which stay, are left out of every garbage collection."""
+    """Exclude the half million objects of imported modules from every garbage collection."""
     gc.collect()
     gc.freeze()
 
@@ -37,7 +37,7 @@ def ray_cluster() -> Iterator[None]:
 
 
 def shared_dir() -> Path:
-    """Where golden numbers and real annotation samples lie, when this checkout has them."""
+    """Folder of golden numbers and real annotation samples, if this checkout has one."""
     return Path(os.environ.get("UFVIDEO_SHARED", REPO.parent / "shared"))
 
 

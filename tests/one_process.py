@@ -1,4 +1,4 @@
-"""Programs of other libraries, one after the other in one process that cannot import this project."""
+"""Run programs that use other libraries one after the other in a process that cannot import this project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ print(json.dumps(printed))
 
 
 def printed_by(programs: Mapping[str, str], folder: Path, **variables: str) -> dict[str, str]:
-    """What each program prints, or its traceback, by name; ``folder`` is the working folder of all."""
+    """Output of each program by name, with its traceback if it fails; ``folder`` is the working directory."""
     command = [sys.executable, "-c", _RUN, json.dumps(programs), json.dumps(variables)]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -1,4 +1,4 @@
-"""The layers and rooms: who may import whom, no torch below the steps that need it, no circles.
+"""The layers and rooms: which may import which, no torch below the steps that need it, no import cycles.
 
 Every import counts: at the top of a file, in a function, and for type checking only.
 """
@@ -46,7 +46,7 @@ def modules(root: Path) -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every imported name of a file, wherever in it the import stands."""
+    """Every imported name of a file, wherever in the file the import is."""
     tree = ast.parse(path.read_text(encoding="utf-8"), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -98,7 +98,7 @@ def _room(target: str, known: dict[str, Path]) -> str:
     return parts[1] if place is not None and place.name == "__init__.py" else ""
 
 
-def circles(root: Path) -> list[str]:
+def import_cycles(root: Path) -> list[str]:
     known = modules(root)
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
@@ -106,7 +106,7 @@ def circles(root: Path) -> list[str]:
         for target in imports(path):
             while target and target not in known:
                 target = target.rpartition(".")[0]
-            # `from package import module` runs the package's __init__, but is not a circle with it.
+            # `from package import module` runs the package's __init__, but is not a cycle with it.
             if target and target != name and not (name + ".").startswith(target + "."):
                 found.add(target)
         graph[name] = found
@@ -128,16 +128,16 @@ def circles(root: Path) -> list[str]:
     return faults
 
 
-def test_layers_hold():
+def test_no_import_breaks_the_layers():
     assert layer_faults(REPO) == []
 
 
-def test_rooms_hold():
+def test_no_import_breaks_the_order_of_rooms():
     """A new room of `pipeline` needs a row in ``ROOMS``."""
     assert room_faults(REPO) == []
 
 
-def test_the_table_of_rooms_is_that_of_the_tree_and_has_no_circle():
+def test_the_table_of_rooms_matches_the_source_tree_and_has_no_cycle():
     folders = {p.parent.name for p in (REPO / "pipeline").glob("*/__init__.py")}
     assert folders == set(ROOMS)
     order = list(ROOMS)
@@ -145,15 +145,15 @@ def test_the_table_of_rooms_is_that_of_the_tree_and_has_no_circle():
         assert below <= set(order[: order.index(room)]), room
 
 
-def test_the_page_shows_the_table_of_rooms():
+def test_the_architecture_page_shows_the_table_of_rooms():
     page = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
     for room, below in ROOMS.items():
         row = f"| `{room}` | {', '.join(r for r in ROOMS if r in below) or 'none'} |"
         assert row in page, row
 
 
-def test_no_module_circles():
-    assert circles(REPO) == []
+def test_no_modules_import_each_other_in_a_cycle():
+    assert import_cycles(REPO) == []
 
 
 def test_all_four_packages_are_read():
@@ -186,11 +186,11 @@ def test_allowed_imports_pass(tmp_path: Path):
     assert layer_faults(tmp_path) == []
 
 
-def test_a_circle_is_found(tmp_path: Path):
+def test_an_import_cycle_is_found(tmp_path: Path):
     (tmp_path / "pipeline").mkdir()
     for name, other in (("a", "b"), ("b", "c"), ("c", "a")):
         (tmp_path / "pipeline" / f"{name}.py").write_text(f"from pipeline.{other} import x")
-    assert circles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.c -> pipeline.a"]
+    assert import_cycles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.c -> pipeline.a"]
 
 
 @pytest.mark.parametrize(
@@ -201,11 +201,11 @@ def test_a_circle_is_found(tmp_path: Path):
         "class A:\n    def f(self):\n        import pipeline.b",
     ],
 )
-def test_a_circle_through_a_function_or_a_type_is_found(tmp_path: Path, lines: str):
+def test_a_cycle_through_an_import_in_a_function_or_for_types_is_found(tmp_path: Path, lines: str):
     (tmp_path / "pipeline").mkdir()
     (tmp_path / "pipeline" / "a.py").write_text(lines)
     (tmp_path / "pipeline" / "b.py").write_text("from pipeline.a import x")
-    assert circles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.a"]
+    assert import_cycles(tmp_path) == ["pipeline.a -> pipeline.b -> pipeline.a"]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +220,7 @@ def test_a_circle_through_a_function_or_a_type_is_found(tmp_path: Path, lines: s
         ("times", "from pipeline.records.sample import TimeSpan", 0),
     ],
 )
-def test_an_import_from_a_higher_room_is_found(tmp_path: Path, room: str, line: str, faults: int):
+def test_imports_from_rooms_that_are_not_allowed_are_found(tmp_path: Path, room: str, line: str, faults: int):
     place = tmp_path / "pipeline" / room
     place.mkdir(parents=True)
     if room:

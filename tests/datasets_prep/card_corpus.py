@@ -1,4 +1,4 @@
-"""A small dataset whose card is known in every number, and a reader of its page."""
+"""A small dataset for which every number of the card is known, and a parser of the page."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def clip(path: str, **more: Any) -> VideoRef:
     return VideoRef(path=path, **{**fields, **more})
 
 
-def talk(*texts: str) -> tuple[Turn, ...]:
+def turns(*texts: str) -> tuple[Turn, ...]:
     return tuple(Turn(role=(Role.USER, Role.ASSISTANT)[i % 2], text=text) for i, text in enumerate(texts))
 
 
-def box(pixels: int) -> str:
-    """A mask of this many pixels."""
+def rle_of(pixels: int) -> str:
+    """RLE of a mask with this many pixels."""
     mask = np.zeros(HEIGHT * WIDTH, np.uint8)
     mask[:pixels] = 1
     return masks.encode(mask.reshape(HEIGHT, WIDTH))
@@ -54,12 +54,12 @@ def track(*pixels: int, first: int = 3) -> MaskTrack:
         height=HEIGHT,
         width=WIDTH,
         frames=tuple(range(first, first + len(pixels))),
-        counts=tuple(box(n) for n in pixels),
+        counts=tuple(rle_of(n) for n in pixels),
     )
 
 
 def samples() -> dict[str, list[Sample]]:
-    """Every kind of sample; ``bench/when`` is a benchmark, ``odd/empty`` holds nothing."""
+    """Every kind of sample; ``bench/when`` is a benchmark, ``odd/empty`` has no samples."""
     spans = [temporal.span(0.0, 0.5, SECONDS), temporal.span(1.0, 2.0, SECONDS)]
     shown = temporal.span(0.5, 1.5, SECONDS)
     within = temporal.span(0.2, 0.6, 1.0, clip_start_s=0.5)
@@ -73,7 +73,7 @@ def samples() -> dict[str, list[Sample]]:
                 dataset="train/talk",
                 task=Task.CHOICE if i % 3 == 0 else Task.QA,
                 video=clip("a.mp4" if i < 9 else "b.mp4", duration_s=SECONDS if i < 9 else 4.0),
-                turns=talk("What is it, then?", "It is " + "very " * i + "red."),
+                turns=turns("What is it, then?", "It is " + "very " * i + "red."),
                 choices=("Red.", NASTY) if i % 3 == 0 else (),
                 answer_index=i % 2 if i % 3 == 0 else -1,
             )
@@ -85,7 +85,7 @@ def samples() -> dict[str, list[Sample]]:
                 dataset="train/where",
                 task=Task.REFER,
                 video=clip("a.mp4"),
-                turns=talk("What is <region>, and what is <region>?", NASTY),
+                turns=turns("What is <region>, and what is <region>?", NASTY),
                 regions=(track(30, 60), track(0, first=7)),
                 category=NASTY,
             ),
@@ -94,7 +94,7 @@ def samples() -> dict[str, list[Sample]]:
                 dataset="train/where",
                 task=Task.SEGMENT,
                 video=clip("gone.mp4"),
-                turns=talk("Segment it.", "It is [SEG]."),
+                turns=turns("Segment it.", "It is [SEG]."),
                 targets=(track(0, 100, 3072),),
                 expression=NASTY,
             ),
@@ -105,7 +105,7 @@ def samples() -> dict[str, list[Sample]]:
                 dataset="bench/when",
                 task=Task.TEMPORAL,
                 video=clip("b.mp4"),
-                turns=talk(
+                turns=turns(
                     f"And {temporal.write(spans[0])}?",
                     f"{temporal.write(spans[0])}, {temporal.write(spans[1])}, from <TEMP-050>.",
                 ),
@@ -118,14 +118,14 @@ def samples() -> dict[str, list[Sample]]:
                 dataset="bench/when",
                 task=Task.TEMPORAL,
                 video=clip("broken.mp4"),
-                turns=talk("When?"),
+                turns=turns("When?"),
                 spans=(within,),
                 clip=shown,
             ),
         ],
         "odd/still": [
             Sample(
-                key="odd/still/0", dataset="odd/still", task=Task.QA, video=still, turns=talk("Who?", NASTY)
+                key="odd/still/0", dataset="odd/still", task=Task.QA, video=still, turns=turns("Who?", NASTY)
             )
         ],
         "odd/empty": [],
@@ -137,7 +137,7 @@ REJECTED = {"train/where": {"bad_mask": 5, "media_missing": 1}}
 
 
 def write(folder: Path, media: Path, found: dict[str, list[Sample]], rows_per_shard: int = 5) -> Location:
-    """Shards, rejects and manifest of these samples."""
+    """Write shards, rejects and manifest of these samples."""
     out = Location.parse(folder)
     shards, entries, rejects = [], [], []
     for name, own in found.items():
@@ -175,7 +175,7 @@ def write(folder: Path, media: Path, found: dict[str, list[Sample]], rows_per_sh
 
 @dataclass
 class Node:
-    """An element with what is in it."""
+    """An element and its content."""
 
     tag: str
     attrs: dict[str, str | None]
@@ -186,7 +186,7 @@ class Node:
         return "".join(part if isinstance(part, str) else part.text for part in self.inside)
 
     def all(self, tag: str, kind: str = "") -> list[Node]:
-        """Elements of a tag, with a class, in the order of the page."""
+        """Elements with this tag, and this class if one is given, in the order of the page."""
         found = []
         for part in self.inside:
             if isinstance(part, Node):
@@ -196,15 +196,15 @@ class Node:
         return found
 
     def rows(self) -> list[list[str]]:
-        """Cells of every row below it, without space around them."""
+        """Cells of every row inside, with whitespace collapsed."""
         return [
             [" ".join(c.text.split()) for c in r.inside if isinstance(c, Node) and c.tag in ("td", "th")]
             for r in self.all("tr")
         ]
 
 
-class Reader(HTMLParser):
-    """A tree of what a browser would see; fails on a page whose tags do not match."""
+class PageParser(HTMLParser):
+    """Parses a page into the tree that a browser would see; fails where tags do not match."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class Reader(HTMLParser):
         self.open[-1].inside.append(Node(tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop().tag == tag, f"</{tag}> closes something else"
+        assert self.open.pop().tag == tag, f"</{tag}> closes another tag"
 
     def handle_data(self, data: str) -> None:
         self.open[-1].inside.append(data)

@@ -10,14 +10,14 @@ HEIGHT, WIDTH = 48, 64
 
 
 def picture(index: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """A grey frame whose brightness tells its index."""
+    """A grey frame whose brightness encodes its index."""
     return np.full((height, width, 3), (index * 9) % 250, np.uint8)
 
 
 def write_clip(
     path: Path, frames: int = 20, fps: int = 10, codec: str = "libx264", pts: list[int] | None = None
 ) -> Path:
-    """A clip; ``pts`` gives the start of each frame in hundredths of a second (variable frame rate)."""
+    """Write a clip; ``pts`` gives the start of each frame in hundredths of a second (variable frame rate)."""
     import av
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def write_clip(
 
 
 def write_folder(path: Path, frames: int = 6, first: int = 0) -> Path:
-    """A folder of JPEG frames ``00000.jpg`` ..."""
+    """Write a folder of JPEG frames ``00000.jpg`` ..."""
     from PIL import Image
 
     path.mkdir(parents=True, exist_ok=True)

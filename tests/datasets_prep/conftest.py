@@ -11,13 +11,13 @@ from tests.datasets_prep.prepare_here import prepare_here
 
 @pytest.fixture
 def without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pieces of a preparation are worked on here, one after the other. What is decided is the same."""
+    """Preparation does its pieces of work in this process, one after the other; the results are the same."""
     prepare_here(monkeypatch)
 
 
 @pytest.fixture
 def doctor_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Likewise the pieces of an examination."""
+    """The doctor does its pieces of work in this process, one after the other; the results are the same."""
     from tests.datasets_prep.doctor_here import do_without_ray
 
     do_without_ray(monkeypatch)

@@ -23,13 +23,13 @@ Work = Callable[[Any], pa.Table]
 def spread_here(
     title: str, pieces: Sequence[Any], work: Work, total: int | None = None
 ) -> Iterator[pa.Table]:
-    """What Ray does, in this process: every piece of work travels as bytes."""
+    """What Ray does, in this process: every piece of work is pickled and unpickled."""
     for piece in pieces:
         yield work(pickle.loads(pickle.dumps(piece)))
 
 
 def do_without_ray(monkeypatch: pytest.MonkeyPatch, spread: Callable[..., Any] = spread_here) -> None:
-    """Put ``spread`` where Ray would do the work."""
+    """Call ``spread`` wherever Ray would do the work."""
     monkeypatch.setattr(run, "spread", spread)
     monkeypatch.setattr(run, "each", spread_here)
     monkeypatch.setattr(examine, "spread", spread)

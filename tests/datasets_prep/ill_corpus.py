@@ -1,4 +1,4 @@
-"""A small corpus with one of every defect that the doctor looks for, and what it has to find in it."""
+"""A small corpus with one of every defect that the doctor looks for, and the findings it must report."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EYE = masks.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8))
 RLE = {"size": [HEIGHT, WIDTH], "counts": EYE}
 NOTHING = {"size": [HEIGHT, WIDTH], "counts": masks.empty(HEIGHT, WIDTH)}
 
-# By (source, finding): the last part of each key that must be told, and no other.
+# By (source, finding): the last part of every key that must be reported; no others may be.
 EXPECTED: dict[tuple[str, str], list[str]] = {
     ("qa", "media_missing"): ["1"],
     ("qa", "media_unreadable"): ["2", "4", "20"],
@@ -71,12 +71,12 @@ RECORDS = {
 }
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
 def write_ill_corpus(root: Path) -> list[Json]:
-    """Write it below ``root``. Returns the sources of a plan, one of which selects next to nothing."""
+    """Write it below ``root``. Returns the sources of a plan, one of which selects a single sample."""
     _media(root)
     _talks(root)
     _times(root)
@@ -91,7 +91,7 @@ def write_ill_corpus(root: Path) -> list[Json]:
     words = ("Where is", "Can you find", "Which pixels show")
     asked = {"question_templates": [f"{word} {{expression}}?" for word in words]}
     return [
-        entry("qa", "llava_video", "qa.jsonl", select={"count": 1}),  # the doctor reads all the same
+        entry("qa", "llava_video", "qa.jsonl", select={"count": 1}),  # the doctor reads all records
         entry("grounding", "time_stamp", "grounding.json"),
         entry("clamped", "time_stamp", "clamped.json", outside_spans="clamp"),
         entry("boxes", "st_align", "boxes.json", keep_types=["tvg"]),
@@ -104,17 +104,17 @@ def write_ill_corpus(root: Path) -> list[Json]:
 
 
 def _media(root: Path) -> None:
-    """Clips differ in their numbers of frames, so that their bytes differ but where they must not."""
+    """Clips differ in their numbers of frames, so that their bytes differ unless they must be equal."""
     media = root / "media"
     write_clip(media / "a.mp4", frames=20)
     write_clip(media / "one.mp4", frames=1)
     (media / "bad.mp4").write_bytes(b"nothing")
     whole = write_noise(root / "whole.mp4", frames=20)
     data, (place, size) = whole.read_bytes(), _packet(whole, 12)
-    # Zeros are no packet of H.264, so only decoding could tell which pictures the file shows, and that fails.
+    # Zeros are not an H.264 packet, so only decoding could find which frames the file shows, and that fails.
     (media / "hole.mp4").write_bytes(data[:place] + bytes(len(data) - place))
     (media / "cut.mp4").write_bytes(data[:place])
-    # The head of this packet still tells its picture: all are known, and one of them does not decode.
+    # The head of this packet still identifies its frame: all frames are known, and one does not decode.
     flipped = bytes(255 - byte for byte in data[place + 8 : place + size])
     (media / "hurt.mp4").write_bytes(data[: place + 8] + flipped + data[place + size :])
     write_folder(media / "stills", frames=3)
@@ -128,7 +128,7 @@ def _media(root: Path) -> None:
     shutil.copy(media / "b.mp4", media / "copy.mp4")
     (media / "again").mkdir()
     shutil.copy(media / "b.mp4", media / "again" / "b.mp4")
-    (media / "link.mp4").symlink_to("a.mp4")  # no copy
+    (media / "link.mp4").symlink_to("a.mp4")  # not a copy
     write_clip(media / "shared.mp4", frames=18)
     (root / "bench").mkdir()
     shutil.copy(media / "shared.mp4", root / "bench" / "shared.mp4")
@@ -141,23 +141,25 @@ def _media(root: Path) -> None:
 def _talks(root: Path) -> None:
     videos = ["b.mp4", "none.mp4", "bad.mp4", "one.mp4", "hole.mp4", "stills", "lying.avi", "copy.mp4"]
     videos.append("again/b.mp4")
-    rows: list[Any] = [{"video": v, "conversations": talk(f"What of {v}?", "A.")} for v in videos]
-    rows.append({"video": "a.mp4", "conversations": talk("Q9?", "A.", "And?")})
-    rows.append({"video": "a.mp4", "conversations": talk("Q10?", "A.")[::-1]})
-    rows.append({"video": "a.mp4", "conversations": talk("Q11?", " ")})
+    rows: list[Any] = [{"video": v, "conversations": conversation(f"What of {v}?", "A.")} for v in videos]
+    rows.append({"video": "a.mp4", "conversations": conversation("Q9?", "A.", "And?")})
+    rows.append({"video": "a.mp4", "conversations": conversation("Q10?", "A.")[::-1]})
+    rows.append({"video": "a.mp4", "conversations": conversation("Q11?", " ")})
     rows.append({"video": "a.mp4"})
-    rows.append({"video": "a.mp4", "conversations": talk("Which?\nA. red\nB. blue", "C. green")})
-    rows.append({"video": "a.mp4", "conversations": talk("Where is it?", "It is [SEG].")})
-    rows.append({"video": "a.mp4", "conversations": talk("When?", "From <TEMP-010> to <TEMP-020>.")})
-    rows += [{"video": video, "conversations": talk("Twice?", "Yes.")} for video in ("a.mp4", "link.mp4")]
+    rows.append({"video": "a.mp4", "conversations": conversation("Which?\nA. red\nB. blue", "C. green")})
+    rows.append({"video": "a.mp4", "conversations": conversation("Where is it?", "It is [SEG].")})
+    rows.append({"video": "a.mp4", "conversations": conversation("When?", "From <TEMP-010> to <TEMP-020>.")})
+    rows += [
+        {"video": video, "conversations": conversation("Twice?", "Yes.")} for video in ("a.mp4", "link.mp4")
+    ]
     more = ("shared.mp4", "same_name.mp4", "cut.mp4", "hurt.mp4")
-    rows += [{"video": v, "conversations": talk("Q?", "A.")} for v in more]
+    rows += [{"video": v, "conversations": conversation("Q?", "A.")} for v in more]
     (root / "qa.jsonl").write_text("\n".join([*map(json.dumps, rows), '{"broken']))
     (root / "twice").mkdir()
     for name, words in (("x", "Q x?"), ("y", "Q y?")):
-        row = {"video": "a.mp4", "conversations": talk(words, "A.")}
+        row = {"video": "a.mp4", "conversations": conversation(words, "A.")}
         (root / "twice" / f"{name}.json").write_text(json.dumps([row]))
-    other = [{"video": "a.mp4", "conversations": talk(words, "A.")} for words in ("Q z?", "Q y?")]
+    other = [{"video": "a.mp4", "conversations": conversation(words, "A.")} for words in ("Q z?", "Q y?")]
     (root / "other.json").write_text(json.dumps(other))
     lines = ("shared 0.2 1.0##he runs.", "shared 0.2 1.5##he sits.")
     (root / "bench.txt").write_text(
@@ -167,25 +169,25 @@ def _talks(root: Path) -> None:
 
 def _times(root: Path) -> None:
     def rows(question: str, *times: list[float]) -> list[Json]:
-        said = talk(question, "At <TIME_STAMP>.")
-        return [{"video": "a.mp4", "tgt": t, "conversations": said} for t in times]
+        turns = conversation(question, "At <TIME_STAMP>.")
+        return [{"video": "a.mp4", "tgt": t, "conversations": turns} for t in times]
 
-    # The video lasts 2 s. The first of each is well.
+    # The video lasts 2 s. The first row of each is valid.
     grounding = rows("When?", [0, 1], [1.5, 1], [1, 1], [1, 2.25], [0.5, 2.75], [5, 9], [0, 1, 2])
     (root / "grounding.json").write_text(json.dumps(grounding))
     clamped = rows("When, about?", [0, 1], [1, 2.5], [0.5, 2.1], [0.25, 2.2], [5, 9])
     (root / "clamped.json").write_text(json.dumps(clamped))
-    box = {"video": "a.mp4", "type": "tvg", "conversations": talk("Where?", "<WIDTH-OUTPUT>")}
-    well = {"video": "a.mp4", "type": "tvg", "conversations": talk("What?", "This.")}
-    kept_out = {"video": "a.mp4", "type": "other", "conversations": talk("Where?", "There.")}
-    (root / "boxes.json").write_text(json.dumps([well, box, kept_out]))
+    box = {"video": "a.mp4", "type": "tvg", "conversations": conversation("Where?", "<WIDTH-OUTPUT>")}
+    valid = {"video": "a.mp4", "type": "tvg", "conversations": conversation("What?", "This.")}
+    kept_out = {"video": "a.mp4", "type": "other", "conversations": conversation("Where?", "There.")}
+    (root / "boxes.json").write_text(json.dumps([valid, box, kept_out]))
 
 
 def _refer(root: Path) -> None:
     def row(frames: Json, words: str = "What is <region>?", **more: Any) -> Json:
         annotation = {frame: {"segmentation": mask} for frame, mask in frames.items()}
-        said = talk(words, "A thing.")
-        return {"video": "a.mp4", "conversations": said, "annotation": [annotation], **more}
+        turns = conversation(words, "A thing.")
+        return {"video": "a.mp4", "conversations": turns, "annotation": [annotation], **more}
 
     rows = [
         row({"3": RLE}),
@@ -196,7 +198,7 @@ def _refer(root: Path) -> None:
         row({"3": {"size": [HEIGHT, WIDTH], "counts": [1, 2]}}),
         row({"3": RLE}, "What are <region> and <region>?"),
         row({"3": None, "5": NOTHING}),
-        row({"5": RLE}),  # another region, so no duplicate of the first
+        row({"5": RLE}),  # another region, so not a duplicate of the first
     ]
     (root / "refer.json").write_text(json.dumps(rows))
 
@@ -214,7 +216,7 @@ def _segment(root: Path) -> None:
 
 
 def write_noise(path: Path, frames: int) -> Path:
-    """A clip whose frames are hard to code, with its index in front: it can be cut and still be opened."""
+    """A clip of noise with its index before the media data: it opens even when the file is cut off."""
     import av
 
     rng = np.random.default_rng(0)
@@ -230,7 +232,7 @@ def write_noise(path: Path, frames: int) -> Path:
 
 
 def _packet(path: Path, number: int) -> tuple[int, int]:
-    """Place and size of a packet, counted in the order of the file."""
+    """Offset and size in bytes of a packet, numbered in the order of the file."""
     import av
 
     with av.open(str(path)) as container:

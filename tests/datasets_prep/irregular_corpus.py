@@ -1,4 +1,4 @@
-"""Sources with one of every irregularity beside what is well, made by real encoders."""
+"""Sources with one of every irregularity among regular samples, encoded by real encoders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 from pipeline.records import masks
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
 
-LATE_S = 2.0  # sound alone comes first in late.mp4, whose picture lasts 4 s at 10 frames per second
+LATE_S = 2.0  # late.mp4 begins with sound only; its frames then last 4 s at 10 frames per second
 FRAMES = 12  # of each folder of stills
 
 
 def write_late_clip(path: Path, late_s: float = LATE_S, frames: int = 40) -> Path:
-    """A clip whose picture begins after its sound."""
+    """A clip whose video stream begins after its sound."""
     import av
 
     with av.open(str(path), "w") as container:
@@ -39,7 +39,7 @@ def write_late_clip(path: Path, late_s: float = LATE_S, frames: int = 40) -> Pat
 
 
 def write_irregular_corpus(root: Path) -> list[dict[str, Any]]:
-    """Media and annotations below ``root``. Returns the sources of a plan."""
+    """Write media and annotations below ``root``. Returns the sources of a plan."""
     media = root / "media"
     write_clip(media / "v.mp4", frames=60)  # 6 s
     write_clip(media / "good.mp4", frames=60)
@@ -54,9 +54,15 @@ def write_irregular_corpus(root: Path) -> list[dict[str, Any]]:
         "late 2.0 4.0##a person runs.\nlate 0.0 3.0##a person stands.\n"
         "late 0.5 1.5##a black screen with sound.\nv 1.0 2.0##a person sits.\n"
     )
-    lies = {"duration": 3.0, "timestamps": [[0, 1.5]], "sentences": ["He runs."]}
-    (root / "lies.json").write_text(
-        json.dumps({"v": lies, "late": {**lies, "duration": 6.3}, "good": {**lies, "duration": 6.9}})
+    wrong_duration = {"duration": 3.0, "timestamps": [[0, 1.5]], "sentences": ["He runs."]}
+    (root / "durations.json").write_text(
+        json.dumps(
+            {
+                "v": wrong_duration,
+                "late": {**wrong_duration, "duration": 6.3},
+                "good": {**wrong_duration, "duration": 6.9},
+            }
+        )
     )
     talk = [{"from": "human", "value": "What is it?"}, {"from": "gpt", "value": "Grey."}]
     rows = [{"video": name, "conversations": talk} for name in ("v.mp4", "stills", "unpadded", "own.mp4")]
@@ -73,7 +79,7 @@ def write_irregular_corpus(root: Path) -> list[dict[str, Any]]:
 
     return [
         entry("late", "charades_sta", "late.txt"),
-        entry("lies", "activitynet_captions", "lies.json"),
+        entry("durations", "activitynet_captions", "durations.json"),
         entry("talk", "llava_video", "talk.json", "media", "more"),
         entry("contexts", "mvbench", "contexts.json", use="benchmark", outside_spans="clamp"),
         entry("masks", "meta_expressions", "masks"),

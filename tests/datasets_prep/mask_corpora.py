@@ -1,4 +1,4 @@
-"""Small sets of masks in the forms in which they are downloaded, and the way from a reader to a sample."""
+"""Small mask datasets in the layout of their downloads, and helpers from a reader to a sample."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def source(fmt: str, **more: Any) -> SourceConfig:
 
 
 def read(config: SourceConfig, files: Files) -> dict[str, Any]:
-    """Key -> draft, RejectError or LEFT_OUT; whatever the chunks, and with the media that were announced."""
+    """Draft, RejectError or LEFT_OUT of every key; checked to be the same for any chunks."""
     reader = reader_of(config.format)
     out: dict[str, Any] = {}
     for record in reader.records(config, files):
@@ -72,7 +72,7 @@ def sample(draft: Draft, config: SourceConfig, media: Path) -> Sample:
     return made
 
 
-def refused(draft: Draft, config: SourceConfig, media: Path) -> Reason | None:
+def reject_reason(draft: Draft, config: SourceConfig, media: Path) -> Reason | None:
     try:
         sample(draft, config, media)
     except RejectError as error:

@@ -12,7 +12,7 @@ from datasets_prep import run
 
 
 def prepare_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do here what Ray would do. What is decided is the same."""
+    """Do in this process what Ray would do. The results are the same."""
 
     def here(
         title: str, pieces: Sequence[Any], work: Callable[[Any], pa.Table], total: int | None = None

@@ -1,4 +1,4 @@
-"""Frames baked into the dataset: those of the videos, each once, the same bytes every time."""
+"""Frames baked into the dataset: those of the videos, each stored once, the same bytes every time."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ BAKE = BakeConfig(frames=8)
 RLE = {"size": [HEIGHT, WIDTH], "counts": masks.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8))}
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
-def put(path: Path, content: Any) -> str:
+def write_json(path: Path, content: Any) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content))
     return str(path)
@@ -55,28 +55,33 @@ def put(path: Path, content: Any) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Four small sources about two clips and three folders of stills, two with a damaged one."""
+    """Four small sources of two clips and three folders of stills, two of which hold a damaged still."""
     media = tmp_path / "media"
     write_clip(media / "a.mp4", frames=40, fps=10)
     write_clip(media / "b.mp4", frames=20, fps=10)
-    for name, torn in (("v0", None), ("v1", 4), ("v2", 5)):
+    for name, damaged in (("v0", None), ("v1", 4), ("v2", 5)):
         folder = write_folder(media / name, frames=20)
-        if torn is not None:
-            place = folder / f"{torn:05d}.jpg"
+        if damaged is not None:
+            place = folder / f"{damaged:05d}.jpg"
             content = place.read_bytes()
             place.write_bytes(content[: content.rindex(b"\xff\xda") + 14])  # up to where its pixels begin
     qa = [(v, n) for n in range(4) for v in ("a.mp4", "b.mp4", "v1", "v2")]
-    rows = [{"video": v, "conversations": talk(f"{n}?", "A")} for v, n in qa]
-    put(tmp_path / "qa.json", [*rows[:6], {"video": "gone.mp4", "conversations": talk("?", "!")}, *rows[6:]])
+    rows = [{"video": v, "conversations": conversation(f"{n}?", "A")} for v, n in qa]
+    write_json(
+        tmp_path / "qa.json",
+        [*rows[:6], {"video": "gone.mp4", "conversations": conversation("?", "!")}, *rows[6:]],
+    )
     two = {"question": "Which?", "candidates": ["one", "two"], "answer": "one"}
     clips = [("a.mp4", 1.0, 3.0), ("a.mp4", 0.0, 1.0), ("v1", 3.0, 6.0), ("v1", 0.0, 6.6)]
-    put(tmp_path / "mv" / "own.json", [{"video": v, "start": s, "end": e, **two} for v, s, e in clips])
+    write_json(tmp_path / "mv" / "own.json", [{"video": v, "start": s, "end": e, **two} for v, s, e in clips])
     names = [f"{n:05d}" for n in range(20)]
     found = {"0": {"exp": "it", "anno_id": [1]}}
     for name, more in (("seg", {"v0": found}), ("hidden", {"v0": {"0": {"exp": "it"}}})):
         meta = {v: {"frames": names, "expressions": e} for v, e in more.items()}
-        put(tmp_path / name / "meta_expressions.json", {"videos": meta})
-    put(tmp_path / "seg" / "mask_dict.json", {"1": [RLE if n in (2, 9, 17) else None for n in range(20)]})
+        write_json(tmp_path / name / "meta_expressions.json", {"videos": meta})
+    write_json(
+        tmp_path / "seg" / "mask_dict.json", {"1": [RLE if n in (2, 9, 17) else None for n in range(20)]}
+    )
     return tmp_path
 
 
@@ -109,20 +114,22 @@ def build(home: Path, out: str, config: PrepConfig | None = None, mark: str = ""
     return run.build(prep, Location.parse, Location.parse(home / "made" / out), SEED, digests)
 
 
-def opened(home: Path, out: str) -> ShardReader:
+def reader_of(home: Path, out: str) -> ShardReader:
     return ShardReader(Location.parse(home / "made" / out))
 
 
-def every(reader: ShardReader) -> list[Sample]:
+def all_samples(reader: ShardReader) -> list[Sample]:
     return [reader.sample(source, row) for source in reader.sources for row in range(reader.count(source))]
 
 
-def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: Path) -> None:
+def test_each_frame_is_baked_once_and_no_video_is_needed_afterwards(
+    home: Path,
+) -> None:
     made = build(home, "baked")
-    reader = opened(home, "baked")
+    reader = reader_of(home, "baked")
     reader.verify()
     truth = {}
-    for sample in every(reader):
+    for sample in all_samples(reader):
         indices = frames_needed(sample, 8)
         place = reader.media(sample).local_path
         truth[sample.key] = decode(place, indices, frames=sample.video.frames)
@@ -137,13 +144,13 @@ def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: P
         assert len(set(named)) == len(named)
         total += len(named)
         keys = set(pq.read_table(home / "made" / "baked" / shard.name, columns=["key"])["key"].to_pylist())
-        own = [s for s in every(reader) if s.key in keys]
+        own = [s for s in all_samples(reader) if s.key in keys]
         assert set(named) == {(s.video.path, s.video.sha256, f) for s in own for f in frames_needed(s, 8)}, (
             "what its samples need, and nothing else"
         )
     assert total > 60
-    again = opened(home, "baked")  # nothing in memory
-    for sample in every(again):
+    again = reader_of(home, "baked")  # nothing in memory
+    for sample in all_samples(again):
         baked = again.baked_footage(sample)
         assert baked is not None
         pixels = baked.decode(frames_needed(sample, 8))
@@ -154,19 +161,21 @@ def test_frames_are_those_of_the_videos_each_once_and_no_video_is_needed(home: P
     assert {2, 9, 17} <= set(again.baked_footage(again.sample("seg", 0)).indices())  # type: ignore[union-attr]
 
 
-def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None:
+def test_baked_frames_decode_in_any_order_with_repeats_and_a_missing_frame_is_an_error(
+    home: Path,
+) -> None:
     build(home, "baked")
-    reader = opened(home, "baked")
-    sample = next(s for s in every(reader) if s.video.path == "b.mp4")
+    reader = reader_of(home, "baked")
+    sample = next(s for s in all_samples(reader) if s.video.path == "b.mp4")
     baked = reader.baked_footage(sample)
     assert baked is not None
     there = sample_indices(20, 8)
     assert baked.indices() == there
     pixels = baked.decode([there[5], there[0], there[5]])
     assert [round(p.mean() / 9) for p in pixels] == [there[5], there[0], there[5]]
-    for wanted in ([0], [19], [there[2], there[2] + 1], [-1]):
+    for missing in ([0], [19], [there[2], there[2] + 1], [-1]):
         with pytest.raises(UserError, match=r"frames/qa-0000\d\.pq: holds no frame .* of b\.mp4") as error:
-            baked.decode(wanted)
+            baked.decode(missing)
         assert "data.bake.frames" in str(error.value)
     reader.refuse_other_frames(8)
     with pytest.raises(UserError, match=r"models that look at 8 of a video; this one looks at 16"):
@@ -179,7 +188,7 @@ def test_any_order_and_repeats_and_a_frame_that_is_not_there(home: Path) -> None
         reader.baked_footage(other).decode([there[0]])  # type: ignore[union-attr]
 
 
-def test_a_video_that_does_not_decode_costs_the_samples_that_need_what_is_torn(home: Path) -> None:
+def test_a_damaged_frame_rejects_the_samples_that_need_it_and_no_others(home: Path) -> None:
     made = build(home, "baked")
     qa, clip = made.source("qa"), made.source("clip")
     # Frame 4 of v1 is one of eight out of twenty, frame 5 of v2 is none of them.
@@ -187,28 +196,31 @@ def test_a_video_that_does_not_decode_costs_the_samples_that_need_what_is_torn(h
     assert 5 not in sample_indices(20, 8)
     assert qa.rejects == {"media_missing": 1, "media_unreadable": 4}
     assert (qa.read, qa.kept, qa.rejected) == (17, 12, 5)
-    reader = opened(home, "baked")
+    reader = reader_of(home, "baked")
     assert {reader.sample("qa", row).video.path for row in range(12)} == {"a.mp4", "b.mp4", "v2"}
     rejects = reader.rejects().to_pylist()
     own = [(r["key"], r["reason"]) for r in rejects if r["source"] == "qa"]
-    torn = {2: "media_unreadable", 6: "media_missing", 7: "media_unreadable", 11: "media_unreadable"}
-    assert own == [(f"qa/{n}", r) for n, r in sorted({**torn, 15: "media_unreadable"}.items())]
+    damaged = {2: "media_unreadable", 6: "media_missing", 7: "media_unreadable", 11: "media_unreadable"}
+    assert own == [(f"qa/{n}", r) for n, r in sorted({**damaged, 15: "media_unreadable"}.items())]
     details = {r["detail"] for r in rejects if r["reason"] == "media_unreadable"}
     assert len(details) == 1
-    (said,) = details
-    assert said.startswith("v1: 00004.jpg: damaged image")
-    assert str(home) not in said
-    # A clip behind the tear is whole; one that shows it is not.
+    (detail,) = details
+    assert detail.startswith("v1: 00004.jpg: damaged image")
+    assert str(home) not in detail
+    # A clip after the damaged frame is kept; one that shows it is not.
     assert (clip.kept, clip.rejects) == (3, {"media_unreadable": 1})
     assert build(home, "plain", plan(home, None)).source("qa").rejects == {"media_missing": 1}
 
 
-def test_a_clamped_sample_that_is_rejected_after_all_does_not_count_as_clamped(home: Path) -> None:
-    rows = [{"video": v, "tgt": [1, 9], "conversations": talk("?", "<TIME_STAMP>")} for v in ("v1", "b.mp4")]
+def test_a_clamped_sample_that_is_rejected_later_does_not_count_as_clamped(home: Path) -> None:
+    rows = [
+        {"video": v, "tgt": [1, 9], "conversations": conversation("?", "<TIME_STAMP>")}
+        for v in ("v1", "b.mp4")
+    ]
     values = {
         "name": "tg",
         "format": "time_stamp",
-        "annotations": put(home / "tg.json", rows),
+        "annotations": write_json(home / "tg.json", rows),
         "media": (str(home / "media"),),
         "outside_spans": "clamp",
     }
@@ -218,15 +230,15 @@ def test_a_clamped_sample_that_is_rejected_after_all_does_not_count_as_clamped(h
     assert entry.rejects == {"media_unreadable": 1}
 
 
-def test_as_many_as_asked_for_although_some_do_not_decode(home: Path) -> None:
+def test_the_requested_number_of_samples_is_kept_although_some_do_not_decode(home: Path) -> None:
     made = build(home, "some", plan(home, qa=9))
     assert (made.source("qa").kept, made.source("qa").planned) == (9, 9)
-    keys = opened(home, "some").keys("qa")
+    keys = reader_of(home, "some").keys("qa")
     good = [f"qa/{n}" for n in range(17) if n not in (2, 6, 7, 11, 15)]
     assert sorted(keys) == sorted(sorted(good, key=lambda k: rank(SEED, k))[:9])
 
 
-def test_a_source_without_a_frame_leaves_no_file(home: Path) -> None:
+def test_a_source_of_which_nothing_decodes_is_refused_and_leaves_no_file(home: Path) -> None:
     for video in ("a.mp4", "b.mp4", "v2"):
         place = home / "media" / video
         shutil.rmtree(place) if place.is_dir() else place.unlink()
@@ -243,7 +255,7 @@ def files(home: Path, out: str) -> dict[str, bytes]:
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in found}
 
 
-def test_the_same_bytes_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_baking_again_gives_the_same_bytes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = build(home, "first")
     spread = run.spread
     monkeypatch.setattr(run, "spread", lambda t, pieces, work, n=None: spread(t, list(pieces)[::-1], work, n))
@@ -260,7 +272,7 @@ def test_the_same_bytes_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert changed.digest != first.digest
 
 
-def test_without_the_option_nothing_is_as_it_was_not(home: Path, plan_file: Path) -> None:
+def test_without_baking_the_manifest_and_the_identity_do_not_mention_it(home: Path, plan_file: Path) -> None:
     made = build(home, "plain", plan(home, None))
     assert made.bake is None
     assert not (home / "made" / "plain" / "frames").exists()
@@ -272,13 +284,13 @@ def test_without_the_option_nothing_is_as_it_was_not(home: Path, plan_file: Path
     before = [SCHEMA_VERSION, [[s.name, s.sha256] for s in made.shards], counts]
     assert made.digest == hashlib.sha256(json.dumps(before, sort_keys=True).encode()).hexdigest()
     assert set(made.shards[0].model_dump()) == {"name", "source", "rows", "bytes", "sha256"}
-    assert opened(home, "plain").baked_footage(opened(home, "plain").sample("qa", 0)) is None
-    opened(home, "plain").refuse_other_frames(3)
+    assert reader_of(home, "plain").baked_footage(reader_of(home, "plain").sample("qa", 0)) is None
+    reader_of(home, "plain").refuse_other_frames(3)
     spec = next(s for s in steps(load_plan(str(plan_file))) if s.kind is Kind.PREPARE)
     assert "bake" not in spec.identity["data"]
 
 
-def test_settings_of_baking_bear_identity(plan_file: Path) -> None:
+def test_settings_of_baking_are_part_of_the_identity(plan_file: Path) -> None:
     def identity(*sets: str) -> Any:
         loaded = load_plan(str(plan_file), sets)
         return next(s for s in steps(loaded) if s.kind is Kind.PREPARE).identity
@@ -289,19 +301,21 @@ def test_settings_of_baking_bear_identity(plan_file: Path) -> None:
     assert baked != identity("data.bake.frames=8", "data.bake.longest_side=512")
 
 
-def test_a_plan_whose_model_wants_other_frames_is_refused(plan_file: Path) -> None:
+def test_a_plan_whose_model_needs_other_frames_is_refused(plan_file: Path) -> None:
     for sets in (["data.bake={}"], ["data.bake.frames=8", "model.overrides.num_frames=16"]):
         with pytest.raises(UserError) as error:
             steps(load_plan(str(plan_file), sets))
-        said = str(error.value)
-        assert "\n" not in said
-        assert said.startswith("data.bake: bakes ")
-        assert "num_frames of the preset toy" in said
-        assert "Set data.bake.frames: " in said
+        message = str(error.value)
+        assert "\n" not in message
+        assert message.startswith("data.bake: bakes ")
+        assert "num_frames of the preset toy" in message
+        assert "Set data.bake.frames: " in message
     steps(load_plan(str(plan_file), ["data.bake.frames=16", "model.overrides.num_frames=16"]))
 
 
-def test_a_killed_job_goes_on_and_notices_damaged_frames(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_job_resumes_and_bakes_damaged_frames_again(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = build(home, "whole")
     real, made = run.run_job, list[Any]()
 
@@ -330,7 +344,9 @@ def test_a_killed_job_goes_on_and_notices_damaged_frames(home: Path, monkeypatch
     assert (again.digest, files(home, "killed")) == (whole.digest, files(home, "whole"))
 
 
-def test_sources_are_taken_over_with_their_frames(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_of_an_earlier_dataset_are_reused_with_their_frames(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = build(home, "before", mark="x")
     made, real = list[str](), run.run_job
 
@@ -341,8 +357,8 @@ def test_sources_are_taken_over_with_their_frames(home: Path, monkeypatch: pytes
     monkeypatch.setattr(run, "run_job", counts)
     assert build(home, "after", mark="x") == before
     assert not made
-    opened(home, "after").verify()
-    # A frames file that was altered makes its source one that has to be prepared, other settings make all so.
+    reader_of(home, "after").verify()
+    # A source whose frames file was altered is prepared again; with other settings all sources are.
     for out in ("before", "after"):
         place = home / "made" / out / "frames" / "seg-00000.pq"
         content = place.read_bytes()
@@ -355,7 +371,7 @@ def test_sources_are_taken_over_with_their_frames(home: Path, monkeypatch: pytes
     assert set(made) == {"qa", "clip", "seg", "hidden"}
 
 
-def test_verify_finds_a_flipped_byte(home: Path) -> None:
+def test_verify_finds_a_flipped_bit_and_an_edited_manifest(home: Path) -> None:
     manifest = build(home, "baked")
     place = home / "made" / "baked"
     record = ArtifactRecord(
@@ -380,27 +396,27 @@ def test_verify_finds_a_flipped_byte(home: Path) -> None:
     file.write_bytes(content)
     assert verify(Location.parse(place)).damage == ("frames/qa-00001.pq is missing or altered",)
     with pytest.raises(UserError, match=r"frames/qa-00001\.pq: is missing or altered"):
-        opened(home, "baked").verify()
+        reader_of(home, "baked").verify()
     text = (place / MANIFEST).read_text()
     (place / MANIFEST).write_text(text.replace('"quality": 95', '"quality": 94'))
     assert any(d.startswith("manifest.json says digest") for d in verify(Location.parse(place)).damage)
 
 
-def test_the_card_shows_what_was_baked(home: Path) -> None:
+def test_the_card_shows_baked_frames_where_the_video_is_missing(home: Path) -> None:
     build(home, "baked")
-    reader = opened(home, "baked")
+    reader = reader_of(home, "baked")
     write_card(reader, Location.parse(home / "made" / "baked"), title="t", seed=1)
     page = (home / "made" / "baked" / "card.html").read_text()
     (home / "media").rename(home / "away")
-    write_card(opened(home, "baked"), Location.parse(home / "made" / "baked"), title="t", seed=1)
+    write_card(reader_of(home, "baked"), Location.parse(home / "made" / "baked"), title="t", seed=1)
     assert (home / "made" / "baked" / "card.html").read_text() == page
     assert "so there are no frames to show" not in page
     assert page.count("data:image/jpeg") > 12
-    sample = next(s for s in every(reader) if s.video.path == "b.mp4")
+    sample = next(s for s in all_samples(reader) if s.video.path == "b.mp4")
     frames = reader.baked_footage(sample)
     assert frames is not None
     have = dict(zip(frames.indices(), frames.decode(frames.indices()), strict=True))
-    assert not set(gallery.frames_to_show(sample)) <= set(have), "it would rather show others"
+    assert not set(gallery.frames_to_show(sample)) <= set(have), "with the video it would show other frames"
     assert len(gallery.show(sample, have).frames) == gallery.PLAIN_PICTURES
     assert "for models that look at\n8 of a video" in page
 
@@ -418,10 +434,10 @@ def test_pictures_shrink_and_never_grow() -> None:
     reds = np.zeros((16, 16, 3), np.uint8)
     reds[:, ::2] = (250, 20, 20)
     back = np.asarray(Image.open(io.BytesIO(to_jpeg(reds, None, 95))).convert("RGB"))
-    assert np.abs(back.astype(int) - reds).max() < 30, "columns of colour stay apart: 4:4:4"
+    assert np.abs(back.astype(int) - reds).max() < 30, "columns of colour stay distinct: 4:4:4"
 
 
-def test_row_groups_are_small_and_videos_may_span_them(tmp_path: Path) -> None:
+def test_row_groups_are_small_and_a_video_may_span_several(tmp_path: Path) -> None:
     refs = [VideoRef(path=f"{n}.mp4", sha256=str(n % 2)) for n in range(4)]
     sizes = (90 << 10, 90 << 10, 90 << 10, 900 << 10)  # of one JPEG
     out = Location.parse(tmp_path)
@@ -440,7 +456,7 @@ def test_row_groups_are_small_and_videos_may_span_them(tmp_path: Path) -> None:
     assert reader.indices(name, VideoRef(path="0.mp4", sha256="1")) == []
 
 
-def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
+def test_a_damaged_picture_and_missing_or_foreign_files_are_errors(home: Path) -> None:
     out = Location.parse(home / "made")
     ref = VideoRef(path="x.mp4")
     good = to_jpeg(np.zeros((8, 8, 3), np.uint8), None, 95)
@@ -458,7 +474,7 @@ def test_a_damaged_picture_and_files_that_are_not_there(home: Path) -> None:
         reader.jpegs("z.parquet", ref, [0])
 
 
-def test_differences_name_the_frames_file(home: Path) -> None:
+def test_differences_between_datasets_name_the_frames_files(home: Path) -> None:
     from pipeline.artifacts.rebuild import _shards
 
     build(home, "one")
@@ -471,7 +487,7 @@ def test_differences_name_the_frames_file(home: Path) -> None:
     }
 
 
-def test_on_s3(home: Path, s3_bucket: str, tmp_path: Path) -> None:
+def test_frames_baked_on_s3_are_those_baked_on_disk(home: Path, s3_bucket: str, tmp_path: Path) -> None:
     """Written there and read from there, without a video: the same bytes as on a disk."""
     here = build(home, "here")
     there = Location.parse(f"{s3_bucket}/made", tmp_path / "cache")
@@ -480,15 +496,15 @@ def test_on_s3(home: Path, s3_bucket: str, tmp_path: Path) -> None:
     (home / "media").rename(home / "away")
     reader = ShardReader(there)
     reader.verify()
-    local = opened(home, "here")
-    for sample in every(local):
+    local = reader_of(home, "here")
+    for sample in all_samples(local):
         ours, theirs = local.baked_footage(sample), reader.baked_footage(sample)
         assert ours is not None
         assert theirs is not None
         assert np.array_equal(ours.decode(ours.indices()), theirs.decode(ours.indices()))
 
 
-def test_videos_are_found_whatever_their_names(tmp_path: Path) -> None:
+def test_baked_frames_are_found_whatever_the_name_of_the_video(tmp_path: Path) -> None:
     names = sorted({"a", "a/b", "b", "ä/ß.mp4", "ä/ß", "日本", "z", "😀", "a" * 900})
     refs = [VideoRef(path=name, sha256=digest) for name in names for digest in ("1", "2")]
     held = {ref: {n: f"{ref.path} {ref.sha256} {n}".encode() * 9000 for n in (0, 5)} for ref in refs}

@@ -1,4 +1,4 @@
-"""The dataset's card: right numbers, the same bytes, text escaped, nothing from outside, little memory."""
+"""The dataset's card: right numbers, the same bytes, escaped text, no external resources, little memory."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from tests.datasets_prep.card_corpus import (
     NASTY,
     SEED,
     Node,
-    Reader,
+    PageParser,
     samples,
     track,
     write,
@@ -67,13 +67,13 @@ def text(dataset: Location) -> str:
 
 @pytest.fixture(scope="module")
 def tree(text: str) -> Node:
-    return Reader(text).root
+    return PageParser(text).root
 
 
 # ------------------------------------------------------------------------------------------- numbers
 
 
-def test_sources_and_tasks(tree: Node) -> None:
+def test_the_tables_of_sources_and_tasks_have_the_right_counts(tree: Node) -> None:
     sources, tasks = tree.all("table")[:2]
     rows = {row[0]: row[1:] for row in sources.rows() if len(row) > 1}
     # tasks, read, kept, rejected, not selected, clamped, distinct videos, length
@@ -102,7 +102,7 @@ def test_sources_and_tasks(tree: Node) -> None:
 
 
 def expected() -> dict[str, tuple[list[float], list[float]]]:
-    """Values of every figure for training and benchmarks, counted the slow way, in units."""
+    """Values of every figure for training and benchmarks, counted one by one, in units."""
     out: dict[str, tuple[list[float], list[float]]] = {m.name: ([], []) for m in MEASURES}
     seen: set[tuple[bool, str]] = set()
     for own in samples().values():
@@ -136,7 +136,7 @@ def expected() -> dict[str, tuple[list[float], list[float]]]:
     return out
 
 
-def test_every_bar_counts_its_values(tree: Node) -> None:
+def test_every_bar_counts_the_values_in_its_range(tree: Node) -> None:
     figures = {f.all("b")[0].text: f for f in tree.all("figure", "card")}
     truth = expected()
     assert len(figures) == len(MEASURES)
@@ -163,15 +163,15 @@ def _count(bar: str) -> int:
 
 
 def _range(bar: str, measure: Measure) -> tuple[float, float]:
-    """What a bar's words say that it counts: from, and up to, without its end."""
-    said = bar.partition(": ")[0].removesuffix(f" {measure.unit}").replace(",", "")
+    """The half-open range of values in a bar's title."""
+    label = bar.partition(": ")[0].removesuffix(f" {measure.unit}").replace(",", "")
     if measure.letters:
-        return ord(said) - ord("A"), ord(said) - ord("A") + 1
-    low, _, high = said.partition("–")
+        return ord(label) - ord("A"), ord(label) - ord("A") + 1
+    low, _, high = label.partition("–")
     return float(low), float(high or low) + (measure.per_unit == 1)
 
 
-def test_empty_masks_are_counted_apart(tree: Node) -> None:
+def test_empty_masks_are_counted_separately(tree: Node) -> None:
     notes = tree.all("ul", "notes")[0].text
     assert "Of 6 masks whose area was measured, 2 (33.3 %) are empty" in notes
     assert "without any tokenizer" in notes
@@ -179,17 +179,17 @@ def test_empty_masks_are_counted_apart(tree: Node) -> None:
     assert "1 samples come without a digest" in notes
 
 
-def test_rejects_name_a_few_keys(tree: Node) -> None:
+def test_the_table_of_rejects_names_a_few_keys_of_each_reason(tree: Node) -> None:
     table = next(t for t in tree.all("table") if "reason" in t.rows()[0])
     first, second = table.rows()[1:]
     assert first[:4] == ["train/where", "bad_mask", "5", "33.3 %"]
     keys = [f"train/where/<i>bad_mask-{i}" for i in range(5)]
-    by_lot = [keys[i] for i in np.argsort(ranks(SEED, keys))]
-    assert first[4] == ", ".join(by_lot[:3])
+    by_rank = [keys[i] for i in np.argsort(ranks(SEED, keys))]
+    assert first[4] == ", ".join(by_rank[:3])
     assert second[1:] == ["media_missing", "1", "6.7 %", "train/where/<i>media_missing-0"]
 
 
-def test_identity(tree: Node, dataset: Location) -> None:
+def test_the_card_shows_digest_schema_version_and_seed(tree: Node, dataset: Location) -> None:
     facts = [d.text for d in tree.all("dd")]
     manifest = ShardReader(dataset).manifest
     assert facts[:3] == [manifest.digest, str(manifest.schema_version), str(SEED)]
@@ -203,8 +203,8 @@ def articles(tree: Node) -> dict[str, Node]:
     return {a.all("span", "key")[0].text: a for a in tree.all("article")}
 
 
-def test_gallery_takes_the_smallest_lots_of_every_task(dataset: Location) -> None:
-    shown = set(articles(Reader(card(dataset, gallery=2)).root))
+def test_the_gallery_shows_the_samples_of_lowest_rank_of_every_task(dataset: Location) -> None:
+    shown = set(articles(PageParser(card(dataset, gallery=2)).root))
     for own in samples().values():
         for task in {s.task for s in own}:
             keys = [s.key for s in own if s.task is task]
@@ -225,7 +225,7 @@ def test_objects_are_drawn_in_the_colour_of_their_word(tree: Node) -> None:
     assert alts == ["0.3 s, frame 3: region 1", "0.4 s, frame 4: region 1"]
 
 
-def test_times_lie_on_their_line(tree: Node) -> None:
+def test_times_are_drawn_at_their_place_on_the_time_line(tree: Node) -> None:
     when = articles(tree)["bench/when/0"]
     marks = [(m.attrs["class"], m.attrs["title"]) for m in when.all("mark")]
     assert marks == [
@@ -238,8 +238,8 @@ def test_times_lie_on_their_line(tree: Node) -> None:
         ("answer", "left:50.00%;width:50.00%"),
         ("instant", "left:50.00%;width:0.00%"),
     ]
-    said = [s.text for s in when.all("span", "at")]
-    assert said == ["0.0–0.5 s, bins 0–25", "0.0–0.5 s, bins 0–25", "1.0–2.0 s, bins 50–99", "1.0 s, bin 50"]
+    label = [s.text for s in when.all("span", "at")]
+    assert label == ["0.0–0.5 s, bins 0–25", "0.0–0.5 s, bins 0–25", "1.0–2.0 s, bins 50–99", "1.0 s, bin 50"]
     green = [f.all("figcaption")[0].text for f in when.all("figure", "answer")]
     assert "1.1 s, frame 11" in green
     assert "0.5 s, frame 5" not in green
@@ -247,7 +247,7 @@ def test_times_lie_on_their_line(tree: Node) -> None:
     assert [s.text for s in clipped.all("span", "at")] == ["0.5–1.5 s = bins 0–99", "0.7–1.1 s, bins 20–59"]
 
 
-def test_media_that_are_gone_or_damaged_are_said_to_be_so(tree: Node) -> None:
+def test_missing_and_damaged_media_are_reported_in_the_gallery(tree: Node) -> None:
     gone = articles(tree)["train/where/seg"]
     assert gone.all("div", "failure")[0].text == gallery.GONE + gallery.ON_GREY
     assert len(gone.all("img")) == 2  # masks on grey, on the frames in which the object shows
@@ -277,7 +277,7 @@ def test_each_video_is_decoded_once(
 # ------------------------------------------------------------------------------ bytes, text, streaming
 
 
-def test_nothing_is_unescaped_and_nothing_comes_from_outside(tree: Node, text: str, media: Path) -> None:
+def test_all_text_is_escaped_and_no_resource_is_external(tree: Node, text: str, media: Path) -> None:
     for node in tree.all("script") + tree.all("link") + tree.all("iframe"):
         pytest.fail(f"<{node.tag}> on the page")
     assert [b.text for b in tree.all("b")] == [f.all("b")[0].text for f in tree.all("figure", "card")]
@@ -295,7 +295,7 @@ def test_nothing_is_unescaped_and_nothing_comes_from_outside(tree: Node, text: s
     assert all(svg.attrs["role"] == "img" and svg.attrs["aria-label"] for svg in tree.all("svg"))
 
 
-def test_same_bytes_wherever_data_and_media_lie(
+def test_the_card_has_the_same_bytes_wherever_data_and_media_are(
     text: str, dataset: Location, media: Path, tmp_path: Path
 ) -> None:
     assert card(dataset) == text
@@ -307,17 +307,17 @@ def test_same_bytes_wherever_data_and_media_lie(
     assert (moved / "card.html").read_text() != text
 
 
-def test_credentials_of_a_media_root_stay_out(media: Path, tmp_path: Path) -> None:
+def test_credentials_of_a_media_root_are_not_on_the_card(media: Path, tmp_path: Path) -> None:
     out = write(tmp_path, media, {"train/talk": samples()["train/talk"]})
     reader = ShardReader(out)
     entry = reader.manifest.sources[0].model_copy(update={"media": ("s3://user:pass-word@bucket/x",)})
     reader.manifest = reader.manifest.model_copy(update={"sources": (entry,)})
-    said = write_card(reader, out, title="tiny", seed=SEED).read_text()
-    assert "pass-word" not in said
-    assert gallery.GONE in said
+    label = write_card(reader, out, title="tiny", seed=SEED).read_text()
+    assert "pass-word" not in label
+    assert gallery.GONE in label
 
 
-def test_only_some_columns_of_some_rows_are_read_at_a_time(
+def test_only_the_columns_needed_are_read_and_few_rows_at_a_time(
     text: str, dataset: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whole tables are never read, and masks only row group by row group."""
@@ -347,23 +347,25 @@ def test_only_some_columns_of_some_rows_are_read_at_a_time(
     assert not [name for name in asked if "counts" in name or name in ("regions", "targets", "video")]
 
 
-def test_a_dataset_on_s3(text: str, dataset: Location, s3_bucket: str, tmp_path: Path) -> None:
+def test_the_card_of_a_dataset_on_s3_has_the_same_bytes(
+    text: str, dataset: Location, s3_bucket: str, tmp_path: Path
+) -> None:
     place = Location.parse(f"{s3_bucket}/data", cache=tmp_path)
     place.put_dir(dataset.local_path)
     assert card(place) == text
     assert (place / "card.html").exists()
 
 
-def test_a_dataset_with_nothing_in_it(tmp_path: Path) -> None:
+def test_the_card_of_an_empty_dataset_has_no_figures(tmp_path: Path) -> None:
     out = write(tmp_path, tmp_path, {"odd/empty": []})
     (out / REJECTS).delete()
-    tree = Reader(card(out)).root
+    tree = PageParser(card(out)).root
     assert not tree.all("figure")
     assert "No record was rejected." in tree.text
     assert "No sample has a value for: Length of videos" in tree.text
 
 
-def test_areas_of_a_large_source_come_from_a_part_of_it(
+def test_mask_areas_of_a_large_source_are_measured_on_a_part_of_it(
     media: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own = [
@@ -374,7 +376,7 @@ def test_areas_of_a_large_source_come_from_a_part_of_it(
     monkeypatch.setattr(areas, "MAX_MASKS", 50)
     chosen = [s for s, rank in zip(own, ranks(SEED, (s.key for s in own)), strict=True) if rank < 2**62]
     assert 20 < len(chosen) < 90
-    tree = Reader(card(out, gallery=1)).root
+    tree = PageParser(card(out, gallery=1)).root
     notes = tree.all("ul", "notes")[0].text
     assert f"Of {len(chosen)} masks" in notes
     assert "train/where (1 sample in 4)" in notes

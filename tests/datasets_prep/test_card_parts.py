@@ -1,4 +1,4 @@
-"""The parts that a dataset's card is made of: tallies, ranks, words, axes, galleries."""
+"""Parts of a dataset's card: tallies, ranks, words, axes, galleries."""
 
 from __future__ import annotations
 
@@ -17,32 +17,32 @@ from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.text_length import count_words
 from pipeline.records.sample import MaskTrack
 from pipeline.times import temporal
-from tests.datasets_prep.card_corpus import NASTY, SECONDS, box, clip, samples, talk
+from tests.datasets_prep.card_corpus import NASTY, SECONDS, clip, rle_of, samples, turns
 from tests.datasets_prep.clips import HEIGHT, WIDTH
 
 
 def test_options_are_listed_where_the_question_lacks_them() -> None:
-    own = replace(samples()["train/talk"][3], turns=talk("Which?"))
+    own = replace(samples()["train/talk"][3], turns=turns("Which?"))
     assert gallery.show(own, {}).choices == (("Red.", False), (NASTY, True))
-    assert gallery.show(replace(own, turns=talk("Which? (A) red. (B) blue?")), {}).choices == ()
+    assert gallery.show(replace(own, turns=turns("Which? (A) red. (B) blue?")), {}).choices == ()
 
 
-def test_a_short_span_gets_a_frame_and_every_object_shows() -> None:
+def test_the_gallery_shows_a_frame_of_a_short_span_and_one_of_every_object() -> None:
     sample = samples()["bench/when"][0]
     short = replace(sample, spans=(temporal.span(1.02, 1.08, SECONDS),))
     assert 10 in gallery.frames_to_show(short)
-    many = [MaskTrack(height=HEIGHT, width=WIDTH, frames=tuple(range(20)), counts=(box(9),) * 20)]
-    many += [MaskTrack(height=HEIGHT, width=WIDTH, frames=(f,), counts=(box(9),)) for f in (1, 3)]
+    many = [MaskTrack(height=HEIGHT, width=WIDTH, frames=tuple(range(20)), counts=(rle_of(9),) * 20)]
+    many += [MaskTrack(height=HEIGHT, width=WIDTH, frames=(f,), counts=(rle_of(9),)) for f in (1, 3)]
     frames = gallery.frames_to_show(replace(sample, targets=tuple(many)))
     assert {1, 3} <= set(frames)
     assert len(frames) <= gallery.PICTURES
 
 
-def test_long_conversations_are_folded_and_say_what_they_leave_out() -> None:
+def test_long_conversations_are_folded_and_state_how_much_is_left_out() -> None:
     own = samples()["train/talk"][0]
-    long = replace(own, turns=talk(*[f"turn {i}" for i in range(8)], "x" * 5000 + "[SEG]"))
-    said = conversation(long)
-    assert said[8].cut == 1000 + len("[SEG]")
+    long = replace(own, turns=turns(*[f"turn {i}" for i in range(8)], "x" * 5000 + "[SEG]"))
+    shortened = conversation(long)
+    assert shortened[8].cut == 1000 + len("[SEG]")
     shown = gallery.show(long, {})
     assert (len(shown.turns), len(shown.more_turns)) == (6, 3)
     assert lanes(replace(own, video=clip("a.mp4", duration_s=0.0))) == []
@@ -97,7 +97,7 @@ def test_distinct_videos_are_estimated_where_they_are_many(monkeypatch: pytest.M
     assert (few.count, few.total_ticks, few.scale, few.shared(few)) == (5, 15, 1, 5)
 
 
-def test_the_smallest_lots_do_not_depend_on_batches() -> None:
+def test_the_lowest_ranks_do_not_depend_on_batches() -> None:
     keys = [f"k{i}" for i in range(100)]
     groups = pa.array(["even" if i % 2 == 0 else "odd" for i in range(100)])
     drawn = ranks(1, keys)
@@ -119,7 +119,7 @@ def test_the_smallest_lots_do_not_depend_on_batches() -> None:
         ("<TEMP-", 3), ("\n\t ", 0), ("Привет, мир", 3), ("🚲🚲", 2),
     ],
 )  # fmt: skip
-def test_words(text: str, count: int) -> None:
+def test_words_are_counted_in_every_script(text: str, count: int) -> None:
     assert count_words(pa.array([text])).tolist() == [count]
     assert count_words(pa.array(["x y", text, "", text, "z"]).slice(1, 3)).tolist() == [count, 0, count]
 
@@ -150,7 +150,7 @@ def test_axes_have_round_edges(
     assert sum(made.between(axis.edges)) == len(values)
 
 
-def test_units_of_totals() -> None:
+def test_totals_have_readable_units() -> None:
     videos = Videos()
     videos.add(np.array([1], np.uint64), np.array([7_200_000]))
     assert page._hours(videos) == "2.0 h"

@@ -41,16 +41,16 @@ KINDS = [kind for module in (files, records, masks, media) for kind in module.ki
 
 @dataclass(frozen=True)
 class Made:
-    """What came of a source: its samples in order, its rejects and its books."""
+    """A prepared source: its samples in order, its rejects by key and its entry in the manifest."""
 
     samples: pa.Table
     rejects: dict[str, dict[str, str]]
     entry: SourceEntry
 
     def without(self, keys: set[str]) -> bytes:
-        """The samples but some of them, as the bytes of a shard."""
-        wanted = [key not in keys for key in self.samples["key"].to_pylist()]
-        return parquet_bytes(self.samples.filter(pa.array(wanted)))
+        """The samples except these, as the bytes of a shard."""
+        kept = [key not in keys for key in self.samples["key"].to_pylist()]
+        return parquet_bytes(self.samples.filter(pa.array(kept)))
 
     def row(self, key: str) -> dict[str, Any]:
         """One sample."""
@@ -59,7 +59,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The demo corpora at their smallest. No case may change them: each works on links."""
+    """The demo corpora at their smallest. No case may change them: each works on hard links."""
     root = tmp_path_factory.mktemp("corpora")
     demo = DemoConfig(
         train_videos=3,
@@ -86,7 +86,7 @@ def prepare(place: Place, **more: Any) -> Made:
     tables = [pq.read_table(place.root / "made" / s.name) for s in manifest.shards]
     samples = pa.concat_tables(tables)
     rejects = ShardReader(out).rejects().to_pylist()
-    for reject in rejects:  # where the media lie differs between cases
+    for reject in rejects:  # the media folder differs between cases
         reject["detail"] = reject["detail"].replace(str(place.root), "")
     made = Made(samples, {r["key"]: r for r in rejects}, entry)
     assert entry.kept == samples.num_rows
@@ -96,7 +96,7 @@ def prepare(place: Place, **more: Any) -> Made:
 
 @pytest.fixture(scope="module")
 def undamaged(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Made]:
-    """What comes of a source as it is."""
+    """The prepared source without damage, by the name of its corpus."""
     known: dict[str, Made] = {}
 
     def of(name: str) -> Made:
@@ -107,7 +107,7 @@ def undamaged(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Callab
     return of
 
 
-def test_every_kind_has_a_name_of_its_own() -> None:
+def test_names_of_kinds_of_damage_are_unique() -> None:
     names = [kind.name for kind in KINDS]
     assert sorted(set(names)) == sorted(names)
     assert len(names) > 150
@@ -127,16 +127,18 @@ def touched(kind: Kind, whole: Made) -> set[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-def test_damage(kind: Kind, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path) -> None:
+def test_damage_has_the_effect_of_its_kind_and_no_other(
+    kind: Kind, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
+) -> None:
     whole = undamaged(kind.corpus)
     if kind.as_user and os.getuid() == 0:
         with as_nobody() as folder:
-            try_out(kind, whole, Place(folder, corpora, kind.corpus), folder)
+            check_damage(kind, whole, Place(folder, corpora, kind.corpus), folder)
     else:
-        try_out(kind, whole, Place(tmp_path, corpora, kind.corpus), tmp_path)
+        check_damage(kind, whole, Place(tmp_path, corpora, kind.corpus), tmp_path)
 
 
-def try_out(kind: Kind, whole: Made, place: Place, folder: Path) -> None:
+def check_damage(kind: Kind, whole: Made, place: Place, folder: Path) -> None:
     kind.put(place)
     if kind.as_user and os.getuid() == 0:
         os.seteuid(NOBODY)
@@ -144,20 +146,20 @@ def try_out(kind: Kind, whole: Made, place: Place, folder: Path) -> None:
     if kind.refused:
         with pytest.raises(UserError) as caught:
             prepare(place)
-        said = str(caught.value)
-        assert re.search(kind.refused, said), said
-        assert caught.value.fix, "an error without a way out"
-        assert "\n" not in said
+        message = str(caught.value)
+        assert re.search(kind.refused, message), message
+        assert caught.value.fix, "the error names no fix"
+        assert "\n" not in message
         assert not (folder / "made" / MANIFEST).exists()
     else:
-        judge(kind, whole, prepare(place))
+        check_outcome(kind, whole, prepare(place))
     assert time.monotonic() - begun < WORST_S
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < WORST_MB * 1024
 
 
 @contextmanager
 def as_nobody() -> Iterator[Path]:
-    """A folder of a user without rights, whom the superuser may be in it, but not after it."""
+    """A folder of an unprivileged user; afterwards the process is the superuser again."""
     with tempfile.TemporaryDirectory() as name:
         os.chown(name, NOBODY, NOBODY)
         os.chmod(name, 0o777)
@@ -167,12 +169,12 @@ def as_nobody() -> Iterator[Path]:
             os.seteuid(0)
 
 
-def judge(kind: Kind, whole: Made, made: Made) -> None:
-    """Nothing but what the kind says has changed."""
+def check_outcome(kind: Kind, whole: Made, made: Made) -> None:
+    """Check that the outcome differs from that of the undamaged source as the kind says, and only so."""
     keys = touched(kind, whole)
     assert made.entry.read == whole.entry.read + kind.more
     new = {key: reject for key, reject in made.rejects.items() if whole.rejects.get(key) != reject}
-    assert made.without(keys) == whole.without(keys), "samples beside the damaged ones have changed"
+    assert made.without(keys) == whole.without(keys), "other samples than the damaged ones have changed"
     if kind.reason is None:
         assert not new
         for key in keys:
@@ -180,7 +182,7 @@ def judge(kind: Kind, whole: Made, made: Made) -> None:
             if kind.touches is Touches.VIDEO:
                 assert {**before, "video": 0} == {**after, "video": 0}
         return
-    assert keys <= set(new), "each touched sample is a reject now"
+    assert keys <= set(new), "an affected sample was not rejected"
     assert len(new) == len(keys) + kind.more
     assert set(whole.rejects) <= set(made.rejects)
     for reject in new.values():
@@ -191,10 +193,10 @@ def judge(kind: Kind, whole: Made, made: Made) -> None:
 
 @pytest.mark.parametrize("name", ["talk", "refer", "seconds", "fractions"])
 @pytest.mark.parametrize("count", [None, 2])
-def test_all_damage_to_records_at_once(
+def test_many_damaged_records_in_one_file_are_rejected_and_the_others_kept(
     name: str, count: int | None, corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
 ) -> None:
-    """A file of nothing but damaged records, the whole ones behind them: none costs another one."""
+    """All damaged records in one file, followed by the intact ones: no record is lost because of another."""
     whole, place = undamaged(name), Place(tmp_path, corpora, name)
     kinds = [k for m in (records, masks, media) for k in m.kinds() if k.corpus == name]
     kinds = [k for k in kinds if k.touches is Touches.RECORD]
@@ -215,7 +217,7 @@ def test_all_damage_to_records_at_once(
         reject = made.rejects.get(f"{name}/{at}")
         if count is None:
             assert (reject or {}).get("reason") == kind.reason, kind.name
-        elif reject is not None:  # of samples that come late in the draw, nobody looks at the video
+        elif reject is not None:  # videos of samples that come late in the draw are not opened
             assert reject["reason"] == kind.reason, kind.name
     if count is None:
         moved = made.samples.filter(
@@ -226,10 +228,10 @@ def test_all_damage_to_records_at_once(
         assert made.entry.kept == count
 
 
-def test_an_expression_that_stands_twice_is_reported(
+def test_an_expression_that_occurs_twice_is_reported(
     corpora: Path, undamaged: Callable[[str], Made], tmp_path: Path
 ) -> None:
-    """A parser would keep the last of the two, and count one expression less."""
+    """A JSON parser would keep the second of the two, and one expression would be missing without a trace."""
     whole, place = undamaged("segment"), Place(tmp_path, corpora, "segment")
     text = place.annotations.read_text()
     assert text.count('"1": {') == 3
@@ -242,7 +244,7 @@ def test_an_expression_that_stands_twice_is_reported(
     assert made.without(set()) == whole.without(others)
 
 
-def test_a_file_that_changes_in_the_meantime_is_reported(
+def test_a_file_that_changes_during_preparation_is_reported(
     corpora: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = Place(tmp_path, corpora, "talk")

@@ -1,4 +1,4 @@
-"""No answer can be had from the text alone: a guess by the majority of each question stays near chance."""
+"""No answer can be guessed from the text alone: the majority answer to each question stays near chance."""
 
 from __future__ import annotations
 
@@ -59,16 +59,16 @@ def test_training_choices_cannot_be_guessed(corpora: dict[str, Corpus], name: st
     assert held_out_guess([(f"{q}{options}", letter) for q, letter, options, _ in rows]) < chance + 0.08
 
 
-def test_yes_and_no_come_equally_often(corpora: dict[str, Corpus]) -> None:
+def test_yes_and_no_are_equally_frequent(corpora: dict[str, Corpus]) -> None:
     rows = [choice_of(row) for row in rows_of(corpora["llava_video"], "_mc_")]
     answers = Counter(answer for question, _, _, answer in rows if question.startswith("Is there"))
     assert set(answers) == {"yes", "no"}
     assert abs(answers["yes"] - answers["no"]) <= 2
-    # Not even the asked colour and shape tell.
+    # Not even the colour and shape in the question give the answer away.
     assert held_out_guess([(q, a) for q, _, _, a in rows if q.startswith("Is there")]) < 0.62
 
 
-def test_mvbench_answers_are_even(corpora: dict[str, Corpus]) -> None:
+def test_mvbench_answers_are_balanced(corpora: dict[str, Corpus]) -> None:
     rows = [row for rows in corpora["mvbench"].documents.values() for row in rows]
     assert len(rows) == 240
     for task in ("object_existence", "action_count", "moving_direction", "moving_attribute"):

@@ -1,4 +1,4 @@
-"""Scenes are functions of their names, and what their fields say can be seen in their masks."""
+"""Scenes are functions of their names, and their masks agree with their fields."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_a_scene_depends_on_its_name_and_seed_alone(scenes: list[Scene]) -> None
     assert len({scene.objects for scene in scenes}) == len(scenes)
 
 
-def test_scenes_are_as_varied_as_the_settings_promise(scenes: list[Scene]) -> None:
+def test_scenes_vary_as_much_as_the_settings_say(scenes: list[Scene]) -> None:
     assert {len(scene.objects) for scene in scenes} == {1, 2, 3}
     assert len({(scene.width, scene.height) for scene in scenes}) >= 4
     assert len({scene.fps for scene in scenes}) == 4
@@ -46,7 +46,7 @@ def test_events_are_long_enough_for_eight_frames(scenes: list[Scene]) -> None:
             assert np.allclose(grid, np.round(grid), atol=8 / scene.frames)
 
 
-def test_objects_are_seen_exactly_while_they_show(scenes: list[Scene]) -> None:
+def test_objects_are_visible_in_exactly_the_frames_of_their_presence(scenes: list[Scene]) -> None:
     for scene in scenes[:25]:
         for index, item in enumerate(scene.objects):
             seen = [int(visible_masks(scene, f)[index].sum()) for f in range(0, scene.frames, 3)]
@@ -57,7 +57,7 @@ def test_objects_are_seen_exactly_while_they_show(scenes: list[Scene]) -> None:
             assert max(seen) < 1.1 * area
 
 
-def test_motion_is_what_the_masks_do(scenes: list[Scene]) -> None:
+def test_masks_move_as_the_motion_of_their_object_says(scenes: list[Scene]) -> None:
     moved = 0
     for scene in scenes:
         for item in scene.objects:
@@ -77,7 +77,7 @@ def test_motion_is_what_the_masks_do(scenes: list[Scene]) -> None:
     assert moved > 20
 
 
-def test_masks_share_no_pixel_and_hold_their_colour(scenes: list[Scene]) -> None:
+def test_masks_share_no_pixel_and_cover_their_objects_colour(scenes: list[Scene]) -> None:
     for scene in scenes[:20]:
         pixels, masks = render(scene, scene.frames // 2)
         assert masks.sum(axis=0).max() <= 1
@@ -89,7 +89,7 @@ def test_masks_share_no_pixel_and_hold_their_colour(scenes: list[Scene]) -> None
             assert (pixels[mask] == RGB[item.colour]).all()
 
 
-def test_native_mask_forms_mean_the_same_pixels(scenes: list[Scene]) -> None:
+def test_native_mask_formats_encode_the_same_pixels(scenes: list[Scene]) -> None:
     from pycocotools import mask as coco
 
     compared = 0

@@ -1,4 +1,4 @@
-"""The written files, seen with other eyes: answers are recomputed from decoded pixels and stored masks."""
+"""Answers in the written files are recomputed independently, from decoded pixels and stored masks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ COLOURS = {str(colour): np.array(rgb) for colour, rgb in RGB.items()}
 
 
 def in_two_processes(function: Any, jobs: Sequence[Any]) -> list[int]:
-    """The jobs in reverse order, two at a time."""
+    """Run the jobs in reverse order, two at a time."""
     with ProcessPoolExecutor(2) as pool:
         return list(pool.map(function, list(reversed(jobs))))
 
@@ -56,7 +56,7 @@ def load(path: Path) -> Any:
 
 @lru_cache(maxsize=64)
 def decode(path: Path) -> tuple[np.ndarray, float]:
-    """All frames [T, H, W, 3], by decoding alone, and frames a second."""
+    """All frames [T, H, W, 3], by decoding alone, and frames per second."""
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         assert stream.codec_context.name == "h264"
@@ -71,7 +71,7 @@ def stills(folder: Path) -> np.ndarray:
 
 @dataclass
 class Seen:
-    """One coloured thing: in which frames, how large, where."""
+    """One coloured object: the frames that show it, its area in pixels and its displacement (x, y)."""
 
     colour: str
     shape: str
@@ -89,17 +89,17 @@ class Seen:
         return "down" if dy > 0 else "up"
 
 
-def near(frames: np.ndarray, colour: np.ndarray) -> np.ndarray:
+def pixels_of(frames: np.ndarray, colour: np.ndarray) -> np.ndarray:
     """Which pixels [..., H, W] have about this colour."""
     apart = np.abs(frames.astype(np.int16) - colour.astype(np.int16))
     return apart.sum(axis=-1, dtype=np.int16) < 110
 
 
-def look(frames: np.ndarray, colours: Sequence[str] = tuple(COLOURS)) -> dict[str, Seen]:
-    """Coloured things by colour; the shape from how much of its bounding box a thing fills."""
+def find_objects(frames: np.ndarray, colours: Sequence[str] = tuple(COLOURS)) -> dict[str, Seen]:
+    """Coloured objects by colour; the shape follows from how much of its bounding box an object fills."""
     found = {}
     for colour in colours:
-        masks = near(frames, COLOURS[colour])
+        masks = pixels_of(frames, COLOURS[colour])
         areas = masks.sum(axis=(1, 2))
         there = areas > 40
         if there.sum() < 2:
@@ -116,13 +116,13 @@ def look(frames: np.ndarray, colours: Sequence[str] = tuple(COLOURS)) -> dict[st
 
 
 @lru_cache(maxsize=64)
-def seen_in(path: Path) -> dict[str, Seen]:
-    """The coloured things of a whole video, about which several questions are asked."""
-    return look(decode(path)[0])
+def objects_in(path: Path) -> dict[str, Seen]:
+    """The coloured objects of a whole video; cached, because several questions ask about each."""
+    return find_objects(decode(path)[0])
 
 
 def answer(question: str, seen: dict[str, Seen], options: Sequence[str]) -> str:
-    """What the pixels say to a question."""
+    """The answer to a question according to the pixels."""
     things = list(seen.values())
     if question == "Which of these colours is seen in the video?":
         (there,) = [plain(option) for option in options if plain(option) in seen]
@@ -154,7 +154,7 @@ def plain(text: str) -> str:
     return re.sub(r"^(\([A-D]\)|[A-D]\.) ", "", text).rstrip(".").lower()
 
 
-def test_the_same_settings_give_the_same_bytes(root: Path, tmp_path: Path) -> None:
+def test_the_same_settings_give_the_same_bytes_in_any_order_of_work(root: Path, tmp_path: Path) -> None:
     write_corpora(CONFIG, tmp_path, in_two_processes)
     trees = [
         {
@@ -168,7 +168,7 @@ def test_the_same_settings_give_the_same_bytes(root: Path, tmp_path: Path) -> No
     assert trees[0] == trees[1]
 
 
-def test_llava_video_choices_are_true(root: Path) -> None:
+def test_llava_video_answers_agree_with_the_pixels(root: Path) -> None:
     checked = 0
     for path in sorted((root / "llava_video").glob("*/*_mc_*.json")):
         for row in load(path):
@@ -177,13 +177,13 @@ def test_llava_video_choices_are_true(root: Path) -> None:
             human, reply = (turn["value"] for turn in row["conversations"])
             assert human.startswith("<image>\n")
             question, listed = human.removeprefix("<image>\n").split("\nOptions:\n")
-            seen = seen_in(path.parent / row["video"])
+            seen = objects_in(path.parent / row["video"])
             assert answer(question, seen, listed.splitlines()[:-1]) == plain(reply), (row["video"], question)
             checked += 1
     assert checked > 48
 
 
-def test_mvbench_answers_are_true_inside_their_bounds(root: Path) -> None:
+def test_mvbench_answers_agree_with_the_pixels_of_their_clip(root: Path) -> None:
     table = {
         "object_existence": "clevrer/video_validation",
         "moving_attribute": "clevrer/video_validation",
@@ -202,36 +202,36 @@ def test_mvbench_answers_are_true_inside_their_bounds(root: Path) -> None:
             if "start" in row:
                 frames = frames[int(row["start"] * fps) : int(row["end"] * fps)]
             assert row["answer"] in row["candidates"]
-            assert answer(row["question"], look(frames), row["candidates"]) == plain(row["answer"]), (
+            assert answer(row["question"], find_objects(frames), row["candidates"]) == plain(row["answer"]), (
                 task,
                 row,
             )
 
 
-def spans_seen(frames: np.ndarray, text: str) -> tuple[int, int]:
+def visible_frames(frames: np.ndarray, text: str) -> tuple[int, int]:
     match = re.search(r"the (\w+) (\w+) is visible", text)
     assert match is not None
-    thing = look(frames, (match[1],))[match[1]]
+    thing = find_objects(frames, (match[1],))[match[1]]
     assert thing.shape == match[2]
     shown = np.flatnonzero(thing.there)
     assert len(shown) == shown[-1] - shown[0] + 1, "visible without a gap"
     return int(shown[0]), int(shown[-1]) + 1
 
 
-def test_charades_lines_give_the_times_in_the_video(root: Path) -> None:
+def test_charades_times_agree_with_the_video(root: Path) -> None:
     lines = (root / "charades_sta/charades_sta_test.txt").read_text().splitlines()
     assert len(lines) == 8
     for line in lines:
         match = re.fullmatch(r"([0-9A-F]{5}) ([\d.]+) ([\d.]+)##(.+)\.", line)
         assert match is not None
         frames, fps = decode(root / "charades_sta/Charades_v1_480" / f"{match[1]}.mp4")
-        first, end = spans_seen(frames, match[4])
+        first, end = visible_frames(frames, match[4])
         assert abs(float(match[2]) * fps - first) <= 0.1 * fps
         assert abs(float(match[3]) * fps - end) <= 0.1 * fps
         assert float(match[3]) <= len(frames) / fps
 
 
-def test_internvid_seconds_are_true(root: Path) -> None:
+def test_internvid_times_agree_with_the_video(root: Path) -> None:
     rows = load(root / "internvid_tg/internvid_tg.json")[:-2]
     assert rows
     for row in rows:
@@ -239,11 +239,11 @@ def test_internvid_seconds_are_true(root: Path) -> None:
         assert row["conversations"][1]["value"].count("<TIME_STAMP>") == len(asked) == len(row["tgt"]) / 2
         frames, fps = decode(root / "internvid_tg/videos" / row["video"])
         for k, text in enumerate(asked):
-            first, end = spans_seen(frames, text)
+            first, end = visible_frames(frames, text)
             assert np.allclose(np.array(row["tgt"][2 * k : 2 * k + 2]) * fps, [first, end], atol=0.2)
 
 
-def test_st_align_fractions_fill_their_placeholders_truly(root: Path) -> None:
+def test_st_align_fractions_match_their_placeholders_and_the_video(root: Path) -> None:
     base = root / "st_align"
     split = 0
     for stage, name, source in (
@@ -266,15 +266,15 @@ def test_st_align_fractions_fill_their_placeholders_truly(root: Path) -> None:
                 split += 1
             if row["type"] == "tvg":
                 times = np.array(values["temporal_output_locations"]) * len(frames)
-                assert np.allclose(times, spans_seen(frames, human), atol=0.6), row
+                assert np.allclose(times, visible_frames(frames, human), atol=0.6), row
             elif row["type"] == "tr":
                 times = np.array(values["temporal_input_locations"]) * len(frames)
                 named = reply.rstrip(".").lower()
-                assert np.allclose(times, spans_seen(frames, f"{named} is visible"), atol=0.6), row
+                assert np.allclose(times, visible_frames(frames, f"{named} is visible"), atol=0.6), row
     assert split >= 2
 
 
-def test_mevis_masks_cover_what_the_expressions_name(root: Path) -> None:
+def test_mevis_masks_cover_the_objects_that_the_expressions_name(root: Path) -> None:
     nulls = several = 0
     for part in ("train", "valid_u"):
         masks = load(root / "mevis" / part / "mask_dict.json")
@@ -292,7 +292,7 @@ def test_mevis_masks_cover_what_the_expressions_name(root: Path) -> None:
                 several += len(tracks) > 1
                 named = re.findall("|".join(COLOURS), expression["exp"])
                 for colour, track in zip(named, tracks, strict=False):
-                    seen = near(frames, COLOURS[colour])
+                    seen = pixels_of(frames, COLOURS[colour])
                     for k, rle in enumerate(track):
                         mask = coco.decode(rle).astype(bool) if rle else np.zeros(seen.shape[1:], bool)
                         union = (mask | seen[k]).sum()
@@ -309,7 +309,7 @@ def mask_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     return coco.decode(segmentation).astype(bool)
 
 
-def test_videorefer_regions_hold_the_colour_of_their_caption(root: Path) -> None:
+def test_videorefer_regions_have_the_colour_that_their_caption_names(root: Path) -> None:
     forms = set()
     for part in ("short-caption-500k", "detailed-caption-125k"):
         for row in load(root / "videorefer" / f"videorefer-{part}.json"):
@@ -318,7 +318,7 @@ def test_videorefer_regions_hold_the_colour_of_their_caption(root: Path) -> None
             assert row["conversations"][0]["value"].count("<region>") == len(row["annotation"]) == 1
             for key, part_ in row["annotation"][0].items():
                 segmentation = part_["segmentation"]
-                seen = near(frames[int(key)], colour)
+                seen = pixels_of(frames[int(key)], colour)
                 if segmentation is None:
                     forms.add("null")
                     assert seen.sum() < 10
@@ -331,7 +331,7 @@ def test_videorefer_regions_hold_the_colour_of_their_caption(root: Path) -> None
     assert forms >= {"polygon", "list", "str"}
 
 
-def test_videorefer_bench_regions_and_answers_are_true(root: Path) -> None:
+def test_videorefer_bench_regions_and_answers_agree_with_the_frames(root: Path) -> None:
     rows = load(root / "videorefer_bench/VideoRefer-Bench-Q.json")
     assert len(rows) == 8
     for row in rows:
@@ -346,23 +346,26 @@ def test_videorefer_bench_regions_and_answers_are_true(root: Path) -> None:
             assert nearest == row["Answer"][4:]
 
 
-def test_ufvideo_bench_spans_and_masks_are_true(root: Path) -> None:
-    for row in load(root / "ufvideo_bench/PixTRQA.json"):
+def test_ufvideo_bench_spans_and_masks_agree_with_the_video(root: Path) -> None:
+    rows = load(root / "ufvideo_bench/PixTRQA.json")
+    assert rows
+    for row in rows:
         frames, _ = decode(root / "ufvideo_bench" / row["video"])
         question, reply = (turn["value"] for turn in row["conversations"][0])
         match = re.match(r"\{<TEMP-(\d{3})><TEMP-(\d{3})>\}\. ", reply)
         assert match is not None
-        said = np.array([int(match[1]), int(match[2])]) / 99 * len(frames)
+        span = np.array([int(match[1]), int(match[2])]) / 99 * len(frames)
         named = re.search(r"the (\w+ \w+) visible", question)
         assert named is not None
-        truth = spans_seen(frames, f"the {named[1]} is visible")
-        assert np.allclose(said, truth, atol=1)
+        truth = visible_frames(frames, f"the {named[1]} is visible")
+        assert np.allclose(span, truth, atol=1)
         assert [str(k) for k in row["frame_idx"]] == list(row["annotation"][0])
     rows = load(root / "ufvideo_bench/PixRQA.json")
+    assert rows
     assert all(row["caption"].count("[SEG]") == len(row["annotation"]) for row in rows)
 
 
-def test_the_summary_counts_what_was_written(root: Path) -> None:
+def test_the_summary_counts_the_written_videos_and_records(root: Path) -> None:
     summary = load(root / SUMMARY)["corpora"]
     for name, counts in summary.items():
         folder = root / name
@@ -390,15 +393,15 @@ def test_benchmarks_show_no_training_video(root: Path) -> None:
     assert not training & held_out
 
 
-def test_without_damage_nothing_is_broken(tmp_path: Path) -> None:
+def test_without_damage_no_file_is_broken(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"damage": False, "train_videos": 4})
     summary = write_corpora(config, tmp_path, lambda function, jobs: [0 for _ in jobs])
     assert not any(counts["damaged"] for counts in summary["corpora"].values())
     assert not (tmp_path / "llava_video/0_30_s_academic_v0_1/academic_source/Charades/CORRUPT.mp4").exists()
 
 
-def test_bytes_do_not_depend_on_what_memory_held_before(tmp_path: Path) -> None:
-    """Encode with malloc filling memory differently: an encoder that reads unwritten memory shows itself."""
+def test_encoded_bytes_do_not_depend_on_uninitialised_memory(tmp_path: Path) -> None:
+    """Encode with malloc filling memory differently: an encoder that reads uninitialised memory is found."""
     program = (
         "import hashlib, sys; from pathlib import Path\n"
         "from datasets_prep.demo.encode import write_video\n"

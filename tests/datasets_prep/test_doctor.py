@@ -1,4 +1,4 @@
-"""The doctor finds every planted defect under its name, and nothing else."""
+"""The doctor reports every planted defect under its name, and nothing else."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.datasets_prep.ill_corpus import EXPECTED, RECORDS
 pytestmark = pytest.mark.usefixtures("doctor_here")
 
 
-def test_every_planted_defect_is_found_and_nothing_else(
+def test_every_planted_defect_is_reported_and_nothing_else(
     ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     plan = write_plan(tmp_path, ill)
@@ -51,7 +51,7 @@ def test_every_planted_defect_is_found_and_nothing_else(
     assert "nothing found in twice" in table
 
 
-def test_details_say_what_and_where(ill: Sources, tmp_path: Path) -> None:
+def test_details_name_the_problem_and_its_place(ill: Sources, tmp_path: Path) -> None:
     doctor(write_plan(tmp_path, ill), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "findings.parquet").to_pylist()
 
@@ -79,8 +79,8 @@ def test_details_say_what_and_where(ill: Sources, tmp_path: Path) -> None:
     assert "1.5 to 1 seconds ends before it starts" in of("grounding", "span_reversed")[0]
 
 
-def test_how_far_outside_spans_are(ill: Sources, tmp_path: Path) -> None:
-    """Of refused spans those that clamping would save, of clamped ones all."""
+def test_the_distance_of_spans_outside_the_video_is_reported(ill: Sources, tmp_path: Path) -> None:
+    """For rejected spans only where clamping would save them, for clamped spans always."""
     doctor(write_plan(tmp_path, ill), tmp_path / "out")
     rows = pq.read_table(tmp_path / "out" / "findings.parquet").to_pylist()
     spans = [r for r in rows if r["finding"].startswith("span_") and r["source"] != "qa"]
@@ -90,7 +90,7 @@ def test_how_far_outside_spans_are(ill: Sources, tmp_path: Path) -> None:
         "grounding/2": None,
         "grounding/3": 0.25,
         "grounding/4": 0.75,
-        "grounding/5": None,  # nothing of it lies in the video
+        "grounding/5": None,  # entirely outside the video
         "clamped/1": 0.5,
         "clamped/2": 0.1,
         "clamped/3": 0.2,
@@ -104,7 +104,7 @@ def test_how_far_outside_spans_are(ill: Sources, tmp_path: Path) -> None:
     assert "grounding: times of 2 records would be saved by clamping, outside by a median of 0.50 s" in table
 
 
-def test_overlap_by_video(ill: Sources, tmp_path: Path) -> None:
+def test_overlaps_of_training_and_benchmarks_are_listed_by_video(ill: Sources, tmp_path: Path) -> None:
     doctor(write_plan(tmp_path, ill), tmp_path / "out")
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     content, name = summary["overlaps"]
@@ -122,7 +122,7 @@ def test_overlap_by_video(ill: Sources, tmp_path: Path) -> None:
     assert "same_name.webm" in page
 
 
-def test_the_order_of_work_does_not_show(
+def test_the_report_does_not_depend_on_the_order_of_work(
     ill: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = write_plan(tmp_path, ill)
@@ -139,14 +139,14 @@ def test_the_order_of_work_does_not_show(
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
 
 
-def test_decoding_can_be_left_out(ill: Sources, tmp_path: Path) -> None:
+def test_decoding_can_be_switched_off(ill: Sources, tmp_path: Path) -> None:
     plan = write_plan(tmp_path, ill[:1], doctor={"decode_frames": 0})
     doctor(plan, tmp_path / "out")
     assert ("qa", "media_undecodable") not in findings_of(tmp_path / "out")
     assert ("qa", "header_frames") in findings_of(tmp_path / "out")
 
 
-def test_what_comes_back_of_a_sample_is_a_few_bytes() -> None:
+def test_the_trace_of_a_sample_takes_36_bytes() -> None:
     assert sum(field.type.bit_width for field in TRACE_SCHEMA) // 8 == 36
 
 
@@ -160,5 +160,5 @@ def test_what_comes_back_of_a_sample_is_a_few_bytes() -> None:
         ("folder/", "folder"),
     ],
 )
-def test_names_of_videos(path: str, name: str) -> None:
+def test_the_stem_of_a_video_keeps_dots_and_colons(path: str, name: str) -> None:
     assert stem(path) == name

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it found: tolerances, exit codes, the report, the real command."""
+"""From the doctor's findings to tolerances, exit codes, the report and the real command."""
 
 from __future__ import annotations
 
@@ -19,45 +19,47 @@ from pipeline.errors import UserError
 from pipeline.plan.doctor import OWN_TOLERANCE, DoctorConfig, Finding
 from pipeline.plan.load import load_plan
 from tests.datasets_prep.doctor_here import Sources, doctor, findings_of, write_plan
-from tests.datasets_prep.ill_corpus import EXPECTED, talk
+from tests.datasets_prep.ill_corpus import EXPECTED, conversation
 
 REPO = Path(__file__).resolve().parents[2]
 here = pytest.mark.usefixtures("doctor_here")
 
 
 @here
-def test_tolerances_decide(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def judged(sources: Sources, *sets: str) -> int:
+def test_tolerances_decide_the_exit_code(
+    ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def exit_code(sources: Sources, *sets: str) -> int:
         return doctor(write_plan(tmp_path, sources), tmp_path / "out", *sets)
 
     refer = [s for s in ill if s["name"] == "refer"]
-    assert judged(refer) == 1
-    assert judged(refer, "doctor.tolerance=0.22") == 1  # two of nine have a mask of the wrong size
-    assert judged(refer, "doctor.tolerance=0.23") == 0
-    assert judged(refer, "doctor.tolerance=0.12") == 1
-    assert judged(refer, "doctor.tolerance=0.12", "doctor.allow.mask_size=0.5") == 0
+    assert exit_code(refer) == 1
+    assert exit_code(refer, "doctor.tolerance=0.22") == 1  # two of nine have a mask of the wrong size
+    assert exit_code(refer, "doctor.tolerance=0.23") == 0
+    assert exit_code(refer, "doctor.tolerance=0.12") == 1
+    assert exit_code(refer, "doctor.tolerance=0.12", "doctor.allow.mask_size=0.5") == 0
     assert "All of it is within the plan's tolerances." in capsys.readouterr().out
-    # Some masks are empty in any set of videos; that is shown, and fails nothing until a plan says so.
-    assert judged(refer, "doctor.tolerance=0.23", "doctor.allow.masks_partly_empty=0") == 1
-    assert judged(refer, "doctor.tolerance=1", "data.max_reject_share=0.7") == 0
-    assert judged(refer, "doctor.tolerance=1", "data.max_reject_share=0.6") == 1
+    # Some masks are empty in any dataset; that is shown, and is a failure only if the plan says so.
+    assert exit_code(refer, "doctor.tolerance=0.23", "doctor.allow.masks_partly_empty=0") == 1
+    assert exit_code(refer, "doctor.tolerance=1", "data.max_reject_share=0.7") == 0
+    assert exit_code(refer, "doctor.tolerance=1", "data.max_reject_share=0.6") == 1
     assert "66.7% would be" in " ".join(capsys.readouterr().out.split())
     boxes = [s for s in ill if s["name"] == "boxes"]
-    assert judged(boxes, "doctor.tolerance=0.5") == 0  # one of two: the share itself is allowed
-    assert judged(boxes, "doctor.tolerance=0.49") == 1
+    assert exit_code(boxes, "doctor.tolerance=0.5") == 0  # one of two: the share itself is allowed
+    assert exit_code(boxes, "doctor.tolerance=0.49") == 1
     overlap = [s for s in ill if s["name"] in ("qa", "bench")]
-    assert judged(overlap, "doctor.tolerance=1") == 1
-    assert judged(overlap, "doctor.tolerance=1", "doctor.allow.overlap_content=1") == 0
+    assert exit_code(overlap, "doctor.tolerance=1") == 1
+    assert exit_code(overlap, "doctor.tolerance=1", "doctor.allow.overlap_content=1") == 0
     bench = [s for s in ill if s["name"] == "bench"]
-    assert judged(bench) == 0
+    assert exit_code(bench) == 0
     assert "nothing found in bench" in capsys.readouterr().out
 
 
 @here
-def test_a_source_without_a_sample_is_too_much(tmp_path: Path, ill: Sources) -> None:
+def test_a_source_without_a_sample_fails_whatever_the_tolerance(tmp_path: Path, ill: Sources) -> None:
     (tmp_path / "none.json").write_text("[]")
     (tmp_path / "lost.json").write_text(json.dumps([{"video": "x.mp4"}]))
-    (tmp_path / "blind.json").write_text(json.dumps([{"conversations": talk("Q?", "A.")}]))
+    (tmp_path / "blind.json").write_text(json.dumps([{"conversations": conversation("Q?", "A.")}]))
     for name in ("none", "lost", "blind"):
         source = ill[0] | {"name": name, "annotations": str(tmp_path / f"{name}.json")}
         plan = write_plan(tmp_path, [source], doctor={"tolerance": 1})
@@ -67,8 +69,8 @@ def test_a_source_without_a_sample_is_too_much(tmp_path: Path, ill: Sources) -> 
 
 
 @here
-def test_a_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path, ill: Sources) -> None:
-    row = {"video": "<b>.mp4", "conversations": talk("Q?", "A.")}
+def test_the_page_escapes_text_and_loads_nothing(tmp_path: Path, ill: Sources) -> None:
+    row = {"video": "<b>.mp4", "conversations": conversation("Q?", "A.")}
     (tmp_path / "odd.json").write_text(json.dumps([row]))
     source = ill[0] | {"name": "odd", "annotations": str(tmp_path / "odd.json")}
     doctor(write_plan(tmp_path, [source]), tmp_path / "out")
@@ -80,8 +82,8 @@ def test_a_page_stands_alone_and_escapes_what_it_shows(tmp_path: Path, ill: Sour
 
 
 @here
-def test_three_examples_of_what_would_be_rejected(tmp_path: Path, ill: Sources) -> None:
-    rows = [{"video": f"{n}.mp4", "conversations": talk("Q?", "A.")} for n in range(5)]
+def test_the_report_shows_three_examples_of_each_reason(tmp_path: Path, ill: Sources) -> None:
+    rows = [{"video": f"{n}.mp4", "conversations": conversation("Q?", "A.")} for n in range(5)]
     (tmp_path / "lost.json").write_text(json.dumps(rows))
     source = ill[0] | {"name": "lost", "annotations": str(tmp_path / "lost.json")}
     doctor(write_plan(tmp_path, [source]), tmp_path / "out")
@@ -97,7 +99,9 @@ def test_three_examples_of_what_would_be_rejected(tmp_path: Path, ill: Sources) 
 
 
 @here
-def test_users_mistakes(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_mistake_of_the_user_ends_with_exit_code_2_and_without_a_report(
+    ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     plan, out = write_plan(tmp_path, ill), tmp_path / "out"
     assert doctor(plan, out, "doctor.allow.media_mising=0") == 2
     assert "unknown finding media_mising. Did you mean media_missing?" in capsys.readouterr().err
@@ -109,7 +113,7 @@ def test_users_mistakes(ill: Sources, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 @here
-def test_a_report_is_whole_or_not_there(
+def test_a_report_is_complete_or_absent(
     ill: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan, out = write_plan(tmp_path, ill), tmp_path / "out"
@@ -122,7 +126,7 @@ def test_a_report_is_whole_or_not_there(
 # ----------------------------------------------------------------------------------------------- plan
 
 
-def test_the_doctor_bears_on_no_fingerprint(ill: Sources, tmp_path: Path) -> None:
+def test_settings_of_the_doctor_change_no_fingerprint(ill: Sources, tmp_path: Path) -> None:
     path = str(write_plan(tmp_path, ill))
     plain = load_plan(path)
     other = load_plan(path, ["doctor.tolerance=0.5", "doctor.allow.turns=1", "doctor.decode_frames=9"])
@@ -130,14 +134,14 @@ def test_the_doctor_bears_on_no_fingerprint(ill: Sources, tmp_path: Path) -> Non
     assert fingerprints(steps(plain), {}) == fingerprints(steps(other), {})
 
 
-def test_every_finding_has_a_name_words_and_a_place_in_the_guide() -> None:
+def test_every_finding_has_a_text_and_is_in_the_guide() -> None:
     assert {str(reason) for reason in Reason} <= {str(finding) for finding in Finding}
     assert set(FINDING_TEXTS) == set(Finding)
     guide = (REPO / "docs" / "doctor.md").read_text()
     assert [f for f in Finding if f"`{f}`" not in guide] == []
 
 
-def test_tolerances_of_single_findings() -> None:
+def test_single_findings_may_have_their_own_tolerance() -> None:
     config = DoctorConfig.model_validate({"tolerance": 0.2, "allow": {"overlap_name": 0.1}})
     assert config.tolerance_of(Finding.TURNS) == 0.2
     assert config.tolerance_of(Finding.OVERLAP_CONTENT) == OWN_TOLERANCE[Finding.OVERLAP_CONTENT] == 0
@@ -162,7 +166,7 @@ def ufvideo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_corpora_that_are_not_made_yet(plan_file: Path) -> None:
+def test_missing_demo_corpora_are_an_error_that_names_the_command_to_write_them(plan_file: Path) -> None:
     done = ufvideo("doctor", str(plan_file), cwd=REPO)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
@@ -171,8 +175,8 @@ def test_corpora_that_are_not_made_yet(plan_file: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_real_command(ill: Sources, tmp_path: Path) -> None:
-    """As a Ray job: the same findings, the table, where the report lies, exit code 1."""
+def test_the_command_runs_as_a_ray_job(ill: Sources, tmp_path: Path) -> None:
+    """The same findings, the table, the path of the report and exit code 1."""
     plan = write_plan(tmp_path, ill)
     done = ufvideo("doctor", str(plan), cwd=tmp_path)
     assert done.returncode == 1, done.stderr

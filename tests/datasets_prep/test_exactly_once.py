@@ -1,4 +1,4 @@
-"""Killed, resumed, partly changed: the same bytes, and nothing is made twice."""
+"""A preparation that is killed, resumed or partly changed gives the same bytes and makes no shard twice."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def rows(count: int, video: str = "a.mp4", word: str = "Q") -> list[dict[str, An
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Two sources of 40 and 25 records, one damaged."""
+    """Two sources of 40 and 25 records; the last record of the first has no conversation."""
     for name in ("a.mp4", "b.mp4"):
         write_clip(tmp_path / "media" / name)
     (tmp_path / "one.json").write_text(json.dumps([*rows(39), {"video": "gone.mp4"}]))
@@ -78,12 +78,14 @@ def counting(real: Any, made: list[Any]) -> Any:
     return counts
 
 
-def test_killed_after_any_shard_it_goes_on_there(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_preparation_killed_after_any_shard_resumes_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = build(home, "whole", {"one": "1"})
     assert len(whole.shards) == 7
     assert not (home / "made" / "whole" / WORK).exists()
     real = run.run_job
-    # Digests of their own, or the shards would be taken over from the whole one.
+    # Each run has its own digests, or the shards would be reused from the complete dataset.
     for survived in range(7):
         digests = {"one": f"1 {survived}", "two": f"2 {survived}"}
         done: list[int] = []
@@ -110,10 +112,10 @@ def test_killed_after_any_shard_it_goes_on_there(home: Path, monkeypatch: pytest
         }
 
 
-def test_a_receipt_counts_only_for_its_own_job_and_a_whole_shard(
+def test_a_receipt_is_valid_only_for_its_own_job_and_an_intact_shard(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A shard that was damaged after its receipt, an annotation file that changed: both are made again."""
+    """Shards are written again if damaged after their receipt, or if the annotation file has changed."""
     real = run.run_job
     made: list[Any] = []
 
@@ -140,7 +142,7 @@ def test_a_receipt_counts_only_for_its_own_job_and_a_whole_shard(
     assert len(made) == 7
 
 
-def test_a_changed_source_rebuilds_its_own_shards_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_source_rebuilds_only_its_own_shards(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = build(home, "before", {"one": "1", "two": "2"})
     (home / "two.json").write_text(json.dumps(rows(26, "b.mp4", "Other")))
     made: list[Any] = []
@@ -153,8 +155,8 @@ def test_a_changed_source_rebuilds_its_own_shards_alone(home: Path, monkeypatch:
     assert after.source("two").kept == 26
     reader = ShardReader(Location.parse(home / "made" / "after"))
     reader.verify()
-    assert reader.rejects().to_pylist()[0]["reason"] == "media_missing" or before.source("one").rejected == 1
-    # It is what a preparation from nothing makes.
+    assert [(row["key"], row["reason"]) for row in reader.rejects().to_pylist()] == [("one/39", "malformed")]
+    # A preparation from scratch gives the same dataset.
     monkeypatch.setattr(run, "reuse_sources", lambda *_: {})
     fresh = build(home, "fresh", {"one": "1", "two": "2, changed"})
     assert fresh == after
@@ -162,7 +164,9 @@ def test_a_changed_source_rebuilds_its_own_shards_alone(home: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("change", ["video", "setting", "damaged donor"])
-def test_what_changes_a_source_is_noticed(home: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_a_source_is_rebuilt_if_a_video_a_setting_or_the_earlier_shards_changed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
     digests = {"one": "1", "two": "2"}
     build(home, "before", digests)
     if change == "video":
@@ -177,8 +181,8 @@ def test_what_changes_a_source_is_noticed(home: Path, monkeypatch: pytest.Monkey
     ShardReader(Location.parse(home / "made" / "after")).verify()
 
 
-def test_exactly_as_many_as_asked_and_stable(home: Path) -> None:
-    """The smallest ranks of the valid samples, whatever joins the file or in which order it stands."""
+def test_exactly_the_requested_number_of_samples_is_kept_and_the_choice_is_stable(home: Path) -> None:
+    """The valid samples of lowest rank are kept, whatever records are added to the file."""
     made = build(home, "twelve", one=12)
     entry = made.source("one")
     assert entry.kept == 12
@@ -199,7 +203,7 @@ def test_exactly_as_many_as_asked_and_stable(home: Path) -> None:
     }
 
 
-def test_nothing_is_left_of_a_refused_dataset(home: Path) -> None:
+def test_a_refused_dataset_has_no_manifest(home: Path) -> None:
     (home / "two.json").write_text(json.dumps([{"video": "b.mp4"}] * 3))
     with pytest.raises(UserError, match=r"source two: gave no sample: 3 read, 3 rejected \(3 x malformed\)"):
         build(home, "refused")

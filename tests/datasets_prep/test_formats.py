@@ -1,4 +1,4 @@
-"""What holds of every registered annotation format, and how another package registers one."""
+"""Properties of every registered annotation format, and how another package registers one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,9 @@ MARKED = {
     for name, field in SourceConfig.model_fields.items()
     if any(isinstance(mark, FormatOption) for mark in field.metadata)
 }
-# Of options that are paths or choices, a value that is not the default.
+# Formats whose readers refuse every file unless masks are given.
+WITH_MASKS = {"ref_davis", "ref_sav", "refcoco"}
+# Values that are not the default, for options that are paths or choices.
 SET = {
     "region_mode": "multi",
     "temporal_task": "referring",
@@ -50,7 +51,7 @@ def value_of(option: str) -> object:
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_row_is_complete(name: str):
+def test_the_row_of_a_format_is_complete(name: str):
     row = format_of(name)
     assert isinstance(row, Format)
     assert row.about
@@ -63,21 +64,21 @@ def test_the_row_is_complete(name: str):
         assert callable(getattr(row.reader, method))
 
 
-def test_a_row_is_found_again_without_listing_the_folder(monkeypatch: pytest.MonkeyPatch):
-    """Readers ask for it at every record: with two listings for each, most of the time went there."""
+def test_the_row_of_a_format_is_looked_up_once(monkeypatch: pytest.MonkeyPatch):
+    """Readers ask for it at every record; listing the folder each time took most of the time of reading."""
     rows = {name: FORMATS[name] for name in ("didemo", "coin")}  # coin has no module of its name
     monkeypatch.setattr(registry.pkgutil, "iter_modules", lambda *_: pytest.fail("it is listed again"))
     assert {name: FORMATS[name] for name in rows} == rows
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_page_of_formats_has_it(name: str):
+def test_the_documentation_lists_the_format(name: str):
     assert f"`{name}`" in (REPO / "docs" / "data-format.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_options_are_taken_or_refused_by_the_row(name: str):
-    """Catches: an option that a reader does not know and would ignore in silence."""
+def test_the_row_decides_which_options_a_source_may_have(name: str):
+    """Catches an option that a reader does not know and would silently ignore."""
     for option in sorted(MARKED):
         if option in FORMATS[name].accepts:
             source(name, **{option: value_of(option)})
@@ -87,29 +88,34 @@ def test_options_are_taken_or_refused_by_the_row(name: str):
 
 
 @pytest.mark.parametrize("name", [name for name in OWN if FORMATS[name].needs])
-def test_what_a_format_needs_is_asked_for(name: str):
+def test_a_source_without_what_its_format_needs_is_refused(name: str):
     for option, reason in FORMATS[name].needs.items():
         with pytest.raises(ValidationError) as error:
             source(name, **{option: None})
         assert reason in str(error.value)
 
 
-def test_a_task_that_a_format_cannot_be_asked_is_refused():
+def test_a_temporal_task_that_a_format_does_not_support_is_refused():
     with pytest.raises(ValidationError, match="didemo cannot be asked for dense_captions; use grounding or"):
         source("didemo", temporal_task=TemporalTask.DENSE_CAPTIONS)
 
 
-def test_an_unknown_format_is_refused_with_the_nearest(plan_file: Path):
+def test_an_unknown_format_is_refused_and_the_nearest_name_suggested(plan_file: Path):
     with pytest.raises(UserError, match=r"unknown annotation format lava_video\. Did you mean llava_video"):
         load_plan(str(plan_file), ["data.sources.0.format=lava_video"])
     with pytest.raises(UserError, match="There are activitynet_captions, activitynet_rtl"):
         load_plan(str(plan_file), ["data.sources.0.format=zzzzzzz"])
 
 
-def read(reader: Reader, config: SourceConfig, path: Path) -> list[str]:
-    """What became of each record of a file: the reason of its reject, or ``sample``."""
+def outcomes(reader: Reader, config: SourceConfig, path: Path) -> list[str]:
+    """Outcome of each record of a file: the reason of its reject, or ``sample``."""
     found = []
-    for record in reader.records(config, Files(annotations=path)):
+    files = Files(annotations=path)
+    if config.format in WITH_MASKS:
+        (path.parent / "val.txt").write_text("bike\n")
+        videos = path.parent / "val.txt" if config.keep_videos else None
+        files = Files(annotations=path, masks=path.parent, keep_videos=videos)
+    for record in reader.records(config, files):
         try:
             found += ["sample"] * len(reader.convert(record, config, 0))
         except RejectError as error:
@@ -117,32 +123,40 @@ def read(reader: Reader, config: SourceConfig, path: Path) -> list[str]:
     return found
 
 
+def outcomes_or_refusal(name: str, path: Path) -> tuple[list[str], str]:
+    """Outcomes of the records of a file, and the message if the file as a whole is refused."""
+    try:
+        return outcomes(format_of(name).reader, source(name), path), ""
+    except UserError as error:
+        return [], str(error)
+
+
 @pytest.mark.parametrize("wrong", [[{}], [7], [None], [["x"]], [{"video": 3, "conversations": {}}]])
 @pytest.mark.parametrize("name", [n for n in OWN if ".json" in FORMATS[n].reader.suffixes])  # type: ignore[attr-defined]
-def test_a_wrong_record_is_rejected_with_a_reason(name: str, wrong: list, tmp_path: Path):
-    """Catches: one odd row that ends a preparation."""
+def test_a_malformed_record_is_rejected_with_a_reason(name: str, wrong: list, tmp_path: Path):
+    """Catches a single malformed row that ends a preparation."""
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(wrong))
-    with suppress(UserError):  # of the file as a whole
-        found = read(format_of(name).reader, source(name), path)
-        assert found
-        assert "sample" not in found
+    found, refusal = outcomes_or_refusal(name, path)
+    assert found or path.name in refusal
+    assert "sample" not in found
 
 
 @pytest.mark.parametrize("name", OWN)
 @pytest.mark.parametrize("text", ["", "nonsense", "{"])
-def test_a_file_that_is_none_is_a_users_error(name: str, text: str, tmp_path: Path):
+def test_a_file_without_records_gives_no_sample_and_at_worst_a_user_error(
+    name: str, text: str, tmp_path: Path
+):
     suffix = format_of(name).reader.suffixes[0]
     path = tmp_path / (suffix if not suffix.startswith(".") else f"rows{suffix}")
     path.write_text(text)
-    try:
-        found = read(format_of(name).reader, source(name), path)
-    except UserError:
-        return
+    found, refusal = outcomes_or_refusal(name, path)
+    expected = "leave none of its videos" if name == "ref_davis" else path.name  # it needs a list of videos
+    assert found or expected in refusal
     assert "sample" not in found
 
 
-# A format of another package.
+# A format that another package registers.
 
 READER = '''
     """Captions, one a line: VIDEO<tab>TEXT."""
@@ -202,19 +216,19 @@ def test_a_package_registers_a_format(package: Path, tmp_path: Path):
     path.write_text("a.mp4\tA red square.\nno tab\n")
     assert "lines_tsv" in FORMATS.names()
     assert "lines_tsv" not in FORMATS.own()
-    assert read(format_of("lines_tsv").reader, source("lines_tsv"), path) == ["sample", "malformed"]
+    assert outcomes(format_of("lines_tsv").reader, source("lines_tsv"), path) == ["sample", "malformed"]
     with pytest.raises(ValidationError, match="split is for coin, refcoco, youcook2, not for lines_tsv"):
         source("lines_tsv", split="train")
 
 
-def test_an_entry_point_that_is_no_format_names_its_package(package: Path):
+def test_an_entry_point_that_is_not_a_format_is_an_error_that_names_the_package(package: Path):
     with pytest.raises(ValidationError, match="of the package other-captions does not name the"):
         SourceConfig(name="s", format="captions_wrong", annotations="x", media=("m",))
     with pytest.raises(ValidationError, match=r"captions_gone .* of the package other-captions cannot"):
         SourceConfig(name="s", format="captions_gone", annotations="x", media=("m",))
 
 
-def test_a_package_cannot_take_one_of_our_names(package: Path):
+def test_a_package_cannot_register_a_name_that_is_taken(package: Path):
     entry = package / "other_captions-1.0.dist-info" / "entry_points.txt"
     entry.write_text("[ufvideo.formats]\nmvbench = other_captions:FORMAT\n")
     registry._foreign.cache_clear()

@@ -1,4 +1,4 @@
-"""Irregular records: for each a right value, a count in the manifest, a line of the doctor and the card."""
+"""Irregular records get the right value, a count in the manifest, and a line of the doctor and the card."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pipeline.records.irregularity import Irregularity
 from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.storage.location import Location
 from pipeline.times import temporal
-from tests.datasets_prep.card_corpus import Reader
+from tests.datasets_prep.card_corpus import PageParser
 from tests.datasets_prep.clips import write_clip, write_folder
 from tests.datasets_prep.doctor_here import doctor, findings_of, write_plan
 from tests.datasets_prep.irregular_corpus import LATE_S, write_irregular_corpus
@@ -38,7 +38,7 @@ from training.data.dataset import Dataset
 
 EXPECTED = {
     "late": {"late_picture": 2},
-    "lies": {"duration_mismatch": 1},
+    "durations": {"duration_mismatch": 1},
     "talk": {"frame_names": 1, "media_differs": 1},
     "contexts": {"span_clamped": 1},
     "masks": {"early_masks": 2},
@@ -51,7 +51,7 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def build(sources: list[dict[str, Any]], out: Path, **rules: str) -> ShardReader:
-    """``rules`` for the sources that have them."""
+    """Prepare the sources with ``rules`` added to each."""
     configs = [SourceConfig.model_validate({**s, **rules}) for s in sources]
     run.build(PrepConfig(sources=tuple(configs)), Location.parse, Location.parse(out), 1)
     return ShardReader(Location.parse(out))
@@ -67,8 +67,10 @@ def rejects(reader: ShardReader) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_each_is_counted_listed_and_on_the_card(sources: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Catches an irregularity that is mended or kept without a count, a list or a line."""
+def test_every_irregularity_is_counted_listed_and_on_the_card(
+    sources: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Catches an irregularity that is corrected or kept without being counted, listed or shown."""
     reader = build(sources, tmp_path / "made")
     entries = {entry.name: entry for entry in reader.manifest.sources}
     assert {name: entry.irregularities for name, entry in entries.items()} == EXPECTED
@@ -77,7 +79,7 @@ def test_each_is_counted_listed_and_on_the_card(sources: list[dict[str, Any]], t
     assert [(row["key"], row["irregularity"], row["file"]) for row in rows] == [
         ("late/0", "late_picture", "late.txt"),
         ("late/1", "late_picture", "late.txt"),
-        ("lies/v/0", "duration_mismatch", "lies.json"),
+        ("durations/v/0", "duration_mismatch", "durations.json"),
         ("talk/0", "media_differs", "talk.json"),
         ("talk/2", "frame_names", "talk.json"),
         ("contexts/contexts/0", "span_clamped", "contexts.json"),
@@ -86,14 +88,14 @@ def test_each_is_counted_listed_and_on_the_card(sources: list[dict[str, Any]], t
     ]
     details = {row["key"]: row["detail"] for row in rows}
     assert details["late/0"].startswith("the picture starts 2.000 s after the sound")
-    assert details["lies/v/0"] == "the record says 3.00 s, the video lasts 6.00 s"
+    assert details["durations/v/0"] == "the record says 3.00 s, the video lasts 6.00 s"
     assert details["talk/0"] == "v.mp4 is another file in media folder 2; that of an earlier one is taken"
     assert details["talk/2"].startswith("unpadded: 2.jpg and others")
     assert details["contexts/contexts/0"].startswith("a time was 0.100 s outside")
     assert details["masks/stills/0"] == "all masks of the video lie in the first 4 of its 12 frames"
     page = write_card(reader, Location.parse(tmp_path / "made"), title="t", seed=1).read_text()
     (table,) = [
-        t for t in Reader(page).root.all("table") if "irregularity" in t.text and "late_picture" in t.text
+        t for t in PageParser(page).root.all("table") if "irregularity" in t.text and "late_picture" in t.text
     ]
     lines = {tuple(row[:3]): set(row[4].split(", ")) for row in table.rows()[1:]}
     assert lines["late", "late_picture sound before the picture", "2"] == {"late/0", "late/1"}
@@ -101,14 +103,14 @@ def test_each_is_counted_listed_and_on_the_card(sources: list[dict[str, Any]], t
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_the_values_are_right(sources: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Catches times that are not mapped, frames in the order of texts, the second folder's file."""
+def test_irregular_samples_have_the_right_values(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches times that are not mapped, frames sorted as text, and the file of the second folder."""
     reader = build(sources, tmp_path)
     late = samples(reader, "late")
     assert {key: (s.spans[0].start_s, s.spans[0].end_s) for key, s in late.items()} == {
         "0": (pytest.approx(0.0), pytest.approx(2.0)),
-        "1": (0.0, pytest.approx(1.0)),  # what lies before the picture begins with it
-        "3": (1.0, 2.0),  # sound and picture begin together
+        "1": (0.0, pytest.approx(1.0)),  # a start before the first frame moves to it
+        "3": (1.0, 2.0),  # sound and video begin together
     }
     assert late["0"].video.start_s == pytest.approx(LATE_S, abs=0.01)
     assert rejects(reader)["late/2"] == "span_outside"
@@ -125,20 +127,22 @@ def test_the_values_are_right(sources: list[dict[str, Any]], tmp_path: Path) -> 
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_the_plan_may_reject(sources: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Catches rules that are read and not followed."""
-    chosen = [s for s in sources if s["name"] in ("lies", "masks")]
+def test_irregular_samples_are_rejected_where_the_plan_says_so(
+    sources: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Catches rules that are read but not applied."""
+    chosen = [s for s in sources if s["name"] in ("durations", "masks")]
     reader = build(chosen, tmp_path, duration_mismatch="reject", early_masks="reject")
     found = rejects(reader)
-    assert found["lies/v/0"] == "duration_mismatch"
+    assert found["durations/v/0"] == "duration_mismatch"
     assert found["masks/stills/0"] == found["masks/stills/1"] == "early_masks"
     assert sorted(samples(reader, "masks")) == ["unpadded/0", "unpadded/1"]
     assert all(not entry.irregularities for entry in reader.manifest.sources)
 
 
 @pytest.mark.usefixtures("doctor_here")
-def test_the_doctor_tells_each(sources: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Catches what preparation counts and the doctor passes over, and rejects that it takes for kept."""
+def test_the_doctor_reports_every_irregularity(sources: list[dict[str, Any]], tmp_path: Path) -> None:
+    """Catches irregularities that preparation counts and the doctor misses, and wrong severities."""
     out = tmp_path / "out"
     assert doctor(write_plan(tmp_path, sources), out) == 1
     findings = findings_of(out)
@@ -152,24 +156,26 @@ def test_the_doctor_tells_each(sources: list[dict[str, Any]], tmp_path: Path) ->
     assert [r["outside_s"] for r in kept if r["finding"] == "span_clamped"] == [pytest.approx(0.1)]
     page = (out / "doctor.html").read_text()
     assert all(irregularity in page for counts in EXPECTED.values() for irregularity in counts)
-    strict = [{**s, "duration_mismatch": "reject"} for s in sources if s["name"] == "lies"]
+    strict = [{**s, "duration_mismatch": "reject"} for s in sources if s["name"] == "durations"]
     doctor(write_plan(tmp_path, strict), out)
     assert {r["severity"] for r in pq.read_table(out / "findings.parquet").to_pylist()} == {"reject"}
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_prepare_ends_with_examples_of_each(sources: list[dict[str, Any]], tmp_path: Path) -> None:
-    """Catches a preparation that says nothing of what it kept under a rule."""
+def test_preparation_ends_with_examples_of_every_irregularity(
+    sources: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """Catches a preparation that does not report what it kept under a rule."""
     reader = build(sources, tmp_path)
     lines = rejects_text(reader.location).splitlines()
     assert f"8 irregularities; {(reader.location / IRREGULARITIES).uri} has all of them" in lines
     assert "  masks: 2 x early_masks" in lines
-    assert "    lies/v/0  the record says 3.00 s, the video lasts 6.00 s" in lines
+    assert "    durations/v/0  the record says 3.00 s, the video lasts 6.00 s" in lines
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_another_file_in_a_videos_place_is_reported(tmp_path: Path) -> None:
-    """Catches training, the card, baking or a second making that takes it for the annotated video."""
+def test_a_video_that_was_replaced_by_another_file_is_reported(tmp_path: Path) -> None:
+    """Catches training, the card, baking or a second preparation that use it as the annotated video."""
     root = tmp_path / "corpus"
     chosen = [s for s in write_irregular_corpus(root) if s["name"] == "talk"]
     reader = build(chosen, tmp_path / "made")
@@ -221,8 +227,8 @@ def kinds(made: FinishedSample) -> list[Irregularity]:
     return [irregular.irregularity for irregular in made.irregular]
 
 
-def test_times_count_from_the_picture() -> None:
-    """Catches a shift of what is not a time of a player, of less than half a frame, or against the plan."""
+def test_times_are_counted_from_the_first_frame_unless_the_plan_says_otherwise() -> None:
+    """Catches a shift of fractions, a shift by less than half a frame, and one that the plan rules out."""
     late = [Irregularity.LATE_PICTURE]
     made = finished(draft(clip=(3, 7)))
     assert (clip_of(made), kinds(made)) == ((1.0, 5.0), late)
@@ -232,19 +238,19 @@ def test_times_count_from_the_picture() -> None:
     assert (clip_of(made), kinds(made)) == ((3.0, 7.0), [])
     made = finished(draft((0.1, 0.2), unit=Unit.FRACTION))
     assert kinds(made) == []
-    made = finished(draft(clip=(0, 12)))  # from where the player begins to where it ends
+    made = finished(draft(clip=(0, 12)))  # from the start of playback to its end
     assert (clip_of(made), made.clamped, kinds(made)) == ((0.0, 10.0), False, late)
     with pytest.raises(RejectError, match=r"whose picture starts at 2\.000 s of a player") as caught:
-        finished(draft(clip=(-0.5, 7)))  # before the player begins
+        finished(draft(clip=(-0.5, 7)))  # before playback starts
     assert caught.value.reason is Reason.SPAN_OUTSIDE
     with pytest.raises(RejectError):
-        finished(draft((3.5, 5), clip=(4, 8)))  # before the clip, not before the picture
+        finished(draft((3.5, 5), clip=(4, 8)))  # before the clip, not before the first frame
     made = finished(draft(clip=(-0.5, 7)), outside_spans="clamp")
     assert (clip_of(made), kinds(made)) == ((0.0, 5.0), [*late, Irregularity.SPAN_CLAMPED])
 
 
-def test_a_true_span_past_the_end_is_kept_for_a_benchmark() -> None:
-    """Catches raw truth that is cut in preparation, and bins that no model could write."""
+def test_a_true_span_beyond_the_video_can_be_kept_for_a_benchmark() -> None:
+    """Catches raw truth that preparation cuts, and bins that no model could write."""
     fields = {"name": "s", "format": "charades_sta", "annotations": "a", "media": ("m",), "use": "benchmark"}
     source = SourceConfig.model_validate({**fields, "outside_spans": "keep"})
     ref = VideoRef(path="v.mp4", num_frames=100, fps=10, duration_s=10.0, height=4, width=4)
@@ -261,10 +267,12 @@ def test_a_true_span_past_the_end_is_kept_for_a_benchmark() -> None:
         SourceConfig.model_validate({**fields, "use": "train", "outside_spans": "keep"})
 
 
-def test_a_duration_that_is_not_the_videos() -> None:
-    """Catches rounding taken for a lie, the sound's duration for one, and times scaled from a wrong start."""
-    for said in (10.0, 9.1, 10.9, 12.0, 12.9, None):
-        assert Irregularity.DURATION_MISMATCH not in kinds(finished(draft(clip=(3, 7), duration_s=said)))
+def test_a_duration_that_differs_from_the_videos_is_reported_scaled_or_rejected() -> None:
+    """Catches rounding or the sound's duration taken for a mismatch, and times scaled from a wrong start."""
+    for duration_s in (10.0, 9.1, 10.9, 12.0, 12.9, None):
+        assert Irregularity.DURATION_MISMATCH not in kinds(
+            finished(draft(clip=(3, 7), duration_s=duration_s))
+        )
     made = finished(draft(clip=(1, 2), duration_s=5.0), start_s=0)
     assert (clip_of(made), kinds(made)) == ((1.0, 2.0), [Irregularity.DURATION_MISMATCH])
     made = finished(draft(clip=(1, 2), duration_s=5.0), start_s=0, duration_mismatch="scale")
@@ -278,19 +286,19 @@ def test_a_duration_that_is_not_the_videos() -> None:
 
 
 @pytest.mark.parametrize(("end", "listed"), [(2, True), (50, True), (51, False), (1, False), (None, False)])
-def test_masks_in_the_first_half_alone(end: int | None, listed: bool) -> None:
-    """Catches a rule that tells of one mask alone, or of masks that go past the middle."""
+def test_masks_are_early_if_all_are_in_the_first_half(end: int | None, listed: bool) -> None:
+    """Catches a rule that applies to a single mask, or to masks beyond the middle."""
     assert (Irregularity.EARLY_MASKS in kinds(finished(draft(masks_end=end)))) is listed
 
 
 # ------------------------------------------------------------------------------ names of stills
 
 
-def names(folder: Path, *wanted: str) -> Path:
-    write_folder(folder, frames=len(wanted))
-    for still, name in zip(sorted(folder.glob("0*.jpg")), wanted, strict=True):
+def write_stills(folder: Path, *names: str) -> Path:
+    write_folder(folder, frames=len(names))
+    for still, name in zip(sorted(folder.glob("0*.jpg")), names, strict=True):
         still.rename(folder / f"x{name}")
-    for name in wanted:
+    for name in names:
         (folder / f"x{name}").rename(folder / name)
     return folder
 
@@ -305,11 +313,11 @@ def names(folder: Path, *wanted: str) -> Path:
         (("b.jpg", "a.jpg"), ("a.jpg", "b.jpg")),
     ],
 )
-def test_frames_stand_in_the_order_of_their_numbers(
+def test_frames_are_in_the_order_of_their_numbers(
     tmp_path: Path, there: tuple[str, ...], ordered: tuple[str, ...]
 ) -> None:
-    """Catches the order of texts, in which 10.jpg comes before 9.jpg; probing and decoding agree."""
-    folder = names(tmp_path / "stills", *there)
+    """Catches sorting as text, where 10.jpg precedes 9.jpg, and probing that differs from decoding."""
+    folder = write_stills(tmp_path / "stills", *there)
     assert list_frames(folder) == ordered
     frames = video.decode(folder, range(len(ordered)))
     listed = video.decode(folder, range(len(ordered)), frames=ordered)
@@ -326,18 +334,18 @@ def test_frames_stand_in_the_order_of_their_numbers(
         (("00001.jpg", "00001.png"), r"00001\.png: has the number of 00001\.jpg"),
     ],
 )
-def test_an_order_that_cannot_be_known_is_reported(tmp_path: Path, there: tuple[str, ...], odd: str) -> None:
-    """Catches a cover or a mask that becomes a frame of the film."""
+def test_frames_without_a_clear_order_are_an_error(tmp_path: Path, there: tuple[str, ...], odd: str) -> None:
+    """Catches a cover image or a mask that becomes a frame of the video."""
     with pytest.raises(video.VideoError, match=odd):
-        list_frames(names(tmp_path / "stills", *there))
+        list_frames(write_stills(tmp_path / "stills", *there))
 
 
 # ------------------------------------------------------------------------------ the shared cases
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_the_shared_cases(cases: Path, tmp_path: Path) -> None:
-    """The small inputs that once went wrong, as their README says what is right."""
+def test_inputs_that_once_failed_give_the_right_samples(cases: Path, tmp_path: Path) -> None:
+    """The expected values are those of the README beside these inputs."""
     media = tmp_path / "media"
     write_clip(media / "v.mp4", frames=60)
     shutil.copy(media / "v.mp4", media / "v_x.mp4")
@@ -369,7 +377,7 @@ def test_the_shared_cases(cases: Path, tmp_path: Path) -> None:
     }
     late = [(s.spans[0].start_s, s.spans[0].end_s) for s in samples(reader, "late").values()]
     assert late == [(0.0, pytest.approx(2.0)), (pytest.approx(2.0), pytest.approx(6.0))]
-    assert rejects(reader)["late/1"] == "span_outside"  # sound alone
+    assert rejects(reader)["late/1"] == "span_outside"  # during this span there is only sound
     (unpadded,) = samples(reader, "unpadded").values()
     assert unpadded.video.frames == tuple(f"{n}.jpg" for n in range(1, 13))
     scaled = [e | {"duration_mismatch": "scale"} for e in chosen if e["name"] in ("anet", "vtimellm")]

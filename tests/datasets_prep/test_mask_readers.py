@@ -1,4 +1,4 @@
-"""Sets with a ``meta_expressions.json``: Refer-YouTube-VOS, ReVOS, and the plan's lists of videos."""
+"""Datasets with a ``meta_expressions.json``: Refer-YouTube-VOS, ReVOS, and the plan's lists of videos."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.datasets_prep.mask_corpora import (
     pixels,
     read,
     reasons,
-    refused,
+    reject_reason,
     renamed,
     sample,
     source,
@@ -34,7 +34,7 @@ from tests.datasets_prep.mask_corpora import (
     write_labels,
 )
 
-FRAMES = ("00015", "00020", "00035")  # as in the real set: no 00000, gaps of 5 and 15
+FRAMES = ("00015", "00020", "00035")  # as in the real dataset: no 00000, gaps of 5 and 15
 BOXES: tuple[dict[int, Any], ...] = (
     {1: (2, 3, 9, 11), 2: (10, 20, 20, 37)},
     {1: (3, 5, 10, 13), 255: (0, 0, 2, 40)},
@@ -44,7 +44,7 @@ LABELS = np.stack([label_image(boxes) for boxes in BOXES])
 
 
 def write_video(root: Path, video: str, frames: tuple[str, ...] = FRAMES) -> None:
-    write_frames(root / "JPEGImages" / video, (*frames, "99999"))  # one that nobody lists
+    write_frames(root / "JPEGImages" / video, (*frames, "99999"))  # a frame that is not listed
     for name, labels_HW in zip(frames, LABELS, strict=False):
         write_labels(root / "Annotations" / video / f"{name}.png", labels_HW)
     for folder in ("JPEGImages", "Annotations"):
@@ -65,23 +65,25 @@ def ytvos(root: Path, videos: dict[str, Any], **more: Any) -> tuple[SourceConfig
 
 
 def entry(**expressions: Any) -> dict[str, Any]:
-    said = {name.strip("_"): {"exp": f"thing {name}", "obj_id": obj} for name, obj in expressions.items()}
-    return {"frames": list(FRAMES), "expressions": said}
+    expressions = {
+        name.strip("_"): {"exp": f"thing {name}", "obj_id": obj} for name, obj in expressions.items()
+    }
+    return {"frames": list(FRAMES), "expressions": expressions}
 
 
 # ------------------------------------------------------------------------------------- Refer-YouTube-VOS
 
 
-def test_ref_youtube_vos(tmp_path: Path) -> None:
+def test_targets_of_ref_youtube_vos_are_the_pixels_with_the_objects_labels(tmp_path: Path) -> None:
     write_video(tmp_path / "train", "0a1b2c")
     config, files = ytvos(tmp_path, {"0a1b2c": entry(_0="1", _1="2", _2=2, _10=["1", "2"])})
     found = read(config, files)
     assert list(found) == [f"s/0a1b2c/{i}" for i in (0, 1, 2, 10)]
-    for key, wanted in zip(found, ([1], [2], [2], [1, 2]), strict=True):
+    for key, labels in zip(found, ([1], [2], [2], [1, 2]), strict=True):
         made = sample(found[key], config, tmp_path / "train")
         assert made.video.frames == tuple(f"{name}.jpg" for name in FRAMES)
         assert made.targets[0].frames == (0, 1, 2)
-        assert np.array_equal(pixels(made.targets[0]), np.isin(LABELS, wanted))
+        assert np.array_equal(pixels(made.targets[0]), np.isin(LABELS, labels))
     assert made.turns[0].text == "Can you segment the thing _10 in this video?"
     assert made.turns[1].text == "Sure, [SEG]."
 
@@ -96,13 +98,13 @@ def test_each_label_image_is_decoded_once(tmp_path: Path, monkeypatch: pytest.Mo
     reader = reader_of(config.format)
     records = list(reader.records(config, files))
     assert sum(len(reader.media(r, config, 1)) for r in records) == 8
-    assert seen == []  # nobody asked for a mask yet
+    assert seen == []  # no mask has been requested yet
     for record in records:
         reader.convert(record, config, 1)
     assert len(seen) == len(set(seen)) == 6
 
 
-def test_label_images_that_are_lost_or_something_else(tmp_path: Path) -> None:
+def test_missing_and_damaged_label_images_are_rejected_with_a_reason(tmp_path: Path) -> None:
     names = ("lost", "wide", "grey", "cut", "other", "gone", "good")
     for video in (*names[:-2], "good"):
         write_video(tmp_path / "train", video)
@@ -124,14 +126,14 @@ def test_label_images_that_are_lost_or_something_else(tmp_path: Path) -> None:
     }
     assert reasons(found) == {f"s/{v}/{i}": reason for v, reason in per_video.items() for i in (0, 1)}
     assert found["s/lost/0"].detail == "1 of 3 label images are not there, the first is 00020.png"
-    # Object 2 is not even in the image of the wrong size; the rest of what the file says is no better.
-    assert [refused(found[f"s/wide/{i}"], config, tmp_path / "train") for i in (0, 1)] == [
+    # Object 2 is not in the image of the wrong size; it is rejected for the size as well.
+    assert [reject_reason(found[f"s/wide/{i}"], config, tmp_path / "train") for i in (0, 1)] == [
         Reason.MASK_SIZE
     ] * 2
-    assert refused(found["s/good/0"], config, tmp_path / "train") is None
+    assert reject_reason(found["s/good/0"], config, tmp_path / "train") is None
 
 
-def test_object_ids(tmp_path: Path) -> None:
+def test_object_ids_that_are_invalid_or_absent_are_rejected(tmp_path: Path) -> None:
     write_video(tmp_path / "train", "v")
     bad = {"_0": "0", "_1": "255", "_2": "dog", "_3": None, "_4": [], "_5": True, "_6": 1.5}
     config, files = ytvos(tmp_path, {"v": entry(**bad, _8="3")})
@@ -143,7 +145,7 @@ def test_object_ids(tmp_path: Path) -> None:
     assert not pixels(nowhere.targets[0]).any()
 
 
-def test_hostile_names_and_odd_entries(tmp_path: Path) -> None:
+def test_names_that_leave_the_folder_and_malformed_entries_are_rejected(tmp_path: Path) -> None:
     write_video(tmp_path / "train", "v")
     secret = tmp_path / "train" / "secret"
     write_labels(secret / "00015.png", LABELS[0])
@@ -165,8 +167,8 @@ def test_hostile_names_and_odd_entries(tmp_path: Path) -> None:
     assert [type(again["s/v/0"]), again["s/v"].reason] == [Draft, Reason.DUPLICATE_KEY]
 
 
-def test_what_a_notebook_left_is_no_frame(tmp_path: Path) -> None:
-    """Converters list folders; cut at the dot, ``.ipynb_checkpoints`` is an empty name."""
+def test_entries_of_notebook_checkpoints_are_not_frames(tmp_path: Path) -> None:
+    """Converters list folders and cut names at the dot, so ``.ipynb_checkpoints`` becomes an empty name."""
     write_video(tmp_path / "train", "v")
     video = {**entry(_0="1"), "frames": ["", ".ipynb_checkpoints", *FRAMES]}
     config, files = ytvos(tmp_path, {"v": video})
@@ -175,7 +177,7 @@ def test_what_a_notebook_left_is_no_frame(tmp_path: Path) -> None:
     assert np.array_equal(pixels(made.targets[0]), LABELS == 1)
 
 
-def test_masks_are_needed_for_training(tmp_path: Path) -> None:
+def test_training_without_masks_is_refused(tmp_path: Path) -> None:
     config, files = ytvos(tmp_path, {"v": entry(_0="1")})
     with pytest.raises(UserError, match="not a folder"):
         read(config, Files(annotations=files.annotations, masks=files.annotations))
@@ -183,7 +185,7 @@ def test_masks_are_needed_for_training(tmp_path: Path) -> None:
         read(config, Files(annotations=files.annotations))
 
 
-def test_chunks_hold_no_more_masks_than_asked(tmp_path: Path) -> None:
+def test_chunks_hold_no_more_bytes_of_masks_than_the_limit(tmp_path: Path) -> None:
     from datasets_prep.sources.json.json_file import Limits
 
     for video in "abcd":
@@ -197,15 +199,15 @@ def test_chunks_hold_no_more_masks_than_asked(tmp_path: Path) -> None:
     assert counts == [3, 1]
 
 
-def test_real_masks_of_a_clip(tmp_path: Path, realdata: Path) -> None:
-    """Cutie's judo clip: an object more every few frames, and one mask of the wrong width."""
+def test_real_label_images_give_their_masks(tmp_path: Path, realdata: Path) -> None:
+    """Cutie's judo clip: objects are added every few frames, and one mask has the wrong width."""
     root = realdata / "cutie_examples"
     config = source("ref_youtube_vos")
 
     def read_frames(frames: list[str], objects: str) -> dict[str, Any]:
-        said = {o: {"exp": "a fighter", "obj_id": o} for o in objects}
+        expressions = {o: {"exp": "a fighter", "obj_id": o} for o in objects}
         meta = write_meta(
-            tmp_path / "meta_expressions.json", {"judo": {"frames": frames, "expressions": said}}
+            tmp_path / "meta_expressions.json", {"judo": {"frames": frames, "expressions": expressions}}
         )
         return read(config, Files(annotations=meta, masks=root / "masks"))
 
@@ -216,14 +218,14 @@ def test_real_masks_of_a_clip(tmp_path: Path, realdata: Path) -> None:
         assert np.array_equal(pixels(made.targets[0]), np.stack(truth))
         assert made.video.frames == tuple(f"{f}.jpg" for f in good)
     bad = read_frames(["00000", "00005"], "12")
-    assert [refused(d, config, root / "images") for d in bad.values()] == [Reason.MASK_SIZE] * 2
+    assert [reject_reason(d, config, root / "images") for d in bad.values()] == [Reason.MASK_SIZE] * 2
 
 
 # ------------------------------------------------------------------------------------- lists of videos
 
 
-def test_test_videos_leave_the_validation_file(tmp_path: Path, realdata: Path) -> None:
-    """The real file of 507 videos. The file of the 305 test videos has its form; here it is cut from it."""
+def test_test_videos_are_left_out_of_the_validation_file(tmp_path: Path, realdata: Path) -> None:
+    """The real file of 507 videos; a file of 305 test videos in the same format is cut from it."""
     valid = realdata / "ref_youtube_vos_valid_meta" / "meta_expressions.json"
     videos = json.loads(valid.read_text())["videos"]
     test = dict(list(videos.items())[::2] + list(videos.items())[1:103:2])
@@ -240,7 +242,7 @@ def test_test_videos_leave_the_validation_file(tmp_path: Path, realdata: Path) -
     assert (draft.targets, len(draft.turns)) == ((), 1)
 
 
-def test_lists_of_videos(tmp_path: Path) -> None:
+def test_lists_of_videos_decide_which_records_are_left_out(tmp_path: Path) -> None:
     for video in "abc":
         write_video(tmp_path / "train", video)
     keep, drop = tmp_path / "keep.txt", tmp_path / "drop.txt"
@@ -255,13 +257,13 @@ def test_lists_of_videos(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=word):
             read(config, files)
     keep.write_text("a\n")
-    drop.write_text("x\n")  # a list of another set would let the test videos in
+    drop.write_text("x\n")  # a list of another dataset would let the test videos in
     with pytest.raises(UserError, match="drop_videos names none"):
         read(config, files)
     assert len(read(config, renamed(files, "train/meta_expressions"))) == 3  # one file of several
     with pytest.raises(UserError, match=r"keep_videos"):
         read(config, replace(files, keep_videos=tmp_path / "no.txt"))
-    with pytest.raises(AssertionError, match="not passed on"):  # it would be ignored without a word
+    with pytest.raises(AssertionError, match="not passed on"):  # it would be silently ignored
         read(config, replace(files, drop_videos=None))
     with pytest.raises(ValidationError, match="keep_videos"):
         source("llava_video", keep_videos="x")
@@ -270,21 +272,21 @@ def test_lists_of_videos(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------- ReVOS
 
 
-def test_revos(tmp_path: Path) -> None:
-    """Slashes in video names, frames of another form, sparse masks, and sentences that nothing fits."""
+def test_revos_masks_categories_and_hallucinations(tmp_path: Path) -> None:
+    """Slashes in video names, prefixed frame names, sparse masks, and expressions without an object."""
     video = "OVIS/train/00e92ab4"
     frames = [f"img_{i:07d}" for i in range(1, 5)]
     write_frames(tmp_path / "JPEGImages" / video, frames)
     box = label_image({1: (2, 2, 8, 20)})
     rle = {"size": [HEIGHT, WIDTH], "counts": masks.encode(box)}
     (tmp_path / "mask_dict.json").write_text(json.dumps({"57": [None, rle, None, None], "58": [None, rle]}))
-    said = {
+    expressions = {
         "0": {"exp": "which bird flew first?", "obj_id": [1], "anno_id": [57], "type_id": 1},
         "1": {"exp": "the bird", "obj_id": [1], "anno_id": [57], "type_id": 0},
         "2": {"exp": "the airplane", "obj_id": [], "anno_id": [], "type_id": 2},
         "3": {"exp": "a cut list", "obj_id": [2], "anno_id": [58], "type_id": 0},
     }
-    entry = {"vid_id": 0, "height": HEIGHT, "width": WIDTH, "frames": frames, "expressions": said}
+    entry = {"vid_id": 0, "height": HEIGHT, "width": WIDTH, "frames": frames, "expressions": expressions}
     meta = tmp_path / "meta_expressions_train_.json"
     meta.write_text(json.dumps({"videos": {video: entry}}))
     config = source("meta_expressions")

@@ -26,30 +26,30 @@ from tests.datasets_prep.clips import write_clip, write_folder
 
 SECRET = "outside"
 _opened: list[str] = []
-_looking = False
+_recording = False
 
 
-def _note(event: str, given: tuple[Any, ...]) -> None:
-    if _looking and event == "open" and isinstance(given[0], str | bytes | os.PathLike):
+def _record_open(event: str, given: tuple[Any, ...]) -> None:
+    if _recording and event == "open" and isinstance(given[0], str | bytes | os.PathLike):
         _opened.append(os.fsdecode(given[0]))
 
 
-sys.addaudithook(_note)  # it cannot be taken away again, but it can be told to look the other way
+sys.addaudithook(_record_open)  # a hook cannot be removed, so a flag switches it off
 
 
 @pytest.fixture
 def opened() -> Iterator[list[str]]:
     """The files that are opened from here to the end of the test."""
-    global _looking
+    global _recording
     _opened.clear()
-    _looking = True
+    _recording = True
     yield _opened
-    _looking = False
+    _recording = False
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A media folder with a video and a folder of frames, and beside it what is none of its business."""
+    """A media folder with a video, folders of frames and links, beside a folder that must not be read."""
     write_clip(tmp_path / "media" / "deep" / "a.mp4")
     write_folder(tmp_path / "media" / "stills")
     write_clip(tmp_path / SECRET / "a.mp4")
@@ -58,14 +58,14 @@ def home(tmp_path: Path) -> Path:
     (tmp_path / "media" / "relative.mp4").symlink_to("../outside/a.mp4")
     (tmp_path / "media" / "folder").symlink_to(tmp_path / SECRET)
     (tmp_path / "media" / "within.mp4").symlink_to("deep/a.mp4")
-    write_folder(tmp_path / "media" / "torn")
-    (tmp_path / "media" / "torn" / "00002.jpg").unlink()
-    (tmp_path / "media" / "torn" / "00002.jpg").symlink_to(tmp_path / SECRET / "pictures" / "00002.jpg")
+    write_folder(tmp_path / "media" / "linked")
+    (tmp_path / "media" / "linked" / "00002.jpg").unlink()
+    (tmp_path / "media" / "linked" / "00002.jpg").symlink_to(tmp_path / SECRET / "pictures" / "00002.jpg")
     return tmp_path
 
 
 def hostile(home: Path) -> list[Any]:
-    """Values of ``video`` that would lead to what lies outside, if anybody followed them."""
+    """Values of ``video`` that lead out of the media folder."""
     away = str(home / SECRET)
     return [
         "../outside/a.mp4",
@@ -88,26 +88,26 @@ def hostile(home: Path) -> list[Any]:
         ["../outside/pictures/00000.jpg", "../outside/pictures/00001.jpg"],
         [f"{away}/pictures/00000.jpg"],
         ["stills/../../outside/pictures/00000.jpg"],
-        "torn",
-        ["torn/00002.jpg", "torn/00003.jpg"],
+        "linked",
+        ["linked/00002.jpg", "linked/00003.jpg"],
     ]
 
 
-def talk(video: Any, **more: Any) -> dict[str, Any]:
-    said = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
-    return {"video": video, "conversations": said, **more}
+def row_of(video: Any, **more: Any) -> dict[str, Any]:
+    conversation = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
+    return {"video": video, "conversations": conversation, **more}
 
 
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("form", ["llava_video", "st_align", "time_stamp", "mvbench"])
-def test_nothing_outside_is_opened(form: str, home: Path, opened: list[str]) -> None:
-    rows = [talk(video) for video in hostile(home)]
+def test_no_file_outside_the_media_folders_is_opened(form: str, home: Path, opened: list[str]) -> None:
+    rows = [row_of(video) for video in hostile(home)]
     if form == "llava_video":
         rows += [
-            talk("a.mp4", data_source=f) for f in ("../outside", str(home / SECRET), "deep/../../outside")
+            row_of("a.mp4", data_source=f) for f in ("../outside", str(home / SECRET), "deep/../../outside")
         ]
     if form == "st_align":
-        rows += [{**talk(None), "image": video} for video in hostile(home)]
+        rows += [{**row_of(None), "image": video} for video in hostile(home)]
     if form == "mvbench":
         rows = [
             {"video": r["video"], "question": "Q?", "candidates": ["a", "b"], "answer": "a"} for r in rows
@@ -129,13 +129,17 @@ def test_nothing_outside_is_opened(form: str, home: Path, opened: list[str]) -> 
     assert {reader.sample("s", n).video.path for n in range(3)} == {"deep/a.mp4", "within.mp4", "stills"}
     assert set(entry.rejects) <= {"malformed", "media_missing", "media_unreadable"}
     real = {os.path.realpath(path) for path in opened if path.startswith("/")}
-    assert os.path.realpath(home / "media" / "deep" / "a.mp4") in real, "the test sees what is opened"
+    assert os.path.realpath(home / "media" / "deep" / "a.mp4") in real, (
+        "the hook did not record a file that was opened"
+    )
     assert not [path for path in real if path.startswith(str(home / SECRET))]
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_names_of_videos_and_frames_lead_nowhere_else(home: Path, opened: list[str]) -> None:
-    """In ``meta_expressions`` a path is put together of the name of a video and those of its frames."""
+def test_names_of_videos_and_frames_do_not_lead_out_of_the_media_folder(
+    home: Path, opened: list[str]
+) -> None:
+    """In ``meta_expressions`` a path is joined from the name of a video and those of its frames."""
     away = str(home / SECRET / "pictures")
     names = [f"{at:05d}" for at in range(6)]
     videos = {
@@ -145,7 +149,7 @@ def test_names_of_videos_and_frames_lead_nowhere_else(home: Path, opened: list[s
         "folder/pictures": names,
         "deep": ["../../outside/pictures/00000", *names[1:]],
         "deep/": [f"{away}/00000", *names[1:]],
-        "torn": names,
+        "linked": names,
     }
     made = {
         video: {"frames": frames, "expressions": {"0": {"exp": "it", "anno_id": [1]}}}
@@ -170,7 +174,7 @@ PATHS = st.one_of(st.lists(PARTS, max_size=7).map("/".join), st.text(max_size=20
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(video=st.one_of(PATHS, st.lists(PATHS, max_size=3)), folder=PATHS)
-def test_whatever_is_written_what_is_found_lies_below(video: Any, folder: str, home: Path) -> None:
+def test_media_found_for_any_path_are_below_the_media_folder(video: Any, folder: str, home: Path) -> None:
     root = home / "media"
     try:
         media = media_of(video, folder)
@@ -188,16 +192,18 @@ LINKED = (
     "relative.mp4",
     "folder/a.mp4",
     "folder/pictures",
-    "torn",
-    ["torn/00002.jpg", "torn/00003.jpg"],
+    "linked",
+    ["linked/00002.jpg", "linked/00003.jpg"],
 )
 
 
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("named", ["allow_links_to", "another source", "nothing"])
-def test_links_are_followed_where_the_plan_says_so(home: Path, named: str) -> None:
-    """Into ``allow_links_to``, or into the media folder of any source; in the finished dataset as well."""
-    (home / "list.json").write_text(json.dumps([talk(video) for video in LINKED]))
+def test_links_out_of_the_media_folder_are_followed_only_where_the_plan_allows_it(
+    home: Path, named: str
+) -> None:
+    """Allowed are ``allow_links_to`` and the media folders of all sources; readers apply the same rule."""
+    (home / "list.json").write_text(json.dumps([row_of(video) for video in LINKED]))
     fields = {"format": "llava_video", "annotations": str(home / "list.json")}
     sources = [SourceConfig.model_validate({"name": "s", "media": (str(home / "media"),), **fields})]
     if named == "another source":
@@ -224,14 +230,14 @@ def test_links_are_followed_where_the_plan_says_so(home: Path, named: str) -> No
 
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("below", ["", "videos"])
-def test_the_cache_of_the_hub_is_read_as_it_lies(tmp_path: Path, below: str) -> None:
-    """``snapshots/<revision>/x`` is a link to ``blobs/<sha256>``, which nobody has to name."""
+def test_the_cache_of_the_hub_is_read_through_its_links(tmp_path: Path, below: str) -> None:
+    """``snapshots/<revision>/x`` is a link to ``blobs/<sha256>``, which the plan need not name."""
     repository = tmp_path / "hub" / "datasets--some--set"
     snapshot = repository / "snapshots" / "0f3a" / below
     snapshot.mkdir(parents=True)
     write_clip(repository / "blobs" / "c0ffee.mp4")
     (repository / "blobs" / "c0ffee.mp4").rename(repository / "blobs" / "c0ffee")
-    rows = json.dumps([talk("a.mp4"), talk("other.mp4")])
+    rows = json.dumps([row_of("a.mp4"), row_of("other.mp4")])
     (repository / "blobs" / "ab12").write_text(rows)
     up = "../" * (2 + bool(below))
     (snapshot / "a.mp4").symlink_to(f"{up}blobs/c0ffee")
@@ -247,8 +253,8 @@ def test_the_cache_of_the_hub_is_read_as_it_lies(tmp_path: Path, below: str) -> 
     assert len(reader.footage(reader.sample("s", 0)).decode([0])) == 1
 
 
-def test_folders_for_links_are_places(tmp_path: Path) -> None:
-    """They rename no artifact, but ``prepare`` looks again when they change."""
+def test_allowed_link_folders_are_paths_and_not_part_of_the_fingerprint(tmp_path: Path) -> None:
+    """Changing them changes no fingerprint, but ``prepare`` checks its sources again."""
     from pipeline.artifacts.survey import survey
     from pipeline.plan.plan import Plan
 

@@ -1,4 +1,4 @@
-"""One odd record or video is a reject with its reason; the records beside it become samples. No Ray."""
+"""One odd record or video is rejected with a reason; the other records become samples. No Ray."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BOX = np.zeros((HEIGHT, WIDTH), np.uint8)
 BOX[8:20, 8:30] = 1
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
@@ -45,7 +45,7 @@ def source(annotations: Path, fmt: str, *media: Path, **more: Any) -> SourceConf
 
 
 def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], SourceEntry]:
-    """A source's whole way without Ray: what became of each record, in order, and the manifest's entry."""
+    """Prepare a source without Ray: the outcome of each record, in order, and the manifest's entry."""
     prep, out = PrepConfig(sources=(config,)), Location.parse(folder / "made")
     units = list_units(prep.sources, Location.parse)
     chunks = [PlannedChunk(unit=n, chunk=c) for n, unit in enumerate(units) for c in cut(unit, 2048)]
@@ -62,7 +62,7 @@ def prepare(config: SourceConfig, folder: Path) -> tuple[list[dict[str, Any]], S
         rows |= {sample["key"]: {"reason": "", "sample": sample} for sample in table.to_pylist()}
     items = [item for p in chunks for item in read_chunk(units[p.unit], p.chunk, 1)]
     order = [item.key for item in items if not item.left_out]
-    assert sorted(rows) == sorted(order), "every record is there once"
+    assert sorted(rows) == sorted(order), "every record has one outcome"
     return [{"key": key, **rows[key]} for key in order], entry_of(config, receipts, {})
 
 
@@ -75,7 +75,7 @@ def refer(question: str, answer: str) -> dict[str, Any]:
     rle = {"size": [HEIGHT, WIDTH], "counts": masks.encode(BOX)}
     return {
         "video": "v.mp4",
-        "conversations": talk(question, answer),
+        "conversations": conversation(question, answer),
         "annotation": [{"0": {"segmentation": rle}}],
     }
 
@@ -113,12 +113,12 @@ def _folder_as_frame(folder: Path) -> None:
     (folder / "00003.jpg").mkdir()
 
 
-def _name_of_no_encoding(folder: Path) -> None:
+def _name_that_is_not_utf8(folder: Path) -> None:
     os.rename(folder / "00003.jpg", os.fsencode(folder) + b"/\xff.jpg")
 
 
 def _bomb(folder: Path) -> None:
-    """A header that promises 20000 x 20000 pixels."""
+    """A header that claims 20000 x 20000 pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 2, 0, 0, 0)
     checked = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
     (folder / "00000.jpg").write_bytes(b"\x89PNG\r\n\x1a\n" + checked + bytes(4) + b"IDAT")
@@ -129,36 +129,38 @@ def _text(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "detail"),
     [
         (_only_hidden, "odd: holds no jpg"),
         (_dangling, "odd/00003.jpg: No such file"),
         (_folder_as_frame, "odd/00003.jpg: Is a directory"),
-        (_name_of_no_encoding, r"'\udcff.jpg' is not UTF-8"),
+        (_name_that_is_not_utf8, r"'\udcff.jpg' is not UTF-8"),
         (_bomb, "odd: 00000.jpg: no readable image (Image size (400000000 pixels) exceeds limit"),
         (_text, "odd: 00000.jpg: no readable image (of no known format)"),
     ],
 )
-def test_an_odd_folder_of_frames_is_a_reject(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], said: str
+def test_an_odd_folder_of_frames_is_rejected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], None], detail: str
 ) -> None:
     for name in ("odd", "good"):
         write_folder(tmp_path / name)
     damage(tmp_path / "odd")
-    path = write_rows(tmp_path, *({"video": v, "conversations": talk("Q?", "A")} for v in ("odd", "good")))
+    path = write_rows(
+        tmp_path, *({"video": v, "conversations": conversation("Q?", "A")} for v in ("odd", "good"))
+    )
     rows, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in rows] == ["media_unreadable", ""]
     assert entry.rejects == {"media_unreadable": 1}
     reject = rows[0]
-    assert said in reject["detail"]
+    assert detail in reject["detail"]
     assert str(tmp_path) not in reject["detail"]
     assert (reject["key"], reject["file"]) == ("s/0", "a.json")
 
 
-def test_a_missing_video_says_where_it_was_looked_for(
+def test_the_reject_of_a_missing_video_names_the_folders_that_were_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = write_rows(tmp_path, {"video": "/home/x/a.mp4", "conversations": talk("Q?", "A")})
+    path = write_rows(tmp_path, {"video": "/home/x/a.mp4", "conversations": conversation("Q?", "A")})
     config = source(path, "llava_video", tmp_path / "m1", tmp_path / "m2")
     (reject,) = prepare(config, tmp_path)[0]
     assert reject["reason"] == "media_missing"
@@ -166,13 +168,11 @@ def test_a_missing_video_says_where_it_was_looked_for(
         assert part in reject["detail"]
 
 
-def test_an_error_that_nobody_foresaw_costs_one_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The finishing and the probing of one thing break: the file, the record and the error are told."""
+def test_an_unforeseen_error_rejects_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finishing one record and probing one video fail: the details name file, record and error."""
     write_clip(tmp_path / "v.mp4")
     write_clip(tmp_path / "odd.mp4")
-    ask = talk("Is 1 < 2?", "A")  # no plain words, which need no finishing
+    ask = conversation("Is 1 < 2?", "A")  # text with a special character, so that it needs finishing
     rows = [{"video": v, "conversations": ask} for v in ("v.mp4", "v.mp4", "odd.mp4", "v.mp4")]
     path = write_rows(tmp_path, *rows)
 
@@ -192,14 +192,14 @@ def test_an_error_that_nobody_foresaw_costs_one_record(
     made, entry = prepare(source(path, "llava_video", tmp_path), tmp_path)
     assert [row["reason"] for row in made] == ["", "unforeseen", "unforeseen", ""]
     assert (entry.kept, entry.rejects) == (2, {"unforeseen": 2})
-    said = [row["detail"] for row in made if row["reason"]]
-    assert said == [
+    details = [row["detail"] for row in made if row["reason"]]
+    assert details == [
         "record 1 of a.json: s/1: IndexError: list index out of range",
         "record 2 of a.json: odd.mp4: error: unpack requires a buffer",
     ]
 
 
-def test_storage_that_does_not_answer_is_no_reject(tmp_path: Path) -> None:
+def test_storage_that_does_not_answer_is_an_error_and_not_a_reject(tmp_path: Path) -> None:
     from pipeline.errors import UserError
 
     class Away(Location):
@@ -223,7 +223,7 @@ def test_a_polygon_far_outside_is_refused_before_it_reaches_pycocotools() -> Non
 # ------------------------------------------------------------------------------------------- names
 
 
-def test_files_that_differ_in_their_suffix_alone_keep_it(
+def test_files_that_differ_only_in_their_suffix_keep_it_in_their_keys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "anno"
@@ -239,7 +239,7 @@ def test_files_that_differ_in_their_suffix_alone_keep_it(
     assert (entry.kept, entry.rejects) == (3, {})
 
 
-def test_a_kept_suffix_meets_no_other_name(tmp_path: Path) -> None:
+def test_a_kept_suffix_never_collides_with_another_name(tmp_path: Path) -> None:
     for name in ("a.txt", "a.json", "a.json.txt"):
         (tmp_path / name).write_text("x")
     units = list_units((source(tmp_path, "charades_sta", tmp_path),), Location.parse)

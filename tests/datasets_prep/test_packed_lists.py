@@ -1,4 +1,4 @@
-"""Annotations in gzip and in Parquet give the samples that the same rows give in JSON."""
+"""Annotations in gzip and in Parquet give the same samples as the same rows in JSON."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ from tests.datasets_prep.clips import write_clip
 def rows() -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for n in range(40):
-        said = [{"from": "human", "value": f"<image>\nQ{n}?"}, {"from": "gpt", "value": f"Ä{n}."}]
-        made.append({"id": n, "video": "a.mp4", "data_source": "d", "conversations": said})
+        turns = [{"from": "human", "value": f"<image>\nQ{n}?"}, {"from": "gpt", "value": f"Ä{n}."}]
+        made.append({"id": n, "video": "a.mp4", "data_source": "d", "conversations": turns})
     made[7]["start"], made[7]["end"] = 0.1, 0.4
     made[9]["conversations"][1]["value"] = None
     del made[11]["video"]
@@ -62,7 +62,7 @@ def as_packed_parquet(path: Path, made: list[Any]) -> None:
     path.write_bytes(gzip.compress(path.read_bytes()))
 
 
-FORMS: dict[str, Callable[[Path, list[Any]], None]] = {
+FILE_FORMATS: dict[str, Callable[[Path, list[Any]], None]] = {
     "a.json": as_json,
     "a.json.gz": as_packed_json,
     "a.jsonl.gz": as_packed_lines,
@@ -77,7 +77,7 @@ def source(place: Path, home: Path, **more: Any) -> SourceConfig:
     return SourceConfig.model_validate(fields | more)
 
 
-def prepared(home: Path, place: Path, out: str, **more: Any) -> tuple[list[Sample], list[dict[str, Any]]]:
+def prepare(home: Path, place: Path, out: str, **more: Any) -> tuple[list[Sample], list[dict[str, Any]]]:
     target = Location.parse(home / out)
 
     def resolve(path: str) -> Location:
@@ -90,17 +90,17 @@ def prepared(home: Path, place: Path, out: str, **more: Any) -> tuple[list[Sampl
 
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize("in_folder", [False, True])
-def test_the_same_samples_in_every_form(tmp_path: Path, in_folder: bool) -> None:
+def test_every_file_format_gives_the_same_samples(tmp_path: Path, in_folder: bool) -> None:
     write_clip(tmp_path / "media" / "a.mp4")
     found = {}
-    for name, write in FORMS.items():
+    for name, write in FILE_FORMATS.items():
         if in_folder and name in ("no_ending", "b.parquet"):
             continue
         folder = tmp_path / f"in-{name}"
         folder.mkdir()
         write(folder / name, rows())
         place = folder if in_folder else folder / name
-        samples, rejects = prepared(tmp_path, place, f"out-{name}")
+        samples, rejects = prepare(tmp_path, place, f"out-{name}")
         assert [r["file"] for r in rejects] == [name] * 2
         found[name] = samples, [(r["key"], r["reason"]) for r in rejects]
     expected = found["a.json"]
@@ -113,18 +113,18 @@ def test_the_same_samples_in_every_form(tmp_path: Path, in_folder: bool) -> None
 
 
 @pytest.mark.usefixtures("without_ray")
-def test_a_part_of_a_parquet_list_is_the_part_of_the_json(tmp_path: Path) -> None:
+def test_the_same_part_is_selected_from_parquet_as_from_json(tmp_path: Path) -> None:
     write_clip(tmp_path / "media" / "a.mp4")
     as_json(tmp_path / "a.json", rows())
     as_parquet(tmp_path / "a.parquet", rows())
     few = {"select": {"count": 5}}
-    one, _ = prepared(tmp_path, tmp_path / "a.json", "one", **few)
-    two, _ = prepared(tmp_path, tmp_path / "a.parquet", "two", **few)
+    one, _ = prepare(tmp_path, tmp_path / "a.json", "one", **few)
+    two, _ = prepare(tmp_path, tmp_path / "a.parquet", "two", **few)
     assert one == two
     assert len(one) == 5
 
 
-def test_a_chunk_is_a_part_of_one_row_group(tmp_path: Path) -> None:
+def test_a_chunk_is_within_one_row_group(tmp_path: Path) -> None:
     as_parquet(tmp_path / "a.parquet", rows())
     config, files = source(tmp_path, tmp_path), Files(annotations=tmp_path / "a.parquet")
     reader = reader_of("llava_video")
@@ -136,8 +136,8 @@ def test_a_chunk_is_a_part_of_one_row_group(tmp_path: Path) -> None:
     assert [c.count for c in tiny] == [1] * 40
 
 
-def test_values_of_columns(tmp_path: Path) -> None:
-    """A null is a field that is not there; a map is an object; what is not text is a reject and no end."""
+def test_values_of_columns_become_json_values(tmp_path: Path) -> None:
+    """A null is an absent field, a map is an object, and text that is not UTF-8 rejects only its record."""
     kind = pa.map_(pa.string(), pa.struct([("segmentation", pa.string())]))
     ends, letters = pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")
     spoilt = pa.Array.from_buffers(pa.string(), 1, [None, ends, letters])
@@ -165,15 +165,17 @@ def test_values_of_columns(tmp_path: Path) -> None:
         ("a.parquet", b"PAR1 and then nothing", "is not a whole Parquet file"),
         ("a.json", b"BZh9", r"is compressed \(bzip2\)"),
     ],
-    ids=["cut off", "damaged", "torn inside", "not Parquet", "another packer"],
+    ids=["cut off", "damaged", "incomplete JSON inside", "not Parquet", "another compression"],
 )
-def test_damage_names_the_file_as_it_lies(tmp_path: Path, name: str, content: bytes, problem: str) -> None:
+def test_errors_name_the_damaged_file_as_it_is_on_disk(
+    tmp_path: Path, name: str, content: bytes, problem: str
+) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=f"^{re.escape(str(tmp_path / name))}: {problem}"):
-        prepared(tmp_path, tmp_path / name, "out")
+        prepare(tmp_path, tmp_path / name, "out")
 
 
-def test_one_list_in_two_forms_is_not_read_twice(tmp_path: Path) -> None:
+def test_one_list_in_two_file_formats_is_refused(tmp_path: Path) -> None:
     as_json(tmp_path / "a.json", rows())
     as_parquet(tmp_path / "a.parquet", rows())
     with pytest.raises(UserError, match="look like one list in two forms"):
@@ -182,14 +184,14 @@ def test_one_list_in_two_forms_is_not_read_twice(tmp_path: Path) -> None:
     assert unit.annotations.name == "a.json"
 
 
-def test_every_form_counts_by_its_content() -> None:
-    for name in FORMS:
+def test_every_file_format_has_a_known_suffix() -> None:
+    for name in FILE_FORMATS:
         if "." in name:
             assert name.endswith(ANNOTATION_SUFFIXES)
 
 
-def test_unpacked_in_blocks_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is unpacked is never in memory as a whole, and changes with the file."""
+def test_a_file_is_unpacked_once_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The unpacked file is never in memory as a whole, and is unpacked again when the file changes."""
     import tracemalloc
 
     from pipeline.storage import unpacked

@@ -1,4 +1,4 @@
-"""The whole job on Ray: counts, rejects, and the same bytes however it is run."""
+"""The whole job on Ray: counts, rejects, and the same bytes in any order of work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 RLE = {"size": [HEIGHT, WIDTH], "counts": masks.encode(np.eye(HEIGHT, WIDTH, dtype=np.uint8))}
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
@@ -44,12 +44,15 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_clip(root / "media" / "one.mp4", frames=1)
     (root / "media" / "bad.mp4").write_bytes(b"nothing")
     write_folder(root / "jpeg" / "v0", frames=4, first=5)
-    qa = [{"video": "a.mp4", "conversations": talk(f"Q{i}?", f"A{i}")} for i in range(150)]
-    qa += [{"video": name, "conversations": talk("Q?", "A")} for name in ("bad.mp4", "none.mp4", "one.mp4")]
+    qa = [{"video": "a.mp4", "conversations": conversation(f"Q{i}?", f"A{i}")} for i in range(150)]
+    qa += [
+        {"video": name, "conversations": conversation("Q?", "A")}
+        for name in ("bad.mp4", "none.mp4", "one.mp4")
+    ]
     qa += [{"video": "a.mp4"}]
     (root / "qa.jsonl").write_text("\n".join([*map(json.dumps, qa), '{"broken']))
     tg = [
-        {"video": "a.mp4", "tgt": t, "conversations": talk("When?", "<TIME_STAMP>")}
+        {"video": "a.mp4", "tgt": t, "conversations": conversation("When?", "<TIME_STAMP>")}
         for t in ([0, 1], [1, 9], [1, 1])
     ]
     (root / "tg.json").write_text(json.dumps(tg))
@@ -87,7 +90,7 @@ def config(raw: Path, **more: Any) -> PrepConfig:
 
 @contextmanager
 def one_cpu_left() -> Iterator[None]:
-    """Something else holds the other CPU, so tasks run one at a time."""
+    """Occupy the other CPU, so that tasks run one at a time."""
     import ray
 
     @ray.remote(num_cpus=1)
@@ -124,7 +127,7 @@ def test_every_record_is_accounted_for(built: tuple[Manifest, ShardReader]) -> N
         "media_unreadable": 1,
         "too_few_frames": 1,
     }
-    # A record whose rank comes after the last one that is kept is not looked at further than to be read.
+    # The video of a record that ranks after the last one that is kept is not examined.
     rejects = reader.rejects().to_pylist()
     beyond = [r for r in ("media_missing", "media_unreadable", "too_few_frames") if r not in qa.rejects]
     assert qa.rejects == {name: count for name, count in reasons.items() if name not in beyond}
@@ -141,7 +144,9 @@ def test_every_record_is_accounted_for(built: tuple[Manifest, ShardReader]) -> N
     assert {"source": "seg", "key": "seg/v0/1", "reason": "mask_size"}.items() <= rejects[-1].items()
 
 
-def test_reading_back(built: tuple[Manifest, ShardReader], raw: Path) -> None:
+def test_the_reader_returns_the_samples_in_the_order_of_the_file(
+    built: tuple[Manifest, ShardReader], raw: Path
+) -> None:
     manifest, reader = built
     assert [s.name for s in manifest.shards] == [
         "data/qa-00000.parquet",
@@ -168,10 +173,10 @@ def test_reading_back(built: tuple[Manifest, ShardReader], raw: Path) -> None:
     assert reader.columns("qa", ["key", "task"]).column_names == ["key", "task"]
 
 
-def test_same_bytes_whatever_the_order(
+def test_the_bytes_do_not_depend_on_the_order_of_work(
     built: tuple[Manifest, ShardReader], raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One CPU, files read in reverse, and an earlier attempt's remains in the folder."""
+    """One CPU, files read in reverse, and remains of an earlier attempt in the folder."""
     spread = run.spread
 
     def backwards(title: str, pieces: Any, work: Any, total: int | None = None) -> Any:
@@ -188,7 +193,7 @@ def test_same_bytes_whatever_the_order(
     assert not (tmp_path / "data/qa-00007.parquet").exists()
 
 
-def test_same_bytes_without_ray(
+def test_the_bytes_are_the_same_without_ray(
     built: tuple[Manifest, ShardReader], raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Many tests, and the pins of `tests.golden`, prepare without it."""
@@ -209,7 +214,9 @@ def test_baked_frames_have_the_same_bytes_on_one_cpu_and_on_two(raw: Path, tmp_p
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
-def test_refusals(raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]) -> None:
+def test_too_many_rejects_another_schema_version_and_a_missing_manifest_are_refused(
+    raw: Path, tmp_path: Path, built: tuple[Manifest, ShardReader]
+) -> None:
     with pytest.raises(UserError, match=r"66\.7%.*1 x span_zero_length"):
         build(raw, tmp_path, max_reject_share=0.4)
     assert not (tmp_path / MANIFEST).exists()
@@ -237,8 +244,7 @@ def test_unreadable_annotations_name_the_file(raw: Path, tmp_path: Path) -> None
     assert "cut.json" in error.where
 
 
-def test_demo_corpora(tmp_path: Path) -> None:
-    """Over the demo's files: every broken record is rejected and nothing else is."""
+def test_every_broken_record_of_the_demo_is_rejected_and_no_other(tmp_path: Path) -> None:
     from datasets_prep.demo.corpora import write_corpora
 
     demo = DemoConfig(train_videos=3, mvbench_items=7, mevis_valid_videos=1, max_seconds=5)

@@ -1,4 +1,4 @@
-"""Annotations, media and shards on S3: the bytes of a local preparation, even while the server fails."""
+"""Annotations, media and shards on S3 give the bytes of a local preparation, even while the server fails."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_clip(root / "media" / name)
     (root / "media" / "broken.mp4").write_bytes(b"nothing")
     write_folder(root / "media" / "stills", frames=4)
-    said = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
+    turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
     names = ["deep/a b.mp4", "ü 100%25_0:01:02.mp4", "c+d@e#f?.mp4", "broken.mp4", "gone.mp4", "stills"]
-    rows = [{"video": name, "conversations": said} for name in [*names, *names[:3]]]
+    rows = [{"video": name, "conversations": turns} for name in [*names, *names[:3]]]
     for part in ("one", "deep/two"):
         place = root / "anno" / f"{part}.json"
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -59,8 +59,10 @@ def prepare(root: Location, out: Location) -> Manifest:
     return run.build(PrepConfig(sources=tuple(configs), rows_per_shard=5), resolve, out, SEED)
 
 
-@pytest.mark.parametrize("faults", [(), (Fault.SLOW_DOWN, Fault.DROPPED)], ids=["well", "ill"])
-def test_the_same_bytes_as_on_a_disk(
+@pytest.mark.parametrize(
+    "faults", [(), (Fault.SLOW_DOWN, Fault.DROPPED)], ids=["healthy server", "failing server"]
+)
+def test_preparation_on_s3_gives_the_same_bytes_as_on_disk(
     raw: Path,
     s3_bucket: str,
     s3_server: str,
@@ -91,4 +93,4 @@ def test_the_same_bytes_as_on_a_disk(
         reader.verify()
         assert reader.media(reader.sample("qa", 1)).uri == f"{remote.uri}/media/ü 100%25_0:01:02.mp4"
         assert sorted(f.name for f in out.list()) == sorted(p.name for p in (tmp_path / "local").iterdir())
-    assert bool(plan.spoiled) == bool(faults)
+    assert bool(plan.failed) == bool(faults)

@@ -1,4 +1,4 @@
-"""What README asks about the first clip of the demo is in that clip."""
+"""The first clip of the demo shows the objects that the README asks about."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pipeline.plan.load import load_plan
 REPO = Path(__file__).resolve().parents[2]
 
 
-def test_the_clip_shows_what_is_asked_for():
+def test_the_clip_shows_the_objects_times_and_box_of_the_readme():
     """Catches questions about an object that the clip does not have, and a box around nothing."""
     demo = load_plan(str(REPO / "plans" / "demo.yaml")).demo
     assert demo is not None

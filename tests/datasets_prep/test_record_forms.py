@@ -1,6 +1,6 @@
-"""Rows as people have them: message lists, lists of one, clips, lettered steps, what JSON writers write.
+"""Rows in many forms: message lists, lists of one, clips, lettered steps, odd JSON.
 
-Read where the meaning is plain, else a reason that says what was found and what was expected. No Ray.
+They are read where the meaning is clear, else rejected with what was found and what was expected. No Ray.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Task
 
-SAID = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
+CONVERSATION = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "That."}]
 MESSAGES = [{"role": "user", "content": "<video>What?"}, {"role": "assistant", "content": "That."}]
 
 
@@ -28,8 +28,8 @@ def source(fmt: str = "llava_video", **more: Any) -> SourceConfig:
     return SourceConfig.model_validate(fields)
 
 
-def found(path: Path, config: SourceConfig) -> Iterator[Draft | RejectError]:
-    """For each row of a file its draft or the reason why not; every medium was announced."""
+def drafts_of(path: Path, config: SourceConfig) -> Iterator[Draft | RejectError]:
+    """The draft or the reject of every row of a file; checks that ``media`` announces every medium."""
     reader = reader_of(config.format)
     for record in reader.records(config, Files(annotations=path)):
         try:
@@ -40,17 +40,17 @@ def found(path: Path, config: SourceConfig) -> Iterator[Draft | RejectError]:
             yield error
 
 
-def one(folder: Path, row: Any, config: SourceConfig | None = None) -> Draft:
+def draft_of(folder: Path, row: Any, config: SourceConfig | None = None) -> Draft:
     """The draft of a row. Raises RejectError."""
     (folder / "a.json").write_text(row if isinstance(row, str) else json.dumps([row]))
-    (result,) = found(folder / "a.json", config or source())
+    (result,) = drafts_of(folder / "a.json", config or source())
     if isinstance(result, RejectError):
         raise result
     return result
 
 
 def row(**more: Any) -> dict[str, Any]:
-    return {"video": "v.mp4", "conversations": SAID, **more}
+    return {"video": "v.mp4", "conversations": CONVERSATION, **more}
 
 
 def parts(*texts: str) -> list[dict[str, Any]]:
@@ -62,35 +62,39 @@ def parts(*texts: str) -> list[dict[str, Any]]:
     [
         row(),
         row(conversations=MESSAGES),
-        row(conversations=[SAID]),
+        row(conversations=[CONVERSATION]),
         {"video": "v.mp4", "messages": MESSAGES},
-        {"video": "v.mp4", "messages": SAID},
+        {"video": "v.mp4", "messages": CONVERSATION},
         {"videos": ["v.mp4"], "messages": MESSAGES},
         {"messages": [{"role": "user", "content": parts("What?")}, MESSAGES[1]]},
         {"messages": [{"role": "user", "content": ["What?"]}, MESSAGES[1]], "video": ["v.mp4"]},
-        row(conversations=[{**SAID[0], "role": None, "content": None}, SAID[1]]),
+        row(conversations=[{**CONVERSATION[0], "role": None, "content": None}, CONVERSATION[1]]),
     ],
 )
-def test_forms_of_one_dialogue(form: dict[str, Any], tmp_path: Path) -> None:
-    draft = one(tmp_path, form)
+def test_every_form_of_a_conversation_gives_the_same_draft(form: dict[str, Any], tmp_path: Path) -> None:
+    draft = draft_of(tmp_path, form)
     assert [turn.text for turn in draft.turns] == ["What?", "That."]
     assert (draft.media.candidates, draft.media.frames, draft.task) == (("v.mp4",), (), Task.QA)
 
 
-def test_several_parts_are_lines(tmp_path: Path) -> None:
+def test_several_text_parts_are_joined_by_line_breaks(tmp_path: Path) -> None:
     form = {"messages": [{"role": "user", "content": parts("Look.", "What?")}, MESSAGES[1]]}
-    assert one(tmp_path, form).turns[0].text == "Look.\nWhat?"
+    assert draft_of(tmp_path, form).turns[0].text == "Look.\nWhat?"
 
 
 @pytest.mark.parametrize(
     ("form", "reason", "detail"),
     [
         (
-            row(conversations=[SAID[0], MESSAGES[1]]),
+            row(conversations=[CONVERSATION[0], MESSAGES[1]]),
             "malformed",
             "has `role` and `content`, the first `from`",
         ),
-        (row(conversations=[{**SAID[0], **MESSAGES[0]}]), "malformed", "has all of `from` and `value` or"),
+        (
+            row(conversations=[{**CONVERSATION[0], **MESSAGES[0]}]),
+            "malformed",
+            "has all of `from` and `value` or",
+        ),
         (
             row(conversations=[{"speaker": "a", "text": "b"}]),
             "malformed",
@@ -107,7 +111,7 @@ def test_several_parts_are_lines(tmp_path: Path) -> None:
             "turn 0 is by 'system', human or user was expected",
         ),
         (
-            row(conversations=[{"from": "human", "value": 3}, SAID[1]]),
+            row(conversations=[{"from": "human", "value": 3}, CONVERSATION[1]]),
             "malformed",
             "is 3, a text was expected",
         ),
@@ -117,16 +121,16 @@ def test_several_parts_are_lines(tmp_path: Path) -> None:
             "has the part {'type': 'audio'}; parts of text and video were expected",
         ),
         ({"messages": MESSAGES, "videos": ["a.mp4", "b.mp4"]}, "malformed", "2 videos, one was expected"),
-        ({"conversations": SAID}, "malformed", "`video` is missing"),
+        ({"conversations": CONVERSATION}, "malformed", "`video` is missing"),
         (row(video=7), "malformed", "`video` is 7, a path was expected"),
         (row(video={"bytes": ""}), "malformed", "`video` is {'bytes': ''}, a path was expected"),
     ],
 )
-def test_other_forms_say_what_was_expected(
+def test_other_forms_are_rejected_with_what_was_expected(
     form: dict[str, Any], reason: str, detail: str, tmp_path: Path
 ) -> None:
     with pytest.raises(RejectError, match=detail) as caught:
-        one(tmp_path, form)
+        draft_of(tmp_path, form)
     assert caught.value.reason == reason
 
 
@@ -142,9 +146,11 @@ def test_other_forms_say_what_was_expected(
         ({"start": None, "end": None}, None),
     ],
 )
-def test_the_clip_of_a_row(more: dict[str, Any], clip: tuple[float, float] | None, tmp_path: Path) -> None:
+def test_every_spelling_of_a_clip_is_read(
+    more: dict[str, Any], clip: tuple[float, float] | None, tmp_path: Path
+) -> None:
     expected = clip and DraftSpan(start=clip[0], end=clip[1], unit=Unit.SECONDS)
-    assert one(tmp_path, row(**more)).clip == expected
+    assert draft_of(tmp_path, row(**more)).clip == expected
 
 
 @pytest.mark.parametrize(
@@ -155,13 +161,13 @@ def test_the_clip_of_a_row(more: dict[str, Any], clip: tuple[float, float] | Non
         ({"start": "soon", "end": 3}, "`start` 'soon'"),
     ],
 )
-def test_clips_that_are_not_plain(more: dict[str, Any], detail: str, tmp_path: Path) -> None:
+def test_ambiguous_and_invalid_clips_are_rejected(more: dict[str, Any], detail: str, tmp_path: Path) -> None:
     with pytest.raises(RejectError, match=detail):
-        one(tmp_path, row(**more))
+        draft_of(tmp_path, row(**more))
 
 
 PART = {"start": 2.0, "end": 3}
-SPOKEN = [SAID[0], {"from": "gpt", "value": "From <s0> to <e0>."}]
+SPOKEN = [CONVERSATION[0], {"from": "gpt", "value": "From <s0> to <e0>."}]
 TOKENS = {"token": {"<s0>": 0.5, "<e0>": 1.0}}
 NUMBERED = "frames of masks are numbered from the start of the whole video"
 
@@ -182,19 +188,19 @@ NUMBERED = "frames of masks are numbered from the start of the whole video"
         ("ufvideo_bench", PART, NUMBERED),
     ],
 )
-def test_the_clip_of_a_row_in_other_formats(
+def test_a_clip_is_read_or_rejected_in_every_format(
     fmt: str, fields: dict[str, Any], expected: str, tmp_path: Path
 ) -> None:
-    """Read where it has one meaning, else rejected: a row never loses it in silence."""
+    """It is read where it has one meaning, else the row is rejected: it is never silently ignored."""
     form = {"id": "v", "unibench": "task2", **row(**fields)}
     if expected != "clip":
         with pytest.raises(RejectError, match=expected) as caught:
-            one(tmp_path, form, source(fmt))
+            draft_of(tmp_path, form, source(fmt))
         assert caught.value.reason is Reason.MALFORMED
         return
-    draft = one(tmp_path, form, source(fmt))
+    draft = draft_of(tmp_path, form, source(fmt))
     assert draft.clip == DraftSpan(start=2.0, end=3.0, unit=Unit.SECONDS)
-    assert draft.duration_s is None  # of the clip or of the video, nobody can tell
+    assert draft.duration_s is None  # it could be that of the clip or of the video
 
 
 STEPS = "Describe these steps:\nA. opening\nB. closing"
@@ -218,35 +224,35 @@ CHOICE = "What does he do?\nA. opens it.\nB. closes it."
         (f"{CHOICE}\nAnswer with the letter.", "He opens it and then he closes it.", "names none"),
     ],
 )
-def test_lettered_lines_are_options_or_steps(
+def test_lettered_lines_are_options_if_the_answer_names_one_and_steps_otherwise(
     question: str, answer: str, right: int | str | None, tmp_path: Path
 ) -> None:
-    said = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
+    turns = [{"from": "human", "value": question}, {"from": "gpt", "value": answer}]
     if isinstance(right, str):
         with pytest.raises(RejectError) as caught:
-            one(tmp_path, row(conversations=said))
+            draft_of(tmp_path, row(conversations=turns))
         assert caught.value.reason is Reason.BAD_CHOICE
         return
-    draft = one(tmp_path, row(conversations=said))
+    draft = draft_of(tmp_path, row(conversations=turns))
     assert draft.task is (Task.QA if right is None else Task.CHOICE)
     assert draft.answer_index == (-1 if right is None else right)
     assert len(draft.choices) == (0 if right is None else 2)
 
 
-def test_lists_of_one(tmp_path: Path) -> None:
+def test_a_list_of_one_value_is_read_as_the_value(tmp_path: Path) -> None:
     asked = {"video": ["v.mp4"], "question": ["Q?"], "candidates": ["a", "b"], "answer": ["b"]}
-    draft = one(tmp_path, asked, source("mvbench", use="benchmark"))
+    draft = draft_of(tmp_path, asked, source("mvbench", use="benchmark"))
     assert (draft.answer_index, draft.media.candidates[0]) == (1, "v.mp4")
-    assert one(tmp_path, row(video=["f/1.jpg"])).media.frames == ("1.jpg",)
+    assert draft_of(tmp_path, row(video=["f/1.jpg"])).media.frames == ("1.jpg",)
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_what_other_writers_call_a_number(value: str, tmp_path: Path) -> None:
-    """A field that nobody asks for does not matter; of one that counts it is said."""
+def test_numbers_that_are_not_finite_are_rejected_where_they_matter(value: str, tmp_path: Path) -> None:
+    """They are ignored in a field that is not read, and rejected in one that is."""
     text = json.dumps([row(duration="#")]).replace('"#"', value)
-    assert one(tmp_path, text).turns[1].text == "That."
+    assert draft_of(tmp_path, text).turns[1].text == "That."
     with pytest.raises(RejectError, match=r"`start` -?(nan|inf)") as caught:
-        one(tmp_path, json.dumps([row(start="#", end=3)]).replace('"#"', value))
+        draft_of(tmp_path, json.dumps([row(start="#", end=3)]).replace('"#"', value))
     assert caught.value.reason is Reason.MALFORMED
 
 
@@ -265,7 +271,9 @@ def test_what_other_writers_call_a_number(value: str, tmp_path: Path) -> None:
         (b'{"a": "x\ny"}', False, ""),
     ],
 )
-def test_json_that_nobody_can_use_and_what_is_not_json(text: bytes, valid: bool, problem: str) -> None:
+def test_unusable_json_and_text_that_is_not_json_are_told_apart(
+    text: bytes, valid: bool, problem: str
+) -> None:
     value = parse(text)
     if not isinstance(value, Unparsed):
         assert valid
@@ -278,12 +286,12 @@ def test_json_that_nobody_can_use_and_what_is_not_json(text: bytes, valid: bool,
 
 
 @pytest.mark.parametrize("lines", [False, True])
-def test_the_reason_tells_valid_json_from_broken(tmp_path: Path, lines: bool) -> None:
+def test_the_reason_distinguishes_valid_json_from_broken(tmp_path: Path, lines: bool) -> None:
     good, bad = json.dumps(row()), rb'{"video": "\ud83d.mp4"}'.decode()
     records = [good, bad, '{"video": 1 2}', good]
     path = tmp_path / ("a.jsonl" if lines else "a.json")
     path.write_text("\n".join(records) if lines else f"[{','.join(records)}]")
-    results = list(found(path, source()))
+    results = list(drafts_of(path, source()))
     reasons = [r.reason if isinstance(r, RejectError) else None for r in results]
     assert reasons == [None, Reason.MALFORMED, Reason.BROKEN_JSON, None]
 
@@ -300,16 +308,18 @@ def test_the_reason_tells_valid_json_from_broken(tmp_path: Path, lines: bool) ->
         (rb'{"\ud83d": {"timestamps": []}}', "activitynet_captions", r"cannot be used: .*holds \\ud83d"),
     ],
 )
-def test_files_of_another_kind_say_which(tmp_path: Path, content: bytes, fmt: str, problem: str) -> None:
+def test_the_error_names_the_kind_of_a_file_that_is_not_a_list(
+    tmp_path: Path, content: bytes, fmt: str, problem: str
+) -> None:
     (tmp_path / "a.json").write_bytes(content)
     config = source(fmt)
     with pytest.raises(UserError, match=problem) as caught:
-        list(found(tmp_path / "a.json", config))
+        list(drafts_of(tmp_path / "a.json", config))
     assert "broken" not in str(caught.value).lower()
 
 
-def test_the_shared_records(cases: Path) -> None:
-    """Each file ends in a good row; what stands before it is read, or says why not."""
+def test_records_that_once_failed_are_read_or_rejected_with_a_reason(cases: Path) -> None:
+    """Each file ends with a valid row; the rows before it are read or rejected as listed."""
     expected: dict[str, list[str | None]] = {
         "roles": [None],
         "list1": [None],
@@ -319,7 +329,7 @@ def test_the_shared_records(cases: Path) -> None:
         "surrogate": ["malformed"],
     }
     for name, before in expected.items():
-        *results, good = found(cases / "records" / f"{name}.json", source())
+        *results, good = drafts_of(cases / "records" / f"{name}.json", source())
         assert isinstance(good, Draft)
         assert [r.reason if isinstance(r, RejectError) else None for r in results] == before, name
         if name == "startend":
@@ -328,7 +338,7 @@ def test_the_shared_records(cases: Path) -> None:
             }
         if name == "mc_openlist":
             assert [r.task for r in results if isinstance(r, Draft)] == [Task.QA]
-    odd = list(found(cases / "records" / "vr15.json", source("videorefer")))
+    odd = list(drafts_of(cases / "records" / "vr15.json", source("videorefer")))
     assert isinstance(odd[0], RejectError)
     assert "null for an object that is absent, was expected" in odd[0].detail
     assert all(isinstance(r, Draft) for r in odd[1:])

@@ -1,4 +1,4 @@
-"""Ref-DAVIS17 as it is downloaded: texts, label images, a list of its split."""
+"""Ref-DAVIS17 in the layout of its download: texts, label images, a list of its split."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.datasets_prep.mask_corpora import (
     pixels,
     read,
     reasons,
-    refused,
+    reject_reason,
     sample,
     source,
     write_frames,
@@ -79,11 +79,11 @@ def davis_files(root: Path, name: str) -> Files:
     )
 
 
-def test_ref_davis(davis: Path) -> None:
+def test_ref_davis_expressions_and_masks_have_the_objects_of_their_line(davis: Path) -> None:
     config, found = read_davis(davis)
-    said = {key: draft.expression for key, draft in found.items() if isinstance(draft, Draft)}
+    expressions = {key: draft.expression for key, draft in found.items() if isinstance(draft, Draft)}
     # Object "10" comes before "2" because ids are sorted as text.
-    assert said == {
+    assert expressions == {
         "s/bike/0": "the tenth",
         "s/bike/1": "10 full",
         "s/bike/2": "café b’s",
@@ -109,7 +109,7 @@ def test_ref_davis(davis: Path) -> None:
         assert made.category == ("full_video" if key.endswith(("1", "3")) else "first_frame")
 
 
-def test_ref_davis_traps(davis: Path) -> None:
+def test_ref_davis_with_missing_masks_and_malformed_lines_is_rejected_with_a_reason(davis: Path) -> None:
     labels = davis / "DAVIS/Annotations_unsupervised/480p"
     (labels / "classic-car" / "00001.png").unlink()
     with (davis / "davis_text_annotations/Davis17_annot1.txt").open("a") as file:
@@ -138,13 +138,13 @@ def test_ref_davis_traps(davis: Path) -> None:
 
 
 def test_a_mask_belongs_to_the_frame_of_its_name(davis: Path) -> None:
-    """A lost frame must not move the masks behind it."""
+    """A missing frame must not shift the masks after it."""
     (davis / "DAVIS/JPEGImages/480p/bike/00001.jpg").unlink()
     config, found = read_davis(davis)
-    assert refused(found["s/bike/0"], config, davis / "DAVIS") is Reason.MEDIA_MISSING
+    assert reject_reason(found["s/bike/0"], config, davis / "DAVIS") is Reason.MEDIA_MISSING
 
 
-def test_real_davis_labels(tmp_path: Path, realdata: Path) -> None:
+def test_real_davis_label_images_give_their_masks(tmp_path: Path, realdata: Path) -> None:
     root = realdata / "davis_interactive_testdata" / "test_data" / "DAVIS"
     (tmp_path / "val.txt").write_text("tennis\nbear\n")
     text = tmp_path / "Davis17_annot1.txt"
@@ -166,4 +166,4 @@ def test_real_davis_labels(tmp_path: Path, realdata: Path) -> None:
         made = sample(draft, config, root)
         assert np.array_equal(pixels(made.targets[0]), truth == number)
         if video == "tennis":
-            assert (truth == 255).any()  # void, which is nobody's
+            assert (truth == 255).any()  # void, which belongs to no object

@@ -27,7 +27,7 @@ from tests.datasets_prep.mask_corpora import (
     pixels,
     read,
     reasons,
-    refused,
+    reject_reason,
     sample,
     source,
     write_frames,
@@ -35,7 +35,7 @@ from tests.datasets_prep.mask_corpora import (
 
 
 def masklets(objects: list[np.ndarray], **more: Any) -> dict[str, Any]:
-    """The form of a ``_manual.json``; each object is [N, H, W]."""
+    """Content of a ``_manual.json``; each object is [N, H, W]."""
     size = list(objects[0].shape[1:])
     frames = [
         [{"size": size, "counts": masks.encode(track[k])} for track in objects]
@@ -53,17 +53,19 @@ def sav(root: Path, videos: dict[str, Any], **more: Any) -> tuple[SourceConfig, 
 
 
 def sav_entry(video: str, **texts: str) -> dict[str, Any]:
-    said = {
+    objects = {
         n.strip("_"): {"video_id": video, "obj_id": n.strip("_"), "formated": t} for n, t in texts.items()
     }
     return {
         "video_path": f"sam_v_full/sav_000/{video}.mp4",
         "anno_path": f"sam_v_full/sav_000/{video}_manual.json",
-        "objects": said,
+        "objects": objects,
     }
 
 
-def test_ref_sav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ref_sav_masks_are_every_fourth_frame_and_each_file_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Frame k of the masks is frame 4k of the video."""
     clip = write_clip(tmp_path / "sav" / "sav_000" / "sav_000001.mp4", frames=18)  # 48x64
     track = np.zeros((2, 5, 48, 64), np.uint8)
@@ -96,7 +98,7 @@ def test_ref_sav(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert opened.count(where) == 1
 
 
-def test_ref_sav_traps(tmp_path: Path) -> None:
+def test_ref_sav_with_missing_or_malformed_masklets_is_rejected_with_a_reason(tmp_path: Path) -> None:
     box = np.ones((2, 48, 64), np.uint8)
     place = tmp_path / "sav" / "sav_000"
     write_clip(place / "v.mp4", frames=6)
@@ -134,10 +136,10 @@ def test_ref_sav_traps(tmp_path: Path) -> None:
         "s/many/x": Reason.MALFORMED,
         "s/odd": Reason.MALFORMED,
     }
-    assert refused(found["s/v/0"], config, tmp_path / "sav") is None
-    assert refused(found["s/turned/0"], config, tmp_path / "sav") is Reason.MASK_SIZE
-    # Three masks need nine frames; the clip of six is another cut of the video.
-    assert refused(found["s/long/0"], config, tmp_path / "sav") is Reason.FRAME_OUTSIDE
+    assert reject_reason(found["s/v/0"], config, tmp_path / "sav") is None
+    assert reject_reason(found["s/turned/0"], config, tmp_path / "sav") is Reason.MASK_SIZE
+    # Three masks need nine frames; a clip of six is another edit of the video.
+    assert reject_reason(found["s/long/0"], config, tmp_path / "sav") is Reason.FRAME_OUTSIDE
     with pytest.raises(UserError, match="masklets"):
         read(config, Files(annotations=files.annotations))
     (tmp_path / "keep.txt").write_text("v\n")
@@ -147,7 +149,7 @@ def test_ref_sav_traps(tmp_path: Path) -> None:
     assert [f == LEFT_OUT for f in read(config, files).values()] == [False, True, True]
 
 
-def test_real_masklets(tmp_path: Path, realdata: Path) -> None:
+def test_real_masklets_have_the_areas_of_pycocotools(tmp_path: Path, realdata: Path) -> None:
     """Portrait, 121 annotated frames of 483; areas were taken with pycocotools."""
     folder = realdata / "sav_example"
     golden = json.loads((folder / "golden_areas.json").read_text())["area"]["manual"]
@@ -161,8 +163,8 @@ def test_real_masklets(tmp_path: Path, realdata: Path) -> None:
         width=480,
     )
     path = tmp_path / "Ref-SAV.json"
-    said = {str(n): {"formated": f"Object {n}."} for n in range(5)}
-    entry = {"video_path": "a/sav_000001.mp4", "anno_path": "a/sav_000001_manual.json", "objects": said}
+    objects = {str(n): {"formated": f"Object {n}."} for n in range(5)}
+    entry = {"video_path": "a/sav_000001.mp4", "anno_path": "a/sav_000001_manual.json", "objects": objects}
     path.write_text(json.dumps({"sav_000001": entry}))
     config = source("ref_sav")
     found = read(config, Files(annotations=path, masks=folder))
@@ -193,7 +195,7 @@ def seg_row(frames: list[str], **more: Any) -> dict[str, Any]:
     }
 
 
-def test_ufvideo_seg(tmp_path: Path) -> None:
+def test_ufvideo_segmentation_rows_are_read_or_rejected_with_a_reason(tmp_path: Path) -> None:
     frames = ["00003", "00007", "00009"]
     write_frames(tmp_path / "mevis" / "train" / "JPEGImages" / "v", [*frames, "00005"])
     changes: list[dict[str, Any]] = [
@@ -226,4 +228,4 @@ def test_ufvideo_seg(tmp_path: Path) -> None:
         assert made.video.frames == tuple(f"{f}.jpg" for f in frames)
         assert made.expression == "the dog running"
         assert pixels(made.targets[0]).sum(axis=(1, 2)).tolist() == [0, 56, 56]
-    assert refused(found["s/11"], config, tmp_path) is Reason.MASK_SIZE
+    assert reject_reason(found["s/11"], config, tmp_path) is Reason.MASK_SIZE

@@ -1,4 +1,4 @@
-"""RefCOCO: still images, polygons, and a pickle from strangers."""
+"""RefCOCO: still images, polygons, and an untrusted pickle."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.datasets_prep.mask_corpora import (
     pixels,
     read,
     reasons,
-    refused,
+    reject_reason,
     renamed,
     sample,
     source,
@@ -36,7 +36,7 @@ from tests.datasets_prep.mask_corpora import (
 
 
 def py2_pickle(value: Any) -> bytes:
-    """As Python 2's cPickle writes it: bytes are its text."""
+    """The bytes that Python 2's cPickle writes, where text is bytes."""
 
     def put(v: Any) -> bytes:
         if isinstance(v, bytes):
@@ -57,7 +57,7 @@ SQUARE = [[4, 3, 14, 3, 14, 12, 4, 12], [20, 3, 30, 3, 30, 12, 20, 12]]  # two p
 
 
 def reference(ref_id: int, image: int, ann: int, split: str, *texts: Any) -> dict[str, Any]:
-    said = [
+    sentences = [
         {"sent_id": 10 * ref_id + at, "sent": text, "raw": "RAW", "tokens": ["a"]}
         for at, text in enumerate(texts)
     ]
@@ -68,8 +68,8 @@ def reference(ref_id: int, image: int, ann: int, split: str, *texts: Any) -> dic
         "category_id": 1,
         "file_name": NAMES.get(image, "").replace(".jpg", f"_{ref_id}.jpg"),
         "split": split,
-        "sent_ids": [s["sent_id"] for s in said],
-        "sentences": said,
+        "sent_ids": [s["sent_id"] for s in sentences],
+        "sentences": sentences,
     }
 
 
@@ -106,7 +106,7 @@ def refcoco(
     return config, Files(annotations=path, masks=root / "instances.json")
 
 
-def test_refcoco(coco: Path) -> None:
+def test_refcoco_masks_are_those_of_the_references_of_the_split(coco: Path) -> None:
     refs = [
         reference(0, 9, 1, "train", "the left  dog", "dog in front"),
         reference(1, 25, 2, "testA", "the crowd"),
@@ -128,7 +128,7 @@ def test_refcoco(coco: Path) -> None:
     assert [d != LEFT_OUT for d in read(config, files).values()] == [False, False, True, False]
 
 
-def test_refcoco_traps(coco: Path) -> None:
+def test_malformed_references_of_refcoco_are_rejected_with_a_reason(coco: Path) -> None:
     refs: list[Any] = [
         reference(0, 9, 99, "train", "no annotation"),
         reference(1, 25, 3, "train", "no mask"),
@@ -160,13 +160,13 @@ def test_refcoco_traps(coco: Path) -> None:
         "s/7/70": Reason.MALFORMED,
     }
     assert found["s/9/90"] == LEFT_OUT
-    assert refused(found["s/2/20"], config, coco) is Reason.BAD_MASK
-    assert refused(found["s/6/62"], config, coco) is None
+    assert reject_reason(found["s/2/20"], config, coco) is Reason.BAD_MASK
+    assert reject_reason(found["s/6/62"], config, coco) is None
     write_frames(coco / "train2014", [NAMES[9].removesuffix(".jpg")], size=(HEIGHT, WIDTH - 1))
-    assert refused(found["s/6/62"], config, coco) is Reason.MASK_SIZE
+    assert reject_reason(found["s/6/62"], config, coco) is Reason.MASK_SIZE
 
 
-def test_refcoco_says_what_a_plan_lacks(coco: Path) -> None:
+def test_an_incomplete_plan_for_refcoco_is_refused_with_the_missing_part(coco: Path) -> None:
     refs = [reference(0, 9, 1, "train", "dog"), reference(1, 9, 1, "val", "dog")]
     config, files = refcoco(coco, refs, split="testA")
     with pytest.raises(UserError, match="one of train, val"):
@@ -174,7 +174,7 @@ def test_refcoco_says_what_a_plan_lacks(coco: Path) -> None:
     config, files = refcoco(coco, refs)
     with pytest.raises(UserError, match=r"instances\.json"):
         read(config, Files(annotations=files.annotations))
-    with pytest.raises(UserError, match="one file"):  # refs(google).p divides the same images otherwise
+    with pytest.raises(UserError, match="one file"):  # refs(google).p splits the same images differently
         read(config, renamed(files, "refs(unc)"))
     (coco / "instances.json").write_text('{"images": []}')
     with pytest.raises(UserError, match="annotations"):
@@ -184,7 +184,7 @@ def test_refcoco_says_what_a_plan_lacks(coco: Path) -> None:
             SourceConfig.model_validate({"name": "s", "annotations": "x", "media": ("m",), **wrong})
 
 
-def test_elements_of_an_array(tmp_path: Path) -> None:
+def test_elements_of_an_array_are_found_without_parsing_the_file(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"a": [ ], "b": [1, {"x": [2]} ], "c": 3}')
     content = path.read_bytes()
@@ -203,7 +203,7 @@ def test_every_pickle_protocol_of_plain_data(tmp_path: Path, protocol: int) -> N
     assert load_plain(path) == data
 
 
-def test_text_of_python_2(coco: Path) -> None:
+def test_text_pickled_by_python_2_is_decoded(coco: Path) -> None:
     refs = [reference(0, 9, 1, "train", "café".encode(), "café".encode("latin-1"), "plain")]
     config, files = refcoco(coco, None, content=py2_pickle(refs))
     assert [d.expression for d in read(config, files).values()] == ["café", "café", "plain"]
@@ -221,7 +221,7 @@ class Evil:
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_nothing_in_a_pickle_is_run(coco: Path, protocol: int) -> None:
+def test_no_code_in_a_pickle_is_run(coco: Path, protocol: int) -> None:
     marker = coco / "marker"
     for evil in (
         Evil(os.system, f"touch {marker}"),
@@ -239,7 +239,7 @@ def test_nothing_in_a_pickle_is_run(coco: Path, protocol: int) -> None:
     assert not marker.exists()
 
 
-def test_what_could_run_something_is_not_even_there(tmp_path: Path) -> None:
+def test_pickle_instructions_that_could_run_code_are_unknown(tmp_path: Path) -> None:
     path = tmp_path / "refs.p"
     for content, name in (
         (b"cos\nsystem\n(S'true'\ntR.", "GLOBAL"),
@@ -263,7 +263,7 @@ def test_what_could_run_something_is_not_even_there(tmp_path: Path) -> None:
         b"(S'true'\nios\nsystem\n.",
         b"\x80\x02\x82\x01.",  # an extension code
         b"Psomething\n.",  # a persistent id
-        b"\x80\x02]r\xff\xff\xff\xff.",  # C's reader would make room for four thousand million entries
+        b"\x80\x02]r\xff\xff\xff\xff.",  # the C unpickler would allocate 2 ** 32 entries
         b"\x80\x05\x96" + b"\xff" * 7 + b"\x7f.",  # a byte array of 2 ** 63 bytes
         b"\x80\x04\x8d" + b"\xff" * 7 + b"\x7f.",  # text of 2 ** 63 bytes
         b"\x80\x02" + b"(" * 9 + b"t" * 9 + b".",  # tuples
@@ -272,14 +272,14 @@ def test_what_could_run_something_is_not_even_there(tmp_path: Path) -> None:
         pickle.dumps([1, "a"]),
     ],
 )
-def test_hostile_pickles(coco: Path, content: bytes) -> None:
+def test_hostile_pickles_are_a_user_error(coco: Path, content: bytes) -> None:
     config, files = refcoco(coco, None, content=content)
     with pytest.raises(UserError, match=r"refs\(unc\)\.p"):
         read(config, files)
 
 
-def test_a_pickle_that_holds_itself(coco: Path) -> None:
-    """Messages must not write out what they complain about."""
+def test_recursive_and_huge_values_in_a_pickle_are_rejected(coco: Path) -> None:
+    """Catches messages that print the whole value."""
     bomb: Any = "boo"
     for _ in range(60):
         bomb = [bomb, bomb]
@@ -296,5 +296,7 @@ def test_a_pickle_that_holds_itself(coco: Path) -> None:
     refs += [{**reference(2, 9, 1, "train", "dog"), "split": bomb}, reference(3, 9, 1, "train", bomb)]
     config, files = refcoco(coco, None, content=pickle.dumps(refs, protocol=2))
     found = read(config, files)
-    assert [type(d) for d in found.values()].count(Draft) == 2  # a split that is not text is no other split
+    assert [type(d) for d in found.values()].count(
+        Draft
+    ) == 2  # a split that is not text is malformed, not another split
     assert set(reasons(found).values()) == {Reason.MALFORMED}

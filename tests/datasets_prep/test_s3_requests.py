@@ -1,4 +1,4 @@
-"""What preparation asks of an S3 server: one GET for each video, and a share of a page of each listing."""
+"""Requests of preparation to an S3 server: one GET for each video, and few for listings."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ MOST_REQUESTS = 1.2  # for each video
         pytest.param(4, True, marks=pytest.mark.slow),
     ],
 )
-def test_requests_for_each_video(
+def test_preparation_needs_little_more_than_one_request_for_each_video(
     roots: int, bake: bool, s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if existence, size or type of each video is asked for alone, or below each folder."""
+    """Fails if existence, size or type of each video takes a request of its own, or one for each folder."""
     clip = write_clip(tmp_path / "clip.mp4", frames=4).read_bytes()
     media = [f"media{n}" for n in range(roots)]
     store = Location.parse(s3_bucket, tmp_path / "cache")
-    talk = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
+    turns = [{"from": "human", "value": "Q?"}, {"from": "gpt", "value": "A"}]
     names = [f"part{n % 3}/video {n:03d}.mp4" for n in range(VIDEOS)]
     for n, name in enumerate(names):
         (store / media[n % roots] / name).write_bytes(clip + n.to_bytes(4, "big"))
-    annotations = tmp_path / "talk.json"
-    annotations.write_text(json.dumps([{"video": name, "conversations": talk} for name in names]))
+    annotations = tmp_path / "turns.json"
+    annotations.write_text(json.dumps([{"video": name, "conversations": turns} for name in names]))
     source = {"name": "qa", "format": "llava_video", "annotations": str(annotations), "media": media}
     config = PrepConfig(
         sources=(SourceConfig.model_validate(source),), **({"bake": {"frames": 2}} if bake else {})

@@ -1,4 +1,4 @@
-"""Where the elements of a JSON container end, whatever the blocks in which it is read."""
+"""The elements of a JSON container end at the same bytes, whatever the size of the blocks that are read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FIXED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCh
 
 @pytest.fixture
 def records(tmp_path: Path) -> Callable[[str, int], list[Any]]:
-    """The records of a list, cut into chunks of so many."""
+    """Reads the records of a list in chunks of ``count``."""
 
     def read(text: str, count: int = 2) -> list[Any]:
         path = tmp_path / "list.json"
@@ -47,7 +47,7 @@ def records(tmp_path: Path) -> Callable[[str, int], list[Any]]:
 @ANY_BLOCK
 @FIXED
 @given(rows=st.lists(VALUES, max_size=7), indent=st.sampled_from([None, 1]))
-def test_every_element_comes_back(
+def test_every_element_is_read_once_and_in_order(
     block: int, records: Any, monkeypatch: pytest.MonkeyPatch, rows: list[Any], indent: int | None
 ) -> None:
     monkeypatch.setattr(scan, "_BLOCK", block)
@@ -68,7 +68,7 @@ def test_a_missing_comma_is_reported_with_its_place(
     more: list[Any],
     gap: str,
 ) -> None:
-    """Two records that are read as one would be one record less, without a word."""
+    """Two records that are read as one would silently lose a record."""
     monkeypatch.setattr(scan, "_BLOCK", block)
     text = json.dumps(first)[:-1] + gap
     whole = (text + json.dumps(more)[1:]).encode()
@@ -76,7 +76,7 @@ def test_a_missing_comma_is_reported_with_its_place(
         list(element_ends(io.BytesIO(whole), 0, whole=True))
 
 
-def test_a_name_that_stands_twice_is_found_in_its_record_alone(records: Any) -> None:
+def test_a_key_that_occurs_twice_rejects_only_its_record(records: Any) -> None:
     good = [{"a": '": ', "b\\\\": [{"a": 1, 'c": "d': {}}]}, {"a" * 9: 1e300}, {}]
     text = json.dumps(good)
     bad = text.replace('"b', '"a": 0, "b', 1)
@@ -86,10 +86,10 @@ def test_a_name_that_stands_twice_is_found_in_its_record_alone(records: Any) -> 
     assert rest == good[1:]
     assert records(text) == good
     spaced = json.dumps(good, separators=(", ", " : "))
-    assert records(spaced) == good, "blanks in front of a colon cost time, nothing else"
+    assert records(spaced) == good, "blanks before a colon must not change the result"
 
 
-def test_a_deep_record_is_read_or_refused_as_orjson_reads(records: Any) -> None:
+def test_deeply_nested_records_are_read_up_to_the_limit_of_orjson(records: Any) -> None:
     def nested(depth: int) -> str:
         return "[" * depth + "]" * depth
 
@@ -98,7 +98,7 @@ def test_a_deep_record_is_read_or_refused_as_orjson_reads(records: Any) -> None:
 
 
 @pytest.mark.parametrize("head", [b"\x1f\x8b", b"PK\x03\x04", b"BZh91AY", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"])
-def test_a_packed_file_says_so(tmp_path: Path, head: bytes) -> None:
+def test_the_error_for_a_compressed_file_names_the_compression(tmp_path: Path, head: bytes) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(head + bytes(99))
     for read in (lambda: list(list_chunks(path, Limits(records=1, bytes=1))), lambda: load_object(path)):

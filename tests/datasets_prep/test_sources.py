@@ -1,4 +1,4 @@
-"""Every reader on tiny files in its native form, odd rows included. No Ray, no media."""
+"""Every reader on tiny files in its native format, odd rows included. No Ray, no media."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def source(fmt: str, **more: Any) -> SourceConfig:
 
 
 def read(path: Path, config: SourceConfig, masks_file: Path | None = None, seed: int = 1) -> dict[str, Any]:
-    """Key -> drafts, or the reason of a reject."""
+    """Drafts of every record by key, or the reason of its reject."""
     reader = reader_of(config.format)
     out: dict[str, Any] = {}
     for record in reader.records(config, Files(annotations=path, masks=masks_file)):
@@ -46,7 +46,7 @@ def read(path: Path, config: SourceConfig, masks_file: Path | None = None, seed:
     return out
 
 
-def one(tmp_path: Path, fmt: str, row: Any, name: str = "a.json", **more: Any) -> Any:
+def outcome_of(tmp_path: Path, fmt: str, row: Any, name: str = "a.json", **more: Any) -> Any:
     path = tmp_path / name
     path.write_text(json.dumps([row]))
     (found,) = read(path, source(fmt, **more)).values()
@@ -59,20 +59,20 @@ def sample(draft: Draft, config: SourceConfig, video: VideoRef = VIDEO) -> Sampl
     return made
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
 # ------------------------------------------------------------------------------------------- conversations
 
 
-def test_markers_go() -> None:
+def test_media_markers_are_removed_from_texts() -> None:
     assert without_markers("<image>\nWhat?") == "What?"
     assert without_markers("What is this?\n<video>") == "What is this?"
     assert without_markers("Look at <video> now") == "Look at now"
 
 
-def test_options() -> None:
+def test_options_and_the_answers_index_are_found_in_the_text() -> None:
     question = "What?\nOptions:\nA. one.\nB. two\nC. three\nPlease answer."
     assert options_in(question) == ("one.", "two", "three")
     assert options_in("What?\n(A) one\n(B) two") == ("one", "two")
@@ -85,7 +85,7 @@ def test_options() -> None:
             answer_index(bad, ("one.", "two", "three"))
 
 
-def test_real_mvbench_options(realdata: Path) -> None:
+def test_the_right_option_is_found_in_real_answers_of_mvbench(realdata: Path) -> None:
     rows = json.loads((realdata / "mvbench_answers" / "MVBench.json").read_text())
     assert len(rows) == 500
     for row in rows:
@@ -96,24 +96,28 @@ def test_real_mvbench_options(realdata: Path) -> None:
 # ------------------------------------------------------------------------------------------- LLaVA-Video
 
 
-def test_llava_video(tmp_path: Path) -> None:
+def test_llava_video_records_become_drafts_or_rejects(tmp_path: Path) -> None:
     rows: list[Any] = [
         {
             "id": 1,
             "video": "a/b.mp4",
             "data_source": "0_30_s_x",
-            "conversations": talk("<image>\nQ1?", "A1", "Q2?", "A2"),
+            "conversations": conversation("<image>\nQ1?", "A1", "Q2?", "A2"),
         },
         {
             "id": 1,
             "video": "a.mp4",
-            "conversations": talk("<image>\nWhat?\nA. red.\nB. blue.\nSay it.", "B. blue."),
+            "conversations": conversation("<image>\nWhat?\nA. red.\nB. blue.\nSay it.", "B. blue."),
         },
-        {"id": 2, "video": "a.mp4", "conversations": talk("<image>\nWhat?\nA. red.\nB. blue.", "Green")},
-        {"id": 3, "video": "a.mp4", "conversations": talk("<image>\nWhat?")},
-        {"id": 4, "video": "../../etc/passwd", "conversations": talk("Q", "A")},
-        {"id": 5, "video": "a.mp4", "conversations": talk("When?", "{<TEMP-000><TEMP-050>}")},
-        {"id": 6, "conversations": talk("Q", "A")},
+        {
+            "id": 2,
+            "video": "a.mp4",
+            "conversations": conversation("<image>\nWhat?\nA. red.\nB. blue.", "Green"),
+        },
+        {"id": 3, "video": "a.mp4", "conversations": conversation("<image>\nWhat?")},
+        {"id": 4, "video": "../../etc/passwd", "conversations": conversation("Q", "A")},
+        {"id": 5, "video": "a.mp4", "conversations": conversation("When?", "{<TEMP-000><TEMP-050>}")},
+        {"id": 6, "conversations": conversation("Q", "A")},
         "no record",
     ]
     path = tmp_path / "a.json"
@@ -133,8 +137,8 @@ def test_llava_video(tmp_path: Path) -> None:
     assert found[6:] == [Reason.MALFORMED, Reason.MALFORMED]
 
 
-def test_json_lines_and_broken_files(tmp_path: Path) -> None:
-    row = json.dumps({"video": "a.mp4", "conversations": talk("Q", "A")})
+def test_a_broken_line_is_a_reject_and_a_broken_file_an_error(tmp_path: Path) -> None:
+    row = json.dumps({"video": "a.mp4", "conversations": conversation("Q", "A")})
     lines = tmp_path / "a.jsonl"
     lines.write_text(f"{row}\n{row[:-9]}\n{row}\n")
     found = list(read(lines, source("llava_video")).values())
@@ -152,45 +156,45 @@ def test_json_lines_and_broken_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", [RLE, RAW, POLYGON])
-def test_videorefer_mask_forms(tmp_path: Path, form: Any) -> None:
+def test_every_mask_format_of_videorefer_gives_the_same_mask(tmp_path: Path, form: Any) -> None:
     row = {
         "video": "a.mp4",
         "height": 4,
         "width": 6,
-        "conversations": talk("What is [<region>]?<video>", "A box."),
+        "conversations": conversation("What is [<region>]?<video>", "A box."),
         "annotation": [{"3": {"segmentation": form}, "1": {"segmentation": None}}],
     }
     config = source("videorefer")
-    made = sample(one(tmp_path, "videorefer", row)[0], config)
+    made = sample(outcome_of(tmp_path, "videorefer", row)[0], config)
     assert made.turns[0].text == "What is [<region>]?"
     assert made.regions[0].frames == (1, 3)
     assert masks.area(made.regions[0].counts[0], 4, 6) == 0
     assert np.array_equal(masks.decode(made.regions[0].counts[1], 4, 6), BOX)
 
 
-def test_videorefer_nested_lists_and_counts(tmp_path: Path) -> None:
+def test_videorefer_objects_may_be_nested_and_must_match_the_regions(tmp_path: Path) -> None:
     track = {"0": {"segmentation": RLE}}
-    row = {"video": "a.mp4", "conversations": talk("<object1><region> and <object2><region>?", "Yes")}
+    row = {"video": "a.mp4", "conversations": conversation("<object1><region> and <object2><region>?", "Yes")}
     for annotation in ([track, track], [[track], [track]], [[track, track]]):
-        (draft,) = one(tmp_path, "videorefer", {**row, "annotation": annotation})
+        (draft,) = outcome_of(tmp_path, "videorefer", {**row, "annotation": annotation})
         assert len(draft.regions) == 2
     for annotation in ([track], [], [track] * 3, [[track, track, track]]):
-        assert one(tmp_path, "videorefer", {**row, "annotation": annotation}) is Reason.REGION_COUNT
-    assert one(tmp_path, "videorefer", {**row, "annotation": "x"}) is Reason.MALFORMED
+        assert outcome_of(tmp_path, "videorefer", {**row, "annotation": annotation}) is Reason.REGION_COUNT
+    assert outcome_of(tmp_path, "videorefer", {**row, "annotation": "x"}) is Reason.MALFORMED
 
 
-def test_one_frame_is_chosen_by_name_among_visible_ones(tmp_path: Path) -> None:
+def test_the_frame_of_a_region_is_drawn_among_those_that_show_it(tmp_path: Path) -> None:
     track = {str(i): {"segmentation": RLE if i % 2 else None} for i in range(10)}
-    row = {"video": "a.mp4", "conversations": talk("<region>?", "Yes"), "annotation": [track]}
+    row = {"video": "a.mp4", "conversations": conversation("<region>?", "Yes"), "annotation": [track]}
     config = source("videorefer", region_mode="single")
-    (draft,) = one(tmp_path, "videorefer", row, region_mode="single")
+    (draft,) = outcome_of(tmp_path, "videorefer", row, region_mode="single")
     chosen = {finish(draft, config, VIDEO, seed).sample.regions[0].frames for seed in range(20)}
     assert len(chosen) > 1
     assert all(len(f) == 1 and f[0] % 2 for f in chosen)
     assert finish(draft, config, VIDEO, 3) == finish(draft, config, VIDEO, 3)
-    (plain,) = one(tmp_path, "videorefer", {**row, "new_id": 5})
+    (plain,) = outcome_of(tmp_path, "videorefer", {**row, "new_id": 5})
     assert plain.one_region_frame
-    (multi,) = one(tmp_path, "videorefer", {**row, "new_id": 5}, region_mode="multi")
+    (multi,) = outcome_of(tmp_path, "videorefer", {**row, "new_id": 5}, region_mode="multi")
     assert not multi.one_region_frame
 
 
@@ -205,9 +209,9 @@ def test_one_frame_is_chosen_by_name_among_visible_ones(tmp_path: Path) -> None:
         ({"5": {"segmentation": RLE}, "05": {"segmentation": RLE}}, Reason.BAD_MASK),
     ],
 )
-def test_bad_masks(tmp_path: Path, annotation: Any, reason: Reason) -> None:
-    row = {"video": "a.mp4", "conversations": talk("<region>?", "Yes"), "annotation": [annotation]}
-    (draft,) = one(tmp_path, "videorefer", row)
+def test_bad_masks_are_rejected_with_a_reason(tmp_path: Path, annotation: Any, reason: Reason) -> None:
+    row = {"video": "a.mp4", "conversations": conversation("<region>?", "Yes"), "annotation": [annotation]}
+    (draft,) = outcome_of(tmp_path, "videorefer", row)
     with pytest.raises(RejectError) as caught:
         sample(draft, source("videorefer"))
     assert caught.value.reason is reason
@@ -226,7 +230,7 @@ def _mevis(tmp_path: Path, expressions: Any) -> tuple[Path, Path]:
     return tmp_path / "meta_expressions.json", tmp_path / "mask_dict.json"
 
 
-def test_meta_expressions(tmp_path: Path) -> None:
+def test_meta_expressions_give_union_masks_and_empty_masks(tmp_path: Path) -> None:
     expressions = {
         "0": {"exp": " the  bird ", "obj_id": [0, 2], "anno_id": [11, 13]},
         "1": {"exp": "nobody", "obj_id": [], "anno_id": [], "type_id": 2},
@@ -253,7 +257,7 @@ def test_meta_expressions(tmp_path: Path) -> None:
     assert [masks.area(c, 4, 6) for c in one_id.targets[0].counts] == [6, 6]
 
 
-def test_templates_are_drawn_by_name(tmp_path: Path) -> None:
+def test_templates_are_drawn_by_key_and_seed(tmp_path: Path) -> None:
     expressions = {str(i): {"exp": f"bird {i}", "anno_id": [11]} for i in range(30)}
     meta, mask_file = _mevis(tmp_path, expressions)
     config = source("meta_expressions", question_templates=("Find {expression}.", "Show {expression}!"))
@@ -263,7 +267,7 @@ def test_templates_are_drawn_by_name(tmp_path: Path) -> None:
     assert {d[0].turns[0].text[:4] for d in first.values()} == {"Find", "Show"}
 
 
-def test_hidden_truth_is_for_benchmarks_only(realdata: Path) -> None:
+def test_missing_masks_are_allowed_only_for_benchmarks(realdata: Path) -> None:
     path = realdata / "ref_youtube_vos_valid_meta" / "meta_expressions.json"
     found = read(path, source("meta_expressions", use="benchmark"))
     assert len(found) == 2096
@@ -283,13 +287,13 @@ def _st_align(
     return {
         "video": "a.mp4",
         "type": "tvg",
-        "conversations": talk(question, answer),
+        "conversations": conversation(question, answer),
         "variables": variables,
         **more,
     }
 
 
-def test_st_align(tmp_path: Path) -> None:
+def test_st_align_fractions_become_bins_and_seconds(tmp_path: Path) -> None:
     config = source("st_align")
     row = _st_align(
         "In {<TEMP-OUTPUT><TEMP-OUTPUT>}. Starts in <TEMP-OUTPUT>.",
@@ -297,12 +301,12 @@ def test_st_align(tmp_path: Path) -> None:
         "And {<TEMP-INPUT><TEMP-INPUT>}?",
         inputs=[0, 1],
     )
-    made = sample(one(tmp_path, "st_align", row)[0], config)
+    made = sample(outcome_of(tmp_path, "st_align", row)[0], config)
     assert made.turns[0].text == "And {<TEMP-000><TEMP-099>}?"
     assert made.turns[1].text == "In {<TEMP-025><TEMP-050>}. Starts in <TEMP-074>."
     assert [(s.start_s, s.end_s) for s in made.spans] == [(0.5, 1.0)]
     part = sample(
-        one(
+        outcome_of(
             tmp_path,
             "st_align",
             _st_align("{<TEMP-OUTPUT><TEMP-OUTPUT>}", [0.5, 1], meta={"split": [10, 19]}),
@@ -314,41 +318,43 @@ def test_st_align(tmp_path: Path) -> None:
     assert (part.spans[0].start_s, part.spans[0].end_s, part.spans[0].start_bin) == (1.5, 2.0, 50)
 
 
-def test_st_align_rejects(tmp_path: Path) -> None:
-    assert one(tmp_path, "st_align", _st_align("<TEMP-OUTPUT>", [0.1, 0.2])) is Reason.PLACEHOLDERS
-    assert one(tmp_path, "st_align", _st_align("[<WIDTH-OUTPUT><HEIGHT-OUTPUT>]", [])) is Reason.SPATIAL
+def test_invalid_times_of_st_align_are_rejected_with_a_reason(tmp_path: Path) -> None:
+    assert outcome_of(tmp_path, "st_align", _st_align("<TEMP-OUTPUT>", [0.1, 0.2])) is Reason.PLACEHOLDERS
+    assert (
+        outcome_of(tmp_path, "st_align", _st_align("[<WIDTH-OUTPUT><HEIGHT-OUTPUT>]", [])) is Reason.SPATIAL
+    )
     for outputs, reason in (
         ([0.5, 0.5], Reason.SPAN_ZERO_LENGTH),
         ([0.2, 1.4], Reason.SPAN_OUTSIDE),
         ([0.9, 0.1], Reason.SPAN_REVERSED),
     ):
-        (draft,) = one(tmp_path, "st_align", _st_align("{<TEMP-OUTPUT><TEMP-OUTPUT>}", outputs))
+        (draft,) = outcome_of(tmp_path, "st_align", _st_align("{<TEMP-OUTPUT><TEMP-OUTPUT>}", outputs))
         with pytest.raises(RejectError) as caught:
             sample(draft, source("st_align"))
         assert caught.value.reason is reason
 
 
-def test_time_stamp(tmp_path: Path) -> None:
+def test_time_stamps_become_bins(tmp_path: Path) -> None:
     row = {
         "video": "a.mp4",
         "tgt": [0.5, 1.0, 1, 2],
-        "conversations": talk("Where?", "<TIME_STAMP> and <TIME_STAMP>."),
+        "conversations": conversation("Where?", "<TIME_STAMP> and <TIME_STAMP>."),
     }
-    made = sample(one(tmp_path, "time_stamp", row)[0], source("time_stamp"))
+    made = sample(outcome_of(tmp_path, "time_stamp", row)[0], source("time_stamp"))
     assert made.turns[1].text == "{<TEMP-025><TEMP-050>} and {<TEMP-050><TEMP-099>}."
     assert len(made.spans) == 2
-    assert one(tmp_path, "time_stamp", {**row, "tgt": [0.5, 1.0]}) is Reason.PLACEHOLDERS
+    assert outcome_of(tmp_path, "time_stamp", {**row, "tgt": [0.5, 1.0]}) is Reason.PLACEHOLDERS
 
 
-def test_clamping_is_asked_for_and_reported(tmp_path: Path) -> None:
-    row = {"video": "a.mp4", "tgt": [0.5, 2.4], "conversations": talk("Where?", "<TIME_STAMP>")}
-    (draft,) = one(tmp_path, "time_stamp", row)
+def test_spans_are_clamped_only_if_the_plan_says_so_and_reported(tmp_path: Path) -> None:
+    row = {"video": "a.mp4", "tgt": [0.5, 2.4], "conversations": conversation("Where?", "<TIME_STAMP>")}
+    (draft,) = outcome_of(tmp_path, "time_stamp", row)
     with pytest.raises(RejectError, match="span_outside"):
         finish(draft, source("time_stamp"), VIDEO, 1)
     done = finish(draft, source("time_stamp", outside_spans="clamp"), VIDEO, 1)
     assert done.clamped
     assert (done.sample.spans[0].end_s, done.sample.spans[0].end_bin) == (2.0, 99)
-    (far,) = one(tmp_path, "time_stamp", {**row, "tgt": [2.1, 2.4]})
+    (far,) = outcome_of(tmp_path, "time_stamp", {**row, "tgt": [2.1, 2.4]})
     with pytest.raises(RejectError, match="span_outside"):
         finish(far, source("time_stamp", outside_spans="clamp"), VIDEO, 1)
 
@@ -356,7 +362,7 @@ def test_clamping_is_asked_for_and_reported(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------- benchmarks
 
 
-def test_charades_real_forms(realdata: Path) -> None:
+def test_the_three_file_formats_of_charades_hold_the_same_samples(realdata: Path) -> None:
     folder = realdata / "charades_sta"
     config = source("charades_sta", use="benchmark")
     forms = {}
@@ -370,15 +376,15 @@ def test_charades_real_forms(realdata: Path) -> None:
     assert text == table == listed
 
 
-def test_charades_fractions(tmp_path: Path) -> None:
+def test_fractions_of_charades_become_seconds(tmp_path: Path) -> None:
     row = {"image_id": "X.mp4", "caption": "a man runs.", "timestamp": [0.25, 0.5]}
     config = source("charades_sta", use="benchmark")
-    made = sample(one(tmp_path, "charades_sta", row)[0], config)
+    made = sample(outcome_of(tmp_path, "charades_sta", row)[0], config)
     assert (made.spans[0].start_s, made.expression) == (0.5, "a man runs.")
     assert made.turns[1].text == "{<TEMP-025><TEMP-050>}"
 
 
-def test_mvbench(tmp_path: Path) -> None:
+def test_mvbench_records_have_category_answer_and_clip(tmp_path: Path) -> None:
     row = {
         "video": "v.mp4",
         "question": "Q?",
@@ -387,16 +393,16 @@ def test_mvbench(tmp_path: Path) -> None:
         "start": 0.5,
         "end": 1.5,
     }
-    (draft,) = one(tmp_path, "mvbench", row, name="fine_grained_action.json", use="benchmark")
+    (draft,) = outcome_of(tmp_path, "mvbench", row, name="fine_grained_action.json", use="benchmark")
     made = sample(draft, source("mvbench", use="benchmark"))
     assert (made.category, made.answer_index, made.task) == ("Fine-grained Action", 1, Task.CHOICE)
     assert made.clip is not None
     assert (made.clip.start_s, made.clip.end_s) == (0.5, 1.5)
     assert "Moments_in_Time_Raw/videos/v.mp4" in draft.media.candidates
-    assert one(tmp_path, "mvbench", {**row, "answer": "d"}, use="benchmark") is Reason.BAD_CHOICE
+    assert outcome_of(tmp_path, "mvbench", {**row, "answer": "d"}, use="benchmark") is Reason.BAD_CHOICE
 
 
-def test_videorefer_bench_q(tmp_path: Path) -> None:
+def test_videorefer_bench_q_regions_follow_the_region_mode(tmp_path: Path) -> None:
     row = {
         "video": "D/x",
         "Question": "What is <object3><region> not wearing?",
@@ -408,37 +414,39 @@ def test_videorefer_bench_q(tmp_path: Path) -> None:
     }
     for mode, frames in (("single", (4,)), ("multi", (2, 4))):
         config = source("videorefer_bench_q", use="benchmark", region_mode=mode)
-        (draft,) = one(tmp_path, "videorefer_bench_q", row, use="benchmark", region_mode=mode)
+        (draft,) = outcome_of(tmp_path, "videorefer_bench_q", row, use="benchmark", region_mode=mode)
         made = sample(draft, config)
         assert made.regions[0].frames == frames
         assert (made.choices, made.answer_index, made.category) == (("hat", "shoe"), 1, "Basic Questions")
 
 
-def test_ufvideo_bench(tmp_path: Path) -> None:
+def test_ufvideo_bench_regions_targets_spans_and_references(tmp_path: Path) -> None:
     track = {str(i): {"segmentation": RLE} for i in (2, 5, 9)}
     row = {"id": 1, "video": "/home/x/Panda/a.mp4", "annotation": [track, track], "caption": "They run."}
     config = source("ufvideo_bench", use="benchmark")
-    (draft,) = one(tmp_path, "ufvideo_bench", row, name="PixRQA.json", use="benchmark")
+    (draft,) = outcome_of(tmp_path, "ufvideo_bench", row, name="PixRQA.json", use="benchmark")
     assert draft.media.candidates[-1] == "a.mp4"
     marked = sample(draft, config)
     assert [r.frames for r in marked.regions] == [(2,), (2,)]
     assert [t.frames for t in marked.targets] == [(5, 9), (5, 9)]
     assert marked.turns[1].text.count("[SEG]") == 2
-    assert marked.reference == "They run.", "the source's own words, without what is put behind them"
-    assert sample(draft, source("ufvideo_bench", use="train")).reference == "", "kept of benchmarks alone"
+    assert marked.reference == "They run.", "the text of the source, without the tokens that are appended"
+    assert sample(draft, source("ufvideo_bench", use="train")).reference == "", (
+        "references are kept only for benchmarks"
+    )
     timed = {
         "video": "a.mp4",
         "frame_idx": [5, 9],
         "annotation": [track],
-        "conversations": [talk("<video>\nWhen?", "{<TEMP-010><TEMP-020>}. It runs. [SEG]")],
+        "conversations": [conversation("<video>\nWhen?", "{<TEMP-010><TEMP-020>}. It runs. [SEG]")],
     }
-    (draft,) = one(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
+    (draft,) = outcome_of(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
     made = sample(draft, config)
     assert (made.category, made.targets[0].frames, len(made.spans)) == ("PixTRQA", (5, 9), 1)
     assert made.reference == "{<TEMP-010><TEMP-020>}. It runs. [SEG]"
-    timed["conversations"] = [talk("When?", "[SEG] [SEG]")]
-    (draft,) = one(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
+    timed["conversations"] = [conversation("When?", "[SEG] [SEG]")]
+    (draft,) = outcome_of(tmp_path, "ufvideo_bench", timed, name="PixTRQA.json", use="benchmark")
     with pytest.raises(RejectError, match="target_count"):
         sample(draft, config)
     with pytest.raises(UserError, match="Pix"):
-        one(tmp_path, "ufvideo_bench", row, name="other.json", use="benchmark")
+        outcome_of(tmp_path, "ufvideo_bench", row, name="other.json", use="benchmark")

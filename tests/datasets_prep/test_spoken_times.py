@@ -1,4 +1,4 @@
-"""Every time that a conversation holds is kept in seconds and bins, whoever says it."""
+"""Every time in a conversation is kept in seconds and bins, in questions and answers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ VIDEO = VideoRef(
 )
 
 
-def made(tmp_path: Path, fmt: str, *texts: str, **row: Any) -> Sample:
-    talk = [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
+def prepared_sample(tmp_path: Path, fmt: str, *texts: str, **row: Any) -> Sample:
+    turns = [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
     path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"video": "v.mp4", "conversations": talk, **row}]))
+    path.write_text(json.dumps([{"video": "v.mp4", "conversations": turns, **row}]))
     config = SourceConfig.model_validate(
         {"name": "s", "format": fmt, "annotations": str(path), "media": ("m",)}
     )
@@ -49,10 +49,10 @@ def span(start_s: float, end_s: float, start_bin: int, end_bin: int) -> TimeSpan
     )
 
 
-def test_st_align_keeps_what_the_question_says(tmp_path: Path) -> None:
-    """Temporal referring: the span stands in the question, the answer is words."""
+def test_st_align_keeps_the_span_of_the_question(tmp_path: Path) -> None:
+    """Temporal referring: the span is in the question, the answer is text."""
     variables = {"temporal_input_locations": [0.25, 0.5], "temporal_output_locations": [0.75]}
-    sample = made(
+    sample = prepared_sample(
         tmp_path,
         "st_align",
         "<video>\nWhat happens in {<TEMP-INPUT><TEMP-INPUT>}?",
@@ -66,9 +66,9 @@ def test_st_align_keeps_what_the_question_says(tmp_path: Path) -> None:
     assert sample.turns[1].text == "It runs. Starts in <TEMP-074>."
 
 
-def test_seconds_count_from_the_start_of_the_video_and_bins_from_that_of_the_clip(tmp_path: Path) -> None:
+def test_seconds_are_relative_to_the_video_and_bins_to_the_clip(tmp_path: Path) -> None:
     variables = {"temporal_input_locations": [0.5, 1.0], "temporal_output_locations": [0.5]}
-    sample = made(
+    sample = prepared_sample(
         tmp_path,
         "st_align",
         "What happens in {<TEMP-INPUT><TEMP-INPUT>}?",
@@ -80,14 +80,16 @@ def test_seconds_count_from_the_start_of_the_video_and_bins_from_that_of_the_cli
     assert sample.instants == (span(1.5, 1.5, 50, 50),)
 
 
-def test_time_stamps_of_question_and_answer(tmp_path: Path) -> None:
-    sample = made(tmp_path, "time_stamp", "After <TIME_STAMP>?", "<TIME_STAMP>", tgt=[0.0, 0.5, 1.0, 2.0])
+def test_time_stamps_of_question_and_answer_are_kept_separately(tmp_path: Path) -> None:
+    sample = prepared_sample(
+        tmp_path, "time_stamp", "After <TIME_STAMP>?", "<TIME_STAMP>", tgt=[0.0, 0.5, 1.0, 2.0]
+    )
     assert sample.question_spans == (span(0.0, 0.5, 0, 25),)
     assert sample.spans == (span(1.0, 2.0, 50, 99),)
 
 
-def test_times_that_are_written_already(tmp_path: Path) -> None:
-    sample = made(
+def test_bins_that_the_text_already_holds_become_seconds(tmp_path: Path) -> None:
+    sample = prepared_sample(
         tmp_path,
         "llava_video",
         "What is in {<TEMP-000><TEMP-050>}?",
@@ -97,12 +99,12 @@ def test_times_that_are_written_already(tmp_path: Path) -> None:
     assert sample.spans == (span(20 / 99, 40 / 99, 10, 20),)
     assert sample.instants == (span(30 / 99, 30 / 99, 15, 15),)
     with pytest.raises(RejectError, match="span_outside"):
-        made(tmp_path, "llava_video", "What is at <TEMP-120>?", "A dog.")
+        prepared_sample(tmp_path, "llava_video", "What is at <TEMP-120>?", "A dog.")
 
 
-def test_options_that_are_times(tmp_path: Path) -> None:
+def test_options_may_be_times(tmp_path: Path) -> None:
     question = "When?\nA. {<TEMP-000><TEMP-050>}\nB. at <TEMP-060>"
-    sample = made(tmp_path, "llava_video", question, "B. at <TEMP-060>")
+    sample = prepared_sample(tmp_path, "llava_video", question, "B. at <TEMP-060>")
     assert (sample.task, sample.answer_index) == (Task.CHOICE, 1)
     assert sample.choices == ("{<TEMP-000><TEMP-050>}", "at <TEMP-060>")
     assert sample.turns[0].text == question
@@ -110,14 +112,14 @@ def test_options_that_are_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", ["spans", "question_spans", "instants"])
 def test_a_sample_that_lost_a_time_is_refused(tmp_path: Path, lost: str) -> None:
-    sample = made(
+    sample = prepared_sample(
         tmp_path, "llava_video", "In {<TEMP-000><TEMP-050>} and at <TEMP-060>?", "{<TEMP-010><TEMP-020>}"
     )
     with pytest.raises(RejectError, match="span_count"):
         check(replace(sample, **{lost: ()}), "train", 2)  # type: ignore[arg-type]
 
 
-def test_a_span_has_one_maker() -> None:
+def test_spans_have_bins_relative_to_the_clip_and_are_within_it() -> None:
     assert temporal.span(0.5, 1.0, 2.0, clip_start_s=10) == span(10.5, 11.0, 25, 50)
     for bad in ((1.0, 0.5), (0.5, 2.5), (-1.0, 0.5)):
         with pytest.raises(ValueError, match=r"before|outside"):

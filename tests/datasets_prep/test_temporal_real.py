@@ -1,4 +1,4 @@
-"""Readers of temporal sets on real annotation files; the videos are invented, as long as the rows say."""
+"""Readers of temporal datasets on real annotation files; the videos are assumed to last as the rows say."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tests.datasets_prep.mask_corpora import source
 from tests.datasets_prep.test_temporal_readers import sample, times
 
 
-def real(path: Path, fmt: str, **more: Any) -> tuple[Counter[str], dict[str, Sample]]:
-    """What became of a real file's records, at videos that last as long as their rows say."""
+def outcomes(path: Path, fmt: str, **more: Any) -> tuple[Counter[str], dict[str, Sample]]:
+    """Counts of outcomes and samples by key of a real file, for videos that last as long as the rows say."""
     config = source(fmt, **more)
     reader = reader_of(config.format)
     files = Files(annotations=path, masks=Path(more["masks"]) if "masks" in more else None)
@@ -45,29 +45,29 @@ def real(path: Path, fmt: str, **more: Any) -> tuple[Counter[str], dict[str, Sam
     return counts, made
 
 
-def test_real_activitynet_captions(realdata: Path) -> None:
+def test_real_activitynet_captions_are_read_with_known_rejects(realdata: Path) -> None:
     path = realdata / "activitynet_captions" / "val_2.json"
-    counts, made = real(path, "activitynet_captions")
+    counts, made = outcomes(path, "activitynet_captions")
     assert counts == {"read": 17_031, "span_outside": 1}
     assert all(m.expression == m.expression.strip() for m in made.values())
-    counts, made = real(path, "activitynet_captions", temporal_task="dense_captions")
+    counts, made = outcomes(path, "activitynet_captions", temporal_task="dense_captions")
     assert counts == {"read": 4_885, "span_outside": 1}
     assert sum(len(m.spans) for m in made.values()) > 17_000
     assert all(times(m) == sorted(times(m)) for m in made.values())
 
 
-def test_real_youcook2(realdata: Path) -> None:
+def test_real_youcook2_is_read_with_known_rejects(realdata: Path) -> None:
     path = realdata / "youcook2" / "val.caption_coco_format.json"
-    counts, _ = real(path, "youcook2")
+    counts, _ = outcomes(path, "youcook2")
     assert counts == {"read": 415, "span_outside": 1}
-    counts, made = real(path, "youcook2", temporal_task="grounding")
+    counts, made = outcomes(path, "youcook2", temporal_task="grounding")
     assert counts == {"read": 3_187, "span_outside": 1}
     assert made["s/0/0"].expression == "pick the ends off the verdalago"
     assert times(made["s/0/0"]) == [(47.0, 60.0)]
 
 
-def test_real_didemo(realdata: Path) -> None:
-    counts, made = real(realdata / "didemo" / "val_data.json", "didemo")
+def test_real_didemo_is_read_without_rejects(realdata: Path) -> None:
+    counts, made = outcomes(realdata / "didemo" / "val_data.json", "didemo")
     assert counts == {"read": 4_180}
     assert times(made["s/0"]) == [(5.0, 10.0)]
     rows = json.loads((realdata / "didemo" / "val_data.json").read_text())
@@ -78,29 +78,29 @@ def test_real_didemo(realdata: Path) -> None:
         assert f"{row['video']}mp4" in DiDeMo().media_for(row["video"], row).candidates
 
 
-def test_real_hirest(realdata: Path) -> None:
+def test_real_hirest_is_read_with_known_rejects(realdata: Path) -> None:
     path = realdata / "hirest" / "all_data_train.json"
-    counts, made = real(path, "hirest")
+    counts, made = outcomes(path, "hirest")
     # 865 parts and 4,145 steps; one part and 15 steps have no length.
     assert counts == {"read": 642 + 865 + 4_145, "left out": 642, "span_zero_length": 16}
     assert sum(key.endswith("/query") for key in made) == 864
-    counts, _ = real(path, "hirest", temporal_task="dense_captions")
+    counts, _ = outcomes(path, "hirest", temporal_task="dense_captions")
     assert counts == {"read": 1_507, "left out": 642 + 315, "span_zero_length": 15}
 
 
-def test_real_qvhighlights(realdata: Path) -> None:
-    counts, made = real(realdata / "qvhighlights" / "val.json", "qvhighlights")
+def test_real_qvhighlights_is_read_without_rejects(realdata: Path) -> None:
+    counts, made = outcomes(realdata / "qvhighlights" / "val.json", "qvhighlights")
     assert counts == {"read": 1_550}
     assert sum(len(m.spans) > 1 for m in made.values()) == 530
     assert times(made["s/2"]) == [(56.0, 76.0), (96.0, 150.0)]
 
 
-def test_real_nextgqa(realdata: Path) -> None:
+def test_real_nextgqa_is_read_with_known_rejects(realdata: Path) -> None:
     folder = realdata / "nextgqa"
-    counts, made = real(folder / "test.csv", "nextgqa", masks=str(folder))
+    counts, made = outcomes(folder / "test.csv", "nextgqa", masks=str(folder))
     # 36 spans begin up to 0.2 s before the video.
     assert counts == {"read": 5_553, "span_outside": 36}
-    counts, made = real(folder / "test.csv", "nextgqa", masks=str(folder), outside_spans="clamp")
+    counts, made = outcomes(folder / "test.csv", "nextgqa", masks=str(folder), outside_spans="clamp")
     assert counts == {"read": 5_553}
     assert sum(len(m.spans) > 1 for m in made.values()) == 591
     assert all(m.expression.endswith("?") for m in made.values())

@@ -1,5 +1,5 @@
-"""Readers of conversations and of regions in the forms in which the sets are downloaded: parts of rows that
-count as samples, descriptions turned into questions, UFVideo's own training rows. No Ray."""
+"""Readers of conversations and regions in the format of their downloads: parts of rows as samples,
+descriptions turned into questions, UFVideo's own training rows. No Ray."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def source(fmt: str, **more: Any) -> SourceConfig:
     )
 
 
-def talk(*texts: str) -> list[dict[str, str]]:
+def conversation(*texts: str) -> list[dict[str, str]]:
     return [{"from": ("human", "gpt")[i % 2], "value": t} for i, t in enumerate(texts)]
 
 
 def read(folder: Path, config: SourceConfig, *rows: Any, name: str = "a.json", seed: int = 1) -> list[Any]:
-    """For each row its drafts or the reason why not; every medium was announced."""
+    """Drafts or reject reason of every row; checks that ``media`` announces every medium."""
     (folder / name).write_text(json.dumps(rows))
     reader = reader_of(config.format)
     found: list[Any] = []
@@ -73,7 +73,7 @@ def sample(draft: Draft, config: SourceConfig, video: VideoRef = VIDEO) -> Sampl
     return made
 
 
-def refused(draft: Draft, config: SourceConfig, video: VideoRef = VIDEO) -> Reason | None:
+def reject_reason(draft: Draft, config: SourceConfig, video: VideoRef = VIDEO) -> Reason | None:
     try:
         sample(draft, config, video)
     except RejectError as error:
@@ -86,17 +86,17 @@ def refused(draft: Draft, config: SourceConfig, video: VideoRef = VIDEO) -> Reas
 OPTIONS = "What?\nA. red.\nB. blue.\nAnswer with the letter."
 
 
-def test_questions_of_a_row_become_samples(tmp_path: Path) -> None:
+def test_every_question_of_a_row_can_become_a_sample(tmp_path: Path) -> None:
     rows = [
         {
             "video": "a.mp4",
             "data_source": "d",
-            "conversations": talk("<image>\nQ1?", "A1", "Q2?", "A2", "Q3?", "A3"),
+            "conversations": conversation("<image>\nQ1?", "A1", "Q2?", "A2", "Q3?", "A3"),
         },
-        {"video": "a.mp4", "conversations": talk("<image>\nOnly?", "Yes")},
+        {"video": "a.mp4", "conversations": conversation("<image>\nOnly?", "Yes")},
         {
             "video": "a.mp4",
-            "conversations": talk("Q?", "A", OPTIONS, "B. blue.", "When?", "{<TEMP-000><TEMP-050>}"),
+            "conversations": conversation("Q?", "A", OPTIONS, "B. blue.", "When?", "{<TEMP-000><TEMP-050>}"),
         },
     ]
     config = source("llava_video", split_turns=True)
@@ -107,7 +107,7 @@ def test_questions_of_a_row_become_samples(tmp_path: Path) -> None:
     assert {d.media for d in several} == {several[0].media}
     assert several[0].media.candidates == ("a.mp4", "d/a.mp4")
     assert [d.key for d in alone] == ["s/1"]
-    # As a whole the third row is not a choice; by its parts it has one, and one question about time.
+    # As one sample the third row is not a choice; split, it has a choice and a question about time.
     assert [d.task for d in mixed] == [Task.QA, Task.CHOICE, Task.TEMPORAL]
     assert [sample(d, config).answer_index for d in mixed] == [-1, 1, -1]
     assert len(sample(mixed[2], config).spans) == 1
@@ -116,11 +116,11 @@ def test_questions_of_a_row_become_samples(tmp_path: Path) -> None:
     assert len(whole[0][0].turns) == 6
 
 
-def test_a_row_whose_question_is_bad_says_which(tmp_path: Path) -> None:
+def test_the_reject_of_a_split_row_names_the_bad_question(tmp_path: Path) -> None:
     config = source("llava_video", split_turns=True)
     rows = [
-        {"video": "a.mp4", "conversations": talk("Q?", "A", OPTIONS, "C. green.")},
-        {"video": "a.mp4", "conversations": talk("Q?", "A", "Q?")},
+        {"video": "a.mp4", "conversations": conversation("Q?", "A", OPTIONS, "C. green.")},
+        {"video": "a.mp4", "conversations": conversation("Q?", "A", "Q?")},
     ]
     assert read(tmp_path, config, *rows) == [Reason.BAD_CHOICE, Reason.TURNS]
     reader = reader_of(config.format)
@@ -131,12 +131,13 @@ def test_a_row_whose_question_is_bad_says_which(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("without_ray")
 @pytest.mark.parametrize(("split", "read"), [(True, 12), (False, 4)])
-def test_a_plan_keeps_an_exact_number_of_items_or_of_rows(tmp_path: Path, split: bool, read: int) -> None:
-    """The card counts items, the file rows. A larger number only adds."""
+def test_exactly_the_requested_number_of_items_is_kept_and_a_larger_number_only_adds(
+    tmp_path: Path, split: bool, read: int
+) -> None:
     write_clip(tmp_path / "v.mp4")
-    talks = [talk(*(f"{kind}{n}{k}" for k in range(3) for kind in "QA")) for n in range(4)]
+    conversations = [conversation(*(f"{kind}{n}{k}" for k in range(3) for kind in "QA")) for n in range(4)]
     path = tmp_path / "a.json"
-    path.write_text(json.dumps([{"video": "v.mp4", "conversations": t} for t in talks]))
+    path.write_text(json.dumps([{"video": "v.mp4", "conversations": t} for t in conversations]))
     fields = {"annotations": str(path), "media": (str(tmp_path),), "split_turns": split}
     kept: list[set[str]] = []
     for count in (2, 3):
@@ -153,11 +154,16 @@ def test_a_plan_keeps_an_exact_number_of_items_or_of_rows(tmp_path: Path, split:
 
 
 def refer(question: str, *objects: Any, **more: Any) -> dict[str, Any]:
-    return {"video": "a.mp4", "conversations": talk(question, "A dog."), "annotation": list(objects), **more}
+    return {
+        "video": "a.mp4",
+        "conversations": conversation(question, "A dog."),
+        "annotation": list(objects),
+        **more,
+    }
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "objects"),
     [
         ("<video>\nDescribe <region> in detail.", "<region>"),
         ("Describe [<region>].<video>", "[<region>]"),
@@ -168,19 +174,21 @@ def refer(question: str, *objects: Any, **more: Any) -> dict[str, Any]:
         ("object_1: [<region>] and object_2: [<region>]?", "object_1: [<region>], object_2: [<region>]"),
     ],
 )
-def test_a_description_becomes_a_question(tmp_path: Path, text: str, said: str) -> None:
-    assert objects_in_question(text) == said
-    objects = [{"0": rle()}] * said.count("<region>")
+def test_a_description_becomes_a_question(tmp_path: Path, text: str, objects: str) -> None:
+    assert objects_in_question(text) == objects
+    tracks = [{"0": rle()}] * objects.count("<region>")
     config = source("videorefer", as_questions=True)
-    ((draft,),) = read(tmp_path, config, refer(text, *objects))
+    ((draft,),) = read(tmp_path, config, refer(text, *tracks))
     made = sample(draft, config)
-    assert made.turns[0].text in {t.replace("{regions}", said) for t in videorefer.QUESTIONS}
-    assert (made.turns[1].text, len(made.regions)) == ("A dog.", len(objects))
+    assert made.turns[0].text in {t.replace("{regions}", objects) for t in videorefer.QUESTIONS}
+    assert (made.turns[1].text, len(made.regions)) == ("A dog.", len(tracks))
 
 
-def test_questions_are_drawn_by_name_and_dialogues_keep_theirs(tmp_path: Path) -> None:
+def test_questions_are_drawn_by_key_and_dialogues_keep_their_own(tmp_path: Path) -> None:
     rows = [refer("Describe <region>.", {"0": rle()}) for _ in range(40)]
-    rows.append({**rows[0], "conversations": talk("What is <region>?", "A dog.", "Which one?", "Mine.")})
+    rows.append(
+        {**rows[0], "conversations": conversation("What is <region>?", "A dog.", "Which one?", "Mine.")}
+    )
     config = source("videorefer", as_questions=True)
     first, again, other = (read(tmp_path, config, *rows, seed=seed) for seed in (1, 1, 2))
     assert first == again
@@ -195,8 +203,8 @@ def test_questions_are_drawn_by_name_and_dialogues_keep_theirs(tmp_path: Path) -
         source("videorefer", question_templates=("What is it?",))
 
 
-def test_rows_from_youtube_vos(tmp_path: Path) -> None:
-    """``annotation`` nested once more, and the frame of the question in ``frame_idx``."""
+def test_rows_from_youtube_vos_have_nested_annotations_and_a_frame_of_the_question(tmp_path: Path) -> None:
+    """``annotation`` has one more level, and ``frame_idx`` is the frame of the question."""
     inner = {"0": rle(1), "5": rle(2), "9": rle(3)}
     config = source("videorefer", region_mode="single")
     rows = [refer("What is <region>?", [inner], frame_idx=frame) for frame in (5, "9", None)]
@@ -208,11 +216,11 @@ def test_rows_from_youtube_vos(tmp_path: Path) -> None:
     assert read(tmp_path, config, refer("What is <region>?", [inner], frame_idx="x")) == [Reason.MALFORMED]
 
 
-def test_regions_and_objects_that_differ(tmp_path: Path) -> None:
+def test_rows_whose_regions_and_objects_differ_are_rejected(tmp_path: Path) -> None:
     config = source("videorefer", as_questions=True)
     track = {"0": rle()}
     rows = [
-        refer("What is it?", track),  # nothing pointed at
+        refer("What is it?", track),  # no region token
         refer("What is it?"),  # no objects
         refer("<region> and <region>?", track),
         refer("<region>?", [track, track]),
@@ -229,7 +237,7 @@ def test_regions_and_objects_that_differ(tmp_path: Path) -> None:
     ]
 
 
-def test_polygons_count_in_the_size_that_the_row_claims(tmp_path: Path) -> None:
+def test_polygons_are_drawn_in_the_size_that_the_row_gives(tmp_path: Path) -> None:
     config = source("videorefer")
     polygon = {"0": {"segmentation": [[2, 1, 5, 1, 5, 3, 2, 3]]}}
     found = read(
@@ -239,7 +247,7 @@ def test_polygons_count_in_the_size_that_the_row_claims(tmp_path: Path) -> None:
         refer("<region>?", polygon, height=6, width=4),
     )
     assert masks.area(sample(found[0][0], config).regions[0].counts[0], 4, 6) == 6
-    assert refused(found[1][0], config) is Reason.MASK_SIZE
+    assert reject_reason(found[1][0], config) is Reason.MASK_SIZE
 
 
 # ------------------------------------------------------------------------------------- VideoRefer-Bench-D
@@ -257,7 +265,7 @@ def bench_d(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_videorefer_bench_d(tmp_path: Path) -> None:
+def test_videorefer_bench_d_regions_follow_the_region_mode(tmp_path: Path) -> None:
     for mode, frames in (("single", (36,)), ("multi", (0, 18, 36)), ("as_annotated", (0, 18, 36))):
         config = source("videorefer_bench_d", use="benchmark", region_mode=mode)
         ((draft,),) = read(tmp_path, config, bench_d())
@@ -277,9 +285,9 @@ def test_videorefer_bench_d(tmp_path: Path) -> None:
     assert read(tmp_path, own, bench_d())[0][0].turns[0].text == "Was zeigt [<region>]?"
 
 
-def test_videorefer_bench_d_oddities(tmp_path: Path) -> None:
+def test_odd_rows_of_videorefer_bench_d_are_read_or_rejected_with_a_reason(tmp_path: Path) -> None:
     config = source("videorefer_bench_d", use="benchmark", region_mode="single")
-    hidden = bench_d(frame_idx="18")  # absent from the frame that is asked about: one that shows it is taken
+    hidden = bench_d(frame_idx="18")  # absent from the frame of the question: a frame that shows it is used
     ((draft,),) = read(tmp_path, config, hidden)
     assert sample(draft, config).regions[0].frames[0] in (0, 36)
     odd = [
@@ -295,7 +303,7 @@ def test_videorefer_bench_d_oddities(tmp_path: Path) -> None:
         Reason.MALFORMED,
     ]
     ((far,),) = read(tmp_path, config, bench_d(annotation=[{"99": rle()}]))
-    assert refused(far, config) is Reason.FRAME_OUTSIDE
+    assert reject_reason(far, config) is Reason.FRAME_OUTSIDE
 
 
 # --------------------------------------------------------------------------------- UFVideo's training rows
@@ -305,18 +313,21 @@ def unibench(task: str, **more: Any) -> dict[str, Any]:
     return {"video": "/home/x/Panda/a.mp4", "seg": 1, "unibench": task, **more}
 
 
-# Python sets order these by hash: 40 comes out before 9.
+# A Python set orders these by hash: 40 before 9.
 FRAMES = [9, 40, 8, 33, 16]
 
 
-def test_the_prompt_is_the_first_listed_frame_and_masks_follow_time(tmp_path: Path) -> None:
+def test_the_region_is_on_the_first_listed_frame_and_masks_are_in_the_order_of_time(tmp_path: Path) -> None:
     def at(frame: int, left: int) -> dict[str, Any]:
         return rle(left)
 
     tracks = [{str(f): at(f, f % 4) for f in sorted({*FRAMES, 50})} for _ in range(2)]
     question = "<video>\nThere are object_1: [<region>], object_2: [<region>]. What do they do?"
     row = unibench(
-        "task1", frame_list=FRAMES, annotation=tracks, conversations=talk(question, "Run. [SEG] Sit. [SEG]")
+        "task1",
+        frame_list=FRAMES,
+        annotation=tracks,
+        conversations=conversation(question, "Run. [SEG] Sit. [SEG]"),
     )
     config = source("ufvideo_bench")
     ((draft,),) = read(tmp_path, config, row, name="any_name.json")
@@ -326,14 +337,14 @@ def test_the_prompt_is_the_first_listed_frame_and_masks_follow_time(tmp_path: Pa
     for track in (*made.regions, *made.targets):
         for frame, counts in zip(track.frames, track.counts, strict=True):
             left = np.flatnonzero(masks.decode(counts, 4, 6)[1])[0]
-            assert left == frame % 4, "a mask stands on the frame that it was drawn for"
+            assert left == frame % 4, "a mask is on another frame than its own"
     assert (made.category, made.task, draft.media.candidates[-1]) == ("PixRQA", Task.COOPERATIVE, "a.mp4")
 
 
-def test_an_object_is_pointed_at_where_it_is_first_seen(tmp_path: Path) -> None:
+def test_the_region_is_on_the_first_frame_that_shows_the_object(tmp_path: Path) -> None:
     absent = {"segmentation": None}
     tracks = [{"8": rle(), "9": rle()}, {"8": absent, "9": rle()}, {"9": absent, "12": rle()}]
-    row = unibench("task1", frame_list=[8, 9], conversations=talk("<region>?", "[SEG]"))
+    row = unibench("task1", frame_list=[8, 9], conversations=conversation("<region>?", "[SEG]"))
     config = source("ufvideo_bench")
     rows = [{**row, "annotation": [track]} for track in tracks]
     first, second, third = read(tmp_path, config, *rows)
@@ -346,7 +357,7 @@ def test_an_object_is_pointed_at_where_it_is_first_seen(tmp_path: Path) -> None:
     assert read(tmp_path, config, {**rows[0], "frame_list": 8}) == [Reason.MALFORMED]
 
 
-def test_unibench_tasks_without_a_prompt(tmp_path: Path) -> None:
+def test_unibench_tasks_without_a_region(tmp_path: Path) -> None:
     track = {str(f): rle(f % 4) for f in (1, 5, 9)}
     config = source("ufvideo_bench")
     rows = [
@@ -354,16 +365,21 @@ def test_unibench_tasks_without_a_prompt(tmp_path: Path) -> None:
             "task2",
             frame_idx=[9, 5],
             annotation=[track],
-            conversations=[talk("<video>\nWhere?", "It is [SEG].")],
+            conversations=[conversation("<video>\nWhere?", "It is [SEG].")],
         ),
         unibench(
             "task3",
             frame_idx=[1, 9],
             annotation=[track],
-            conversations=[talk("<video>\nWhen?", "{<TEMP-010><TEMP-050>}. It runs. [SEG]")],
+            conversations=[conversation("<video>\nWhen?", "{<TEMP-010><TEMP-050>}. It runs. [SEG]")],
         ),
-        unibench("task4", frame_idx=[1], annotation=[track], conversations=[talk("Q?", "[SEG]")]),
-        {"video": "a.mp4", "frame_idx": [1], "annotation": [track], "conversations": [talk("Q?", "[SEG]")]},
+        unibench("task4", frame_idx=[1], annotation=[track], conversations=[conversation("Q?", "[SEG]")]),
+        {
+            "video": "a.mp4",
+            "frame_idx": [1],
+            "annotation": [track],
+            "conversations": [conversation("Q?", "[SEG]")],
+        },
     ]
     found = read(tmp_path, config, *rows, name="train.json")
     hybrid, timed = (sample(d, config) for (d,) in found[:2])
@@ -384,13 +400,13 @@ def aligned(question: str, answer: str, inputs: Any = (), outputs: Any = (), **m
         "id": "1",
         "type": "t",
         "video": "v.mp4",
-        "conversations": talk(question, answer),
+        "conversations": conversation(question, answer),
         "variables": variables,
     }
     return row | more
 
 
-def test_st_align_general_questions_have_no_variables(tmp_path: Path) -> None:
+def test_st_align_questions_without_times_need_no_variables(tmp_path: Path) -> None:
     config = source("st_align")
     rows = [
         aligned("<video>\nWhat is this?", "A park.", type="Captioning"),
@@ -403,7 +419,7 @@ def test_st_align_general_questions_have_no_variables(tmp_path: Path) -> None:
     assert (sample(choice, config).task, choice.answer_index) == (Task.CHOICE, 1)
 
 
-def test_st_align_dense_captions_say_starts(tmp_path: Path) -> None:
+def test_starts_of_st_align_dense_captions_become_instants(tmp_path: Path) -> None:
     config = source("st_align")
     answer = "Starts in <TEMP-OUTPUT>, a man runs. Starts in <TEMP-OUTPUT>, he sits."
     ((draft,),) = read(
@@ -415,7 +431,7 @@ def test_st_align_dense_captions_say_starts(tmp_path: Path) -> None:
     assert made.spans == ()
 
 
-def test_st_align_values_count_the_shown_frames(tmp_path: Path) -> None:
+def test_st_align_fractions_are_relative_to_the_clip(tmp_path: Path) -> None:
     config = source("st_align")
     row = aligned(
         "What is in {<TEMP-INPUT><TEMP-INPUT>}?", "A cat.", inputs=[0.5, 1.0], meta={"split": [20, 39]}
@@ -443,7 +459,7 @@ def test_st_align_boxes_are_rejected_or_left_out(tmp_path: Path) -> None:
     assert (entry.read, entry.kept, entry.not_selected, entry.rejects) == (4, 1, 2, {"malformed": 1})
 
 
-def test_st_align_images(tmp_path: Path) -> None:
+def test_images_of_st_align_are_videos_of_one_frame_where_the_plan_allows_it(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "coco").mkdir()
@@ -460,8 +476,10 @@ def test_st_align_images(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("fps", "seconds"), [(None, 2.0), (2.0, 3.0)])
-def test_a_plan_says_the_rate_of_its_folders(tmp_path: Path, fps: float | None, seconds: float) -> None:
-    """VideoGPT's videos are stills at two frames a second; three is what a folder has unless told."""
+def test_the_plan_sets_the_frame_rate_of_frame_folders(
+    tmp_path: Path, fps: float | None, seconds: float
+) -> None:
+    """VideoGPT's videos are stills at two frames per second; the default for folders is three."""
     write_folder(tmp_path / "clip", frames=6)
     path = tmp_path / "a.json"
     answer = "{<TEMP-OUTPUT><TEMP-OUTPUT>}"
@@ -498,6 +516,6 @@ def test_an_option_that_would_be_ignored_is_refused(fmt: str, option: dict[str, 
     assert source(fmt).folder_fps is None
 
 
-def test_units_are_those_of_the_sources(tmp_path: Path) -> None:
+def test_the_unit_of_st_align_times_is_the_fraction(tmp_path: Path) -> None:
     ((draft,),) = read(tmp_path, source("st_align"), aligned("?", "<TEMP-OUTPUT>", outputs=[0.5]))
     assert draft.times[0].unit is Unit.FRACTION

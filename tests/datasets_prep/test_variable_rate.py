@@ -1,4 +1,4 @@
-"""A real video of variable frame rate, from probing to samples: times by its time stamps."""
+"""A real video of variable frame rate, from probing to samples: times follow its time stamps."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pipeline.times.frame_times import frame_times
 from pipeline.times.temporal import Outside
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip
 
-# Twelve frames at ten a second, then one picture that stands for eight seconds, then seven more frames.
+# Twelve frames at ten per second, the last of which shows for eight seconds, then seven more frames.
 PTS = [*range(0, 120, 10), *range(920, 990, 10)]
 LONG, END_S = 11, 9.9
 
@@ -65,15 +65,13 @@ def frames(first: float, last: float) -> DraftSpan:
     return DraftSpan(start=first, end=last, unit=Unit.FRAMES)
 
 
-def test_probing_keeps_the_start_of_each_frame(uneven: VideoRef) -> None:
+def test_probing_keeps_the_start_of_each_frame_of_a_variable_rate(uneven: VideoRef) -> None:
     assert uneven.num_frames == len(PTS)
     assert uneven.frame_starts_s == pytest.approx([p / 100 for p in PTS], abs=0.001)
-    assert uneven.duration_s == pytest.approx(END_S, abs=0.15)  # how long the last frame shows is a guess
+    assert uneven.duration_s == pytest.approx(END_S, abs=0.15)  # the duration of the last frame is a guess
 
 
-def test_a_constant_rate_keeps_nothing_and_both_go_through_the_table_of_media(
-    media: Path, uneven: VideoRef
-) -> None:
+def test_the_media_table_keeps_frame_starts_only_for_a_variable_rate(media: Path, uneven: VideoRef) -> None:
     asked = [f'[["{media}"], ["{name}"], [], 0]' for name in ("v.mp4", "uneven", "gone.mp4")]
     ids = [bytes([n]) * 16 for n in range(len(asked))]
     rows = pa.table({"media_id": pa.array(ids, pa.binary(16)), "media": asked})
@@ -87,7 +85,7 @@ def test_a_constant_rate_keeps_nothing_and_both_go_through_the_table_of_media(
     assert (gone.video, gone.reason) == (None, str(Reason.MEDIA_MISSING))
 
 
-def test_frame_numbers_end_when_their_frames_do(uneven: VideoRef) -> None:
+def test_a_span_in_frames_ends_when_its_last_frame_ends(uneven: VideoRef) -> None:
     (span,) = finished(uneven, frames(10, LONG)).spans
     assert (span.start_s, span.end_s) == pytest.approx((1.0, 9.2), abs=0.001)
     (first,) = finished(uneven, frames(0, 0)).spans
@@ -99,7 +97,7 @@ def test_frame_numbers_end_when_their_frames_do(uneven: VideoRef) -> None:
     )
 
 
-def test_frame_numbers_that_the_video_does_not_have(uneven: VideoRef) -> None:
+def test_frame_numbers_beyond_the_video_are_rejected_or_clamped(uneven: VideoRef) -> None:
     with pytest.raises(RejectError, match="span_outside"):
         finished(uneven, frames(12, len(PTS)))
     (span,) = finished(uneven, frames(12, len(PTS) + 5), outside_spans=Outside.CLAMP).spans
@@ -107,7 +105,7 @@ def test_frame_numbers_that_the_video_does_not_have(uneven: VideoRef) -> None:
 
 
 def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef) -> None:
-    """Even frames would be 2 to 9 of nineteen; the decoder says which ones these pictures are."""
+    """At a constant rate they would be 2 to 9 of nineteen; decoding shows which frames they are."""
     clip = DraftSpan(start=1.05, end=5.0, unit=Unit.SECONDS)
     sample = finished(uneven, frames(LONG, LONG), clip, outside_spans=Outside.CLAMP)
     assert sample.clip is not None
@@ -120,9 +118,9 @@ def test_a_clip_shows_its_own_frames_and_no_others(media: Path, uneven: VideoRef
     assert (span.start_s, span.end_s) == pytest.approx((1.1, 5.0), abs=0.001)
 
 
-def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
+def test_the_card_shows_the_time_of_each_frame(uneven: VideoRef) -> None:
     early = finished(uneven, DraftSpan(start=2.0, end=2.5, unit=Unit.SECONDS))
-    assert frames_to_show(early) == [2, 5, 9, LONG, 13, 16]  # none of the evenly chosen ones shows then
+    assert frames_to_show(early) == [2, 5, 9, LONG, 13, 16]  # no evenly spaced frame shows at that time
     sample = finished(uneven, DraftSpan(start=3.0, end=8.0, unit=Unit.SECONDS))
     shown = show(sample, {index: np.zeros((4, 6, 3), np.uint8) for index in range(len(PTS))})
     (frame,) = [f for f in shown.frames if f.caption.endswith(f"frame {LONG}")]
@@ -131,7 +129,9 @@ def test_the_card_says_when_a_frame_shows(uneven: VideoRef) -> None:
     assert frame.kind == "answer"
 
 
-def test_stamps_that_leave_a_frame_no_time(monkeypatch: pytest.MonkeyPatch, media: Path) -> None:
+def test_time_stamps_that_leave_a_frame_no_duration_are_an_error(
+    monkeypatch: pytest.MonkeyPatch, media: Path
+) -> None:
     stamps = [0.0, 1.0, 1.0, 1.0, 1.000003]
     film = FilmMeasurement(starts_s=stamps, end_s=2.0, end_source="stream", height=HEIGHT, width=WIDTH)
     monkeypatch.setattr(video, "measure", lambda path: film)

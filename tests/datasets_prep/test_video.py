@@ -25,7 +25,7 @@ def test_sampling_rule_is_the_published_one(golden: Path) -> None:
         assert sample_indices(int(frames), 32) == indices
 
 
-def test_sampling_a_part_stays_in_it() -> None:
+def test_frames_sampled_from_a_part_are_within_it() -> None:
     assert sample_indices(100, 4, 50, 58) == [51, 53, 55, 57]
     assert sample_indices(100, 3, 7, 7) == [7, 7, 7]
     with pytest.raises(ValueError, match="cannot take"):
@@ -43,11 +43,11 @@ def test_a_clip_shows_the_frames_of_its_time() -> None:
     assert shown(0.5, 1.0) == set(range(5, 10))
     assert shown(0.0, 2.0) == set(range(20)) == set(frames_shown(sample, 100))
     assert shown(1.01, 1.02) == {10}
-    assert shown(-1.0, 3.0) == set(range(20)), "what lies outside shows nothing"
+    assert shown(-1.0, 3.0) == set(range(20)), "times outside the video add no frames"
     assert shown(0.5, 1.5, num_frames=2, frame_starts_s=(0.0, 1.5)) == {0}
 
 
-def test_probe_and_decode(tmp_path: Path) -> None:
+def test_a_clip_is_probed_and_decoded_in_any_order(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a:b @.mp4", frames=20, fps=10)
     info = video.probe(clip)
     assert (info.num_frames, info.height, info.width, info.duration_source) == (20, HEIGHT, WIDTH, "stream")
@@ -65,7 +65,9 @@ def test_probe_and_decode(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("late_s", [0, 2])
 @pytest.mark.parametrize("name", ["late.mp4", "late.mkv", "late.ts"])
-def test_pictures_that_start_after_the_sound(tmp_path: Path, name: str, late_s: int) -> None:
+def test_the_start_of_a_video_stream_that_begins_after_its_sound_is_found(
+    tmp_path: Path, name: str, late_s: int
+) -> None:
     import av
 
     path = tmp_path / name
@@ -84,17 +86,17 @@ def test_pictures_that_start_after_the_sound(tmp_path: Path, name: str, late_s: 
             container.mux(film.encode(frame))
         for track in (film, sound):
             container.mux(track.encode(None))
-    # The sound's first packet, which primes the decoder, lies 64 ms before 0; mpegts plays it.
+    # The first packet of sound, which primes the decoder, is 64 ms before 0; mpegts plays it.
     assert video.probe(path).start_s == pytest.approx(late_s, abs=0.07 if name.endswith("ts") else 0.001)
 
 
-def test_pictures_that_start_after_the_sound_in_a_shared_clip(cases: Path) -> None:
+def test_the_start_of_a_late_video_stream_is_found_in_a_real_clip(cases: Path) -> None:
     assert video.probe(cases / "video" / "videolater.mp4").start_s == 2.0
 
 
 @pytest.mark.parametrize("width", [8, 24, 48, 72])
 def test_narrow_videos_decode(tmp_path: Path, width: int) -> None:
-    """The decoder fills up their rows, which decord cannot copy. Catches a whole video called damaged."""
+    """The decoder pads their rows, which decord cannot copy. Catches an intact video reported as damaged."""
     import av
 
     path = tmp_path / "narrow.mp4"
@@ -112,14 +114,14 @@ def test_narrow_videos_decode(tmp_path: Path, width: int) -> None:
         assert abs(float(frame.mean()) - float(picture(index).mean())) < 3
 
 
-def test_av1_falls_back(tmp_path: Path) -> None:
+def test_av1_is_decoded(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4", frames=8, codec="libsvtav1")
     pixels = video.decode(clip, [7])
     assert abs(int(pixels.mean()) - int(picture(7).mean())) <= 6
 
 
 @pytest.mark.parametrize("name", ["vfr.mkv", "vfr.mp4", "vfr.webm"])
-def test_variable_frame_rate(tmp_path: Path, name: str) -> None:
+def test_probing_gives_frame_starts_for_a_variable_rate(tmp_path: Path, name: str) -> None:
     codec = "libvpx-vp9" if name.endswith("webm") else "libx264"
     clip = write_clip(tmp_path / name, frames=6, codec=codec, pts=[50, 60, 70, 150, 160, 250])
     info = video.probe(clip)
@@ -129,7 +131,7 @@ def test_variable_frame_rate(tmp_path: Path, name: str) -> None:
     assert info.frame_starts_s == pytest.approx((0, 0.1, 0.2, 1.0, 1.1, 2.0), abs=0.001)
 
 
-def test_folder_of_frames(tmp_path: Path) -> None:
+def test_a_folder_of_frames_is_probed_and_decoded_without_hidden_files(tmp_path: Path) -> None:
     folder = write_folder(tmp_path / "v", frames=6)
     (folder / ".ipynb_checkpoints").mkdir()
     (folder / "._00000.jpg").write_bytes(b"left by a Mac")
@@ -140,49 +142,49 @@ def test_folder_of_frames(tmp_path: Path) -> None:
     assert abs(int(some.mean()) - int(picture(4).mean())) <= 3
 
 
-def test_folder_of_hidden_files_holds_no_frame(tmp_path: Path) -> None:
+def test_a_folder_of_hidden_files_has_no_frames(tmp_path: Path) -> None:
     (tmp_path / "._00000.jpg").write_bytes(b"left by a Mac")
     with pytest.raises(video.VideoError, match="holds no jpg"):
         video.probe(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all" * 100])
-def test_corrupt_file(tmp_path: Path, content: bytes) -> None:
+def test_a_corrupt_file_is_an_error_that_names_it(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)
     with pytest.raises(video.VideoError, match=r"bad\.mp4"):
         video.probe(path)
 
 
-def test_truncated_file(tmp_path: Path) -> None:
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
     whole = write_clip(tmp_path / "a.mp4").read_bytes()
     (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(video.VideoError):
         video.probe(tmp_path / "cut.mp4")
 
 
-def test_damaged_frames_are_not_filled_in(tmp_path: Path) -> None:
+def test_a_frame_beyond_the_end_is_an_error_even_if_the_given_count_includes_it(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4")
     count = video.probe(clip).num_frames
     with pytest.raises((video.VideoError, IndexError)):
-        video.decode(clip, [count + 3], num_frames=count + 10)  # a probe that promises more than there is
+        video.decode(clip, [count + 3], num_frames=count + 10)  # a count larger than the number of frames
 
 
-def test_threads(tmp_path: Path) -> None:
+def test_decoding_in_several_threads_gives_the_same_frames(tmp_path: Path) -> None:
     clip = write_clip(tmp_path / "a.mp4")
-    want = video.decode(clip, [4, 9])
+    expected = video.decode(clip, [4, 9])
     with ThreadPoolExecutor(4) as pool:
         for got in pool.map(lambda _: video.decode(clip, [4, 9]), range(16)):
-            assert np.array_equal(got, want)
+            assert np.array_equal(got, expected)
 
 
-def test_header_that_lies(realdata: Path) -> None:
+def test_frames_are_counted_where_the_header_is_wrong(realdata: Path) -> None:
     path = realdata / "videorefer_demo_videos" / "2.mp4"
     assert video.probe(path).num_frames == 503  # its header says 522
     assert video.decode(path, [502], size=(36, 64)).shape == (1, 36, 64, 3)
 
 
-def test_duration_is_that_of_the_pictures(realdata: Path) -> None:
+def test_the_duration_is_that_of_the_video_stream(realdata: Path) -> None:
     path = realdata / "llava_st_demo" / "tvg" / "0F7LW.mp4"
     info = video.probe(path)
     assert info.duration_s == pytest.approx(30.631, abs=0.002)  # the sound ends at 30.65

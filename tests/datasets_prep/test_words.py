@@ -1,4 +1,4 @@
-"""The short way of dialogues in words: the same bytes as the ordinary way, whatever the records are."""
+"""The fast path for plain dialogues gives the same bytes as the ordinary path, for any records."""
 
 from __future__ import annotations
 
@@ -50,22 +50,22 @@ GIVEN = ("A. red", "B", "B. blue.", "red", "C", "A. blue", "green")
 
 
 def row(draw: random.Random) -> Any:
-    """A record of any quality; most are dialogues."""
+    """A random record; most are valid dialogues."""
     names = ["human", "gpt"] * 4
-    talk: list[Any] = [
+    turns: list[Any] = [
         {"from": names[n], "value": draw.choice(PLAIN[:4] if draw.random() < 0.8 else PLAIN + MARKED)}
         for n in range(draw.choice((2, 2, 4, 6, 8)))
     ]
-    if len(talk) == 2 and draw.random() < 0.7:
-        talk[0]["value"], talk[1]["value"] = draw.choice(ASKED), draw.choice(GIVEN)
+    if len(turns) == 2 and draw.random() < 0.7:
+        turns[0]["value"], turns[1]["value"] = draw.choice(ASKED), draw.choice(GIVEN)
     if draw.random() < 0.5:
-        talk[0]["value"] = "<image>\n" + talk[0]["value"]
-    if draw.random() < 0.3:  # something else is wrong with it
-        at = draw.randrange(len(talk))
-        talk[at] = draw.choice(
+        turns[0]["value"] = "<image>\n" + turns[0]["value"]
+    if draw.random() < 0.3:  # an invalid turn
+        at = draw.randrange(len(turns))
+        turns[at] = draw.choice(
             [
-                {**talk[at], "from": draw.choice(("user", "assistant", "system", None, ["gpt"]))},
-                {**talk[at], "value": draw.choice((None, 3, ["a"]))},
+                {**turns[at], "from": draw.choice(("user", "assistant", "system", None, ["gpt"]))},
+                {**turns[at], "value": draw.choice((None, 3, ["a"]))},
                 {"from": "human"},
                 "text",
                 None,
@@ -75,15 +75,15 @@ def row(draw: random.Random) -> Any:
         "video": draw.choice(
             (*(f"v{n}.mp4" for n in range(40)), *["short.mp4", "gone.mp4", "../v0.mp4", None] * 4)
         ),
-        "conversations": talk if draw.random() < 0.95 else draw.choice(([], talk[:-1], None, "text", {})),
+        "conversations": turns if draw.random() < 0.95 else draw.choice(([], turns[:-1], None, "text", {})),
     }
     if draw.random() < 0.8:
         made["data_source"] = draw.choice(("academic", "youtube", 3))
     return made if draw.random() < 0.97 else draw.choice((None, [], "text", 1))
 
 
-def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt, bytes]:
-    """The one shard of a source and its receipt."""
+def shard_of(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt, bytes]:
+    """The receipt and the bytes of the only shard of a source."""
     out = Location.parse(folder / "made")
     units = list_units([config], Location.parse)
     chunks = [PlannedChunk(unit=0, chunk=c) for c in cut(units[0], 64)]
@@ -92,8 +92,8 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     if cut_at != ALL:  # media of samples that are not selected are not probed
         drafts = table.filter(pc.greater_equal(table["record"], 0))
         assert len(drafts) > 0
-        wanted = drafts.filter(pc.less_equal(drafts["rank"], pa.scalar(cut_at, pa.uint64())))["media_id"]
-        table = table.filter(pc.is_in(table["media_id"], wanted.combine_chunks()))
+        named = drafts.filter(pc.less_equal(drafts["rank"], pa.scalar(cut_at, pa.uint64())))["media_id"]
+        table = table.filter(pc.is_in(table["media_id"], named.combine_chunks()))
     named = table.filter(pc.less(table["record"], 0)).select(["media_id", "media"])
     media = media_table([probe_media(named, Location.parse)])
     job = ShardJob(source=config.name, number=0, chunks=tuple(chunks), cut=cut_at)
@@ -102,7 +102,7 @@ def made(folder: Path, config: SourceConfig, cut_at: int = ALL) -> tuple[Receipt
     return receipt, (out / receipt.shard.name).read_bytes()
 
 
-def only_the_ordinary_way(
+def only_the_ordinary_path(
     records: Iterable[dialogue_columns.Numbered], *_: Any
 ) -> tuple[dialogue_columns.DialogueColumns, list[Any]]:
     return dialogue_columns.DialogueColumns(), list(records)
@@ -119,7 +119,7 @@ def only_the_ordinary_way(
     ],
     ids=["all", "split", "one type", "half of the ranks"],
 )
-def test_both_ways_give_the_same_bytes(
+def test_both_paths_give_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, more: dict[str, Any], cut_at: int
 ) -> None:
     write_clip(tmp_path / "v0.mp4", frames=20, fps=10)
@@ -138,15 +138,17 @@ def test_both_ways_give_the_same_bytes(
         return found
 
     monkeypatch.setattr(shard_job, "part", part)
-    short = made(tmp_path, config, cut_at)
-    monkeypatch.setattr(shard_job, "part", only_the_ordinary_way)
-    assert short == made(tmp_path, config, cut_at)
+    short = shard_of(tmp_path, config, cut_at)
+    monkeypatch.setattr(shard_job, "part", only_the_ordinary_path)
+    assert short == shard_of(tmp_path, config, cut_at)
     assert short[0].read - len(short[0].rejects) - short[0].not_selected > 0
-    assert bool(sum(taken)) == ("keep_types" not in more), "the short way is taken"
+    assert bool(sum(taken)) == ("keep_types" not in more), (
+        "the fast path must be used, except with keep_types"
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, seed: int) -> None:
+def test_the_survey_finds_the_media_that_conversion_needs(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     rows = [row(draw) for _ in range(300)]
     rows += [{"video": f"v{n % 3}.mp4", "data_source": n % 2 or "youtube"} for n in range(12)]
@@ -155,17 +157,17 @@ def test_a_first_look_finds_the_media_that_conversion_asks_for(tmp_path: Path, s
     fields = {"name": "s", "format": "llava_video", "annotations": str(path), "media": (str(tmp_path),)}
     config = SourceConfig.model_validate(fields)
     unit = list_units([config], Location.parse)[0]
-    reader, chunks, wanted = reader_of(config.format), cut(unit, 64), set()
+    reader, chunks, named = reader_of(config.format), cut(unit, 64), set()
     for chunk in chunks:
         for record in records_of(unit, chunk):
             with suppress(RejectError):
-                wanted.update(name_media(medium, config) for medium in reader.media(record, config, 1))
+                named.update(name_media(medium, config) for medium in reader.media(record, config, 1))
     found = list(media_of_chunks(unit, chunks, 1))
-    assert set(found) == wanted
-    assert len(found) < 2 * len(wanted) < len(rows), "what rows say again is mostly not looked at again"
+    assert set(found) == named
+    assert len(found) < 2 * len(named) < len(rows), "repeated media are mostly skipped"
 
 
-def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
+def test_texts_that_need_conversion_are_not_on_the_fast_path() -> None:
     fields = {"name": "s", "format": "llava_video", "annotations": "a", "media": ["m"]}
     source = SourceConfig.model_validate(fields)
     reader = reader_of(source.format)
@@ -178,7 +180,7 @@ def test_what_is_no_dialogue_is_not_taken_for_one() -> None:
         assert reader.dialogue(Record("s/0", raw), source) is None, text
 
 
-def test_rows_of_words_are_those_of_samples() -> None:
+def test_the_table_of_dialogues_equals_the_table_of_samples() -> None:
     videos = [
         VideoRef(path="a.mp4", num_frames=3, frame_starts_s=(0.0, 0.1, 0.4)),
         VideoRef(path="b", frames=("1.jpg",)),
@@ -193,10 +195,10 @@ def test_rows_of_words_are_those_of_samples() -> None:
             choices=("x", "y") if n == 2 else (),
             answer_index=1 if n == 2 else -1,
             video=videos[of[n]],
-            turns=tuple(Turn((Role.USER, Role.ASSISTANT)[i % 2], t) for i, t in enumerate(said)),
+            turns=tuple(Turn((Role.USER, Role.ASSISTANT)[i % 2], t) for i, t in enumerate(own)),
             category=f"c{n}",
         )
-        for n, said in enumerate(texts)
+        for n, own in enumerate(texts)
     ]
     table = dialogue_table(
         "d",

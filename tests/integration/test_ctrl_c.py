@@ -12,7 +12,7 @@ import pytest
 from pipeline.artifacts.survey import survey
 from tests.integration.killing import NEEDS_PROC, REACHED_S
 from tests.integration.mini import environment, read_mini, ufvideo, until, write_mini
-from tests.pipeline.terminal import CTRL_C, Terminal, carriers
+from tests.pipeline.terminal import CTRL_C, Terminal, processes_with
 
 SOON_S = 5.0
 MARK = "UFVIDEO_TEST_MARK"
@@ -38,7 +38,7 @@ def stop_when(folder: Path, reached: Callable[[], object], what: str) -> None:
     until(there, REACHED_S, what)
     terminal.press(CTRL_C)
     took = terminal.wait(60)
-    left = carriers(mark)
+    left = processes_with(mark)
     assert terminal.exit_code == 130, terminal.text[-3000:]
     assert not left, f"left after {took:.1f} s: {left}"
     assert took < SOON_S

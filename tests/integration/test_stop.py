@@ -13,7 +13,7 @@ import pytest
 
 from tests.integration.clusters import nodes
 from tests.integration.mini import ufvideo, until, write_mini
-from tests.pipeline.terminal import carriers
+from tests.pipeline.terminal import processes_with
 
 WAIT_S = 300.0  # a bound for a busy machine
 MARK = "TEST_MARK"
@@ -43,7 +43,7 @@ class Submitted:
         """Processes that run a module of the project on the cluster."""
         return [
             pid
-            for pid, line in carriers(self.mark).items()
+            for pid, line in processes_with(self.mark).items()
             if f" -m {module} " in line and "/bin/sh" not in line
         ]
 

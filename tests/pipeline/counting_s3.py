@@ -1,4 +1,4 @@
-"""Counts what a real S3 server is asked."""
+"""Records the requests to a real S3 server."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from tests.pipeline.faulty_s3 import Plan, faulty
 
 @contextmanager
 def counted(server: str) -> Iterator[tuple[str, list[str]]]:
-    """The URL of a proxy in front of ``server`` that spoils nothing, and ``GET /bucket/key?query`` of each
-    request that went through it, in order."""
+    """The URL of a proxy in front of ``server`` that lets every request through, and their list, in order,
+    each as ``GET /bucket/key?query``."""
     requests: list[str] = []
 
     def note(method: str, path: str) -> bool:

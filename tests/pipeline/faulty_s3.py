@@ -1,4 +1,4 @@
-"""A proxy in front of an S3 server that spoils some of the requests that go through it."""
+"""A proxy in front of an S3 server that makes some of the requests fail."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "serv
 
 
 class Fault(Enum):
-    """What becomes of a request."""
+    """How a request fails."""
 
     SLOW_DOWN = "503"
     INTERNAL = "500"
@@ -33,34 +33,33 @@ _CODES = {Fault.SLOW_DOWN: "SlowDown", Fault.INTERNAL: "InternalError", Fault.RE
 
 @dataclass
 class Plan:
-    """Which requests are spoiled: those of which ``wanted(method, path)`` is true, ``times`` each.
+    """Which requests fail: those for which ``matches(method, path)`` is true, the first ``times`` of each.
 
-    A request is known by its method and path, so that ``times`` is per thing that is asked, not in all. The
-    ``faults`` take turns.
+    ``times`` counts requests of the same method and path. The ``faults`` take turns.
     """
 
     faults: Sequence[Fault]
     times: int
-    wanted: Callable[[str, str], bool] = lambda method, path: True
+    matches: Callable[[str, str], bool] = lambda method, path: True
 
     def __post_init__(self) -> None:
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
-        self.spoiled = 0
+        self.failed = 0
 
-    def spoils(self, method: str, path: str) -> Fault | None:
-        """What becomes of this request, None if it gets through; counts it."""
+    def fault_of(self, method: str, path: str) -> Fault | None:
+        """The fault of this request, None if it gets through; counts it."""
         with self._lock:
             before = self._seen.get(f"{method} {path}", 0)
-            if not self.wanted(method, path) or before >= self.times:
+            if not self.matches(method, path) or before >= self.times:
                 return None
             self._seen[f"{method} {path}"] = before + 1
-            self.spoiled += 1
+            self.failed += 1
             return self.faults[before % len(self.faults)]
 
 
 def hasten(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Shorten the client's pauses between two tries of a request; who tries how often stays as it is."""
+    """Shorten the client's pauses between attempts; the number of attempts stays the same."""
     pause = asyncio.sleep
     monkeypatch.setattr(asyncio, "sleep", lambda delay, *rest: pause(delay / _HASTE, *rest))
 
@@ -88,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         body = self._body()
-        fault = self.plan.spoils(self.command, self.path)
+        fault = self.plan.fault_of(self.command, self.path)
         if fault is Fault.DROPPED:
             self.close_connection = True
             return
@@ -129,8 +128,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        said = length if self.command == "HEAD" and length is not None else str(len(content))
-        self.send_header("Content-Length", said)
+        content_length = length if self.command == "HEAD" and length is not None else str(len(content))
+        self.send_header("Content-Length", content_length)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(content[: len(content) // 2] if cut else content)
@@ -139,4 +138,4 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _answer
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""

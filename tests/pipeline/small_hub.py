@@ -1,4 +1,4 @@
-"""A hub of one folder of models on loopback, as far as the hub's own client asks for a model's files."""
+"""A hub on loopback that serves a folder of models, as far as the hub's client needs to fetch files."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COMMIT = "f2826a00" * 5
 
 
 class _Hub(BaseHTTPRequestHandler):
-    def __init__(self, folder: Path, asked: list[str], *rest: object) -> None:
-        self._folder, self._asked = folder, asked
+    def __init__(self, folder: Path, fetched: list[str], *rest: object) -> None:
+        self._folder, self._asked = folder, fetched
         super().__init__(*rest)  # type: ignore[arg-type]
 
     def log_message(self, *_: object) -> None:
@@ -73,12 +73,12 @@ def _digest(body: bytes) -> str:
 def small_hub(folder: Path, cache: Path) -> Iterator[list[str]]:
     """Serves ``folder/org/name/*`` to the real client in this process; yields the files that it fetches.
 
-    Every model has the one revision ``COMMIT``; what is below ``broken/`` answers with what is not HTTP.
+    Every model has the one revision ``COMMIT``; requests below ``broken/`` get an answer that is not HTTP.
     """
     from huggingface_hub import constants
 
-    asked: list[str] = []
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, folder, asked))
+    fetched: list[str] = []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Hub, folder, fetched))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     url = f"http://127.0.0.1:{server.server_address[1]}"
     with pytest.MonkeyPatch.context() as patch:
@@ -88,6 +88,6 @@ def small_hub(folder: Path, cache: Path) -> Iterator[list[str]]:
         )
         patch.setattr(constants, "HF_HUB_CACHE", str(cache))
         patch.setattr(constants, "HF_HUB_OFFLINE", False)
-        yield asked
+        yield fetched
     server.shutdown()
     server.server_close()

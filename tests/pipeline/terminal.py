@@ -1,4 +1,4 @@
-"""A command in a terminal of its own: keys reach it as from a keyboard, and the terminal can be closed."""
+"""A command in its own terminal: keys reach it as from a keyboard, and the terminal can be closed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Terminal:
     def __init__(self, folder: Path, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         self.pid, self._side = pty.fork()
         if not self.pid:
-            for number in (signal.SIGINT, signal.SIGHUP):  # a test run in the background has them ignored
+            for number in (signal.SIGINT, signal.SIGHUP):  # a test run in the background ignores them
                 signal.signal(number, signal.SIG_DFL)
             os.chdir(folder)
             os.execve(sys.executable, [sys.executable, *arguments], dict(environment))
@@ -34,7 +34,7 @@ class Terminal:
         os.write(self._side, keys)
 
     def close(self) -> None:
-        """Close the terminal: the kernel sends SIGHUP to what runs in it."""
+        """Close the terminal: the kernel sends SIGHUP to the processes in it."""
         os.close(self._side)
 
     def running(self) -> bool:
@@ -47,12 +47,12 @@ class Terminal:
         return self.exit_code is None
 
     def wait(self, seconds: float) -> float:
-        """Wait for the end and return how long it took. Kills the command after that time."""
+        """Wait for the end and return the seconds that it took. Kills the command after ``seconds``."""
         begun = time.monotonic()
         while self.running():
             if time.monotonic() - begun > seconds:
                 os.kill(self.pid, signal.SIGKILL)
-                raise AssertionError(f"runs on after {seconds:g} s:\n{self.text[-2000:]}")
+                raise AssertionError(f"still running after {seconds:g} s:\n{self.text[-2000:]}")
             time.sleep(0.02)
         return time.monotonic() - begun
 
@@ -62,8 +62,8 @@ class Terminal:
                 self.text += data.decode(errors="replace")
 
 
-def carriers(mark: str) -> dict[int, str]:
-    """Processes that have the mark in their environment, by id, with what they run."""
+def processes_with(mark: str) -> dict[int, str]:
+    """Command lines by process id of the processes that have the mark in their environment."""
     found = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():

@@ -1,4 +1,4 @@
-"""How large rows are does not depend on how their table was made: a shard's row groups follow from it."""
+"""The size of rows, which decides a shard's row groups, does not depend on how their table was built."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAMPLES = [
 ]
 
 
-def test_bitmaps_of_which_values_are_there_do_not_count() -> None:
+def test_validity_bitmaps_do_not_count() -> None:
     plain = to_table(SAMPLES)
     padded = pa.concat_tables([plain, pa.table([pa.nulls(1, f.type) for f in plain.schema], plain.schema)])
     same = padded.combine_chunks().filter(pc.less(pa.array(range(41)), 40))
@@ -31,7 +31,7 @@ def test_bitmaps_of_which_values_are_there_do_not_count() -> None:
     assert [*map(value_bytes, same.columns)] == [*map(value_bytes, plain.columns)]
 
 
-def test_slices_add_up() -> None:
+def test_sizes_of_slices_add_up() -> None:
     table = to_table(SAMPLES)
     for column in table.columns:
         parts = [column.slice(0, 7), column.slice(7, 1), column.slice(8)]

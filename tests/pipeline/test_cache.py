@@ -1,4 +1,4 @@
-"""A limit to the local copies of remote files: old ones go, none that is in use, whoever uses it."""
+"""The limit of the cache of remote files: old copies are removed, but none that any process uses."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ LIMIT_GB = 5 * SIZE / 1e9  # five files
 
 @pytest.fixture(autouse=True)
 def no_leases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process has fetched nothing yet, and keeps but the last two."""
+    """Start without leases, and protect only the last two copies that were fetched."""
     monkeypatch.setattr(cache, "_LEASES", cache._Leases())
     monkeypatch.setattr(cache, "RECENT", 2)
 
 
-def filled(root: Location, count: int) -> list[Location]:
-    """Files ``0`` … of SIZE bytes."""
+def write_files(root: Location, count: int) -> list[Location]:
+    """Write ``count`` files ``0``, ``1`` … of SIZE bytes."""
     places = [root / str(n) for n in range(count)]
     for n, place in enumerate(places):
         place.write_bytes(bytes([n]) * SIZE)
@@ -42,24 +42,24 @@ def copies(folder: Path) -> set[str]:
 
 
 def fetch(place: Location, used: float) -> Path:
-    """A copy that was used at some time."""
+    """Fetch a copy and set the time of its last use."""
     path = place.fetch()
     os.utime(path.parent, (used, used))
     return path
 
 
-def test_the_plan_says_the_limit(plan_file: Path) -> None:
+def test_the_plan_sets_folder_and_limit_of_the_cache(plan_file: Path) -> None:
     plan = load_plan(str(plan_file), ["storage.cache=/x", "storage.cache_gb=0.5"])
     assert plan.storage.local_cache == Cache("/x", 500_000_000)
     assert load_plan(str(plan_file)).storage.local_cache == Cache(None, None)
 
 
-def test_copies_used_longest_ago_go(
+def test_the_least_recently_used_copies_are_removed(
     s3_bucket: str, plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fails if what was fetched first goes in place of what was used longest ago, or if nothing is told."""
+    """Fails if the first copy is removed instead of the least recently used, or if nothing is reported."""
     root = Location.parse(s3_bucket, Cache.of(tmp_path / "cache", LIMIT_GB))
-    places = filled(root, 7)
+    places = write_files(root, 7)
     for n in range(5):
         fetch(places[n], used=100 + n)
     assert copies(tmp_path / "cache") == {"0", "1", "2", "3", "4"}
@@ -77,32 +77,32 @@ def test_copies_used_longest_ago_go(
     for limited in (True, False):
         main(["status", str(plan_file), *(w for s in sets[: 2 if limited else 1] for w in ("--set", s))])
         assert (state in capsys.readouterr().out.splitlines()) == limited
-    assert places[1].fetch().read_bytes() == b"\1" * SIZE, "what went is fetched again"
+    assert places[1].fetch().read_bytes() == b"\1" * SIZE, "a removed copy is fetched again"
 
 
-def test_without_a_limit_nothing_goes(s3_bucket: str, tmp_path: Path) -> None:
-    for n, place in enumerate(filled(Location.parse(s3_bucket, tmp_path / "cache"), 8)):
+def test_without_a_limit_nothing_is_removed(s3_bucket: str, tmp_path: Path) -> None:
+    for n, place in enumerate(write_files(Location.parse(s3_bucket, tmp_path / "cache"), 8)):
         fetch(place, used=n)
     assert len(copies(tmp_path / "cache")) == 8
 
 
-def test_folders_go_as_a_whole(s3_bucket: str, tmp_path: Path) -> None:
+def test_folders_are_removed_as_a_whole(s3_bucket: str, tmp_path: Path) -> None:
     root = Location.parse(s3_bucket, Cache.of(tmp_path / "cache", LIMIT_GB))
-    filled(root / "frames", 4)
+    write_files(root / "frames", 4)
     folder = (root / "frames").fetch_dir()
     os.utime(folder.parent, (1, 1))
-    for place in filled(root / "more", 4):
+    for place in write_files(root / "more", 4):
         place.fetch()
     assert not folder.exists()
     assert len(copies(tmp_path / "cache")) == 4
 
 
-def test_what_is_held_or_was_just_fetched_stays(
+def test_copies_that_are_held_or_were_just_fetched_are_not_removed(
     s3_bucket: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fails if a path that was handed out, and is opened later, leads to nothing."""
+    """Fails if the file of a returned path is removed before it is opened."""
     root = Location.parse(s3_bucket, Cache.of(tmp_path / "cache", 1.5 * SIZE / 1e9))
-    places = filled(root, 5)
+    places = write_files(root, 5)
     held = places[0].fetch(hold=True)
     os.utime(held.parent, (1, 1))
     for place in places[1:]:
@@ -132,8 +132,10 @@ print(len(path.read_bytes()), flush=True)
 
 @pytest.mark.parametrize("moment", ["half", "whole"])
 @pytest.mark.parametrize("killed", [False, True])
-def test_other_processes_keep_what_they_use(moment: str, killed: bool, tmp_path: Path) -> None:
-    """Fails if a half copy of another process goes, or one that it opens later; a dead one has none."""
+def test_copies_that_another_living_process_uses_are_not_removed(
+    moment: str, killed: bool, tmp_path: Path
+) -> None:
+    """Fails if a partial or complete copy of a living process is removed, or one of a dead process kept."""
     command = [sys.executable, "-c", _OTHER, str(tmp_path), moment, "key", "theirs"]
     environment = os.environ | {"PYTHONPATH": str(REPO)}
     pipe = subprocess.PIPE
@@ -158,13 +160,13 @@ def test_other_processes_keep_what_they_use(moment: str, killed: bool, tmp_path:
             assert other.stdout.readline() == f"{SIZE}\n"
 
 
-def test_a_copy_that_is_removed_just_before_it_is_taken_is_made_again(
+def test_a_copy_that_is_removed_just_before_it_is_leased_is_fetched_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if the folder may go between "it exists" and the next look at it, as `os.makedirs` has it."""
+    """Fails if the folder may be removed between two checks that it exists, as in `os.makedirs`."""
     shared = Cache(str(tmp_path))
     folder = shared.copy("key", "x", lambda path: path.write_bytes(b"old")).parent
-    monkeypatch.setattr(cache, "_LEASES", cache._Leases())  # as another process
+    monkeypatch.setattr(cache, "_LEASES", cache._Leases())  # as in another process
     mkdir = os.mkdir
 
     def removed_meanwhile(path: str, *mode: int) -> None:
@@ -180,8 +182,8 @@ def test_a_copy_that_is_removed_just_before_it_is_taken_is_made_again(
     assert made.read_bytes() == b"new"
 
 
-def test_many_processes_at_once(tmp_path: Path) -> None:
-    """Fails if two of them evict, fetch and open the same few copies and one finds a path that is gone."""
+def test_many_processes_may_share_a_cache(tmp_path: Path) -> None:
+    """Fails if a process finds that another one has removed the copy that it was about to open."""
     code = (
         "import random, sys; from pipeline.storage.cache import Cache\n"
         "cache, chance = Cache(sys.argv[1], 5000), random.Random(int(sys.argv[2]))\n"

@@ -1,4 +1,4 @@
-"""What a step asks for, held against a real cluster of two CPUs."""
+"""The resources that a step needs, compared with a real cluster of two CPUs."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from pipeline.jobs.capacity import Need
 NEED = Need(where="stage stage1: layout", count=2, cpus=1, gpus=0, fix="Change layout.workers.")
 
 
-def test_processes_fit_node_by_node() -> None:
+def test_processes_must_fit_on_single_nodes() -> None:
     nodes = [{"CPU": 3.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 4.0}, {}]
     assert NEED.fits(nodes) == 4
-    assert replace(NEED, cpus=2).fits(nodes) == 1, "a process does not spread over two nodes"
+    assert replace(NEED, cpus=2).fits(nodes) == 1, "a process must not spread over two nodes"
     assert replace(NEED, gpus=1).fits(nodes) == 2
     assert replace(NEED, gpus=2, cpus=0.5).fits(nodes) == 2
 
 
-def test_what_nobody_has_is_refused_at_once(ray_cluster: None) -> None:
+def test_resources_that_the_cluster_lacks_are_refused_at_once(ray_cluster: None) -> None:
     capacity.refuse_cluster(NEED)
     begun = time.monotonic()
     with pytest.raises(UserError) as error:
@@ -37,7 +37,7 @@ def test_what_nobody_has_is_refused_at_once(ray_cluster: None) -> None:
         capacity.refuse_cluster(replace(NEED, count=3))
 
 
-def test_what_others_use_is_waited_for(ray_cluster: None) -> None:
+def test_resources_that_others_use_are_waited_for(ray_cluster: None) -> None:
     from ray.util import placement_group, remove_placement_group
 
     used = placement_group([{"CPU": 2}])

@@ -1,4 +1,4 @@
-"""One writer for each artifact: on a disk, on S3, however the first one ends."""
+"""One writer for each artifact, on disk and on S3, however the first one ends."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ time.sleep(600)
 """
 
 
-def test_a_file_is_free_again_however_its_holder_ends(tmp_path: Path) -> None:
+def test_a_claim_on_disk_is_free_again_when_its_holder_is_killed(tmp_path: Path) -> None:
     folder = Location(str(tmp_path / "stage1" / "0123"))
     command = [sys.executable, "-c", HOLDS, folder.uri]
     environment = os.environ | {"PYTHONPATH": str(REPO)}
@@ -36,7 +36,7 @@ def test_a_file_is_free_again_however_its_holder_ends(tmp_path: Path) -> None:
             assert claim.take(folder, claim.RUN, "another") is None
             assert str(process.pid) in str(claim.holder(folder, claim.RUN))
             step = claim.take(folder, claim.STEP, "python -m training")
-            assert step, "the run that has the whole plan made does not keep its own step out"
+            assert step, "the claim of a run must not block its own step"
             step.release()
         finally:
             process.send_signal(signal.SIGKILL)
@@ -50,7 +50,7 @@ def test_a_file_is_free_again_however_its_holder_ends(tmp_path: Path) -> None:
     assert not [p for p in tmp_path.rglob("*") if p.is_file()]
 
 
-def test_an_object_is_free_again_when_nobody_renews_it(
+def test_a_claim_on_s3_is_free_again_when_it_is_not_renewed(
     s3_bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claim, "BEAT_S", 0.3)
@@ -59,7 +59,7 @@ def test_an_object_is_free_again_when_nobody_renews_it(
     first = claim.take(folder, claim.RUN, "first")
     assert first
     time.sleep(4)
-    assert claim.take(folder, claim.RUN, "second") is None, "it is renewed"
+    assert claim.take(folder, claim.RUN, "second") is None, "the first holder renews it"
     first.publish("http://10.0.0.1:8265", "raysubmit_1")
     found = claim.holder(folder, claim.RUN)
     assert found
@@ -70,7 +70,7 @@ def test_an_object_is_free_again_when_nobody_renews_it(
     while (second := claim.take(folder, claim.RUN, "second")) is None:
         assert time.monotonic() < deadline
         time.sleep(0.3)
-    first.publish("", "")  # it comes back, and must not take the claim from the second
+    first.publish("", "")  # the first holder returns, and must not take the claim from the second
     found = claim.holder(folder, claim.RUN)
     assert found
     assert found.command == "second"

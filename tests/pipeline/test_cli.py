@@ -1,4 +1,4 @@
-"""The command answers at once, and says what is wrong in one paragraph."""
+"""The command answers at once, and reports an error in one paragraph."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ HEAVY = (
 )
 
 
-Typed = Callable[..., subprocess.CompletedProcess[str]]
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def here(capsys: pytest.CaptureFixture[str]) -> Typed:
-    """The command in this process, for questions that it answers before anything starts."""
+def here(capsys: pytest.CaptureFixture[str]) -> Command:
+    """The command in this process, for what it answers before anything starts."""
 
-    def typed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         try:
             code = main(list(arguments))
         except SystemExit as end:  # argparse's refusals
             code = int(end.code or 0)
-        told = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, code, told.out, told.err)
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, printed.out, printed.err)
 
-    return typed
+    return run
 
 
 def ufvideo(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own; the last line of stderr lists the heavy modules that it loaded."""
+    """Run the command in its own process; the last line of stderr lists the heavy modules that it loaded."""
     code = (
         "import sys, atexit\n"
         f"heavy = {HEAVY!r}\n"
@@ -58,7 +58,7 @@ def ufvideo(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_is_light():
+def test_help_loads_no_heavy_module():
     done = ufvideo("--help")
     assert done.returncode == 0
     assert done.stderr == "loaded\n"
@@ -73,7 +73,7 @@ def test_version_names_the_code():
     assert done.stdout == f"ufvideo {code_version().short}\n"
 
 
-def test_a_misspelt_command_gets_a_suggestion(here: Typed):
+def test_a_misspelt_command_gets_a_suggestion(here: Command):
     done = here("chek", "plan.yaml")
     assert done.returncode == 2
     assert "chek is not a command; did you mean check?" in done.stderr
@@ -81,8 +81,8 @@ def test_a_misspelt_command_gets_a_suggestion(here: Typed):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_a_module_with_its_arguments(command: str):
-    """Catches a row of the table without its module, and a help that loads what only the work needs."""
+def test_the_help_of_every_command_loads_no_heavy_module(command: str):
+    """Catches a row of the table without its module, and help that loads what only the work needs."""
     done = ufvideo(command, "--help")
     assert done.returncode == 0, done.stderr
     assert done.stderr == "loaded\n"
@@ -90,7 +90,7 @@ def test_every_command_has_a_module_with_its_arguments(command: str):
     assert done.stdout.count("\n") > 5
 
 
-def test_check_is_light_and_quick(plan_file: Path):
+def test_check_loads_no_heavy_module_and_takes_less_than_two_cpu_seconds(plan_file: Path):
     begun = os.times()
     done = ufvideo("check", str(plan_file))
     ended = os.times()
@@ -98,23 +98,23 @@ def test_check_is_light_and_quick(plan_file: Path):
     assert done.returncode == 0
     assert done.stderr == "loaded\n"
     assert "8 of 8 steps to make" in done.stdout
-    assert seconds < 2, "CPU seconds, so that a busy machine does not fail the test"
+    assert seconds < 2, "too many CPU seconds (not wall time, because of busy machines)"
 
 
 @pytest.mark.parametrize(
     ("known", "unknown"), [("format: mvbench", "format: mvbencg"), ("family: mvbench", "family: mvbencg")]
 )
-def test_every_row_of_the_tables_is_light(plan_file: Path, known: str, unknown: str):
-    """To say which name may be meant, all rows of formats or of benchmarks are loaded."""
+def test_rows_of_formats_and_benchmarks_load_no_heavy_module(plan_file: Path, known: str, unknown: str):
+    """To suggest a name, all rows of formats or of benchmarks are loaded."""
     plan_file.write_text(plan_file.read_text().replace(known, unknown))
-    *said, loaded = ufvideo("check", str(plan_file)).stderr.splitlines()
-    assert "Did you mean mvbench" in said[0]
+    *message, loaded = ufvideo("check", str(plan_file)).stderr.splitlines()
+    assert "Did you mean mvbench" in message[0]
     assert loaded == "loaded"
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
 def test_a_bad_plan_is_one_paragraph_and_exit_code_2(
-    here: Typed, plan_file: Path, tmp_path: Path, command: str
+    here: Command, plan_file: Path, tmp_path: Path, command: str
 ):
     plan_file.write_text(plan_file.read_text().replace("global_batch: 8", "global_batch: 10", 1))
     done = here(command, str(plan_file))
@@ -123,17 +123,17 @@ def test_a_bad_plan_is_one_paragraph_and_exit_code_2(
     assert done.stderr.count("\n") == 1
     assert "1 x 5" in done.stderr
     assert done.stdout == ""
-    assert not (tmp_path / "store").exists(), "nothing half-written"
+    assert not (tmp_path / "store").exists(), "something was written"
 
 
-def test_steps_that_the_plan_lacks(here: Typed, plan_file: Path):
+def test_run_refuses_a_step_that_the_plan_lacks(here: Command, plan_file: Path):
     for option in ("--until", "--force-step"):
         done = here("run", str(plan_file), option, "nothing")
         assert done.returncode == 2
         assert "is not in this plan" in done.stderr
 
 
-def test_check_goes_as_far_as_it_is_asked_to(here: Typed, plan_file: Path):
+def test_check_stops_at_the_given_step(here: Command, plan_file: Path):
     done = here("run", str(plan_file), "--check", "--until", "init")
     assert done.returncode == 0
     assert [line.split()[1] for line in done.stdout.splitlines()[:-1]] == ["corpora", "prepare", "init"]
@@ -141,7 +141,7 @@ def test_check_goes_as_far_as_it_is_asked_to(here: Typed, plan_file: Path):
 
 
 @pytest.mark.parametrize("option", ["--until", "--force-step"])
-def test_check_refuses_a_step_that_the_plan_lacks(here: Typed, plan_file: Path, option: str):
+def test_check_refuses_a_step_that_the_plan_lacks(here: Command, plan_file: Path, option: str):
     done = here("run", str(plan_file), "--check", option, "nothing")
     assert done.returncode == 2
     assert "step nothing: is not in this plan" in done.stderr
@@ -151,7 +151,7 @@ CLUSTER = "ray.dashboard=http://127.0.0.1:9"
 
 
 @pytest.mark.parametrize("command", ["check", "run", "submit"])
-def test_a_relative_root_on_a_cluster_is_refused(here: Typed, plan_file: Path, command: str):
+def test_a_relative_root_on_a_cluster_is_refused(here: Command, plan_file: Path, command: str):
     done = here(command, str(plan_file), "--set", "storage.root=runs/x", "--set", CLUSTER)
     assert done.returncode == 2
     assert "error: --set storage.root: runs/x: is relative to this machine" in done.stderr
@@ -179,20 +179,20 @@ def test_relative_paths_on_a_cluster_are_refused(plan_file: Path, item: str, whe
 
 
 @pytest.mark.parametrize("command", ["check", "submit"])
-def test_a_tracking_database_that_would_be_lost_is_refused(here: Typed, plan_file: Path, command: str):
+def test_a_tracking_database_that_would_be_lost_is_refused(here: Command, plan_file: Path, command: str):
     sets = ("--set", "storage.root=s3://bucket/runs", "--set", CLUSTER)
     done = here(command, str(plan_file), *sets)
     assert done.returncode == 2
     assert "error: tracking.uri: is not set" in done.stderr
 
 
-def test_submit_needs_a_cluster(here: Typed, plan_file: Path):
+def test_submit_needs_a_cluster(here: Command, plan_file: Path):
     done = here("submit", str(plan_file))
     assert done.returncode == 2
     assert "names no cluster" in done.stderr
 
 
-def test_a_password_in_the_plan_is_refused(here: Typed, plan_file: Path):
+def test_a_password_in_the_plan_is_refused(here: Command, plan_file: Path):
     done = here("run", str(plan_file), "--set", "tracking.uri=http://me:hush@host:5000")
     assert done.returncode == 2
     assert "holds credentials" in done.stderr
@@ -211,7 +211,7 @@ def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
     assert process.stdout.readline() == "one\n"
     with log.open("a") as file:
         file.write("two\n")
-    assert process.stdout.readline() == "two\n", "it goes on"
+    assert process.stdout.readline() == "two\n", "the log is not followed"
     with log.open("a") as file:
         file.write("three\n")
     build(make_context(plan, "corpora"), lambda context: StepResult("d", {}))
@@ -219,7 +219,7 @@ def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
     assert process.returncode == 0
 
 
-def test_status_and_logs(here: Typed, plan_file: Path):
+def test_status_shows_steps_counts_and_the_next_command(here: Command, plan_file: Path):
     done = here("status", str(plan_file))
     assert done.returncode == 0
     head, _, *rows, last = done.stdout.splitlines()
@@ -238,10 +238,10 @@ def test_status_and_logs(here: Typed, plan_file: Path):
         ]
     ]
     place = survey(load_plan(str(plan_file))).folder("evaluate-stage2").uri
-    assert rows[6].endswith(place), "whole, however long"
+    assert rows[6].endswith(place), "the path is shortened"
     assert last == f"8 of 8 steps still to make: ufvideo run {plan_file}"
     last = here("status", str(plan_file), "--set", "seed=7").stdout.splitlines()[-1]
-    assert last.endswith(f"ufvideo run {plan_file} --set seed=7"), "what was asked about, not another plan"
+    assert last.endswith(f"ufvideo run {plan_file} --set seed=7"), "the command lacks the --set of this plan"
     summary = {"sources": {"a": {"kept": 1230, "rejected": 5}, "b": {"kept": 4}}, "text": "x" * 200}
     build(make_context(load_plan(str(plan_file)), "corpora"), lambda context: StepResult("d", {}))
     made = lambda context: StepResult("d", summary)  # noqa: E731

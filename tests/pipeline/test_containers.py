@@ -1,4 +1,4 @@
-"""A file that was cut off is told from a whole one, in every container that says how long it is."""
+"""A truncated file is distinguished from a complete one, in every container that states its length."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pipeline.media.containers import promised_bytes
 FRAMES = 30
 
 
-def written(path: Path, options: dict[str, str] | None = None, sound: bool = False) -> bytes:
-    """A video of noise in the container that the suffix names."""
+def write_noise(path: Path, options: dict[str, str] | None = None, sound: bool = False) -> bytes:
+    """Write a video of noise in the container of the suffix, and return its bytes."""
     import av
 
     noise = np.random.default_rng(3)
@@ -28,7 +28,7 @@ def written(path: Path, options: dict[str, str] | None = None, sound: bool = Fal
             picture = noise.integers(0, 255, (48, 64, 3), np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode(None))
-        if track is not None:  # all behind the pictures
+        if track is not None:  # all after the frames
             frame = av.AudioFrame(format="fltp", layout="mono", samples=1024)
             frame.sample_rate = 16_000
             for plane in frame.planes:
@@ -40,7 +40,7 @@ def written(path: Path, options: dict[str, str] | None = None, sound: bool = Fal
     return path.read_bytes()
 
 
-FORMS: list[tuple[str, dict[str, str]]] = [
+CONTAINERS: list[tuple[str, dict[str, str]]] = [
     ("a.mp4", {"movflags": "faststart"}),
     ("a.mov", {"movflags": "faststart"}),
     ("fragments.mp4", {"movflags": "frag_keyframe+empty_moov"}),
@@ -51,24 +51,26 @@ FORMS: list[tuple[str, dict[str, str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "options"), FORMS)
-def test_cut_anywhere_it_is_no_video(tmp_path: Path, name: str, options: dict[str, str]) -> None:
+@pytest.mark.parametrize(("name", "options"), CONTAINERS)
+def test_a_video_cut_off_anywhere_is_an_error_or_has_all_frames(
+    tmp_path: Path, name: str, options: dict[str, str]
+) -> None:
     path = tmp_path / name
-    whole = written(path, options)
+    whole = write_noise(path, options)
     assert video.probe(path).num_frames == FRAMES
     assert promised_bytes(path) <= len(whole)
-    told = 0
+    rejected = 0
     for size in range(len(whole) // 8, len(whole) - 8, len(whole) // 40):
         path.write_bytes(whole[:size])
         try:
             found = video.probe(path).num_frames
         except video.VideoError:
-            told += 1
+            rejected += 1
             continue
-        # Behind the last picture there is nothing that a sample could miss. What flv and a file of fragments
-        # say of their length may be nothing; cut between two pictures they are only shorter.
+        # A cut after the last frame loses nothing that a sample needs. An flv file and fragments may state no
+        # length; cut between two frames they are only shorter.
         assert found == FRAMES or name in ("a.flv", "fragments.mp4"), f"{found} frames in {size} bytes"
-    assert told > 15
+    assert rejected > 15
 
 
 @pytest.mark.parametrize(
@@ -80,24 +82,24 @@ def test_cut_anywhere_it_is_no_video(tmp_path: Path, name: str, options: dict[st
     ],
 )
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
-def test_what_follows_a_whole_file_is_no_cut(
+def test_bytes_after_a_complete_file_are_ignored(
     tmp_path: Path, name: str, damage: Callable[[bytes], bytes]
 ) -> None:
     path = tmp_path / name
-    path.write_bytes(damage(written(path)))
+    path.write_bytes(damage(write_noise(path)))
     assert video.probe(path).num_frames == FRAMES
 
 
-def test_a_cut_in_the_sound_alone_is_none_of_ours(tmp_path: Path) -> None:
+def test_a_cut_in_the_sound_only_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
-    whole = written(path, {"movflags": "faststart"}, sound=True)
+    whole = write_noise(path, {"movflags": "faststart"}, sound=True)
     path.write_bytes(whole[:-20])
     assert promised_bytes(path) == len(whole)
     assert video.probe(path).num_frames == FRAMES
 
 
-def test_a_stream_without_an_outer_form_promises_nothing(tmp_path: Path) -> None:
-    written(tmp_path / "a.ts")
+def test_a_stream_without_a_container_states_no_length(tmp_path: Path) -> None:
+    write_noise(tmp_path / "a.ts")
     assert promised_bytes(tmp_path / "a.ts") == 0
     for data in (b"", b"\x1a\x45\xdf\xa3", b"\x1a\x45\xdf\xa3\x00", b"RIFF", b"\0\0\0\x04moov" * 9):
         (tmp_path / "odd").write_bytes(data)
@@ -105,12 +107,12 @@ def test_a_stream_without_an_outer_form_promises_nothing(tmp_path: Path) -> None
 
 
 def test_a_frame_of_an_absurd_size_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written(tmp_path / "a.mp4")
+    write_noise(tmp_path / "a.mp4")
     for module in (files, film):
         monkeypatch.setattr(module, "MOST_PIXELS", 64 * 48 - 1)
     with pytest.raises(video.VideoError, match="a frame of 48x64 is more than any video has"):
         video.probe(tmp_path / "a.mp4")
-    # A header may say something else than what is decoded.
+    # The header may state another size than that of the decoded frames.
     for module in (film, probing):
         monkeypatch.setattr(module, "check_size", lambda *_: None)
     with pytest.raises(video.VideoError, match="does not decode"):

@@ -1,4 +1,4 @@
-"""One way to draw: by names, the same for ever."""
+"""Random numbers are drawn in one way: from names, the same for ever."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ REPO = Path(__file__).resolve().parents[2]
 OTHER_WAYS = re.compile(
     r"blake2b|np\.random\.|random\.Random|^import random|default_rng|\bhash\(", re.MULTILINE
 )
-# The reference's own numbers, which its tables are held against.
+# golden.py repeats the random numbers of the reference, with which its tables are compared.
 ELSEWHERE = {"pipeline/draw.py", "training/model/golden.py"}
 
 
 def test_names_give_the_same_numbers_on_every_machine() -> None:
-    """A changed value here is another dataset, order of samples and demo corpus: see REVISION."""
+    """A changed value here changes datasets, the order of samples and the demo corpora: see REVISION."""
     assert draw("a") == 4681665781835383343
     assert draw("region frame", 7, "k") == 14794851870457124757
     assert draws(["x", "y"], "card", 1).tolist() == [5938532896884361016, 2990250312972404660]
@@ -37,7 +37,7 @@ def test_other_names_give_independent_numbers() -> None:
         assert abs(drawn.astype(float).mean() / 2**64 - 0.5) < 0.02
 
 
-def test_nobody_draws_in_another_way() -> None:
+def test_no_module_draws_in_another_way() -> None:
     found = [
         str(path.relative_to(REPO))
         for package in ("pipeline", "datasets_prep", "training", "evaluation")

@@ -16,8 +16,8 @@ def sample(key: str, path: str, frames: tuple[str, ...] = ("00000.jpg", "7.png")
 
 @pytest.mark.parametrize("video", ["0a1b", "5", "TAO/val/YFCC100M/v_1.2", "JPEGImages"])
 @pytest.mark.parametrize("below", ["", "JPEGImages/"])
-def test_what_is_written_is_read(video: str, below: str) -> None:
-    """Unpadded names and slashes in a video's name stay; the folder of stills is not part of it."""
+def test_names_are_read_back_from_the_key(video: str, below: str) -> None:
+    """Unpadded names and slashes in a video's name are kept; the folder of stills is not part of it."""
     found = expression_names(sample(expression_key(f"a/b/{video}", "10"), below + video))
     assert found == (video, "10", ("00000", "7"))
 
@@ -25,7 +25,7 @@ def test_what_is_written_is_read(video: str, below: str) -> None:
 @pytest.mark.parametrize(
     ("key", "path"),
     [
-        ("a/b/valid/0a1b/0", "0a1b"),  # of one of several files, whose name is part of the key
+        ("a/b/valid/0a1b/0", "0a1b"),  # from one of several files, whose name is part of the key
         ("a/b/0a1b/0/1", "0a1b"),  # an expression's name with a slash
         ("a/b/a1b/0", "0a1b"),
         ("a/b/0", "0a1b"),

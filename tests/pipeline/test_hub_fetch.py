@@ -1,4 +1,4 @@
-"""Files of a model of the hub: the hub's real client against a small hub on loopback."""
+"""Files of a model of the hub, fetched by the hub's real client from a small hub on loopback."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FILES = {
 
 
 @pytest.fixture
-def asked(tmp_path: Path) -> Iterator[list[str]]:
+def fetched(tmp_path: Path) -> Iterator[list[str]]:
     for repo, names in FILES.items():
         for name in names:
             file = tmp_path / "hub" / repo / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(f"{repo} {name}")
-    with small_hub(tmp_path / "hub", tmp_path / "cache") as asked:
-        yield asked
+    with small_hub(tmp_path / "hub", tmp_path / "cache") as fetched:
+        yield fetched
 
 
 @pytest.mark.parametrize(
-    ("repo", "wanted", "files"),
+    ("repo", "patterns", "files"),
     [
         ("org/both", hub.WEIGHT_FILES, ["config.json", "model.safetensors"]),
         ("org/old", hub.WEIGHT_FILES, ["config.json", "pytorch_model.bin"]),
@@ -40,18 +40,18 @@ def asked(tmp_path: Path) -> Iterator[list[str]]:
         ("org/both", hub.TOKENIZER_FILES, ["config.json", "notes.txt"]),
     ],
 )
-def test_only_one_form_of_weights_is_fetched(
-    asked: list[str], repo: str, wanted: hub.FilePatterns, files: list[str]
+def test_only_one_file_format_of_weights_is_fetched(
+    fetched: list[str], repo: str, patterns: hub.FilePatterns, files: list[str]
 ) -> None:
-    """Fails if 15 GB of .bin are fetched beside the .safetensors that are read, or a .pt for nothing."""
-    found = fetch(HubModel(repo), wanted)
-    assert sorted(asked) == files
+    """Fails if 15 GB of .bin are fetched besides the .safetensors that are read, or a .pt that is not."""
+    found = fetch(HubModel(repo), patterns)
+    assert sorted(fetched) == files
     assert sorted(p.name for p in found.path.iterdir()) == files
     assert (found.path / files[-1]).read_text() == f"{repo} {files[-1]}"
 
 
-def test_the_commit_behind_a_name_is_known(asked: list[str], tmp_path: Path) -> None:
-    """Fails if a run without a revision, or with a branch's, cannot say what it has loaded."""
+def test_the_commit_of_a_revision_is_known(fetched: list[str], tmp_path: Path) -> None:
+    """Fails if a run without a revision, or with a branch, cannot name the commit that it loaded."""
     for text in ("hf://org/both", "hf://org/both@main", f"hf://org/both@{COMMIT}"):
         found = local_copy(text, hub.WEIGHT_FILES)
         assert found.commit == COMMIT
@@ -60,8 +60,8 @@ def test_the_commit_behind_a_name_is_known(asked: list[str], tmp_path: Path) -> 
     assert (here.path, here.commit, here.at) == (tmp_path, None, "")
 
 
-def test_an_error_of_the_network_library_is_a_user_error(asked: list[str]) -> None:
-    """Fails if an error that is neither an OSError nor a ValueError comes through bare."""
+def test_an_error_of_the_http_library_becomes_a_user_error(fetched: list[str]) -> None:
+    """Fails if an error that is neither an OSError nor a ValueError is not converted."""
     with pytest.raises(UserError, match=r"^hf://broken/model: .* does not give it \(.+\)") as caught:
         fetch(HubModel("broken/model"), hub.WEIGHT_FILES)
     cause = caught.value.__cause__
@@ -69,8 +69,8 @@ def test_an_error_of_the_network_library_is_a_user_error(asked: list[str]) -> No
     assert not isinstance(cause, OSError | ValueError)
 
 
-def test_of_several_pt_files_the_way_to_one_is_reported(asked: list[str]) -> None:
-    """Fails if the message offers a path inside the model, which is not a name of the hub."""
+def test_the_error_for_several_pt_files_gives_the_command_to_fetch_one(fetched: list[str]) -> None:
+    """Fails if the message suggests a path inside the model, which is not a name of the hub."""
     model = HubModel("org/sams", "v1")
     with pytest.raises(UserError) as caught:
         hub.only_file(model, fetch(model, hub.SAM2_FILES), "*.pt")

@@ -1,4 +1,4 @@
-"""What of a plan identifies an artifact: what bears on it, what does not, and what a new field changes."""
+"""Which parts of a plan identify an artifact, which do not, and what a new field changes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_every_section_is_a_config():
     assert all(issubclass(section, Config) for section in sections())
 
 
-# Every class of a plan is made from pipeline.plan.base, so a field of its own there is a field of them all.
+# Every class of a plan inherits from pipeline.plan.base, so a field that is added there is added to all.
 GROWN = """
     import sys
     from pipeline.plan import base
@@ -82,12 +82,12 @@ GROWN = """
     import test_identity as here
 
     assert all("a_new_option" in section.model_fields for section in here.sections())
-    here.write_identities()
+    here.print_identities()
 """
 
 
-def write_identities() -> None:
-    """What every shipped plan is identified by, step by step and source by source, one per line."""
+def print_identities() -> None:
+    """Print the identities of the steps and sources of every shipped plan, one per line."""
     for path in SHIPPED:
         plan = load_plan(str(path))
         for name, fingerprint in fingerprints(steps(plan), {}).items():
@@ -96,8 +96,8 @@ def write_identities() -> None:
             print(path.name, source.name, source_identity(source, plan.data, plan.seed, "a", "m"))
 
 
-def test_a_new_field_at_its_default_renames_nothing(capsys: pytest.CaptureFixture[str]):
-    write_identities()
+def test_a_new_field_at_its_default_changes_no_identity(capsys: pytest.CaptureFixture[str]):
+    print_identities()
     before = capsys.readouterr().out
     command = [sys.executable, "-c", textwrap.dedent(GROWN)]
     after = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=120)
@@ -106,8 +106,8 @@ def test_a_new_field_at_its_default_renames_nothing(capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
-def test_what_a_plan_leaves_out_is_in_no_identity(path: Path):
-    """Catches: a default that a validator turns into something else, which would then be written out."""
+def test_fields_that_a_plan_leaves_out_are_in_no_identity(path: Path):
+    """Catches a default that a validator changes, and that would then be part of the identity."""
     for part in parts_of(load_plan(str(path))):
         for kind in ALL_FOR:
             form = identity(part, kind)
@@ -122,7 +122,7 @@ def test_a_default_written_out_is_the_same_as_one_left_out(plan_file: Path):
     assert before == after
 
 
-def test_a_section_at_its_defaults_differs_from_none(plan_file: Path):
+def test_a_section_at_its_defaults_differs_from_a_missing_section(plan_file: Path):
     def stage(setting: str) -> Any:
         return next(s for s in steps(load_plan(str(plan_file), [setting])) if s.name == "stage1").identity
 
@@ -132,7 +132,7 @@ def test_a_section_at_its_defaults_differs_from_none(plan_file: Path):
     assert stage("stages.0.lora={rank: 9}")["stage"]["lora"] == {"rank": 9}
 
 
-def test_a_path_counts_by_its_content_or_by_its_name_in_the_corpora(plan_file: Path):
+def test_the_identity_holds_paths_only_within_the_corpora(plan_file: Path):
     def source(*sets: str) -> Any:
         plan = load_plan(str(plan_file), [f"data.sources.0.{item}" for item in sets])
         return identity(plan.data.sources[0], Kind.PREPARE)
@@ -142,13 +142,15 @@ def test_a_path_counts_by_its_content_or_by_its_name_in_the_corpora(plan_file: P
     assert inside != source("annotations=${corpora}/another.json")
     assert source("annotations=/a.json") == source("annotations=s3://b/c.json") != source()
     mevis = "format=meta_expressions"
-    assert source(mevis, "masks=/a.json") == source(mevis, "masks=/b.json") != source(mevis), "given or not"
+    assert source(mevis, "masks=/a.json") == source(mevis, "masks=/b.json") != source(mevis), (
+        "only whether masks are given counts"
+    )
     assert source("media=[/a]") == source("media=[/b,/c]")
     assert source("media=[/a, '${corpora}/x']")["media"] == ["${corpora}/x"]
 
 
 def test_two_files_of_the_corpora_are_two_sources(plan_file: Path):
-    """Catches: shards of another file of the same corpora, taken over because all else is the same."""
+    """Catches shards of another file of the same corpora that are reused because all else is the same."""
     first, other = (
         load_plan(str(plan_file), [f"data.sources.0.annotations=${{corpora}}/{name}.json"]).data
         for name in ("talk", "other")
@@ -159,12 +161,14 @@ def test_two_files_of_the_corpora_are_two_sources(plan_file: Path):
 
     assert name_of(first) != name_of(other)
     doubled = first.sources[:1] + first.sources
-    assert name_of(first) == name_of(first.model_copy(update={"sources": doubled})), "its own affair"
+    assert name_of(first) == name_of(first.model_copy(update={"sources": doubled})), (
+        "another source must not change it"
+    )
     assert name_of(first) == name_of(first.model_copy(update={"max_reject_share": 0.5}))
     assert name_of(first) != name_of(first.model_copy(update={"min_frames": 5}))
 
 
-def test_whatever_a_field_says_it_bears_on_exists():
+def test_fields_bear_only_on_kinds_that_exist():
     marks = {
         (section.__name__, name, kind)
         for section in sections()
@@ -177,22 +181,22 @@ def test_whatever_a_field_says_it_bears_on_exists():
     assert {kind for _, _, kind in marks} <= set(ALL_FOR)
 
 
-def test_only_the_arithmetic_of_a_layout_bears_identity():
+def test_only_the_precision_of_a_layout_is_part_of_the_identity():
     from pipeline.plan.layout import LayoutConfig
 
     fields = LayoutConfig.model_fields
     assert {n for n, f in fields.items() if bears_on(LayoutConfig, f, Kind.STAGE)} == {"precision"}
 
 
-def test_the_inputs_of_a_source():
+def test_the_inputs_of_a_source_are_its_annotations_masks_and_lists():
     from pipeline.plan.data import SourceConfig
 
     assert input_fields(SourceConfig) == ("annotations", "masks", "keep_videos", "drop_videos")
 
 
 @pytest.mark.parametrize("name", ["prepare", "init", "one"])
-def test_a_record_from_before_defaults_were_left_out_is_read(name: str, tmp_path: Path):
-    """Written by the version whose identities held every default. Catches: made work that nothing reads."""
+def test_a_record_that_holds_every_default_is_still_read(name: str, tmp_path: Path):
+    """Written by a version whose identities held every default. Catches artifacts that become unreadable."""
     folder = Location.parse(tmp_path / name)
     text = (Path(__file__).parent / "records" / f"{name}.json").read_text()
     (folder / RECORD_NAME).write_text(text)

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal: a run ends within seconds, nothing stays, and it can be taken up."""
+"""Ctrl-C, SIGTERM and a closed terminal end a run within seconds; no process stays, and it can be resumed."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.terminal import CTRL_C, Terminal, carriers
+from tests.pipeline.terminal import CTRL_C, Terminal, processes_with
 
 REPO = Path(__file__).resolve().parents[2]
-SOON_S = 5.0  # so soon a command is to have ended
-WAIT_S = 600.0  # a bound for a busy machine, not a time that anything needs
+SOON_S = 5.0  # within which a command must end
+WAIT_S = 600.0  # a bound for a busy machine; nothing needs that long
 MARK = "UFVIDEO_TEST_MARK"
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
-# Modules that stand where the real steps would. A step waits while the file `wait` names it.
+# Modules in place of the real steps. A step waits while the file `wait` names it.
 STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
 import pipeline
 from pipeline.jobs.step import StepResult, run_step
 
-# What a registry looks for in the package of the same name is still found there.
+# Registries still find their rows in the package of the same name.
 __path__ = [str(Path(pipeline.__file__).parents[1] / Path(__file__).stem)]
 
 def make(context):
@@ -76,7 +76,7 @@ with interruptible(1.0):
 
 @pytest.fixture
 def home(tmp_path: Path, plan_file: Path) -> Path:
-    """A working folder with the plan and the trivial steps."""
+    """A working directory with the plan and the trivial steps."""
     for module in ("datasets_prep", "training", "evaluation"):
         (tmp_path / f"{module}.py").write_text(STEPS)
     return tmp_path
@@ -87,17 +87,17 @@ def environment(mark: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(REPO), MARK: mark}
 
 
-def until(condition: Callable[[], object], what: str) -> None:
+def wait_until(condition: Callable[[], object], what: str) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline, f"waited for {what}"
         time.sleep(0.05)
 
 
-def ends(terminal: Terminal, mark: str, exit_code: int) -> None:
-    """The command ends soon, and nothing that it started is left."""
+def assert_ended(terminal: Terminal, mark: str, exit_code: int) -> None:
+    """Assert that the command ends within SOON_S with this exit code, and leaves no process."""
     took = terminal.wait(60)
-    left = carriers(mark)
+    left = processes_with(mark)
     assert terminal.exit_code == exit_code, terminal.text
     assert not left, f"left after {took:.1f} s: {left}"
     assert took < SOON_S
@@ -112,25 +112,25 @@ def runs(home: Path) -> dict[str, str]:
         }
 
 
-def test_an_interrupt_that_is_swallowed_ends_the_process_all_the_same(tmp_path: Path) -> None:
+def test_an_interrupt_that_the_program_swallows_still_ends_the_process(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     terminal = Terminal(tmp_path, ["-c", DEAF], environment(mark))
-    until(lambda: "ready" in terminal.text, "the loop")
+    wait_until(lambda: "ready" in terminal.text, "the loop")
     terminal.press(CTRL_C)
-    ends(terminal, mark, 130)
+    assert_ended(terminal, mark, 130)
     assert terminal.text.count("swallowed") == 1
 
 
-def test_what_breaks_on_the_way_out_is_not_the_end(tmp_path: Path) -> None:
+def test_an_error_while_ending_does_not_change_the_exit_code(tmp_path: Path) -> None:
     mark = uuid.uuid4().hex
     terminal = Terminal(tmp_path, ["-c", BREAKS], environment(mark))
-    until(lambda: "ready" in terminal.text, "the pause")
+    wait_until(lambda: "ready" in terminal.text, "the pause")
     os.kill(terminal.pid, signal.SIGHUP)
-    ends(terminal, mark, 129)
+    assert_ended(terminal, mark, 129)
 
 
-def begin(home: Path, mark: str, step: str) -> Terminal:
-    """``ufvideo run`` up to the moment at which a step is at work."""
+def start_run(home: Path, mark: str, step: str) -> Terminal:
+    """Start ``ufvideo run`` and return once ``step`` is running."""
     (home / "wait").write_text(step)
     terminal = Terminal(home, ["-m", "pipeline", "run", "tiny.yaml"], environment(mark))
 
@@ -138,17 +138,17 @@ def begin(home: Path, mark: str, step: str) -> Terminal:
         assert terminal.running(), terminal.text
         return bool(list(home.glob(f"store/{step}/*/data.txt")))
 
-    until(reached, step)
+    wait_until(reached, step)
     return terminal
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_run(home: Path) -> None:
+def test_ctrl_c_ends_a_run_and_leaves_no_process(home: Path) -> None:
     mark = uuid.uuid4().hex
-    terminal = begin(home, mark, "corpora")
-    assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
+    terminal = start_run(home, mark, "corpora")
+    assert len(processes_with(mark)) > 4, "the command, Ray and the job must be running"
     terminal.press(CTRL_C)
-    ends(terminal, mark, 130)
+    assert_ended(terminal, mark, 130)
     assert "go on with: ufvideo run tiny.yaml" in terminal.text
     assert runs(home) == {"corpora": "KILLED"}
     assert not list(home.glob("store/corpora/*/record.json"))
@@ -157,9 +157,9 @@ def test_ctrl_c_ends_a_run(home: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 @pytest.mark.parametrize("how", ["SIGTERM", "SIGHUP", "closed terminal", "Ctrl-C twice"])
-def test_every_way_to_end_a_run(home: Path, how: str) -> None:
+def test_a_run_that_was_ended_in_any_way_is_resumed(home: Path, how: str) -> None:
     mark = uuid.uuid4().hex
-    terminal = begin(home, mark, "prepare")
+    terminal = start_run(home, mark, "prepare")
     code = {"SIGTERM": 143, "Ctrl-C twice": 130}.get(how, 129)
     if how == "Ctrl-C twice":
         terminal.press(CTRL_C + CTRL_C)
@@ -167,7 +167,7 @@ def test_every_way_to_end_a_run(home: Path, how: str) -> None:
         terminal.close()
     else:
         os.kill(terminal.pid, getattr(signal, how))
-    ends(terminal, mark, code)
+    assert_ended(terminal, mark, code)
     assert runs(home) == {"corpora": "FINISHED", "prepare": "KILLED"}
 
     (home / "wait").unlink()
@@ -180,12 +180,12 @@ def test_every_way_to_end_a_run(home: Path, how: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_ctrl_c_while_the_cluster_starts(home: Path) -> None:
+def test_ctrl_c_ends_a_run_while_the_cluster_starts(home: Path) -> None:
     mark = uuid.uuid4().hex
     terminal = Terminal(home, ["-m", "pipeline", "run", "tiny.yaml"], environment(mark))
-    until(lambda: len(carriers(mark)) > 1, "the first of Ray's processes")
+    wait_until(lambda: len(processes_with(mark)) > 1, "the first of Ray's processes")
     terminal.press(CTRL_C)
-    ends(terminal, mark, 130)
+    assert_ended(terminal, mark, 130)
 
 
 @pytest.mark.slow
@@ -194,22 +194,22 @@ def test_ctrl_c_ends_a_step_that_runs_alone(home: Path) -> None:
     mark = uuid.uuid4().hex
     (home / "wait").write_text("corpora")
     step = Terminal(home, ["-m", "datasets_prep", "--plan", "tiny.yaml"], environment(mark))
-    until(lambda: list(home.glob("store/corpora/*/data.txt")), "the step")
+    wait_until(lambda: list(home.glob("store/corpora/*/data.txt")), "the step")
     step.press(CTRL_C)
-    ends(step, mark, 130)
+    assert_ended(step, mark, 130)
     assert "stopped; run the same command to go on" in step.text
     assert runs(home) == {"corpora": "KILLED"}
 
 
 @pytest.mark.slow
-def test_a_step_waits_for_the_one_that_makes_it(home: Path) -> None:
+def test_a_step_waits_for_another_process_that_makes_it(home: Path) -> None:
     mark = uuid.uuid4().hex
     (home / "wait").write_text("corpora")
     arguments = ["-m", "datasets_prep", "--plan", "tiny.yaml", "--step", "corpora"]
     first = Terminal(home, arguments, environment(mark))
-    until(lambda: list(home.glob("store/corpora/*/data.txt")), "the step")
+    wait_until(lambda: list(home.glob("store/corpora/*/data.txt")), "the step")
     second = Terminal(home, arguments, environment(mark))
-    until(
+    wait_until(
         lambda: f"is being made by python -m datasets_prep (process {first.pid} on" in second.text,
         "the second",
     )
@@ -227,9 +227,9 @@ def test_a_step_waits_for_the_one_that_makes_it(home: Path) -> None:
 @pytest.mark.parametrize("end", ["made", "killed"])
 def test_a_second_run_follows_the_first(home: Path, end: str) -> None:
     mark, run = uuid.uuid4().hex, ["-m", "pipeline", "run", "tiny.yaml"]
-    first = begin(home, mark, "prepare")
+    first = start_run(home, mark, "prepare")
     second = Terminal(home, run, environment(uuid.uuid4().hex))
-    until(
+    wait_until(
         lambda: f"prepare: is being made by ufvideo run (process {first.pid} on" in second.text, "the second"
     )
     if end == "killed":

@@ -108,7 +108,7 @@ def test_it_goes_on_when_the_server_does(
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         assert ACTS[name](root) == expected
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    assert plan.spoiled >= 1, "the test sees to it that something fails"
+    assert plan.failed >= 1, "the test sees to it that something fails"
     for written in WRITERS.get(name, ()):
         assert (root / written).read_bytes() == BYTES
     if name == "delete":
@@ -158,4 +158,4 @@ def test_refused_access_is_reported(root: Location, s3_server: str, monkeypatch:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(UserError, match=r"refuses access .*Check the credentials"):
             (root / "one.bin").read_bytes()
-    assert plan.spoiled <= 2, "what is refused is not asked again and again"
+    assert plan.failed <= 2, "what is refused is not asked again and again"

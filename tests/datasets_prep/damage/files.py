@@ -12,7 +12,7 @@ from tests.datasets_prep.damage.kinds import Kind, Place, Touches
 
 
 def _text(change: Callable[[bytes], bytes]) -> Callable[[Place], object]:
-    """The bytes of the annotation file, changed."""
+    """Change the bytes of the annotation file."""
     return lambda place: place.write(place.annotations, change(place.annotations.read_bytes()))
 
 
@@ -21,7 +21,7 @@ def _masks(change: Callable[[bytes], bytes]) -> Callable[[Place], object]:
 
 
 def _lines(change: Callable[[list[str], int], str]) -> Callable[[Place], object]:
-    """The list as JSON lines: ``change`` gets the lines and which of them is the record to damage."""
+    """Write the list as JSON lines; ``change`` gets the lines and the index of the record to damage."""
     return lambda place: place.write(
         place.annotations, change([json.dumps(row) for row in place.rows], place.corpus.index)
     )
@@ -36,7 +36,7 @@ def _line(change: Callable[[str], str]) -> Callable[[list[str], int], str]:
 
 
 def _instead(make: Callable[[Place], object]) -> Callable[[Place], object]:
-    """Something else in the place of the annotation file."""
+    """Put something else in place of the annotation file."""
 
     def put(place: Place) -> None:
         place.annotations.unlink()
@@ -46,7 +46,7 @@ def _instead(make: Callable[[Place], object]) -> Callable[[Place], object]:
 
 
 def _between(first: int, text: bytes) -> Callable[[bytes], bytes]:
-    """``text`` in the place of the comma behind one of the records."""
+    """Put ``text`` in place of the comma after one of the records."""
 
     def change(data: bytes) -> bytes:
         rows = [json.dumps(row).encode() for row in json.loads(data)]
@@ -61,7 +61,7 @@ def _directory_as_masks(place: Place) -> None:
 
 
 def _loop_of_folders(place: Place) -> None:
-    """Two of them: followed to the limit of the system, they lead to 2**40 folders."""
+    """Two links: followed to the limit of the system, they lead to 2**40 folders."""
     for name in ("again", "and again"):
         (place.annotations / name).symlink_to(place.annotations)
 
@@ -70,7 +70,7 @@ def _the_same_file_twice(place: Place) -> None:
     (place.annotations / "copy.json").symlink_to(place.annotations / "action_count.json")
 
 
-def _name_of_no_encoding(place: Place) -> None:
+def _name_that_is_not_utf8(place: Place) -> None:
     file = place.annotations / "action_count.json"
     os.rename(file, os.fsencode(place.annotations) + b"/action_\xff.json")
 
@@ -90,12 +90,12 @@ def _folder_named_like_a_file(place: Place) -> None:
 
 
 def refused(name: str, put: Callable[[Place], object], says: str, corpus: str = "talk", **more: bool) -> Kind:
-    """A file that as a whole cannot be used."""
+    """A file that cannot be used at all."""
     return Kind(name=name, corpus=corpus, put=put, refused=says, touches=Touches.NONE, **more)
 
 
 def fine(name: str, put: Callable[[Place], object], corpus: str = "talk") -> Kind:
-    """A file that looks odd, and whose every record can be read."""
+    """A file that looks odd, but of which every record can be read."""
     return Kind(name=name, corpus=corpus, put=put, touches=Touches.NONE)
 
 
@@ -112,18 +112,18 @@ _MASKS = r"mask_dict\.json: is not whole JSON .*Download it again"
 
 
 def kinds() -> Iterator[Kind]:
-    """All of them."""
+    """All kinds of damage to files."""
     yield refused("array cut between records", _text(lambda b: b[: b.index(b'{"id"', 900)]), _BROKEN)
     yield refused("array cut inside a text", _text(lambda b: b[: b.index(b"Options", 900) + 3]), _BROKEN)
     yield refused("array cut inside an escape", _text(lambda b: b[: b.index(b"\\n", 900) + 1]), _BROKEN)
     yield refused("array without its last bracket", _text(lambda b: b.rstrip()[:-1]), _BROKEN)
-    yield refused("text behind the array", _text(lambda b: b + b"<!-- saved -->"), _BROKEN)
-    yield refused("NUL bytes behind the array", _text(lambda b: b + bytes(4096)), _BROKEN)
+    yield refused("text after the array", _text(lambda b: b + b"<!-- saved -->"), _BROKEN)
+    yield refused("NUL bytes after the array", _text(lambda b: b + bytes(4096)), _BROKEN)
     yield refused("two arrays", _text(lambda b: b + b"\n" + b), _BROKEN)
     yield refused("no comma between two records", _text(_between(4, b"\n")), _BROKEN)
-    yield refused("a quote too few", _text(lambda b: b.replace(b'"gpt"', b'"gpt', 1)), _BROKEN)
+    yield refused("a missing quote", _text(lambda b: b.replace(b'"gpt"', b'"gpt', 1)), _BROKEN)
     yield refused("empty file", _text(lambda b: b""), rf"{_FILE}: is empty.*Check the download")
-    yield refused("blanks alone", _text(lambda b: b" \n" * 50), rf"{_FILE}: is empty")
+    yield refused("only blanks", _text(lambda b: b" \n" * 50), rf"{_FILE}: is empty")
     yield refused(
         "an array without records", _text(lambda b: b"[]"), "gave no sample: 0 read.*mend the source"
     )
@@ -163,7 +163,7 @@ def kinds() -> Iterator[Kind]:
             rf"{_FILE}: cannot be read \(Input/output error\)",
         )
     yield refused(
-        "a file without the right to read it",
+        "a file without permission to read it",
         lambda p: p.forbid(p.annotations),
         rf"{_FILE}: cannot be opened \(Permission denied\)",
         as_user=True,
@@ -185,11 +185,11 @@ def kinds() -> Iterator[Kind]:
         _lines(_line(lambda line: line.replace(', "', ',\r"').replace(': "', ':\r"'))),
     )
 
-    yield broken_line("a comma behind the last record", _text(lambda b: b.rstrip()[:-1] + b",]"), more=1)
-    yield broken_line("two commas behind the last record", _text(lambda b: b.rstrip()[:-1] + b",,]"), more=2)
+    yield broken_line("a comma after the last record", _text(lambda b: b.rstrip()[:-1] + b",]"), more=1)
+    yield broken_line("two commas after the last record", _text(lambda b: b.rstrip()[:-1] + b",,]"), more=2)
     yield broken_line("a bracket of the wrong kind", _text(lambda b: b.replace(b"}, {", b"], {", 1)))
     yield broken_line(
-        "NUL bytes behind JSON lines", _lines(lambda ls, at: "\n".join(ls) + "\n" + "\0" * 99), more=1
+        "NUL bytes after JSON lines", _lines(lambda ls, at: "\n".join(ls) + "\n" + "\0" * 99), more=1
     )
     yield broken_line("a line cut off", _lines(_line(lambda line: line[: len(line) // 2])))
     yield broken_line("two records on a line", _lines(_line(lambda line: line + line)))
@@ -220,7 +220,7 @@ def kinds() -> Iterator[Kind]:
         seg,
     )
     yield refused(
-        "masks that stand twice",
+        "a mask that occurs twice",
         _masks(lambda b: b.replace(b'"1":', b'"0":', 1)),
         "holds annotation 0 twice",
         seg,
@@ -234,7 +234,9 @@ def kinds() -> Iterator[Kind]:
     yield refused("a folder without files", _empty_folder, "no file below", "choice")
     yield fine("a loop of folders", _loop_of_folders, "choice")
     yield refused("a file under two names", _the_same_file_twice, r"copy\.json.*the same file", "choice")
-    yield refused("a file name that is not UTF-8", _name_of_no_encoding, "is not UTF-8.*[Rr]ename", "choice")
+    yield refused(
+        "a file name that is not UTF-8", _name_that_is_not_utf8, "is not UTF-8.*[Rr]ename", "choice"
+    )
     yield fine("a folder named like a file", _folder_named_like_a_file, "choice")
 
     yield refused(

@@ -1,7 +1,7 @@
-"""What a kind of damage is, and the demo corpora into which the kinds are put.
+"""A kind of damage, and the demo corpora that are damaged.
 
-A kind says which source it damages, how, and how that must end: the whole source refused by a UserError, the
-touched records rejected, or, where what looks odd is in order, nothing lost.
+A kind says which source it damages, how, and what must follow: the whole source is refused with a UserError,
+the affected records are rejected, or, where the data only look odd, nothing is lost.
 """
 
 from __future__ import annotations
@@ -22,13 +22,10 @@ from pipeline.plan.data import SourceConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A source of the demo corpora: paths below their root, and the record into which damage is put.
-
-    ``index`` is that of a record in a list, ``video`` is where its video lies below ``media``.
-    """
+    """A source of the demo corpora: paths below their root, and the index of the record to damage."""
 
     format: str
-    folder: str  # what a case gets a copy of
+    folder: str  # copied for each case
     annotations: str
     media: str
     masks: str = ""
@@ -86,17 +83,18 @@ class Touches(Enum):
     """Which samples of the undamaged source a kind of damage may change."""
 
     NONE = "none"
-    RECORD = "record"  # the one at ``Corpus.index``
-    VIDEO = "video"  # all that are about the same video as that one
+    RECORD = "record"  # the sample of the record at ``Corpus.index``
+    VIDEO = "video"  # all samples of the same video
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of damage, and how it must end.
+    """One kind of damage, and what must follow from it.
 
-    ``refused`` is what the UserError must say. Else the touched samples become rejects of ``reason``, or with
-    ``reason`` None are still there, all of them. ``more`` records are read beyond those of the undamaged
-    file, and rejected for the same reason. ``says`` stands in the detail of every new reject.
+    ``refused`` is a pattern that the message of the UserError must match. Without it the affected samples
+    become rejects with ``reason``, or all of them stay if ``reason`` is None. ``more`` records are read in
+    addition to those of the undamaged file, and rejected for the same reason. The detail of every new reject
+    contains ``says``.
     """
 
     name: str
@@ -107,7 +105,7 @@ class Kind:
     says: str = ""
     touches: Touches = Touches.RECORD
     more: int = 0
-    as_user: bool = False  # rights do not stop the superuser, so it is tried as somebody else
+    as_user: bool = False  # permissions do not stop the superuser, so it runs as another user
 
 
 class Place:
@@ -122,7 +120,7 @@ class Place:
         self.name = name
 
     def source(self, **more: Any) -> SourceConfig:
-        """The plan's entry of it."""
+        """The plan's entry for it."""
         fields = {
             "name": self.name,
             "format": self.corpus.format,
@@ -139,7 +137,7 @@ class Place:
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
     def forbid(self, path: Path) -> None:
-        """A file that its owner must not read: a copy, for rights belong to all links of a file."""
+        """Make a file unreadable to its owner. It becomes a copy, because links share permissions."""
         self.write(path, path.read_bytes())
         path.chmod(0)
 
@@ -149,11 +147,11 @@ class Place:
         return json.loads(self.annotations.read_bytes())
 
     def write_rows(self, rows: Iterable[Any]) -> None:
-        """Replace the list; ``Raw`` text stands in it as it is."""
+        """Replace the list; ``Raw`` text is written as it is."""
         self.write(self.annotations, dumps(list(rows)))
 
     def edit(self, change: Callable[[Any], Any]) -> None:
-        """Put ``change(record)`` in the place of the damaged record; None keeps the record it was given."""
+        """Replace the record to damage by ``change(record)``; None means that it was changed in place."""
         rows = self.rows
         row = deepcopy(rows[self.corpus.index])
         made = change(row)
@@ -166,18 +164,18 @@ class Place:
 
     @property
     def video(self) -> Path:
-        """The video of the record in whose place damage is put; in ``segment`` a folder of frames."""
+        """The video of the record to damage; in ``segment`` a folder of frames."""
         if self.corpus.format == "meta_expressions":
             return self.media / next(iter(self.load(self.annotations)["videos"]))
         return self.media / self.rows[self.corpus.index]["video"]
 
     def rename_video(self, name: str) -> None:
-        """The same video under another name, in every record and on the disk."""
+        """Rename the video, in every record and on disk."""
         old = self.video
         rows = self.rows
-        said = rows[self.corpus.index]["video"]
+        old_name = rows[self.corpus.index]["video"]
         for row in rows:
-            if row["video"] == said:
+            if row["video"] == old_name:
                 row["video"] = name
         self.write_rows(rows)
         new = self.media / name

@@ -15,7 +15,7 @@ _EXPRESSION = "0"  # of the first video; its mask is in mask_dict.json under thi
 
 
 def _mask(change: Callable[[dict[str, Any]], Any]) -> Change:
-    """The first mask of a row: what ``change`` gives, or the RLE that it changed."""
+    """Replace the first mask of a row by what ``change`` returns; None means that it was changed in place."""
 
     def changed(row: Any) -> None:
         entry = next(iter(row["annotation"][0].values()))
@@ -34,7 +34,7 @@ def _polygon(*numbers: Any) -> Change:
 
 
 def _frame(name: Callable[[str], str]) -> Change:
-    """Another name for the first annotated frame."""
+    """Rename the first annotated frame."""
 
     def change(row: Any) -> None:
         first, *rest = row["annotation"][0].items()
@@ -93,7 +93,7 @@ def _refer() -> Iterator[Kind]:
         ("a frame with an underscore", bad, _frame(lambda n: "1_0"), "not a whole number"),
         ("a frame in digits of another script", bad, _frame(lambda n: "٣"), "not a whole number"),
         ("a frame without a name", bad, _frame(lambda n: ""), "not a whole number"),
-        ("a frame twice in two spellings", mask, _twice, "annotated twice"),
+        ("a frame annotated twice in two spellings", mask, _twice, "annotated twice"),
         ("no annotation", bad, sets(annotation=None), "not a list of objects"),
         ("an empty annotation", count, sets(annotation=[]), "0 annotated objects"),
         ("an object without frames", bad, sets(annotation=[{}]), "at least one frame"),
@@ -102,7 +102,7 @@ def _refer() -> Iterator[Kind]:
         ("a frame's mask in a list", bad, _entry([1, 2]), "`segmentation`, or null"),
         ("a frame without segmentation", bad, _entry({"mask": None}), "`segmentation`, or null"),
         (
-            "an object too many",
+            "one object too many",
             count,
             lambda row: row["annotation"].append(row["annotation"][0]),
             "2 annotated",
@@ -113,7 +113,7 @@ def _refer() -> Iterator[Kind]:
 
 
 def _only(change: Change) -> Change:
-    """On the only frame that is annotated."""
+    """Annotate only one frame, and change that."""
 
     def changed(row: Any) -> None:
         first, *_ = row["annotation"][0].items()
@@ -143,7 +143,7 @@ def _twice(row: Any) -> None:
 
 
 def _in_expression(change: Callable[[Any], Any]) -> Callable[[Place], object]:
-    """The first expression of the first video."""
+    """Change the first expression of the first video."""
 
     def put(place: Place) -> None:
         meta = place.load(place.annotations)
@@ -156,7 +156,7 @@ def _in_expression(change: Callable[[Any], Any]) -> Callable[[Place], object]:
 
 
 def _in_masks(change: Callable[[Any], Any]) -> Callable[[Place], object]:
-    """The masks of a new annotation, which the first expression then names: no other one has it."""
+    """Change the masks of a new annotation, which the first expression alone then names."""
 
     def put(place: Place) -> None:
         known = place.load(place.masks)
@@ -164,7 +164,7 @@ def _in_masks(change: Callable[[Any], Any]) -> Callable[[Place], object]:
         made = change(masks)
         known["new"] = masks if made is None else made
         place.write(place.masks, dumps(known))
-        _in_expression(lambda said: said.update(anno_id=["new"]))(place)
+        _in_expression(lambda expression: expression.update(anno_id=["new"]))(place)
 
     return put
 
@@ -172,7 +172,7 @@ def _in_masks(change: Callable[[Any], Any]) -> Callable[[Place], object]:
 def _segment() -> Iterator[Kind]:
     bad, gone, shifted = Reason.MALFORMED, Reason.MASK_MISSING, Reason.MASKS_SHIFTED
     table: list[tuple[str, Reason | None, Callable[[Place], object], str]] = [
-        ("an annotation that is nowhere", gone, _in_expression(sets(anno_id=[404])), "404 is not in"),
+        ("an annotation that does not exist", gone, _in_expression(sets(anno_id=[404])), "404 is not in"),
         ("annotations in an object", gone, _in_expression(sets(anno_id={"0": 0})), "is not in"),
         (
             "an expression without annotations",
@@ -185,8 +185,8 @@ def _segment() -> Iterator[Kind]:
         ("an expression that is a number", bad, _in_expression(sets(exp=5)), "`exp` is 5"),
         ("an expression that is a list", bad, _in_expression(lambda e: [e]), "an object, not list"),
         ("an expression with a NUL", bad, _in_expression(sets(exp="the \0 one")), "NUL"),
-        ("a mask too few", shifted, _in_masks(lambda m: m[:-1]), "15 masks for 16 frames"),
-        ("a mask too many", shifted, _in_masks(lambda m: [*m, None]), "17 masks for 16 frames"),
+        ("one mask too few", shifted, _in_masks(lambda m: m[:-1]), "15 masks for 16 frames"),
+        ("one mask too many", shifted, _in_masks(lambda m: [*m, None]), "17 masks for 16 frames"),
         ("masks that are not a list", shifted, _in_masks(lambda m: {"0": m[0]}), "no masks for 16 frames"),
         ("masks of null", shifted, _in_masks(lambda m: Raw("null")), "no masks for 16 frames"),
         (
@@ -207,5 +207,5 @@ def _segment() -> Iterator[Kind]:
 
 
 def kinds() -> Iterator[Kind]:
-    """All of them."""
+    """All kinds of damage to masks."""
     yield from (*_refer(), *_segment())

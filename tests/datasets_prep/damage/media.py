@@ -1,4 +1,4 @@
-"""Damage to videos and folders of frames, and odd names of theirs."""
+"""Damage to videos and folders of frames, and odd names of videos."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ GONE, BAD = Reason.MEDIA_MISSING, Reason.MEDIA_UNREADABLE
 
 
 def _video(make: Callable[[Path], object]) -> Put:
-    """Something else in the place of the video."""
+    """Put something else in place of the video."""
 
     def put(place: Place) -> None:
         video = place.video
@@ -35,7 +35,7 @@ def _bytes(change: Callable[[bytes], bytes]) -> Put:
 
 
 def _outside(place: Place) -> Path:
-    """The video, taken out of the media folder."""
+    """Move the video out of the media folder."""
     return Path(shutil.move(place.video, place.root / "outside.mp4"))
 
 
@@ -52,7 +52,7 @@ def _folder_linked_out(place: Place) -> None:
 
 
 def _playlist(first: str, line: str, name: str) -> Put:
-    """A list that plays the video itself from outside the media folder."""
+    """A playlist that refers to the video, which is outside the media folder."""
 
     def put(place: Place) -> None:
         place.rename_video(name)
@@ -63,15 +63,11 @@ def _playlist(first: str, line: str, name: str) -> Put:
     return put
 
 
-def _beside(name: str) -> Put:
-    """A list that plays another file of the same folder."""
-
-    def put(place: Place) -> None:
-        video = place.video
-        video.rename(video.with_name("other.mp4"))
-        video.write_text("ffconcat version 1.0\nfile other.mp4\n")
-
-    return put
+def _playlist_beside(place: Place) -> None:
+    """A playlist that refers to another file of the same folder."""
+    video = place.video
+    video.rename(video.with_name("other.mp4"))
+    video.write_text("ffconcat version 1.0\nfile other.mp4\n")
 
 
 def _only_sound(path: Path) -> None:
@@ -90,7 +86,7 @@ def _only_sound(path: Path) -> None:
 
 
 def _bomb(path: Path) -> None:
-    """Some hundred bytes that promise a picture of 16000 x 16000."""
+    """A few hundred bytes whose header claims 16000 x 16000 pixels."""
     from PIL import Image
 
     pictures = [Image.new("P", (8, 8), n) for n in range(3)]
@@ -105,7 +101,7 @@ def _two_hours(path: Path) -> None:
 
 
 def _in_front(path: Path, codec: str) -> None:
-    """A video of noise whose index stands in front of its pictures."""
+    """A video of noise with its index before the media data."""
     import av
 
     noise = np.random.default_rng(1)
@@ -119,7 +115,7 @@ def _in_front(path: Path, codec: str) -> None:
 
 
 def _cut(format_: str, packets: int, more: int) -> Callable[[Path], None]:
-    """A whole video of a container format, cut ``more`` bytes behind one of its pictures."""
+    """Write a video in a container format, cut ``more`` bytes after one of its packets."""
 
     def make(path: Path) -> None:
         import av
@@ -149,7 +145,7 @@ def video(name: str, put: Put, reason: Reason | None, detail: str = "", corpus: 
 
 def _files() -> Iterator[Kind]:
     yield video("no video", _video(lambda v: None), GONE, "lies in none of")
-    yield video("a video without a byte", _video(lambda v: v.touch()), BAD, "no readable video")
+    yield video("an empty file as the video", _video(lambda v: v.touch()), BAD, "no readable video")
     yield video("an error page as the video", _video(lambda v: v.write_text("404 not found\n" * 99)), BAD)
     yield video("zeros as the video", _bytes(lambda b: bytes(len(b))), BAD, "no readable video")
     yield video("noise as the video", _bytes(lambda b: np.random.default_rng(0).bytes(len(b))), BAD)
@@ -160,12 +156,12 @@ def _files() -> Iterator[Kind]:
     yield video("a link out of the media folder", _link_out, GONE, "outside of this folder")
     yield video("a folder linked out of the media folder", _folder_linked_out, GONE, "outside of this folder")
     yield video(
-        "a list of videos outside",
+        "a playlist of a file outside the media folder",
         _playlist("#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n", "{}", "a.m3u8"),
         BAD,
         "playlist",
     )
-    yield video("a list of videos beside", _beside("a.mp4"), BAD, "playlist")
+    yield video("a playlist of a file beside it", _playlist_beside, BAD, "playlist")
     yield video("sound without pictures", _video(_only_sound), BAD, "no video stream")
     yield video("a video cut off before its index", _bytes(lambda b: b[: len(b) // 2]), BAD)
     for form in ("mp4", "matroska", "avi", "flv"):
@@ -180,7 +176,7 @@ def _files() -> Iterator[Kind]:
     yield video("a picture too large to hold", _video(_bomb), BAD, "16000x16000")
     yield video("a video of two hours", _video(_two_hours), None)
     yield Kind(
-        name="a video without the right to read it",
+        name="a video without permission to read it",
         corpus="talk",
         put=lambda place: place.forbid(place.video),
         reason=BAD,
@@ -196,7 +192,7 @@ def _still(path: Path) -> None:
 
 
 def _names() -> Iterator[Kind]:
-    """Files whose names are odd and right: all of them are found."""
+    """Odd but valid names: every file is found."""
     for name in (
         "Ωμέγα/Übung ß 水😀.mp4",
         " a  b .mp4",
@@ -230,7 +226,7 @@ def _path(form: str) -> Callable[[dict[str, str]], object]:
 
 
 def _paths() -> Iterator[Kind]:
-    """What is not a path of a video below the media folder."""
+    """Values that are not the path of a video below the media folder."""
     bad = Reason.MALFORMED
     for name, reason, path, detail in (
         ("no path", bad, None, "`video` is missing"),
@@ -260,7 +256,7 @@ def _paths() -> Iterator[Kind]:
         ("frames outside", bad, ["../1.jpg", "../2.jpg"], "not a path below"),
         ("numbers as frames", bad, [1, 2], "paths"),
         (
-            "frames in the place of a file",
+            "frames below a path that is a file",
             BAD,
             ["academic_source/Charades/27ECF00002.mp4/1.jpg"],
             "folder of frames",
@@ -277,7 +273,7 @@ def _paths() -> Iterator[Kind]:
 
 
 def _folders() -> Iterator[Kind]:
-    """Folders of frames."""
+    """Damage to folders of frames."""
 
     def frame(make: Callable[[Place, Path], object], name: str = "00003.jpg") -> Put:
         return lambda place: make(place, place.video / name)
@@ -300,9 +296,14 @@ def _folders() -> Iterator[Kind]:
     for name, put, reason, detail in (
         ("no folder", lambda p: shutil.rmtree(p.video), GONE, "none of"),
         ("a file as the folder", _file_as_folder, BAD, "is a file where a folder"),
-        ("a frame too few", frame(instead(lambda f: None)), GONE, "1 of 16 frames, the first is 00003"),
-        ("a frame without a byte", frame(instead(lambda f: f.touch())), BAD, "00003.jpg"),
-        ("a first frame without a byte", frame(instead(lambda f: f.touch()), "00000.jpg"), BAD, "00000.jpg"),
+        ("one frame too few", frame(instead(lambda f: None)), GONE, "1 of 16 frames, the first is 00003"),
+        ("an empty file as a frame", frame(instead(lambda f: f.touch())), BAD, "00003.jpg"),
+        (
+            "an empty file as the first frame",
+            frame(instead(lambda f: f.touch()), "00000.jpg"),
+            BAD,
+            "00000.jpg",
+        ),
         ("a frame cut in its header", frame(lambda p, f: p.write(f, f.read_bytes()[:99])), BAD, "00003.jpg"),
         ("a frame of another size", frame(smaller), BAD, "00003.jpg: is 48x64, 00000.jpg is 128x96"),
         ("a frame that is a folder", frame(instead(lambda f: f.mkdir())), BAD, "00003.jpg"),
@@ -321,5 +322,5 @@ def _file_as_folder(place: Place) -> None:
 
 
 def kinds() -> Iterator[Kind]:
-    """All of them."""
+    """All kinds of damage to media."""
     yield from (*_files(), *_names(), *_paths(), *_folders())

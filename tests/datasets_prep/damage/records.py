@@ -12,12 +12,12 @@ Change = Callable[[Any], Any]
 
 
 def sets(**fields: Any) -> Change:
-    """The record with other values in some fields."""
+    """Set some fields of the record to other values."""
     return lambda row: row.update(fields)
 
 
 def drops(name: str) -> Change:
-    """The record without a field."""
+    """Remove a field of the record."""
 
     def change(row: Any) -> None:
         del row[name]
@@ -25,13 +25,13 @@ def drops(name: str) -> Change:
     return change
 
 
-def says(at: int, **fields: Any) -> Change:
-    """The record with other values in one of its turns."""
+def sets_in_turn(at: int, **fields: Any) -> Change:
+    """Set fields of one turn of the record to other values."""
     return lambda row: row["conversations"][at].update(fields)
 
 
 def becomes(value: Any) -> Change:
-    """Something else in the place of the record."""
+    """Put another value in place of the record."""
 
     return lambda row: Raw("null") if value is None else value
 
@@ -48,23 +48,25 @@ def _form() -> Iterator[Kind]:
     yield record("a number as the record", bad, becomes(7), "an object, not int")
     yield record("a text as the record", bad, becomes("see above"), "an object, not str")
     yield record("an empty object as the record", bad, becomes({}))
-    yield record("NaN in a field that nobody reads", None, sets(score=float("nan")))
-    yield record("Infinity in a field that nobody reads", None, sets(score=float("inf")))
-    yield record("a number too large for a float that nobody reads", None, sets(score=Raw("1e400")))
-    yield record("a lone surrogate in a text", bad, says(1, value="B. \ud83d"), "one half of a character")
+    yield record("NaN in a field that is not read", None, sets(score=float("nan")))
+    yield record("Infinity in a field that is not read", None, sets(score=float("inf")))
+    yield record("a number too large for a float in a field that is not read", None, sets(score=Raw("1e400")))
+    yield record(
+        "a lone surrogate in a text", bad, sets_in_turn(1, value="B. \ud83d"), "one half of a character"
+    )
     yield Kind(name="bytes that are not UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
     yield record("ten thousand brackets", bad, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "nested too")
-    yield record("a name that stands twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
+    yield record("a key that occurs twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
     yield record(
-        "a name that stands twice in a turn",
+        "a key that occurs twice in a turn",
         bad,
-        says(1, value=Raw('"A.", "value": "B."')),
+        sets_in_turn(1, value=Raw('"A.", "value": "B."')),
         "'value' stands twice",
     )
-    yield record("a colon in a text and in a name", None, sets(**{'a": "b': '": ": \\": \\'}))
+    yield record("a colon in a text and in a key", None, sets(**{'a": "b': '": ": \\": \\'}))
     yield record("an escape that JSON does not know", broken, sets(id=Raw(r'"\x41"')), "escape")
-    yield record("a huge whole number in a field nobody reads", None, sets(id=10**40))
-    yield record("a field that nobody knows", None, sets(extra={"deep": [[{"er": None}]]}))
+    yield record("a huge integer in a field that is not read", None, sets(id=10**40))
+    yield record("an unknown field", None, sets(extra={"deep": [[{"er": None}]]}))
 
 
 def _with_bytes(place: Place) -> None:
@@ -86,15 +88,15 @@ def _conversation() -> Iterator[Kind]:
     yield record(
         "a text as a turn", bad, sets(conversations=["Q?", "A."]), "turn 0 of `conversations` is 'Q?'"
     )
-    yield record("null as a text", bad, says(1, value=None), "`value`: null")
-    yield record("a number as a text", bad, says(0, value=3), "a text was expected")
-    yield record("a list of one text as a text", None, says(0, value=["Q?"]))
-    yield record("a list of numbers as a text", bad, says(0, value=[1, 2]), "has the part 1")
+    yield record("null as a text", bad, sets_in_turn(1, value=None), "`value`: null")
+    yield record("a number as a text", bad, sets_in_turn(0, value=3), "a text was expected")
+    yield record("a list of one text as a text", None, sets_in_turn(0, value=["Q?"]))
+    yield record("a list of numbers as a text", bad, sets_in_turn(0, value=[1, 2]), "has the part 1")
     yield record(
         "a question without an answer", turns, lambda r: r["conversations"].pop() and None, "no answer"
     )
-    yield record("an unknown speaker", turns, says(0, **{"from": "system"}), "turn 0 is by 'system'")
-    yield record("a speaker that is not text", turns, says(0, **{"from": ["human"]}), "turn 0 is by")
+    yield record("an unknown speaker", turns, sets_in_turn(0, **{"from": "system"}), "turn 0 is by 'system'")
+    yield record("a speaker that is not text", turns, sets_in_turn(0, **{"from": ["human"]}), "turn 0 is by")
     yield record(
         "turns in the wrong order", turns, lambda r: r["conversations"].reverse(), "turn 0 is by 'gpt'"
     )
@@ -105,17 +107,19 @@ def _conversation() -> Iterator[Kind]:
         "a hundred thousand line breaks", bad, _talk("Is " + "\n" * 100_000 + "?", "Yes."), "blanks in a row"
     )
     yield record("blanks around a marker", None, _talk("<video>" + (" " * 900 + "x") * 10, "Yes."))
-    yield record("a region where nothing is pointed at", Reason.REGION_COUNT, _talk("<region>?", "Yes."))
+    yield record("a region token without a region", Reason.REGION_COUNT, _talk("<region>?", "Yes."))
     yield record(
         "a left-over placeholder", Reason.PLACEHOLDERS, _talk("When?", "<TEMP-OUTPUT>"), "still holds"
     )
-    yield record("an answer that is not an option", Reason.BAD_CHOICE, says(1, value="Z."), "none of the")
+    yield record(
+        "an answer that is not an option", Reason.BAD_CHOICE, sets_in_turn(1, value="Z."), "none of the"
+    )
     yield record("bins beyond the last one", Reason.SPAN_OUTSIDE, _talk("When?", "{<TEMP-120><TEMP-130>}"))
     yield record("bins that run backwards", Reason.SPAN_REVERSED, _talk("When?", "{<TEMP-050><TEMP-020>}"))
     yield record(
         "emoji and other scripts",
         None,
-        says(0, value="Ist 😀 да 水 \u202e zu sehen?\nA. ja\nB. nein\nC. ?\nD. x"),
+        sets_in_turn(0, value="Ist 😀 да 水 \u202e zu sehen?\nA. ja\nB. nein\nC. ?\nD. x"),
     )
 
 
@@ -196,5 +200,5 @@ def _times() -> Iterator[Kind]:
 
 
 def kinds() -> Iterator[Kind]:
-    """All of them."""
+    """All kinds of damage to records."""
     yield from (*_form(), *_conversation(), *_times())
