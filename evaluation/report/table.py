@@ -18,6 +18,9 @@ from pipeline.times.temporal import Outside
 WIDTH = 118  # characters of the plain-text table
 
 
+NOT_JUDGED = "not judged"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
     """One metric under every checkpoint. Values are in 0-1, marks in 0-5; None where there is none.
@@ -134,7 +137,7 @@ def value_text(line: Line, at: int) -> str:
     """The value under one checkpoint: ``56.3``, ``3.59``, ``not judged``, or the line's state."""
     value = line.values[at]
     if value is None and line.unit == Unit.MARK and line.missing and line.missing[at]:
-        return "not judged"
+        return NOT_JUDGED
     return line.state if value is None and line.state else number_text(value, line.unit)
 
 
@@ -155,6 +158,17 @@ def failures_text(line: Line) -> str:
     return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
 
 
+def _without_repeats(lines: Sequence[Line]) -> Iterator[Line]:
+    """Lines without those that only repeat that a benchmark is not judged: its first one says so."""
+    said: set[tuple[str, str]] = set()
+    for line in lines:
+        if {value_text(line, at) for at in range(len(line.values))} == {NOT_JUDGED}:
+            if (line.benchmark, line.category) in said:
+                continue
+            said.add((line.benchmark, line.category))
+        yield line
+
+
 def text_table(table: Table) -> TextTable:
     """The main table and its footnotes, to be written as plain text."""
     marks = any(line.unit == Unit.MARK for line in table.headlines)
@@ -171,7 +185,7 @@ def text_table(table: Table) -> TextTable:
                 str(line.samples),
                 failures_text(line),
             )
-            for line in table.headlines
+            for line in _without_repeats(table.headlines)
         ),
         notes=table.footnotes,
     )
