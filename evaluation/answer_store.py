@@ -1,10 +1,11 @@
-"""The answers of one checkpoint: kept for ever, found again by what was asked.
+"""The answers of one checkpoint: stored permanently, and found again by their question.
 
 ``answers/<identity>/<source>/part-<digest>.parquet`` below the storage root. The identity covers what every
-answer depends on: the weights, how they are run and how long an answer may get. What one answer depends on,
-its question, is a digest in its row (``evaluation.question``). So another limit, another rule of scoring or
-one more benchmark finds every answer that is there, and nothing is asked twice. A part is named by the digest
-of its bytes: a damaged one shows, and two processes that write at once never meet in one file.
+answer depends on: the weights, how they are run and how long an answer may get. The question, on which a
+single answer depends, is a digest in its row (``evaluation.question``). So after a change of a limit or a
+scoring rule, or with one more benchmark, every stored answer is found and nothing is asked twice. A part is
+named by the digest of its bytes, so damage is detected, and two processes that write at once never write the
+same file.
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ from pipeline.records.sample import MaskTrack
 from pipeline.storage.location import Location
 
 FOLDER, DESCRIPTION = "answers", "answers.json"
-REVISION = 1  # raised by hand when changed code answers otherwise with the same weights and questions
-_MANY_PARTS, _LARGE_ROWS = 32, 8192  # parts that are put together, rows of the parts made of them
+REVISION = 1  # raised by hand when changed code gives other answers with the same weights and questions
+_MANY_PARTS, _LARGE_ROWS = 32, 8192  # how many parts are merged, and the rows of a merged part
 _READERS = 8  # parts that are read at once: remote storage answers slowly, but many at a time
 
 ANSWER_SCHEMA = pa.schema(
@@ -44,7 +45,7 @@ ANSWER_SCHEMA = pa.schema(
 
 
 class Stored(NamedTuple):
-    """Where an answer is: the part of its source, and its row there. Without masks it is small, and here."""
+    """Where an answer is: the part of its source, and its row there. Answers without masks are kept here."""
 
     part: str
     row: int
@@ -104,7 +105,7 @@ class AnswerStore:
     def compact(self, source: str) -> None:
         """Put answers without masks into few large parts: an evaluation reads every part of a source.
 
-        Whoever has an index needs the small parts no more, because it holds such answers itself.
+        A process that has an index no longer needs the small parts, because the index holds such answers.
         """
         places = sorted((self.root / source).list(suffix=".parquet"), key=lambda place: place.name)
         if len(places) < _MANY_PARTS:
@@ -127,7 +128,7 @@ class AnswerStore:
                 place.delete()
 
     def write(self, source: str, answers: Sequence[Answered]) -> dict[tuple[str, str], Stored]:
-        """Write answers as one part in one atomic act; where they are."""
+        """Write answers atomically as one part, and return where they are."""
         table = pa.Table.from_pylist([_to_row(answer) for answer in answers], schema=ANSWER_SCHEMA)
         return dict(_stored(source, self._write(source, table), table))
 
@@ -161,13 +162,13 @@ def _name(content: bytes) -> str:
 
 
 def _read(place: Location) -> pa.Table | None:
-    """The rows of a part; None for one whose bytes are not those that its name is of."""
+    """The rows of a part; None if its bytes do not match the digest in its name."""
     content = place.read_bytes()
     return pq.read_table(io.BytesIO(content)) if _name(content) == place.name else None
 
 
 def _read_if_there(place: Location) -> pa.Table | None:
-    """The same; without rows where another process has put the part into a larger one meanwhile."""
+    """The same; no rows if another process has merged the part into a larger one meanwhile."""
     try:
         return _read(place)
     except FileNotFoundError:
@@ -179,7 +180,7 @@ def _has_masks(table: pa.Table) -> bool:
 
 
 def _stored(source: str, part: str, table: pa.Table) -> Iterator[tuple[tuple[str, str], Stored]]:
-    """Every answer of a part by its key and question; those of a part without masks with what they say."""
+    """Every answer of a part by its key and question; for a part without masks, with its prediction."""
     if _has_masks(table):
         names = zip(*(table.column(name).to_pylist() for name in ("key", "question")), strict=True)
         yield from ((name, Stored(part, row)) for row, name in enumerate(names))

@@ -1,4 +1,4 @@
-"""What the entries of a plan ask: which samples, in which words, and whether their videos are there."""
+"""What the entries of a plan ask: which samples, in which words, and whether their videos exist."""
 
 from __future__ import annotations
 

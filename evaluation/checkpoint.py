@@ -22,8 +22,8 @@ _COMMIT = 40  # characters; the digest of a folder has 64
 class ScoredCheckpoint:
     """Where the weights are, in plain values, since it is sent to actors on other machines.
 
-    ``digest`` is what answers are stored under: of an artifact its record's, of a model of the hub its
-    commit, of a folder the hash of its files. ``sizes`` are those of the model, None if they are not known.
+    Answers are stored under ``digest``: the record's digest for an artifact, the commit for a model on the
+    hub, the hash of its files for a folder. ``sizes`` are those of the model, None if they are not known.
     """
 
     uri: str
@@ -45,7 +45,7 @@ class ScoredCheckpoint:
     def at(cls, context: StepContext) -> ScoredCheckpoint:
         """The checkpoint of an evaluation step. Raises UserError if there is none.
 
-        A model that no plan made is fetched here, since its digest is that of its content.
+        A model that was not made by a plan is fetched here, because its digest is that of its content.
         """
         if context.checkpoint is not None:
             return cls.in_folder(context.checkpoint.location, context.checkpoint.record.digest)
@@ -60,7 +60,7 @@ class ScoredCheckpoint:
         found = find_source(place, cache)
         folder = None if hub.is_plain(place) else Location.parse(place, cache)
         uri = found.uri
-        if folder is None and len(found.digest) == _COMMIT:  # what actors fetch, whatever is pushed meanwhile
+        if folder is None and len(found.digest) == _COMMIT:  # actors fetch this very commit
             uri = f"{found.uri.partition('@')[0]}@{found.digest}"
         return cls(uri=uri, digest=found.digest, folder=folder, is_artifact=False, sizes=plain(found.config))
 

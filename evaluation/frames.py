@@ -15,7 +15,7 @@ from training.model.processor import View, resize
 
 @dataclass(frozen=True, slots=True)
 class Frames:
-    """A FrameProvider for one video. It decodes on demand and keeps nothing: each is looked at once."""
+    """A FrameProvider for one video. It decodes on demand and caches nothing: each frame is used once."""
 
     footage: Footage
     sides: Mapping[View, int]
@@ -31,15 +31,15 @@ class Frames:
         return out
 
     def each(self, view: View, indices: Sequence[int]) -> Iterator[np.ndarray]:
-        """Resized frames of one view at ``indices``, which rise. Raises as ``get`` does."""
+        """Resized frames of one view at ``indices``, which are in ascending order. Raises as ``get`` does."""
         for _, picture in pictures(self.footage, indices):
             yield resize(picture, self.sides[view], view)
 
 
 def pictures(footage: Footage, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Frames at ``indices``, which rise strictly, with their index: RGB uint8 [H, W, 3].
+    """Frames at ``indices``, strictly ascending, with their index: RGB uint8 [H, W, 3].
 
-    Raises VideoError, IndexError or UserError, partly only when the frame at fault is reached.
+    Raises VideoError, IndexError or UserError, some only when the faulty frame is reached.
     """
     size: tuple[int, ...] | None = None
     for index, picture in footage.stream(indices):

@@ -11,7 +11,7 @@ from pipeline.records.sample import MaskTrack, Sample, TimeSpan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unreadable:
-    """A sample that was not asked, since its video cannot be read: the model did not fail."""
+    """A sample that was not asked because its video cannot be read; this is not a failure of the model."""
 
     key: str
     source: str
@@ -26,7 +26,7 @@ class Prediction:
     ``masks[k]`` belongs to the k-th [SEG] of the text and covers the frames that the sample's targets list.
     The other fields are not stored, but read from the text before it is scored (``with_times``): ``spans``
     are those up to the first that cannot be read, ``refusal`` is why there is none and ``refusal_detail``
-    the piece of the text at fault; whether a time was asked for is for the scorer to say. ``clamped``: the
+    the piece of the text at fault; the scorer decides whether a time was asked for. ``clamped``: the
     first span was cut at the ends of what was shown, as the plan allows.
     """
 
@@ -41,7 +41,7 @@ class Prediction:
     clamped: bool = False
 
     def with_times(self, sample: Sample, rules: SpanRules) -> Self:
-        """The same with the times that its text names. Without an answer there are none, and no refusal."""
+        """The prediction with the times in its text. Without an answer there are no times and no refusal."""
         if self.failure is not None:
             return self
         read = read_spans(self.text, sample, rules)

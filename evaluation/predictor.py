@@ -33,10 +33,7 @@ UNREADABLE: Final = (VideoError, IndexError, FileNotFoundError, MissingVideoErro
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """A sample and what it is asked.
-
-    The predictor reads no answer, target mask or span of the sample.
-    """
+    """A sample and its question. The predictor reads no answer, target mask or span of the sample."""
 
     sample: Sample
     turns: tuple[Turn, ...]
@@ -44,7 +41,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prepared:
-    """Requests of one batch, ready for the model, by number; ``results`` of those that it is not asked."""
+    """Requests of one batch, ready for the model, by number; ``results`` has those that need no model."""
 
     requests: tuple[Request, ...]
     frames: Mapping[int, Frames]
@@ -54,25 +51,25 @@ class Prepared:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GeneratedAnswer:
-    """What a model wrote, as it wrote it."""
+    """What a model generated, unchanged."""
 
     text: str
     segs: Tensor
     """[O, 256]: one for each [SEG] of the text that has a state to make a mask of"""
     ended: bool
-    """whether it came to its end by itself, and not by ``max_new_tokens``"""
+    """whether it ended by itself and not at ``max_new_tokens``"""
 
 
 class Predictor:
     """One loaded checkpoint on one device.
 
     ``model`` and ``tokenizer`` are folders, as ``from_pretrained`` and ``load_tokenizer`` take them;
-    ``footage`` gives the frames of a sample's video. On a GPU
-    weights and arithmetic are bfloat16 (autocast reaches what comes in as float32); on a CPU both are
-    float32, whatever the weights are stored in. A model trained with flash attention by name is asked with
-    PyTorch's kernels where flash attention cannot run: the name binds the stage that trained it.
-    ``seg_state``: which hidden state of an answer a mask is made of. ``prompted_frames``: how many frames it
-    prompts, None for all; SAM 2's memory carries the masks of some to the others.
+    ``footage`` gives the frames of a sample's video. On a GPU weights and arithmetic are bfloat16 (autocast
+    converts float32 inputs); on a CPU both are float32, whatever the weights are stored in. A model whose
+    plan required flash attention runs with PyTorch's kernels where flash attention is not available: the
+    requirement applies only to training. ``seg_state``: the hidden state from which a mask is computed.
+    ``prompted_frames``: how many frames it prompts, None for all; SAM 2's memory propagates the masks to the
+    others.
     """
 
     def __init__(
@@ -94,7 +91,7 @@ class Predictor:
         # it keeps none.
         dtype = torch.bfloat16 if use_gpu else torch.float32
         self.model = from_pretrained(model, dtype=dtype).to(self.device)
-        # Whatever it was trained with by name, it answers wherever it is asked.
+        # The attention that training required does not restrict where the model can answer.
         self.model.set_attention(self.device, dtype, required=False)
         self.codec = PromptCodec(load_tokenizer(tokenizer))
         self.processor = Processor(self.model.config, self.codec, seed=seed)
@@ -108,9 +105,9 @@ class Predictor:
     def prepare(self, requests: Sequence[Request]) -> Prepared:
         """Decode, resize and tokenise, on the CPU alone: another thread may do it while the model answers.
 
-        A question that the model cannot be asked is a failed prediction. A video that cannot be read, is gone
-        or is another than the one that was prepared makes its sample ``Unreadable``. Storage that does not
-        answer is raised as StorageError: then nothing is known.
+        A question that the model cannot be asked is a failed prediction. If a video cannot be read, is gone
+        or is not the one that was prepared, its sample is ``Unreadable``. If storage does not respond,
+        StorageError is raised, because nothing is known about the video.
         """
         frames: dict[int, Frames] = {}
         examples: dict[int, Example] = {}
@@ -126,7 +123,7 @@ class Predictor:
         return Prepared(requests=tuple(requests), frames=frames, examples=examples, results=results)
 
     def complete(self, prepared: Prepared) -> list[Prediction | Unreadable]:
-        """The results of prepared requests, in their order. Masks are made here, frame by frame."""
+        """The results of prepared requests, in their order. Masks are computed here, frame by frame."""
         examples, frames, results = prepared.examples, prepared.frames, dict(prepared.results)
         for i, answer in zip(examples, self.answer(list(examples.values())), strict=True):
             sample = prepared.requests[i].sample
@@ -141,7 +138,7 @@ class Predictor:
         return [results[i] for i in range(len(prepared.requests))]
 
     def frames(self, footage: Footage) -> Frames:
-        """The frames of one video, in the sizes in which this model looks at them."""
+        """The frames of one video, in the sizes that this model takes."""
         return Frames(footage, self._sides)
 
     def answer(self, examples: Sequence[Example]) -> list[GeneratedAnswer]:
@@ -169,10 +166,10 @@ class Predictor:
         *,
         on_frames: Callable[[int], object] = lambda done: None,
     ) -> tuple[MaskTrack, ...]:
-        """One track per [SEG] on the frames ``indices``, which rise; masks of ``size`` = (height, width).
+        """One track per [SEG] on the ascending frames ``indices``; masks of ``size`` = (height, width).
 
-        A frame is decoded and encoded once for all objects. ``on_frames`` hears how many frames are done.
-        Raises VideoError, IndexError or UserError.
+        A frame is decoded and encoded once for all objects. ``on_frames`` is called with the number of frames
+        that are done. Raises VideoError, IndexError or UserError.
         """
         if not indices:
             return ()
@@ -220,7 +217,7 @@ def _prediction(sample: Sample, **values: Any) -> Prediction:
 
 
 def _unreadable(sample: Sample, frames: Frames | None, error: Exception) -> Unreadable:
-    """Why a video could not be read, without paths of this machine: the same reason everywhere."""
+    """Why a video could not be read, without local paths, so that the reason is the same on every machine."""
     text = f"{error.problem} {error.fix}" if isinstance(error, UserError) else str(error)
     if frames is not None:
         text = text.replace(frames.footage.place, sample.video.path)

@@ -14,9 +14,9 @@ FRAMES_SHOWN = 32  # of a video to the language model; only what a question cost
 
 
 def question_digest(sample: Sample, turns: Sequence[Turn]) -> str:
-    """SHA-256 of all that a model sees and must do: words, video, clip, marked objects, frames to segment.
+    """SHA-256 of what a model sees and must do: words, video, clip, marked objects, frames to segment.
 
-    Truth is no part of it, so that corrected truth asks nothing again.
+    Truth is not part of it, so nothing is asked again when the truth is corrected.
     """
     video, clip = sample.video, sample.clip
     frames, height, width = frames_to_segment(sample)
@@ -31,5 +31,5 @@ def question_digest(sample: Sample, turns: Sequence[Turn]) -> str:
 
 
 def cost(sample: Sample) -> int:
-    """How much an answer is likely to take, in frames that a tower looks at."""
+    """The estimated cost of an answer, in frames that a tower encodes."""
     return min(sample.video.num_frames, FRAMES_SHOWN) + len(frames_to_segment(sample)[0])

@@ -40,7 +40,7 @@ from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.storage.location import Location
 
 Index = dict[str, dict[tuple[str, str], Stored]]  # by source, then by key and question
-_NAMED = 5  # videos that cannot be read and are named in the log; all of them are in unreadable.json
+_NAMED = 5  # how many unreadable videos the log names; all of them are in unreadable.json
 
 
 def evaluate(context: StepContext) -> StepResult:
@@ -260,10 +260,10 @@ def _spawn(setup: Setup) -> Any:
 
 
 def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
-    """How many actors fit the cluster, at most as many as asked for. Raises UserError if none ever will."""
+    """How many actors fit the cluster, at most as many as requested. Raises UserError if none ever will."""
     capacity.refuse_cluster(need)
     fit = need.fits(capacity.node_resources())
-    if not fit:  # it grows, and does so when something waits
+    if not fit:  # an autoscaling cluster grows when something waits
         print(capacity.waiting_line(need), flush=True)
         return config.actors
     return min(config.actors, fit)

@@ -31,14 +31,14 @@ SCORE_SCHEMA = pa.schema(
     [
         ("benchmark", pa.string()),
         ("key", pa.string()),
-        ("video", pa.string()),  # SHA-256 of its content: error bars are to be clustered by it
+        ("video", pa.string()),  # SHA-256 of its content: the cluster for error bars
         ("category", pa.string()),
         ("measure", pa.string()),
         ("value", pa.float64()),  # null: a mark that the judge did not give; ``failure`` says why
         ("weight", pa.float64()),
         ("failure", pa.string()),
-        ("clamped", pa.bool_()),  # of the sample: the time in its answer was cut at the ends of the video
-        ("read_by", pa.string()),  # of the sample: the rule that found the option in its answer; else empty
+        ("clamped", pa.bool_()),  # per sample: the time in its answer was cut at the ends of the video
+        ("read_by", pa.string()),  # per sample: the rule that found the option in its answer; otherwise empty
     ]
 )
 
@@ -96,7 +96,7 @@ def metric_rows(
 
 
 def how_asked(benchmark: BenchmarkConfig, config: EvaluationConfig, sizes: Mapping[str, Any] | None) -> str:
-    """How the answers of an entry come about, in one line. ``sizes`` are those of the checkpoint's model."""
+    """How the answers of an entry are obtained, in one line; ``sizes`` are those of the model."""
     family = benchmark_of(benchmark.family)
     parts = []
     if sizes:
@@ -133,11 +133,11 @@ def summary(
     """By entry: how it was asked, how many of its samples were scored, and why some failed.
 
     ``available`` samples passed preparation; of ``read`` records those in ``rejects`` did not, by reason.
-    ``unreadable`` samples were not asked, since their video cannot be read; they are in no mean.
-    ``no_time_read`` counts, by the parser's reason, the samples that ask for a time and whose answer names
-    none that could be read; ``read_by`` counts, by rule, those whose answer chooses an option; ``clamped``
-    those whose answer was cut at the ends of the video. ``answers`` identifies what was asked of which model,
-    ``scored`` how the answers were judged, against which truth.
+    ``unreadable`` samples were not asked because their video cannot be read; they are in no mean.
+    ``no_time_read`` counts, by the parser's reason, the samples that ask for a time and whose answer has no
+    readable one; ``read_by`` counts, by rule, those whose answer chooses an option; ``clamped`` those whose
+    answer was cut at the ends of the video. ``answers`` identifies what was asked of which model, ``scored``
+    how the answers were judged, against which truth.
     """
     return {
         b.entry: {

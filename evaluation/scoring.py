@@ -1,4 +1,4 @@
-"""Scores of stored answers. Needs no model, no GPU and no Ray; many masks are shared out to processes."""
+"""Scores of stored answers. Needs no model, no GPU and no Ray; many masks are distributed over processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.records.sample import Sample
 
 SLICE_SAMPLES = 256  # scored by one call
-PARALLEL_COST = 20_000  # frames of an evaluation from which on starting processes pays
+PARALLEL_COST = 20_000  # with at least so many frames in an evaluation, starting processes is worth while
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class SliceScores:
 
 
 def scored_prediction(prediction: Prediction, sample: Sample, config: BenchmarkConfig) -> Prediction:
-    """A prediction as its benchmark judges it: with the times in its text, where times are asked for."""
+    """A prediction as its benchmark judges it: with the times in its text if the benchmark asks for times."""
     if not benchmark_of(config.family).times:
         return prediction
     return prediction.with_times(sample, SpanRules(bare=config.bare_times, outside=config.outside_times))
@@ -103,7 +103,7 @@ def _one_by_one(reader: ShardReader, part: Slice, made: Mapping[int, Prediction]
 def _by_group(
     reader: ShardReader, part: Slice, made: Mapping[int, Prediction], groups: Groups
 ) -> list[Score]:
-    """Groups with all their samples in the dataset: those that were not asked lend their truth."""
+    """Groups with all their samples in the dataset: those that were not asked contribute their truth."""
     source, scores = part.config.source, list[Score]()
     wanted = {groups.of(item.key) for item in part.items}
     keys = reader.keys(source)

@@ -1,4 +1,4 @@
-"""The times that a model's answer names, read by the one parser, and why none could be read.
+"""The times in a model's answer, read by the project's one parser, and why none could be read.
 
 The clock of an answer is that of its prompt: seconds, clock times and frame numbers count from the start of
 what the model was shown, fractions and bins are parts of it. A model sees a clip and not where it was cut.
@@ -26,7 +26,7 @@ class SpanRules:
 class AnswerSpans:
     """The spans of an answer up to the first that cannot be read, in seconds of the whole video.
 
-    ``refusal`` says, as ``Refusal`` words it, why there is no first one; it is empty where there is.
+    ``refusal`` is the ``Refusal`` that explains why there is no first one, or empty.
     ``clamped``: the first one reached out of what was shown and was cut at its end.
     """
 
@@ -40,7 +40,7 @@ DEFAULT_RULES = SpanRules()
 
 
 def read_spans(text: str, sample: Sample, rules: SpanRules = DEFAULT_RULES) -> AnswerSpans:
-    """Read a text as an answer about a sample's video, or its clip. Nothing that it says raises an error."""
+    """Read a text as an answer about a sample's video, or its clip. No text raises an error."""
     start_s, length_s = _shown(sample)
     read = _parse(text, length_s, rules, None)
     if isinstance(read, Failure) and read.reason is Refusal.NO_FRAMES:
@@ -58,7 +58,7 @@ def _parse(text: str, length_s: float, rules: SpanRules, frames: FrameTimes | No
 
 
 def _in_front(read: Times | Failure) -> tuple[ParsedSpan, ...]:
-    """The spans in front of the first that cannot be read: what follows it may not be what was asked for."""
+    """The spans before the first that cannot be read: those after it may not answer the question."""
     if isinstance(read, Times):
         return read.spans
     begins = read.place[0] if read.place else 0

@@ -14,7 +14,7 @@ from typing import Any
 from pipeline.draw import draw
 from pipeline.plan.evaluation import UNIT_SAMPLES
 
-MAX_LOSSES = 3  # actors that a unit may take down with it before the step gives up
+MAX_LOSSES = 3  # after so many actors died over one unit the step gives up
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Item:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What the answer is stored under."""
+        """The key under which the answer is stored."""
         return self.key, self.question
 
 
@@ -45,7 +45,7 @@ class Unit:
 
 
 def ranked(keys: Sequence[str], seed: int, purpose: str) -> list[int]:
-    """All indices, by what (purpose, seed, key) draw."""
+    """All indices, ordered by the draws of (purpose, seed, key)."""
     ranks = [draw(purpose, seed, key) for key in keys]
     return sorted(range(len(keys)), key=lambda i: (ranks[i], i))
 
@@ -58,10 +58,10 @@ def choose_samples(keys: Sequence[str], limit: int | None, seed: int, purpose: s
 
 
 def units(items: Sequence[Item], size: int = UNIT_SAMPLES) -> list[Unit]:
-    """Units of ``size`` questions of like cost from all benchmarks, the dearest first.
+    """Units of ``size`` questions of similar cost from all benchmarks, the most expensive first.
 
     Each batch then waits little for its longest member, and the last units, which decide when the actors
-    come to their end, are the cheapest. Two entries with one question ask it once.
+    finish, are the cheapest. A question that two entries share is asked once.
     """
     once = {(item.source, *item.name): item for item in reversed(items)}
     by_cost = sorted(once.values(), key=lambda item: (-item.cost, item.source, item.row, item.question))
@@ -82,9 +82,9 @@ def run_on_actors(
 ) -> None:
     """Run every job on a pool of ``count`` Ray actors; a free actor takes the next job.
 
-    An actor that dies is replaced, which ``lost`` is told, and its job goes back to the head of the queue. A
-    job that took MAX_LOSSES actors with it ends the step, and an error raised inside a job passes through
-    at once.
+    If an actor dies, ``lost`` is called with the reason, the actor is replaced and its job goes back to the
+    head of the queue. The step ends after MAX_LOSSES deaths over one job, and an error raised inside a job
+    passes through at once.
     """
     import ray
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """All that an actor needs: plain values, since it is sent to the actor."""
+    """Everything that an actor needs, as plain values, because it is sent to the actor."""
 
     config: EvaluationConfig
     checkpoint: ScoredCheckpoint

@@ -16,14 +16,13 @@ from pipeline.records.sample import Sample, Turn
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Benchmark(BenchmarkFamily):
-    """A family of benchmarks. ``score`` sees the truth, ``prompt`` must not: the model reads what it says.
+    """A family of benchmarks. ``score`` sees the truth; ``prompt`` must not, because the model reads it.
 
     ``submission`` is the archive in which answers go to a server, for samples whose truth is hidden.
-    ``judged`` says what of an answer a language model marks; None for an answer that is not shown
-    to it, for which ``score`` has a failure.
-    ``groups``: samples of which some measures need each other; their score then takes the place of ``score``,
-    which gives the measures of one answer alone.
-    ``formats`` are the annotation formats of its own truth, which `ufvideo score` reads; the first is usual.
+    ``judged`` returns the part of an answer that a language model marks; None for an answer that it is not
+    shown, for which ``score`` has a failure. ``groups``: samples that some measures need together; the
+    group's score then takes the place of ``score``, which gives the measures of one answer alone. ``formats``
+    are the annotation formats of its own truth, which `ufvideo score` reads; the first is usual.
     """
 
     prompt: Callable[[Sample, PromptStyle], tuple[Turn, ...]]

@@ -1,6 +1,6 @@
-"""What an answer earns that does not look at the video: a guess, or the best of the constant answers.
+"""The score of an answer that does not look at the video: a guess, or the best constant answer.
 
-A number means little without it: where most events last half of their video, "all of it" has a tIoU of 50%.
+A number means little without it: if most events last half of their video, "all of it" has a tIoU of 50%.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def _chance(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def _constant_span(scores: Sequence[Score]) -> dict[str, float]:
-    """For each measure the span, in parts of the video, that is best for this measure."""
+    """For each measure the span, as fractions of the video, that is best for this measure."""
     import numpy as np
 
     true = [(s.truth["start"], s.truth["end"]) for s in scores if "start" in s.truth]
@@ -48,7 +48,7 @@ def _constant_mask(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def _constant_mask_by_category(scores: Sequence[Score]) -> dict[str, float]:
-    """The same where every category counts once."""
+    """The same when every category counts once."""
     found = [_constant_means(group) for group in by_category(scores).values()]
     found = [of for of in found if of]
     if not found:

@@ -1,4 +1,4 @@
-"""Samples that are scored together, since a measure of one needs others, such as all objects of a video."""
+"""Samples that are scored together because a measure of one needs others, such as all objects of a video."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Groups:
 
     ``of`` names the group of a sample by its key. ``score`` gets a group whole, in the order of the truth,
     and returns the score of each sample that has a prediction, in this order. A sample without one was not
-    asked (a limit, a video that cannot be read) and lends its truth alone.
+    asked (a limit, a video that cannot be read) and only contributes its truth.
     """
 
     of: Callable[[str], str]

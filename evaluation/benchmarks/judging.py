@@ -1,6 +1,6 @@
 """What the families share: a prediction against a sample, as measures in 0-1.
 
-A failure never leaves a sample out. It earns what a useless answer earns: no right option, an IoU of 0, and
+A failure never leaves a sample out. It gets the score of a useless answer: no right option, an IoU of 0, and
 empty masks, which are right only on frames where the object is absent.
 """
 
@@ -26,7 +26,7 @@ THRESHOLDS, CUT = (0.3, 0.5, 0.7), " cut"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """Measures of one answer, and by measure what went wrong. The other fields are those of ``Score``."""
+    """Measures of one answer, and failures by measure. The other fields are those of ``Score``."""
 
     values: dict[str, float]
     weights: dict[str, float]
@@ -37,7 +37,7 @@ class Judgement:
     truth: Mapping[str, float] = field(default_factory=dict)
 
     def __or__(self, other: Judgement) -> Judgement:
-        """Both on one answer; the first failure is that of the first."""
+        """Both judgements of one answer; the first failure is that of the first."""
         return Judgement(
             values={**self.values, **other.values},
             weights={**self.weights, **other.weights},
@@ -96,7 +96,7 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
 def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
     """tIoU of the first span in the answer, and whether it is above 0.3, 0.5 and 0.7 (as published).
 
-    The truth is taken as it is written, also where it ends after the video. Measures that end in "cut" take
+    The truth is used as written, even if it ends after the video. Measures that end in "cut" take
     the truth cut at the ends of the video; a video whose length is not known has none.
     """
     if len(sample.spans) != 1:
@@ -202,7 +202,7 @@ def _constant_masks(targets: Sequence[MaskTrack]) -> dict[str, float]:
 
 
 def _frames(truth: MaskTrack, track: MaskTrack | None) -> tuple[list[tuple[JF, bool]], str | None]:
-    """J and F on every annotated frame, each with whether the target shows there; and what was wrong."""
+    """J and F on every annotated frame, each with whether the target is visible there; and what was wrong."""
     from evaluation.metrics.masks import j_and_f  # NumPy and pycocotools: for scoring, not for plans
     from pipeline.records.masks import decode, empty
 

@@ -1,7 +1,7 @@
 """What the benchmarks with free texts share: which text a judge marks, and the means of its marks.
 
-An answer without text is not shown to the judge. It is a failure, and where others are judged it earns what a
-useless answer earns, 0 in every dimension.
+An answer without text is not shown to the judge. It is a failure, and if others are judged it gets
+the score of a useless answer, 0 in every dimension.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def answer_text(text: str) -> str:
 
 
 def judge_texts(prediction: Prediction, question: str, reference: str, answer: str) -> JudgeTexts | None:
-    """What a judge is to mark; None for an answer without text."""
+    """The texts that a judge marks; None for an answer without text."""
     if prediction.failure or not answer:
         return None
     return JudgeTexts(question=question, reference=reference, answer=answer)

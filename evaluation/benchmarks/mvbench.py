@@ -15,7 +15,7 @@ from pipeline.records.sample import Sample, Task, Turn
 
 
 def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
-    """Question, options in brackets on lines of their own, and the demand for a letter."""
+    """Question, options in brackets on separate lines, and the instruction to answer with a letter."""
     if style is PromptStyle.PREPARED:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:

@@ -1,7 +1,7 @@
 """ReVOS: masks of what an expression names or implies (https://github.com/cilinyan/ReVOS-api).
 
 Expressions refer to objects, ask for them by reasoning, or fit none (hallucination). The authors' overall
-number is the mean of the first two kinds' means; the third is in none of theirs.
+number is the mean of the means of the first two kinds; none of their overall numbers includes the third.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def foreground(tracks: Sequence[MaskTrack]) -> dict[int, int]:
     for track in tracks:
         size = (track.height, track.width)
         for frame, counts in zip(track.frames, track.counts, strict=True):
-            if area(counts, *size):  # tracks without any mask may say no size
+            if area(counts, *size):  # tracks without any mask may have no size
                 named.setdefault(frame, {}).setdefault(size, set()).add(counts)
     if several := [frame for frame, sizes in named.items() if len(sizes) > 1]:
         raise ValueError(f"objects of one video have masks of several sizes in frame {several[0]}")
@@ -77,7 +77,7 @@ def _judge(sample: Sample, prediction: Prediction, everything: Foreground | None
 
 
 def _useless(sample: Sample, prediction: Prediction) -> bool:
-    """Whether the authors' code finds no masks to score, which earns 0 in everything."""
+    """Whether the authors' code finds no masks to score, which gives 0 in every measure."""
     if prediction.failure is not None or not prediction.masks:
         return True
     truth, made = sample.targets[0], prediction.masks[0]

@@ -19,9 +19,9 @@ _STOP = re.compile(r"\.(?!\d)")  # a full stop that is not in a number
 
 
 def description(text: str, task: str) -> str:
-    """What a judge marks of a text: not what it says of masks, nor the first sentence of PixTRQA, the span.
+    """The part of a text that a judge marks: without the sentences about masks and the span of PixTRQA.
 
-    The published code cuts answers alone at the masks; here references are cut as well, or no answer could
+    The published code cuts only answers at the masks; here references are cut as well, or no answer could
     agree with them.
     """
     text = answer_text(text).partition(_MASKS)[0].strip()

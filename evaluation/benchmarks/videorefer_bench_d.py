@@ -26,7 +26,7 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
 
 
 def score(sample: Sample, prediction: Prediction) -> Score:
-    """Marks come from the judge; here it is only said whether there is a text to be marked."""
+    """The marks come from the judge; this score only says whether there is a text to mark."""
     return without_text(prediction, answer_text(prediction.text)).score(sample)
 
 

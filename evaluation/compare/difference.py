@@ -1,8 +1,8 @@
-"""The difference of two models in one metric, from pairs of scores of the same samples.
+"""The difference between two models in one metric, from pairs of scores of the same samples.
 
-What makes a sample hard is hard for both, so the difference of each sample is taken first. Its mean has the
-error of any mean, with the samples of one video as one draw; other metrics are resampled by whole videos,
-both models in the same resample.
+A sample that is hard for one model is often hard for the other, so the difference of each sample is taken
+first. Its mean has the error of any mean, with the samples of one video as one draw; other metrics are
+resampled by whole videos, both models in the same resample.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def _difference(
     clusters = clusters_of([a.video or b.video for a, b in both])
     first, second = columns
     means = first.mean(), second.mean()
-    if means[0] is None or means[1] is None:  # every weight is 0: the metric is about none of these samples
+    if means[0] is None or means[1] is None:  # every weight is 0: the metric applies to none of these samples
         return None
     difference = means[1] - means[0]
     error: float | None = None
@@ -150,7 +150,7 @@ class _Column:
 
 
 def _rights(metric: Metric, first: np.ndarray, second: np.ndarray) -> tuple[int | None, int | None]:
-    """How often A alone and B alone is right, where every value is 0 or 1."""
+    """How often only A and only B is right, if every value is 0 or 1."""
     if metric.unit != Unit.SHARE or not np.isin(np.concatenate([first, second]), (0, 1)).all():
         return None, None
     return int(((first == 1) & (second == 0)).sum()), int(((first == 0) & (second == 1)).sum())

@@ -13,7 +13,7 @@ from evaluation.compare.side import Side
 from evaluation.metrics.aggregate import Unit
 
 NAMED = 3  # samples without a partner that are named on the screen; --json has all
-PIPE_WIDTH = 200  # in a pipe no line is folded for a terminal
+PIPE_WIDTH = 200  # lines are not wrapped in a pipe
 
 
 def content(
@@ -39,7 +39,7 @@ def content(
 
 
 def show(a: Side, b: Side, pairs: Sequence[Pair], found: Sequence[Difference], notes: Sequence[str]) -> None:
-    """The table, then what a reader should know of it."""
+    """The table, then notes on how to read it."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -103,7 +103,7 @@ def source_notes(a: Side, b: Side) -> list[str]:
 
 
 def _style(one: Difference) -> str:
-    """Coloured where the interval leaves out zero."""
+    """Coloured if the interval excludes zero."""
     if one.low is None or one.high is None or one.low <= 0 <= one.high:
         return ""
     return "green" if one.low > 0 else "red"

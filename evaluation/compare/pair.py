@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 class Pair:
     """An entry of both sides. ``shared`` are the scores (A, B) of the samples that both have, in A's order.
 
-    ``only_a`` and ``only_b`` are keys. ``notes`` say what a reader should know of the pairing.
+    ``only_a`` and ``only_b`` are keys. ``notes`` tell a reader about the pairing.
     """
 
     entry: str
@@ -29,7 +29,7 @@ class Pair:
 def pair_sides(a: Side, b: Side) -> tuple[list[Pair], list[str]]:
     """Every entry that both have, and a line for each that has no partner.
 
-    Entries belong together by their name; of the others those of one family, if each side has one of it.
+    Entries are paired by name; the rest by family, if each side has exactly one of that family.
     Raises UserError if no sample is shared.
     """
     names, notes = _entries(a, b)
@@ -101,13 +101,13 @@ def _pair(a: Side, b: Side, name_a: str, name_b: str) -> Pair:
 
 
 def _short(scores: Mapping[str, Score]) -> dict[str, Score]:
-    """By keys without the name of the source, which others do not know; nothing if two are then equal."""
+    """By keys without the name of the source, which may differ; empty if two keys are then equal."""
     out = {key.partition("/")[2] or key: score for key, score in scores.items()}
     return out if len(out) == len(scores) else {}
 
 
 def _settings(a: Side, b: Side, name_a: str, name_b: str) -> list[str]:
-    """What the two sides' descriptions of their numbers do not share."""
+    """Where the two sides' descriptions of their numbers differ."""
     parts = [
         {
             part

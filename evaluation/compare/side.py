@@ -1,4 +1,4 @@
-"""One side of a comparison: every sample's scores as an evaluation or `ufvideo score` left them."""
+"""One side of a comparison: every sample's scores as written by an evaluation or `ufvideo score`."""
 
 from __future__ import annotations
 

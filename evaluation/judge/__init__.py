@@ -1,1 +1,1 @@
-"""A language model as judge of free texts: what it is asked, within which limits, and what it said before."""
+"""A language model as judge of free text: its instructions, its limits, and its stored judgements."""

@@ -37,9 +37,9 @@ class Agreement:
 
 
 def read_reference(place: Location) -> list[Reference]:
-    """Reference marks: JSON lines with ``key``, ``marks`` by dimension, and where wanted entry and answer.
+    """Reference marks: JSON lines with ``key``, ``marks`` by dimension, and optionally entry and answer.
 
-    Raises UserError for a line that is none.
+    Raises UserError for any other line.
     """
     found = []
     for number, line in enumerate(place.read_text().splitlines(), 1):
@@ -73,7 +73,7 @@ def agreement(
 ) -> tuple[list[Agreement], dict[str, int]]:
     """Agreement by dimension with the rows of ``judgements.jsonl``, and how many references were compared.
 
-    A reference to an answer that is another now, to one without marks, or to none, is counted and left out.
+    A reference to an answer that has changed, has no marks or does not exist is counted and left out.
     """
     by_key: dict[str, list[Mapping[str, Any]]] = {}
     for row in judged:

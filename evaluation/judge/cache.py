@@ -1,4 +1,4 @@
-"""Judgements that were made once and are kept for ever, found again by what was judged.
+"""Judgements, stored permanently and found again by what was judged.
 
 ``judgements/<identity>/part-<digest>.jsonl`` below the storage root, a judgement on each line. The identity
 is that of model and rubric, a judgement's key a digest of model, rubric, question, reference and answer. A
@@ -68,7 +68,7 @@ class JudgementCache:
         return digest([self.model, self.rubric.digest, texts.question, texts.reference, texts.answer])
 
     def describe(self) -> None:
-        """Write down, for people, who judged and what it was told."""
+        """Write, for people, which model judged and with which instructions."""
         place = self.root / DESCRIPTION
         if not place.exists():
             told = self.rubric.messages(JudgeTexts(question="...", reference="...", answer="..."))

@@ -1,4 +1,4 @@
-"""One request to an OpenAI-compatible chat endpoint, and everything that can be wrong with its reply."""
+"""One request to an OpenAI-compatible chat endpoint, and everything that can be wrong with the reply."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Unusable(Exception):
     ) -> None:
         self.reason, self.detail = reason, detail
         self.again = again  # another try can succeed
-        self.all_fail = all_fail  # no other request would fare better
-        self.after_s = after_s  # seconds that the server asks to be left alone
+        self.all_fail = all_fail  # every other request would fail too
+        self.after_s = after_s  # seconds that the server asks to wait
         self.used = used
         super().__init__(f"{reason}: {detail}" if detail else reason)
 

@@ -1,4 +1,4 @@
-"""Answers in, judgements out: from the store where they were judged before, else from the endpoint.
+"""Judgements of answers: from the store if they were judged before, otherwise from the endpoint.
 
 No answer is lost: each has a judgement or a reason why there is none.
 """
@@ -78,7 +78,7 @@ class _Run:
         self.budget = Budget(config.budget, config.prices)
         self.pace = Pace(config.requests_per_minute)
         self.out.spent = self.budget.spent
-        self.stop = ""  # why nothing more is asked
+        self.stop = ""  # why no further request is made
         self.failed_in_a_row = 0
         self.unwritten: list[Judgement] = []
         self.written_at = time.monotonic()
@@ -142,7 +142,7 @@ class _Run:
         return reply
 
     def _note(self, problem: Unusable) -> None:
-        """What a problem means for all requests."""
+        """Apply the consequences of a problem for all requests."""
         self.out.details.setdefault(problem.reason, self._without_key(problem.detail))
         if problem.all_fail:
             self.stop = self.stop or problem.reason

@@ -1,4 +1,4 @@
-"""How fast and how much a judge is asked: a pace, waits between tries, and a budget that holds."""
+"""Rate limit, waits between tries, and a budget that is never exceeded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Budget:
         self._changed = asyncio.Condition()
 
     async def reserve(self, prompt: int, reply: int) -> bool:
-        """Hold what a request could cost; False: beyond the budget. Waits for others where they decide."""
+        """Reserve what a request could cost; False: beyond the budget. May wait for requests in flight."""
         async with self._changed:
             while not self._fits(prompt, reply):
                 if not self._held:
@@ -49,7 +49,7 @@ class Budget:
             return True
 
     async def settle(self, held: tuple[int, int], used: tuple[int, int] | None, *, sent: bool) -> None:
-        """Count what a request cost instead of what was held for it. ``used`` is None if nobody knows."""
+        """Count what a request cost instead of what was held for it. ``used`` is None if it is not known."""
         async with self._changed:
             self._held.remove(held)
             self.spent.requests += sent
@@ -75,20 +75,20 @@ class Budget:
 
 
 class Pace:
-    """Lets requests through evenly, at most so many a minute, and none while the server wants a rest."""
+    """Lets requests through evenly, with a limit per minute, and none while the server asks to wait."""
 
     def __init__(self, per_minute: float | None) -> None:
         self._gap_s = 60 / per_minute if per_minute else 0.0
         self._next = 0.0
 
     async def turn(self, stopped: Callable[[], bool] = lambda: False) -> None:
-        """Wait for a turn, or until nothing more is asked."""
+        """Wait for a turn, or until the run has stopped asking."""
         while (wait := self._next - time.monotonic()) > 0 and not stopped():
             await asyncio.sleep(min(wait, _LOOK_EVERY_S))
         self._next = time.monotonic() + self._gap_s
 
     def rest(self, seconds: float) -> None:
-        """Let nothing through for so long."""
+        """Let no request through for this time."""
         self._next = max(self._next, time.monotonic() + seconds)
 
 

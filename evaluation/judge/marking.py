@@ -1,4 +1,4 @@
-"""From stored answers to marked scores: what of them is judged, by whom, and what became of it."""
+"""From stored answers to marked scores: which texts are judged, by which judge, and the results."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Marked:
     report: Mapping[str, Any] | None = None
 
     def identity(self, entry: str) -> tuple[str, ...]:
-        """What the scores of an entry depend on here: the judge, or nothing."""
+        """The judge's digest if it marks this entry, as the scores then depend on it; otherwise nothing."""
         return (self.judge,) if self.judge and entry in self.judged_by else ()
 
 
@@ -166,7 +166,7 @@ def _marked(scores: Sequence[Score], keys: Sequence[str], outcome: Outcome) -> l
     """The scores of an entry with their marks, or with the reason why there are none.
 
     ``keys`` are those of the judgements, empty for an answer without text. Such a failure of the model has 0
-    in every dimension, unless not one of the others is judged: a mean of failures alone says nothing.
+    in every dimension, unless none of the others is judged: a mean of failures alone says nothing.
     """
     alone = any(keys) and not any(key in outcome.judgements for key in keys)
     out = []

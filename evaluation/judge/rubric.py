@@ -1,4 +1,4 @@
-"""What a judge is told, and how its reply is read: four marks from 0 to 5, each with a reason.
+"""The instructions of a judge, and how its reply is read: four marks from 0 to 5, each with a reason.
 
 The dimensions are those of VideoRefer-Bench-D (https://arxiv.org/abs/2501.00599); the wording is this
 project's unless a plan names a file with other instructions.
@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from pipeline.canonical import digest
 
 BEST: Final = 5
-REVISION: Final = 1  # raised by hand when a changed prompt or schema makes other judgements
+REVISION: Final = 1  # raised by hand when a changed prompt or schema gives other judgements
 
 
 class Dimension(NamedTuple):
@@ -65,7 +65,7 @@ a reason of one sentence. Mark each dimension on its own, by meaning and not by 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JudgeTexts:
-    """One answer to be marked, with what it is compared with."""
+    """One answer to mark, with its question and reference."""
 
     question: str
     reference: str
@@ -74,7 +74,7 @@ class JudgeTexts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Marks:
-    """What a judge said: marks from 0 to 5 and reasons, by the short name of their dimension."""
+    """A judge's marks from 0 to 5 and reasons, by the short name of their dimension."""
 
     marks: Mapping[str, int]
     reasons: Mapping[str, str]
@@ -92,7 +92,7 @@ class Rubric:
         return digest([REVISION, self.text or _INSTRUCTIONS, schema()])
 
     def messages(self, texts: JudgeTexts) -> list[dict[str, str]]:
-        """What the judge gets. With instructions from a file, texts have the form of VideoRefer-Bench."""
+        """The messages to the judge; with instructions from a file, in the form of VideoRefer-Bench."""
         if self.text is not None:
             asked = f"##Correct answer: {texts.reference}\n##Predicted answer: {texts.answer}\n"
         else:
@@ -130,7 +130,7 @@ def read_marks(content: str) -> Marks:
 
 
 def _unfenced(content: str) -> str:
-    """Without a Markdown fence, which models write that are not held to a schema."""
+    """The text without a Markdown fence, which models add if no schema constrains them."""
     text = content.strip()
     if text.startswith("```") and text.endswith("```") and "\n" in text:
         return text.partition("\n")[2].removesuffix("```")
