@@ -272,7 +272,7 @@ def test_lists_of_videos_decide_which_records_are_left_out(tmp_path: Path) -> No
 # ------------------------------------------------------------------------------------- ReVOS
 
 
-def test_revos_masks_categories_and_hallucinations(tmp_path: Path) -> None:
+def test_revos_samples_have_masks_categories_and_empty_masks_for_hallucinations(tmp_path: Path) -> None:
     """Slashes in video names, prefixed frame names, sparse masks, and expressions without an object."""
     video = "OVIS/train/00e92ab4"
     frames = [f"img_{i:07d}" for i in range(1, 5)]

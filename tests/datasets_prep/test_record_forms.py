@@ -271,7 +271,7 @@ def test_numbers_that_are_not_finite_are_rejected_where_they_matter(value: str, 
         (b'{"a": "x\ny"}', False, ""),
     ],
 )
-def test_unusable_json_and_text_that_is_not_json_are_told_apart(
+def test_unusable_json_is_distinguished_from_text_that_is_not_json(
     text: bytes, valid: bool, problem: str
 ) -> None:
     value = parse(text)

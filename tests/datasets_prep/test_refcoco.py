@@ -196,7 +196,7 @@ def test_elements_of_an_array_are_found_without_parsing_the_file(tmp_path: Path)
 
 
 @pytest.mark.parametrize("protocol", range(6))
-def test_every_pickle_protocol_of_plain_data(tmp_path: Path, protocol: int) -> None:
+def test_plain_data_of_every_pickle_protocol_are_read(tmp_path: Path, protocol: int) -> None:
     data = [{"é": [1, -5, 1 << 40, 1 << 70, 2.5, True, None], "b": {"c": [[]]}, "d": "x" * 300}] * 2
     path = tmp_path / "refs.p"
     path.write_bytes(pickle.dumps(data, protocol=protocol))

@@ -420,7 +420,7 @@ def test_videorefer_bench_q_regions_follow_the_region_mode(tmp_path: Path) -> No
         assert (made.choices, made.answer_index, made.category) == (("hat", "shoe"), 1, "Basic Questions")
 
 
-def test_ufvideo_bench_regions_targets_spans_and_references(tmp_path: Path) -> None:
+def test_ufvideo_bench_samples_have_regions_targets_spans_and_references(tmp_path: Path) -> None:
     track = {str(i): {"segmentation": RLE} for i in (2, 5, 9)}
     row = {"id": 1, "video": "/home/x/Panda/a.mp4", "annotation": [track, track], "caption": "They run."}
     config = source("ufvideo_bench", use="benchmark")

@@ -281,7 +281,7 @@ def coco(**more: Any) -> dict[str, Any]:
     return row | {"segments": [[10, 21], [30, 41], [50, 61]]} | more
 
 
-def test_youcook2_in_coco_format(tmp_path: Path) -> None:
+def test_youcook2_in_coco_format_is_read(tmp_path: Path) -> None:
     config = source("youcook2")
     rows = [
         coco(),
@@ -398,7 +398,7 @@ HIREST = {
 }
 
 
-def test_hirest_queries_and_steps(tmp_path: Path) -> None:
+def test_hirest_queries_and_steps_have_their_bounds(tmp_path: Path) -> None:
     config = source("hirest")
     drafts = drafts_of(tmp_path, config, HIREST)
     assert [k for k, d in drafts.items() if d is LEFT_OUT] == ["s/Make Pancakes/b.mp4/query"]

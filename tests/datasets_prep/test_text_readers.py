@@ -357,7 +357,7 @@ def test_the_region_is_on_the_first_frame_that_shows_the_object(tmp_path: Path) 
     assert read(tmp_path, config, {**rows[0], "frame_list": 8}) == [Reason.MALFORMED]
 
 
-def test_unibench_tasks_without_a_region(tmp_path: Path) -> None:
+def test_unibench_tasks_without_a_region_have_targets_and_spans(tmp_path: Path) -> None:
     track = {str(f): rle(f % 4) for f in (1, 5, 9)}
     config = source("ufvideo_bench")
     rows = [

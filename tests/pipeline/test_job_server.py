@@ -1,4 +1,4 @@
-"""What a job server is sent, and what is said when it does not let us in. No cluster is started."""
+"""The files that a job server is sent, and the error if it requires a token. No cluster is started."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.artifacts.fingerprint import PACKAGES
 from pipeline.errors import UserError
 from pipeline.jobs.server import HOME, UPLOAD_EXCLUDES, UPLOADED, _client
 
-LEFT_BEHIND = (
+NOT_SENT = (
     ".env",
     "pipeline/.env.local",
     "pipeline/__pycache__/x.pyc",
@@ -38,8 +38,8 @@ SENT = (
 )
 
 
-def packed(folder: Path, archive: Path) -> set[str]:
-    """The files that Ray itself packs for an upload of a folder."""
+def packed_files(folder: Path, archive: Path) -> set[str]:
+    """Names of the files that Ray packs when it uploads a folder."""
     from ray._private.runtime_env.packaging import create_package
 
     create_package(str(folder), archive, include_gitignore=True, excludes=list(UPLOAD_EXCLUDES))
@@ -48,21 +48,21 @@ def packed(folder: Path, archive: Path) -> set[str]:
 
 
 def test_only_code_and_plans_are_uploaded(tmp_path: Path):
-    for name in (*LEFT_BEHIND, *SENT):
+    for name in (*NOT_SENT, *SENT):
         (tmp_path / "home" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "home" / name).write_text(name)
-    assert packed(tmp_path / "home", tmp_path / "x.zip") == set(SENT)
+    assert packed_files(tmp_path / "home", tmp_path / "x.zip") == set(SENT)
 
 
-def test_all_code_is_uploaded(tmp_path: Path):
+def test_all_code_of_the_checkout_is_uploaded(tmp_path: Path):
     listed = subprocess.run(["git", "-C", str(HOME), "ls-files", "-z"], capture_output=True, text=True)
     if listed.returncode:
         pytest.skip("no git checkout")
     tops = {name.partition("/")[0] for name in listed.stdout.split("\0") if name}
     assert set(UPLOADED) <= tops
     code = {n for n in listed.stdout.split("\0") if n.partition("/")[0] in PACKAGES}
-    there = {name for name in code if (HOME / name).is_file()}
-    assert there <= packed(HOME, tmp_path / "x.zip")
+    present = {name for name in code if (HOME / name).is_file()}
+    assert present <= packed_files(HOME, tmp_path / "x.zip")
 
 
 class Refuses(BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def test_a_server_that_wants_a_token_is_a_users_mistake(refusing: str):
+def test_a_server_that_requires_a_token_is_a_user_error(refusing: str):
     with pytest.raises(UserError, match="asks for a token") as error:
         _client(refusing)
     assert refusing in error.value.where

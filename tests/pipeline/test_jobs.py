@@ -1,4 +1,4 @@
-"""Ray jobs on a real embedded cluster: follow, judge, stop; a whole run; what a killed run leaves behind."""
+"""Ray jobs on a real embedded cluster: output, exit codes, stopping, whole runs and killed runs."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ from pipeline.plan.load import load_plan
 from pipeline.plan.runtime import RayConfig
 
 REPO = Path(__file__).resolve().parents[2]
-WAIT_S = 240.0  # a bound for a busy machine, not a time that anything needs
+WAIT_S = 240.0  # a bound for a busy machine; nothing needs that long
 
-# Modules that stand where the real steps would: the working folder comes first for `python -m`. They are
-# trivial, but go through run_step. A file called `do` tells one step to fail or to take its time.
+# Modules in place of the real steps: the working directory comes first for `python -m`. They are trivial, but
+# go through run_step. The file `do` makes one step fail or wait.
 STEPS = """\
 import hashlib, sys, time
 from pathlib import Path
@@ -48,7 +48,7 @@ from pipeline.errors import UserError
 from pipeline.progress import track
 from pipeline.jobs.step import StepResult, run_step
 
-# What a registry looks for in the package of the same name is still found there.
+# Registries still find their rows in the package of the same name.
 __path__ = [str(Path(pipeline.__file__).parents[1] / Path(__file__).stem)]
 
 def make(context):
@@ -101,14 +101,14 @@ def server(ray_cluster: None) -> Iterator[JobServer]:
 
 @pytest.fixture
 def home(tmp_path: Path, plan_file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with the plan and the trivial steps."""
+    """A working directory with the plan and the trivial steps."""
     for module in ("datasets_prep", "training", "evaluation"):
         (tmp_path / f"{module}.py").write_text(STEPS)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_lines_and_exit_codes(server: JobServer):
+def test_output_mode_and_exit_code_of_a_job_are_returned(server: JobServer):
     job = submit_job(server, "echo one; sleep 0.5; echo two; echo mode $UFVIDEO_PROGRESS; exit 3")
     lines = list(follow_job(server, job))
     assert [line for line in lines if line in ("one", "two", "mode json")] == ["one", "two", "mode json"]
@@ -119,10 +119,10 @@ def test_lines_and_exit_codes(server: JobServer):
         job_info(server, "raysubmit_none")
 
 
-def test_a_job_joins_its_own_cluster_and_server_whatever_else_there_is(server: JobServer):
-    """Catches a job that joins another Ray of this machine, or asks the job server that its plan names.
+def test_a_job_joins_its_own_cluster_and_server_whatever_others_exist(server: JobServer):
+    """Catches a job that joins another Ray cluster of this machine, or uses the job server of its plan.
 
-    Ray's job supervisor sets RAY_ADDRESS to any cluster that it finds, so here it is the wrong one.
+    Ray's job supervisor sets RAY_ADDRESS to any cluster that it finds; here it is set to the wrong one.
     """
     import ray
 
@@ -141,7 +141,7 @@ def test_a_job_joins_its_own_cluster_and_server_whatever_else_there_is(server: J
 
 
 class Tunnel:
-    """A TCP relay to the job server that can be cut and taken up again, as a tunnel to a cluster is."""
+    """A TCP relay to the job server that can be cut and reopened, like a tunnel to a cluster."""
 
     def __init__(self, url: str) -> None:
         host, _, port = url.removeprefix("http://").rpartition(":")
@@ -183,7 +183,9 @@ class Tunnel:
 COUNTS = "for i in 1 2 3 4 5 6 7 8; do echo line $i; sleep 0.3; done; exit 3"
 
 
-def test_a_lost_connection_is_taken_up_again(server: JobServer, monkeypatch: pytest.MonkeyPatch):
+def test_a_lost_connection_is_reopened_without_lost_or_repeated_lines(
+    server: JobServer, monkeypatch: pytest.MonkeyPatch
+):
     tunnel = Tunnel(server.client.get_address())
     through = JobServer(_client(tunnel.url), embedded=True)
     job = submit_job(through, COUNTS)
@@ -193,7 +195,7 @@ def test_a_lost_connection_is_taken_up_again(server: JobServer, monkeypatch: pyt
         if line == "line 2":
             tunnel.cut()
             threading.Timer(3.0, tunnel.up).start()  # the job ends before that
-    assert lines == [f"line {i}" for i in range(1, 9)], "none lost, none doubled"
+    assert lines == [f"line {i}" for i in range(1, 9)], "lines are lost or repeated"
     assert wait_for_job(through, job).exit_code == 3
 
     tunnel.cut()
@@ -204,7 +206,7 @@ def test_a_lost_connection_is_taken_up_again(server: JobServer, monkeypatch: pyt
     assert list(follow_job(through, job)) == []
 
 
-def test_a_job_that_is_there_is_followed(
+def test_a_live_job_for_the_same_step_is_followed_and_no_second_one_started(
     server: JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
 ):
     plan = load_plan(str(plan_file))
@@ -228,9 +230,9 @@ def test_a_job_that_is_there_is_followed(
         assert job.run(elsewhere, RunClaims()) == 0
     assert survey(plan).artifacts["corpora"] is not None
     made = [j for j in server.client.list_jobs() if (j.metadata or {}).get("root") == root]
-    assert [j.submission_id for j in made] == [first], "no second writer"
+    assert [j.submission_id for j in made] == [first], "a second job was started"
     assert "corpora: done" in capsys.readouterr().out
-    assert find_live_job(server, root, [folder]) is None, "it has ended"
+    assert find_live_job(server, root, [folder]) is None, "the job has ended"
 
 
 def test_closing_the_iterator_stops_the_job(server: JobServer):
@@ -242,7 +244,9 @@ def test_closing_the_iterator_stops_the_job(server: JobServer):
 
 
 @pytest.mark.slow
-def test_a_whole_run(server: JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_run_fails_resumes_and_skips_finished_steps(
+    server: JobServer, home: Path, plan_file: Path, capsys: pytest.CaptureFixture[str]
+):
     plan = load_plan(str(plan_file))
 
     (home / "do").write_text("stage2 mistake")
@@ -271,17 +275,19 @@ def test_a_whole_run(server: JobServer, home: Path, plan_file: Path, capsys: pyt
     assert text.out.endswith("| the table |\n")
     assert f"Page:    {survey(plan).folder('report').uri}/index.html" in text.out
     assert "hello from report" in runner.log_path(plan, survey(plan), "report").read_text()
-    assert "work: 3/3  loss 1" in runner.log_path(plan, survey(plan), "report").read_text(), "progress, too"
-    assert survey(plan).artifacts["stage1"] == found["stage1"], "what was there is kept"
+    assert "work: 3/3  loss 1" in runner.log_path(plan, survey(plan), "report").read_text(), (
+        "the log lacks the progress"
+    )
+    assert survey(plan).artifacts["stage1"] == found["stage1"], "a finished step was made again"
 
     assert runner.run(plan, "tiny.yaml", forced=["init"]) == 0
     assert "1 of 8 steps to make" in capsys.readouterr().out, (
-        "init came out the same, so nothing after it is redone"
+        "init has the same digest, so the steps after it are up to date"
     )
 
 
-def test_running_again_starts_nothing(home: Path, plan_file: Path):
-    """Needs no cluster, and must not even import Ray or MLflow."""
+def test_running_a_finished_plan_imports_no_ray_mlflow_or_torch(home: Path, plan_file: Path):
+    """It needs no cluster either."""
     for module in ("datasets_prep", "training", "evaluation"):
         command = [sys.executable, "-m", module, "--plan", str(plan_file)]
         subprocess.run(
@@ -303,8 +309,8 @@ def test_running_again_starts_nothing(home: Path, plan_file: Path):
     assert done.stdout.endswith("| the table |\n")
 
 
-def carriers(mark: str) -> list[int]:
-    """Processes that have the mark in their environment: the command, Ray's own, the job and its workers."""
+def processes_with(mark: str) -> list[int]:
+    """Processes with the mark in their environment: the command, Ray's processes, the job and its workers."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -316,17 +322,17 @@ def carriers(mark: str) -> list[int]:
     return found
 
 
-def until(condition) -> None:
+def wait_until(condition) -> None:
     deadline = time.monotonic() + WAIT_S
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.1)
 
 
-def start(home: Path, mark: str) -> subprocess.Popen[bytes]:
+def start_run(home: Path, mark: str) -> subprocess.Popen[bytes]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
     environment |= {"PYTHONPATH": str(REPO), "UFVIDEO_TEST_MARK": mark}
-    # A test run in the background has Ctrl-C ignored, and its children inherit that.
+    # A test run in the background ignores Ctrl-C, and its children inherit that.
     listens = "import os, signal, sys; signal.signal(2, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
     command = [sys.executable, "-c", listens, sys.executable, "-m", "pipeline", "run", "tiny.yaml"]
     with open(home / "out", "wb") as out:
@@ -340,24 +346,24 @@ def reached(home: Path, process: subprocess.Popen[bytes], step: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
-def test_nothing_outlives_a_killed_run(home: Path):
+def test_no_process_outlives_a_killed_run_and_finished_steps_are_kept(home: Path):
     mark = uuid.uuid4().hex
     (home / "do").write_text("stage1 wait")
-    first = start(home, mark)
-    until(lambda: reached(home, first, "stage1"))
-    assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
+    first = start_run(home, mark)
+    wait_until(lambda: reached(home, first, "stage1"))
+    assert len(processes_with(mark)) > 4, "the command, Ray and the job must be running"
     first.send_signal(signal.SIGKILL)
     first.wait()
-    until(lambda: not carriers(mark))
+    wait_until(lambda: not processes_with(mark))
     assert not list(home.glob("store/stage1/*/record.json"))
 
     (home / "do").write_text("stage2 wait")
-    second = start(home, mark)
-    until(lambda: reached(home, second, "stage2"))
+    second = start_run(home, mark)
+    wait_until(lambda: reached(home, second, "stage2"))
     second.send_signal(signal.SIGINT)
     assert second.wait(timeout=WAIT_S) == 130
     text = (home / "out").read_text()
-    assert "5 of 8 steps to make" in text, "corpora, prepare and init were kept"
+    assert "5 of 8 steps to make" in text, "corpora, prepare and init must be kept"
     assert "Stopped. What is finished is kept; go on with: ufvideo run tiny.yaml" in text
     assert list(home.glob("store/stage1/*/record.json"))
-    until(lambda: not carriers(mark))
+    wait_until(lambda: not processes_with(mark))

@@ -1,4 +1,4 @@
-"""Plan files: every mistake is one paragraph that names the place and the fix."""
+"""Plan files: every mistake is reported in one paragraph with the place and the fix."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.errors import UserError
 from pipeline.plan.load import load_plan, read_yaml
 
 
-def fails(path: Path | str, *sets: str) -> str:
+def error_of(path: Path | str, *sets: str) -> str:
     with pytest.raises(UserError) as error:
         load_plan(str(path), sets)
     text = str(error.value)
@@ -50,11 +50,11 @@ def test_set_changes_typed_values(plan_file: Path):
     assert plan.stages[0].layout.use_gpu is False
 
 
-def test_an_unknown_key_gets_line_and_suggestion(plan_file: Path):
-    text = fails(edit(plan_file, "global_batch: 8", "global_bach: 8"))
+def test_the_error_for_an_unknown_key_has_its_line_and_a_suggestion(plan_file: Path):
+    text = error_of(edit(plan_file, "global_batch: 8", "global_bach: 8"))
     assert "tiny.yaml, line 21, stages.0.global_bach" in text
     assert "Did you mean global_batch?" in text
-    assert "missing" not in text, "which the misspelt key explains"
+    assert "missing" not in text, "the misspelt key already explains it"
 
 
 @pytest.mark.parametrize(
@@ -67,8 +67,8 @@ def test_an_unknown_key_gets_line_and_suggestion(plan_file: Path):
         ("family", "familly", "family"),
     ],
 )
-def test_suggestions_reach_every_depth(plan_file: Path, old: str, new: str, near: str):
-    assert f"Did you mean {near}?" in fails(edit(plan_file, old, new))
+def test_keys_at_every_depth_get_a_suggestion(plan_file: Path, old: str, new: str, near: str):
+    assert f"Did you mean {near}?" in error_of(edit(plan_file, old, new))
 
 
 MISTAKES = """\
@@ -98,8 +98,8 @@ evaluation:
 """
 
 
-def test_all_mistakes_are_reported_at_once_by_line_and_in_plain_words(tmp_path: Path):
-    """Catches a plan that has to be mended as often as it has mistakes, and pydantic's own words."""
+def test_all_mistakes_are_reported_at_once_by_line_in_plain_words(tmp_path: Path):
+    """Catches mistakes that are reported one at a time, and pydantic's own messages."""
     (tmp_path / "bad.yaml").write_text(MISTAKES)
     with pytest.raises(UserError) as error:
         load_plan(str(tmp_path / "bad.yaml"))
@@ -135,7 +135,7 @@ def test_all_mistakes_are_reported_at_once_by_line_and_in_plain_words(tmp_path: 
     assert head == f"{tmp_path}/bad.yaml: {len(lines)} problems:"
 
 
-# Every value is valid alone; no two of these are about the same thing.
+# Every value is valid by itself; each line below contradicts another part of the plan.
 MISFITS = """\
 name: misfits
 storage: {root: /nowhere}
@@ -173,12 +173,12 @@ evaluation:
 """
 
 
-def test_all_that_does_not_fit_together_is_reported_at_once(tmp_path: Path):
-    """Fails if a section stops at its first problem, or keeps those of the sections around it back."""
+def test_all_contradictions_of_a_plan_are_reported_at_once(tmp_path: Path):
+    """Fails if a section stops at its first problem, or hides those of other sections."""
     (tmp_path / "bad.yaml").write_text(MISFITS)
     with pytest.raises(UserError) as error:
         load_plan(str(tmp_path / "bad.yaml"))
-    told = [line.strip().split(": ", 1) for line in str(error.value).splitlines()[1:]]
+    found = [line.strip().split(": ", 1) for line in str(error.value).splitlines()[1:]]
     expected = [
         ("line 3, demo.colours", "colours=3 must exceed max_objects=3"),
         ("line 3, demo.max_seconds", "max_seconds=8.0 is below min_seconds=9.0."),
@@ -196,12 +196,12 @@ def test_all_that_does_not_fit_together_is_reported_at_once(tmp_path: Path):
         ("line 29, stages.0.layout.use_gpu", "model.overrides.attention is flash_attention_2, which needs"),
         ("line 33, evaluation.benchmarks.0", "benchmark a/b: mvbench asks for no time"),
     ]
-    assert [where for where, _ in told] == [where for where, _ in expected]
-    assert all(what.startswith(begins) for (_, what), (_, begins) in zip(told, expected, strict=True))
+    assert [where for where, _ in found] == [where for where, _ in expected]
+    assert all(what.startswith(begins) for (_, what), (_, begins) in zip(found, expected, strict=True))
 
 
-def test_problems_are_reported_beside_values_that_are_wrong_alone(tmp_path: Path):
-    """One wrong value keeps back only the problems of the sections that it is in."""
+def test_contradictions_are_reported_together_with_invalid_values(tmp_path: Path):
+    """An invalid value hides only contradictions of the sections that contain it."""
     (tmp_path / "bad.yaml").write_text(MISFITS.replace("max_seconds: 8", "max_seconds: eight"))
     with pytest.raises(UserError) as error:
         load_plan(str(tmp_path / "bad.yaml"))
@@ -221,7 +221,7 @@ def test_a_mistake_in_an_extended_plan_is_reported_in_its_own_file(plan_file: Pa
     assert f"{plan_file}, line 22, stages.0.steps: 'four' is not a whole number." in str(error.value)
 
 
-def test_media_may_be_one_folder(plan_file: Path):
+def test_media_may_be_a_single_folder_without_a_list(plan_file: Path):
     one, several = (
         load_plan(str(plan_file), [f"data.sources.0.media={given}"]) for given in ("/videos", "[/videos]")
     )
@@ -230,8 +230,8 @@ def test_media_may_be_one_folder(plan_file: Path):
 
 def test_a_plan_that_neither_trains_nor_scores_init_needs_no_model(plan_file: Path):
     edit(plan_file, "model: {preset: toy}\n", "")
-    assert "the key model is missing, and the plan trains" in fails(plan_file)
-    assert "the key model is missing, and the plan scores init" in fails(
+    assert "the key model is missing, and the plan trains" in error_of(plan_file)
+    assert "the key model is missing, and the plan scores init" in error_of(
         plan_file, "stages=[]", "evaluation.checkpoints=[init]"
     )
     prepares = load_plan(str(plan_file), ["stages=[]", "evaluation=null", "data.bake={frames: 5}"])
@@ -240,31 +240,31 @@ def test_a_plan_that_neither_trains_nor_scores_init_needs_no_model(plan_file: Pa
     assert [s.kind for s in steps(scores)] == ["corpora", "prepare", "evaluate", "report"]
 
 
-def test_overrides_are_reported_at_their_own_keys(plan_file: Path):
-    """Catches a mistake in the preset's values that names the whole section, or no key at all."""
+def test_mistakes_in_overrides_are_reported_at_their_own_keys(plan_file: Path):
+    """Catches a mistake in an override that is reported for the whole section, or without a key."""
     edit(
         plan_file, "model: {preset: toy}", "model:\n  preset: toy\n  overrides:\n    vison: {hidden_size: 8}"
     )
-    assert "line 21, model.overrides.vison: unknown key vison. Did you mean vision?" in fails(plan_file)
+    assert "line 21, model.overrides.vison: unknown key vison. Did you mean vision?" in error_of(plan_file)
     edit(plan_file, "vison: {hidden", "vision: {hiden")
-    text = fails(plan_file)
+    text = error_of(plan_file)
     assert (
         "line 21, model.overrides.vision.hiden_size: unknown key hiden_size. Did you mean hidden_size?"
         in text
     )
-    assert "model.overrides.language.num_attention_heads" in fails(
+    assert "model.overrides.language.num_attention_heads" in error_of(
         edit(plan_file, "vision: {hiden_size: 8}", "language: {num_attention_heads: 0}")
     )
 
 
-def test_a_batch_that_does_not_divide_names_layouts_that_work(plan_file: Path):
-    text = fails(edit(plan_file, "global_batch: 8", "global_batch: 10"))
+def test_the_error_for_a_batch_that_does_not_divide_names_valid_layouts(plan_file: Path):
+    text = error_of(edit(plan_file, "global_batch: 8", "global_batch: 10"))
     assert "global_batch 10 is not workers 2 x micro_batch 2" in text
     assert "1 x 5" in text
     assert "stages.0" in text
 
 
-def test_set_changes_one_place_of_an_anchor(tmp_path: Path):
+def test_set_changes_only_one_use_of_an_anchor(tmp_path: Path):
     demo = Path(__file__).resolve().parents[2] / "plans" / "demo.yaml"
     assert "layout: *" in demo.read_text()
     first, second = load_plan(str(demo), ["stages.1.layout.workers=1"]).stages
@@ -274,23 +274,23 @@ def test_set_changes_one_place_of_an_anchor(tmp_path: Path):
         load_plan(str(tmp_path / "circle.yaml"))
 
 
-def test_a_bad_set(plan_file: Path):
-    assert "is not of the form" in fails(plan_file, "seed")
-    assert "not an index" in fails(plan_file, "stages.2.steps=3")
-    assert "not an index" in fails(plan_file, "stages.first.steps=3")
-    assert "single value" in fails(plan_file, "name.x=3")
-    assert fails(plan_file, "sead=3").startswith("--set sead: unknown key sead. Did you mean seed?")
-    assert fails(plan_file, "stages.0.global_batch=7").startswith("--set stages.0.global_batch")
-    assert "not a YAML value" in fails(plan_file, "seed=[1")
+def test_the_error_for_an_invalid_set_names_its_key(plan_file: Path):
+    assert "is not of the form" in error_of(plan_file, "seed")
+    assert "not an index" in error_of(plan_file, "stages.2.steps=3")
+    assert "not an index" in error_of(plan_file, "stages.first.steps=3")
+    assert "single value" in error_of(plan_file, "name.x=3")
+    assert error_of(plan_file, "sead=3").startswith("--set sead: unknown key sead. Did you mean seed?")
+    assert error_of(plan_file, "stages.0.global_batch=7").startswith("--set stages.0.global_batch")
+    assert "not a YAML value" in error_of(plan_file, "seed=[1")
 
 
-def test_a_doubled_key_is_refused(plan_file: Path):
-    text = fails(edit(plan_file, "    steps: 4", "    steps: 4\n    steps: 5"))
+def test_a_key_that_occurs_twice_is_refused(plan_file: Path):
+    text = error_of(edit(plan_file, "    steps: 4", "    steps: 4\n    steps: 5"))
     assert "the key steps stands here and on line 22" in text
     assert "line 23" in text
 
 
-def test_merge_keys(plan_file: Path, tmp_path: Path):
+def test_merge_keys_may_be_overridden_and_their_errors_have_lines(plan_file: Path, tmp_path: Path):
     layout = "    layout: {workers: 2, micro_batch: 2, cpus_per_worker: 1}\n"
     text = plan_file.read_text()
     assert text.count(layout) == 2
@@ -299,23 +299,23 @@ def test_merge_keys(plan_file: Path, tmp_path: Path):
     first, second = load_plan(str(plan_file), ["stages.0.layout.workers=1"]).stages
     assert (first.layout.workers, first.layout.micro_batch) == (1, 2)
     assert (second.layout.workers, second.layout.micro_batch) == (2, 4)
-    # A key that is merged twice over is not a doubled one; an explicit one is, also beside a merge.
+    # A key that merges override is not a duplicate; one that is written twice is, also next to a merge.
     path = tmp_path / "chain.yaml"
     path.write_text("a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: *b, x: 3}\n")
     data, _ = read_yaml(path.read_text(), "chain.yaml")
     assert data == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
     path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\n  x: 3\n")
-    assert "line 5: the key x stands here and on line 4" in fails(path)
+    assert "line 5: the key x stands here and on line 4" in error_of(path)
     path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n")
-    assert "line 4: the key << stands here and on line 3" in fails(path)
+    assert "line 4: the key << stands here and on line 3" in error_of(path)
     path.write_text("a: 1\nb:\n  <<: 5\n")
-    assert "line 3: is not valid YAML: expected a mapping" in fails(path)
+    assert "line 3: is not valid YAML: expected a mapping" in error_of(path)
 
 
 @pytest.mark.parametrize("key", ["{{ x }}", "{ x: 1, ? [1, 2] : 3 }"])
-def test_a_key_that_is_no_single_value_is_refused(plan_file: Path, key: str):
+def test_a_mapping_or_list_as_a_key_is_refused(plan_file: Path, key: str):
     root = next(line for line in plan_file.read_text().splitlines() if "root:" in line)
-    text = fails(edit(plan_file, root, f"  root: {key}"))
+    text = error_of(edit(plan_file, root, f"  root: {key}"))
     assert "tiny.yaml, line 3: a mapping or a list stands where a key belongs" in text
 
 
@@ -332,43 +332,43 @@ def test_a_key_that_is_no_single_value_is_refused(plan_file: Path, key: str):
     ],
 )
 def test_a_password_is_refused_and_not_repeated(plan_file: Path, item: str):
-    text = fails(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: null}"), item)
+    text = error_of(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: null}"), item)
     assert text.startswith(f"--set {item.partition('=')[0]}")
     assert "hu" not in text.replace("should", "")
     assert "sh@" not in text
 
 
-def test_a_refused_password_names_the_variables(plan_file: Path):
-    text = fails(plan_file, "tracking.uri=https://me:hush@host")
+def test_the_error_for_a_password_names_the_environment_variables(plan_file: Path):
+    text = error_of(plan_file, "tracking.uri=https://me:hush@host")
     assert "holds credentials" in text
     assert "MLFLOW_TRACKING_PASSWORD" in text
-    assert "RAY_AUTH_TOKEN" in fails(plan_file, "ray.dashboard=http://me:hush@host")
-    in_file = fails(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: 'http://me:hush@host'}"))
+    assert "RAY_AUTH_TOKEN" in error_of(plan_file, "ray.dashboard=http://me:hush@host")
+    in_file = error_of(edit(plan_file, "name: tiny", "name: tiny\ntracking: {uri: 'http://me:hush@host'}"))
     assert "line 2, tracking.uri: holds credentials" in in_file
     assert "hush" not in in_file
     load_plan(str(edit(plan_file, "http://me:hush@host", "http://host/a@b")))
 
 
-def test_files_that_are_no_plans(tmp_path: Path):
-    assert "no such plan file" in fails(tmp_path / "none.yaml")
-    assert "is a folder" in fails(tmp_path)
+def test_a_file_that_is_not_a_plan_is_an_error(tmp_path: Path):
+    assert "no such plan file" in error_of(tmp_path / "none.yaml")
+    assert "is a folder" in error_of(tmp_path)
     (tmp_path / "x.yaml").write_text("a: [1\nb: 2")
-    assert "line 2" in fails(tmp_path / "x.yaml")
+    assert "line 2" in error_of(tmp_path / "x.yaml")
     (tmp_path / "y.yaml").write_text("- 1")
-    assert "not hold a mapping" in fails(tmp_path / "y.yaml")
+    assert "not hold a mapping" in error_of(tmp_path / "y.yaml")
     (tmp_path / "z.yaml").write_bytes(b"\xff\xfe\x00")
-    assert "UTF-8" in fails(tmp_path / "z.yaml")
+    assert "UTF-8" in error_of(tmp_path / "z.yaml")
     (tmp_path / "w.yaml").write_text("name: !!python/object/apply:os.system [ls]")
-    assert "not valid YAML" in fails(tmp_path / "w.yaml")
+    assert "not valid YAML" in error_of(tmp_path / "w.yaml")
 
 
-def test_a_written_out_plan_loads_as_the_same(plan_file: Path, tmp_path: Path):
+def test_a_plan_that_is_written_out_loads_as_the_same_plan(plan_file: Path, tmp_path: Path):
     plan = load_plan(str(plan_file), ["seed=9"])
     (tmp_path / "copy.yaml").write_text(yaml.safe_dump(plain(plan), sort_keys=False))
     assert load_plan(str(tmp_path / "copy.yaml")) == plan
 
 
-def test_a_plan_extends_another(plan_file: Path):
+def test_a_plan_may_extend_another_and_errors_name_the_right_file(plan_file: Path):
     child = plan_file.with_name("child.yaml")
     child.write_text(
         f"extends: {plan_file.name}\nname: child\nray: {{num_cpus: 1}}\nstages: []\nevaluation: null\n"
@@ -376,11 +376,11 @@ def test_a_plan_extends_another(plan_file: Path):
     plan, base = load_plan(str(child)), load_plan(str(plan_file))
     assert (plan.name, plan.ray.num_cpus, plan.stages) == ("child", 1, ())
     assert plan.data == base.data
-    assert "child.yaml, line 2, nmae: unknown key" in fails(edit(child, "name: child", "nmae: child"))
+    assert "child.yaml, line 2, nmae: unknown key" in error_of(edit(child, "name: child", "nmae: child"))
     child.write_text("extends: missing.yaml\n")
-    assert "missing.yaml: there is no such plan file" in fails(child)
+    assert "missing.yaml: there is no such plan file" in error_of(child)
     child.write_text("extends: child.yaml\n")
-    assert "extends this plan in turn" in fails(child)
+    assert "extends this plan in turn" in error_of(child)
 
 
 ENTRIES = """\
@@ -400,8 +400,8 @@ evaluation:
 """
 
 
-def test_entries_of_one_name_and_families_of_another_task_are_reported(tmp_path: Path):
-    """Catches two entries that are counted together, and Charades-STA that scores 0.0 as MVBench."""
+def test_entries_of_the_same_name_and_families_of_another_task_are_reported(tmp_path: Path):
+    """Catches two entries that are scored together, and Charades-STA that scores 0.0 as MVBench."""
     (tmp_path / "bad.yaml").write_text(ENTRIES)
     with pytest.raises(UserError) as error:
         load_plan(str(tmp_path / "bad.yaml"))

@@ -1,4 +1,4 @@
-"""The two ways in which the text of a compressed RLE is checked: they never differ."""
+"""The two ways to check the text of a compressed RLE never differ."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ HEIGHT, WIDTH = 48, 61
 CODES = [chr(48 + code) for code in range(64)]
 
 
-def said(text: str) -> str:
-    """What becomes of a text: itself, or why it is refused."""
+def outcome_of(text: str) -> str:
+    """The text if it is valid, else the reason why it is refused."""
     try:
         return masks.from_source({"size": [HEIGHT, WIDTH], "counts": text}, HEIGHT, WIDTH)
     except ValueError as error:
@@ -23,7 +23,7 @@ def said(text: str) -> str:
 
 
 def texts(draw: random.Random) -> list[str]:
-    """The text of a mask, and what a torn file or a wrong program could make of it."""
+    """The text of a mask, and corrupted forms of it."""
     share = draw.choice((0.0, 0.02, 0.5, 0.98, 1.0))
     pixels = np.random.default_rng(draw.randrange(1 << 30)).random((HEIGHT, WIDTH)) < share
     good = masks.encode(pixels)
@@ -43,27 +43,29 @@ def texts(draw: random.Random) -> list[str]:
 
 
 @pytest.mark.parametrize("seed", range(60))
-def test_both_ways_say_the_same(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+def test_both_ways_of_checking_have_the_same_outcome(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     for text in texts(random.Random(seed)):
         monkeypatch.setattr(masks, "_SHORT", 1)
-        fast = said(text)
+        fast = outcome_of(text)
         monkeypatch.setattr(masks, "_SHORT", 1 << 30)
-        assert fast == said(text)
+        assert fast == outcome_of(text)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_arrays_take_what_is_good_without_a_walk(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    def walk(text: str, pixels: int) -> None:
-        raise AssertionError("walked")
+def test_a_valid_text_is_accepted_by_arrays_without_the_slow_check(
+    monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    def slow_check(text: str, pixels: int) -> None:
+        raise AssertionError("the slow check was used")
 
     monkeypatch.setattr(masks, "_SHORT", 1)
-    monkeypatch.setattr(masks, "_check_compressed", walk)
+    monkeypatch.setattr(masks, "_check_compressed", slow_check)
     good, *_ = texts(random.Random(seed))
-    assert said(good) == good
+    assert outcome_of(good) == good
 
 
 def text_of(runs: Sequence[int]) -> str:
-    """Any run lengths as the COCO API would write them, also such as it never writes."""
+    """Encode any run lengths as the COCO API does, also those that it never writes."""
     out = []
     for at, run in enumerate(runs):
         left = run - (runs[at - 2] if at > 2 else 0)
@@ -84,11 +86,11 @@ def test_negative_runs_are_refused_though_the_sum_is_right(
     pixels = HEIGHT * WIDTH
     good = [10, 20, 30, 40, pixels - 100]
     assert (
-        said(text_of(good))
+        outcome_of(text_of(good))
         == text_of(good)
         == masks.from_source({"size": [HEIGHT, WIDTH], "counts": good}, HEIGHT, WIDTH)
     )
     for bad in ([-5, 5, pixels], [5, -5, pixels], [1, 2, -3, pixels], [9, 9, 9, -9, 9, pixels - 27]):
         assert sum(bad) == pixels
-        assert "negative" in said(text_of(bad))
-    assert f"of {pixels + 1} pixels" in said(text_of([1, pixels]))
+        assert "negative" in outcome_of(text_of(bad))
+    assert f"of {pixels + 1} pixels" in outcome_of(text_of([1, pixels]))

@@ -1,4 +1,4 @@
-"""What a reader keeps at hand is bounded: row groups by their bytes, files by their number."""
+"""The caches of a reader are bounded: row groups by their bytes, open files by their number."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pipeline.errors import UserError
 from pipeline.storage.location import Location
 
 
-def test_what_was_used_longest_ago_goes_first() -> None:
+def test_the_least_recently_used_value_is_dropped_first() -> None:
     dropped: list[str] = []
     kept: Recent[str, str] = Recent(3, drop=dropped.append)
     for key in "abc":
@@ -26,7 +26,7 @@ def test_what_was_used_longest_ago_goes_first() -> None:
     assert dropped == ["b", "c"]
 
 
-def test_weights_are_added_up_and_the_last_stays_whatever_its_weight() -> None:
+def test_the_sum_of_weights_is_bounded_and_the_last_value_is_kept_whatever_its_weight() -> None:
     dropped: list[bytes] = []
     kept: Recent[int, bytes] = Recent(10, weigh=len, drop=dropped.append)
     for key, size in enumerate((4, 4, 4)):
@@ -37,10 +37,10 @@ def test_weights_are_added_up_and_the_last_stays_whatever_its_weight() -> None:
     kept.get(4, lambda: bytes(2))
     assert dropped[3:] == [bytes(50)]
     kept.get(5, lambda: bytes(8))
-    assert len(dropped) == 4, "the weights of those that went are taken off"
+    assert len(dropped) == 4, "the weights of dropped values must be subtracted"
 
 
-def test_what_cannot_be_made_is_not_kept() -> None:
+def test_a_value_that_cannot_be_made_is_not_kept() -> None:
     kept: Recent[str, str] = Recent(2)
 
     def fail() -> str:
@@ -51,7 +51,7 @@ def test_what_cannot_be_made_is_not_kept() -> None:
     assert kept.get("a", lambda: "made") == "made"
 
 
-def test_few_files_stay_open(tmp_path: Path) -> None:
+def test_the_number_of_open_files_is_bounded(tmp_path: Path) -> None:
     table = pa.table({"n": [1, 2]})
     for n in range(80):
         pq.write_table(table, tmp_path / f"{n}.parquet")

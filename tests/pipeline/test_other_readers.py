@@ -20,7 +20,7 @@ from tests.one_process import printed_by
 SPAN = TimeSpan(start_s=1.5, end_s=4.0, start_bin=15, end_bin=40)
 TRACK = MaskTrack(height=4, width=6, frames=(0, 7), counts=(masks.empty(4, 6), masks.union([], 4, 6)))
 
-# Each prints the same facts, by its own means.
+# Each program prints the same facts.
 FACTS = "3 ['s/0', 's/1', 's/2'] Wann? {<TEMP-015><TEMP-040>} 1.5 [0, 7] 10.0 None"
 READERS = {
     "pandas": """
@@ -87,39 +87,39 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def printed(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What each reader prints."""
+    """Output of each reader by its name."""
     folder = tmp_path_factory.mktemp("readers")
     return printed_by(READERS, folder, path=str(dataset / "data" / "s-00000.parquet"), cache=str(folder))
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_read_without_this_project(printed: dict[str, str], reader: str) -> None:
+def test_other_libraries_read_the_shards_without_this_project(printed: dict[str, str], reader: str) -> None:
     if find_spec(reader) is None:
         pytest.skip(f"{reader} is not installed")
     assert printed[reader].strip() == FACTS
 
 
-def test_the_round_trip_is_exact(dataset: Path) -> None:
+def test_samples_are_read_back_exactly(dataset: Path) -> None:
     reader = ShardReader(Location.parse(dataset))
     assert [reader.sample("s", n) for n in range(3)] == [sample(n) for n in range(3)]
 
 
-def test_columns_that_nobody_asked_for_are_not_read(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+def test_only_the_requested_columns_are_read(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = []
     real = pq.ParquetFile.read_row_group
 
     def spy(self: pq.ParquetFile, number: int, columns: list[str] | None = None) -> object:
-        asked.append(columns)
+        requested.append(columns)
         return real(self, number, columns=columns)
 
     monkeypatch.setattr(pq.ParquetFile, "read_row_group", spy)
     found = ShardReader(Location.parse(dataset), ("key", "dataset", "task", "video", "turns")).sample("s", 2)
-    assert asked == [["key", "dataset", "task", "video", "turns"]]
+    assert requested == [["key", "dataset", "task", "video", "turns"]]
     assert (found.turns, found.video) == (sample(2).turns, sample(2).video)
     assert (found.choices, found.spans, found.clip, found.answer_index) == ((), (), None, -1)
 
 
-def test_shards_are_zstd_with_groups_for_random_access(dataset: Path, tmp_path: Path) -> None:
+def test_shards_are_compressed_by_zstd_and_have_small_row_groups(dataset: Path, tmp_path: Path) -> None:
     file = pq.ParquetFile(dataset / "data" / "s-00000.parquet")
     group = file.metadata.row_group(0)
     assert {group.column(n).compression for n in range(group.num_columns)} == {"ZSTD"}

@@ -1,4 +1,4 @@
-"""Which steps a plan has, what bears identity, what is decided: pure functions."""
+"""The steps of a plan, what identifies them, and which have to be made."""
 
 from __future__ import annotations
 
@@ -30,17 +30,20 @@ from pipeline.storage.hashing import content_sha256, file_sha256, files_sha256
 from pipeline.storage.location import Location
 
 
-def prints(plan: Plan) -> dict[str, str]:
+def fingerprints_of(plan: Plan) -> dict[str, str]:
     return fingerprints(steps(plan), {})
 
 
 def changed(plan_file: Path, *sets: str) -> set[str]:
     """Names of the steps whose fingerprint differs when values are set."""
-    before, after = prints(load_plan(str(plan_file))), prints(load_plan(str(plan_file), sets))
+    before, after = (
+        fingerprints_of(load_plan(str(plan_file))),
+        fingerprints_of(load_plan(str(plan_file), sets)),
+    )
     return {name for name in after if before.get(name) != after[name]}
 
 
-def test_steps_in_order(plan_file: Path):
+def test_steps_come_after_the_steps_that_they_need(plan_file: Path):
     specs = steps(load_plan(str(plan_file)))
     assert [s.name for s in specs] == [
         "corpora", "prepare", "init", "stage1", "stage2", "evaluate-init", "evaluate-stage2", "report"
@@ -57,7 +60,7 @@ def test_steps_in_order(plan_file: Path):
         seen.add(spec.name)
 
 
-def test_a_plan_without_parts_has_fewer_steps(plan_file: Path):
+def test_a_plan_without_stages_or_evaluation_has_fewer_steps(plan_file: Path):
     plan = load_plan(str(plan_file), ["stages=[]", "evaluation=null"])
     assert [s.name for s in steps(plan)] == ["corpora", "prepare"]
     plan = load_plan(str(plan_file), ["stages=[]", "evaluation.checkpoints=[runs/a/stage2/0123]"])
@@ -88,7 +91,7 @@ def test_a_stage_cannot_take_the_name_of_a_step(plan_file: Path):
         "evaluation.torch_threads=1",
     ],
 )
-def test_where_it_runs_bears_no_identity(plan_file: Path, setting: str):
+def test_settings_of_where_and_how_fast_change_no_fingerprint(plan_file: Path, setting: str):
     assert changed(plan_file, setting) == set()
 
 
@@ -107,25 +110,27 @@ def test_where_it_runs_bears_no_identity(plan_file: Path, setting: str):
         ("evaluation.report_samples=9", "report", None),
     ],
 )
-def test_what_is_made_bears_identity(plan_file: Path, setting: str, first: str, kept: set[str] | None):
-    every = set(prints(load_plan(str(plan_file))))
+def test_settings_of_the_result_change_its_fingerprint_and_those_that_depend_on_it(
+    plan_file: Path, setting: str, first: str, kept: set[str] | None
+):
+    every = set(fingerprints_of(load_plan(str(plan_file))))
     expected = {"report"} if kept is None else every - kept
     found = changed(plan_file, setting)
     assert found == expected
     assert first in found
 
 
-def test_fingerprints_are_pinned_to_content(plan_file: Path):
+def test_fingerprints_depend_on_the_content_of_inputs(plan_file: Path):
     specs = steps(load_plan(str(plan_file)))
     plain, other = fingerprints(specs, {}), fingerprints(specs, {"prepare": {"annotations": "abc"}})
     assert plain["corpora"] == other["corpora"]
     assert all(plain[n] != other[n] for n in ("prepare", "init", "stage1", "report"))
 
 
-def test_the_schema_of_the_shards_bears_identity(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
-    before = prints(load_plan(str(plan_file)))
+def test_the_schema_of_the_shards_is_part_of_the_identity(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
+    before = fingerprints_of(load_plan(str(plan_file)))
     monkeypatch.setattr("pipeline.artifacts.steps.SCHEMA_VERSION", 10**6)
-    after = prints(load_plan(str(plan_file)))
+    after = fingerprints_of(load_plan(str(plan_file)))
     assert before["corpora"] == after["corpora"]
     assert all(before[name] != after[name] for name in before if name != "corpora")
 
@@ -133,15 +138,15 @@ def test_the_schema_of_the_shards_bears_identity(plan_file: Path, monkeypatch: p
 CODE = CodeVersion(package="0", source_digest="0" * 64)
 
 
-def record(name: str, print_: str, made: str, inputs: dict[str, str]) -> ArtifactRecord:
+def record(name: str, fingerprint: str, made: str, inputs: dict[str, str]) -> ArtifactRecord:
     refs = {n: InputRef(uri="", fingerprint="", digest=d) for n, d in inputs.items()}
     return ArtifactRecord(
-        step=name, kind="x", fingerprint=print_, digest=made, schema_version=1, code=CODE, inputs=refs,
+        step=name, kind="x", fingerprint=fingerprint, digest=made, schema_version=1, code=CODE, inputs=refs,
         config={}, summary={}, created="2026-01-01T00:00:00Z", seconds=1,
     )  # fmt: skip
 
 
-def test_decisions(plan_file: Path):
+def test_decisions_name_the_reason_to_make_a_step(plan_file: Path):
     specs = steps(load_plan(str(plan_file)))
     names = fingerprints(specs, {})
     found = {
@@ -178,7 +183,7 @@ def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: P
 
     first = prepare()
     assert prepare() == first
-    (notes / "clip.mp4").write_bytes(b"another video, which its own shard row names")
+    (notes / "clip.mp4").write_bytes(b"another video, whose digest is in the shards")
     assert prepare() == first
     (notes / "a.json").write_text("[2]")
     assert prepare() != first
@@ -187,15 +192,15 @@ def test_annotations_outside_the_corpora_are_hashed(plan_file: Path, tmp_path: P
         prepare()
     (tmp_path / "moved/a.json").write_text("[1]")
     sets = [f"data.sources.0.annotations={tmp_path / 'moved'}"]
-    assert prepare() == first, "the place of an input is not part of its identity"
+    assert prepare() == first, "the path of an input must not be part of the identity"
 
 
-def test_a_checkpoint_outside_must_be_an_artifact(plan_file: Path, tmp_path: Path):
+def test_a_checkpoint_of_another_plan_must_be_a_finished_artifact(plan_file: Path, tmp_path: Path):
     with pytest.raises(UserError, match="not a finished checkpoint artifact"):
         survey(load_plan(str(plan_file), [f"stages.0.start_from={tmp_path}/nothing"]))
 
 
-def test_canonical_form():
+def test_the_canonical_form_is_sorted_and_exact():
     assert canonical({"b": 1.5, "a": [Kind.INIT, (1, None)]}) == b'{"a":["init",[1,null]],"b":1.5}'
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest(1.0) != digest(1)
@@ -206,7 +211,7 @@ def test_canonical_form():
         canonical(object())
 
 
-def test_file_digests_are_remembered_by_stat_key(tmp_path: Path):
+def test_file_digests_are_cached_by_stat_key(tmp_path: Path):
     place = Location.parse(tmp_path / "x")
     place.write_text("one")
     old = 1_700_000_000
@@ -216,26 +221,30 @@ def test_file_digests_are_remembered_by_stat_key(tmp_path: Path):
     assert first == "7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"
     place.local_path.write_text("two")
     os.utime(place.local_path, (old, old))
-    assert file_sha256(place, cache) == first, "same size and time: the remembered digest is used"
+    assert file_sha256(place, cache) == first, "with the same size and time the cached digest must be used"
     os.utime(place.local_path, (old, old + 1))
     assert file_sha256(place, cache) != first
 
 
-def test_a_file_written_just_now_is_not_remembered(tmp_path: Path):
+def test_the_digest_of_a_file_written_just_now_is_not_cached(tmp_path: Path):
     place = Location.parse(tmp_path / "x")
     place.write_text("one")
     file_sha256(place, tmp_path / "cache")
-    assert not list((tmp_path / "cache").rglob("*")) or not (tmp_path / "cache").exists()
+    assert not list(tmp_path.glob("cache/**/*"))
 
 
-def test_a_folder_of_small_files_is_remembered_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Fails if each file has a note of its own, or if another one than the changed one is read again."""
+def test_digests_of_a_folder_of_small_files_are_cached_in_one_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Fails if each file has its own cache entry on disk, or if an unchanged file is read again."""
     folder, cache = Location.parse(tmp_path / "set"), tmp_path / "cache"
     for n in range(20):
         place = folder / f"{n // 5}/{n}.json"
         place.write_text(str(n))
         os.utime(place.uri, (1, 1))
-    (folder.local_path / "back\\slash.json").write_text("a name that no plan may hold, but a folder may")
+    (folder.local_path / "back\\slash.json").write_text(
+        "a name that is allowed in a folder, but not in a plan"
+    )
     os.utime(folder.local_path / "back\\slash.json", (1, 1))
     first = files_sha256(folder, folder.files(), cache)
     assert first == [content_sha256(f) for f in folder.list(recursive=True)]
@@ -254,7 +263,7 @@ def test_a_folder_of_small_files_is_remembered_in_one_table(tmp_path: Path, monk
     assert read == [(folder / "0/3.json").uri]
 
 
-def test_identity_is_plain_json(plan_file: Path):
+def test_the_identity_of_every_step_can_be_written_as_json(plan_file: Path):
     for spec in steps(load_plan(str(plan_file))):
         json.dumps(spec.identity)
 
@@ -275,16 +284,20 @@ def test_identity_is_plain_json(plan_file: Path):
         ),
     ],
 )
-def test_parts_that_make_no_sense_are_refused(plan_file: Path, settings: list[str], message: str):
-    """Catches: a stage that trains nothing, a rate that nothing learns at, one of two rates dropped."""
+def test_contradictory_parts_and_learning_rates_are_refused(
+    plan_file: Path, settings: list[str], message: str
+):
+    """Catches a stage that trains nothing, a rate that is not used, and one of two rates that is dropped."""
     with pytest.raises(UserError, match=re.escape(message)):
         load_plan(str(plan_file), settings)
 
 
-def test_the_mask_decoder_s_two_names_make_one_stage(plan_file: Path):
-    """Catches: a stage that is trained again because its plan now writes the part's other name."""
+def test_both_names_of_the_mask_decoder_give_the_same_fingerprint(plan_file: Path):
+    """Catches a stage that is trained again because its plan now uses the part's other name."""
     before, now = (
-        prints(load_plan(str(plan_file), [f"stages.0.train=[{n}]", f"stages.0.optimizer.part_lr={{{n}: 1}}"]))
+        fingerprints_of(
+            load_plan(str(plan_file), [f"stages.0.train=[{n}]", f"stages.0.optimizer.part_lr={{{n}: 1}}"])
+        )
         for n in ("mask_decoder", "sam_decoder")
     )
     assert before == now
@@ -293,14 +306,14 @@ def test_the_mask_decoder_s_two_names_make_one_stage(plan_file: Path):
 FLASH = "model.overrides.attention=flash_attention_2"
 
 
-def test_a_gpu_answers_in_other_numbers(plan_file: Path):
-    """Catches: scores of bfloat16 and of float32 under one identity."""
+def test_evaluation_on_a_gpu_and_on_a_cpu_have_different_fingerprints(plan_file: Path):
+    """Catches scores of bfloat16 and of float32 under one identity."""
     assert changed(plan_file, "evaluation.use_gpu=false") == {"evaluate-init", "evaluate-stage2", "report"}
 
 
 @pytest.mark.parametrize("field", ["use_gpu: false", "precision: fp32"])
 def test_flash_attention_is_refused_for_a_stage_that_cannot_run_it(plan_file: Path, field: str):
-    """Catches: a plan that passes the check and dies on its workers."""
+    """Catches a plan that passes the check and fails on its workers."""
     load_plan(str(plan_file), [FLASH])
     setting = "stages.1.layout." + field.replace(": ", "=")
     load_plan(str(plan_file), ["model.overrides.attention=auto", setting])
@@ -317,13 +330,13 @@ ADAPTERS = "={train_embeddings: false}"
     [
         ([*QWEN, "stages.0.lora" + ADAPTERS], "stage1"),
         (["model.tokenizer.path=/t", "model.weights.videorefer=/v", "stages.0.lora" + ADAPTERS], "stage1"),
-        # All of the language model, or the words beside the adapters, are trained before.
+        # An earlier stage trains the whole language model, or the embeddings with the adapters.
         ([*QWEN, "stages.1.lora" + ADAPTERS], None),
         ([*QWEN, "stages.0.lora={}", "stages.1.lora" + ADAPTERS], None),
-        # The stage before leaves the words as init made them.
+        # The earlier stage leaves the embeddings as init made them.
         ([*QWEN, "stages.0.train=[connector]", "stages.1.lora" + ADAPTERS], "stage2"),
         ([*QWEN, "stages.0.train=[connector]", "stages.1.lora={}"], None),
-        # Rows that differ, or that came with the weights.
+        # New rows that differ, or that are part of the weights.
         (["stages.0.lora" + ADAPTERS], None),
         ([*QWEN, "model.tokenizer.new_rows=random", "stages.0.lora" + ADAPTERS], None),
         (["model.tokenizer.path=/t", "model.weights.whole=/w", "stages.0.lora" + ADAPTERS], None),
@@ -331,10 +344,10 @@ ADAPTERS = "={train_embeddings: false}"
         ([*QWEN, "stages.0.start_from=/made/before", "stages.0.lora" + ADAPTERS], None),
     ],
 )
-def test_adapters_alone_are_refused_where_new_tokens_are_all_the_same(
+def test_adapters_without_embeddings_are_refused_where_all_new_tokens_are_the_same(
     plan_file: Path, settings: list[str], refused: str | None
 ):
-    """Catches: [SEG], <region> and the time tokens that no training of the plan can tell apart."""
+    """Catches [SEG], <region> and time tokens that no stage of the plan can learn to distinguish."""
     if refused is None:
         load_plan(str(plan_file), settings)
         return

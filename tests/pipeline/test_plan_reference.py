@@ -1,4 +1,4 @@
-"""The page of all plan keys, and the descriptions that it is made of."""
+"""The page of all plan keys, and their descriptions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pipeline.plan import reference
 from pipeline.plan.base import Config
 
 
-def test_the_page_is_that_of_the_sections():
-    """Catches a key that was added, dropped or described anew without the page."""
+def test_the_page_is_up_to_date():
+    """Catches a key that was added, removed or described differently without updating the page."""
     text = reference.PAGE.read_text(encoding="utf-8")
     assert text == reference.page(), f"docs/{reference.PAGE.name} is stale; run: {reference.COMMAND}"
 
@@ -18,8 +18,8 @@ def test_every_key_has_a_description():
     assert reference.without_description() == []
 
 
-def test_descriptions_are_whole_sentences():
-    """The page and the errors of the plan put them side by side."""
+def test_descriptions_end_as_sentences_and_say_null():
+    """The page and error messages join them."""
     for section in reference.sections():
         for name, field in section.model.model_fields.items():
             text = field.description or ""
@@ -27,7 +27,7 @@ def test_descriptions_are_whole_sentences():
             assert "None" not in text, f"{section.path}.{name}: a YAML file says null"
 
 
-def test_a_key_without_description_is_found(monkeypatch):
+def test_a_key_without_a_description_is_found(monkeypatch):
     class Inner(Config):
         depth: int = 3
 

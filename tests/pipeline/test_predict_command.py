@@ -1,4 +1,4 @@
-"""The words of ``ufvideo predict``: read here, refused here where the text itself is wrong."""
+"""Arguments of ``ufvideo predict`` are parsed, and refused before a model is loaded if they are invalid."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from pipeline.plan.evaluation import SegState
 REPO = Path(__file__).resolve().parents[2]
 
 
-def parsed(*words: str) -> argparse.Namespace:
+def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
-    options = parser.parse_args(["checkpoint", "clip.mp4", "What is <region>?", *words])
+    options = parser.parse_args(["checkpoint", "clip.mp4", "What is <region>?", *arguments])
     predict.check(options)
     return options
 
 
-def test_regions_keep_their_order():
-    """Catches boxes that are put in front of points: the k-th region belongs to the k-th <region>."""
+def test_regions_keep_the_order_of_the_command_line():
+    """Catches boxes that are sorted before points: the k-th region belongs to the k-th <region>."""
     options = parsed(
         "--point", "12:5,6.5", "--box", "3.5s:1,2,30,40", "--mask", "0:a:b.png", "--point", "1:2,3"
     )
@@ -40,8 +40,8 @@ def test_regions_keep_their_order():
     )
 
 
-def test_defaults_and_choices_are_those_of_the_plan_language():
-    """Catches a [SEG] state that the plan language has and the command has not."""
+def test_defaults_and_choices_are_those_of_plans():
+    """Catches a [SEG] state that plans have and the command lacks."""
     options = parsed()
     assert (options.regions, options.frames, options.out) == ((), None, None)
     assert tuple(SegState) == predict.SEG_STATES
@@ -52,7 +52,7 @@ def test_defaults_and_choices_are_those_of_the_plan_language():
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [
         (("--box", "12:1,2,3"), "is not a frame and 4 numbers"),
         (("--box", "12:1,2,3,4,5"), "is not a frame and 4 numbers"),
@@ -70,29 +70,29 @@ def test_defaults_and_choices_are_those_of_the_plan_language():
         (("--prompted-frames", "0"), "leaves no mask"),
     ],
 )
-def test_words_that_make_no_sense(words: tuple[str, str], said: str):
-    """Catches a number without a unit that is guessed to be seconds, and whatever reaches the model."""
-    words = (words[0] + "=" + words[1],) if words[1].startswith("-") else words
-    with pytest.raises(UserError, match=said):
-        parsed(*words)
+def test_invalid_arguments_are_refused(arguments: tuple[str, str], message: str):
+    """Catches a number without a unit that is taken for seconds, and invalid values that reach the model."""
+    arguments = (arguments[0] + "=" + arguments[1],) if arguments[1].startswith("-") else arguments
+    with pytest.raises(UserError, match=message):
+        parsed(*arguments)
 
 
-def test_times():
+def test_times_are_seconds_with_a_unit():
     assert seconds_of("3.5s") == seconds_of(" 3.5 s ") == 3.5
     assert seconds_of(".5s") == 0.5
     assert seconds_of(12) is None
     assert parse_region("point", "12s:1,2") == Point("12s", 1, 2)
 
 
-def ufvideo(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """The command in a process of its own, and nobody who would answer."""
+def ufvideo(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command in its own process, without a model that would answer."""
     code = (
         "import sys, atexit\n"
         "atexit.register(lambda: print('loaded', *[m for m in ('torch', 'numpy', 'pydantic') "
         "if m in sys.modules], file=sys.stderr))\n"
         "from pipeline.commands import predict; predict.MODULE = 'nothing.that.starts'\n"
         "from pipeline.commands.cli import main\n"
-        f"sys.exit(main({list(words)!r}))\n"
+        f"sys.exit(main({list(arguments)!r}))\n"
     )
     return subprocess.run(
         [sys.executable, "-c", code],
@@ -104,8 +104,8 @@ def ufvideo(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_help_is_light_and_says_what_a_point_is(tmp_path: Path):
-    """Catches a help that takes seconds because the model's code is loaded for it."""
+def test_help_loads_no_heavy_module_and_explains_regions(tmp_path: Path):
+    """Catches help that takes seconds because it loads the model's code."""
     done = ufvideo("predict", "--help", cwd=tmp_path)
     assert done.returncode == 0
     assert done.stderr == "loaded\n"
@@ -113,8 +113,8 @@ def test_help_is_light_and_says_what_a_point_is(tmp_path: Path):
     assert "1.9 %" in done.stdout
 
 
-def test_a_bad_region_is_refused_at_once(tmp_path: Path):
-    """Catches words that are only read by the process that loads the model."""
+def test_an_invalid_region_is_refused_without_torch(tmp_path: Path):
+    """Catches arguments that are checked only in the process that loads the model."""
     done = ufvideo(
         "predict", "checkpoint", "clip.mp4", "What is <region>?", "--box", "x:1,2,3,4", cwd=tmp_path
     )
@@ -123,15 +123,15 @@ def test_a_bad_region_is_refused_at_once(tmp_path: Path):
     assert "torch" not in done.stderr
 
 
-def test_an_interrupt_of_the_command_alone_reaches_the_process(tmp_path: Path):
-    """Catches a Ctrl-C without a terminal, as another program sends it, that nobody obeys."""
+def test_an_interrupt_sent_only_to_the_command_reaches_its_process(tmp_path: Path):
+    """Catches a SIGINT from another program, without a terminal, that is ignored."""
     (tmp_path / "slow_one.py").write_text(
         "import sys, time\nprint('asking', flush=True)\n"
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     code = (
         "import signal, sys; from pipeline.commands import predict\n"
-        # A test run in the background has Ctrl-C ignored, and its children inherit that.
+        # A test run in the background ignores Ctrl-C, and its children inherit that.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
         "from pipeline.commands.cli import main; "
@@ -149,8 +149,10 @@ def test_an_interrupt_of_the_command_alone_reaches_the_process(tmp_path: Path):
     assert process.wait(20) == 130
 
 
-def test_the_exit_code_is_that_of_the_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Catches a code that gets lost on the way, and words that are passed on differently."""
+def test_arguments_and_exit_code_pass_between_command_and_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Catches a lost exit code and changed arguments."""
     package = tmp_path / "asks"
     package.mkdir()
     (package / "__init__.py").write_text("")
@@ -159,9 +161,9 @@ def test_the_exit_code_is_that_of_the_process(tmp_path: Path, monkeypatch: pytes
     )
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setattr(predict, "MODULE", "asks")
-    words = ["checkpoint", "clip.mp4", "What is it?", "--frames", "3"]
+    arguments = ["checkpoint", "clip.mp4", "What is it?", "--frames", "3"]
     parser = argparse.ArgumentParser()
     predict.add_arguments(parser)
-    options = parser.parse_args(words)
-    options.typed = ["predict", *words]
+    options = parser.parse_args(arguments)
+    options.typed = ["predict", *arguments]
     assert predict.act(options) == 6

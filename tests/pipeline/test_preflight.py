@@ -1,4 +1,4 @@
-"""What is refused before anything starts: all of it at once, by line, with the fix."""
+"""Problems found before anything starts are reported all at once, by line, with the fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ufvideo(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A plan on files outside of any corpora, of which none is there but one folder of videos."""
+    """A plan that names files outside the demo corpora; of these only one folder of videos exists."""
     (tmp_path / "LLaVA-Video").mkdir()
     (tmp_path / "videos").mkdir()
     path = tmp_path / "outside.yaml"
@@ -69,12 +69,12 @@ evaluation:
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_everything_that_is_missing_is_reported_in_one_go(outside: Path, tmp_path: Path, command: str):
-    """Catches a run of the command for each path, and a folder of videos that nobody looks for."""
+def test_everything_that_is_missing_is_reported_at_once(outside: Path, tmp_path: Path, command: str):
+    """Catches missing paths that are reported one at a time, and folders of videos that are not checked."""
     done = ufvideo(command, str(outside))
     assert done.returncode == 2, done.stdout + done.stderr
-    told = done.stderr.replace(str(tmp_path), "T")
-    assert told.startswith("error: T/outside.yaml: 12 problems:\n")
+    message = done.stderr.replace(str(tmp_path), "T")
+    assert message.startswith("error: T/outside.yaml: 12 problems:\n")
     for expected in (
         "line 8, data.sources.0.annotations: T/LLaVA-Vdeo/talk.json does not exist. T has no LLaVA-Vdeo. "
         "Did you mean LLaVA-Video?",
@@ -91,12 +91,12 @@ def test_everything_that_is_missing_is_reported_in_one_go(outside: Path, tmp_pat
         "line 23, evaluation.cpus_per_actor: an actor asks for 4 CPUs, and the cluster within the command",
         "line 23, evaluation.use_gpu: evaluation asks for a GPU, and ray.num_gpus is 0.",
     ):
-        assert f"\n  {expected}" in told
+        assert f"\n  {expected}" in message
     assert not (tmp_path / "store").exists()
 
 
-def test_a_step_that_is_not_asked_for_is_not_in_the_way(outside: Path, tmp_path: Path):
-    """Catches a plan for GPUs whose data cannot be prepared on a machine without them."""
+def test_only_the_requested_steps_are_checked(outside: Path, tmp_path: Path):
+    """Catches a plan for GPUs whose data cannot be prepared on a machine without GPUs."""
     for name in ("LLaVA-Vdeo/talk.json", "meta.json", "masks.json"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("[]")
@@ -109,7 +109,7 @@ def test_a_step_that_is_not_asked_for_is_not_in_the_way(outside: Path, tmp_path:
     with pytest.raises(UserError, match="asks for 4 GPUs"):
         refuse_steps(plan, plan_status.decide())
     refuse_steps(plan, [d for d in plan_status.decide() if d.spec.name == "prepare"])
-    # Videos may go once the dataset is there.
+    # Videos may be removed once the dataset exists.
     (tmp_path / "vidoes").rmdir()
     prepare = [d for d in plan_status.decide() if d.spec.name == "prepare"]
     with pytest.raises(UserError, match="vidoes does not exist"):
@@ -118,8 +118,8 @@ def test_a_step_that_is_not_asked_for_is_not_in_the_way(outside: Path, tmp_path:
     refuse_steps(plan, [d for d in survey(plan).decide() if d.spec.name == "prepare"])
 
 
-def test_a_dead_storage_is_reported_once(outside: Path, monkeypatch: pytest.MonkeyPatch):
-    """Catches fifty waits, and fifty lines, for one server that is away."""
+def test_a_storage_that_does_not_answer_is_reported_once(outside: Path, monkeypatch: pytest.MonkeyPatch):
+    """Catches one wait and one line for each path on a server that is down."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
@@ -141,14 +141,16 @@ def test_a_dead_storage_is_reported_once(outside: Path, monkeypatch: pytest.Monk
     assert time.monotonic() - begun < 120
 
 
-def test_gpus_are_counted_by_their_files(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plan_file: Path):
+def test_gpus_are_counted_by_their_device_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, plan_file: Path
+):
     config = load_plan(str(plan_file), ["ray.num_gpus=null"]).ray
     monkeypatch.setattr(cluster_size, "_GPU_FILES", str(tmp_path / "nvidia[0-9]*"))
     monkeypatch.setattr(cluster_size, "_OTHER_GPU_FILES", (str(tmp_path / "kfd"),))
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert cluster_size._gpus(config) == 0
     (tmp_path / "kfd").touch()
-    assert cluster_size._gpus(config) is None, "which only its driver could tell"
+    assert cluster_size._gpus(config) is None, "only the driver could count these GPUs"
     for name in ("nvidia0", "nvidia1", "nvidiactl"):
         (tmp_path / name).touch()
     assert cluster_size._gpus(config) == 2

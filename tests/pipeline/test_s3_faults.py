@@ -1,4 +1,4 @@
-"""An S3 server that fails now and then costs time; one that fails for good is told in one sentence."""
+"""An S3 server that fails at times costs only time; one that fails for good is reported in one sentence."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from pipeline.storage import s3
 from pipeline.storage.location import Location
 from tests.pipeline.faulty_s3 import Fault, Plan, faulty, hasten
 
-pytestmark = pytest.mark.slow  # minutes of waiting for servers that fail
-BYTES = bytes(range(256)) * 300  # more than the proxy sends of an answer that it cuts
-TURNS = [(Fault.SLOW_DOWN, Fault.DROPPED, Fault.INTERNAL), (Fault.CUT, Fault.SLOW_DOWN, Fault.CUT)]
+pytestmark = pytest.mark.slow  # they wait for minutes for servers that fail
+BYTES = bytes(range(256)) * 300  # longer than what the proxy sends of an answer that it cuts
+FAULTS = [(Fault.SLOW_DOWN, Fault.DROPPED, Fault.INTERNAL), (Fault.CUT, Fault.SLOW_DOWN, Fault.CUT)]
 LONG_S = 30
 
 
 @pytest.fixture(autouse=True)
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is shortened is the waiting between two tries."""
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten only the pauses between two attempts."""
     hasten(monkeypatch)
 
 
 @pytest.fixture
 def root(s3_bucket: str, tmp_path: Path) -> Location:
-    """A prefix with a file, some below folders, and an empty cache."""
+    """A prefix with a file, some files in folders, and an empty cache."""
     root = Location.parse(s3_bucket + "/some/prefix", tmp_path / "cache")
     (root / "one.bin").write_bytes(BYTES)
     for name in ("a/x.json", "a/b/y.json", "z.txt"):
@@ -70,7 +70,7 @@ def _open(root: Location) -> object:
         return file.read()
 
 
-ACTS: dict[str, Callable[[Location], object]] = {
+OPERATIONS: dict[str, Callable[[Location], object]] = {
     "read": lambda root: (root / "one.bin").read_bytes(),
     "open": _open,
     "write": _write,
@@ -89,9 +89,9 @@ ACTS: dict[str, Callable[[Location], object]] = {
 WRITERS = {"write": ["new"], "put": ["put"], "copy": ["copy"]}
 
 
-@pytest.mark.parametrize("faults", TURNS, ids=["answers", "bodies"])
-@pytest.mark.parametrize("name", ACTS)
-def test_it_goes_on_when_the_server_does(
+@pytest.mark.parametrize("faults", FAULTS, ids=["answers", "bodies"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_operations_succeed_after_temporary_faults(
     name: str,
     faults: tuple[Fault, ...],
     root: Location,
@@ -99,16 +99,18 @@ def test_it_goes_on_when_the_server_does(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    expected = ACTS[name](Location.parse(root.uri, tmp_path / "other cache")) if name != "delete" else None
+    expected = (
+        OPERATIONS[name](Location.parse(root.uri, tmp_path / "other cache")) if name != "delete" else None
+    )
     for written in WRITERS.get(name, ()):
         (root / written).delete()
     plan = Plan(faults, len(faults))
     assert len(faults) < s3.MAX_ATTEMPTS
     with faulty(s3_server, plan) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        assert ACTS[name](root) == expected
+        assert OPERATIONS[name](root) == expected
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
-    assert plan.failed >= 1, "the test sees to it that something fails"
+    assert plan.failed >= 1, "no request failed, so the test checks nothing"
     for written in WRITERS.get(name, ()):
         assert (root / written).read_bytes() == BYTES
     if name == "delete":
@@ -125,25 +127,27 @@ def test_it_goes_on_when_the_server_does(
         *((name, Fault.CUT) for name in ("read", "open", "fetch", "list")),
     ],
 )
-def test_a_server_that_is_gone_for_good_is_reported(
+def test_a_server_that_keeps_failing_is_reported(
     name: str, fault: Fault, root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     begun = time.monotonic()
     with faulty(s3_server, Plan([fault], 10**9)) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(UserError) as caught:
-            ACTS[name](root)
+            OPERATIONS[name](root)
     assert time.monotonic() - begun < LONG_S
-    said = str(caught.value)
-    assert said.startswith(f"{root.uri}")
-    assert "the S3 server fails (" in said or "the S3 server does not answer (" in said
-    assert "run the same command to go on" in said
-    assert "\n" not in said
-    assert not [p for p in tmp_path.rglob("*.bin") if p.is_file()], "nothing half-fetched is left"
+    message = str(caught.value)
+    assert message.startswith(f"{root.uri}")
+    assert "the S3 server fails (" in message or "the S3 server does not answer (" in message
+    assert "run the same command to go on" in message
+    assert "\n" not in message
+    assert not [p for p in tmp_path.rglob("*.bin") if p.is_file()], "a partial file is left"
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
-def test_a_full_disk_is_no_fault_of_the_server(root: Location, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_not_reported_as_a_fault_of_the_server(
+    root: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
@@ -152,10 +156,12 @@ def test_a_full_disk_is_no_fault_of_the_server(root: Location, monkeypatch: pyte
         (root / "one.bin").fetch()
 
 
-def test_refused_access_is_reported(root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_access_is_reported_without_retries(
+    root: Location, s3_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plan = Plan([Fault.REFUSED], 10**9)
     with faulty(s3_server, plan) as url:
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         with pytest.raises(UserError, match=r"refuses access .*Check the credentials"):
             (root / "one.bin").read_bytes()
-    assert plan.failed <= 2, "what is refused is not asked again and again"
+    assert plan.failed <= 2, "refused requests must not be repeated"

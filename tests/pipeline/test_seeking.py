@@ -1,4 +1,4 @@
-"""Where packets tell which picture they are, decoding begins at an entry, elsewhere at the beginning."""
+"""Where packets identify their frames, decoding starts at a seek point, elsewhere at the beginning."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _CERTAIN = {
     "av1.mp4": 4,
 }
 _UNCERTAIN = {
-    "h264-b.avi": "a container without times of showing",
+    "h264-b.avi": "a container without presentation times",
     "h264-mbaff.mp4": "pictures that may be coded as fields",
-    "h264-stamps-of-decoding.mp4": "stamps that are not those of showing",
+    "h264-stamps-of-decoding.mp4": "time stamps that are not presentation times",
     "mpeg4-2.mp4": "a codec that may pack or leave out pictures",
     "trimmed-b.mp4": "an edit list that hides pictures",
 }
@@ -37,8 +37,10 @@ def _never(*_: object) -> None:
 
 
 @pytest.mark.parametrize("name", _CERTAIN)
-def test_an_entry_is_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Going back to the beginning would hide a seek that is always wrong."""
+def test_decoding_starts_at_a_seek_point_of_the_index(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Falling back to the beginning would hide a seek that is always wrong."""
     path = write(tmp_path, _NAMED[name])
     index = read_index(path)
     assert index is not None
@@ -46,13 +48,13 @@ def test_an_entry_is_used(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyP
     assert len(index.entries) == _CERTAIN[name]
     exact = dict(decoding._from_start(path, list(range(100)), 100))
     monkeypatch.setattr(decoding, "_from_start", _never)
-    for asked in ([99], [60, 80], [3, 4, 55, 56, 57, 98], list(range(100))):
-        for number, found in zip(asked, video.decode(path, asked), strict=True):
+    for indices in ([99], [60, 80], [3, 4, 55, 56, 57, 98], list(range(100))):
+        for number, found in zip(indices, video.decode(path, indices), strict=True):
             assert np.array_equal(found, exact[number]), number
 
 
 @pytest.mark.parametrize("name", _UNCERTAIN)
-def test_what_is_uncertain_has_no_index(tmp_path: Path, name: str) -> None:
+def test_a_video_whose_packets_do_not_identify_frames_has_no_index(tmp_path: Path, name: str) -> None:
     assert read_index(write(tmp_path, _NAMED[name])) is None, _UNCERTAIN[name]
 
 
@@ -64,19 +66,19 @@ def _one_more(numbers: list[int]) -> list[int]:
     return [*numbers[:50], numbers[50] - 1, *numbers[50:]]
 
 
-@pytest.mark.parametrize("lie", [_another_order, _one_more])
-def test_an_index_that_is_wrong_is_noticed(
-    tmp_path: Path, lie: Callable[[list[int]], list[int]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("falsify", [_another_order, _one_more])
+def test_a_wrong_index_does_not_give_a_wrong_frame(
+    tmp_path: Path, falsify: Callable[[list[int]], list[int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, _NAMED["h264-one-gop.mp4"])
     index = read_index(path)
     assert index is not None
-    wrong = type(index)(lie(index.stamps), index.entries, frozenset(), index.last)
+    wrong = type(index)(falsify(index.stamps), index.entries, frozenset(), index.last)
     monkeypatch.setattr(decoding, "read_index", lambda _: wrong)
     assert number_of(video.decode(path, [85])[0], range(100)) == 85
 
 
-def test_another_number_of_frames_than_was_probed(tmp_path: Path) -> None:
+def test_a_number_of_frames_that_differs_from_the_index_is_an_error(tmp_path: Path) -> None:
     path = write(tmp_path, _NAMED["h264-b.mp4"])
     with pytest.raises(video.VideoError, match="has 100 frames, 120 are expected"):
         video.decode(path, [80], num_frames=120)

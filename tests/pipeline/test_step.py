@@ -1,4 +1,4 @@
-"""run_step, contexts and records, with builders that are trivial but real."""
+"""run_step, contexts and records, with trivial but real builders."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def run(plan: Path, *arguments: str, module: str = "datasets_prep", builder=writ
     return run_step(module, builders, ["--plan", str(plan), *arguments])
 
 
-def test_it_makes_what_is_to_do_and_no_more(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_a_step_is_made_once_and_again_only_by_force(plan_file: Path, capsys: pytest.CaptureFixture[str]):
     assert run(plan_file) == 0
     plan_status = survey(load_plan(str(plan_file)))
     made = plan_status.artifacts["prepare"]
@@ -51,13 +51,15 @@ def test_it_makes_what_is_to_do_and_no_more(plan_file: Path, capsys: pytest.Capt
     assert (made.location / "record.json").stat_key() != before
 
 
-def test_check_does_nothing(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_check_writes_nothing(plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert run(plan_file, "--check") == 0
     assert "corpora: todo (not made yet)" in capsys.readouterr().out
     assert not (tmp_path / "store").exists()
 
 
-def test_a_missing_input_names_the_command(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_the_error_for_a_missing_input_names_the_command_that_makes_it(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+):
     assert run(plan_file, "--step", "prepare") == 2
     text = capsys.readouterr().err
     assert text.startswith("error: prepare: needs corpora")
@@ -65,7 +67,9 @@ def test_a_missing_input_names_the_command(plan_file: Path, capsys: pytest.Captu
     assert text.count("\n") == 1
 
 
-def test_wrong_steps(plan_file: Path, capsys: pytest.CaptureFixture[str]):
+def test_steps_of_other_modules_and_unknown_steps_are_refused(
+    plan_file: Path, capsys: pytest.CaptureFixture[str]
+):
     assert run(plan_file, "--step", "stage1") == 2
     assert "Run python -m training instead" in capsys.readouterr().err
     assert run(plan_file, "--step", "stage9") == 2
@@ -98,12 +102,12 @@ def test_a_failed_builder_leaves_no_record_and_no_scratch(
     assert run(plan_file, "--step", "corpora") == 0
 
 
-def test_what_a_killed_writer_left_goes_at_the_next_start(plan_file: Path):
+def test_temporary_files_of_a_killed_writer_are_removed_at_the_next_start(plan_file: Path):
     context = make_context(load_plan(str(plan_file)), "corpora")
     out = context.out.local_path
     left = out / "deep" / ".tmp-x"
     left.mkdir(parents=True)
-    beside = out.with_name(f".tmp-{out.name}-abc_12d3")  # as put_dir names its copy
+    beside = out.with_name(f".tmp-{out.name}-abc_12d3")  # the name that put_dir gives its copy
     beside.mkdir()
     others = out.with_name(f".tmp-{out.name}-b-abc_12d3"), out.with_name(".tmp-other-abc_12d3")
     for other in others:
@@ -113,11 +117,11 @@ def test_what_a_killed_writer_left_goes_at_the_next_start(plan_file: Path):
     build(context, write)
     assert [p.name for p in left.parent.iterdir()] == []
     assert not beside.exists()
-    assert all(other.exists() for other in others), "another folder's copy may still be written"
+    assert all(other.exists() for other in others), "copies of other folders may still be in progress"
     assert sorted(p.name for p in context.out.local_path.iterdir()) == ["data.txt", "deep", "record.json"]
 
 
-def test_forcing_takes_the_old_record_away_first(plan_file: Path):
+def test_forcing_a_step_removes_the_old_record_first(plan_file: Path):
     def fail(context: StepContext) -> StepResult:
         raise RuntimeError("broken on purpose")
 
@@ -131,7 +135,7 @@ def prepared(context: StepContext) -> StepResult:
     return StepResult(context.spec.name, {"sources": counts if context.spec.name == "prepare" else {}})
 
 
-def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
+def test_sources_whose_media_folders_changed_are_prepared_again(plan_file: Path, tmp_path: Path):
     def todo(*sets: str) -> dict[str, str]:
         decisions = survey(load_plan(str(plan_file), sets)).decide()
         return {d.spec.name: d.reason for d in decisions if d.state is State.TODO}
@@ -142,7 +146,7 @@ def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
     assert todo(old) == {}
     assert todo(new) == {"prepare": "media folders changed: talk"}
     assert run(plan_file, "--set", new) == 0
-    assert todo(new) == {}, "the dataset is the same, so nothing after it is redone"
+    assert todo(new) == {}, "the dataset is the same, so the steps after it are up to date"
     assert (
         survey(load_plan(str(plan_file), [old])).fingerprints
         == survey(load_plan(str(plan_file), [new])).fingerprints
@@ -150,11 +154,11 @@ def test_media_that_moved_are_prepared_again(plan_file: Path, tmp_path: Path):
 
     (tmp_path / "store").rename(tmp_path / "elsewhere")
     assert todo(new, f"storage.root={tmp_path}/elsewhere") == {"prepare": "media folders changed: choice"}, (
-        "the corpora's videos moved along"
+        "the videos of the corpora moved with the root"
     )
 
 
-def test_videos_that_were_missing_are_reported(
+def test_records_rejected_for_missing_videos_are_reported(
     plan_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     sets = [f"data.sources.0.media=[{tmp_path}/videos]"]
@@ -166,9 +170,9 @@ def test_videos_that_were_missing_are_reported(
     assert "3 records" in note
     assert "talk 3" in note
     assert "--force-step prepare" in note
-    assert "choice" not in note, "its videos are the demo's own"
+    assert "choice" not in note, "its videos are those of the demo"
     assert missing_media(plan, plan_status, plan_status.decide(frozenset({"prepare"}))) == [], (
-        "it is made again anyway"
+        "a step that is made again needs no note"
     )
     for module in ("training", "evaluation"):
         assert run(plan_file, "--set", sets[0], module=module, builder=prepared) == 0
@@ -178,7 +182,7 @@ def test_videos_that_were_missing_are_reported(
         assert note in capsys.readouterr().out.splitlines()
 
 
-def test_a_context_without_command_line(plan_file: Path, tmp_path: Path):
+def test_a_context_resolves_inputs_and_paths(plan_file: Path, tmp_path: Path):
     plan = load_plan(str(plan_file))
     build(make_context(plan, "corpora"), write)
     context = make_context(plan, "prepare")
@@ -193,7 +197,7 @@ def test_a_context_without_command_line(plan_file: Path, tmp_path: Path):
     assert make_context(plan, "stage1").checkpoint == make_context(plan, "stage1").inputs["init"]
 
 
-def test_a_checkpoint_of_another_plan(plan_file: Path):
+def test_a_stage_may_start_from_a_checkpoint_of_another_plan(plan_file: Path):
     plan = load_plan(str(plan_file))
 
     def write_model(context: StepContext) -> StepResult:
@@ -212,7 +216,7 @@ def test_a_checkpoint_of_another_plan(plan_file: Path):
     assert build(context, write).record.inputs["checkpoint"].digest == "init"
 
 
-def test_artifacts_on_s3(plan_file: Path, s3_bucket: str):
+def test_artifacts_may_be_on_s3(plan_file: Path, s3_bucket: str):
     plan = load_plan(str(plan_file), [f"storage.root={s3_bucket}/runs"])
     for name in ("corpora", "prepare"):
         build(make_context(plan, name), write)
@@ -222,7 +226,7 @@ def test_artifacts_on_s3(plan_file: Path, s3_bucket: str):
     assert found.location.uri.startswith(s3_bucket)
 
 
-def test_records_that_cannot_be_read(tmp_path: Path):
+def test_records_that_cannot_be_read_are_an_error(tmp_path: Path):
     place = Location.parse(tmp_path)
     assert load_artifact(place) is None
     (tmp_path / "record.json").write_text("{")
@@ -236,19 +240,21 @@ def test_records_that_cannot_be_read(tmp_path: Path):
         load_artifact(place)
 
 
-def test_no_credentials_in_uris():
+def test_credentials_are_removed_from_uris():
     assert without_credentials("https://me:hush@host/x?X-Amz-Signature=1") == "https://host/x"
     assert without_credentials("/data/what?.json") == "/data/what?.json"
 
 
-def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_progress_in_json_is_rate_limited_and_parsed_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.setenv(progress.PROGRESS_ENV, "json")
     with progress.track("train", 1000) as part:
         for _ in range(1000):
             part.advance(loss=0.5)
     progress.announce("stage1", "done", "abc")
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 5, "rate-limited"
+    assert len(lines) <= 5, "progress is not rate-limited"
     messages = [progress.parse(line) for line in lines]
     assert messages[-2] == {
         "title": "train",
@@ -258,12 +264,14 @@ def test_progress_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
         "end": True,
     }
     assert messages[-1] == {"step": "stage1", "state": "done", "digest": "abc"}
-    assert progress.parse("(Worker pid=3) " + lines[0]) == messages[0], "Ray's prefix does no harm"
+    assert progress.parse("(Worker pid=3) " + lines[0]) == messages[0], "Ray's prefix must be ignored"
     assert progress.parse("@@progress {broken") is None
     assert progress.parse("just text") is None
 
 
-def test_progress_in_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_progress_in_a_pipe_is_rate_limited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     monkeypatch.delenv(progress.PROGRESS_ENV, raising=False)
     with progress.track("read", None) as part:
         for _ in range(500):

@@ -1,4 +1,4 @@
-"""One storage code on a local disk and on a real S3 server."""
+"""The same storage code on a local disk and on a real S3 server."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def root(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     return Location.parse(request.getfixturevalue("s3_bucket") + "/some/prefix", tmp_path / "cache")
 
 
-def test_write_read_list_delete(root: Location):
+def test_files_are_written_read_listed_and_deleted(root: Location):
     assert not root.exists()
     assert root.list() == []
     (root / "b.txt").write_text("zwei")
@@ -44,10 +44,10 @@ def test_write_read_list_delete(root: Location):
     assert not (root / "b.txt").exists()
     root.delete()
     assert not root.exists()
-    root.delete()  # nothing there is no error
+    root.delete()  # deleting nothing is not an error
 
 
-def test_a_missing_file_is_file_not_found(root: Location):
+def test_reading_a_missing_file_raises_file_not_found(root: Location):
     with pytest.raises(FileNotFoundError):
         (root / "none").read_bytes()
 
@@ -62,14 +62,14 @@ def test_overwriting_replaces_and_changes_the_stat_key(root: Location):
     assert place.stat_key() != before
 
 
-def test_open_read_seeks(root: Location):
+def test_an_opened_file_can_seek(root: Location):
     (root / "x").write_bytes(bytes(range(200)))
     with (root / "x").open_read() as file:
         file.seek(100)
         assert file.read(3) == bytes([100, 101, 102])
 
 
-def test_put_and_fetch(root: Location, tmp_path: Path):
+def test_files_and_folders_are_put_and_fetched(root: Location, tmp_path: Path):
     source = tmp_path / "source"
     (source / "deep").mkdir(parents=True)
     (source / "one.txt").write_text("1")
@@ -104,10 +104,10 @@ def test_a_remote_file_is_fetched_once(s3_bucket: str, tmp_path: Path):
 
 
 @pytest.mark.parametrize("name", ["../../../../../up.txt", "{tmp}/up.txt", "a/../../b", "a\\b"])
-def test_a_key_that_leads_out_of_the_cache_is_not_fetched(
+def test_a_key_that_leads_out_of_the_folder_is_not_fetched(
     s3_server: str, s3_bucket: str, tmp_path: Path, name
 ):
-    """Fails if a folder's copy follows a key, which S3 takes in any spelling, to another place."""
+    """S3 accepts any key. Fails if the copy of a folder writes outside the cache."""
     import boto3
 
     client = boto3.client("s3", endpoint_url=s3_server)
@@ -132,20 +132,20 @@ def test_a_failed_write_leaves_the_old_content(tmp_path: Path):
     assert os.listdir(tmp_path) == ["x"]
 
 
-def test_what_is_put_can_be_read_by_others(tmp_path: Path):
-    """Catches files that keep the mode of a library that writes for their owner alone (safetensors)."""
-    source, there = tmp_path / "source", Location.parse(tmp_path / "there")
+def test_files_that_are_put_are_readable_by_other_users(tmp_path: Path):
+    """Catches files that keep the mode of a library that writes them only for their owner (safetensors)."""
+    source, files = tmp_path / "source", Location.parse(tmp_path / "files")
     (source / "below").mkdir(parents=True, mode=0o700)
     for name in ("weights", "below/more"):
         (source / name).write_text("1")
         (source / name).chmod(0o600)
-    there.put_dir(source)
-    (there / "file").put_file(source / "weights")
-    modes = {p.name: p.stat().st_mode & 0o777 for p in (there.local_path, *there.local_path.rglob("*"))}
-    assert modes == {"there": 0o755, "below": 0o755, "weights": 0o644, "more": 0o644, "file": 0o644}
+    files.put_dir(source)
+    (files / "file").put_file(source / "weights")
+    modes = {p.name: p.stat().st_mode & 0o777 for p in (files.local_path, *files.local_path.rglob("*"))}
+    assert modes == {"files": 0o755, "below": 0o755, "weights": 0o644, "more": 0o644, "file": 0o644}
 
 
-def test_a_killed_put_dir_is_swept(tmp_path: Path):
+def test_sweep_removes_the_copy_of_a_killed_put_dir(tmp_path: Path):
     target = tmp_path / "store/a"
     code = (
         "import os, shutil, sys; from pathlib import Path; from pipeline.storage.location import Location\n"
@@ -174,14 +174,14 @@ def test_temporary_files_are_not_listed(tmp_path: Path):
 
 
 @pytest.mark.parametrize("rel", ["../x", "a/../../x", "/etc/passwd", "s3://other/x", "a\\b", "a\0b"])
-def test_no_path_leaves_its_root(root: Location, rel: str):
+def test_a_path_that_leaves_its_root_is_refused(root: Location, rel: str):
     with pytest.raises(UserError, match="leaves this folder"):
         root.join(rel)
     with pytest.raises(UserError, match="leaves this folder"):
         _ = root / rel
 
 
-def test_no_link_leaves_its_root(tmp_path: Path):
+def test_a_link_that_leaves_its_root_is_refused(tmp_path: Path):
     (tmp_path / "in").mkdir()
     (tmp_path / "secret").write_text("")
     (tmp_path / "in/out").symlink_to(tmp_path / "secret")
@@ -193,7 +193,7 @@ def test_no_link_leaves_its_root(tmp_path: Path):
         root.join("out")
 
 
-def test_parse_refuses_what_it_cannot_use():
+def test_unknown_schemes_incomplete_uris_and_credentials_are_refused():
     for text in ("http://host/x", "s3://", "gs://bucket/x", "s3://bucket/a/../b"):
         with pytest.raises(UserError):
             Location.parse(text)
@@ -202,7 +202,7 @@ def test_parse_refuses_what_it_cannot_use():
     assert "hush" not in str(error.value)
 
 
-def test_a_location_hashes_pickles_and_is_normal():
+def test_a_location_is_normalised_hashable_and_picklable():
     place = Location.parse("s3://bucket//a/./b/")
     assert place.uri == "s3://bucket/a/b"
     assert pickle.loads(pickle.dumps(place)) == place
@@ -210,12 +210,12 @@ def test_a_location_hashes_pickles_and_is_normal():
     assert Location.parse("x").uri == str(Path.cwd() / "x")
 
 
-def test_a_missing_bucket_is_a_users_mistake(s3_server: str):
+def test_a_missing_bucket_is_a_user_error(s3_server: str):
     with pytest.raises(UserError, match="bucket"):
         Location.parse("s3://no-such-bucket-here/x").write_text("x")
 
 
-def test_an_s3_server_that_is_away_is_a_users_mistake(monkeypatch: pytest.MonkeyPatch):
+def test_an_s3_server_that_does_not_answer_is_a_user_error(monkeypatch: pytest.MonkeyPatch):
     hasten(monkeypatch)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
@@ -224,7 +224,7 @@ def test_an_s3_server_that_is_away_is_a_users_mistake(monkeypatch: pytest.Monkey
         Location.parse("s3://bucket/x").read_bytes()
 
 
-def test_glob_is_one_language_on_every_storage(root: Location):
+def test_glob_patterns_mean_the_same_on_every_storage(root: Location):
     for name in (
         "a.json",
         "b.jsonl",
@@ -245,10 +245,10 @@ def test_glob_is_one_language_on_every_storage(root: Location):
     assert found("*/*.json") == ["sub/a.json"]
     assert found("s?b/**/*.json") == ["sub/a.json", "sub/deep/c.json"]
     assert found("sub/**") == ["sub/a.json", "sub/deep/c.json"]
-    assert found("sub/*") == ["sub/a.json"], "folders are not files"
+    assert found("sub/*") == ["sub/a.json"], "folders are not matched"
     assert found("sub/.hidden.json") == ["sub/.hidden.json"]
     assert found("sub/.*") == ["sub/.hidden.json"]
-    assert found("a[1].json") == ["a[1].json"], "brackets are a part of the name"
+    assert found("a[1].json") == ["a[1].json"], "brackets are literal"
     assert found("sub/a.json") == ["sub/a.json"]
     assert found("none/*.json") == found("none.json") == []
     for pattern in ("../*.json", "/etc/*", "sub/../../*"):
@@ -256,18 +256,18 @@ def test_glob_is_one_language_on_every_storage(root: Location):
             root.glob(pattern)
 
 
-def test_a_listing_tells_of_many_what_each_would_say_alone(
+def test_stats_of_many_names_equal_those_of_each_and_need_few_requests(
     s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Dense and sparse names, folders, names that begin alike, in pages of a few keys."""
+    """Dense and sparse names, folders, common prefixes, in pages of a few keys."""
     root = Location.parse(f"{s3_bucket}/media", tmp_path / "cache")
-    there = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü") for n in range(0, 30, 2)]
-    there += ["a.mp4", "still/00000.jpg", "still/00001.jpg", "still-life.mp4", "still.mp4", "z/%25+?#.mp4"]
-    for name in [*there, *(f"m/crowd{n:02d}" for n in range(40))]:
+    files = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü") for n in range(0, 30, 2)]
+    files += ["a.mp4", "still/00000.jpg", "still/00001.jpg", "still-life.mp4", "still.mp4", "z/%25+?#.mp4"]
+    for name in [*files, *(f"m/crowd{n:02d}" for n in range(40))]:
         (root / name).write_text(name)
-    asked = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü", "none") for n in range(30)]
-    asked += [
-        *there,
+    names = [f"{folder}/v{n:02d}.mp4" for folder in ("a", "b c", "ü", "none") for n in range(30)]
+    names += [
+        *files,
         "still",
         "stil",
         "a",
@@ -280,24 +280,26 @@ def test_a_listing_tells_of_many_what_each_would_say_alone(
         "\udc80.mp4",
         "m/crow",
     ]
-    alone = {name for name in asked if name and name.isprintable() and len(name) < 1000 and ".." not in name}
-    alone = {name for name in alone if "\\" not in name and (root / name).exists()}
+    existing = {
+        name for name in names if name and name.isprintable() and len(name) < 1000 and ".." not in name
+    }
+    existing = {name for name in existing if "\\" not in name and (root / name).exists()}
     monkeypatch.setattr(listing, "PAGE", 7)
     with counted(s3_server) as (url, requests):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-        found = root.stats(asked)
-    assert set(found) - {""} == alone
+        found = root.stats(names)
+    assert set(found) - {""} == existing
     assert {name for name, stat in found.items() if stat.is_dir} - {""} == {"still", "a", "z"}
     assert all(stat.size == len(name.encode()) for name, stat in found.items() if not stat.is_dir)
-    took = len(requests)
-    assert took <= -(-len(root.list(recursive=True)) // 7), "\n".join(requests)
+    needed = len(requests)
+    assert needed <= -(-len(root.list(recursive=True)) // 7), "\n".join(requests)
     with counted(s3_server) as (url, requests):
         monkeypatch.setenv("AWS_ENDPOINT_URL", url)
         assert set(root.stats(["a.mp4", "z/%25+?#.mp4"])) == {"a.mp4", "z/%25+?#.mp4"}
-    assert len(requests) <= 2, "what lies between the names that are looked for is not listed"
+    assert len(requests) <= 2, "keys between the requested names must not be listed"
 
 
-def test_entries_know_what_each_file_says(root: Location, monkeypatch: pytest.MonkeyPatch):
+def test_entries_have_the_stats_of_their_files(root: Location, monkeypatch: pytest.MonkeyPatch):
     for name in ("a.json", "b/c.json", "b/d.txt", "e/f.json"):
         (root / name).write_text(name)
     monkeypatch.setattr(listing, "PAGE", 2)
@@ -315,7 +317,7 @@ def test_entries_know_what_each_file_says(root: Location, monkeypatch: pytest.Mo
     assert [e.place.name for e in root.glob_entries("**/*.json")] == ["a.json", "c.json", "f.json"]
 
 
-def test_copy_to_goes_everywhere(root: Location, s3_bucket: str, tmp_path: Path):
+def test_files_are_copied_between_all_storages(root: Location, s3_bucket: str, tmp_path: Path):
     (root / "x").write_bytes(b"content")
     targets = [
         root / "deep/y",
@@ -327,14 +329,14 @@ def test_copy_to_goes_everywhere(root: Location, s3_bucket: str, tmp_path: Path)
         (root / "x").copy_to(target)
         assert target.read_bytes() == b"content"
         target.write_bytes(b"changed")
-        assert (root / "x").read_bytes() == b"content", "a copy that is written leaves the first one alone"
+        assert (root / "x").read_bytes() == b"content", "writing to the copy must not change the original"
     with pytest.raises(FileNotFoundError):
         (root / "none").copy_to(root / "z")
     assert not (root / "z").exists()
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
-def test_a_copy_on_one_disk_is_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_copy_on_the_same_disk_is_a_hard_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     root = Location.parse(tmp_path)
     (root / "x").write_bytes(b"content")
     (root / "x").copy_to(root / "y")
@@ -349,8 +351,8 @@ def test_a_copy_on_one_disk_is_a_link(tmp_path: Path, monkeypatch: pytest.Monkey
     assert os.stat(tmp_path / "x").st_ino != os.stat(tmp_path / "z").st_ino
 
 
-def test_links_are_followed_but_not_in_circles(tmp_path: Path):
-    """Two links to a folder that they lie in would lead to 2**40 folders."""
+def test_links_are_followed_but_not_in_cycles(tmp_path: Path):
+    """Two links to the folder that contains them would lead to 2**40 folders."""
     root = Location.parse(tmp_path / "root")
     (root / "a/x").write_text("")
     (tmp_path / "away").mkdir()

@@ -1,4 +1,4 @@
-"""A survey of sources on S3 takes the pages of their listings, not a request for each file."""
+"""A survey of sources on S3 requests the pages of their listings, not each file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tests.pipeline.counting_s3 import counted
 IMAGES = 150
 
 
-def test_label_images_are_listed(
+def test_label_images_are_listed_and_not_requested_one_by_one(
     s3_bucket: str, s3_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if the size of each image is asked for, or the images at all when only records are read anew."""
+    """Fails if each image takes a request, or if reading only the records again requests images at all."""
     root = Location.parse(s3_bucket, tmp_path / "cache")
     for n in range(IMAGES):
         (root / f"labels/a/{n:05d}.png").write_bytes(bytes(n))

@@ -1,4 +1,4 @@
-"""Bins, frames and clocks: what comes back is off by no more than is promised."""
+"""Bins, frames and clocks: times are recovered within the documented error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.pipeline.odd_frames import variable_frames
 
 DURATIONS = st.floats(0.04, 36_000)
 SHARES = st.floats(0, 1)
-EXACT = 1 + 1e-9  # promised errors hold up to the arithmetic of floats
+EXACT = 1 + 1e-9  # documented errors hold up to floating-point rounding
 
 
 # ------------------------------------------------------------------------------------------------- bins
@@ -25,7 +25,7 @@ EXACT = 1 + 1e-9  # promised errors hold up to the arithmetic of floats
 
 @given(DURATIONS, SHARES)
 @settings(max_examples=500, deadline=None)
-def test_seconds_come_back_within_half_a_bin(duration_s: float, share: float) -> None:
+def test_seconds_are_recovered_from_bins_within_half_a_bin(duration_s: float, share: float) -> None:
     time_s = min(share * duration_s, duration_s)
     back_s = temporal.to_seconds(temporal.to_bin(time_s, duration_s), duration_s)
     assert abs(back_s - time_s) <= temporal.max_error_s(duration_s) * EXACT
@@ -33,18 +33,18 @@ def test_seconds_come_back_within_half_a_bin(duration_s: float, share: float) ->
 
 @given(DURATIONS)
 @settings(deadline=None)
-def test_every_bin_comes_back(duration_s: float) -> None:
+def test_every_bin_is_recovered_from_its_seconds(duration_s: float) -> None:
     bins = range(temporal.NUM_BINS)
     assert [temporal.to_bin(temporal.to_seconds(b, duration_s), duration_s) for b in bins] == list(bins)
 
 
-def test_the_last_bin_is_never_past_the_end() -> None:
+def test_the_last_bin_is_exactly_the_end() -> None:
     duration_s = 1324.8202104725335  # times 99, divided by 99, it is larger than before
     assert duration_s * 99 / 99 > duration_s
     assert temporal.to_seconds(99, duration_s) == duration_s
 
 
-def test_the_worst_case_is_reached_and_halves_go_up() -> None:
+def test_the_largest_error_is_reached_and_halves_round_up() -> None:
     assert temporal.max_error_s(198.0) == 1.0
     assert [temporal.to_bin(t, 198.0) for t in (0.999, 1.0, 1.001, 2.999, 3.0)] == [0, 1, 1, 1, 2]
     for bad in (0.0, -1.0, math.nan, math.inf):
@@ -54,16 +54,16 @@ def test_the_worst_case_is_reached_and_halves_go_up() -> None:
 
 @given(DURATIONS, SHARES, SHARES)
 @settings(max_examples=300, deadline=None)
-def test_a_span_keeps_the_overlap_that_is_promised(duration_s: float, one: float, other: float) -> None:
+def test_a_span_in_bins_keeps_the_documented_overlap(duration_s: float, one: float, other: float) -> None:
     start_s, end_s = sorted((one * duration_s, other * duration_s))
     span = temporal.span(start_s, end_s, duration_s)
     back = tuple(temporal.to_seconds(b, duration_s) for b in (span.start_bin, span.end_bin))
     if end_s - start_s > duration_s / temporal.LAST_BIN:
-        promised = 1 - duration_s / (temporal.LAST_BIN * (end_s - start_s))
-        assert temporal.iou((start_s, end_s), (back[0], back[1])) >= promised - 1e-9
+        documented = 1 - duration_s / (temporal.LAST_BIN * (end_s - start_s))
+        assert temporal.iou((start_s, end_s), (back[0], back[1])) >= documented - 1e-9
 
 
-def test_times_outside_are_refused_unless_clamping_is_asked_for() -> None:
+def test_times_outside_are_refused_unless_they_are_clamped() -> None:
     for bad in (-0.01, 10.01):
         with pytest.raises(ValueError, match="outside"):
             temporal.to_bin(bad, 10.0)
@@ -75,7 +75,7 @@ def test_times_outside_are_refused_unless_clamping_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_no_policy_makes_a_time_of_what_is_none(bad: float) -> None:
+def test_numbers_that_are_not_finite_are_refused_even_with_clamping(bad: float) -> None:
     with pytest.raises(ValueError, match="in a video of"):
         temporal.to_bin(bad, 10.0, Outside.CLAMP)
     with pytest.raises(ValueError, match="in a video of"):
@@ -86,7 +86,7 @@ def test_no_policy_makes_a_time_of_what_is_none(bad: float) -> None:
 
 @given(variable_frames(), st.data())
 @settings(max_examples=300, deadline=None)
-def test_frames_come_back_exactly(frames: FrameTimes, data: st.DataObject) -> None:
+def test_frames_are_recovered_exactly_from_their_seconds(frames: FrameTimes, data: st.DataObject) -> None:
     some = st.integers(0, frames.num_frames - 1)
     first, last = sorted((data.draw(some), data.draw(some)))
     start_s, end_s = frames.span_s(first, last)
@@ -97,7 +97,9 @@ def test_frames_come_back_exactly(frames: FrameTimes, data: st.DataObject) -> No
 
 @given(variable_frames(), SHARES, SHARES)
 @settings(max_examples=300, deadline=None)
-def test_seconds_come_back_within_the_longest_frame(frames: FrameTimes, one: float, other: float) -> None:
+def test_seconds_are_recovered_from_frames_within_the_longest_frame(
+    frames: FrameTimes, one: float, other: float
+) -> None:
     start_s, end_s = sorted((one * frames.duration_s, other * frames.duration_s))
     first, last = frames.frames_in(start_s, end_s)
     back_start_s, back_end_s = frames.span_s(first, last)
@@ -114,7 +116,7 @@ def test_the_frame_at_a_time_is_the_one_that_shows(frames: FrameTimes, share: fl
     assert start_s - temporal.NOISE_S <= time_s <= end_s
 
 
-def test_uneven_frames_are_not_taken_for_even_ones() -> None:
+def test_frames_of_a_variable_rate_keep_their_own_times() -> None:
     frames = FrameTimes.measured([5.0, 5.1, 5.2, 6.0, 6.1], 7.0)
     assert frames.starts_s == pytest.approx((0, 0.1, 0.2, 1.0, 1.1))
     assert [frames.frame_at(t) for t in (0.0, 0.15, 0.2, 0.9, 1.0, 1.5, 2.0)] == [0, 1, 2, 2, 3, 4, 4]
@@ -124,7 +126,7 @@ def test_uneven_frames_are_not_taken_for_even_ones() -> None:
     assert frames.frames_in(2.0, 2.0) == (4, 4)
 
 
-def test_real_time_stamps(tmp_path: Path) -> None:
+def test_frame_times_of_a_real_video_follow_its_time_stamps(tmp_path: Path) -> None:
     import av
 
     from tests.datasets_prep.clips import write_clip
@@ -138,7 +140,7 @@ def test_real_time_stamps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("starts", "end", "said"),
+    ("starts", "end", "message"),
     [
         ((), 1.0, "at least one"),
         ((0.5, 1.0), 2.0, "measured"),
@@ -149,12 +151,12 @@ def test_real_time_stamps(tmp_path: Path) -> None:
         ((0.0,), math.inf, "frame 0 shows"),
     ],
 )
-def test_frames_that_make_no_sense(starts: tuple[float, ...], end: float, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_invalid_frame_times_are_refused(starts: tuple[float, ...], end: float, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         FrameTimes(starts, end)
 
 
-def test_frames_outside_the_video() -> None:
+def test_frames_and_times_outside_the_video_are_refused_or_clamped() -> None:
     frames = FrameTimes.even(10, 2.0)
     with pytest.raises(IndexError, match="frame 10 of a video of 10"):
         frames.span_s(3, 10)

@@ -1,4 +1,4 @@
-"""What models print: read right, or refused with the right reason. The video lasts 100 s in 1000 frames."""
+"""Times in texts of models are read correctly or refused with a reason; the video has 100 s, 1000 frames."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TOKENS = [
 
 
 @pytest.mark.parametrize("text", TOKENS)
-def test_time_tokens(text: str) -> None:
+def test_time_tokens_are_read(text: str) -> None:
     found = read(text)
     assert isinstance(found, Times), str(found)
     assert [(parsed.bins, parsed.form) for parsed in found.spans] == [((12, 47), Form.TOKENS)]
@@ -108,7 +108,7 @@ SECONDS = [
 
 
 @pytest.mark.parametrize("text", SECONDS)
-def test_seconds(text: str) -> None:
+def test_seconds_are_read(text: str) -> None:
     assert spans(text) == [(pytest.approx(12.5), pytest.approx(20.0))]
     found = read(text)
     assert isinstance(found, Times)
@@ -136,7 +136,7 @@ CLOCK = [
 
 
 @pytest.mark.parametrize("text", CLOCK)
-def test_clock_times(text: str) -> None:
+def test_clock_times_are_read(text: str) -> None:
     assert spans(text) == [(12.0, 80.0)]
     found = read(text)
     assert isinstance(found, Times)
@@ -154,7 +154,7 @@ def test_clock_times(text: str) -> None:
         "(12%, 47%)",
     ],
 )
-def test_percents(text: str) -> None:
+def test_percents_are_read(text: str) -> None:
     assert spans(text) == [(12.0, 47.0)]
 
 
@@ -171,20 +171,20 @@ def test_percents(text: str) -> None:
         '{"start_frame": 12, "end_frame": 47}',
     ],
 )
-def test_frames(text: str) -> None:
+def test_frame_numbers_are_read_where_the_frames_are_known(text: str) -> None:
     assert spans(text, frames=FRAMES) == [(pytest.approx(1.2), pytest.approx(4.8))]  # 47 shows until 48 does
     found = read(text)
     assert isinstance(found, Failure)
     assert found.reason is Refusal.NO_FRAMES
 
 
-def test_frames_of_a_variable_rate() -> None:
+def test_frame_numbers_follow_a_variable_rate() -> None:
     frames = FrameTimes((0.0, 0.1, 5.0, 5.1), T)
     assert spans("frames 1 to 2", frames=frames) == [(0.1, 5.1)]
     assert spans("frames 3 to 3", frames=frames) == [(5.1, T)]
 
 
-def test_frames_that_the_video_does_not_have() -> None:
+def test_frame_numbers_that_the_video_does_not_have_are_refused() -> None:
     for text, reason in (
         ("frames 12.5 to 20", Refusal.NOT_WHOLE),
         ("frames 12 to 1000", Refusal.OUTSIDE),
@@ -199,11 +199,11 @@ def test_frames_that_the_video_does_not_have() -> None:
 @pytest.mark.parametrize(
     "text", ["0.12 to 0.47 of the video", "0.12 - 0.47 (of the whole video)", "fractions: 0.12-0.47"]
 )
-def test_fractions_that_say_so(text: str) -> None:
+def test_fractions_with_words_for_them_are_read(text: str) -> None:
     assert spans(text) == [(12.0, 47.0)]
 
 
-def test_several_spans() -> None:
+def test_several_spans_are_read() -> None:
     dense = "0.0 - 24.2 seconds, A person turns on the water. 24.2 - 30.5 seconds, a person leaves."
     assert spans(dense) == [(0.0, 24.2), (24.2, 30.5)]
     assert spans("12-20 seconds, 30-40 seconds") == [(12.0, 20.0), (30.0, 40.0)]
@@ -240,25 +240,26 @@ BARE = [
 
 
 @pytest.mark.parametrize("text", BARE)
-def test_bare_numbers_are_what_the_caller_says(text: str) -> None:
+def test_numbers_without_a_unit_have_the_unit_that_the_caller_gives(text: str) -> None:
     found = read(text)
     assert isinstance(found, Failure)
     assert found.reason is Refusal.NO_UNIT
     assert spans(text, bare=Form.SECONDS, duration_s=200.0) == [(12.0, 20.0)]
     assert spans(text, bare=Form.PERCENTS, duration_s=200.0) == [(24.0, 40.0)]
-    assert read(text, bare=Form.FRACTIONS) == read(text, bare=Form.FRACTIONS)
-    assert isinstance(read(text, bare=Form.FRACTIONS), Failure)
+    outside = read(text, bare=Form.FRACTIONS)
+    assert isinstance(outside, Failure)
+    assert outside.reason is Refusal.OUTSIDE
 
 
-def test_bare_numbers_that_can_be_fractions() -> None:
-    text = "{0.12121,0.47475}"  # as UFVideo's own script writes time tokens out
+def test_numbers_without_a_unit_may_be_fractions_or_frames() -> None:
+    text = "{0.12121,0.47475}"  # as UFVideo's own script writes time tokens
     found = read(text)
     assert isinstance(found, Failure)
     assert (found.reason, "seconds or fractions" in found.detail) == (Refusal.NO_UNIT, True)
     assert spans(text, bare=Form.FRACTIONS) == [(pytest.approx(12.121), pytest.approx(47.475))]
     assert spans(text, bare=Form.SECONDS) == [(0.12121, 0.47475)]
     assert spans("12 to 47", bare=Form.FRAMES, frames=FRAMES) == [(pytest.approx(1.2), pytest.approx(4.8))]
-    # A default is for bare numbers; it does not change what has a unit.
+    # The given unit applies only to numbers without a unit.
     assert spans("12 to 47%", bare=Form.SECONDS) == [(12.0, 47.0)]
 
 
@@ -274,9 +275,9 @@ def test_bare_numbers_that_can_be_fractions() -> None:
         "**12,5 s** → **20,0 s**",
     ],
 )
-def test_a_decimal_comma_at_both_ends(text: str) -> None:
+def test_a_decimal_comma_at_both_ends_is_read(text: str) -> None:
     assert spans(text) == [(12.5, 20.0)]
-    assert spans("0,125 - 0,475 s") == [(0.125, 0.475)]  # no thousands begin with 0
+    assert spans("0,125 - 0,475 s") == [(0.125, 0.475)]  # thousands never begin with 0
     assert spans("12,5 - 20,0 s", duration_s=19.96) == [(12.5, 19.96)]  # rounded to a tenth, as with a point
 
 
@@ -296,7 +297,7 @@ def test_a_decimal_comma_at_both_ends(text: str) -> None:
         "[0:12 - end]",
     ],
 )
-def test_until_the_end(text: str) -> None:
+def test_words_for_the_end_are_read(text: str) -> None:
     assert spans(text) == [(12.0, T)]
     assert spans("frame 12 to the end", frames=FRAMES) == [(pytest.approx(1.2), T)]
     assert spans("from 12 to the end", bare=Form.SECONDS) == [(12.0, T)]
@@ -316,13 +317,13 @@ def test_until_the_end(text: str) -> None:
         "from the start – 5 s",
     ],
 )
-def test_from_the_beginning(text: str) -> None:
+def test_words_for_the_beginning_are_read(text: str) -> None:
     assert spans(text) == [(0.0, 5.0)]
     assert spans("from the beginning to frame 12", frames=FRAMES) == [(0.0, pytest.approx(1.3))]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("From the start at 5 s to the end at 10 s", (5.0, 10.0)),
         ("starts at 5 s, to the end (10 s)", (5.0, 10.0)),
@@ -333,19 +334,19 @@ def test_from_the_beginning(text: str) -> None:
         ("Save up to 5-70%: shown from 5 to 10 s", (5.0, 10.0)),
     ],
 )
-def test_words_for_the_ends_take_no_time_from_another(text: str, wanted: tuple[float, float]) -> None:
-    assert spans(text) == [wanted]
+def test_words_for_beginning_and_end_do_not_replace_a_time(text: str, expected: tuple[float, float]) -> None:
+    assert spans(text) == [expected]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("In the clip (0-30s) the action is at 12.5-20.0s", [(12.5, 20.0)]),
         ("The action is at 12.5-20.0s of the video [0:00 - 0:30].", [(12.5, 20.0)]),
         ("In the whole **video** (0:00-0:30), he falls from 12.5 to 20 s.", [(12.5, 20.0)]),
         ("The video runs from 0 to 100 s. He falls at 12.5-20.0s.", [(12.5, 20.0)]),
         ("Video: 0:00-1:40\nAnswer: 12.5 - 20 s", [(12.5, 20.0)]),
-        # what is said of the video is the answer where there is no other, or none within
+        # a description of the video is the answer if there is no other span, or none within it
         ("The clip (0-30s) shows it.", [(0.0, 30.0)]),
         ("The clip (0-5 s) and the clip (7-9 s)", [(0.0, 5.0), (7.0, 9.0)]),
         ("He walks throughout the video (0-30 s) and jumps at 12-20 s", [(0.0, 30.0), (12.0, 20.0)]),
@@ -356,17 +357,17 @@ def test_words_for_the_ends_take_no_time_from_another(text: str, wanted: tuple[f
     ],
 )
 def test_a_pair_that_describes_the_video_is_not_the_answer(
-    text: str, wanted: list[tuple[float, float]]
+    text: str, expected: list[tuple[float, float]]
 ) -> None:
-    assert spans(text) == wanted
+    assert spans(text) == expected
 
 
-# ---------------------------------------------------------------------------------------------- refused
+# ---------------------------------------------------------------------------------------------- refusals
 
 REFUSED = [
     ("", Refusal.NO_TIME),
     ("I cannot find this event in the video.", Refusal.NO_TIME),
-    ("{}", Refusal.NO_TIME),  # what is left when a tokenizer drops the time tokens
+    ("{}", Refusal.NO_TIME),  # what remains if a tokenizer drops the time tokens
     ("{ to }", Refusal.NO_TIME),
     ("None", Refusal.NO_TIME),
     ("The 2 men and 3 women play with 4 balls.", Refusal.NO_TIME),
@@ -418,7 +419,7 @@ REFUSED = [
     ("0.12 to 0.47", Refusal.NO_UNIT),
     ("from 1,200 to 1,500 seconds", Refusal.AMBIGUOUS),
     ("12,500 s - 20,000 s", Refusal.AMBIGUOUS),  # thousands or decimals
-    ("12,5 s - 20 s", Refusal.AMBIGUOUS),  # a comma at one end may part a list
+    ("12,5 s - 20 s", Refusal.AMBIGUOUS),  # a comma at one end may separate a list
     ("12 to 15,20 seconds", Refusal.AMBIGUOUS),
     ("0-5,10-15,20-25 s", Refusal.AMBIGUOUS),
     ("1,5,7 to 2,5,8 seconds", Refusal.AMBIGUOUS),
@@ -445,7 +446,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("text", "reason"), REFUSED)
-def test_refused(text: str, reason: Refusal) -> None:
+def test_texts_without_a_clear_span_are_refused_with_a_reason(text: str, reason: Refusal) -> None:
     found = read(text)
     assert isinstance(found, Failure), found
     assert found.reason is reason, str(found)
@@ -454,14 +455,14 @@ def test_refused(text: str, reason: Refusal) -> None:
         assert text[slice(*found.place)].strip()
 
 
-def test_one_bad_span_refuses_the_text_and_the_rest_is_still_there() -> None:
+def test_one_invalid_span_refuses_the_text_and_the_others_are_returned() -> None:
     found = read("0:12 - 0:20 and 0:40 - 0:30 and 0:50 - 0:55")
     assert isinstance(found, Failure)
     assert (found.reason, found.detail) == (Refusal.REVERSED, "0:40 - 0:30")
     assert [(parsed.start_s, parsed.end_s) for parsed in found.rest] == [(12.0, 20.0), (50.0, 55.0)]
 
 
-def test_the_caller_is_reported_what_was_not_taken_for_a_time() -> None:
+def test_numbers_that_are_not_times_are_returned_as_unread() -> None:
     found = read("The score is 3 - 2 at 12 - 20 seconds, which is 8 seconds; it is a 16:10 video.")
     assert isinstance(found, Times)
     assert found.unread == ("3 - 2", "8 seconds", "16:10")
@@ -470,7 +471,7 @@ def test_the_caller_is_reported_what_was_not_taken_for_a_time() -> None:
 # ---------------------------------------------------------------------------------- policies, instants
 
 
-def test_clamping_is_asked_for_and_flagged() -> None:
+def test_spans_are_clamped_only_if_requested_and_are_marked() -> None:
     found = read("90 to 120 seconds", outside=Outside.CLAMP)
     assert isinstance(found, Times)
     (parsed,) = found.spans
@@ -487,7 +488,7 @@ def test_clamping_is_asked_for_and_flagged() -> None:
         assert isinstance(read(text, frames=FRAMES, outside=Outside.CLAMP), Failure), text
 
 
-def test_a_rounded_end_is_the_end_and_no_clamp() -> None:
+def test_an_end_rounded_beyond_the_video_is_its_end_and_not_clamped() -> None:
     found = read("from 20 to 31 seconds", duration_s=30.6)
     assert isinstance(found, Times)
     (parsed,) = found.spans
@@ -513,7 +514,7 @@ INSTANTS = [
 
 
 @pytest.mark.parametrize(("text", "times"), INSTANTS)
-def test_instants(text: str, times: list[float]) -> None:
+def test_instants_are_read(text: str, times: list[float]) -> None:
     found = read(text, instants=True, frames=FRAMES)
     assert isinstance(found, Times), str(found)
     assert [parsed.start_s for parsed in found.instants] == pytest.approx(times)
@@ -521,7 +522,7 @@ def test_instants(text: str, times: list[float]) -> None:
     assert found.spans == ()
 
 
-def test_instants_beside_spans_and_bare_ones() -> None:
+def test_instants_are_read_beside_spans_and_without_a_unit() -> None:
     text = "{<TEMP-012><TEMP-047>}, then <TEMP-050>"
     found = read(text, instants=True)
     assert isinstance(found, Times)
@@ -540,7 +541,7 @@ def test_instants_beside_spans_and_bare_ones() -> None:
         assert failed.reason is reason
 
 
-def test_arguments_that_make_no_sense() -> None:
+def test_invalid_arguments_are_refused() -> None:
     for form in set(Form) - set(BARE_FORMS):
         with pytest.raises(ValueError, match="bare numbers"):
             read("1 to 2", bare=form)
@@ -592,7 +593,7 @@ PIECES = [
     st.booleans(),
 )
 @settings(max_examples=600, deadline=None)
-def test_no_text_breaks_it_and_all_it_reads_lies_in_the_video(
+def test_any_text_is_read_or_refused_and_its_times_are_in_the_video(
     text: str, bare: Form | None, outside: Outside, instants: bool
 ) -> None:
     found = read(text, bare=bare, outside=outside, instants=instants, frames=FRAMES)
@@ -641,21 +642,21 @@ ADVERSARIAL = {
 
 
 @pytest.mark.parametrize("name", ADVERSARIAL)
-def test_no_long_text_takes_forever(name: str) -> None:
+def test_long_repetitive_texts_are_read_in_bounded_time(name: str) -> None:
     piece = ADVERSARIAL[name]
     text = (piece * (100_000 // len(piece) + 1))[:100_000]
     assert _cpu_s(text) < 20  # a backtracking pattern would take hours; linear ones take under a second
 
 
-def test_time_grows_with_the_length_and_no_faster() -> None:
+def test_the_time_grows_linearly_with_the_length() -> None:
     signs = random.Random(7)
     text = "".join(signs.choice("0123456789:.,-–<>[]{}()% \nsmtoandTEMP") for _ in range(100_000))
     short = min(_cpu_s(text[:12_500]) for _ in range(3))
-    assert _cpu_s(text) < 24 * short  # 8 times the text; a square would take 64 times as long
+    assert _cpu_s(text) < 24 * short  # 8 times the text; quadratic time would be 64 times as long
 
 
 def _cpu_s(text: str) -> float:
-    gc.disable()  # what the other tests left behind is not to be searched on this one's time
+    gc.disable()  # garbage of other tests must not be collected during this measurement
     try:
         begun = time.process_time()
         read(text, bare=Form.SECONDS, instants=True)
@@ -664,7 +665,7 @@ def _cpu_s(text: str) -> float:
         gc.enable()
 
 
-def test_the_page_names_every_form_and_every_reason() -> None:
+def test_the_documentation_names_every_form_and_every_reason() -> None:
     page = (Path(__file__).parents[2] / "docs" / "temporal.md").read_text()
     shown = {re.sub(r"\s+", " ", code) for code in re.findall(r"`([^`\n]+)`", page)}
     assert {form.value for form in Form} <= shown

@@ -1,4 +1,4 @@
-"""Every written form comes back through the one parser, off by no more than ``written_error_s`` says."""
+"""Times written in every form are read back by the parser with an error of at most ``written_error_s``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read(text: str, form: Form, frames: FrameTimes, *, instants: bool = False) -
 
 @given(st.data())
 @settings(max_examples=500, deadline=None)
-def test_a_span_comes_back_in_every_form(data: st.DataObject) -> None:
+def test_a_span_is_read_back_in_every_form(data: st.DataObject) -> None:
     frames = data.draw(variable_frames())
     duration_s, form = frames.duration_s, data.draw(st.sampled_from(Form))
     decimals = data.draw(st.none() | st.integers(0, 6)) if form in DECIMALS else None
@@ -46,7 +46,7 @@ def test_a_span_comes_back_in_every_form(data: st.DataObject) -> None:
 
 @given(st.data())
 @settings(max_examples=300, deadline=None)
-def test_an_instant_comes_back_in_every_form(data: st.DataObject) -> None:
+def test_an_instant_is_read_back_in_every_form(data: st.DataObject) -> None:
     frames = data.draw(variable_frames())
     duration_s, form = frames.duration_s, data.draw(st.sampled_from(Form))
     at_s = data.draw(SHARES) * duration_s
@@ -86,7 +86,7 @@ def test_tokens_are_read_as_the_codec_reads_them(bins: list[tuple[int, int]], da
         (Form.PERCENTS, "12.1% - 47.5%", "12.1%"),
     ],
 )
-def test_how_each_form_looks(form: Form, span: str, instant: str) -> None:
+def test_each_form_is_written_as_documented(form: Form, span: str, instant: str) -> None:
     frames = FrameTimes.even(1000, 100.0)
     start_s, end_s = (temporal.to_seconds(b, 100.0) for b in (12, 47))
     made = temporal.span(start_s, end_s, 100.0)
@@ -106,12 +106,12 @@ def test_how_each_form_looks(form: Form, span: str, instant: str) -> None:
         (3661.5, 1, "1:01:01.5"),
     ],
 )
-def test_clock_times(seconds: float, decimals: int, written: str) -> None:
+def test_clock_times_are_rounded_half_up(seconds: float, decimals: int, written: str) -> None:
     instant = temporal.span(seconds, seconds, 4000.0)
     assert write_instant_as(instant, Form.CLOCK, duration_s=4000.0, decimals=decimals) == written
 
 
-def test_a_clip_has_a_clock_of_its_own() -> None:
+def test_times_in_a_clip_are_relative_to_the_clip() -> None:
     span = temporal.span(2.0, 4.0, 10.0, clip_start_s=100.0)
     assert write_as(span, Form.SECONDS, duration_s=10.0, clip_start_s=100.0) == "2.0 - 4.0 seconds"
     read_ = parse("2.0 - 4.0 seconds", duration_s=10.0)
@@ -119,7 +119,7 @@ def test_a_clip_has_a_clock_of_its_own() -> None:
     assert read_.spans[0].span(10.0, clip_start_s=100.0) == span
 
 
-def test_an_end_that_is_rounded_past_the_video_comes_back_as_the_end() -> None:
+def test_an_end_rounded_beyond_the_video_is_read_back_as_the_end() -> None:
     span = temporal.span(10.0, 30.46, 30.46)
     written = write_as(span, Form.SECONDS, duration_s=30.46)
     assert written == "10.0 - 30.5 seconds"
@@ -131,7 +131,7 @@ def test_an_end_that_is_rounded_past_the_video_comes_back_as_the_end() -> None:
     assert isinstance(parse("10.0 - 30.6 seconds", duration_s=30.46), Failure)
 
 
-def test_written_errors() -> None:
+def test_the_error_of_each_form_is_known() -> None:
     frames = FrameTimes((0.0, 0.1, 2.0), 3.0)
     assert written_error_s(Form.TOKENS, 198.0) == 1.0
     assert written_error_s(Form.SECONDS, 60.0) == pytest.approx(0.05)
@@ -141,7 +141,7 @@ def test_written_errors() -> None:
     assert written_error_s(Form.FRAMES, 3.0, frames=frames) == pytest.approx(1.9)
 
 
-def test_what_cannot_be_written() -> None:
+def test_times_that_cannot_be_written_are_refused() -> None:
     span = temporal.span(1.0, 2.0, 10.0)
     with pytest.raises(ValueError, match="need the frames"):
         write_as(span, Form.FRAMES, duration_s=10.0)
@@ -158,7 +158,7 @@ def test_what_cannot_be_written() -> None:
         write_as(span, Form.SECONDS, duration_s=10.0, decimals=-1)
 
 
-def test_told_keeps_the_bins_that_were_written() -> None:
+def test_a_span_read_from_tokens_keeps_their_bins() -> None:
     read_ = parse("{<TEMP-012><TEMP-047>}", duration_s=7.3)
     assert isinstance(read_, Times)
     parsed = read_.spans[0]

@@ -35,13 +35,13 @@ def plan(plan_file: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One SQLite file for the tests that ask for no file of their own: MLflow takes seconds to make one."""
+    """One SQLite file for the tests that need no file of their own: MLflow takes seconds to create one."""
     return f"sqlite:///{tmp_path_factory.mktemp('tracking')}/mlflow.db"
 
 
 @pytest.fixture
 def shared(plan_file: Path, database: str, request: pytest.FixtureRequest) -> Plan:
-    """The plan with that file, and an experiment that is the test's own."""
+    """The plan with that file, and an experiment named after the test."""
     sets = [f"tracking.uri={database}", f"tracking.experiment={request.node.name}"]
     return load_plan(str(plan_file), sets)
 
@@ -92,7 +92,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait()
 
 
-def use(run: Run, plan: Plan, file: Path) -> None:
+def log_run(run: Run, plan: Plan, file: Path) -> None:
     file.write_text("content")
     with run:
         run.log_params({"model": {"width": 4, "depth": 2}, "password": "hush", "text": "x" * 9000})
@@ -102,7 +102,7 @@ def use(run: Run, plan: Plan, file: Path) -> None:
         run.log_artifact(file)
 
 
-def check(plan: Plan, run: Run) -> None:
+def check_run(plan: Plan, run: Run) -> None:
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(tracking_uri=tracking_uri(plan))
@@ -122,21 +122,23 @@ def check(plan: Plan, run: Run) -> None:
     assert history(plan, "e" * 64) == {}
 
 
-def test_sqlite(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_run_is_logged_to_sqlite_and_resumed_by_fingerprint(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     assert tracking_uri(plan) == f"sqlite:///{tmp_path}/store/mlflow.db"
     assert history(plan, "f" * 64) == {}
     run = start_run(plan, "stage1", "f" * 64)
-    use(run, plan, tmp_path / "note.txt")
-    check(plan, run)
-    assert not (tmp_path / "mlruns").exists(), "nothing is written beside the storage root"
+    log_run(run, plan, tmp_path / "note.txt")
+    check_run(plan, run)
+    assert not (tmp_path / "mlruns").exists(), "something was written outside the storage root"
 
     again = start_run(plan, "stage1", "f" * 64)
     with again:
         again.log_params({"model": {"width": 5}})
         again.log_metrics({"loss": 9.0}, 49)
         again.log_metrics({"loss": 8.0}, 50)
-    assert again.run_id == run.run_id, "the same fingerprint goes on in the same run"
+    assert again.run_id == run.run_id, "the same fingerprint must resume the same run"
     assert history(plan, "f" * 64)["loss"][-2:] == [(49, 9.0), (50, 8.0)]
     with start_run(plan, "stage1", "f" * 64, resume=False) as fresh:
         assert fresh.run_id != run.run_id
@@ -152,15 +154,15 @@ def test_a_database_that_would_be_lost_is_refused(plan_file: Path, monkeypatch: 
     assert tracking_uri(load_plan(str(plan_file), [far, cluster])) == "http://host:5000"
 
 
-def test_a_real_server(plan_file: Path, tmp_path: Path, server: str):
+def test_a_run_is_logged_to_a_real_server(plan_file: Path, tmp_path: Path, server: str):
     plan = load_plan(str(plan_file), [f"tracking.uri={server}", "tracking.experiment=mine"])
     run = start_run(plan, "stage1", "f" * 64)
-    use(run, plan, tmp_path / "note.txt")
-    check(plan, run)
+    log_run(run, plan, tmp_path / "note.txt")
+    check_run(plan, run)
     assert not (tmp_path / "store/mlflow.db").exists()
 
 
-def test_training_does_not_wait(shared: Plan):
+def test_logging_metrics_does_not_block_training(shared: Plan):
     with start_run(shared, "stage1", "a" * 64) as run:
         begun = time.thread_time()
         for step in range(2000):
@@ -169,8 +171,8 @@ def test_training_does_not_wait(shared: Plan):
     assert len(history(shared, "a" * 64)["loss"]) == 2000
 
 
-def test_a_number_that_mlflow_never_takes_is_reported(shared: Plan, monkeypatch: pytest.MonkeyPatch):
-    """At once: it is not tried again, for which this test would wait a day."""
+def test_a_metric_that_mlflow_rejects_is_reported_at_once(shared: Plan, monkeypatch: pytest.MonkeyPatch):
+    """It is not tried again, for which this test would wait a day."""
     monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 86400.0))
     run = start_run(shared, "stage1", "b" * 64)
     with pytest.raises(UserError, match=r"tracking.uri: sqlite.*does not take the last metrics"), run:
@@ -186,27 +188,27 @@ def test_an_error_ends_the_run_as_failed(shared: Plan):
     assert MlflowClient(tracking_uri=tracking_uri(shared)).get_run(run.run_id).info.status == "FAILED"
 
 
-def test_an_unstarted_run_pickles(plan: Plan):
+def test_a_run_that_has_not_started_can_be_pickled(plan: Plan):
     copy = pickle.loads(pickle.dumps(start_run(plan, "stage1", "d" * 64)))
     assert (copy.step, copy.fingerprint, copy.plan) == ("stage1", "d" * 64, plan)
 
 
-def test_a_server_that_is_away_is_a_users_mistake(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_server_that_does_not_answer_is_a_user_error(plan_file: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     plan = load_plan(str(plan_file), ["tracking.uri=http://127.0.0.1:9"])
     with pytest.raises(UserError, match=r"tracking.uri: MLflow at http://127.0.0.1:9 refuses"):
         start_run(plan, "stage1", "f" * 64).log_metrics({"loss": 1}, 0)
 
 
-def test_flat_and_without_secrets(plan: Plan):
+def test_plans_are_logged_flat_and_with_resolved_values(plan: Plan):
     flat = flatten(plan.model_dump())
     assert flat["stages.0.optimizer.lr"] == 2e-5
     assert "max_text_tokens: 2048" in plan_text(plan)
     assert "vocab_size" in plan_text(plan)
 
 
-def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(shared: Plan, capsys: pytest.CaptureFixture[str]):
-    """Catches steps without a run, and runs that are as long as the writing of their numbers."""
+def test_the_run_of_a_step_lasts_from_its_start_to_its_end(shared: Plan, capsys: pytest.CaptureFixture[str]):
+    """Catches steps without a run, and runs that last only as long as it takes to log them."""
     from pipeline.jobs.step import StepContext, StepResult, build, make_context
     from pipeline.jobs.tracked import tracked
 
@@ -220,11 +222,11 @@ def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(shared: Plan, capsys
     for _ in range(2):
         made = build(make_context(shared, "corpora"), tracked(slow))
     runs = client.search_runs([client.get_experiment_by_name(shared.tracking.experiment).experiment_id])
-    assert len(runs) == 2, "made twice"
+    assert len(runs) == 2, "each build must have its run"
     for run in runs:
         assert run.info.status == "FINISHED"
         seconds = (run.info.end_time - run.info.start_time) / 1000
-        assert 1.2 <= seconds <= made.record.seconds + 1, "not the time that MLflow took to be opened"
+        assert 1.2 <= seconds <= made.record.seconds + 1, "the time that MLflow takes to open must not count"
         assert run.data.metrics == {"videos": 3.0, "sources.a/b.kept": 7.0}
         assert run.data.tags["digest"] == "d1"
         assert run.data.tags["artifact"] == made.location.uri
@@ -236,7 +238,7 @@ def test_a_tracked_step_has_a_run_from_its_begin_to_its_end(shared: Plan, capsys
     assert capsys.readouterr().err == ""
 
 
-def test_an_mlflow_that_is_away_costs_no_artifact(
+def test_an_artifact_is_kept_although_mlflow_cannot_be_opened(
     plan: Plan, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
     from pipeline.jobs.step import StepResult, build, make_context

@@ -1,4 +1,4 @@
-"""Variable frame rates: what a video keeps of its time stamps, and that even frames cost nothing."""
+"""Variable frame rates: videos keep their time stamps; a constant rate needs none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def ref(starts_s: tuple[float, ...] = UNEVEN, duration_s: float = 2.1) -> VideoR
 
 @given(st.integers(1, 60), st.floats(0.01, 5), st.floats(-1e4, 1e4), st.data())
 @settings(max_examples=200, deadline=None)
-def test_a_constant_rate_keeps_nothing_and_any_other_keeps_its_stamps(
+def test_only_a_variable_rate_keeps_its_time_stamps(
     count: int, each_s: float, first_s: float, data: st.DataObject
 ) -> None:
     off = data.draw(st.lists(st.floats(-0.4, 0.4), min_size=count - 1, max_size=count - 1))
@@ -44,7 +44,7 @@ def test_a_constant_rate_keeps_nothing_and_any_other_keeps_its_stamps(
         assert kept[0] == 0
 
 
-def test_the_tolerance_is_that_of_one_frame_and_not_of_a_mean() -> None:
+def test_the_tolerance_applies_to_single_frames_and_not_to_their_mean() -> None:
     """One frame of a thousand is late by an eighth of a frame."""
     stamps_s = [k / 25 for k in range(1000)]
     assert uneven_starts(stamps_s, 40.0) == ()
@@ -60,7 +60,7 @@ def test_frames_of_one_time_stamp_share_the_time_until_the_next() -> None:
         uneven_starts([0.0, 4.0, 4.0, 4.0 + 3 * NOISE_S], 5.0)  # 1.5 microseconds each
 
 
-def test_a_row_keeps_them_exactly() -> None:
+def test_rows_keep_frame_starts_exactly() -> None:
     samples = [
         Sample(key=f"s/{i}", dataset="s", task=Task.QA, video=video, turns=())
         for i, video in enumerate((ref(), ref(()), ref()))
@@ -72,12 +72,12 @@ def test_a_row_keeps_them_exactly() -> None:
     assert column.to_pylist() == [list(UNEVEN), [], list(UNEVEN)]
 
 
-def test_a_video_tells_its_times() -> None:
+def test_frame_times_follow_from_the_video() -> None:
     assert frame_times(ref()) == FrameTimes(UNEVEN, 2.1)
     assert frame_times(ref(())) == FrameTimes.even(6, 2.1)
-    assert frame_times(ref(())).starts_s == ()  # nothing grows with the number of frames
+    assert frame_times(ref(())).starts_s == ()  # no memory grows with the number of frames
     with pytest.raises(ValueError, match="at least one frame"):
-        frame_times(VideoRef(path="nobody probed it"))
+        frame_times(VideoRef(path="not probed"))
 
 
 # ------------------------------------------------------------------------------------------------ numbers
@@ -85,7 +85,9 @@ def test_a_video_tells_its_times() -> None:
 
 @given(st.integers(1, 300), st.floats(0.5, 3600), SHARES, SHARES)
 @settings(max_examples=200, deadline=None)
-def test_even_frames_are_where_a_list_of_them_is(count: int, duration_s: float, a: float, b: float) -> None:
+def test_a_constant_rate_equals_a_list_of_its_frame_starts(
+    count: int, duration_s: float, a: float, b: float
+) -> None:
     even = FrameTimes.even(count, duration_s)
     listed = FrameTimes(tuple(k * duration_s / count for k in range(count)), duration_s)
     start_s, end_s = sorted((a * duration_s, b * duration_s))
@@ -101,7 +103,7 @@ def test_even_frames_are_where_a_list_of_them_is(count: int, duration_s: float, 
 
 @given(st.integers(1, 200), st.integers(2, 3600), st.integers(0, 399), st.integers(0, 399))
 @settings(max_examples=300, deadline=None)
-def test_even_frames_are_counted_as_fractions_say(n: int, duration_s: int, a: int, b: int) -> None:
+def test_frames_of_a_constant_rate_equal_exact_fractions(n: int, duration_s: int, a: int, b: int) -> None:
     first, last = sorted((a % (2 * n + 1), b % (2 * n + 1)))  # starts and middles of frames
     want_first = min(first // 2, n - 1)
     want_last = max(-(-last // 2) - 1, want_first)
@@ -111,7 +113,7 @@ def test_even_frames_are_counted_as_fractions_say(n: int, duration_s: int, a: in
 
 @given(variable_frames(), SHARES)
 @settings(deadline=None)
-def test_a_part_of_a_frame_is_a_part_of_its_time(frames: FrameTimes, share: float) -> None:
+def test_a_fraction_of_a_frame_is_that_fraction_of_its_duration(frames: FrameTimes, share: float) -> None:
     for k in range(frames.num_frames):
         start_s, end_s = frames.span_s(k, k)
         assert start_s <= frames.edge_s(k + share) <= end_s + NOISE_S
@@ -137,8 +139,8 @@ def test_a_clip_shows_the_frames_of_its_video(frames: FrameTimes, a: float, b: f
     assert begins_s <= frames.span_s(whole, whole)[1] + noise_s
 
 
-def test_a_clip_counts_its_own_frames() -> None:
+def test_a_clip_has_its_own_frames() -> None:
     part = FrameTimes(UNEVEN, 2.1).part(0.5, 1.5)
-    assert part.starts_s == pytest.approx((0, 0.5, 0.6))  # frame 2 goes on, 3 and 4 begin
+    assert part.starts_s == pytest.approx((0, 0.5, 0.6))  # frame 2 continues, 3 and 4 start
     assert part.duration_s == pytest.approx(1.0)
     assert FrameTimes.even(10, 10.0).part(2.0, 4.0).num_frames == 2

@@ -1,4 +1,4 @@
-"""Storage that cannot be read is told as that: nobody is advised to delete or make again what may be well."""
+"""Storage that cannot be read is reported as such, without advice to delete what may be intact."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CAUSES = {
     "no server": "the S3 server does not answer",
 }
 COMMANDS = ("check", "status", "run", "verify", "predict")
-# Words of advice that is right for a file which is read and is not what it should be.
+# Advice that is right only for a file that can be read and has the wrong content.
 MISLEADING = re.compile(r"delete|remove|damaged|broken|is not an? |again with|make .* again|prepare", re.I)
 
 
@@ -37,7 +37,7 @@ def _predict(arguments: list[str]) -> int:
 
 @pytest.mark.parametrize("cause", CAUSES)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_cannot_be_read_is_not_called_broken(
+def test_storage_that_cannot_be_read_is_not_reported_as_broken(
     command: str,
     cause: str,
     s3_bucket: str,
@@ -45,7 +45,7 @@ def test_what_cannot_be_read_is_not_called_broken(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Fails if an ``except ValueError`` around the reading of a record takes in that it could not be read."""
+    """Fails if an ``except ValueError`` around reading a record also catches that it could not be read."""
     import s3fs
 
     hasten(monkeypatch)
@@ -65,11 +65,11 @@ def test_what_cannot_be_read_is_not_called_broken(
         "verify": lambda: main(["verify", there]),
         "predict": lambda: _predict([there, str(tmp_path / "clip.mp4"), "What is it?"]),
     }.get(command, lambda: main([command, str(plan)]))()
-    said = capsys.readouterr().err
+    message = capsys.readouterr().err
     s3fs.S3FileSystem.clear_instance_cache()
     assert code == 2
-    assert CAUSES[cause] in said
-    assert not MISLEADING.search(said), said
+    assert CAUSES[cause] in message
+    assert not MISLEADING.search(message), message
 
 
 READERS: dict[str, Callable[[Location], object]] = {
@@ -80,10 +80,10 @@ READERS: dict[str, Callable[[Location], object]] = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_a_disk_that_fails_is_reported_from_a_file_that_is_wrong(
+def test_a_failing_disk_is_distinguished_from_a_wrong_file(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fails if an OSError of a disk or its rights leaves as a stack trace, or as advice to delete."""
+    """Fails if an OSError of a disk or of permissions becomes a stack trace, or advice to delete."""
     for name in ("record.json", "manifest.json", "model/config.json"):
         place = tmp_path / name
         place.parent.mkdir(exist_ok=True)
@@ -100,7 +100,7 @@ def test_a_disk_that_fails_is_reported_from_a_file_that_is_wrong(
         READERS[reader](Location.parse(tmp_path))
 
 
-def test_a_missing_bucket_is_not_a_missing_file(s3_server: str) -> None:
+def test_a_missing_bucket_is_not_reported_as_a_missing_file(s3_server: str) -> None:
     """Fails if every video of a misspelt bucket is rejected as missing."""
     for look in (Location.exists, Location.is_dir, Location.list, Location.stat):
         with pytest.raises(StorageError, match="the bucket does not exist"):

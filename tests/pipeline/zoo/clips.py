@@ -19,18 +19,18 @@ _UNEVEN = [100 * k + 40 * (k % 3) + 900 * (k > 60) for k in range(FRAMES)]
 
 
 def _without_beginning(path: Path) -> None:
-    """A third of the packets of a broadcast is not there."""
+    """Remove the first third of the packets of a broadcast."""
     data = path.read_bytes()
     path.write_bytes(data[len(data) // 3 // 188 * 188 :])
 
 
 def _twice(path: Path) -> None:
-    """Two recordings behind one another: the clock begins anew."""
+    """Two recordings one after the other: the clock starts again."""
     path.write_bytes(path.read_bytes() * 2)
 
 
 def _with_sound_from_0(path: Path) -> None:
-    """The pictures start two seconds after the sound, which comes first in the file, too."""
+    """The video starts two seconds after the sound, which is also the first track in the file."""
     sound = ("-f", "lavfi", "-i", "sine=duration=6")
     old = path.rename(path.with_name(f"old{path.suffix}"))
     late = ("-itsoffset", "2", "-i", str(old))
@@ -52,7 +52,7 @@ def _with_a_cover(*marks: str, first: bool = True) -> Callable[[Path], None]:
 
 
 def _with_a_preview(path: Path) -> None:
-    """A track of the first ten pictures at twice the size comes first and is the default."""
+    """A track of the first ten frames at twice the size comes first and is the default."""
     old = path.rename(path.with_name(f"old{path.suffix}"))
     preview = ("-t", "1", "-i", str(old), "-i", str(old), "-map", "0:v", "-map", "1:v")
     codecs = ("-c:v:0", "libx264", "-s:v:0", "192x128", "-c:v:1", "copy")
@@ -60,7 +60,7 @@ def _with_a_preview(path: Path) -> None:
 
 
 def _in_two_passes(codec: str) -> Callable[[Path], None]:
-    """As libvpx makes hidden frames: it looks at everything first."""
+    """Encode as libvpx needs to write hidden frames: it analyses the whole video first."""
 
     def change(path: Path) -> None:
         old = path.rename(path.with_name(f"old{path.suffix}"))
@@ -73,13 +73,13 @@ def _in_two_passes(codec: str) -> Callable[[Path], None]:
 
 
 def _in_avi_order(path: Path) -> None:
-    """Time stamps of decoding for B-frames, as a conversion from AVI leaves them."""
+    """Decoding instead of presentation time stamps for B-frames, as after conversion from AVI."""
     ffmpeg("-i", str(path), *_COPY, "-bsf:v", "setts=pts=DTS", str(path.with_suffix(".new.mp4")))
     path.with_suffix(".new.mp4").rename(path)
 
 
 def _damaged(step: int, value: int) -> Callable[[Path], None]:
-    """A stretch of the pictures in which every ``step``-th byte is another."""
+    """Change every ``step``-th byte in the second quarter of the file."""
 
     def change(path: Path) -> None:
         data = bytearray(path.read_bytes())
@@ -223,7 +223,7 @@ def _times() -> list[Clip]:
             Clip(name=f"late.{suffix}", params=_B, finish=_with_sound_from_0, quick=suffix == "mp4")
             for suffix in ("mp4", "mkv", "ts")
         ),
-        # Copied from within a group of pictures: its earlier ones are there and hidden by the edit list.
+        # Copied from within a group of pictures: the edit list hides the earlier frames of the group.
         *(
             Clip(
                 name=f"trimmed-{kind}.mp4",
@@ -255,7 +255,6 @@ def _times() -> list[Clip]:
                 ("hevc", "libx265", "keyint=25:log-level=none:pools=1"),
                 ("mpeg2", "mpeg2video", ""),
             )
-            if params or codec == "mpeg2video"
         ),
         Clip(name="two-recordings.ts", params=_B, finish=_twice),
     ]

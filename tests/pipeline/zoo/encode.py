@@ -1,4 +1,4 @@
-"""Write a clip with PyAV, and change it with the ffmpeg that the tests bring."""
+"""Write a clip with PyAV, and change it with the ffmpeg program of the test dependencies."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import pytest
 
 from tests.pipeline.zoo.pictures import HEIGHT, WIDTH, picture
 
-FRAMES = 100  # more than are decoded from the beginning without a look at the packets
+FRAMES = 100  # more than are decoded from the beginning without reading the packets
 
 
 @dataclass(frozen=True, kw_only=True)
 class Clip:
-    """How a clip of ``FRAMES`` pictures is made.
+    """How a clip of ``FRAMES`` frames is encoded.
 
-    ``name``: file name, whose suffix is the container. ``when``: the time of each picture in units of
-    1 / 1000 s, for a variable rate. ``finish`` changes the file. ``track``: the film's, as FFmpeg counts
-    tracks of pictures. ``rejected``: what the error says, where no picture can be agreed on. ``quick``: one
-    of those that the normal suite looks at.
+    ``name``: file name, whose suffix is the container. ``when``: the time of each frame in units of
+    1 / 1000 s, for a variable rate. ``finish`` changes the file. ``track``: index of the video among
+    FFmpeg's video tracks. ``rejected``: pattern of the error that is also allowed. ``quick``: part of
+    the normal suite.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Clip:
 
 
 def write(folder: Path, clip: Clip) -> Path:
-    """The clip's file; the test is skipped where this FFmpeg lacks the encoder."""
+    """Write the clip's file; the test is skipped where this FFmpeg lacks the encoder."""
     import av
 
     if clip.codec not in av.codecs_available:
@@ -74,7 +74,7 @@ def write(folder: Path, clip: Clip) -> Path:
 
 
 def ffmpeg(*arguments: str) -> bytes:
-    """What the program writes to its output; its errors are the test's."""
+    """Standard output of ffmpeg; the test fails if the program fails."""
     program = pytest.importorskip("imageio_ffmpeg").get_ffmpeg_exe()
     done = subprocess.run(
         [program, "-hide_banner", "-loglevel", "error", "-nostdin", *arguments],
@@ -86,9 +86,9 @@ def ffmpeg(*arguments: str) -> bytes:
 
 
 def shown(path: Path, track: int, height: int, width: int) -> np.ndarray:
-    """RGB [N, H, W, 3] as the program ffmpeg shows a file whose pictures are of that size."""
+    """RGB [N, H, W, 3] that the program ffmpeg decodes from a file whose frames have that size."""
     data = ffmpeg(
-        # What several threads make of damage depends on their number.
+        # With several threads the output for damaged files depends on their number.
         *("-threads", "1", "-i", str(path), "-map", f"0:v:{track}", "-fps_mode", "passthrough"),
         *("-f", "rawvideo", "-pix_fmt", "rgb24", "-"),
     )
@@ -96,7 +96,7 @@ def shown(path: Path, track: int, height: int, width: int) -> np.ndarray:
 
 
 def through(*arguments: str, before: Sequence[str] = ()) -> Callable[[Path], None]:
-    """Copies the streams of a file into a new one of its name, with options of the program ffmpeg."""
+    """Replaces a file by a copy that ffmpeg makes with these options."""
 
     def change(path: Path) -> None:
         old = path.rename(path.with_name(f"old{path.suffix}"))

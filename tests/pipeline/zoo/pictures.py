@@ -1,4 +1,4 @@
-"""Pictures of 24 fields, dark or bright by their number: no two are alike, not even turned or mirrored."""
+"""Pictures of 24 fields, dark or bright by their number; no two are equal, even if rotated or mirrored."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def picture(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray
 
 
 def calm_picture(number: int, height: int = HEIGHT, width: int = WIDTH) -> np.ndarray:
-    """The same for encoders that look ahead for what stays: a sixth of the fields changes each time."""
+    """The same for encoders that look ahead for static content: a sixth of the fields changes each time."""
     code = number % 64 ^ number % 64 // 2
     bright = np.array([code >> bit & 1 for bit in range(_COLUMNS)], bool)
     grey = np.where(np.broadcast_to(bright, (_ROWS, _COLUMNS)), _BRIGHT, _DARK).astype(np.uint8)
