@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.records import masks
 from tests.datasets_prep.clips import HEIGHT, WIDTH, picture, write_clip, write_folder
 
-LATE_S = 2.0  # late.mp4 begins with sound only; its frames then last 4 s at 10 frames per second
+LATE_S = 2.0  # late.mp4 begins with this much sound only; its frames then last 4 s at 10 frames per second
 FRAMES = 12  # of each folder of stills
 
 

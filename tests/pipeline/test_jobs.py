@@ -287,7 +287,7 @@ def test_a_run_fails_resumes_and_skips_finished_steps(
 
 
 def test_running_a_finished_plan_imports_no_ray_mlflow_or_torch(home: Path, plan_file: Path):
-    """It needs no cluster either."""
+    """It needs no cluster."""
     for module in ("datasets_prep", "training", "evaluation"):
         command = [sys.executable, "-m", module, "--plan", str(plan_file)]
         subprocess.run(

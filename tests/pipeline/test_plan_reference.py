@@ -19,7 +19,7 @@ def test_every_key_has_a_description():
 
 
 def test_descriptions_end_as_sentences_and_say_null():
-    """The page and error messages join them."""
+    """The page and error messages put them next to each other."""
     for section in reference.sections():
         for name, field in section.model.model_fields.items():
             text = field.description or ""
