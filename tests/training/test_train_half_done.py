@@ -286,7 +286,7 @@ def test_rows_that_mlflow_refused_are_sent_again(plan: Plan, flaky: Callable[[in
 
 
 @pytest.mark.slow
-def test_a_stage_whose_metrics_are_never_taken_keeps_its_weights(
+def test_a_stage_whose_metrics_mlflow_always_refuses_keeps_its_weights(
     plan: Plan, trainings: list[str], flaky: Callable[[int], list[int]]
 ) -> None:
     left = flaky(1000)
@@ -299,7 +299,7 @@ def test_a_stage_whose_metrics_are_never_taken_keeps_its_weights(
     assert [s for s, _ in tracking.history(plan, made.record.fingerprint)["loss/total"]] == [0, 1]
 
 
-def test_init_leaves_no_accelerator_to_the_stages_after_it(
+def test_init_does_not_set_the_accelerator_of_later_stages(
     plan: Plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("DS_ACCELERATOR", raising=False)
@@ -310,7 +310,7 @@ def test_init_leaves_no_accelerator_to_the_stages_after_it(
 def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
     plan: Plan, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Fails if the table is not printed, not sent to MLflow, or only once something is trained."""
+    """Fails if the table is not printed, not sent to MLflow, or only after the training."""
     from mlflow.tracking import MlflowClient
 
     monkeypatch.setattr(run, "train_on_ray", raise_killed)

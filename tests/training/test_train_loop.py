@@ -1,4 +1,4 @@
-"""One worker without Ray: exact resuming, the same weights however the batch is cut, bad samples replaced."""
+"""One worker without Ray: exact resuming, the same weights for every micro-batch, replaced bad samples."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def weights(out: Path) -> dict[str, torch.Tensor]:
     }
 
 
-def test_a_stopped_run_goes_on_exactly(prepared: Location, start: Location, tmp_path: Path) -> None:
+def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
     config = stage(steps=4, layout={"save_every": 2})
     whole = LocalReporter(tmp_path / "whole")
     done = train(job(prepared, start, tmp_path / "a", config), whole)
@@ -57,7 +59,9 @@ def test_a_stopped_run_goes_on_exactly(prepared: Location, start: Location, tmp_
     assert whole.rows[1]["lr"] == 1e-3
 
 
-def test_accumulation_gives_the_same_weights(prepared: Location, start: Location, tmp_path: Path) -> None:
+def test_gradient_accumulation_gives_the_same_weights(
+    prepared: Location, start: Location, tmp_path: Path
+) -> None:
     # Of one source, so that every pass has as many masks and answer tokens: the published mean of means is
     # then the mean over the batch.
     entries = {"seg": MixtureEntry()}
@@ -65,15 +69,15 @@ def test_accumulation_gives_the_same_weights(prepared: Location, start: Location
         config = stage(steps=2, mixture=entries, layout={"micro_batch": micro, "save_every": 100})
         train(job(prepared, start, tmp_path / name, config), LocalReporter(tmp_path / f"s{name}"))
     one, two, before = weights(tmp_path / "a"), weights(tmp_path / "b"), weights(start.local_path)
-    # By norm, not by the largest weight: Adam's first steps go by the sign of a gradient, and where that is
-    # nothing but rounding the sign is another on another processor.
+    # By norm, not by the largest weight: Adam's first steps follow the sign of a gradient, and where the
+    # gradient is only rounding error its sign depends on the processor.
     moved = sum(float((one[k] - before[k]).square().sum()) for k in one) ** 0.5
-    apart = sum(float((one[k] - two[k]).square().sum()) for k in one) ** 0.5
+    difference = sum(float((one[k] - two[k]).square().sum()) for k in one) ** 0.5
     assert moved > 0.05
-    assert apart < 1e-3 * moved
+    assert difference < 1e-3 * moved
 
 
-def test_frozen_parts_stay(prepared: Location, start: Location, tmp_path: Path) -> None:
+def test_frozen_parts_stay_unchanged(prepared: Location, start: Location, tmp_path: Path) -> None:
     config = stage(steps=2, train=("connector", "seg_head"), layout={"save_every": 100})
     train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"))
     before, after = weights(start.local_path), weights(tmp_path / "a")
@@ -84,19 +88,19 @@ def test_frozen_parts_stay(prepared: Location, start: Location, tmp_path: Path) 
     assert all(k.startswith("connector") or k == "segmentation.head" for k in changed)
 
 
-def test_a_broken_video_is_replaced_by_name_and_noted(start: Location, tmp_path: Path) -> None:
+def test_a_broken_video_has_a_fixed_substitute_and_is_reported(start: Location, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data", broken=(2,))
     config = stage(steps=2, global_batch=8, mixture={"qa": MixtureEntry()}, layout={"micro_batch": 8})
-    notes = []
+    quarantined = []
     for name in ("a", "b"):
         reporter = LocalReporter(tmp_path / name)
         train(job(data, start, tmp_path / f"out-{name}", config), reporter)
-        notes.append(reporter.quarantined)
+        quarantined.append(reporter.quarantined)
         assert [row["quarantined"] for row in reporter.rows.values()] == [1, 1], "each step sees every video"
-    assert notes[0] == notes[1]
-    assert {n["key"] for n in notes[0]} == {"qa/2"}
-    assert all(n["substitute"] != "qa/2" and n["substitute"].startswith("qa/") for n in notes[0])
-    assert "VideoError" in notes[0][0]["reason"]
+    assert quarantined[0] == quarantined[1]
+    assert {n["key"] for n in quarantined[0]} == {"qa/2"}
+    assert all(n["substitute"] != "qa/2" and n["substitute"].startswith("qa/") for n in quarantined[0])
+    assert "VideoError" in quarantined[0][0]["reason"]
 
 
 def test_a_source_without_media_stops_the_run(start: Location, tmp_path: Path) -> None:
@@ -117,35 +121,35 @@ def test_a_checkpoint_of_another_size_is_refused(prepared: Location, start: Loca
 def test_flash_attention_by_name_is_refused_where_the_stage_cannot_run_it(
     prepared: Location, start: Location, tmp_path: Path
 ) -> None:
-    """Fails if a stage trains with another attention than its plan names, or says so after loading."""
+    """Fails if a stage trains with another attention than its plan names, or refuses only after loading."""
     model = model_config("toy", {"attention": "flash_attention_2"})
-    asked = job(prepared, start, tmp_path / "a", stage(), model)
+    flash_job = job(prepared, start, tmp_path / "a", stage(), model)
     with pytest.raises(UserError, match=r"model\.overrides\.attention: flash_attention_2 cannot run here"):
-        train(dataclasses.replace(asked, data=Location.parse(tmp_path)), LocalReporter(tmp_path / "s"))
+        train(dataclasses.replace(flash_job, data=Location.parse(tmp_path)), LocalReporter(tmp_path / "s"))
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_attention_is_set_for_the_stage_s_device_and_precision(
     prepared: Location, start: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision, dtype
 ) -> None:
-    """Fails if the model trains with what it was built with, or if flash attention is chosen for fp32."""
+    """Fails if the model keeps the attention it was built with, or if flash attention is chosen for fp32."""
     real, seen = UFVideo.set_attention, []
 
-    def noted(model: UFVideo, device: torch.device, *rest: torch.dtype) -> str:
+    def record(model: UFVideo, device: torch.device, *rest: torch.dtype) -> str:
         seen.append((device.type, *rest))
         return real(model, device, *rest)
 
-    monkeypatch.setattr(UFVideo, "set_attention", noted)
+    monkeypatch.setattr(UFVideo, "set_attention", record)
     config = stage(layout={"precision": precision})
     train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "s"), stop_at=0)
     assert seen == [("cpu", dtype)]
 
 
-def test_tables_of_positions_stay_in_fp32_in_a_bf16_stage(
+def test_position_tables_stay_in_fp32_in_a_bf16_stage(
     prepared: Location, start: Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches a cast of all that a module holds. Rotary frequencies in bf16 put token 3,000 radians away from
-    where inference, in fp32, has it; and SAM 2's matrix of positions would be saved as it was rounded."""
+    """Catches a cast of buffers with the parameters. Rotary frequencies in bf16 put token 3,000 radians away
+    from where inference, in fp32, has it; and SAM 2's matrix of positions would be saved rounded."""
     real, seen = UFVideo.set_attention, []
     monkeypatch.setattr(
         UFVideo, "set_attention", lambda model, *rest: seen.append(model) or real(model, *rest)
@@ -165,7 +169,7 @@ def test_tables_of_positions_stay_in_fp32_in_a_bf16_stage(
     assert torch.equal(stored[name], first[name])
 
 
-def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> None:
+def test_the_text_loss_halves_in_twelve_steps(prepared: Location, start: Location, tmp_path: Path) -> None:
     config = stage(steps=12, global_batch=8, layout={"micro_batch": 8, "save_every": 100})
     reporter = LocalReporter(tmp_path / "s")
     train(job(prepared, start, tmp_path / "a", config), reporter)
@@ -174,7 +178,7 @@ def test_the_loss_falls(prepared: Location, start: Location, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_fp32_goes_on_in_fp32_from_a_bf16_checkpoint(
+def test_an_fp32_stage_starts_in_fp32_from_a_bf16_checkpoint(
     prepared: Location, start: Location, tmp_path: Path
 ) -> None:
     short = {"steps": 2, "mixture": {"seg": MixtureEntry(), "refer": MixtureEntry()}}
@@ -193,7 +197,7 @@ def test_fp32_goes_on_in_fp32_from_a_bf16_checkpoint(
     assert any(not torch.equal(after[n], before[n].float()) for n in after)
 
 
-def test_a_substitute_is_one_that_the_cap_lets_in(
+def test_a_substitute_is_among_the_samples_under_the_cap(
     prepared: Location, start: Location, tmp_path: Path
 ) -> None:
     entries = {"qa": MixtureEntry(cap=3)}
@@ -216,16 +220,18 @@ def test_a_source_without_samples_is_refused_and_its_rejects_named(tmp_path: Pat
     assert dataset.order(stage(mixture={"qa": MixtureEntry()}), 7).epoch_size == 8
 
 
-def test_deepspeed_takes_the_stage_s_accelerator_not_a_parent_s(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_deepspeed_uses_the_stage_s_accelerator_not_the_parent_process_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     fast = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    for parent, use_gpu, wanted in (("cpu", True, "cuda"), ("cuda", False, "cpu")):
+    for parent, use_gpu, expected in (("cpu", True, "cuda"), ("cuda", False, "cpu")):
         monkeypatch.setenv("DS_ACCELERATOR", parent)
         prepare_process(use_gpu=use_gpu, threads=None)
-        assert os.environ["DS_ACCELERATOR"] == wanted
+        assert os.environ["DS_ACCELERATOR"] == expected
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = fast
 
 
-def test_parts_that_a_pass_does_not_use_are_left_alone(
+def test_parts_that_a_pass_does_not_use_stay_unchanged(
     prepared: Location, start: Location, tmp_path: Path
 ) -> None:
     """Whole steps without regions and masks, then passes with and without them in one step."""

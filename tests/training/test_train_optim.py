@@ -1,4 +1,4 @@
-"""The published schedule, and who learns at which rate."""
+"""The published schedule, and the learning rate of each parameter group."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_without_warmup_the_first_step_has_the_peak() -> None:
         lr_share(5, 5, warmup_share=0, final_share=0)
 
 
-def test_groups_by_part_and_decay() -> None:
+def test_parameters_are_grouped_by_part_and_weight_decay() -> None:
     matrix, bias, frozen = (torch.nn.Parameter(torch.zeros(*s)) for s in ((2, 2), (2,), (2, 2)))
     frozen.requires_grad_(False)
     config = OptimizerConfig(lr=1.0, part_lr={Part.SEG_HEAD: 3.0}, weight_decay=0.1)

@@ -1,4 +1,4 @@
-"""Which sample stands where must not depend on how the work is cut up."""
+"""The order of samples must not depend on how the work is divided."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def mixture(sizes: dict[str, int], entries: dict[str, MixtureEntry] | None = Non
 
 
 def global_batches(order: Order, split: BatchSplit, start: int, stop: int) -> list[list[Visit]]:
-    """Every worker's micro-batches, put together by slot."""
+    """The global batches: every worker's micro-batches, joined by position."""
     workers = [
         list(order.micro_batches(split, w, start_step=start, stop_step=stop)) for w in range(split.workers)
     ]
@@ -46,13 +46,13 @@ def test_order_is_the_same_for_every_layout_and_from_every_step(
         mixture({**sizes, "z": 5}, {"z": MixtureEntry(), **{s: MixtureEntry(repeat=repeat) for s in sizes}}),
         global_batch=batch,
     )
-    truth = [order.batch(step) for step in range(7)]
+    expected = [order.batch(step) for step in range(7)]
     for micro, _ in layouts(batch, workers):
         split = BatchSplit(global_batch=batch, workers=workers, micro_batch=micro)
-        assert global_batches(order, split, start, 7) == truth[start:]
+        assert global_batches(order, split, start, 7) == expected[start:]
 
 
-def test_an_epoch_visits_every_sample_as_often_as_its_repeat_says() -> None:
+def test_an_epoch_visits_every_sample_as_often_as_its_repeat() -> None:
     order = Order(
         mixture({"a": 10, "b": 7}, {"a": MixtureEntry(repeat=2.5), "b": MixtureEntry(cap=4)}), global_batch=1
     )
@@ -73,11 +73,13 @@ def test_epochs_differ_in_order_but_a_cap_keeps_the_same_samples() -> None:
 def test_order_follows_names_not_positions() -> None:
     keys = [f"k{i}" for i in range(30)]
     one = Order(Mixture.of([SourceRows.of("a", keys)], {}, 5), global_batch=1)
-    turned = Order(Mixture.of([SourceRows.of("a", keys[::-1])], {}, 5), global_batch=1)
-    assert [keys[one.visit(i).row] for i in range(60)] == [keys[::-1][turned.visit(i).row] for i in range(60)]
+    reversed_ = Order(Mixture.of([SourceRows.of("a", keys[::-1])], {}, 5), global_batch=1)
+    assert [keys[one.visit(i).row] for i in range(60)] == [
+        keys[::-1][reversed_.visit(i).row] for i in range(60)
+    ]
 
 
-def test_stage_length_rounds_up_so_that_nothing_is_left_out() -> None:
+def test_stage_length_rounds_up_so_that_every_sample_is_visited() -> None:
     order = Order(mixture({"a": 10}), global_batch=4)
     assert order.steps(epochs=1, steps=None) == 3
     assert order.steps(epochs=2, steps=None) == 5
@@ -86,7 +88,7 @@ def test_stage_length_rounds_up_so_that_nothing_is_left_out() -> None:
     assert sorted(visited) == list(range(10))
 
 
-def test_planned_and_realised_counts() -> None:
+def test_realised_counts_are_the_rounded_planned_ones() -> None:
     counts = {
         c.source: c
         for c in mixture(
@@ -105,7 +107,7 @@ def test_weights_are_shares_of_an_epoch() -> None:
     assert Order(made, global_batch=1).epoch_size == 60 + 20
 
 
-def test_weights_stand_for_all_entries_or_none() -> None:
+def test_all_entries_of_a_mixture_have_a_weight_or_none() -> None:
     stage = {"name": "s", "global_batch": 1, "steps": 1, "layout": {"workers": 1, "micro_batch": 1}}
     both = {"a": {"weight": 2}, "b": {}}
     with pytest.raises(ValueError, match=r"entry a has a weight and b has none.*every entry of the stage"):

@@ -30,8 +30,8 @@ def _one_thread() -> None:
 
 
 def gradients(parts: tuple[Part, ...]) -> tuple[dict[str, torch.Tensor], int]:
-    """Gradients of a batch with regions and one with masks, and how many layers were run twice."""
-    model = two_workers.fresh()
+    """Gradients of a batch with regions and one with masks, and the number of checkpointed layer calls."""
+    model = two_workers.new_model()
     config = two_workers.stage(two_workers.PARTS, gradient_checkpointing=parts)
     set_up_model(model, config, seed=1)
     calls = 0
@@ -50,42 +50,44 @@ def gradients(parts: tuple[Part, ...]) -> tuple[dict[str, torch.Tensor], int]:
 
 
 @pytest.fixture(scope="module")
-def kept() -> dict[str, torch.Tensor]:
+def without_checkpointing() -> dict[str, torch.Tensor]:
     """Gradients without gradient checkpointing."""
-    made, calls = gradients(())
+    expected, calls = gradients(())
     assert not calls
-    return made
+    return expected
 
 
 @pytest.mark.parametrize("part", CHECKPOINTED)
-def test_gradient_checkpointing_of_a_part_changes_no_gradient(kept, part: Part) -> None:
-    """But for rounding. Fails if the part's switch reaches no layer, or a layer of another part."""
-    made, calls = gradients((part,))
+def test_gradient_checkpointing_of_a_part_changes_no_gradient(without_checkpointing, part: Part) -> None:
+    """Up to rounding. Fails if the part's switch reaches no layer, or a layer of another part."""
+    with_checkpointing, calls = gradients((part,))
     # Twice through vision (2 of 3 layers), connector (8 blocks) and language (3), once through SAM 2 (5).
     assert calls == {"vision": 4, "connector": 16, "language": 6, "sam_encoder": 5}[part]
-    assert made.keys() == kept.keys()
-    for name, gradient in kept.items():
-        torch.testing.assert_close(made[name], gradient, atol=1e-7, rtol=1e-6, msg=f"{part}: {name}")
+    assert with_checkpointing.keys() == without_checkpointing.keys()
+    for name, gradient in without_checkpointing.items():
+        torch.testing.assert_close(
+            with_checkpointing[name], gradient, atol=1e-7, rtol=1e-6, msg=f"{part}: {name}"
+        )
 
 
-def test_gradient_checkpointing_reads_as_before_and_refuses_what_is_not_offered() -> None:
-    def given(**layout: object) -> LayoutConfig:
+def test_gradient_checkpointing_takes_a_boolean_or_offered_parts() -> None:
+    def parsed(**layout: object) -> LayoutConfig:
         return LayoutConfig.model_validate({"workers": 1, "micro_batch": 1, **layout})
 
-    assert given().gradient_checkpointing == (Part.LANGUAGE,)
-    assert given(gradient_checkpointing=True).gradient_checkpointing == (Part.LANGUAGE,)
-    assert given(gradient_checkpointing=False).gradient_checkpointing == ()
-    assert given(gradient_checkpointing=["vision"]).gradient_checkpointing == (Part.VISION,)
+    assert parsed().gradient_checkpointing == (Part.LANGUAGE,)
+    assert parsed(gradient_checkpointing=True).gradient_checkpointing == (Part.LANGUAGE,)
+    assert parsed(gradient_checkpointing=False).gradient_checkpointing == ()
+    assert parsed(gradient_checkpointing=["vision"]).gradient_checkpointing == (Part.VISION,)
     with pytest.raises(ValueError, match="gradient_checkpointing seg_head is not offered"):
-        given(gradient_checkpointing=["seg_head"])
+        parsed(gradient_checkpointing=["seg_head"])
     with pytest.raises(ValueError, match="compile language is not offered"):
-        given(compile=["language"])
+        parsed(compile=["language"])
     with pytest.raises(ValueError, match="compile does not go with zero_stage 3"):
-        given(compile=["vision"], zero_stage=3)
+        parsed(compile=["vision"], zero_stage=3)
 
 
-def test_the_mask_decoder_s_former_name_is_taken_and_its_present_one_is_shown() -> None:
-    """Fails if plan and table have two names for one part, or if plans of before are refused."""
+def test_the_mask_decoder_s_former_name_is_accepted_and_its_current_one_is_shown() -> None:
+    """Fails if plan and table have two names for one part, or if older plans are refused."""
     config = stage(train=("mask_decoder",))
     assert config.train == (Part.SAM_DECODER,)
     assert config.model_dump(mode="json")["train"] == ["sam_decoder"]
@@ -94,14 +96,14 @@ def test_the_mask_decoder_s_former_name_is_taken_and_its_present_one_is_shown() 
     assert "sam_decoder" in params(rows.values())
 
 
-def test_the_table_counts_every_parameter_once_and_says_what_is_trained() -> None:
-    """Fails if a part's row counts what another part trains, or what is carried along only."""
+def test_the_table_counts_every_parameter_once_and_shows_which_are_trained() -> None:
+    """Fails if a part's row counts what another part trains, or parameters that are never trained."""
     config = stage(
         train=("connector", "language"),
         optimizer=OptimizerConfig(lr=1e-3, part_lr={Part.CONNECTOR: 5e-4}),
         layout={"gradient_checkpointing": ["connector"]},
     )
-    model = two_workers.fresh()
+    model = two_workers.new_model()
     set_up_model(model, config, seed=1)
     rows = {r.part: r for r in part_rows(model, config)}
     assert list(rows) == [*(p.value for p in Part), "(not trained)"]
@@ -120,7 +122,7 @@ def test_the_table_counts_every_parameter_once_and_says_what_is_trained() -> Non
     assert params(rows.values())["not_trained"]["trainable"] == 0
 
 
-def test_the_table_tells_adapters_from_the_weights_they_stand_on() -> None:
+def test_the_table_separates_adapters_from_the_base_weights() -> None:
     config = stage(train=("language",), lora=LoraConfig(rank=2, train_embeddings=False))
     rows = {r.part: r for r in planned_rows(two_workers.config(), config)}
     width, narrow, layers = 128, 64, 3  # of the toy's hidden size, its keys and values, its blocks
@@ -128,14 +130,14 @@ def test_the_table_tells_adapters_from_the_weights_they_stand_on() -> None:
     assert rows["language"].parameters > 10 * rows["language"].trainable
     assert rows["language"].share == 1.0
     config = stage(train=("language",), lora=LoraConfig(rank=2))
-    words = 2 * two_workers.config().language.vocab_size * width
+    vocabulary_tables = 2 * two_workers.config().language.vocab_size * width
     whole = {r.part: r for r in planned_rows(two_workers.config(), config)}["language"]
-    assert whole.trainable == rows["language"].trainable + words
+    assert whole.trainable == rows["language"].trainable + vocabulary_tables
 
 
-def test_compiled_encoders_keep_their_names() -> None:
+def test_compiled_encoders_keep_their_parameter_names() -> None:
     """Fails if compiling wraps a module, which renames the weights behind it."""
-    plain, compiled = two_workers.fresh(), two_workers.fresh()
+    plain, compiled = two_workers.new_model(), two_workers.new_model()
     compile_parts(compiled, (Part.VISION, Part.SAM_ENCODER))
     assert list(compiled.state_dict()) == list(plain.state_dict())
     sam = compiled.segmentation.sam.vision_encoder
@@ -149,13 +151,13 @@ ENCODERS = (Part.VISION, Part.SAM_ENCODER)
 @pytest.fixture(scope="module")
 def uncompiled() -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
     """Answer logits, mask logits and gradients of a batch with masks."""
-    return passed(two_workers.fresh(), ())
+    return outputs_and_gradients(two_workers.new_model(), ())
 
 
-def passed(
+def outputs_and_gradients(
     model: UFVideo, checkpointed: tuple[Part, ...]
 ) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-    """One forward and backward pass, all parts trained."""
+    """Answer logits, mask logits and gradients of one forward and backward pass, all parts trained."""
     set_up_model(model, two_workers.stage(two_workers.PARTS, gradient_checkpointing=checkpointed), seed=1)
     one = two_workers.batch(0, 0, 1)
     output = model(one)
@@ -170,21 +172,21 @@ def passed(
 def test_compiled_encoders_give_the_same_outputs_and_gradients(uncompiled) -> None:
     """Fails if a compiled part is cut off from the graph, alone (SAM 2) or recomputed (vision)."""
     torch._dynamo.reset()
-    model = two_workers.fresh()
+    model = two_workers.new_model()
     compile_parts(model, ENCODERS)
-    answers, masks, gradients = passed(model, (Part.VISION,))
+    answers, masks, gradients = outputs_and_gradients(model, (Part.VISION,))
     torch.testing.assert_close(answers, uncompiled[0], atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(masks, uncompiled[1], atol=1e-4, rtol=1e-4)
     assert gradients.keys() == uncompiled[2].keys()
-    inside = ("vision.tower.encoder.layers.0.", "segmentation.sam.vision_encoder.backbone.blocks.0.")
-    assert all(any(name.startswith(place) for name in gradients) for place in inside)
-    for name, wanted in uncompiled[2].items():
-        # By the largest of the tensor: single entries near zero are rounding.
-        near = 1e-3 * float(wanted.abs().max()) + 1e-6
-        torch.testing.assert_close(gradients[name], wanted, atol=near, rtol=0, msg=name)
+    first_blocks = ("vision.tower.encoder.layers.0.", "segmentation.sam.vision_encoder.backbone.blocks.0.")
+    assert all(any(name.startswith(place) for name in gradients) for place in first_blocks)
+    for name, expected in uncompiled[2].items():
+        # Relative to the tensor's largest entry: single entries near zero are rounding error.
+        tolerance = 1e-3 * float(expected.abs().max()) + 1e-6
+        torch.testing.assert_close(gradients[name], expected, atol=tolerance, rtol=0, msg=name)
 
 
-def test_a_machine_without_a_compiler_is_reported_so(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+def test_a_machine_without_a_compiler_is_reported(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setenv("CXX", str(tmp_path / "g++"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
@@ -194,8 +196,8 @@ def test_a_machine_without_a_compiler_is_reported_so(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
-def test_on_a_gpu_it_is_not_the_cpu_s_compiler_that_is_missing() -> None:
-    """Fails if the cure is a C++ compiler whatever the device."""
+def test_on_a_gpu_the_error_asks_for_triton_instead_of_a_cpp_compiler() -> None:
+    """Fails if the message asks for a C++ compiler on every device."""
     torch._dynamo.reset()
     with pytest.raises(UserError, match=r"layout\.compile.*Install triton") as caught:
         refuse_without_compiler(torch.device("cuda"))

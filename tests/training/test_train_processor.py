@@ -1,4 +1,4 @@
-"""Sample -> tensors: every mask with its own frame's pixels, whatever else the sample looks at."""
+"""Sample -> tensors: every mask belongs to its own frame's pixels, whatever other frames the sample has."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def frames(prepared: Location, processor: Processor) -> CachedFrames:
     )
 
 
-def coloured(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> float:
+def colour_share(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> float:
     """Share of a mask's pixels that have the square's colour; pixels are SigLIP's, -1 to 1."""
     rgb = (
         torch.nn.functional.interpolate(pixels_3HW[None], tuple(mask_hw.shape), mode="bilinear")[0] * 127.5
@@ -45,9 +45,9 @@ def coloured(pixels_3HW: torch.Tensor, mask_hw: torch.Tensor, colour: str) -> fl
 
 
 @pytest.mark.parametrize("size", [(48, 86), (270, 480), (640, 360), (40, 40)])
-def test_pixels_are_those_that_siglip_and_sam_2_know(processor: Processor, size: tuple[int, int]) -> None:
+def test_pixels_are_preprocessed_as_for_siglip_and_sam_2(processor: Processor, size: tuple[int, int]) -> None:
     """Catches another filter, a picture that is padded or cropped, exchanged channels or sides, and another
-    mean. SigLIP: transformers' own processor. SAM 2: its mean and deviation behind torch's own filter."""
+    mean. SigLIP: transformers' own processor. SAM 2: torch's own filter, then its mean and deviation."""
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
     picture = np.random.default_rng(6).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -55,9 +55,9 @@ def test_pixels_are_those_that_siglip_and_sam_2_know(processor: Processor, size:
     picture[:, : size[1] // 4, 2] = 5
     side = processor.side(View.VISION)
     siglip = SiglipImageProcessorPil(size={"height": side, "width": side})
-    wanted = siglip(images=[picture], return_tensors="pt")["pixel_values"]
+    expected = siglip(images=[picture], return_tensors="pt")["pixel_values"]
     made = processor.vision_pixels([resize(picture, side, View.VISION)])
-    torch.testing.assert_close(made, wanted, atol=1e-6, rtol=0)
+    torch.testing.assert_close(made, expected, atol=1e-6, rtol=0)
     side = processor.side(View.SAM)
     raw = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
     small = torch.nn.functional.interpolate(
@@ -72,7 +72,7 @@ def test_pixels_are_those_that_siglip_and_sam_2_know(processor: Processor, size:
 
 
 @pytest.mark.parametrize("video", range(4))
-def test_each_region_mask_lies_on_its_own_frame(
+def test_each_region_mask_belongs_to_its_own_frame(
     processor: Processor, frames: CachedFrames, video: int
 ) -> None:
     sample = samples(video)["refer"]
@@ -88,12 +88,12 @@ def test_each_region_mask_lies_on_its_own_frame(
     order = [frame for region in example.region_frame_indices for frame in region]
     colour = list(COLOURS)[video % 4]
     for row, frame in enumerate(order):
-        assert coloured(example.region_frames[frame], example.region_masks[row], colour) > 0.8
-    assert coloured(example.region_frames[order[0]], example.region_masks[1], colour) < 0.8
+        assert colour_share(example.region_frames[frame], example.region_masks[row], colour) > 0.8
+    assert colour_share(example.region_frames[order[0]], example.region_masks[1], colour) < 0.8
 
 
 @pytest.mark.parametrize("epoch", range(3))
-def test_truth_lies_on_the_sam_frames(processor: Processor, frames: CachedFrames, epoch: int) -> None:
+def test_true_masks_belong_to_the_sam_frames(processor: Processor, frames: CachedFrames, epoch: int) -> None:
     example = processor.training(samples(1)["seg"], frames, epoch=epoch)
     assert example.sam_frames is not None
     assert example.gt_masks is not None
@@ -104,10 +104,10 @@ def test_truth_lies_on_the_sam_frames(processor: Processor, frames: CachedFrames
         assert np.array_equal(example.gt_masks[0, i].numpy(), square(1, frame))
         std, mean = torch.tensor([58.395, 57.12, 57.375]), torch.tensor([123.675, 116.28, 103.53])
         siglip_like = ((example.sam_frames[i] * std[:, None, None] + mean[:, None, None]) - 127.5) / 127.5
-        assert coloured(siglip_like, example.gt_masks[0, i], "green") > 0.8
+        assert colour_share(siglip_like, example.gt_masks[0, i], "green") > 0.8
 
 
-def test_sam_frames_depend_on_names_alone(processor: Processor) -> None:
+def test_sam_frames_are_drawn_by_sample_and_epoch(processor: Processor) -> None:
     sample = samples(0)["seg"]
     drawn = [processor.frames_needed(sample, epoch=e).sam for e in range(6)]
     assert drawn == [processor.frames_needed(sample, epoch=e).sam for e in range(6)]
@@ -129,8 +129,8 @@ def test_targets_without_a_common_frame_are_refused(processor: Processor) -> Non
         processor.frames_needed(sample)
 
 
-def test_a_clip_of_a_variable_rate_is_found_by_time_stamps(processor: Processor) -> None:
-    """All frames but the first two show in the last quarter: the clip of the first half is these two."""
+def test_a_clip_of_a_video_with_variable_frame_rate_follows_time_stamps(processor: Processor) -> None:
+    """All frames but the first two are in the last quarter: the clip of the first half is these two."""
     clip = TimeSpan(start_s=0.0, end_s=1.0, start_bin=0, end_bin=50)
     sample = samples(0)["qa"]
     late_s = tuple(1.5 + 0.5 * k / FRAMES for k in range(FRAMES - 2))
@@ -153,7 +153,7 @@ def test_a_region_without_its_object_is_not_shown() -> None:
     assert [f for f, _ in visible_frames(track(0, (0, 1)))] == [0]
 
 
-def test_truth_larger_than_sam_is_reduced_by_area(processor: Processor) -> None:
+def test_true_masks_larger_than_sam_s_input_are_reduced_by_area(processor: Processor) -> None:
     from pipeline.records import masks
     from pipeline.records.sample import MaskTrack
 
@@ -183,7 +183,7 @@ def test_the_cache_gives_the_same_pixels_and_stays_within_its_size(
         assert torch.equal(getattr(first, name), getattr(never, name))
 
 
-def test_inference_asks_without_the_answer(processor: Processor, frames: CachedFrames) -> None:
+def test_a_prompt_for_inference_has_no_answer(processor: Processor, frames: CachedFrames) -> None:
     example = processor.inference(samples(3)["seg"], frames)
     assert example.labels is None
     assert example.sam_frames is None
@@ -191,8 +191,10 @@ def test_inference_asks_without_the_answer(processor: Processor, frames: CachedF
     assert torch.equal(example.video, processor.training(samples(3)["seg"], frames, epoch=0).video)
 
 
-def test_a_model_is_never_shown_the_reference(processor: Processor, frames: CachedFrames) -> None:
-    """Neither as a prompt nor as text to be learnt; and training does not even read the column."""
+def test_neither_training_nor_inference_uses_the_reference(
+    processor: Processor, frames: CachedFrames
+) -> None:
+    """Neither in a prompt nor as a training target; training does not even read the column."""
     assert "reference" not in COLUMNS
     one = samples(1)["qa"]
     other = dataclasses.replace(one, reference="a judge compares with this")

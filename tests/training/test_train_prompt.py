@@ -29,13 +29,13 @@ def codec(tokenizer: Any) -> PromptCodec:
     return PromptCodec(tokenizer)
 
 
-def talk(*texts: str) -> list[Turn]:
+def conversation(*texts: str) -> list[Turn]:
     return [Turn(role=Role.USER if i % 2 == 0 else Role.ASSISTANT, text=t) for i, t in enumerate(texts)]
 
 
-def test_loss_is_on_every_answer_and_its_end_only(codec: PromptCodec) -> None:
+def test_only_answers_and_their_end_tokens_have_labels(codec: PromptCodec) -> None:
     made = codec.encode_training(
-        talk("What is <region>?", "A red square.", "When?", "In {<TEMP-001><TEMP-099>}."),
+        conversation("What is <region>?", "A red square.", "When?", "In {<TEMP-001><TEMP-099>}."),
         max_text_tokens=500,
         regions=1,
         masks=0,
@@ -49,8 +49,8 @@ def test_loss_is_on_every_answer_and_its_end_only(codec: PromptCodec) -> None:
     assert made.input_ids.index(VIDEO_PLACEHOLDER) < made.input_ids.index(codec.ids.region)
 
 
-def test_text_is_what_the_chat_template_makes(codec: PromptCodec, tokenizer: Any) -> None:
-    turns = talk(
+def test_text_is_that_of_the_chat_template(codec: PromptCodec, tokenizer: Any) -> None:
+    turns = conversation(
         "What is the red square doing?", "It moves to the left.", "When?", "In {<TEMP-001><TEMP-099>} [SEG]."
     )
     ours = [
@@ -59,19 +59,19 @@ def test_text_is_what_the_chat_template_makes(codec: PromptCodec, tokenizer: Any
         if i != VIDEO_PLACEHOLDER
     ]
     messages = [{"role": str(t.role), "content": t.text} for t in turns]
-    messages[0]["content"] = "\n" + messages[0]["content"]  # the line break behind the video
+    messages[0]["content"] = "\n" + messages[0]["content"]  # the line break after the video
     assert tokenizer.apply_chat_template(messages, tokenize=True, return_dict=False) == ours
-    asked = [i for i in codec.encode_prompt(turns[:3], regions=0) if i != VIDEO_PLACEHOLDER]
+    prompt_ids = [i for i in codec.encode_prompt(turns[:3], regions=0) if i != VIDEO_PLACEHOLDER]
     assert (
         tokenizer.apply_chat_template(
             messages[:3], tokenize=True, add_generation_prompt=True, return_dict=False
         )
-        == asked
+        == prompt_ids
     )
 
 
 def test_a_prompt_is_the_beginning_of_its_training_text(codec: PromptCodec) -> None:
-    turns = talk("Segment the blue circle.", " [SEG]")
+    turns = conversation("Segment the blue circle.", " [SEG]")
     whole = codec.encode_training(turns, max_text_tokens=500, regions=0, masks=1)
     prompt = codec.encode_prompt(turns[:1], regions=0)
     assert whole.input_ids[: len(prompt)] == prompt
@@ -80,7 +80,7 @@ def test_a_prompt_is_the_beginning_of_its_training_text(codec: PromptCodec) -> N
 
 
 class Slow:
-    """A tokenizer that drops and spaces special tokens, as slow ones do, whatever it is asked."""
+    """A tokenizer whose ``decode`` always drops special tokens, as slow ones may."""
 
     def __init__(self, inner: Any) -> None:
         self.inner = inner
@@ -102,14 +102,16 @@ def test_decoding_keeps_time_tokens_with_any_tokenizer(tokenizer: Any) -> None:
     text = "It is red [SEG] in {<TEMP-007><TEMP-041>}."
     for each in (tokenizer, Slow(tokenizer)):
         codec = PromptCodec(each)
-        ids = codec.encode_training(talk("?", text), max_text_tokens=500, regions=0, masks=1).labels
+        ids = codec.encode_training(conversation("?", text), max_text_tokens=500, regions=0, masks=1).labels
         assert codec.decode([i for i in ids if i != IGNORE]) == text
     assert "<TEMP-007>" not in tokenizer.decode(
         tokenizer.encode(text), skip_special_tokens=True
-    )  # the trap is real
+    )  # skip_special_tokens does drop them
 
 
-def test_an_id_without_text_shows(codec: PromptCodec, tokenizer: Any) -> None:
+def test_an_id_without_a_token_is_decoded_as_a_replacement_character(
+    codec: PromptCodec, tokenizer: Any
+) -> None:
     assert codec.decode([len(tokenizer) + 5]) == "\ufffd"
 
 
@@ -131,19 +133,19 @@ def test_added_tokens_have_the_published_order(tokenizer: Any) -> None:
         (("?",), 0, 0, 500, Refusal.TURNS),
     ],
 )
-def test_what_cannot_be_trained_on_is_refused(
+def test_a_sample_that_cannot_be_encoded_is_refused_with_its_reason(
     codec: PromptCodec, texts: tuple[str, ...], regions: int, masks: int, limit: int, reason: Refusal
 ) -> None:
     with pytest.raises(RefusedSample) as caught:
-        codec.encode_training(talk(*texts), max_text_tokens=limit, regions=regions, masks=masks)
+        codec.encode_training(conversation(*texts), max_text_tokens=limit, regions=regions, masks=masks)
     assert caught.value.reason is reason
 
 
-def test_a_long_answer_loses_its_end_and_says_so(codec: PromptCodec) -> None:
-    made = codec.encode_training(talk("?", "red " * 100), max_text_tokens=60, regions=0, masks=0)
+def test_a_long_answer_is_truncated_and_the_lost_tokens_are_counted(codec: PromptCodec) -> None:
+    made = codec.encode_training(conversation("?", "red " * 100), max_text_tokens=60, regions=0, masks=0)
     assert len(made.input_ids) == 60
     assert made.truncated > 20
 
 
-def test_training_the_tokenizer_twice_gives_the_same(tokenizer: Any) -> None:
+def test_training_the_tokenizer_twice_gives_the_same_vocabulary(tokenizer: Any) -> None:
     assert train_tokenizer(TEXTS * 5, vocab_size=400).get_vocab() == tokenizer.get_vocab()

@@ -1,4 +1,4 @@
-"""The real thing: Ray Train, two workers, DeepSpeed ZeRO-2, killed and started again."""
+"""Ray Train with two workers and DeepSpeed ZeRO-2, killed and started again."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def write_plan(folder: Path, **layout: object) -> Path:
     return path
 
 
-def prepare(plan: Plan, folder: Path) -> None:
-    """Put a finished prepare artifact where the plan expects it."""
+def commit_dataset(plan: Plan, folder: Path) -> None:
+    """Commits a finished prepare artifact where the plan expects it."""
     plan_status = survey(plan)
     out = plan_status.folder("prepare")
     data = write_dataset(folder / "corpus")
@@ -87,16 +87,16 @@ def prepare(plan: Plan, folder: Path) -> None:
     commit_artifact(out, record)
 
 
-def started(folder: Path, **layout: object) -> Plan:
+def plan_with_init(folder: Path, **layout: object) -> Plan:
     """A plan with its data and its first checkpoint."""
     plan = load_plan(str(write_plan(folder, **layout)))
-    prepare(plan, folder)
+    commit_dataset(plan, folder)
     build(make_context(plan, "init"), init)
     return plan
 
 
-def alone(plan: Plan, folder: Path) -> list[float]:
-    """The losses of the same stage on a single worker, with the same passes: nothing to be reduced."""
+def losses_of_one_worker(plan: Plan, folder: Path) -> list[float]:
+    """The losses of the same stage on a single worker, with the same passes and no reduction."""
     config = stage(
         steps=STEPS,
         global_batch=4,
@@ -111,7 +111,7 @@ def alone(plan: Plan, folder: Path) -> list[float]:
         seed=plan.seed,
         data=plan_status.folder("prepare"),
         start=start,
-        out=Location.parse(folder / "alone"),
+        out=Location.parse(folder / "one_worker"),
     )
     reporter = LocalReporter(folder / "states")
     train(job, reporter)
@@ -124,10 +124,10 @@ def run_stage(plan: Plan) -> Artifact:
 
 
 def wait_for(path: Path) -> None:
-    """Until a file is there."""
+    """Waits until a file exists."""
     deadline = time.monotonic() + 200
     while not path.exists():
-        assert time.monotonic() < deadline, f"{path} did not come"
+        assert time.monotonic() < deadline, f"{path} was not written"
         time.sleep(0.02)
 
 
@@ -148,7 +148,7 @@ def kill_a_worker_after_the_first_checkpoint(out: Path) -> None:
 
 
 def assert_same(one: Artifact, other: Artifact) -> None:
-    """Same weights, same last loss, nothing left behind."""
+    """Same weights, same last loss, no states left."""
     assert one.record.digest == other.record.digest
     assert one.record.summary["last"]["loss/total"] == other.record.summary["last"]["loss/total"]
     assert not (one.location / "run").exists()
@@ -158,10 +158,10 @@ def assert_same(one: Artifact, other: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_a_killed_worker_changes_nothing(ray_cluster: None, tmp_path: Path) -> None:
-    whole = started(tmp_path / "whole")
-    straight = run_stage(whole)
-    curves = tracking.history(whole, straight.record.fingerprint)
+def test_a_killed_worker_does_not_change_the_weights(ray_cluster: None, tmp_path: Path) -> None:
+    whole = plan_with_init(tmp_path / "whole")
+    uninterrupted = run_stage(whole)
+    curves = tracking.history(whole, uninterrupted.record.fingerprint)
     assert [step for step, _ in curves["loss/total"]] == list(range(STEPS))
     assert {
         "loss/text",
@@ -173,24 +173,26 @@ def test_a_killed_worker_changes_nothing(ray_cluster: None, tmp_path: Path) -> N
         "tokens_per_s",
         "data_wait_share",
     } <= set(curves)
-    # Samples with and without masks and regions fall on the two workers in turn, so their graphs differ; a
-    # reduction that mixed up parameters would send this curve elsewhere.
-    assert [loss for _, loss in curves["loss/total"]] == pytest.approx(alone(whole, tmp_path), rel=1e-3)
+    # Samples with and without masks and regions alternate between the two workers, so their graphs differ; a
+    # reduction that mixed up parameters would change this curve.
+    assert [loss for _, loss in curves["loss/total"]] == pytest.approx(
+        losses_of_one_worker(whole, tmp_path), rel=1e-3
+    )
 
-    killed = started(tmp_path / "killed", max_failures=1)
+    killed = plan_with_init(tmp_path / "killed", max_failures=1)
     out = survey(killed).folder("one").local_path
     killer = threading.Thread(target=kill_a_worker_after_the_first_checkpoint, args=(out,), daemon=True)
     killer.start()
     again = run_stage(killed)
     killer.join()
     assert again.record.summary["resumed_at"] >= 2
-    assert_same(again, straight)
+    assert_same(again, uninterrupted)
 
 
 @pytest.mark.slow
-def test_everything_killed_ends_in_the_same_weights(ray_cluster: None, tmp_path: Path) -> None:
-    straight = run_stage(started(tmp_path / "whole"))
-    killed = started(tmp_path / "killed")
+def test_a_killed_job_resumes_to_the_same_weights(ray_cluster: None, tmp_path: Path) -> None:
+    uninterrupted = run_stage(plan_with_init(tmp_path / "whole"))
+    killed = plan_with_init(tmp_path / "killed")
     out = survey(killed).folder("one").local_path
     plan_file = tmp_path / "killed" / "plan.yaml"
     command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
@@ -205,4 +207,4 @@ def test_everything_killed_ends_in_the_same_weights(ray_cluster: None, tmp_path:
         run_stage(load_plan(str(plan_file), ["stages.0.layout.workers=1"]))
     again = run_stage(killed)
     assert again.record.summary["resumed_at"] >= 2
-    assert_same(again, straight)
+    assert_same(again, uninterrupted)

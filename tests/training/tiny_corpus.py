@@ -62,7 +62,7 @@ def track(video: int, frames: Sequence[int]) -> MaskTrack:
 
 
 def samples(video: int) -> dict[str, Sample]:
-    """One sample of each source about a video."""
+    """One sample of each source for a video."""
     colour = list(COLOURS)[video % len(COLOURS)]
     ref = VideoRef(
         path=f"v{video}.mp4", num_frames=FRAMES, fps=FPS, duration_s=FRAMES / FPS, height=HEIGHT, width=WIDTH

@@ -1,4 +1,4 @@
-"""Two workers in two processes whose batches hold different things, and the same without ZeRO."""
+"""Two workers in two processes with batches of different kinds, and the same training without ZeRO."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from training.model.ufvideo import UFVideo
 VIDEO, REGION, SEG, STEPS, PASSES = -201, 50, 51, 3, 2
 TOKENS = TokenIds(region=REGION, seg=SEG, eos=(2,), pad=0)
 PARTS = ("vision", "connector", "regions", "language", "seg_head", "sam_encoder", "sam_decoder")
-# A large eps: where a gradient is nothing but rounding, Adam must not make a whole step of it.
+# A large eps: where a gradient is only rounding error, Adam must not make a full step.
 OPTIMIZER = OptimizerConfig(lr=1e-2, eps=1e-3, warmup_share=0, clip=1e9)
 
 
@@ -32,7 +32,7 @@ def config() -> ModelConfig:
     return model_config("toy", {"language": {"vocab_size": 60}, "num_frames": 2})
 
 
-def fresh() -> UFVideo:
+def new_model() -> UFVideo:
     return build_model(config(), TOKENS, seed=5)
 
 
@@ -75,9 +75,9 @@ def loss(model: Any, rank: int, step: int, turn: int) -> torch.Tensor:
     return compute_losses(model(one), one.gt_masks, LossWeights())["total"]
 
 
-def alone(parts: tuple[str, ...]) -> dict[str, torch.Tensor]:
-    """Plain AdamW over the mean of both workers' losses: what ZeRO has to come to."""
-    model = fresh()
+def weights_without_zero(parts: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Weights after plain AdamW on the mean of both workers' losses: what ZeRO should give."""
+    model = new_model()
     model.set_trainable(parts)
     optimizer = torch.optim.AdamW(
         [p for p in model.parameters() if p.requires_grad],
@@ -125,24 +125,24 @@ def stage(parts: tuple[str, ...], **layout: object) -> StageConfig:
 
 
 @contextmanager
-def _noted(engine: Engine) -> Iterator[set[str]]:
-    """Names of the parameters that are handed to ZeRO's reduction."""
+def _reduced_parameters(engine: Engine) -> Iterator[set[str]]:
+    """Names of the parameters that ZeRO reduces."""
     optimizer, names = engine._engine.optimizer, set()
     by_id = {id(p): name for name, p in engine.module.named_parameters()}
     reduce = optimizer.reduce_ready_partitions_and_remove_grads
 
-    def noted(parameter: torch.nn.Parameter, *rest: object) -> Any:
+    def record(parameter: torch.nn.Parameter, *rest: object) -> Any:
         if not optimizer._coalesce_grad_reduction:
             names.add(by_id[id(parameter)])
         return reduce(parameter, *rest)
 
-    optimizer.reduce_ready_partitions_and_remove_grads = noted
+    optimizer.reduce_ready_partitions_and_remove_grads = record
     yield names
     optimizer.reduce_ready_partitions_and_remove_grads = reduce
 
 
-def work(rank: int, folder: Path, settings: dict[str, StageConfig]) -> None:
-    """One of the two processes: trains each setting, and writes what it saw and, as worker 0, the weights."""
+def train_settings(rank: int, folder: Path, settings: dict[str, StageConfig]) -> None:
+    """One of the two processes: trains each setting, writes the reduced names and, as worker 0, weights."""
     import os
 
     os.environ |= {"LOCAL_RANK": str(rank), "RANK": str(rank), "WORLD_SIZE": "2"}
@@ -156,13 +156,13 @@ def work(rank: int, folder: Path, settings: dict[str, StageConfig]) -> None:
     )
     join_group(use_gpu=False)
     for name, setting in settings.items():
-        engine = Engine(fresh(), setting, total_steps=STEPS)
-        seen = []
+        engine = Engine(new_model(), setting, total_steps=STEPS)
+        reduced = []
         for step in range(STEPS):
-            with _noted(engine) as names:
+            with _reduced_parameters(engine) as names:
                 engine.step(step, (loss(engine, rank, step, turn) for turn in range(PASSES)), PASSES)
-            seen.append(sorted(names))
+            reduced.append(sorted(names))
         state = engine.state()
-        torch.save({"seen": seen, "state": state if rank == 0 else None}, folder / f"{name}-{rank}.pt")
+        torch.save({"reduced": reduced, "state": state if rank == 0 else None}, folder / f"{name}-{rank}.pt")
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
