@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from speaking import QUESTION, asked_of, write_speaking
+from answering_checkpoint import QUESTION, sample_of, write_answering_checkpoint
 from tiny_bench import write_dataset
 
 from evaluation import Answer, Checkpoint, load_checkpoint
@@ -20,7 +20,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_dataset(root)
     shutil.move(root / "media" / "good.mp4", root / "clip.mp4")
     clip = open_clip(root / "clip.mp4")
-    write_speaking(root / "checkpoint", asked_of(clip), clip.footage)
+    write_answering_checkpoint(root / "checkpoint", sample_of(clip), clip.footage)
     return root
 
 

@@ -1,4 +1,4 @@
-"""MeViS valid and Refer-YouTube-VOS valid, tiny: files without masks, prepared for real."""
+"""MeViS valid and Refer-YouTube-VOS valid, tiny: files without masks, prepared by the real job."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ NAMES = {
         "Annotations/v2/0/12.png",
     ],
 }
-"""What each server takes, written by hand."""
+"""The files that each server expects, written by hand."""
 
 
 def write_sources(folder: Path) -> None:
@@ -100,8 +100,8 @@ def content(folder: Path, **entry: Any) -> dict[str, Any]:
     }
 
 
-def prepared(folder: Path, plan: Plan) -> ShardReader:
-    """Make the dataset of a plan in this process, and put it where the plan expects it."""
+def prepared_reader(folder: Path, plan: Plan) -> ShardReader:
+    """Makes the dataset of a plan in this process, and commits it where the plan expects it."""
     from datasets_prep.run import build
 
     with pytest.MonkeyPatch.context() as patch:
@@ -112,8 +112,8 @@ def prepared(folder: Path, plan: Plan) -> ShardReader:
 
 
 def write_outside_checkpoint(folder: Path) -> None:
-    """A toy as a finished artifact."""
-    from speaking import record
+    """A toy model as a finished artifact."""
+    from answering_checkpoint import record
 
     from pipeline.artifacts.record import commit_artifact
 
@@ -122,7 +122,7 @@ def write_outside_checkpoint(folder: Path) -> None:
 
 
 def mask_of(sample: Sample, frame: int) -> np.ndarray:
-    """What the answers say: a block [H, W] that depends on the expression's key and the frame."""
+    """The mask in the answers: a block [H, W] that depends on the expression's key and the frame."""
     mask = np.zeros((sample.video.height, sample.video.width), np.uint8)
     start = sum(map(ord, sample.key)) % 7
     mask[start : start + 4, frame : frame + 5] = 1
@@ -138,9 +138,9 @@ def answer(sample: Sample) -> Prediction:
 
 
 def store_answers(
-    plan: Plan, reader: ShardReader, say: Callable[[Sample], Prediction | None] = answer
+    plan: Plan, reader: ShardReader, answer_to: Callable[[Sample], Prediction | None] = answer
 ) -> Mapping[str, Sample]:
-    """Put an answer to each question into the store that the evaluation reads; None is not stored."""
+    """Stores an answer to each question where the evaluation reads it; None is not stored."""
     assert plan.evaluation is not None
     store = AnswerStore.at(storage_root(plan), answer_settings(plan.evaluation, "d" * 64, reader))
     samples = {}
@@ -148,9 +148,9 @@ def store_answers(
         answered = []
         for item in entry_items(reader, bench, plan.seed):
             sample = samples[item.key] = reader.sample(bench.source, item.row)
-            if (made := say(sample)) is not None:
-                answered.append(Answered(question=item.question, prediction=made))
-        for part in (answered[::2], answered[1::2]):  # a video's answers lie in several parts
+            if (prediction := answer_to(sample)) is not None:
+                answered.append(Answered(question=item.question, prediction=prediction))
+        for part in (answered[::2], answered[1::2]):  # a video's answers are in several parts
             if part:
                 store.write(bench.source, part)
     return samples

@@ -1,4 +1,4 @@
-"""A judge behind a real HTTP server, which misbehaves as it is told to."""
+"""A judge behind a real HTTP server, whose responses and faults are scripted."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ MODEL = "judge-2026-01-01"
 
 
 @dataclass
-class Act:
-    """What the server does with one request."""
+class Response:
+    """The server's response to one request, faults included."""
 
     status: int = 200
     content: Any = None  # of the chat message: text, or values that are made JSON
@@ -32,18 +32,18 @@ class Act:
 
 
 def marks(score: object = 4, **fields: object) -> dict[str, Any]:
-    """The content of a right reply; ``fields`` replace scores."""
+    """The content of a valid reply; ``fields`` replace scores."""
     return {
         d.field: {"reason": f"because of {d.title}", "score": fields.get(d.field, score)} for d in DIMENSIONS
     }
 
 
-Script = Callable[[dict[str, Any], int], Act]
+Script = Callable[[dict[str, Any], int], Response]
 
 
 @dataclass
 class JudgeServer:
-    """The running server: its address, and what it was asked, with the time of each request."""
+    """The running server: its address, and the requests that it received with their times."""
 
     url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -52,13 +52,13 @@ class JudgeServer:
     busiest: int = 0  # most requests at once
 
     def answers(self) -> list[str]:
-        """The answers that were sent, one for each request."""
+        """The answers to be judged, one for each request."""
         return [json.loads(r["messages"][1]["content"])["answer"] for r in self.requests]
 
 
 @contextmanager
-def judge_server(script: Script = lambda request, n: Act(content=marks())) -> Iterator[JudgeServer]:
-    """Serve while the ``with`` block runs. ``script`` gets each request and how often its text has come."""
+def judge_server(script: Script = lambda request, n: Response(content=marks())) -> Iterator[JudgeServer]:
+    """Serves while the ``with`` block runs. ``script`` gets a request and how many had its text so far."""
     server, lock, seen, active = JudgeServer(), threading.Lock(), dict[str, int](), [0]
 
     class Handler(BaseHTTPRequestHandler):
@@ -75,25 +75,25 @@ def judge_server(script: Script = lambda request, n: Act(content=marks())) -> It
                 active[0] += 1
                 server.busiest = max(server.busiest, active[0])
             try:
-                self._do(script(request, n))
+                self._send(script(request, n))
             finally:
                 with lock:
                     active[0] -= 1
 
-        def _do(self, act: Act) -> None:
-            time.sleep(act.wait_s)
-            body = act.body if act.body is not None else _completion(act)
+        def _send(self, response: Response) -> None:
+            time.sleep(response.wait_s)
+            body = response.body if response.body is not None else _completion(response)
             try:
-                self.send_response(act.status)
-                for name, value in act.headers.items():
+                self.send_response(response.status)
+                for name, value in response.headers.items():
                     self.send_header(name, value)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
-                self.wfile.write(body[: len(body) // 2] if act.cut else body)
-            except OSError:  # a client that waited long enough
+                self.wfile.write(body[: len(body) // 2] if response.cut else body)
+            except OSError:  # a client that has given up
                 pass
-            if act.cut:
+            if response.cut:
                 self.close_connection = True
 
         def log_message(self, *args: object) -> None:
@@ -111,12 +111,16 @@ def judge_server(script: Script = lambda request, n: Act(content=marks())) -> It
         http.server_close()
 
 
-def _completion(act: Act) -> bytes:
-    if act.status != 200:
+def _completion(response: Response) -> bytes:
+    if response.status != 200:
         return json.dumps({"error": {"message": "no", "code": "some_code"}}).encode()
-    content = act.content if isinstance(act.content, str) else json.dumps(act.content)
-    choice = {"index": 0, "finish_reason": act.ended, "message": {"role": "assistant", "content": content}}
+    content = response.content if isinstance(response.content, str) else json.dumps(response.content)
+    choice = {
+        "index": 0,
+        "finish_reason": response.ended,
+        "message": {"role": "assistant", "content": content},
+    }
     reply: dict[str, Any] = {"id": "x", "model": MODEL, "choices": [choice]}
-    if act.usage:
+    if response.usage:
         reply["usage"] = {"prompt_tokens": 100, "completion_tokens": 50}
     return json.dumps(reply).encode()

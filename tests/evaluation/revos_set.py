@@ -50,19 +50,19 @@ def truth(video: str, objects: tuple[int, ...], frame: int) -> np.ndarray:
 
 
 def predicted(number: int, frame: int) -> np.ndarray:
-    """What the expression at a place of ``EXPRESSIONS`` got: a disc some pixels off, at times nothing."""
+    """The predicted mask of ``EXPRESSIONS[number]``: a disc some pixels off, empty on some frames."""
     height, width = SIZES[EXPRESSIONS[number][0]]
     radius = 0 if (number + frame) % 4 == 3 else 8 + (number % 3)
     return disc(height, width, 13 + 5 * (number % 3), 15 + 8 * (number % 2) + 3 * frame, radius)
 
 
 def rle(mask: np.ndarray) -> dict[str, Any] | None:
-    """As mask_dict.json has it: null for nothing."""
+    """As in mask_dict.json: None for an empty mask."""
     return {"size": list(mask.shape), "counts": masks.encode(mask)} if mask.any() else None
 
 
 def write_set(folder: Path, inside: int = 1, skip: tuple[str, str] | None = WITHOUT) -> None:
-    """``meta_expressions_valid_.json``, ``mask_dict.json``; predictions of 0 and ``inside`` in ``made``."""
+    """``meta_expressions_valid_.json``, ``mask_dict.json``; masks of 0 and ``inside`` in ``predictions``."""
     videos: dict[str, Any] = {}
     for place, (video, part, objects, kind) in enumerate(EXPRESSIONS):
         height, width = SIZES[video]
@@ -78,7 +78,7 @@ def write_set(folder: Path, inside: int = 1, skip: tuple[str, str] | None = WITH
         }
         if (video, part) == skip:
             continue
-        target = folder / "made" / video / part
+        target = folder / "predictions" / video / part
         target.mkdir(parents=True)
         for frame, name in enumerate(names):
             Image.fromarray(predicted(place, frame) * np.uint8(inside)).save(target / f"{name}.png")

@@ -34,25 +34,25 @@ def scores(values: Sequence[float], videos: str, measure: str = "accuracy", **mo
     return [Score(key=f"s/{n}", video=video, values={measure: value}, **more) for n, (value, video) in pairs]
 
 
-def paired(a: Sequence[Score], b: Sequence[Score], family: str = "") -> Pair:
+def pair_of(a: Sequence[Score], b: Sequence[Score], family: str = "") -> Pair:
     shared = tuple(zip(a, b, strict=True))
     return Pair(entry="b", family=family, shared=shared, only_a=(), only_b=(), names=("b", "b"))
 
 
-def written(folder: Path, **entries: Sequence[Score]) -> str:
+def score_folder(folder: Path, **entries: Sequence[Score]) -> str:
     folder.mkdir()
     write_scores(Location.parse(folder), entries)
     return str(folder)
 
 
-def compared(capsys: pytest.CaptureFixture[str], *typed: str) -> dict[str, Any]:
-    assert main([*typed, "--json"]) == 0
+def json_output(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
-def test_a_difference_by_hand() -> None:
+def test_a_difference_and_its_interval_agree_with_a_computation_by_hand() -> None:
     """Differences +1, +1 on one video and 0, -1 on the other: mean 1/4, residuals 3/2 and -3/2."""
-    [one] = differences(paired(scores([0, 0, 1, 1], "xxyy"), scores([1, 1, 1, 0], "xxyy")))
+    [one] = differences(pair_of(scores([0, 0, 1, 1], "xxyy"), scores([1, 1, 1, 0], "xxyy")))
     assert (one.a, one.b, one.difference) == (0.5, 0.75, 0.25)
     assert one.error == pytest.approx(np.sqrt(2 * (1.5**2 + 1.5**2)) / 4)
     assert one.low == pytest.approx(0.25 - 1.959964 * 0.75)
@@ -61,18 +61,18 @@ def test_a_difference_by_hand() -> None:
     assert (one.samples, one.videos) == (4, 2)
 
 
-def test_equal_models_and_a_single_video() -> None:
+def test_equal_models_differ_by_zero_and_a_single_video_has_no_interval() -> None:
     same = scores([0, 1, 1], "xyz")
-    [one] = differences(paired(same, same))
+    [one] = differences(pair_of(same, same))
     assert (one.difference, one.low, one.high, one.only_a_right, one.only_b_right) == (0, 0, 0, 0, 0)
-    [one] = differences(paired(scores([0, 1], "xx"), scores([1, 1], "xx")))
+    [one] = differences(pair_of(scores([0, 1], "xx"), scores([1, 1], "xx")))
     assert (one.difference, one.error, one.low) == (0.5, None, None)
 
 
-def test_intervals_hold_the_true_difference_as_often_as_they_say() -> None:
-    """Two models of 5 points difference on videos whose questions succeed together, 400 times."""
+def test_95_percent_intervals_contain_the_true_difference_at_that_rate() -> None:
+    """Two models with a difference of 5 points on videos whose questions succeed together, 400 times."""
     rng = np.random.default_rng(11)
-    held, paired_widths, apart = 0, [], []
+    covered, paired_widths, unpaired_widths = 0, [], []
     for _ in range(400):
         sizes = rng.integers(2, 6, 50)
         videos = np.repeat(np.arange(50), sizes)
@@ -80,13 +80,13 @@ def test_intervals_hold_the_true_difference_as_often_as_they_say() -> None:
         draw = rng.random(len(videos))  # what is hard for one is hard for the other
         a, b = (draw < ease).astype(float), (draw < ease + 0.05).astype(float)
         names = [chr(65 + n) for n in videos]
-        [one] = differences(paired(scores(a, names), scores(b, names)))
+        [one] = differences(pair_of(scores(a, names), scores(b, names)))
         assert one.error is not None
-        held += one.low <= 0.05 <= one.high
+        covered += one.low <= 0.05 <= one.high
         paired_widths.append(one.error)
-        apart.append(np.std(a) / np.sqrt(len(a)) * np.sqrt(2))
-    assert 0.90 < held / 400 <= 0.98
-    assert np.mean(paired_widths) < 0.6 * np.mean(apart), "the pairs are what makes a difference visible"
+        unpaired_widths.append(np.std(a) / np.sqrt(len(a)) * np.sqrt(2))
+    assert 0.90 < covered / 400 <= 0.98
+    assert np.mean(paired_widths) < 0.6 * np.mean(unpaired_widths), "pairing narrows the interval"
 
 
 def test_a_pooled_mean_is_resampled_in_pairs() -> None:
@@ -100,7 +100,7 @@ def test_a_pooled_mean_is_resampled_in_pairs() -> None:
         ]
         for more in (0.0, 0.1)
     )
-    [one] = differences(paired(a, b, "mevis"))
+    [one] = differences(pair_of(a, b, "mevis"))
     assert one.metric == "J&F, UFVideo's averaging"
     assert one.a == pytest.approx(np.average(values, weights=weights))
     assert (one.low, one.high) == pytest.approx((0.1, 0.1))
@@ -109,8 +109,8 @@ def test_a_pooled_mean_is_resampled_in_pairs() -> None:
     assert one.a == pytest.approx(row.value), "the number of the table"
 
 
-def test_the_interval_of_a_mean_of_tasks() -> None:
-    """As wide as that of the plain mean where all tasks have one size and one spread."""
+def test_the_interval_of_a_mean_of_tasks_is_as_wide_as_that_of_the_plain_mean() -> None:
+    """Where all tasks have the same size and variance."""
     rng = np.random.default_rng(6)
     a, b = (
         [
@@ -119,7 +119,7 @@ def test_the_interval_of_a_mean_of_tasks() -> None:
         ]
         for _ in range(2)
     )
-    found = {(one.category, one.metric): one for one in differences(paired(a, b, "mvbench"))}
+    found = {(one.category, one.metric): one for one in differences(pair_of(a, b, "mvbench"))}
     plain, tasks = found["", "accuracy"], found["", "accuracy, mean of tasks"]
     assert tasks.difference == pytest.approx(plain.difference)
     assert tasks.high - tasks.low == pytest.approx(plain.high - plain.low, rel=0.08)
@@ -128,15 +128,15 @@ def test_the_interval_of_a_mean_of_tasks() -> None:
     assert found["", "accuracy"].headline
 
 
-def test_real_models_on_the_same_questions(realdata: Path) -> None:
-    """Two models on 386 questions that are told apart by their options, against a computation by hand."""
+def test_the_difference_of_two_real_models_agrees_with_a_computation_by_hand(realdata: Path) -> None:
+    """Two models on 386 questions that are identified by their options."""
     names = ("gemini", "reka-core-20240501")
-    asked: dict[Any, dict[str, list[dict[str, Any]]]] = {}
+    answers: dict[Any, dict[str, list[dict[str, Any]]]] = {}
     for line in (realdata / "choice_answers/answers.jsonl").read_text().splitlines():
         row = json.loads(line)
         question = (tuple(row["options"]), row["answer_index"])
-        asked.setdefault(question, {}).setdefault(row["model"], []).append(row)
-    both = [found for found in asked.values() if all(len(found.get(name, ())) == 1 for name in names)]
+        answers.setdefault(question, {}).setdefault(row["model"], []).append(row)
+    both = [found for found in answers.values() if all(len(found.get(name, ())) == 1 for name in names)]
     right = np.array(
         [
             [
@@ -148,7 +148,7 @@ def test_real_models_on_the_same_questions(realdata: Path) -> None:
         dtype=float,
     )
     a, b = ([Score(key=str(n), values={"accuracy": v}) for n, v in enumerate(side)] for side in right)
-    [one] = [d for d in differences(paired(a, b, "mvbench")) if d.metric == "accuracy"]
+    [one] = [d for d in differences(pair_of(a, b, "mvbench")) if d.metric == "accuracy"]
     assert one.samples == len(both) == 386
     gap = right[1] - right[0]
     assert one.difference == pytest.approx(gap.mean())
@@ -162,22 +162,24 @@ def test_real_models_on_the_same_questions(realdata: Path) -> None:
     assert one.error < unpaired
 
 
-def test_folders_of_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """What `ufvideo score --out` writes; a sample without a prediction is a failure, and is compared."""
+def test_folders_that_ufvideo_score_writes_are_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A sample without a prediction is a failure, and is compared."""
     from evaluation.score.__main__ import main as score
 
     (tmp_path / "test.txt").write_text(CHARADES)
     spans = {"AAA": {"person sits.": (0, 5), "person stands.": (0, 5)}, "BBB": {"person runs.": (1, 4)}}
     for name, more in (("one", {}), ("two", {"CCC": {"person eats.": (0, 8)}})):
-        made = {
+        predictions = {
             video: {query: {"start": s, "end": e} for query, (s, e) in group.items()}
             for video, group in {**spans, **more}.items()
         }
-        (tmp_path / f"{name}.json").write_text(json.dumps(made))
-        typed = ["--truth", str(tmp_path / "test.txt"), "--predictions", str(tmp_path / f"{name}.json")]
-        assert score(["charades_sta", *typed, "--out", str(tmp_path / name)]) == 0
+        (tmp_path / f"{name}.json").write_text(json.dumps(predictions))
+        arguments = ["--truth", str(tmp_path / "test.txt"), "--predictions", str(tmp_path / f"{name}.json")]
+        assert score(["charades_sta", *arguments, "--out", str(tmp_path / name)]) == 0
     capsys.readouterr()
-    content = compared(capsys, str(tmp_path / "one"), str(tmp_path / "two/scores.parquet"))
+    content = json_output(capsys, str(tmp_path / "one"), str(tmp_path / "two/scores.parquet"))
     found = {one["metric"]: one for one in content["differences"]}
     assert set(found) == {"tIoU", "R@0.3", "R@0.5", "R@0.7"}
     assert (found["R@0.5"]["a"], found["R@0.5"]["b"]) == (0.5, 0.75)
@@ -189,9 +191,11 @@ def test_folders_of_score(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "+25.0" in shown
 
 
-def test_what_has_no_partner_is_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a = written(tmp_path / "a", mine=scores([1, 0, 1], "xyz"), other=scores([1], "x"))
-    b = written(
+def test_samples_without_a_partner_are_counted_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a = score_folder(tmp_path / "a", mine=scores([1, 0, 1], "xyz"), other=scores([1], "x"))
+    b = score_folder(
         tmp_path / "b", mine=[*scores([1, 1], "xy"), Score(key="s/9", video="w", values={"accuracy": 1})]
     )
     assert main([a, b]) == 0
@@ -199,22 +203,24 @@ def test_what_has_no_partner_is_counted_and_named(tmp_path: Path, capsys: pytest
     assert "mine: 1 samples in A alone: s/2" in shown
     assert "mine: 1 samples in B alone: s/9" in shown
     assert "other: 1 samples, in A alone" in shown
-    content = compared(capsys, a, b)
+    content = json_output(capsys, a, b)
     assert content["benchmarks"]["mine"]["only_a"] == ["s/2"]
     assert content["differences"][0]["samples"] == 2
 
 
-def test_other_names_of_one_benchmark(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_entries_with_other_names_are_paired_by_their_family(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An entry of a plan has its own name, and its source's name begins its keys."""
-    a = written(tmp_path / "a", mvbench=scores([1, 0], "xy"))
+    a = score_folder(tmp_path / "a", mvbench=scores([1, 0], "xy"))
     theirs = [
         Score(key=s.key.replace("s/", "source/"), video=s.video, values=s.values)
         for s in scores([1, 1], "xy")
     ]
-    b = written(tmp_path / "b", bench=theirs)
+    b = score_folder(tmp_path / "b", bench=theirs)
     described = {"benchmarks": {"bench": {"family": "mvbench"}, "hidden": {"family": "mevis"}}, "metrics": []}
     (tmp_path / "b/metrics.json").write_text(json.dumps(described))
-    content = compared(capsys, a, b)
+    content = json_output(capsys, a, b)
     [one] = [d for d in content["differences"] if d["metric"] == "accuracy"]
     assert (one["benchmark"], one["samples"], one["difference"]) == ("mvbench", 2, 0.5)
     assert content["benchmarks"]["mvbench"]["names"] == ["mvbench", "bench"]
@@ -232,8 +238,11 @@ def test_marks_are_compared_where_both_have_them(tmp_path: Path, capsys: pytest.
         Score(key="s/1", video="1", values={}, missing={"SAvg": "the reply is no JSON"}),
         Score(key="s/2", video="2", values={"SAvg": 3.5}),
     ]
-    places = written(tmp_path / "a", videorefer_bench_d=a), written(tmp_path / "b", videorefer_bench_d=b)
-    [one] = compared(capsys, *places)["differences"]
+    places = (
+        score_folder(tmp_path / "a", videorefer_bench_d=a),
+        score_folder(tmp_path / "b", videorefer_bench_d=b),
+    )
+    [one] = json_output(capsys, *places)["differences"]
     assert (one["metric"], one["unit"], one["samples"], one["difference"]) == ("Avg", "mark", 2, 1.25)
     assert (one["without_a"], one["without_b"], one["only_a_right"]) == (0, 1, None)
     assert main(list(places)) == 0
@@ -242,9 +251,9 @@ def test_marks_are_compared_where_both_have_them(tmp_path: Path, capsys: pytest.
     assert "0 shared samples have no mark in A, 1 none in B" in shown
 
 
-def test_mistakes_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    a = written(tmp_path / "a", mine=scores([1], "x"))
-    b = written(tmp_path / "b", mine=[Score(key="t/8", video="x", values={"accuracy": 1})])
+def test_mistakes_are_reported_with_exit_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    a = score_folder(tmp_path / "a", mine=scores([1], "x"))
+    b = score_folder(tmp_path / "b", mine=[Score(key="t/8", video="x", values={"accuracy": 1})])
     assert main([a, b]) == 2
     assert "share no sample" in capsys.readouterr().err
     assert main([a, str(tmp_path / "c")]) == 2
@@ -262,8 +271,8 @@ def test_mistakes_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "is damaged" in capsys.readouterr().err
 
 
-def test_it_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
-    a = written(tmp_path / "a", mine=scores([1, 0], "xy"))
+def test_a_comparison_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
+    a = score_folder(tmp_path / "a", mine=scores([1, 0], "xy"))
     code = (
         f"import sys; from evaluation.compare.__main__ import main; main([{a!r}, {a!r}]); "
         "print(*{'torch', 'ray', 'transformers', 'mlflow'} & set(sys.modules))"
@@ -271,7 +280,7 @@ def test_it_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""
-    typed = [sys.executable, "-m", "pipeline", "compare", a, a]
-    done = subprocess.run(typed, capture_output=True, text=True, cwd=tmp_path)
+    arguments = [sys.executable, "-m", "pipeline", "compare", a, a]
+    done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "+0.0 to +0.0" in done.stdout

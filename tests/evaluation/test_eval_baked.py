@@ -56,11 +56,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def opened(home: Path, name: str) -> ShardReader:
+def reader_of(home: Path, name: str) -> ShardReader:
     return ShardReader(Location.parse(home / name))
 
 
-def first(reader: ShardReader) -> list[Sample]:
+def first_samples(reader: ShardReader) -> list[Sample]:
     return [reader.sample(source, 0) for source in SOURCES]
 
 
@@ -75,28 +75,28 @@ def predictor(home: Path, reader: ShardReader) -> Predictor:
     )
 
 
-def test_answers_and_masks_are_those_of_the_videos(home: Path) -> None:
+def test_baked_frames_give_readable_answers_and_nearly_the_masks_of_videos(home: Path) -> None:
     answers: dict[str, list[Prediction]] = {}
-    inside: dict[str, np.ndarray] = {}
+    predicted_masks: dict[str, np.ndarray] = {}
     for name in ("data", "baked", "small"):
-        reader = opened(home, name)
+        reader = reader_of(home, name)
         model = predictor(home, reader)
-        answers[name] = model.predict([Request(sample=s, turns=s.turns) for s in first(reader)])
+        answers[name] = model.predict([Request(sample=s, turns=s.turns) for s in first_samples(reader)])
         seg = reader.sample(SEG, 0)
         frames = Frames(reader.footage(seg), {view: model.processor.side(view) for view in View})
         embedding = torch.linspace(-1, 1, model.model.config.sam2.hidden_dim)[None]
         indices, height, width = frames_to_segment(seg)
         (track,) = model.segment(frames, embedding, indices, (height, width))
-        # They have the size of the video and every frame that is scored, whatever the size of what was baked.
+        # Masks have the video's size and every scored frame, whatever the size of the baked frames.
         assert (track.height, track.width, track.frames) == (HEIGHT, WIDTH, tuple(range(FRAMES)))
-        inside[name] = masks.decode_many(track.counts, HEIGHT, WIDTH)
+        predicted_masks[name] = masks.decode_many(track.counts, HEIGHT, WIDTH)
     for name in ("baked", "small"):
         assert [(p.key, p.failure) for p in answers[name]] == [(p.key, None) for p in answers["data"]]
-    assert (inside["baked"] != inside["data"]).mean() < 0.1
+    assert (predicted_masks["baked"] != predicted_masks["data"]).mean() < 0.1
 
 
 def test_a_worker_predicts_and_scores_without_a_video(home: Path, tmp_path: Path) -> None:
-    reader = opened(home, "baked")
+    reader = reader_of(home, "baked")
     assert reader.manifest.source(SEG).media == ("/nowhere",)
     assert reader.count(SEG) == PER_SOURCE - 1, f"sample {BROKEN} does not decode"
     config = make_plan(tmp_path).evaluation
@@ -122,15 +122,15 @@ def test_a_worker_predicts_and_scores_without_a_video(home: Path, tmp_path: Path
             worker("other").answer(unit)
 
 
-def test_the_report_has_its_pictures(home: Path, tmp_path: Path) -> None:
+def test_the_report_shows_as_many_pictures_as_from_videos(home: Path, tmp_path: Path) -> None:
     evaluation = make_plan(tmp_path).evaluation
     assert evaluation is not None
     benchmarks = {b.source: b for b in evaluation.benchmarks}
     drawn: dict[str, list[tuple[int, int, int]]] = {}
     for name in ("data", "baked", "small"):
-        reader = opened(home, name)
+        reader = reader_of(home, name)
         made = []
-        for sample in first(reader):
+        for sample in first_samples(reader):
             text, tracks = flawless(sample)
             answer = Prediction(
                 key=sample.key,

@@ -1,4 +1,4 @@
-"""Benchmarks on whole samples: what they ask, what answers earn, how scores fold."""
+"""Benchmarks on whole samples: prompts, scores of answers, and averages."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def prediction(
     sample_: Sample, text: str = "", rules: SpanRules = DEFAULT_RULES, **more: object
 ) -> Prediction:
     read = read_spans(text, sample_, rules) if "failure" not in more else AnswerSpans()
-    said = {"spans": read.spans, "refusal": read.refusal, "clamped": read.clamped, **more}
-    return Prediction(key=sample_.key, source=sample_.dataset, text=text, **said)  # type: ignore[arg-type]
+    fields = {"spans": read.spans, "refusal": read.refusal, "clamped": read.clamped, **more}
+    return Prediction(key=sample_.key, source=sample_.dataset, text=text, **fields)  # type: ignore[arg-type]
 
 
 def entry(source: str) -> SourceEntry:
@@ -86,7 +86,7 @@ def test_an_answer_without_an_option_is_a_failure_yet_the_published_rule_takes_c
         ("I cannot tell.", 0.0),
     ],
 )
-def test_a_time_counts_in_whatever_form_the_model_writes_it(text: str, tiou: float) -> None:
+def test_times_are_scored_in_every_readable_form(text: str, tiou: float) -> None:
     truth = sample("bench/charades", 0)  # 0.5 s to 2 s of 2 s, 16 frames
     found = score(truth, prediction(truth, text))
     assert found.values["tIoU"] == pytest.approx(tiou, abs=0.01)
@@ -105,7 +105,7 @@ def test_a_time_counts_in_whatever_form_the_model_writes_it(text: str, tiou: flo
     ],
 )
 @pytest.mark.parametrize(("source", "number"), [("bench/charades", 0), ("bench/ufvideo", 1)])
-def test_why_a_time_was_not_read_is_counted(source: str, number: int, text: str, reason: str) -> None:
+def test_reasons_for_unread_times_are_counted(source: str, number: int, text: str, reason: str) -> None:
     truth = sample(source, number)
     found = score(truth, prediction(truth, text, masks=truth.targets))
     assert found.failures["tIoU"] == f"no span read: {reason}"
@@ -122,7 +122,7 @@ def test_why_a_time_was_not_read_is_counted(source: str, number: int, text: str,
     assert counts[source]["no_time_read"] == {reason: 2}
 
 
-def test_nothing_is_missing_where_no_time_is_asked_for_or_the_video_is_at_fault() -> None:
+def test_no_unread_time_is_counted_for_mask_questions_and_unreadable_videos() -> None:
     words = sample("bench/ufvideo", 0)  # masks only
     assert score(words, prediction(words, "It is [SEG].", masks=words.targets)).refusal == ""
     truth = sample("bench/charades", 0)
@@ -131,7 +131,7 @@ def test_nothing_is_missing_where_no_time_is_asked_for_or_the_video_is_at_fault(
     assert (found.refusal, found.failure) == ("", "not readable: x.mp4")
 
 
-def test_the_plan_decides_about_bare_numbers_and_times_outside(tmp_path: Path) -> None:
+def test_the_plan_sets_how_bare_numbers_and_times_outside_the_video_are_read(tmp_path: Path) -> None:
     truth = sample("bench/charades", 0)
     bare = score(truth, prediction(truth, "0.5 to 2", SpanRules(bare=Form.SECONDS)))
     assert (bare.values["tIoU"], bare.failure, bare.clamped) == (1.0, None, False)
@@ -150,7 +150,7 @@ def test_the_plan_decides_about_bare_numbers_and_times_outside(tmp_path: Path) -
     assert [r["clamped"] for r in rows_ if r["measure"] == "tIoU"] == [False, True, False]
 
 
-def test_rules_for_times_are_for_benchmarks_that_ask_for_them() -> None:
+def test_rules_for_times_are_refused_for_benchmarks_without_times() -> None:
     good = BenchmarkConfig.model_validate(
         {"source": "s", "family": "charades_sta", "bare_times": "seconds", "outside_times": "clamp"}
     )
@@ -188,13 +188,13 @@ def test_masks_pair_in_order_and_surplus_or_missing_ones_are_failures() -> None:
     assert (surplus.failure, surplus.values["J"]) == ("2 masks for 1 target", 1)
 
 
-def test_hidden_truth_is_a_users_mistake() -> None:
+def test_scoring_a_sample_without_truth_is_a_user_error() -> None:
     truth = replace(sample("bench/mevis", 0), targets=())
     with pytest.raises(UserError, match="no truth"):
         score(truth, prediction(truth))
 
 
-def test_the_rule_of_the_benchmark_and_the_published_one_differ() -> None:
+def test_the_standard_mean_of_masks_and_the_published_one_differ() -> None:
     """A short flawless expression and a long failed one: 1/2 by expression, 1/13 by frame with an object."""
     long = sample("bench/mevis", 0)
     short = replace(long, targets=(track(0, range(5, 6)),))
@@ -205,7 +205,7 @@ def test_the_rule_of_the_benchmark_and_the_published_one_differ() -> None:
     assert pooled == pytest.approx(1 / 13)
 
 
-def test_means_over_samples_and_over_categories() -> None:
+def test_means_are_over_samples_or_over_categories() -> None:
     scores = [
         Score(key=str(i), values={"a": float(i == 0)}, category="x" if i < 1 else "y") for i in range(4)
     ]
@@ -228,7 +228,7 @@ def test_a_measure_counts_only_samples_that_it_applies_to() -> None:
     assert tiou == {"": 2, "PixHQA": 0, "PixTRQA": 2}
 
 
-def test_published_wording() -> None:
+def test_prompts_have_the_published_wording() -> None:
     text = {
         source: benchmark_of(family).prompt(sample(source, 0), PromptStyle.PUBLISHED)[0].text
         for source, family in SOURCES.items()
@@ -242,7 +242,7 @@ def test_published_wording() -> None:
     assert text["bench/ufvideo"] == sample("bench/ufvideo", 0).turns[0].text
 
 
-def test_other_styles() -> None:
+def test_prompts_of_other_styles_have_their_own_wording() -> None:
     choice = benchmark_of("mvbench").prompt(sample("bench/mvbench", 0), PromptStyle.LLAVA_VIDEO)[0].text
     assert choice.splitlines()[:4] == ["What colour is it?", "Options:", "A. Red.", "B. Green."]
     assert choice.endswith("Please provide your answer by stating the letter followed by the full option.")
@@ -259,11 +259,11 @@ def test_a_prompt_never_holds_the_answer(source: str) -> None:
     other = replace(one, turns=one.turns[:1], targets=(), spans=(), answer_index=-1, reference="")
     for style in PromptStyle:
         if style is PromptStyle.PREPARED and one.choices:
-            continue  # asks bare questions without their options: test_prepared_choice
+            continue  # these samples' own questions do not name their options
         assert prompt(one, style) == prompt(other, style)
 
 
-def test_prepared_choice() -> None:
+def test_a_prepared_choice_question_must_name_its_options() -> None:
     prompt = benchmark_of("mvbench").prompt
     bare = sample("bench/mvbench", 0)
     with pytest.raises(UserError, match="does not name the option"):
@@ -275,7 +275,7 @@ def test_prepared_choice() -> None:
     assert prompt(written, PromptStyle.PREPARED)[0].text == text
 
 
-def test_charades_is_scored_with_the_truth_as_it_is_written_and_cut() -> None:
+def test_charades_is_scored_with_the_raw_truth_and_with_the_clipped_one() -> None:
     truth = sample("bench/charades", 0)  # 2 s long
     late = replace(truth, spans=(replace(truth.spans[0], start_s=1.0, end_s=3.0),))
     found = score(late, prediction(late, "From 1 s to 2 s."))

@@ -17,7 +17,7 @@ OPTIONS = ("Red.", "Blue.", "Green.", "A man.")
 @pytest.mark.parametrize(
     ("text", "index"),
     [
-        ("A man runs", 0),  # the trap: any capital letter
+        ("A man runs", 0),  # any capital letter counts
         ("Because the dog", 1),
         ("Answer: C", 2),
         ("the answer is (B)", 1),
@@ -27,7 +27,7 @@ OPTIONS = ("Red.", "Blue.", "Green.", "A man.")
         ("Every dog", 2),  # E is not a letter of four options
     ],
 )
-def test_published_rule_never_fails(text: str, index: int) -> None:
+def test_the_published_rule_reads_an_option_from_every_text(text: str, index: int) -> None:
     assert choice_published.published(text, OPTIONS) == index
 
 
@@ -43,7 +43,7 @@ def test_published_rule_never_fails(text: str, index: int) -> None:
         (".", 1, False),
     ],
 )
-def test_first_token(text: str, index: int, right: bool) -> None:
+def test_mvbench_s_rule_compares_the_first_token(text: str, index: int, right: bool) -> None:
     assert choice_published.first_token(text, index) is right
 
 
@@ -51,19 +51,21 @@ def test_first_token(text: str, index: int, right: bool) -> None:
     ("text", "index"),
     [("it is (B)", 1), ("B) Blue", 1), ("B.", 1), ("Cat", 2), ("", None), ("it", None), ("(Z)", None)],
 )
-def test_lettered(text: str, index: int | None) -> None:
+def test_videorefer_s_rule_reads_a_bracketed_letter_or_the_first_character(
+    text: str, index: int | None
+) -> None:
     assert choice_published.lettered(text, OPTIONS) == index
 
 
-def test_real_mvbench_answers(realdata: Path) -> None:
-    """The published accuracies, on answers in the form that was asked for.
+def test_the_published_accuracies_of_real_mvbench_answers_are_reproduced(realdata: Path) -> None:
+    """The answers are in the requested form.
 
-    Two answers begin with "Answer:", which MVBench's first-word rule does not know.
+    Two answers begin with "Answer:", which MVBench's first-token rule does not read.
     """
     rows = json.loads((realdata / "mvbench_answers" / "MVBench.json").read_text())
-    wanted = json.loads((realdata / "mvbench_answers" / "MVBench_result_final.json").read_text())
-    first_word = {"Action Sequence": 86.0, "Action Prediction": 67.0}
-    for task in first_word:
+    expected = json.loads((realdata / "mvbench_answers" / "MVBench_result_final.json").read_text())
+    by_first_token = {"Action Sequence": 86.0, "Action Prediction": 67.0}
+    for task in by_first_token:
         own = [row for row in rows if row["task_type"] == task]
         assert len(own) == 200
         hits = {"strict": 0, "published": 0, "first_token": 0}
@@ -75,4 +77,8 @@ def test_real_mvbench_answers(realdata: Path) -> None:
             hits["published"] += choice_published.published(row["pred"], options) == answer
             hits["first_token"] += choice_published.first_token(row["pred"], answer)
         found = {rule: count / 2 for rule, count in hits.items()}
-        assert found == {"strict": wanted[task], "published": wanted[task], "first_token": first_word[task]}
+        assert found == {
+            "strict": expected[task],
+            "published": expected[task],
+            "first_token": by_first_token[task],
+        }

@@ -24,7 +24,7 @@ SIZES = st.one_of(
 KINDS = ("empty", "full", "one pixel", "noise", "dense", "dust", "box", "border")
 
 
-def made(kind: str, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
+def random_mask(kind: str, height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """A mask [H, W] bool of one of KINDS."""
     mask = np.zeros((height, width), bool)
     y, x = np.sort(rng.integers(0, height, 2)), np.sort(rng.integers(0, width, 2))
@@ -42,7 +42,7 @@ def made(kind: str, height: int, width: int, rng: np.random.Generator) -> np.nda
     return mask
 
 
-def test_golden_cases(golden: Path) -> None:
+def test_j_and_f_agree_with_the_golden_cases(golden: Path) -> None:
     cases = json.loads((golden / "metrics" / "mask_cases.json").read_text())
     assert len(cases) == 45
     for case in cases:
@@ -51,10 +51,10 @@ def test_golden_cases(golden: Path) -> None:
         assert found == pytest.approx((case["J"], case["F"]), abs=1e-9), case["kind"]
 
 
-def test_real_davis_predictions(realdata: Path) -> None:
+def test_j_and_f_of_real_davis_predictions_are_the_official_ones(realdata: Path) -> None:
     predicted, true = realdata / "davis2017_val_predictions", realdata / "davis2016_val_480p"
-    wanted = json.loads((predicted / "golden_JF.json").read_text())["union_foreground_vs_davis2016_gt"]
-    for sequence, entry in wanted.items():
+    expected = json.loads((predicted / "golden_JF.json").read_text())["union_foreground_vs_davis2016_gt"]
+    for sequence, entry in expected.items():
         found = []
         for number in range(entry["frames"]):
             name = f"{sequence}/{number:05d}.png"
@@ -76,12 +76,12 @@ def test_real_davis_predictions(realdata: Path) -> None:
     columns_first=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_equals_the_plain_definition(
+def test_j_and_f_equal_their_plain_definition(
     size: tuple[int, int], kinds: tuple[str, str], columns_first: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    prediction, truth = (made(kind, *size, rng) for kind in kinds)
-    if columns_first:  # as masks lie in memory that come out of an RLE
+    prediction, truth = (random_mask(kind, *size, rng) for kind in kinds)
+    if columns_first:  # the memory order of masks that are decoded from RLE
         prediction, truth = np.asfortranarray(prediction), np.asfortranarray(truth)
     assert masks.j_and_f(prediction, truth) == plain_j_and_f(prediction, truth)
     assert np.array_equal(masks.boundary(truth), plain_boundary(truth))
@@ -90,7 +90,7 @@ def test_equals_the_plain_definition(
 @settings(max_examples=200, deadline=None)
 @given(size=SIZES, kind=st.sampled_from(KINDS), radius=st.integers(1, 25), seed=st.integers(0, 999))
 def test_growing_is_a_dilation_by_a_disk(size: tuple[int, int], kind: str, radius: int, seed: int) -> None:
-    mask = made(kind, *size, np.random.default_rng(seed))
+    mask = random_mask(kind, *size, np.random.default_rng(seed))
     bits = bitmasks.pack(mask, bitmasks.rows_of_band(size[0], radius))
     assert np.array_equal(bitmasks.unpack(bits, size[0]), mask)
     assert bitmasks.count(bits) == mask.sum()
@@ -107,7 +107,7 @@ def test_growing_is_a_dilation_by_a_disk(size: tuple[int, int], kind: str, radiu
     columns_first=st.booleans(),
     seed=st.integers(0, 999),
 )
-def test_pairs_are_what_each_pair_is_alone(
+def test_pairwise_scores_equal_those_of_each_pair_alone(
     size: tuple[int, int],
     predicted: list[str],
     true: list[str],
@@ -116,8 +116,8 @@ def test_pairs_are_what_each_pair_is_alone(
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    predictions, truths = ([made(kind, *size, rng) for kind in kinds] for kinds in (predicted, true))
-    void_HW = None if void is None else made(void, *size, rng)
+    predictions, truths = ([random_mask(kind, *size, rng) for kind in kinds] for kinds in (predicted, true))
+    void_HW = None if void is None else random_mask(void, *size, rng)
     kept = True if void_HW is None else ~void_HW
     if columns_first:
         predictions, truths = ([np.asfortranarray(mask) for mask in some] for some in (predictions, truths))
@@ -126,8 +126,8 @@ def test_pairs_are_what_each_pair_is_alone(
     ]
 
 
-def test_objects_of_a_label_image(realdata: Path) -> None:
-    """Real DAVIS labels with void 255: void belongs to no object, and takes nothing from a right answer."""
+def test_void_pixels_of_a_label_image_do_not_count(realdata: Path) -> None:
+    """Real DAVIS labels with void 255: void belongs to no object, and does not lower a right answer."""
     folder = (
         realdata / "davis_interactive_testdata" / "test_data" / "DAVIS" / "Annotations" / "480p" / "tennis"
     )
@@ -140,7 +140,7 @@ def test_objects_of_a_label_image(realdata: Path) -> None:
     assert found[0][0] == plain_j_and_f(truths[1], truths[0])
 
 
-def test_empty_masks() -> None:
+def test_two_empty_masks_score_one_and_a_single_one_scores_zero() -> None:
     nothing, something = np.zeros((20, 30), np.uint8), np.zeros((20, 30), np.uint8)
     something[5:9, 5:9] = 1
     assert masks.j_and_f(nothing, nothing) == (1.0, 1.0)
@@ -150,7 +150,7 @@ def test_empty_masks() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 0), (0, 7), (7, 0)])
-def test_a_frame_without_pixels(shape: tuple[int, int]) -> None:
+def test_a_frame_without_pixels_scores_one(shape: tuple[int, int]) -> None:
     assert masks.j_and_f(np.ones(shape), np.ones(shape)) == (1.0, 1.0)
     assert masks.boundary(np.ones(shape)).shape == shape
 
@@ -164,14 +164,14 @@ def test_void_pixels_are_in_neither_mask() -> None:
     assert masks.j_and_f(prediction, truth, void) == (1.0, 1.0)
 
 
-def test_another_size_is_refused_not_resized() -> None:
+def test_masks_of_different_sizes_are_refused_not_resized() -> None:
     with pytest.raises(ValueError, match="one size"):
         masks.j_and_f(np.ones((10, 10)), np.ones((20, 20)))
     with pytest.raises(ValueError, match="one size"):
         masks.pair_j_and_f([np.ones((10, 10))], [np.ones((10, 10))], np.ones((10, 20)))
 
 
-def test_any_value_is_inside() -> None:
+def test_every_nonzero_value_is_foreground() -> None:
     mask = np.zeros((10, 10), np.uint8)
     mask[2:5, 2:5] = 255
     assert masks.j_and_f(mask, mask > 0) == (1.0, 1.0)

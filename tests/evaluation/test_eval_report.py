@@ -1,4 +1,4 @@
-"""Table and page from made-up results: everything shown, everything escaped, nothing outside."""
+"""Table and page of invented results: complete, escaped, and without external resources."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def row(
     )
 
 
-def made() -> table.Table:
+def example_table() -> table.Table:
     found = {
         cp: [
             row("mv", "", "accuracy", 0.25 + 0.3 * i, 5 - 2 * i),
@@ -53,7 +53,7 @@ def made() -> table.Table:
     return table.make_table(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
 
 
-def test_labels() -> None:
+def test_checkpoints_have_readable_labels() -> None:
     names = ["init", "stage1", "stage_2", "tuned", "s3://bucket/runs/other"]
     assert [table.checkpoint_label(n) for n in names] == [
         "before training",
@@ -64,15 +64,15 @@ def test_labels() -> None:
     ]
 
 
-def test_text_of_the_table() -> None:
-    text = table.table_text(made())
+def test_the_text_table_has_main_lines_counts_and_notes() -> None:
+    text = table.table_text(example_table())
     header = next(line for line in text.splitlines() if "benchmark" in line)
     for name in ("metric", "before training", "after stage 1", "after stage 2", "samples", "failures"):
         assert name in header
     [accuracy] = [line.split() for line in text.splitlines() if line.strip().startswith("mv ")]
     assert accuracy == ["mv", "accuracy", "25.0", "55.0", "85.0", "20", "5", "/", "3", "/", "1"]
-    assert "uf PixRQA" in text  # tasks of their own stand in the main table
-    assert "Counting" not in text  # types of questions do not
+    assert "uf PixRQA" in text  # tasks have lines in the main table
+    assert "Counting" not in text  # question types do not
     assert "tIoU" not in text  # a metric without samples is not a line
     assert "20 of its 50 samples" in text
     words = " ".join(text.split())
@@ -85,8 +85,8 @@ def test_text_of_the_table() -> None:
     assert max(map(len, text.splitlines())) <= table.WIDTH
 
 
-def test_json_holds_every_line() -> None:
-    content = made().content()
+def test_the_json_has_every_line() -> None:
+    content = example_table().content()
     assert content["columns"] == ["init", "stage1", "stage2"]
     assert [(line["benchmark"], line["category"], line["headline"]) for line in content["lines"]] == [
         ("mv", "", True), ("mv", "Counting", False), ("uf", "", False), ("uf", "PixRQA", True),
@@ -94,12 +94,12 @@ def test_json_holds_every_line() -> None:
 
 
 def test_change_compares_first_and_last() -> None:
-    line = made().lines[0]
+    line = example_table().lines[0]
     assert change(line) == ("+60.0", "up")
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would."""
+    """Collects tags and text, and checks that every tag is closed."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -156,7 +156,7 @@ def page() -> str:
     return render(
         Page(
             title="tiny",
-            table=made(),
+            table=example_table(),
             stages=(Stage(name="stage1", label="stage 1", history=history),),
             sections=(Section(name="uf", examples=(example,)), Section(name="empty", examples=())),
             provenance=(("code", "0.1.0 <abc>"),),
@@ -165,7 +165,7 @@ def page() -> str:
     )
 
 
-def test_page_is_whole_html_with_nothing_outside(page: str) -> None:
+def test_page_is_complete_html_without_external_resources(page: str) -> None:
     reader = Reader()
     reader.feed(page)
     assert reader.open == []
@@ -207,14 +207,14 @@ def test_page_escapes_and_shows_everything(page: str) -> None:
     assert set(links) <= set(ids)
 
 
-def test_curves_are_thinned() -> None:
+def test_long_curves_are_thinned() -> None:
     svg = charts.curve("loss", [(s, 1.0) for s in range(5000)])
     assert svg.count(",") < 1000
     assert "from 1 at step 0 to 1 at step 4999" in svg
     assert charts.curve("loss", []) == ""
 
 
-def test_a_learning_rate_is_drawn_as_it_is() -> None:
+def test_a_learning_rate_is_drawn_unsmoothed() -> None:
     """Catches a running mean of a schedule, which peaks late and low."""
     points = [(0, 0.0), (1, 1.0), (2, 0.5), (3, 0.0)]
     svg = charts.curve("learning rate", points, smooth=False)

@@ -1,4 +1,4 @@
-"""The two steps for real: the toy model, Ray actors, the store, the table and the page."""
+"""The steps evaluate and report with the toy model, Ray actors, the store, the table and the page."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def evaluated(plan: Plan, ray_cluster: None) -> Artifact:
     return build(make_context(plan, "evaluate-init"), evaluate)
 
 
-def parts(plan: Plan) -> dict[str, bytes]:
+def answer_files(plan: Plan) -> dict[str, bytes]:
     folder = Path(plan.storage.root) / "answers"
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*.parquet"))}
 
 
-def again(plan: Plan) -> tuple[Artifact, set[str]]:
-    """Evaluate once more; the artifact, and the parts of answers that are new."""
-    before = parts(plan)
+def evaluate_again(plan: Plan) -> tuple[Artifact, set[str]]:
+    """Evaluates once more; returns the artifact and the names of new files of answers."""
+    before = answer_files(plan)
     made = build(make_context(plan, "evaluate-init"), evaluate)
-    return made, {name for name in parts(plan) if name not in before}
+    return made, {name for name in answer_files(plan) if name not in before}
 
 
-def changed(plan: Plan, **entry: object) -> Plan:
+def with_changes(plan: Plan, **entry: object) -> Plan:
     """The plan with other settings of its evaluation: ``benchmarks`` replaces the list, others its first."""
     content = plan.model_dump(mode="json")
     for key, value in entry.items():
@@ -59,15 +59,15 @@ def rows_of(plan: Plan) -> list[dict[str, object]]:
 
 
 def test_every_sample_is_asked_once_and_scored(plan: Plan, evaluated: Artifact) -> None:
-    wanted = [sample(source, n).key for source in SOURCES for n in range(PER_SOURCE)]
+    keys = [sample(source, n).key for source in SOURCES for n in range(PER_SOURCE)]
     broken = {f"{source}/{BROKEN}" for source in SOURCES}
-    asked = [row["key"] for row in rows_of(plan)]
-    assert sorted(asked) == sorted(set(wanted) - broken), "what cannot be read is not stored"
+    stored = [row["key"] for row in rows_of(plan)]
+    assert sorted(stored) == sorted(set(keys) - broken), "samples of unreadable videos have no stored answer"
     listed = json.loads((evaluated.location / "unreadable.json").read_bytes())
     assert {row["key"] for row in listed} == broken
     assert all(row["video"] == "broken.mp4" and "/" not in row["reason"] for row in listed)
     scores = pq.read_table(evaluated.location.local_path / "scores.parquet").to_pylist()
-    assert {row["key"] for row in scores} == set(wanted) - broken
+    assert {row["key"] for row in scores} == set(keys) - broken
     videos = {
         sample(source, n).key: sample(source, n).video.sha256 for source in SOURCES for n in range(PER_SOURCE)
     }
@@ -81,12 +81,12 @@ def test_every_sample_is_asked_once_and_scored(plan: Plan, evaluated: Artifact) 
     assert (described["checkpoint"], described["device"]) == ("checkpoint-1", "cpu float32")
 
 
-def test_mlflow_has_the_metrics(plan: Plan, evaluated: Artifact) -> None:
+def test_metrics_are_logged_to_mlflow(plan: Plan, evaluated: Artifact) -> None:
     found = tracking.history(plan, evaluated.record.fingerprint)
     assert found["bench/mevis/J_F"] == [(0, pytest.approx(_metric(evaluated, "bench/mevis", "J&F")))]
 
 
-def test_what_cannot_be_read_is_asked_again_by_the_next_run(plan: Plan, evaluated: Artifact) -> None:
+def test_the_next_run_retries_samples_of_unreadable_videos(plan: Plan, evaluated: Artifact) -> None:
     decisions = {d.spec.name: d for d in survey(plan).decide()}
     assert decisions["evaluate-init"].state is State.TODO
     assert "videos of 6 samples could not be read" in decisions["evaluate-init"].reason
@@ -113,20 +113,20 @@ def test_what_cannot_be_read_is_asked_again_by_the_next_run(plan: Plan, evaluate
         },
     ],
 )
-def test_a_change_of_scoring_asks_nothing_again(
+def test_a_change_of_scoring_reuses_all_answers(
     plan: Plan, evaluated: Artifact, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broken video would be tried again; with it taken away nothing is asked, and no cluster started."""
+    """The broken video would be retried; without it no question is asked and no cluster is started."""
     from evaluation import run
 
     def refuse(*args: object) -> None:
-        raise AssertionError("a cluster was asked for")
+        raise AssertionError("a cluster was started")
 
     videos = Path(plan.storage.root).parent / "media"
     (videos / "broken.mp4").rename(videos / "away.mp4")
     monkeypatch.setattr(run.cluster, "connect", refuse)
     try:
-        made, new = again(changed(plan, **change))
+        made, new = evaluate_again(with_changes(plan, **change))
     finally:
         (videos / "away.mp4").rename(videos / "broken.mp4")
     assert new == set()
@@ -143,19 +143,19 @@ def test_a_damaged_part_is_reported_and_only_its_answers_are_made_again(
     plan: Plan, evaluated: Artifact, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = Path(plan.storage.root) / "answers"
-    before = parts(plan)
+    before = answer_files(plan)
     name = sorted(before)[1]
     (folder / name).write_bytes(before[name][:-9])
-    made, new = again(plan)
+    made, new = evaluate_again(plan)
     assert f"{'/'.join(name.split('/')[1:])} was damaged" in capsys.readouterr().out
     assert made.record.digest == evaluated.record.digest
     rows = rows_of(plan)
     assert len({(r["key"], r["question"]) for r in rows}) == len(rows) == len(SOURCES) * (PER_SOURCE - 1)
     assert new == set(), "the same answers are the same bytes, so they have the same name"
-    assert parts(plan) == before
+    assert answer_files(plan) == before
 
 
-def test_report(plan: Plan, evaluated: Artifact) -> None:
+def test_the_report_has_every_benchmark_with_pictures(plan: Plan, evaluated: Artifact) -> None:
     made = build(make_context(plan, "report"), report)
     text = (made.location / "table.txt").read_text()
     assert "before training" in text
@@ -173,23 +173,23 @@ def test_report(plan: Plan, evaluated: Artifact) -> None:
 
 
 @pytest.mark.slow
-def test_another_checkpoint_is_asked_everything(plan: Plan, evaluated: Artifact) -> None:
+def test_another_checkpoint_answers_every_question(plan: Plan, evaluated: Artifact) -> None:
     from tiny_bench import finished
 
     folder = Path(plan.storage.root).parent / "other"
     shutil.copytree(Path(plan.storage.root).parent / "checkpoint", folder)
     count = len(rows_of(plan))
     finished(plan, "init", folder, "checkpoint-2")
-    made, _ = again(plan)
+    made, _ = evaluate_again(plan)
     assert len(rows_of(plan)) == 2 * count
     assert made.record.digest != evaluated.record.digest
 
 
-def fragile() -> type:
-    """A class made in a function travels to the actor by value: actors cannot import test modules."""
+def fragile_actor_class() -> type:
+    """A class that is defined in a function is pickled by value: actors cannot import test modules."""
 
     class Fragile:
-        """An actor that dies over job 2 the first times that it meets it."""
+        """An actor that dies on its first ``deaths`` attempts at unit 2."""
 
         def __init__(self, folder: str, deaths: int) -> None:
             self.folder, self.deaths = Path(folder), deaths
@@ -198,9 +198,9 @@ def fragile() -> type:
             import os
 
             if unit.number == 2:
-                met = len(list(self.folder.iterdir()))
-                (self.folder / str(met)).touch()
-                if met < self.deaths:
+                attempts = len(list(self.folder.iterdir()))
+                (self.folder / str(attempts)).touch()
+                if attempts < self.deaths:
                     os._exit(1)
             return unit.number
 
@@ -208,10 +208,12 @@ def fragile() -> type:
 
 
 @pytest.mark.parametrize("deaths", [1, 9])
-def test_a_dead_actor_is_replaced_but_not_for_ever(tmp_path: Path, ray_cluster: None, deaths: int) -> None:
+def test_a_dead_actor_is_replaced_a_limited_number_of_times(
+    tmp_path: Path, ray_cluster: None, deaths: int
+) -> None:
     import ray
 
-    jobs = [
+    work_units = [
         Unit(
             number=n,
             items=(Item(entry="e", source="s", row=n, key=f"k{n}", question="q", video="v", cost=1),),
@@ -219,26 +221,28 @@ def test_a_dead_actor_is_replaced_but_not_for_ever(tmp_path: Path, ray_cluster: 
         for n in range(4)
     ]
     found: list[int] = []
-    told: list[str] = []
+    messages: list[str] = []
 
-    def go() -> None:
+    def run_units() -> None:
         run_on_actors(
-            jobs,
+            work_units,
             count=2,
-            spawn=lambda: ray.remote(fragile()).options(num_cpus=0.5).remote(str(tmp_path), deaths),
+            spawn=lambda: (
+                ray.remote(fragile_actor_class()).options(num_cpus=0.5).remote(str(tmp_path), deaths)
+            ),
             submit=lambda actor, unit: actor.run.remote(unit),
             done=lambda unit, result: found.append(result),
-            lost=told.append,
+            lost=messages.append,
         )
 
     if deaths == 1:
-        go()
+        run_units()
         assert sorted(found) == [0, 1, 2, 3]
-        assert len(told) == 1
-        assert "1 questions (k2 to k2)" in told[0]
+        assert len(messages) == 1
+        assert "1 questions (k2 to k2)" in messages[0]
     else:
         with pytest.raises(RuntimeError, match="k2"):
-            go()
+            run_units()
         assert len(list(tmp_path.iterdir())) == 3
 
 

@@ -1,4 +1,4 @@
-"""The store of answers, and the cutting into units."""
+"""The answer store, and the division of questions into units."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def store(folder: Path, **more: str) -> AnswerStore:
     return AnswerStore.at(Location.parse(folder), {**SETTINGS, **more})
 
 
-def test_what_is_written_is_found_by_key_and_question(tmp_path: Path) -> None:
+def test_stored_answers_are_found_by_key_and_question(tmp_path: Path) -> None:
     made = answers(3)
     written = store(tmp_path).write("a/b", made)
     index, damaged = store(tmp_path).index("a/b")
@@ -52,14 +52,14 @@ def test_what_is_written_is_found_by_key_and_question(tmp_path: Path) -> None:
     ]
 
 
-def test_other_weights_or_another_device_have_answers_of_their_own(tmp_path: Path) -> None:
+def test_other_weights_or_another_device_share_no_answers(tmp_path: Path) -> None:
     store(tmp_path).write("a/b", answers(1))
     assert store(tmp_path, checkpoint="other").index("a/b") == ({}, [])
     assert store(tmp_path, device="cuda bfloat16").index("a/b") == ({}, [])
     assert store(tmp_path).index("a") == ({}, [])
 
 
-def test_the_same_answers_are_the_same_bytes(tmp_path: Path) -> None:
+def test_equal_answers_are_stored_as_equal_bytes(tmp_path: Path) -> None:
     store(tmp_path / "one").write("a/b", answers(3))
     store(tmp_path / "two").write("a/b", answers(3))
     one, two = (sorted((tmp_path / name).rglob("*.parquet")) for name in ("one", "two"))
@@ -68,7 +68,7 @@ def test_the_same_answers_are_the_same_bytes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [False, True])
-def test_a_damaged_part_is_named_and_its_answers_are_gone(tmp_path: Path, cut: bool) -> None:
+def test_a_damaged_part_is_named_and_its_answers_are_dropped(tmp_path: Path, cut: bool) -> None:
     made = answers(3)
     store(tmp_path).write("a/b", made[:2])
     store(tmp_path).write("a/b", made[2:])
@@ -83,7 +83,7 @@ def test_a_damaged_part_is_named_and_its_answers_are_gone(tmp_path: Path, cut: b
     assert store(tmp_path).index("a/b") == (index, [])
 
 
-def test_a_question_is_all_that_the_model_sees_and_no_truth() -> None:
+def test_a_question_s_digest_covers_what_the_model_sees_and_no_truth() -> None:
     one = sample("bench/mevis", 0)
     turns = one.turns[:1]
     base = question_digest(one, turns)
@@ -114,22 +114,22 @@ def item(number: int, cost: int = 1, entry: str = "e", source: str = "s") -> Ite
     )
 
 
-def test_units_have_questions_of_like_cost_from_all_benchmarks_the_dearest_first() -> None:
-    asked = [item(n, cost=1 + n % 3, source="st"[n % 2]) for n in range(40)]
-    made = units(asked)
+def test_units_have_questions_of_similar_cost_the_most_expensive_first() -> None:
+    items = [item(n, cost=1 + n % 3, source="st"[n % 2]) for n in range(40)]
+    made = units(items)
     assert [len(u.items) for u in made] == [UNIT_SAMPLES, UNIT_SAMPLES, 40 - 2 * UNIT_SAMPLES]
     flat = [i for u in made for i in u.items]
-    assert sorted(i.key for i in flat) == sorted(i.key for i in asked)
-    assert [i.cost for i in flat] == sorted((i.cost for i in asked), reverse=True)
-    assert units(asked[::-1]) == made
+    assert sorted(i.key for i in flat) == sorted(i.key for i in items)
+    assert [i.cost for i in flat] == sorted((i.cost for i in items), reverse=True)
+    assert units(items[::-1]) == made
 
 
-def test_two_entries_with_one_question_ask_it_once() -> None:
+def test_a_question_of_two_entries_is_asked_once() -> None:
     made = units([item(n, entry=entry) for entry in ("one", "two") for n in range(3)])
     assert [(i.entry, i.row) for u in made for i in u.items] == [("one", 0), ("one", 1), ("one", 2)]
 
 
-def test_a_limit_takes_samples_by_name() -> None:
+def test_a_limit_chooses_samples_by_their_keys() -> None:
     keys = [sample("bench/mvbench", n).key for n in range(40)]
     assert choose_samples(keys, None, 1, "benchmark") == list(range(40))
     limited = [keys[i] for i in choose_samples(keys, 6, 1, "benchmark")]
@@ -157,7 +157,7 @@ def test_many_small_parts_become_few_large_ones(tmp_path: Path) -> None:
     assert damaged == []
     assert set(after) == set(before)
     assert after[("k0", "q0")] == masks_part[("k0", "q0")]
-    for index in (before, after):  # an index from before needs no small part
+    for index in (before, after):  # an index from before compaction still finds its answers
         order = [index[f"k{n:03d}", f"q{n}"] for n in (7, 99, 0)]
         assert [p.text for p in here.read("a/b", order)] == ["answer 7", "answer 99", "answer 0"]
     parts = sorted(p.name for p in tmp_path.rglob("*.parquet"))

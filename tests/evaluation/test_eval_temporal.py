@@ -15,7 +15,7 @@ def span(start: float, end: float, bins: tuple[int, int] = (1, 2)) -> TimeSpan:
     return TimeSpan(start_s=start, end_s=end, start_bin=bins[0], end_bin=bins[1])
 
 
-def test_no_reversed_and_empty_spans_are_zero_and_failures() -> None:
+def test_missing_reversed_and_empty_spans_score_zero_and_are_failures() -> None:
     truth = span(2, 4)
     assert temporal.span_iou(None, truth) == 0
     assert temporal.span_iou(span(4, 2), truth) == 0
@@ -35,20 +35,20 @@ def test_published_threshold_is_strict() -> None:
 
 
 @pytest.mark.parametrize("rule", ["raw_ends", "clipped_ends_test_float"])
-def test_real_charades_predictions(realdata: Path, rule: str) -> None:
+def test_metrics_of_real_charades_predictions_are_the_official_ones(realdata: Path, rule: str) -> None:
     folder = realdata / "charades_sta"
-    wanted = json.loads((folder / "golden_metrics.json").read_text())[f"{rule}/iou"]
-    made = json.loads((folder / "predictions" / "results.json").read_text())
+    expected = json.loads((folder / "golden_metrics.json").read_text())[f"{rule}/iou"]
+    predictions = json.loads((folder / "predictions" / "results.json").read_text())
     ious = []
     for video, query, (start, end) in _truths(folder, rule):
-        found = made[video][query]
+        found = predictions[video][query]
         ious.append(temporal.span_iou(span(found["start"], found["end"]), span(start, end)))
-    assert len(ious) == wanted["n"] == 3720
-    assert 100 * sum(ious) / len(ious) == pytest.approx(wanted["mIoU"], abs=1e-9)
+    assert len(ious) == expected["n"] == 3720
+    assert 100 * sum(ious) / len(ious) == pytest.approx(expected["mIoU"], abs=1e-9)
     for threshold in (0.3, 0.5, 0.7):
         for name, strict in (("gt", True), ("ge", False)):
             found = 100 * sum(temporal.passes(iou, threshold, strict) for iou in ious) / len(ious)
-            assert found == pytest.approx(wanted[name][str(threshold)], abs=1e-9), (threshold, name)
+            assert found == pytest.approx(expected[name][str(threshold)], abs=1e-9), (threshold, name)
 
 
 def _truths(folder: Path, rule: str) -> list[tuple[str, str, list[float]]]:

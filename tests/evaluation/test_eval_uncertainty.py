@@ -1,4 +1,4 @@
-"""Error bars: against a hand computation, against simulation, and on a model's real answers."""
+"""Standard errors and intervals: by hand, against simulation, and on a model's real answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def score(number: int, video: str, value: float, category: str = "", weight: flo
     return Score(key=str(number), video=video, values={"a": value}, category=category, weights={"a": weight})
 
 
-def test_the_error_of_a_mean_by_hand() -> None:
+def test_the_clustered_error_of_a_mean_agrees_with_a_computation_by_hand() -> None:
     """Two videos of 1, 1 and 0, 1: mean 3/4, sums of residuals 1/2 and -1/2, so sqrt(2 * 1/2) / 4."""
     values, clusters = np.array([1.0, 1, 0, 1]), clusters_of(["x", "x", "y", "y"])
     assert clusters.tolist() == [0, 0, 1, 1]
@@ -30,8 +30,8 @@ def test_the_error_of_a_mean_by_hand() -> None:
     assert clustered_error(np.array([]), clusters_of([])) is None
 
 
-def test_the_error_is_that_of_simulated_benchmarks() -> None:
-    """Videos of two to six questions that succeed together: the error says how far means really spread."""
+def test_the_clustered_error_is_the_spread_of_simulated_means() -> None:
+    """Videos of two to six questions that succeed together: the error is the spread of the means."""
     rng = np.random.default_rng(3)
     means, errors, pooled = [], [], []
     for _ in range(300):
@@ -42,7 +42,7 @@ def test_the_error_is_that_of_simulated_benchmarks() -> None:
         errors.append(clustered_error(values, clusters))
         pooled.append(values.std() / np.sqrt(len(values)))
     assert np.mean(errors) == pytest.approx(np.std(means), rel=0.12)
-    assert np.mean(pooled) < 0.75 * np.std(means), "samples as draws would promise too much"
+    assert np.mean(pooled) < 0.75 * np.std(means), "the error of independent samples is too small"
 
 
 def test_a_mean_of_categories_has_the_interval_of_its_error() -> None:
@@ -67,10 +67,10 @@ def test_a_pooled_mean_counts_frames_and_resamples_videos() -> None:
     assert row.low is not None
     assert 0.8 < row.low < row.value
     again = rows("b", (Metric(name="A", measure="a", over=Over.WEIGHTS),), scores)
-    assert again == [row], "the draws depend on names"
+    assert again == [row], "resamples are drawn by name"
 
 
-def test_a_part_that_a_resample_misses_is_left_out() -> None:
+def test_a_category_that_a_resample_misses_is_left_out() -> None:
     hot = np.eye(2)[[0, 0, 0, 1]]
     found = ratio_interval(hot * 0.5, hot, np.arange(4), "x")
     assert found is not None
@@ -83,21 +83,21 @@ def test_one_video_has_no_error() -> None:
     assert normal_interval(0.5, None) is None
 
 
-def test_only_some_categories_count() -> None:
+def test_a_metric_may_count_only_some_categories() -> None:
     scores = [score(n, str(n), float(n == 0), "odd" if n % 2 else "even") for n in range(4)]
     [row, *_] = rows("b", (Metric(name="A", measure="a", categories=("even",)),), scores)
     assert (row.value, row.samples) == (0.5, 2)
 
 
-def test_the_error_of_real_answers_is_that_of_their_videos(realdata: Path) -> None:
-    """Charades-STA, 3,720 queries about 1,334 videos: samples as draws would promise too much."""
+def test_the_error_of_real_answers_is_clustered_by_video(realdata: Path) -> None:
+    """Charades-STA, 3,720 queries about 1,334 videos: the error of independent samples is too small."""
     truth = json.loads((realdata / "charades_sta/charades_sta_test.json").read_text())["database"]
-    made = json.loads((realdata / "charades_sta/predictions/results.json").read_text())
+    predictions = json.loads((realdata / "charades_sta/predictions/results.json").read_text())
     golden = json.loads((realdata / "charades_sta/golden_metrics.json").read_text())["raw_ends/iou"]
     passed, videos = [], []
     for video, entry in truth.items():
         for query in entry["annotations"]:
-            found = made[video][query["label"]]
+            found = predictions[video][query["label"]]
             iou = temporal.iou((found["start"], found["end"]), tuple(query["segment"]))
             passed.append(float(iou > 0.5))
             videos.append(video)
@@ -116,7 +116,7 @@ def test_the_error_of_real_answers_is_that_of_their_videos(realdata: Path) -> No
     assert error > 1.2 * naive
 
 
-def test_chance_and_the_best_constants() -> None:
+def test_baselines_are_chance_and_the_best_constant_answers() -> None:
     choices = [
         Score(key=str(n), values={"accuracy": 1.0, "accuracy x": 0.0}, truth={"options": n}) for n in (2, 4)
     ]

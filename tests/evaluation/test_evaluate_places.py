@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hidden_bench import content, prepared, write_outside_checkpoint, write_sources
+from hidden_bench import content, prepared_reader, write_outside_checkpoint, write_sources
 
 from evaluation.answer_store import AnswerStore
 from evaluation.asking import entry_items
@@ -35,34 +35,34 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sources(folder)
     write_outside_checkpoint(folder / "checkpoint")
     export(Location.parse(folder / "checkpoint"), folder / "org" / "export")
-    prepared(folder, Plan.model_validate(content(folder)))
+    prepared_reader(folder, Plan.model_validate(content(folder)))
     return folder
 
 
 def plan_of(home: Path, place: str) -> Plan:
-    given = content(home, empty_masks=True)
-    given["evaluation"]["checkpoints"] = [place]
-    return Plan.model_validate(given)
+    raw = content(home, empty_masks=True)
+    raw["evaluation"]["checkpoints"] = [place]
+    return Plan.model_validate(raw)
 
 
-def opened(plan: Plan) -> StepContext:
+def context_of(plan: Plan) -> StepContext:
     name = next(spec.name for spec in survey(plan).specs if spec.name.startswith("evaluate"))
     return make_context(plan, name)
 
 
-def asked(plan: Plan, checkpoint: ScoredCheckpoint, context: StepContext) -> list[tuple[str, object]]:
-    """Have a worker answer everything in this process; what it said, by key."""
+def answers_of(plan: Plan, checkpoint: ScoredCheckpoint, context: StepContext) -> list[tuple[str, object]]:
+    """Lets a worker answer every question in this process; returns (key, prediction) in the order of keys."""
     config, data = plan.evaluation, context.inputs["prepare"].location
     assert config is not None
     reader = ShardReader(data)
     store = AnswerStore.at(storage_root(plan), answer_settings(config, checkpoint.digest, reader))
     setup = Setup(config=config, checkpoint=checkpoint, dataset=data, store=store, seed=plan.seed)
-    worker, said = Worker(setup), []
+    worker, answers = Worker(setup), []
     for bench in config.benchmarks:
         for unit in units(entry_items(reader, bench, plan.seed)):
             for source, stored in worker.answer(unit).stored.items():
-                said += [(made.key, made) for made in store.read(source, sorted(stored.values()))]
-    return sorted(said, key=lambda pair: pair[0])
+                answers += [(made.key, made) for made in store.read(source, sorted(stored.values()))]
+    return sorted(answers, key=lambda pair: pair[0])
 
 
 @pytest.mark.parametrize("place", ["folder", "hub"])
@@ -71,21 +71,21 @@ def test_the_published_layout_is_scored_like_its_checkpoint(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     artifact = plan_of(home, str(home / "checkpoint"))
-    known = opened(artifact)
-    expected = asked(artifact, ScoredCheckpoint.at(known), known)
+    known = context_of(artifact)
+    expected = answers_of(artifact, ScoredCheckpoint.at(known), known)
     assert len(expected) == 6
     text = str(home / "org" / "export") if place == "folder" else "hf://org/export"
     with small_hub(home, tmp_path / "hub"):
         plan = plan_of(home, text)
         preflight(plan)
-        context = opened(plan)
+        context = context_of(plan)
         checkpoint = ScoredCheckpoint.at(context)
         assert checkpoint.digest == (COMMIT if place == "hub" else find_source(text).digest)
         assert plan.evaluation is not None
         bench = plan.evaluation.benchmarks[0]
         how = [how_asked(bench, plan.evaluation, cp.sizes) for cp in (checkpoint, ScoredCheckpoint.at(known))]
         assert how[0] == how[1] != how_asked(bench, plan.evaluation, None)
-        assert asked(plan, checkpoint, context) == expected
+        assert answers_of(plan, checkpoint, context) == expected
         made = build(context, evaluate)  # everything is answered: no cluster, no model
     written = json.loads((made.location / "metrics.json").read_bytes())
     assert written["made_from"]["checkpoint"] == checkpoint.digest
@@ -93,17 +93,19 @@ def test_the_published_layout_is_scored_like_its_checkpoint(
     assert {entry["samples"] for entry in written["benchmarks"].values()} == {3}
 
 
-def test_actors_fetch_the_commit_that_was_found(
+def test_actors_fetch_the_commit_that_the_step_resolved(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever is pushed between the step's start and an actor's."""
+    """Even if another commit is pushed between the step's start and an actor's."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with small_hub(home, tmp_path / "hub"):
-        checkpoint = ScoredCheckpoint.at(opened(plan_of(home, "hf://org/export")))
+        checkpoint = ScoredCheckpoint.at(context_of(plan_of(home, "hf://org/export")))
     assert checkpoint.uri == f"hf://org/export@{COMMIT}"
 
 
-def test_other_weights_in_the_folder_are_another_evaluation(home: Path, tmp_path: Path) -> None:
+def test_changed_weights_in_a_folder_change_the_fingerprint_of_its_evaluation(
+    home: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "model"
     export(Location.parse(home / "checkpoint"), folder)
     plan = plan_of(home, str(folder))

@@ -1,4 +1,4 @@
-"""plans/evaluate.yaml: the paper's table for a checkpoint that no plan made."""
+"""plans/evaluate.yaml: the paper's table for a checkpoint from outside."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from pipeline.plan.load import load_plan
 PLAN = Path(__file__).resolve().parents[2] / "plans" / "evaluate.yaml"
 
 
-def test_it_loads_without_a_model_and_asks_for_no_training() -> None:
+def test_the_plan_needs_no_model_section_and_has_no_training_step() -> None:
     plan = load_plan(str(PLAN))
     assert plan.model is None
     assert [spec.kind for spec in steps(plan)] == [Kind.PREPARE, Kind.EVALUATE, Kind.REPORT]
     assert plan.evaluation is not None
     entries = [bench.entry for bench in plan.evaluation.benchmarks]
-    assert sorted(entries) == sorted(source.name for source in plan.data.sources), "each source is asked"
+    assert sorted(entries) == sorted(source.name for source in plan.data.sources), (
+        "each source is a benchmark"
+    )
     assert set(hidden_entries(plan)) == {"mevis_valid", "ref_youtube_vos_valid"}
 
 
-def test_a_check_says_nothing_but_which_paths_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_exactly_the_missing_paths(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(PLAN)]) == 2
     plan, lines = load_plan(str(PLAN)), capsys.readouterr().err.splitlines()
     missing = [*input_paths(plan), *checkpoint_paths(plan)]
@@ -36,7 +38,7 @@ def test_a_check_says_nothing_but_which_paths_are_missing(capsys: pytest.Capture
         assert "does not exist" in line or "is not there" in line
 
 
-def test_with_its_paths_it_is_valid_and_says_what_is_not_scored(
+def test_with_all_paths_the_plan_is_valid_and_hidden_truth_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     here = tmp_path / "evaluate.yaml"
@@ -53,9 +55,9 @@ def test_with_its_paths_it_is_valid_and_says_what_is_not_scored(
         Path(path).mkdir(parents=True)
         (Path(path) / "config.json").write_text("{}")
     assert main(["check", str(here)]) == 0
-    said = capsys.readouterr().out
-    assert "3 of 3 steps to make" in said
-    hidden = [line for line in said.splitlines() if "its truth is hidden" in line]
+    printed = capsys.readouterr().out
+    assert "3 of 3 steps to make" in printed
+    hidden = [line for line in printed.splitlines() if "its truth is hidden" in line]
     assert [line.partition(":")[0] for line in hidden] == ["mevis_valid", "ref_youtube_vos_valid"]
     assert "submissions/mevis_valid.zip" in hidden[0]
 
@@ -67,11 +69,11 @@ def test_a_hidden_truth_that_no_server_scores_is_refused(
 
     monkeypatch.setattr(type(MEVIS), "submits", property(lambda family: False))
     assert main(["check", str(PLAN)]) == 2
-    said = capsys.readouterr().err
-    assert "mevis_valid has no masks, so mevis cannot score it, and no server takes its answers" in said
+    printed = capsys.readouterr().err
+    assert "mevis_valid has no masks, so mevis cannot score it, and no server takes its answers" in printed
 
 
-def test_masks_in_the_folder_of_annotations_are_no_hidden_truth(tmp_path: Path) -> None:
+def test_a_benchmark_with_masks_beside_its_annotations_has_no_hidden_truth(tmp_path: Path) -> None:
     sets = [f"data.sources.4.annotations={tmp_path}"]
     assert load_plan(str(PLAN), sets).data.sources[4].name == "mevis_valid"
     assert "mevis_valid" in hidden_entries(load_plan(str(PLAN), sets))

@@ -1,4 +1,4 @@
-"""What holds of every registered benchmark family, and how another package registers one."""
+"""What is true of every registered benchmark family, and how another package registers one."""
 
 from __future__ import annotations
 
@@ -37,21 +37,21 @@ def example(name: str) -> Sample:
     return sample(source, 1)
 
 
-def predicted(one: Sample, **more: object) -> Prediction:
+def prediction_of(one: Sample, **more: object) -> Prediction:
     return Prediction(key=one.key, source=one.dataset, **more)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_row_is_complete(name: str):
+def test_the_row_of_a_family_is_complete(name: str):
     row = benchmark_of(name)
     assert isinstance(row, Benchmark)
     assert row.about
     assert PromptStyle.PUBLISHED in row.styles
     assert len({metric.name for metric in row.metrics}) == len(row.metrics)
-    assert any(metric.main for metric in row.metrics), "none for the main table"
+    assert any(metric.main for metric in row.metrics), "no metric is in the main table"
 
 
-def test_the_rows_need_no_tables_and_no_model():
+def test_rows_load_without_pyarrow_scipy_and_torch():
     """`ufvideo check` reads them."""
     code = (
         "import sys; from evaluation.benchmarks import benchmark_of; "
@@ -64,39 +64,39 @@ def test_the_rows_need_no_tables_and_no_model():
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_page_of_benchmarks_has_it(name: str):
+def test_the_docs_list_the_family(name: str):
     assert f"`{name}`" in (REPO / "docs" / "evaluation.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_the_right_answer_scores_full_marks_and_none_scores_nothing(name: str):
-    """Catches: a metric of a measure that no score has, a failure that counts as something else than 0."""
+def test_a_flawless_answer_scores_full_marks_and_a_failure_scores_none(name: str):
+    """Catches: a metric of a measure that no score has, a failure that does not count as 0."""
     row, one = benchmark_of(name), example(name)
     text, masks = flawless(one)
     spans = {"spans": one.spans} if row.times else {}
-    best = row.score(one, predicted(one, text=text, masks=masks, **spans))
+    best = row.score(one, prediction_of(one, text=text, masks=masks, **spans))
     assert not best.failures
     assert {metric.measure for metric in row.metrics} & set(best.values) or row.judged
     assert all(best.values[m.measure] == pytest.approx(1) for m in row.metrics if m.measure in best.values)
-    failed = row.score(one, predicted(one, failure="it failed"))
+    failed = row.score(one, prediction_of(one, failure="it failed"))
     assert failed.values.keys() == best.values.keys()
-    # Nothing is right where there is nothing to find: frames without the object.
+    # An empty mask is right on frames without the object.
     assert all(value <= 0.25 for value in failed.values.values())
     assert set(failed.failures.values()) == {"it failed"}
-    nothing = row.score(one, predicted(one))
-    assert all(value <= 0.25 for measure, value in nothing.values.items() if measure not in _ALWAYS_FIND)
+    nothing = row.score(one, prediction_of(one))
+    assert all(value <= 0.25 for measure, value in nothing.values.items() if measure not in _READ_EVERY_TEXT)
     assert nothing.failures
 
 
-# The published rules for multiple choice take some option from any answer.
-_ALWAYS_FIND = ("accuracy published", "accuracy first word")
+# The published rules for multiple choice read an option from every text.
+_READ_EVERY_TEXT = ("accuracy published", "accuracy first word")
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_every_wording_is_one_question_and_no_answer(name: str):
+def test_every_prompt_is_one_question_without_the_answer(name: str):
     """Catches: a prompt that holds the truth."""
     row, one = benchmark_of(name), example(name)
-    said = [t.text for t in one.turns if t.role is Role.ASSISTANT]
+    answers = [t.text for t in one.turns if t.role is Role.ASSISTANT]
     for style in row.styles:
         try:
             turns = row.prompt(one, style)
@@ -105,11 +105,11 @@ def test_every_wording_is_one_question_and_no_answer(name: str):
             continue
         assert [turn.role for turn in turns] == [Role.USER]
         assert turns[0].text.strip()
-        assert not any(text in turns[0].text for text in said)
+        assert not any(text in turns[0].text for text in answers)
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_options_are_taken_or_refused_by_the_row(name: str):
+def test_styles_and_rules_for_times_are_accepted_or_refused_by_the_row(name: str):
     for style in PromptStyle:
         if style in FAMILIES[name].styles:
             BenchmarkConfig(source="s", family=name, style=style)
@@ -123,7 +123,7 @@ def test_options_are_taken_or_refused_by_the_row(name: str):
             BenchmarkConfig.model_validate({"source": "s", "family": name, "outside_times": "clamp"})
 
 
-def test_an_unknown_family_is_refused_with_the_nearest():
+def test_an_unknown_family_is_refused_with_the_nearest_name():
     with pytest.raises(ValidationError, match=r"unknown benchmark family mvbnch\. Did you mean mvbench"):
         BenchmarkConfig(source="s", family="mvbnch")
 
@@ -160,7 +160,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     sys.modules.pop("other_words", None)
 
 
-def test_a_package_registers_a_benchmark(package: None):
+def test_an_installed_package_registers_a_benchmark(package: None):
     assert BenchmarkConfig(source="s", family="words").family == "words"
     one = sample("bench/refer", 0)
-    assert benchmark_of("words").score(one, predicted(one, text="yes")).values == {"words": 1.0}
+    assert benchmark_of("words").score(one, prediction_of(one, text="yes")).values == {"words": 1.0}

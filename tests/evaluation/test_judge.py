@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from judge_server import KEY, MODEL, Act, JudgeServer, judge_server, marks
+from judge_server import KEY, MODEL, JudgeServer, Response, judge_server, marks
 
 from evaluation.judge import judge as judging
 from evaluation.judge.cache import JudgementCache
@@ -22,8 +22,8 @@ from pipeline.storage.location import Location
 
 
 @pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits between tries in milliseconds; what the server asks for is waited for in full."""
+def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shortens waits between tries to milliseconds; a server's Retry-After is kept in full."""
     monkeypatch.setattr(judging, "wait_s", lambda attempt, name: wait_s(attempt, name) / 100)
 
 
@@ -39,8 +39,8 @@ def run(server: JudgeServer | None, folder: Path, n: int = 4, **keys: Any) -> Ou
     url = server.url if server else None
     config = JudgeConfig.model_validate({"endpoint": url, "model": "judge", **keys})
     out = judge(texts(n), config, cache_at(folder), KEY)
-    wanted = {cache_at(folder).key(one) for one in texts(n)}
-    assert wanted == out.judgements.keys() | out.reasons.keys(), "no answer is lost"
+    expected = {cache_at(folder).key(one) for one in texts(n)}
+    assert expected == out.judgements.keys() | out.reasons.keys(), "no answer is lost"
     assert not out.judgements.keys() & out.reasons.keys()
     return out
 
@@ -49,7 +49,7 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_what_is_sent(tmp_path: Path):
+def test_the_request_has_temperature_0_the_schema_and_the_texts(tmp_path: Path):
     with judge_server() as server:
         out = run(server, tmp_path, 1)
     (request,), (headers,) = server.requests, server.headers
@@ -80,43 +80,44 @@ def test_instructions_of_a_file_are_sent_in_the_published_form(tmp_path: Path):
     assert user["content"] == "##Correct answer: A cat, 0.\n##Predicted answer: a0\n"
 
 
-CUT = Act(content=marks(), cut=True)
+CUT = Response(content=marks(), cut=True)
 
 
 @pytest.mark.parametrize(
     ("bad", "keys"),
     [
-        (Act(status=429, headers={"Retry-After": "0"}), {}),
-        (Act(status=500), {}),
-        (Act(status=503, body=b"<html>busy</html>"), {}),
+        (Response(status=429, headers={"Retry-After": "0"}), {}),
+        (Response(status=500), {}),
+        (Response(status=503, body=b"<html>busy</html>"), {}),
         (CUT, {}),
-        (Act(content="I would give it a four."), {}),
-        (Act(content={"subject_correspondence": {"score": 4}}), {}),
-        (Act(content=marks(6)), {}),
-        (Act(content=marks(-1)), {}),
-        (Act(content=marks(3.5)), {}),
-        (Act(content=marks(True)), {}),
-        (Act(content=marks("4")), {}),
-        (Act(content=json.dumps(marks())[:60], ended="length"), {}),
-        (Act(body=b'{"choices": []}'), {}),
-        (Act(body=b"[]"), {}),
-        (Act(content=marks(), wait_s=1.5), {"timeout_s": 0.5}),
+        (Response(content="I would give it a four."), {}),
+        (Response(content={"subject_correspondence": {"score": 4}}), {}),
+        (Response(content=marks(6)), {}),
+        (Response(content=marks(-1)), {}),
+        (Response(content=marks(3.5)), {}),
+        (Response(content=marks(True)), {}),
+        (Response(content=marks("4")), {}),
+        (Response(content=json.dumps(marks())[:60], ended="length"), {}),
+        (Response(body=b'{"choices": []}'), {}),
+        (Response(body=b"[]"), {}),
+        (Response(content=marks(), wait_s=1.5), {"timeout_s": 0.5}),
     ],
-    ids=lambda value: str(value)[:60] if isinstance(value, Act) else "",
+    ids=lambda value: str(value)[:60] if isinstance(value, Response) else "",
 )
-def test_a_fault_that_passes_costs_a_retry_and_no_answer(tmp_path: Path, bad: Act, keys: dict[str, Any]):
-    with judge_server(lambda request, n: bad if n == 1 else Act(content=marks(3))) as server:
+def test_a_transient_fault_costs_a_retry_and_no_answer(tmp_path: Path, bad: Response, keys: dict[str, Any]):
+    with judge_server(lambda request, n: bad if n == 1 else Response(content=marks(3))) as server:
         out = run(server, tmp_path, 2, **keys)
     assert not out.reasons
     assert (out.spent.requests, out.spent.retries, len(server.requests)) == (4, 2, 4)
     assert {made.marks.marks["SC"] for made in out.judgements.values()} == {3}
 
 
-def test_a_fault_that_stays_is_a_failure_with_its_reason(tmp_path: Path):
+def test_a_persistent_fault_is_a_failure_with_its_reason(tmp_path: Path):
     """One answer of four: the others are judged."""
 
-    def script(request: dict[str, Any], n: int) -> Act:
-        return Act(content="no idea") if '"a2"' in request["messages"][1]["content"] else Act(content=marks())
+    def script(request: dict[str, Any], n: int) -> Response:
+        failing = '"a2"' in request["messages"][1]["content"]
+        return Response(content="no idea" if failing else marks())
 
     with judge_server(script) as server:
         out = run(server, tmp_path, retries=2)
@@ -125,11 +126,11 @@ def test_a_fault_that_stays_is_a_failure_with_its_reason(tmp_path: Path):
     assert out.details["the reply is no JSON"] == "no idea"
     with judge_server() as server:
         assert not run(server, tmp_path).reasons
-    assert server.answers() == ["a2"], "only what failed is asked again"
+    assert server.answers() == ["a2"], "only the failed answer is judged again"
 
 
-def test_a_refusal_is_not_asked_again(tmp_path: Path):
-    with judge_server(lambda request, n: Act(content="", ended="content_filter")) as server:
+def test_a_refusal_is_not_retried(tmp_path: Path):
+    with judge_server(lambda request, n: Response(content="", ended="content_filter")) as server:
         out = run(server, tmp_path, 2)
     assert set(out.reasons.values()) == {"the judge refuses"}
     assert len(server.requests) == 2
@@ -137,12 +138,12 @@ def test_a_refusal_is_not_asked_again(tmp_path: Path):
 
 @pytest.mark.parametrize("date", [False, True])
 def test_retry_after_holds_for_all_requests(tmp_path: Path, date: bool):
-    def script(request: dict[str, Any], n: int) -> Act:
+    def script(request: dict[str, Any], n: int) -> Response:
         if len(server.requests) > 1:
-            return Act(content=marks())
+            return Response(content=marks())
         until = datetime.now(UTC) + timedelta(seconds=2)  # in whole seconds when it is written
         after = format_datetime(until, usegmt=True) if date else "1"
-        return Act(status=429, headers={"Retry-After": after})
+        return Response(status=429, headers={"Retry-After": after})
 
     with judge_server(script) as server:
         out = run(server, tmp_path, 4, concurrency=1)
@@ -150,16 +151,16 @@ def test_retry_after_holds_for_all_requests(tmp_path: Path, date: bool):
     assert min(server.times[1:]) - server.times[0] >= (0.5 if date else 0.95)
 
 
-def test_a_server_that_wants_hours_is_not_waited_for(tmp_path: Path):
-    with judge_server(lambda request, n: Act(status=429, headers={"Retry-After": "7200"})) as server:
+def test_a_retry_after_of_hours_ends_the_judging(tmp_path: Path):
+    with judge_server(lambda request, n: Response(status=429, headers={"Retry-After": "7200"})) as server:
         out = run(server, tmp_path, 4, concurrency=1)
     assert len(server.requests) == 1
     stopped = f"{NOT_JUDGED}: the endpoint asks to wait for 7200 s"
     assert sorted(out.reasons.values()) == [stopped] * 3 + ["the endpoint answers 429"]
 
 
-@pytest.mark.parametrize("bad", [Act(status=401), Act(status=404)])
-def test_what_fails_for_all_is_asked_once(tmp_path: Path, bad: Act):
+@pytest.mark.parametrize("bad", [Response(status=401), Response(status=404)])
+def test_an_error_of_every_request_ends_the_judging_after_one(tmp_path: Path, bad: Response):
     bad.body = json.dumps({"error": {"message": f"Incorrect API key {KEY}"}}).encode()
     with judge_server(lambda request, n: bad) as server:
         out = run(server, tmp_path, 30, concurrency=1)
@@ -168,14 +169,14 @@ def test_what_fails_for_all_is_asked_once(tmp_path: Path, bad: Act):
     assert out.details[f"the endpoint answers {bad.status}"] == "Incorrect API key ***"
 
 
-def test_an_empty_account_is_no_rate_limit(tmp_path: Path):
+def test_an_exhausted_quota_is_not_retried_as_a_rate_limit(tmp_path: Path):
     body = json.dumps({"error": {"message": "pay", "code": "insufficient_quota"}}).encode()
-    with judge_server(lambda request, n: Act(status=429, body=body)) as server:
+    with judge_server(lambda request, n: Response(status=429, body=body)) as server:
         run(server, tmp_path, 5, concurrency=1)
     assert len(server.requests) == 1
 
 
-def test_a_server_that_is_down_is_given_up(tmp_path: Path):
+def test_judging_ends_when_the_server_is_down(tmp_path: Path):
     with judge_server() as server:
         pass
     out = run(server, tmp_path, 20, retries=1, concurrency=1)
@@ -185,7 +186,7 @@ def test_a_server_that_is_down_is_given_up(tmp_path: Path):
     assert sum(reason.startswith(f"{NOT_JUDGED}: 5 answers in a row failed") for reason in reasons) == 15
 
 
-def test_the_same_again_asks_nothing(tmp_path: Path):
+def test_a_repeated_run_sends_no_request(tmp_path: Path):
     with judge_server() as server:
         first = run(server, tmp_path, 40)
         before = files(tmp_path)
@@ -196,7 +197,7 @@ def test_the_same_again_asks_nothing(tmp_path: Path):
     assert files(tmp_path) == before
 
 
-def test_equal_answers_are_asked_once(tmp_path: Path):
+def test_equal_answers_are_judged_once(tmp_path: Path):
     config = JudgeConfig.model_validate({"model": "judge", "endpoint": "http://x"})
     with judge_server() as server:
         config = config.model_copy(update={"endpoint": server.url})
@@ -204,7 +205,7 @@ def test_equal_answers_are_asked_once(tmp_path: Path):
     assert (len(server.requests), len(out.judgements)) == (1, 1)
 
 
-def test_a_shipped_cache_replays_without_a_server(tmp_path: Path):
+def test_a_copied_cache_gives_its_judgements_without_a_server(tmp_path: Path):
     with judge_server() as server:
         first = run(server, tmp_path / "here", 5)
     shutil.copytree(tmp_path / "here" / "judgements", tmp_path / "there" / "judgements")
@@ -213,7 +214,7 @@ def test_a_shipped_cache_replays_without_a_server(tmp_path: Path):
     assert list(out.reasons.values()) == [f"{NOT_JUDGED}: the plan names no endpoint"] * 2
 
 
-def test_another_model_rubric_or_text_is_another_judgement(tmp_path: Path):
+def test_another_model_rubric_or_text_has_another_key(tmp_path: Path):
     (one,) = texts(1)
     other = JudgeTexts(question=one.question, reference=one.reference + " ", answer=one.answer)
     keys = {
@@ -225,7 +226,7 @@ def test_another_model_rubric_or_text_is_another_judgement(tmp_path: Path):
     assert len(keys) == 4
 
 
-def test_a_damaged_part_is_named_and_its_answers_are_asked_again(tmp_path: Path):
+def test_a_damaged_part_is_named_and_its_answers_are_judged_again(tmp_path: Path):
     with judge_server() as server:
         run(server, tmp_path, 3)
         (part,) = tmp_path.rglob("*.jsonl")
@@ -236,28 +237,28 @@ def test_a_damaged_part_is_named_and_its_answers_are_asked_again(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("budget", "asked"),
+    ("budget", "expected_requests"),
     [({"requests": 3}, 3), ({"tokens": 4000}, None), ({"money": 0.02}, None), ({"requests": 0}, 0)],
 )
-def test_a_budget_stops(tmp_path: Path, budget: dict[str, float], asked: int | None):
+def test_judging_stops_at_the_budget(tmp_path: Path, budget: dict[str, float], expected_requests: int | None):
     prices = {"input": 10.0, "output": 10.0}
     keys = {"budget": budget, "prices": prices, "concurrency": 4, "reply_tokens": 100}
     with judge_server() as server:
         out = run(server, tmp_path, 60, **keys)
     assert set(out.reasons.values()) == {f"{NOT_JUDGED}: the budget is spent"}
     assert out.spent.requests == len(server.requests) == len(out.judgements) < 60
-    if asked is None:
+    if expected_requests is None:
         assert 0 < out.spent.prompt_tokens + out.spent.reply_tokens <= 4000
         assert out.spent.money <= 0.02 + (1 if "tokens" in budget else 0)
     else:
-        assert len(server.requests) == asked
+        assert len(server.requests) == expected_requests
     with judge_server() as server:
         out = run(server, tmp_path, 60)
-    assert not out.reasons, "a run without the limit goes on"
+    assert not out.reasons, "a run without the limit judges the rest"
 
 
-def test_a_budget_counts_replies_that_are_of_no_use(tmp_path: Path):
-    with judge_server(lambda request, n: Act(content="no")) as server:
+def test_a_budget_counts_unreadable_replies(tmp_path: Path):
+    with judge_server(lambda request, n: Response(content="no")) as server:
         out = run(server, tmp_path, 3, budget={"requests": 4}, concurrency=1, retries=1)
     assert len(server.requests) == 4
     assert (out.spent.prompt_tokens, out.spent.reply_tokens) == (400, 200)
@@ -265,14 +266,14 @@ def test_a_budget_counts_replies_that_are_of_no_use(tmp_path: Path):
 
 
 def test_replies_without_usage_are_estimated_and_counted(tmp_path: Path):
-    with judge_server(lambda request, n: Act(content=marks(), usage=False)) as server:
+    with judge_server(lambda request, n: Response(content=marks(), usage=False)) as server:
         out = run(server, tmp_path, 2)
     assert out.spent.uncounted == 2
     assert out.spent.prompt_tokens > 200
 
 
-def test_requests_a_minute_and_at_once(tmp_path: Path):
-    with judge_server(lambda request, n: Act(content=marks(), wait_s=0.3)) as server:
+def test_requests_per_minute_and_concurrent_requests_are_limited(tmp_path: Path):
+    with judge_server(lambda request, n: Response(content=marks(), wait_s=0.3)) as server:
         run(server, tmp_path / "a", 6, requests_per_minute=600, concurrency=6)
         gaps = [b - a for a, b in zip(server.times, server.times[1:], strict=False)]
         assert sum(gaps) >= 0.45, "five gaps of a tenth of a second"
@@ -281,7 +282,7 @@ def test_requests_a_minute_and_at_once(tmp_path: Path):
     assert server.busiest <= 2
 
 
-def test_what_was_judged_is_kept_when_the_run_dies(tmp_path: Path):
+def test_judgements_are_kept_when_the_run_dies(tmp_path: Path):
     config = JudgeConfig.model_validate({"model": "judge", "endpoint": "http://x", "concurrency": 1})
     with judge_server() as server:
         config = config.model_copy(update={"endpoint": server.url})
@@ -312,7 +313,7 @@ def test_a_fenced_reply_is_read():
     assert read_marks(f"```json\n{json.dumps(marks(2))}\n```").marks["HD"] == 2
 
 
-def test_waits_double_and_headers_are_read():
+def test_waits_double_up_to_a_minute_and_retry_after_is_parsed():
     waits = [wait_s(n, "8000") for n in range(10)]
     assert waits[:4] == [0.5, 1.0, 2.0, 4.0]
     assert waits[-1] == 60

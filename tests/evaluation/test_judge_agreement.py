@@ -26,8 +26,8 @@ def reference(key: str, mark: float, **more: Any) -> Reference:
     return Reference(key=key, marks=dict.fromkeys(NAMES, mark), **more)
 
 
-def test_by_hand():
-    """Marks 0, 5, 3 against 0, 4, 3: weights 0, 1, 0 seen, 65 / 9 by chance."""
+def test_agreement_equals_a_computation_by_hand():
+    """Marks 0, 5, 3 against 0, 4, 3: squared differences 0, 1, 0 observed, 65 / 9 by chance."""
     rows, counts = agreement(
         [reference("x", 0), reference("y", 5), reference("z", 3)], [row("x", 0), row("y", 4), row("z", 3)]
     )
@@ -50,25 +50,25 @@ def test_kappa_is_that_of_scikit_learn():
     assert rows[0].kappa == pytest.approx(oracle(a, b, weights="quadratic"), abs=1e-12)
 
 
-def test_what_cannot_be_compared_is_counted():
+def test_marks_that_cannot_be_compared_are_counted():
     judged = [row("x", 4), row("x", 2, "other"), row("y", None), row("z", 3, answer="now")]
-    given = [
+    references = [
         reference("x", 4, benchmark="b"),
         reference("y", 1),
         reference("z", 3, answer="then"),
         reference("gone", 1),
     ]
-    rows, counts = agreement(given, judged)
+    rows, counts = agreement(references, judged)
     assert counts == {"compared": 1, "not judged": 1, "another answer": 1, "no such answer": 1}
     assert (rows[0].answers, rows[0].exact) == (1, 1.0)
-    assert agreement(given[1:], judged)[0] == []
+    assert agreement(references[1:], judged)[0] == []
 
 
 @pytest.mark.parametrize(
     "line",
     ["no JSON", "[]", '{"key": "x"}', '{"key": "x", "marks": {"SC": 1, "AD": 1, "TD": 1}}', None],
 )
-def test_a_line_that_is_no_reference_is_refused_with_its_number(tmp_path: Path, line: str | None):
+def test_an_invalid_reference_is_refused_with_its_line_number(tmp_path: Path, line: str | None):
     good = json.dumps({"key": "x", "marks": dict.fromkeys(NAMES, 2)})
     bad = json.dumps({"key": "x", "marks": dict.fromkeys(NAMES, 6)}) if line is None else line
     place = tmp_path / "r.jsonl"

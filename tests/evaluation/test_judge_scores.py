@@ -1,4 +1,4 @@
-"""Judged scores from stored answers to the table: nothing is lost, nothing is a zero that was not marked."""
+"""Judged scores from stored answers to the table: no answer is lost, and none without a mark is a zero."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from judge_server import KEY, MODEL, Act, judge_server, marks
+from judge_server import KEY, MODEL, Response, judge_server, marks
 from tiny_bench import PER_SOURCE, finished, make_plan, write_dataset
 
 from evaluation.answer_store import Answered, AnswerStore
@@ -63,7 +63,7 @@ def answered(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     for bench in plan.evaluation.benchmarks:
         made = []
         for n, item in enumerate(entry_items(reader, bench, plan.seed)):
-            span = "{<TEMP-010><TEMP-050>}. " if n % 2 else ""  # PixTRQA and PixHQA take turns
+            span = "{<TEMP-010><TEMP-050>}. " if n % 2 else ""  # PixTRQA and PixHQA alternate
             text = f"{span}Answer {n}. The segmentation mask of object_1 is [SEG]."
             if bench.source == DESCRIBE:
                 text = "" if n == EMPTY else f"Answer {n}."
@@ -88,11 +88,11 @@ def table(plan: Plan, made: Artifact) -> str:
     return table_text(make_table(["init"], {"init": rows}, plan.evaluation.benchmarks, counts))
 
 
-def of_describe(request: dict[str, Any]) -> str:
+def judged_answer(request: dict[str, Any]) -> str:
     return str(json.loads(request["messages"][1]["content"])["answer"])
 
 
-def test_without_a_judge_the_rest_is_scored(answered: Plan):
+def test_without_a_judge_the_other_metrics_are_scored(answered: Plan):
     made = score(answered)
     text = table(answered, made)
     lines = [line for line in text.splitlines() if "not judged" in line and not line.startswith("*")]
@@ -110,7 +110,7 @@ def test_without_a_judge_the_rest_is_scored(answered: Plan):
     assert survey(answered).decide()[-2].state is State.DONE
 
 
-def test_marks_go_from_the_judge_to_the_table(
+def test_marks_of_the_judge_reach_scores_table_and_agreement(
     answered: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """One answer has no text, and one has a reply that cannot be read."""
@@ -124,10 +124,10 @@ def test_marks_go_from_the_judge_to_the_table(
     )
     own.write_text("".join(json.dumps(line) + "\n" for line in lines))
 
-    def script(request: dict[str, Any], n: int) -> Act:
-        if of_describe(request) == f"Answer {LOST}." and "Please give" in request["messages"][1]["content"]:
-            return Act(content="Sorry.")
-        return Act(content=marks(4, subject_correspondence=5, temporal_description=1))
+    def script(request: dict[str, Any], n: int) -> Response:
+        if judged_answer(request) == f"Answer {LOST}." and "Please give" in request["messages"][1]["content"]:
+            return Response(content="Sorry.")
+        return Response(content=marks(4, subject_correspondence=5, temporal_description=1))
 
     with judge_server(script) as server:
         plan = with_judge(
@@ -140,8 +140,8 @@ def test_marks_go_from_the_judge_to_the_table(
         )
         made = score(plan)
         requests = len(server.requests)
-        asked = {of_describe(r) for r in server.requests}
-        assert asked == {f"Answer {n}." for n in range(PER_SOURCE)}, "no span, no mask, no empty answer"
+        judged = {judged_answer(r) for r in server.requests}
+        assert judged == {f"Answer {n}." for n in range(PER_SOURCE)}, "no span, no mask, no empty answer"
         out = capsys.readouterr().out
         found = metrics(made, DESCRIBE)
         total = PER_SOURCE - 1  # the failed judgement is in no mean, the empty answer is a 0 in every one
@@ -159,9 +159,9 @@ def test_marks_go_from_the_judge_to_the_table(
         lost = [r for r in rows if r["key"] == f"{DESCRIBE}/{LOST}"]
         assert {(r["value"], r["failure"]) for r in lost} == {(None, "the reply is no JSON")}
         assert len([r for r in rows if r["benchmark"] == DESCRIBE]) == 6 * PER_SOURCE, "no row is lost"
-        told = json.loads((made.location / "judge.json").read_bytes())
-        assert (told["model"], told["models"]) == ("judge", {MODEL: 18})
-        assert told["spent"]["requests"] == requests
+        report = json.loads((made.location / "judge.json").read_bytes())
+        assert (report["model"], report["models"]) == ("judge", {MODEL: 18})
+        assert report["spent"]["requests"] == requests
         agreed = json.loads((made.location / "agreement.json").read_bytes())
         assert agreed["references"] == {
             "compared": 2,
@@ -179,7 +179,7 @@ def test_marks_go_from_the_judge_to_the_table(
         )
         server.requests.clear()
         assert score(plan).record.digest == made.record.digest
-        assert {of_describe(r) for r in server.requests} == {f"Answer {LOST}."}
+        assert {judged_answer(r) for r in server.requests} == {f"Answer {LOST}."}
 
     root = Path(plan.storage.root)
     holding = [str(p) for p in root.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
@@ -192,8 +192,8 @@ def test_marks_go_from_the_judge_to_the_table(
     shutil.rmtree(root / "judgements")
 
 
-def test_a_mean_of_failures_alone_is_none(answered: Plan, monkeypatch: pytest.MonkeyPatch):
-    with judge_server(lambda request, n: Act(status=401)) as server:
+def test_a_mean_without_a_judged_answer_is_none(answered: Plan, monkeypatch: pytest.MonkeyPatch):
+    with judge_server(lambda request, n: Response(status=401)) as server:
         made = score(with_judge(answered, endpoint=server.url, model="judge", key_variable=None))
     assert {r.value for r in metrics(made, DESCRIBE).values()} == {None}
 
@@ -203,13 +203,13 @@ def test_check_names_a_key_that_is_not_set(answered: Plan, monkeypatch: pytest.M
     plan = with_judge(answered, endpoint="https://judge.example/v1", key_variable="JUDGE_KEY")
     with pytest.raises(UserError, match=r"judge\.key_variable: names JUDGE_KEY, which is not set"):
         refuse_steps(plan, survey(plan).decide())
-    silent = with_judge(answered, key_variable="JUDGE_KEY")  # asks nobody
-    refuse_steps(silent, survey(silent).decide())
+    replaying = with_judge(answered, key_variable="JUDGE_KEY")  # has no endpoint
+    refuse_steps(replaying, survey(replaying).decide())
     monkeypatch.setenv("JUDGE_KEY", KEY)
     refuse_steps(plan, survey(plan).decide())
 
 
-def test_a_plan_holds_no_key():
+def test_a_plan_that_contains_a_key_is_refused():
     from pydantic import ValidationError
 
     from pipeline.plan.judge import JudgeConfig
@@ -225,23 +225,24 @@ def test_a_plan_holds_no_key():
             JudgeConfig.model_validate(keys)
 
 
-def test_what_asks_and_limits_bears_no_identity(answered: Plan, tmp_path: Path):
+def test_endpoint_and_limits_are_not_in_the_fingerprint(answered: Plan, tmp_path: Path):
     def identity(**judge: Any) -> str:
         return survey(with_judge(answered, model="judge", **judge)).fingerprints["evaluate-init"]
 
-    told = tmp_path / "told.txt"
-    told.write_text("Mark it.")
+    instructions = tmp_path / "instructions.txt"
+    instructions.write_text("Mark it.")
     plain = identity()
     assert identity(endpoint="http://x/v1", retries=1, budget={"tokens": 5}, concurrency=2) == plain
-    instructed = identity(instructions=str(told))
-    told.write_text("Mark it well.")
-    assert len({plain, instructed, identity(instructions=str(told)), identity(reference=str(told))}) == 4
+    instructed = identity(instructions=str(instructions))
+    instructions.write_text("Mark it well.")
+    others = identity(instructions=str(instructions)), identity(reference=str(instructions))
+    assert len({plain, instructed, *others}) == 4
     with pytest.raises(UserError, match=r"evaluation\.judge\.instructions"):
         preflight(with_judge(answered, instructions=str(tmp_path / "none.txt")))
 
 
 @pytest.mark.parametrize(
-    ("task", "text", "wanted"),
+    ("task", "text", "expected"),
     [
         ("PixTRQA", "{<TEMP-010><TEMP-020>}. A man runs. The segmentation mask is [SEG].", "A man runs."),
         ("PixTRQA", "From 3.2 s to 5.0 s. A man runs.", "A man runs."),
@@ -255,11 +256,11 @@ def test_what_asks_and_limits_bears_no_identity(answered: Plan, tmp_path: Path):
         ("PixHQA", "<think>Hm.</think> It  is [SEG] red.", "It is red."),
     ],
 )
-def test_which_part_of_a_text_is_judged(task: str, text: str, wanted: str):
-    assert description(text, task) == wanted
+def test_only_the_description_in_a_text_is_judged(task: str, text: str, expected: str):
+    assert description(text, task) == expected
 
 
-def test_an_answer_of_a_span_alone_is_a_failure_and_is_not_shown_to_the_judge():
+def test_an_answer_with_only_a_span_is_a_failure_and_is_not_sent_to_the_judge():
     from tiny_bench import sample
 
     one = sample(UFVIDEO, 1)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from answering_checkpoint import ANSWER_TOKENS, QUESTION, TEXT, predictor, record, sample_of
 from PIL import Image
-from speaking import QUESTION, SAYS, TEXT, asked_of, predictor, record
 from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
@@ -35,9 +35,9 @@ REPO = Path(__file__).resolve().parents[2]
 
 
 def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
-    """Catches a question that takes another way than a benchmark's sample (other frames, size or prompt)."""
+    """Catches a question that is processed unlike a benchmark's sample (other frames, size or prompt)."""
     clip = open_clip(home / "clip.mp4")
-    sample = asked_of(clip)
+    sample = sample_of(clip)
     (made,) = predictor(home / "checkpoint", clip.footage).predict(
         [Request(sample=sample, turns=sample.turns)]
     )
@@ -52,10 +52,10 @@ def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
     assert (span.start_s, span.end_s) == pytest.approx((10 * duration / 99, 60 * duration / 99))
 
 
-def test_fewer_frames_are_evenly_spread_and_masked_alike(
+def test_fewer_frames_are_evenly_spread_and_have_the_same_masks(
     home: Path, model: Checkpoint, answer: Answer
 ) -> None:
-    """Catches masks that are handed to the wrong frames."""
+    """Catches masks that are assigned to the wrong frames."""
     few = model.ask(home / "clip.mp4", QUESTION, frames=4)
     (track,), (full,) = few.masks, answer.masks
     assert track.frames == (0, 5, 10, 15)
@@ -63,29 +63,29 @@ def test_fewer_frames_are_evenly_spread_and_masked_alike(
     assert few.question.identity != answer.question.identity
 
 
-def test_memory_carries_masks_from_prompted_frames(home: Path, answer: Answer) -> None:
-    """Catches a setting that does not arrive, and frames that are handed to SAM 2 in another order."""
+def test_memory_propagates_masks_from_prompted_frames(home: Path, answer: Answer) -> None:
+    """Catches a setting without effect, and frames that are given to SAM 2 in another order."""
     (full,) = answer.masks
 
-    def asked(prompts: int) -> MaskTrack:
+    def mask_track(prompts: int) -> MaskTrack:
         model = load_checkpoint(home / "checkpoint", device="cpu", max_new_tokens=8, prompted_frames=prompts)
         made = model.ask(home / "clip.mp4", QUESTION)
         assert made.question.identity != answer.question.identity
         return made.masks[0]
 
-    assert asked(FRAMES).counts == full.counts, "all are prompted"
-    some = asked(3)
+    assert mask_track(FRAMES).counts == full.counts, "all are prompted"
+    some = mask_track(3)
     assert some.frames == full.frames
     for frame in prompted_frames(FRAMES, 3):
         assert some.counts[frame] == full.counts[frame]
     assert some.counts != full.counts, "the others are SAM 2's own"
 
 
-def test_what_is_cut_off_or_has_no_mask_is_reported(home: Path) -> None:
-    """Catches an answer that ends at the limit in silence, and a [SEG] that silently loses its mask."""
+def test_a_truncated_answer_and_a_missing_mask_are_reported(home: Path) -> None:
+    """Catches an answer that silently ends at the limit, and a [SEG] that silently loses its mask."""
     short = load_checkpoint(home / "checkpoint", max_new_tokens=2, seg_state="published", device="cpu")
     made = short.ask(home / "clip.mp4", QUESTION)
-    assert made.text == SAYS[0] + SAYS[1]
+    assert made.text == ANSWER_TOKENS[0] + ANSWER_TOKENS[1]
     assert made.masks == ()
     cut, unread, missing = made.notes
     assert "cut off after 2 tokens" in cut
@@ -93,8 +93,8 @@ def test_what_is_cut_off_or_has_no_mask_is_reported(home: Path) -> None:
     assert "1 of 1 [SEG] got no mask" in missing
 
 
-def test_where_times_count_from_is_reported_of_a_late_picture(answer: Answer) -> None:
-    """Catches seconds that a person would look up in a player, where they show something else."""
+def test_a_late_first_picture_is_reported_as_the_origin_of_times(answer: Answer) -> None:
+    """Catches times that differ from those of a player without a note."""
     clip = answer.question.clip
     late = replace(clip, ref=replace(clip.ref, start_s=2.0))
     (note,) = replace(answer, question=replace(answer.question, clip=late)).notes
@@ -102,7 +102,7 @@ def test_where_times_count_from_is_reported_of_a_late_picture(answer: Answer) ->
 
 
 def test_saved_files_agree_with_the_answer(home: Path, answer: Answer, tmp_path: Path) -> None:
-    """Catches masks that are written for other frames than they are of, and an overlay that runs too fast."""
+    """Catches masks that are written under another frame's name, and an overlay that runs too fast."""
     saved = answer.save(tmp_path / "out")
     assert saved.files == ("masks/object-1", "overlay.mp4", "answer.json")
     assert not saved.replaced
@@ -121,7 +121,7 @@ def test_saved_files_agree_with_the_answer(home: Path, answer: Answer, tmp_path:
         assert rle == {"size": [HEIGHT, WIDTH], "counts": track.counts[frame]}
         np.testing.assert_array_equal(mask, masks.decode(rle["counts"], *rle["size"]))
         areas.add(int(mask.sum()))
-    assert len(areas) > 1, "masks that are all the same would prove nothing"
+    assert len(areas) > 1, "with equal masks the test would show nothing"
     info = probe(tmp_path / "out" / "overlay.mp4")
     assert (info.num_frames, info.height, info.width) == (FRAMES, HEIGHT, WIDTH)
     assert info.duration_s == pytest.approx(FRAMES / FPS, abs=1e-3)
@@ -138,7 +138,9 @@ def test_an_overlay_of_few_frames_lasts_as_long_as_the_video(
     assert info.frame_starts_s == pytest.approx((0, 8 / FPS, 15 / FPS), abs=1e-3)
 
 
-def test_a_folder_of_odd_frames(home: Path, model: Checkpoint, tmp_path: Path) -> None:
+def test_the_overlay_of_frames_with_odd_sizes_is_padded(
+    home: Path, model: Checkpoint, tmp_path: Path
+) -> None:
     """Catches a crash of the encoder at an odd size; masks stay at the frames' own."""
     (tmp_path / "clip").mkdir()
     for index, picture in enumerate(decode(home / "clip.mp4", range(5))):
@@ -154,7 +156,7 @@ def test_a_folder_of_odd_frames(home: Path, model: Checkpoint, tmp_path: Path) -
         assert mask.size == (63, 45)
 
 
-def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, answer: Answer, tmp_path: Path):
+def test_another_answer_is_never_overwritten(home: Path, model: Checkpoint, answer: Answer, tmp_path: Path):
     """Catches a save that replaces whatever it finds, and one that leaves its scratch files."""
     out = tmp_path / "out"
     answer.save(out)
@@ -181,10 +183,10 @@ def test_another_answer_is_never_written_over(home: Path, model: Checkpoint, ans
     assert answer.save(out).replaced
 
 
-def test_a_folder_that_is_there_stays_the_folder_that_it_is(
+def test_an_existing_folder_is_filled_and_not_replaced(
     answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches a folder that is exchanged: somebody's shell stands in it, or it is a link to another disk."""
+    """Catches a folder that is replaced although it is a shell's working directory, or a link."""
     (tmp_path / "far").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "far")
     answer.save(tmp_path / "link")
@@ -196,13 +198,15 @@ def test_a_folder_that_is_there_stays_the_folder_that_it_is(
     assert answer.save(".").replaced
     assert sorted(p.name for p in Path.cwd().iterdir()) == ["answer.json", "masks", "overlay.mp4"]
     assert replace(answer, masks=(), spans=()).save(".").replaced
-    assert [p.name for p in Path.cwd().iterdir()] == ["answer.json"], "of other code, say"
+    assert [p.name for p in Path.cwd().iterdir()] == ["answer.json"], (
+        "files of the earlier answer are removed"
+    )
 
 
-def test_another_answer_that_comes_in_between_is_not_written_over(
+def test_an_answer_that_is_saved_meanwhile_is_not_overwritten(
     home: Path, model: Checkpoint, answer: Answer, tmp_path: Path
 ) -> None:
-    """Catches a look at the folder that is only taken before the files are made."""
+    """Catches a check of the folder only before the files are made."""
     other = model.ask(home / "clip.mp4", "What is it?")
 
     def meanwhile(_: int) -> None:
@@ -218,20 +222,20 @@ def test_another_answer_that_comes_in_between_is_not_written_over(
     ("out", "message"),
     [("clip/x", "clip is not a folder"), ("/proc/x/y", "cannot be (created|written)")],
 )
-def test_a_place_that_cannot_be_written_is_reported(
+def test_a_folder_that_cannot_be_written_is_reported(
     answer: Answer, tmp_path: Path, out: str, message: str
 ) -> None:
-    """Catches a traceback behind all of the work."""
+    """Catches a traceback after all of the work."""
     (tmp_path / "clip").write_text("a file")
     with pytest.raises(UserError, match=message):
         answer.save(tmp_path / out)
 
 
 @pytest.mark.slow
-def test_all_of_it_on_s3(
+def test_checkpoint_video_and_output_may_be_on_s3(
     home: Path, answer: Answer, s3_bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Catches a local path where a place on S3 may stand."""
+    """Catches code that needs a local path."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     Location.parse(f"{s3_bucket}/stage2").put_dir(home / "checkpoint")
     Location.parse(f"{s3_bucket}/clip.mp4").put_file(home / "clip.mp4")
@@ -255,7 +259,7 @@ def test_a_text_answer_has_no_overlay(answer: Answer, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("video", "question", "regions", "said"),
+    ("video", "question", "regions", "message"),
     [
         ("gone.mp4", QUESTION, [], "does not exist"),
         ("torn.mp4", QUESTION, [], "cannot be read"),
@@ -268,19 +272,19 @@ def test_a_text_answer_has_no_overlay(answer: Answer, tmp_path: Path) -> None:
         ("clip\udcff.mp4", QUESTION, [], "is not a name in UTF-8"),
     ],
 )
-def test_what_cannot_be_asked(
-    home: Path, model: Checkpoint, tmp_path: Path, video: str, question: str, regions: list, said: str
+def test_an_unusable_video_question_or_region_is_refused(
+    home: Path, model: Checkpoint, tmp_path: Path, video: str, question: str, regions: list, message: str
 ) -> None:
     """Catches a crash, or a guess, where the user has made a mistake."""
     (home / "torn.mp4").write_bytes((home / "clip.mp4").read_bytes()[:700])
     with pytest.raises(UserError) as caught:
         model.ask(home / video, question, regions=regions)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert str(caught.value).count(str(home)) <= 1
 
 
-def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
-    """Catches a half-made checkpoint that is used, and a folder above one that is guessed at."""
+def test_a_folder_without_a_finished_checkpoint_is_refused(home: Path, tmp_path: Path) -> None:
+    """Catches an unfinished checkpoint that is used, and one that is guessed from its parent folder."""
     shutil.copytree(home / "checkpoint", tmp_path / "stage1" / "abc")
     with pytest.raises(UserError, match=r"Give .*stage1/abc\."):
         load_checkpoint(tmp_path / "stage1")
@@ -294,11 +298,11 @@ def test_what_is_no_checkpoint(home: Path, tmp_path: Path) -> None:
         load_checkpoint(home / "checkpoint", device="tpu")
 
 
-def test_a_model_without_a_plan_is_asked_like_its_checkpoint(
+def test_a_model_without_a_plan_answers_like_its_checkpoint(
     home: Path, answer: Answer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The published layout, from a folder and from the hub. Catches weights, sizes or a tokenizer that are
-    read in another way than the checkpoint's, and an answer that does not tell which weights gave it."""
+    read differently from the checkpoint's, and an answer that does not record its weights."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "org" / "export"
     export(Location.parse(home / "checkpoint"), folder)
@@ -318,7 +322,7 @@ def test_a_model_without_a_plan_is_asked_like_its_checkpoint(
 
 
 def test_a_model_without_its_tokenizer_is_reported(home: Path, tmp_path: Path) -> None:
-    """Catches a failure behind the load of the weights, and a tokenizer that is guessed at."""
+    """Catches a failure after the load of the weights, and a tokenizer that is guessed."""
     with pytest.raises(UserError, match=r"no tokenizer. Give the folder of its artifact"):
         load_checkpoint(home / "checkpoint" / "model")
     export(Location.parse(home / "checkpoint"), tmp_path / "export")
@@ -334,8 +338,8 @@ def test_importing_the_api_is_light() -> None:
     assert done.stdout == "False\n", done.stderr
 
 
-def test_seg_state_is_one_of_the_plan_language(home: Path) -> None:
-    """Catches a state that is not told apart from the default."""
+def test_an_unknown_seg_state_is_refused(home: Path) -> None:
+    """Catches an unknown state that is read as the default."""
     with pytest.raises(UserError, match="Choose predicting or published"):
         load_checkpoint(home / "checkpoint", seg_state="other")
     assert load_checkpoint(home / "checkpoint").settings.seg_state is SegState.PREDICTING

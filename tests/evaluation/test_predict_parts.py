@@ -1,4 +1,4 @@
-"""Regions as masks, the overlay's drawing, frames that stream, and which [SEG] state evaluation takes."""
+"""Regions as masks, the overlay's drawing, frames that stream, and the mask settings of evaluation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from answering_checkpoint import ANSWER_TOKENS, TEXT, write_answering_checkpoint
 from PIL import Image
-from speaking import SAYS, TEXT, write_speaking
 from tiny_bench import HEIGHT, WIDTH, make_plan, write_dataset
 
 from evaluation.answer_store import AnswerStore
@@ -67,7 +67,7 @@ def test_a_frame_may_be_a_number_or_a_time() -> None:
 @pytest.mark.parametrize("grid", [4, 14, 27])
 @pytest.mark.parametrize("size", [(100, 180), (1080, 1920), (720, 405)])
 def test_a_point_is_never_too_small_for_the_model(grid: int, size: tuple[int, int]) -> None:
-    """Catches a smaller radius: wherever the point lies, its disc has to cover a patch."""
+    """Catches a smaller radius: at every position of the point its disc has to cover a patch."""
     video = replace(VIDEO, height=size[0], width=size[1])
     rng = np.random.default_rng(0)
     spots = [(0, 0), (size[1] - 1, size[0] - 1), *rng.integers(0, (size[1], size[0]), (8, 2)).tolist()]
@@ -80,8 +80,8 @@ def test_a_point_is_never_too_small_for_the_model(grid: int, size: tuple[int, in
         assert np.hypot(rows - y, columns - x).max() <= radius
 
 
-def test_mask_files_of_every_kind(tmp_path: Path) -> None:
-    """Catches an alpha channel or a palette that is taken for the mask itself."""
+def test_mask_files_of_every_kind_give_the_same_mask(tmp_path: Path) -> None:
+    """Catches an alpha channel or palette indices that are taken for the mask."""
     inside = np.zeros((100, 180), bool)
     inside[40:90, 20:70] = True
     colour = np.zeros((100, 180, 3), np.uint8)
@@ -109,19 +109,19 @@ def test_mask_files_of_every_kind(tmp_path: Path) -> None:
     Image.new("L", (180, 100)).save(tmp_path / "black.png")
     (tmp_path / "text.png").write_text("no image")
     Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
-    for name, said in (
+    for name, message in (
         ("small", "is 90x50, the video 180x100"),
         ("black", "is empty"),
         ("huge", "is larger than any video"),
         ("text", "not a readable image"),
         ("gone", "does not exist"),
     ):
-        with pytest.raises(UserError, match=said):
+        with pytest.raises(UserError, match=message):
             mask_of(MaskFile(0, str(tmp_path / f"{name}.png")))
 
 
 @pytest.mark.parametrize(
-    ("region", "said"),
+    ("region", "message"),
     [
         (Box(0, -1, 0, 10, 10), "reaches out of the frame, which is 180x100"),
         (Box(0, 100, 0, 181, 10), "reaches out"),
@@ -131,13 +131,13 @@ def test_mask_files_of_every_kind(tmp_path: Path) -> None:
         (Box(0, 1, 1, 2, 2), "covers none of the 27 x 27 patches"),
     ],
 )
-def test_regions_that_the_model_cannot_see(region: Region, said: str) -> None:
-    """Catches clamping, and a region from which the model would be given nothing but zeros."""
-    with pytest.raises(UserError, match=said):
+def test_regions_that_the_model_cannot_see_are_refused(region: Region, message: str) -> None:
+    """Catches clamping, and a region that would give the model only zeros."""
+    with pytest.raises(UserError, match=message):
         mask_of(region)
 
 
-def test_frames_to_segment() -> None:
+def test_frames_to_segment_are_limited_and_include_those_of_regions() -> None:
     """Catches a default that grows with the video, and regions whose frames are left out."""
     assert frames_to_segment(300, None, ()) == tuple(range(300))
     many = frames_to_segment(9000, None, ())
@@ -170,7 +170,7 @@ def test_the_overlay_colours_objects_and_nothing_else() -> None:
     assert drawn[10, 15].tolist() == list(OBJECT_COLOURS[0]), "the outline is not blended"
     assert (drawn != 100).any(-1).sum() == 20 * 20 + 30 * 30
     np.testing.assert_array_equal(painted(grey, 4, times, [square(10, 10, 20)], [], []), grey)
-    assert (grey == 100).all(), "the decoded frame is left alone"
+    assert (grey == 100).all(), "the decoded frame is not changed"
 
 
 def test_the_overlay_marks_a_span_while_it_lasts() -> None:
@@ -198,20 +198,20 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> VideoFootage:
     return VideoFootage(folder, ref)
 
 
-def test_frames_stream(large: VideoFootage) -> None:
+def test_frames_are_decoded_one_at_a_time(large: VideoFootage) -> None:
     """Catches a video that is decoded at full size as a whole, and pixels other than training's."""
     sides = {View.VISION: 56, View.SAM: 64}
-    wanted = {View.VISION: [0, 30, 30, 59], View.SAM: list(range(60))}
+    requested = {View.VISION: [0, 30, 30, 59], View.SAM: list(range(60))}
     turns = (Turn(role=Role.USER, text="x"),)
     sample = Sample(key="a/1", dataset="a", task=Task.QA, video=large.video, turns=turns)
     frames = Frames(large, sides)
     tracemalloc.start()
-    found = frames.get(sample, wanted)
+    found = frames.get(sample, requested)
     each = list(frames.each(View.SAM, range(60)))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 20e6, "two frames, and all of them resized"
-    expected = decode_views(large, wanted, sides)
+    expected = decode_views(large, requested, sides)
     assert {view: sorted(found[view]) for view in found} == {
         View.VISION: [0, 30, 59],
         View.SAM: list(range(60)),
@@ -235,19 +235,19 @@ def test_frames_of_another_size_are_refused(tmp_path: Path) -> None:
 
 
 def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
-    """Catches a plan's seg_state that does not reach the model: published, this answer has none. Likewise
-    how many frames are prompted: with one, all others are SAM 2's own."""
+    """Catches a seg_state of the plan that does not reach the model: with ``published`` this answer has no
+    mask. Likewise the number of prompted frames: with one, the other masks are propagated."""
     source = "bench/mevis"
     data = write_dataset(tmp_path)
     reader = ShardReader(data)
     sample = reader.sample(source, 0)
     turns = (Turn(role=Role.USER, text="Please segment the red square in this image."),)
-    write_speaking(tmp_path / "checkpoint", sample, reader.footage(sample), turns)
+    write_answering_checkpoint(tmp_path / "checkpoint", sample, reader.footage(sample), turns)
     config = make_plan(tmp_path).evaluation
     assert config is not None
     masks = {}
     for name, setting in {
-        "usual": {},
+        "default": {},
         "published": {"seg_state": SegState.PUBLISHED},
         "memory": {"prompted_frames": 1},
     }.items():
@@ -264,19 +264,19 @@ def test_evaluation_takes_the_mask_settings_of_its_plan(tmp_path: Path) -> None:
         stored = Worker(setup).answer(unit).stored[source]
         (made,) = setup.store.read(source, stored.values())
         assert made.text == TEXT
-        assert made.text.startswith(SAYS[0])
+        assert made.text.startswith(ANSWER_TOKENS[0])
         masks[name] = made.masks
-    (track,), (carried,) = masks["usual"], masks["memory"]
+    (track,), (propagated,) = masks["default"], masks["memory"]
     assert (track.height, track.width) == (HEIGHT, WIDTH)
     assert masks["published"] == ()
     (prompted,) = prompted_frames(len(track.frames), 1)
-    assert carried.frames == track.frames
-    assert carried.counts[prompted] == track.counts[prompted]
-    assert carried.counts != track.counts
+    assert propagated.frames == track.frames
+    assert propagated.counts[prompted] == track.counts[prompted]
+    assert propagated.counts != track.counts
 
 
-def test_frames_a_microsecond_apart_are_all_shown(tmp_path: Path) -> None:
-    """Catches two frames that get one time in the overlay, whose ticks are longer than a video's may be."""
+def test_frames_a_microsecond_apart_are_all_in_the_overlay(tmp_path: Path) -> None:
+    """Catches two frames with the same time in the overlay, whose time base may be the coarser one."""
     with _Encoder(tmp_path / "out.mp4", 64, 64, 30.0) as encoder:
         for number, (start_s, end_s) in enumerate(((0, 3e-6), (3e-6, 6e-6), (6e-6, 0.5), (0.5, 1.0))):
             encoder.add(np.full((64, 64, 3), 60 * number, np.uint8), start_s, end_s)

@@ -31,9 +31,9 @@ from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample
 from pipeline.storage.location import Location
 
-# Made by tools/eval_revos.py of github.com/cilinyan/VISA (commit ec158fd), with mask_dict_foreground.json by
-# its tools/generate_foreground_mask.py, from what `write_set` writes with masks of 0 and 1: J, F, A, R of an
-# expression before they are rounded, and "overall" of the file that it saves.
+# Output of tools/eval_revos.py of github.com/cilinyan/VISA (commit ec158fd), with mask_dict_foreground.json
+# of its tools/generate_foreground_mask.py, for files of `write_set` with masks of 0 and 1: unrounded J, F, A
+# and R of each expression, and "overall" of the saved file.
 OFFICIAL = {
     ("OVIS/train/one", "0"): (0.1763435900787344, 0.08584893026406876, 0.88475, 0.8269231612932746),
     ("OVIS/train/one", "1"): (
@@ -78,15 +78,23 @@ REAL_SAVED = {
 MEASURES = ("J", "F", "A", "R")
 
 
-def scored(
+def result_and_measures(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
     """The result, and each expression's measures."""
     import pyarrow.parquet as pq
 
     out = folder / "scores"
-    typed = ["revos", "--truth", str(folder), "--predictions", str(folder / "made"), "--out", str(out)]
-    assert main([*typed, "--json"]) == 0
+    arguments = [
+        "revos",
+        "--truth",
+        str(folder),
+        "--predictions",
+        str(folder / "predictions"),
+        "--out",
+        str(out),
+    ]
+    assert main([*arguments, "--json"]) == 0
     values: dict[str, dict[str, float]] = {}
     for row in pq.read_table(out / "scores.parquet").to_pylist():
         values.setdefault(row["key"].removeprefix("truth/"), {})[row["measure"]] = row["value"]
@@ -101,14 +109,14 @@ def value(content: dict[str, Any], metric: str) -> float:
 def test_every_number_is_that_of_the_official_code(
     tmp_path: Path, inside: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also of masks that are not 0 and 1, of which the official code makes an R of 0 and a wrong A."""
+    """Also for masks of other values than 0 and 1, for which the official code gives R = 0 and a wrong A."""
     write_set(tmp_path, inside)
-    content, values = scored(tmp_path, capsys)
-    for (video, part), wanted in OFFICIAL.items():
+    content, values = result_and_measures(tmp_path, capsys)
+    for (video, part), expected in OFFICIAL.items():
         found = values[f"{video}/{part}"]
-        assert [found[name] for name in MEASURES] == pytest.approx(wanted, abs=1e-12), (video, part)
-    for name, wanted in SAVED.items():
-        assert 100 * value(content, f"{name}, each rounded") == pytest.approx(wanted, abs=1e-12), name
+        assert [found[name] for name in MEASURES] == pytest.approx(expected, abs=1e-12), (video, part)
+    for name, expected in SAVED.items():
+        assert 100 * value(content, f"{name}, each rounded") == pytest.approx(expected, abs=1e-12), name
     kinds = {(video, part): KINDS[kind] for video, part, _, kind in EXPRESSIONS}
     means = {}
     for kind in KINDS:
@@ -120,7 +128,7 @@ def test_every_number_is_that_of_the_official_code(
         overall = (means["referring"][name] + means["reasoning"][name]) / 2
         assert value(content, name) == pytest.approx(overall, abs=1e-12), name
     assert content["problems"]["samples without a prediction"] == 1
-    assert {row["category"] for row in content["metrics"]} == {""}, "no row pools what the authors keep apart"
+    assert {row["category"] for row in content["metrics"]} == {""}, "no row pools what the authors separate"
 
 
 def test_real_predictions_have_the_numbers_of_the_official_code(
@@ -141,23 +149,24 @@ def test_objects_that_overlap_are_united_and_not_added(tmp_path: Path) -> None:
     one[2:6, 2:6] = 1
     two = np.roll(one, 2, axis=1)
 
-    def of(*parts: np.ndarray) -> MaskTrack:
+    def track_of(*parts: np.ndarray) -> MaskTrack:
         return MaskTrack(
             height=10, width=10, frames=(0,), counts=(masks.encode(np.bitwise_or.reduce(parts)),)
         )
 
-    assert foreground([of(one), of(two), of(one, two)]) == {0: int((one | two).sum())} == {0: 24}
+    assert int((one | two).sum()) == 24
+    assert foreground([track_of(one), track_of(two), track_of(one, two)]) == {0: 24}
     write_set(tmp_path)
     samples = [s for s in read_truth("meta_expressions", Location.parse(tmp_path)) if isinstance(s, Sample)]
     like = samples[0]
-    both = replace(like, category="reasoning", targets=(of(one, two),))
-    made = Prediction(key=like.key, source="s", masks=(of(one, np.roll(one, 4, axis=0)),))
+    both = replace(like, category="reasoning", targets=(track_of(one, two),))
+    made = Prediction(key=like.key, source="s", masks=(track_of(one, np.roll(one, 4, axis=0)),))
     (found,) = score_video([both], [made])
     assert found.values["R"] == pytest.approx(1 - 16 / 24)
     assert found.values["A"] == pytest.approx(1 - (16 + 8) / 100)
 
 
-def test_robustness_of_a_frame() -> None:
+def test_robustness_of_a_frame_is_at_least_zero() -> None:
     assert robustness(0, 0) == 1.0
     assert robustness(1, 0) == 0.0
     assert robustness(5, 10) == pytest.approx(0.5)
@@ -165,7 +174,7 @@ def test_robustness_of_a_frame() -> None:
 
 
 def answers(samples: list[Sample]) -> list[Prediction]:
-    """What ``write_set`` writes as PNG, as answers of a model."""
+    """The predictions of ``write_set`` as answers of a model."""
     out = []
     for place, sample in enumerate(samples):
         size = SIZES[EXPRESSIONS[place][0]]
@@ -200,11 +209,11 @@ def benchmark_like() -> Sample:
     return sample("bench/mevis", 0)
 
 
-@pytest.mark.parametrize("asked", [range(7), [0, 4], [1]], ids=["all", "two", "one"])
-def test_a_prepared_dataset_gives_the_same_whatever_is_asked(
-    tmp_path: Path, asked: list[int], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("subset", [range(7), [0, 4], [1]], ids=["all", "two", "one"])
+def test_a_prepared_dataset_gives_the_same_scores_for_every_subset_of_questions(
+    tmp_path: Path, subset: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The foreground is that of all expressions of a video, of those too that a limit leaves out."""
+    """The foreground is that of all expressions of a video, including those that a limit leaves out."""
     samples, out = [sample_of(place) for place in range(7)], Location.parse(tmp_path / "data")
     shard = write_shard(out, "revos", 0, to_table(samples))
     entry = SourceEntry(
@@ -214,17 +223,19 @@ def test_a_prepared_dataset_gives_the_same_whatever_is_asked(
     reader, store = ShardReader(out), AnswerStore.at(Location.parse(tmp_path), {})
     items = [
         Item(entry="revos", source="revos", row=n, key=samples[n].key, question="q", video="v", cost=1)
-        for n in asked
+        for n in subset
     ]
-    made = [answers(samples)[n] for n in asked]
+    made = [answers(samples)[n] for n in subset]
     places = store.write("revos", [Answered(question="q", prediction=p) for p in made])
     config = BenchmarkConfig(source="revos", family="revos")
     monkeypatch.setattr(scoring, "SLICE_SAMPLES", 2)
     parts = list(scoring.slices(config, items, [places[item.name] for item in items]))
-    assert len(parts) == (2 if len(items) > 4 else 1), "a video is in one slice, whatever its size"
+    assert len(parts) == (2 if len(items) > 4 else 1), (
+        "a video is in one slice, even if it exceeds the slice's size"
+    )
     found = scoring.in_order([scoring.score_slice(reader, store, part) for part in parts], items)
     assert [s.key for s in found] == [item.key for item in items]
-    for n, score in zip(asked, found, strict=True):
+    for n, score in zip(subset, found, strict=True):
         if EXPRESSIONS[n][:2] == ("MOSE/two", "1"):  # predicted here, not in the official run
             continue
         assert [score.values[name] for name in MEASURES] == pytest.approx(
@@ -233,7 +244,7 @@ def test_a_prepared_dataset_gives_the_same_whatever_is_asked(
         assert score.video == samples[n].video.sha256
 
 
-def test_an_answer_without_masks_is_right_where_there_is_nothing_to_find() -> None:
+def test_an_answer_without_masks_is_right_for_hallucinations_alone() -> None:
     samples = [sample_of(0), sample_of(2)]
     found = score_video(samples, [Prediction(key=s.key, source="s", text="There is none.") for s in samples])
     assert {found[0].values[name] for name in ("J", "F", "J&F", "A", "R")} == {0.0}
@@ -244,8 +255,8 @@ def test_an_answer_without_masks_is_right_where_there_is_nothing_to_find() -> No
     assert {score.values["J&F"] for score in failed} == {0.0}
 
 
-def test_the_baseline_is_of_the_kinds_that_a_number_is_of() -> None:
-    """An empty mask is right for every hallucination, which is no baseline of the other kinds."""
+def test_a_baseline_is_over_the_same_kinds_as_its_metric() -> None:
+    """An empty mask is right for every hallucination, which must not raise the baseline of other kinds."""
     samples = [sample_of(place) for place in range(7)]
     family = benchmark_of("revos")
     videos = [[n for n in range(7) if (n < 4) is first] for first in (True, False)]

@@ -1,4 +1,4 @@
-"""`ufvideo score`: anybody's predictions against a benchmark's own truth."""
+"""`ufvideo score`: predictions of any code against a benchmark's own truth."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def write_pngs(folder: Path, form: str, tracks: dict[tuple[str, str], list[np.nd
     return folder
 
 
-def result(capsys: pytest.CaptureFixture[str], *typed: str) -> dict[str, Any]:
-    assert main([*typed, "--json"]) == 0
+def result(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -79,13 +79,13 @@ def value(content: dict[str, Any], metric: str, category: str = "") -> float:
 
 
 @pytest.mark.parametrize("form", ["1", "255", "palette", "zip", "zip of Annotations", "rle", "rle by video"])
-def test_masks_in_every_usual_form(
+def test_masks_are_read_in_every_usual_form(
     mevis: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracks = {**TRUTH, ("clip_b", "0"): [square(13) for _ in range(FRAMES)]}
-    place = tmp_path / "made"
+    place = tmp_path / "predictions"
     if form.startswith("rle"):
-        place = tmp_path / "made.json"
+        place = tmp_path / "predictions.json"
         if form == "rle":
             rows = [
                 {"video": video, "exp_id": part, "segmentations": [rle(m) for m in track]}
@@ -99,7 +99,7 @@ def test_masks_in_every_usual_form(
             place.write_text(json.dumps(nested))
     elif form.startswith("zip"):
         folder = write_pngs(tmp_path / "tree", "255", tracks)
-        place = tmp_path / "made.zip"
+        place = tmp_path / "predictions.zip"
         with zipfile.ZipFile(place, "w") as archive:
             for path in sorted(folder.rglob("*.png")):
                 inner = path.relative_to(folder).as_posix()
@@ -113,7 +113,7 @@ def test_masks_in_every_usual_form(
     assert not any(content["problems"].values())
 
 
-def test_what_does_not_fit_is_counted_and_named(
+def test_predictions_that_do_not_fit_the_samples_are_counted_and_named(
     mevis: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tracks = {
@@ -122,10 +122,10 @@ def test_what_does_not_fit_is_counted_and_named(
         ("clip_c", "0"): TRUTH["clip_b", "0"],
         ("clip_b", "0"): [mask[:12] for mask in TRUTH["clip_b", "0"]],
     }
-    folder = write_pngs(tmp_path / "made", "1", tracks)
+    folder = write_pngs(tmp_path / "predictions", "1", tracks)
     (folder / "clip_a/0" / f"{NAMES[1]}.png").unlink()
-    typed = ["mevis", "--truth", str(mevis), "--predictions", str(folder), "--out", str(tmp_path / "out")]
-    content = result(capsys, *typed)
+    arguments = ["mevis", "--truth", str(mevis), "--predictions", str(folder), "--out", str(tmp_path / "out")]
+    content = result(capsys, *arguments)
     assert content["problems"] == {
         "samples without a prediction": 1,
         "predictions of no sample": 2,
@@ -142,7 +142,7 @@ def test_what_does_not_fit_is_counted_and_named(
         "clip_b/0: masks of 12x32 for frames of 24x32",
     ]
     assert value(content, "J") == pytest.approx((3 / 4 + 1 / 4 + 1 / 4) / 3), "failures stay in the mean"
-    assert main(typed) == 0
+    assert main(arguments) == 0
     text = capsys.readouterr().out
     assert "2 predictions of no sample" in text
     assert "clip_a/1" in text
@@ -153,7 +153,7 @@ CHARADES = """\
 3MSZA 0.0 10.0##person sits down.
 AMT7R 5.0 15.0##a person is putting a picture onto the wall.
 """
-SPANS = {  # the second is empty of overlap, the third has an IoU of 1/2
+SPANS = {  # the second does not overlap, the third has an IoU of 1/2
     ("3MSZA", "person turn a light on."): (24.3, 30.4),
     ("3MSZA", "person sits down."): (20.0, 30.0),
     ("AMT7R", "a person is putting a picture onto the wall."): (5.0, 25.0),
@@ -161,8 +161,10 @@ SPANS = {  # the second is empty of overlap, the third has an IoU of 1/2
 
 
 @pytest.mark.parametrize("form", ["nested", "list", "lines", "texts", "folder", "lmms-eval", "store"])
-def test_spans_in_every_usual_form(tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
-    truth, place = tmp_path / "charades_sta_test.txt", tmp_path / "made.json"
+def test_spans_are_read_in_every_usual_form(
+    tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, place = tmp_path / "charades_sta_test.txt", tmp_path / "predictions.json"
     truth.write_text(CHARADES)
     rows: list[dict[str, Any]] = [
         {"vid": f"/data/{video}.mp4", "caption": query.upper(), "pred": [start, end]}
@@ -182,7 +184,7 @@ def test_spans_in_every_usual_form(tmp_path: Path, form: str, capsys: pytest.Cap
             row["prediction"] = "From {} s to {} s.".format(*row.pop("pred"))
         place.write_text(json.dumps({"results": rows}))
     elif form == "folder":
-        place = tmp_path / "made"
+        place = tmp_path / "predictions"
         place.mkdir()
         for rank in range(2):
             (place / f"results_rank{rank}.json").write_text("\n".join(map(json.dumps, rows[rank::2])))
@@ -199,7 +201,7 @@ def test_spans_in_every_usual_form(tmp_path: Path, form: str, capsys: pytest.Cap
         place = tmp_path / "samples_charades.jsonl"
         place.write_text("\n".join(map(json.dumps, logs)))
     else:
-        place = stored(tmp_path, [f"From {start} s to {end} s." for start, end in SPANS.values()])
+        place = store_folder(tmp_path, [f"From {start} s to {end} s." for start, end in SPANS.values()])
     content = result(capsys, "charades_sta", "--truth", str(truth), "--predictions", str(place))
     assert value(content, "tIoU") == pytest.approx((1 + 0 + 0.5) / 3)
     assert value(content, "R@0.5") == pytest.approx(1 / 3)
@@ -207,7 +209,7 @@ def test_spans_in_every_usual_form(tmp_path: Path, form: str, capsys: pytest.Cap
     assert not any(content["problems"].values())
 
 
-def stored(folder: Path, texts: list[str]) -> Path:
+def store_folder(folder: Path, texts: list[str]) -> Path:
     from evaluation.answer_store import Answered, AnswerStore
     from evaluation.prediction import Prediction
     from pipeline.storage.location import Location
@@ -218,7 +220,9 @@ def stored(folder: Path, texts: list[str]) -> Path:
     return store.root.local_path
 
 
-def test_choices_by_letter_text_and_index(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_choices_are_read_by_letter_text_and_index(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     truth = tmp_path / "json"
     truth.mkdir()
     items = [
@@ -245,49 +249,57 @@ def test_choices_by_letter_text_and_index(tmp_path: Path, capsys: pytest.Capture
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
-        ("made.json", json.dumps([{"video": "3MSZA", "caption": "x", "seen": 1}]), "looked for"),
-        ("made.json", json.dumps([{"video": "other", "caption": "x", "pred": [1, 2]}]), "none of its 1 pred"),
-        ("made.csv", "a,b", "not a form of predictions that is known"),
-        ("made.jsonl", '{"vid": "a", "pred": "x"}\nnot json', "line 2"),
+        ("predictions.json", json.dumps([{"video": "3MSZA", "caption": "x", "seen": 1}]), "looked for"),
+        (
+            "predictions.json",
+            json.dumps([{"video": "other", "caption": "x", "pred": [1, 2]}]),
+            "none of its 1 pred",
+        ),
+        ("predictions.csv", "a,b", "not a form of predictions that is known"),
+        ("predictions.jsonl", '{"vid": "a", "pred": "x"}\nnot json', "line 2"),
     ],
 )
-def test_what_is_not_recognised_says_what_was_looked_for(
-    tmp_path: Path, name: str, content: str, told: str, capsys: pytest.CaptureFixture[str]
+def test_unrecognised_predictions_are_refused_with_what_was_expected(
+    tmp_path: Path, name: str, content: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "test.txt").write_text(CHARADES)
     (tmp_path / name).write_text(content)
-    typed = ["charades_sta", "--truth", str(tmp_path / "test.txt"), "--predictions", str(tmp_path / name)]
-    assert main(typed) == 2
-    assert told.lower() in capsys.readouterr().err.lower()
-    assert main(["charades", *typed[1:]]) == 2
+    arguments = ["charades_sta", "--truth", str(tmp_path / "test.txt"), "--predictions", str(tmp_path / name)]
+    assert main(arguments) == 2
+    assert message.lower() in capsys.readouterr().err.lower()
+    assert main(["charades", *arguments[1:]]) == 2
     assert "Did you mean charades_sta?" in capsys.readouterr().err
-    assert main([*typed, "--protocol", "strict"]) == 2
+    assert main([*arguments, "--protocol", "strict"]) == 2
     assert "Choose standard, inclusive" in capsys.readouterr().err
 
 
-def test_it_needs_no_torch_and_no_ray(tmp_path: Path) -> None:
+def test_scoring_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
     (tmp_path / "test.txt").write_text(CHARADES)
-    (tmp_path / "made.json").write_text(json.dumps({"3MSZA": {"person sits down.": {"start": 1, "end": 9}}}))
+    (tmp_path / "predictions.json").write_text(
+        json.dumps({"3MSZA": {"person sits down.": {"start": 1, "end": 9}}})
+    )
     code = (
         "import sys; from evaluation.score.__main__ import main; "
-        "main(['charades_sta', '--truth', 'test.txt', '--predictions', 'made.json', '--json']); "
+        "main(['charades_sta', '--truth', 'test.txt', '--predictions', 'predictions.json', '--json']); "
         "print(*{'torch', 'ray', 'transformers', 'mlflow'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == ""
-    typed = ["score", "charades_sta", "--truth", "test.txt", "--predictions", "made.json"]
+    arguments = ["score", "charades_sta", "--truth", "test.txt", "--predictions", "predictions.json"]
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", *typed], capture_output=True, text=True, cwd=tmp_path
+        [sys.executable, "-m", "pipeline", *arguments], capture_output=True, text=True, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert "1 of 3 samples predicted" in done.stdout
     assert str(REPO) not in done.stdout
 
 
-def test_charades_equals_the_official_figures(realdata: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_of_charades_equal_the_official_ones(
+    realdata: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     home = realdata / "charades_sta"
     golden = json.loads((home / "golden_metrics.json").read_text())
     made = str(home / "predictions/results.json")
@@ -297,12 +309,14 @@ def test_charades_equals_the_official_figures(realdata: Path, capsys: pytest.Cap
         ("test_float.json", "clipped_ends_test_float/iou"),
     ):
         content = result(capsys, "charades_sta", "--truth", str(home / truth), "--predictions", made)
-        wanted = golden[name]
-        assert 100 * value(content, "tIoU") == pytest.approx(wanted["mIoU"], abs=1e-9)
+        expected = golden[name]
+        assert 100 * value(content, "tIoU") == pytest.approx(expected["mIoU"], abs=1e-9)
         for threshold in ("0.3", "0.5", "0.7"):
-            assert 100 * value(content, f"R@{threshold}") == pytest.approx(wanted["gt"][threshold], abs=1e-9)
+            assert 100 * value(content, f"R@{threshold}") == pytest.approx(
+                expected["gt"][threshold], abs=1e-9
+            )
             inclusive = 100 * value(content, f"R@{threshold}, threshold counts")
-            assert inclusive == pytest.approx(wanted["ge"][threshold], abs=1e-9)
+            assert inclusive == pytest.approx(expected["ge"][threshold], abs=1e-9)
         if name == "raw_ends/iou" and truth.endswith(".json"):  # the durations are in this file
             cut = golden["clipped_ends_test_float/iou"]
             assert 100 * value(content, "tIoU, truth cut") == pytest.approx(cut["mIoU"], abs=1e-9)
@@ -310,13 +324,17 @@ def test_charades_equals_the_official_figures(realdata: Path, capsys: pytest.Cap
         assert not any(content["problems"].values())
 
 
-def test_two_trees_equal_the_official_davis_code(realdata: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_scores_of_two_mask_trees_equal_the_official_davis_code(
+    realdata: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     golden = json.loads((realdata / "davis2017_val_predictions/golden_JF.json").read_text())
     truth = str(realdata / "davis2016_val_480p/Annotations/480p")
     made = str(realdata / "davis2017_val_predictions/osvos")
-    typed = ["masks", "--truth", truth, "--predictions", made]
-    whole = {o["sequence"]: o for o in result(capsys, *typed)["objects"]}
-    cut = {o["sequence"]: o for o in result(capsys, *typed, "--protocol", "davis-semi-supervised")["objects"]}
+    arguments = ["masks", "--truth", truth, "--predictions", made]
+    whole = {o["sequence"]: o for o in result(capsys, *arguments)["objects"]}
+    cut = {
+        o["sequence"]: o for o in result(capsys, *arguments, "--protocol", "davis-semi-supervised")["objects"]
+    }
     for sequence, entry in golden["union_foreground_vs_davis2016_gt"].items():
         found = entry["osvos"]
         assert whole[sequence]["J"] == pytest.approx(found["J_all_frames"], abs=1e-12)
@@ -327,21 +345,23 @@ def test_two_trees_equal_the_official_davis_code(realdata: Path, capsys: pytest.
             assert cut[sequence][name] == pytest.approx(inner[official], abs=1e-12), (sequence, name)
 
 
-def test_objects_of_two_trees_by_their_values(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_objects_of_two_mask_trees_are_matched_by_their_values(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two objects with void around one; a missing frame, a surplus object, a sequence without truth."""
     truth, made = np.zeros((HEIGHT, WIDTH), np.uint8), np.zeros((HEIGHT, WIDTH), np.uint8)
     truth[4:12, 4:12], truth[4:12, 18:28], truth[12:20, 18:28] = 1, 2, 255
     made[4:12, 4:12], made[4:20, 18:28], made[0:2, 0:2] = 1, 2, 3
     for root, image, frames, names in (
         ("truth", truth, 3, ["seq"]),
-        ("made", made, 2, ["seq", "other"]),
+        ("predictions", made, 2, ["seq", "other"]),
     ):
         for name in names:
             (tmp_path / root / name).mkdir(parents=True)
             for frame in range(frames):
                 Image.fromarray(image).save(tmp_path / root / name / f"{frame:05d}.png")
     content = result(
-        capsys, "masks", "--truth", str(tmp_path / "truth"), "--predictions", str(tmp_path / "made")
+        capsys, "masks", "--truth", str(tmp_path / "truth"), "--predictions", str(tmp_path / "predictions")
     )
     assert [(o["object"], o["J"]) for o in content["objects"]] == [
         (1, pytest.approx(2 / 3)),

@@ -1,4 +1,4 @@
-"""Benchmarks whose truth is hidden: answered, submitted, and never a number."""
+"""Benchmarks whose truth is hidden: answered and submitted, but never scored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from hidden_bench import (
     answer,
     content,
     mask_of,
-    prepared,
+    prepared_reader,
     store_answers,
     write_outside_checkpoint,
     write_sources,
@@ -53,7 +53,7 @@ def plan(home: Path) -> Plan:
 
 @pytest.fixture(scope="module")
 def reader(home: Path, plan: Plan) -> ShardReader:
-    return prepared(home, plan)
+    return prepared_reader(home, plan)
 
 
 @pytest.fixture(scope="module")
@@ -75,23 +75,23 @@ def archive(made: Artifact, entry: str) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO((made.location / "submissions" / f"{entry}.zip").read_bytes()))
 
 
-def fresh(home: Path, tmp_path: Path, reader: ShardReader, say: Any, **entry: Any) -> Plan:
-    """The same benchmarks with other answers, in a storage root of their own."""
-    given = content(home, **entry)
-    given["storage"]["root"] = str(tmp_path / "runs")
-    plan = Plan.model_validate(given)
+def plan_with_answers(home: Path, tmp_path: Path, reader: ShardReader, answer_to: Any, **entry: Any) -> Plan:
+    """The plan of the same benchmarks with other answers, in its own storage root."""
+    raw = content(home, **entry)
+    raw["storage"]["root"] = str(tmp_path / "runs")
+    plan = Plan.model_validate(raw)
     from tiny_bench import finished
 
     finished(plan, "prepare", home / "data", reader.manifest.digest)
-    store_answers(plan, reader, say)
+    store_answers(plan, reader, answer_to)
     return plan
 
 
 @pytest.mark.parametrize("entry", NAMES)
-def test_the_archive_is_what_its_server_takes(
+def test_the_archive_has_the_files_that_its_server_expects(
     evaluated: Artifact, samples: dict[str, Sample], entry: str
 ) -> None:
-    """Names, sizes, values and pixels of every mask, against names that were written by hand."""
+    """Names, sizes, values and pixels of every mask, against a list of names written by hand."""
     zipped = archive(evaluated, entry)
     assert zipped.namelist() == NAMES[entry], "in the order of the names, frames in that of the source"
     for name in zipped.namelist():
@@ -103,11 +103,11 @@ def test_the_archive_is_what_its_server_takes(
         assert (np.asarray(picture) == 255 * mask_of(sample, number)).all()
 
 
-def test_the_same_answers_are_the_same_bytes(
+def test_equal_answers_give_equal_bytes(
     home: Path, tmp_path: Path, reader: ShardReader, evaluated: Artifact
 ) -> None:
-    """Also where the store holds them in other parts, in another order."""
-    plan = fresh(home, tmp_path, reader, answer)
+    """Also if the store has them in other parts, in another order."""
+    plan = plan_with_answers(home, tmp_path, reader, answer)
     parts = sorted((tmp_path / "runs" / "answers").rglob("*.parquet"))
     assert len(parts) > 2
     again = run(plan)
@@ -118,7 +118,7 @@ def test_the_same_answers_are_the_same_bytes(
     assert dates == {(1980, 1, 1, 0, 0, 0)}
 
 
-def test_what_the_record_and_the_metrics_say(evaluated: Artifact) -> None:
+def test_record_and_metrics_describe_the_archive(evaluated: Artifact) -> None:
     import hashlib
 
     written = json.loads((evaluated.location / "metrics.json").read_bytes())
@@ -138,7 +138,7 @@ def test_what_the_record_and_the_metrics_say(evaluated: Artifact) -> None:
         assert all((row["samples"], row["failures"]) == (3, 0) for row in rows)
 
 
-def test_nothing_is_logged_or_stored_as_a_number(plan: Plan, evaluated: Artifact) -> None:
+def test_no_score_is_logged_or_stored(plan: Plan, evaluated: Artifact) -> None:
     assert pq.read_table(io.BytesIO((evaluated.location / "scores.parquet").read_bytes())).num_rows == 0
     logged = tracking.history(plan, evaluated.record.fingerprint)
     assert not [name for name in logged if name.startswith(tuple(NAMES))]
@@ -159,16 +159,16 @@ def test_the_table_and_the_page_say_not_scored_here(
     assert "Truth:</strong> hidden" in page
     assert "1 predicted mask" in page
     print_result(survey(plan), "plan.yaml")
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
         f"{evaluated.location.uri}/submissions/mevis_valid.zip (2 videos, 3 expressions, not complete)"
-        in said
+        in printed
     )
-    assert "competitions/29139" in said
+    assert "competitions/29139" in printed
 
 
-def broken(sample: Sample) -> Any:
-    """Good answers but for one failure of each kind."""
+def faulty_answer(sample: Sample) -> Any:
+    """A good answer, but one failure of each kind for some samples."""
     made = answer(sample)
     track = made.masks[0]
     if sample.key == "mevis_valid/0a1b/10":
@@ -185,7 +185,7 @@ def broken(sample: Sample) -> Any:
 def test_an_answer_without_masks_is_named_and_nothing_is_written(
     home: Path, tmp_path: Path, reader: ShardReader, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = fresh(home, tmp_path, reader, broken)
+    plan = plan_with_answers(home, tmp_path, reader, faulty_answer)
     with pytest.raises(UserError) as caught:
         run(plan)
     text = str(caught.value)
@@ -195,16 +195,17 @@ def test_an_answer_without_masks_is_named_and_nothing_is_written(
     assert "v1/1" not in text, "of several masks the first counts"
     assert "empty_masks: true" in text
     assert not list((tmp_path / "runs").rglob("*.zip"))
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        "ytvos_valid: 2 videos, 3 expressions, not a complete submission. Refer-YouTube-VOS valid has" in said
+        "ytvos_valid: 2 videos, 3 expressions, not a complete submission. Refer-YouTube-VOS valid has"
+        in printed
     )
 
 
-def test_empty_masks_are_written_where_the_plan_says_so_and_counted(
+def test_empty_masks_are_written_if_the_plan_allows_them_and_counted(
     home: Path, tmp_path: Path, reader: ShardReader
 ) -> None:
-    made = run(fresh(home, tmp_path, reader, broken, empty_masks=True))
+    made = run(plan_with_answers(home, tmp_path, reader, faulty_answer, empty_masks=True))
     counts = made.record.summary["benchmarks"]
     assert counts["mevis_valid"]["submission"]["empty"] == {
         "no [SEG] in the answer": 1,
@@ -220,15 +221,15 @@ def test_empty_masks_are_written_where_the_plan_says_so_and_counted(
 
 
 def test_a_video_that_cannot_be_read_is_named(home: Path, tmp_path: Path, reader: ShardReader) -> None:
-    """With nothing to ask but what is missing, no model is loaded."""
+    """Only samples of the missing video have no answer yet, so no model is loaded."""
     gone = home / "mevis_valid" / "JPEGImages" / "ff"
-    plan = fresh(home, tmp_path, reader, lambda s: None if "/ff/" in s.key else answer(s))
+    plan = plan_with_answers(home, tmp_path, reader, lambda s: None if "/ff/" in s.key else answer(s))
     gone.rename(gone.with_name("away"))
     try:
         with pytest.raises(UserError, match=r"mevis_valid/ff/2: the video cannot be read: is in none of"):
             run(plan)
         made = run(
-            fresh(
+            plan_with_answers(
                 home,
                 tmp_path / "b",
                 reader,
@@ -240,23 +241,23 @@ def test_a_video_that_cannot_be_read_is_named(home: Path, tmp_path: Path, reader
         gone.with_name("away").rename(gone)
     empty = made.record.summary["benchmarks"]["mevis_valid"]["submission"]["empty"]
     assert sum(empty.values()) == 1
-    assert made.record.summary["unreadable"] == 1, "so the next run asks it again"
+    assert made.record.summary["unreadable"] == 1, "so the next run retries it"
 
 
-def test_a_choice_of_samples_is_a_trial(home: Path, tmp_path: Path, reader: ShardReader) -> None:
-    made = run(fresh(home, tmp_path, reader, answer, limit=2))
+def test_a_limited_run_writes_no_archive(home: Path, tmp_path: Path, reader: ShardReader) -> None:
+    made = run(plan_with_answers(home, tmp_path, reader, answer, limit=2))
     counts = made.record.summary["benchmarks"]["mevis_valid"]
     assert counts["submission"] is None
     assert "2 chosen expressions are a trial" in counts["no_submission"]
     assert not (made.location / "submissions").exists()
 
 
-def test_a_rejected_record_is_told_before_anything_is_asked(home: Path, tmp_path: Path) -> None:
+def test_a_rejected_record_is_reported_before_any_question_is_asked(home: Path, tmp_path: Path) -> None:
     write_sources(tmp_path)
     (tmp_path / "mevis_valid" / "JPEGImages" / "ff" / "00007.jpg").unlink()
-    given = content(tmp_path)
-    given["evaluation"]["checkpoints"] = [str(home / "checkpoint")]
-    plan = Plan.model_validate(given)
-    prepared(tmp_path, plan)
+    raw = content(tmp_path)
+    raw["evaluation"]["checkpoints"] = [str(home / "checkpoint")]
+    plan = Plan.model_validate(raw)
+    prepared_reader(tmp_path, plan)
     with pytest.raises(UserError, match=r"mevis_valid/ff/2 was rejected in preparation .*00007"):
         run(plan)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from answering_checkpoint import TEXT, predictor, sample_of
 from PIL import Image
-from speaking import TEXT, asked_of, predictor
 from tiny_bench import FRAMES, HEIGHT, WIDTH
 
 from datasets_prep.sources.bases.reader import Files
@@ -69,7 +69,7 @@ def real_samples(meta: Path, keep: Path | None = None) -> Iterator[Sample]:
         )
 
 
-def exported(folder: Path, samples: list[Sample]) -> tuple[Submission, zipfile.ZipFile, Export]:
+def exported_archive(folder: Path, samples: list[Sample]) -> tuple[Submission, zipfile.ZipFile, Export]:
     data, count = Location.parse(folder / "data"), len(samples)
     shard = write_shard(data, NAME, 0, to_table(samples))
     counts = {"read": count, "kept": count, "rejected": 0, "not_selected": 0, "rejects": {}}
@@ -99,18 +99,18 @@ def exported(folder: Path, samples: list[Sample]) -> tuple[Submission, zipfile.Z
     return made, zipfile.ZipFile(io.BytesIO((folder / made.file).read_bytes())), export
 
 
-def test_every_name_of_the_real_file(realdata: Path, tmp_path: Path) -> None:
+def test_the_archive_has_every_mask_of_the_real_file(realdata: Path, tmp_path: Path) -> None:
     meta = realdata / "ref_youtube_vos_valid_meta" / "meta_expressions.json"
-    made, archive, export = exported(tmp_path, list(real_samples(meta)))
-    wanted = {
+    made, archive, export = exported_archive(tmp_path, list(real_samples(meta)))
+    expected = {
         f"Annotations/{video}/{expression}/{frame}.png"
         for video, entry in json.loads(meta.read_bytes())["videos"].items()
         for expression in entry["expressions"]
         for frame in entry["frames"]
     }
     names = archive.namelist()
-    assert len(names) == len(wanted) == made.masks
-    assert set(names) == wanted
+    assert len(names) == len(expected) == made.masks
+    assert set(names) == expected
     assert names == list(export.paths())
     assert (made.videos, made.expressions, made.complete) == (507, 2096, False)
     assert "drop_videos" in made.about
@@ -120,18 +120,18 @@ def test_every_name_of_the_real_file(realdata: Path, tmp_path: Path) -> None:
         assert sorted(set(np.asarray(picture).ravel().tolist())) == [0, 255]
 
 
-def test_a_list_of_videos_leaves_those(realdata: Path, tmp_path: Path) -> None:
+def test_keep_videos_limits_the_archive_to_its_list(realdata: Path, tmp_path: Path) -> None:
     """The list of the 202 is not public here; any list of names works in the same way."""
     meta = realdata / "ref_youtube_vos_valid_meta" / "meta_expressions.json"
     videos = json.loads(meta.read_bytes())["videos"]
     kept = sorted(videos)[:5]
     (tmp_path / "keep.txt").write_text("\n".join(kept))
-    made, archive, _ = exported(tmp_path, list(real_samples(meta, tmp_path / "keep.txt")))
+    made, archive, _ = exported_archive(tmp_path, list(real_samples(meta, tmp_path / "keep.txt")))
     assert {name.split("/")[1] for name in archive.namelist()} == set(kept)
     assert made.expressions == sum(len(videos[video]["expressions"]) for video in kept)
 
 
-def test_what_is_complete() -> None:
+def test_a_submission_is_complete_with_all_videos_and_expressions() -> None:
     for family, size in (("ref_youtube_vos", (202, 834)), ("mevis", (140, 2236))):
         layout = benchmark_of(family).submission
         assert isinstance(layout, Layout)
@@ -145,26 +145,31 @@ def tracks(value: int) -> tuple[MaskTrack, ...]:
 
 
 def test_no_truth_reaches_the_model(home: Path) -> None:
-    """A model that would see masks, spans, the answer or the reference would say another thing for each."""
+    """A model that saw masks, spans, the answer or the reference would answer each sample differently."""
     clip = open_clip(home / "clip.mp4")
-    asked = predictor(home / "checkpoint", clip.footage)
-    hidden = replace(asked_of(clip), expression="the square")
-    told = Turn(role=Role.ASSISTANT, text="It is [SEG].")
+    model = predictor(home / "checkpoint", clip.footage)
+    hidden = replace(sample_of(clip), expression="the square")
+    answer_turn = Turn(role=Role.ASSISTANT, text="It is [SEG].")
     span = temporal.span(0.5, 2.0, 2.0)
     truths: list[dict[str, Any]] = [
         {},
-        {"targets": tracks(0), "turns": (*hidden.turns, told)},
-        {"targets": tracks(1), "turns": (*hidden.turns, told), "reference": "a red square", "spans": (span,)},
+        {"targets": tracks(0), "turns": (*hidden.turns, answer_turn)},
+        {
+            "targets": tracks(1),
+            "turns": (*hidden.turns, answer_turn),
+            "reference": "a red square",
+            "spans": (span,),
+        },
         {"answer_index": 1, "category": "referring", "reference": "nothing"},
     ]
     found = []
     for truth in truths:
         sample = replace(hidden, **truth)
-        (made,) = asked.predict([Request(sample=sample, turns=hidden.turns)])
+        (made,) = model.predict([Request(sample=sample, turns=hidden.turns)])
         found.append(made)
     assert all(made == found[0] for made in found)
     assert isinstance(found[0], Prediction)
     assert found[0].text == TEXT
     (track,) = found[0].masks
-    assert track.frames == tuple(range(FRAMES)), "a mask on every frame that the server wants"
+    assert track.frames == tuple(range(FRAMES)), "a mask on every frame that the server expects"
     assert (track.height, track.width) == (HEIGHT, WIDTH)

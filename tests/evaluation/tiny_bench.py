@@ -58,8 +58,7 @@ def sample(source: str, number: int) -> Sample:
         duration_s=FRAMES / FPS,
         height=HEIGHT,
         width=WIDTH,
-        sha256=("b" if number == BROKEN else "a")
-        * 64,  # stands for a probe's; without a head none is compared
+        sha256=("b" if number == BROKEN else "a") * 64,  # in place of a probe's; not compared without a head
     )
     family, span = SOURCES[source], temporal.span(0.5, 2.0, 2.0)
     category = "odd" if number % 2 else "even"
@@ -192,7 +191,7 @@ def write_checkpoint(folder: Path) -> None:
 
 
 def finished(plan: Plan, step: str, content: Path, digest: str) -> Artifact:
-    """Put a folder where the plan expects a step's artifact, with its record."""
+    """Commits a folder as a step's artifact where the plan expects it."""
     plan_status = survey(plan)
     out = plan_status.folder(step)
     out.put_dir(content)
@@ -213,7 +212,7 @@ def finished(plan: Plan, step: str, content: Path, digest: str) -> Artifact:
 
 
 def staged(folder: Path) -> Plan:
-    """A plan whose prepare and init are there."""
+    """A plan whose prepare and init are finished."""
     folder.mkdir(parents=True, exist_ok=True)
     plan = make_plan(folder)
     data = write_dataset(folder)

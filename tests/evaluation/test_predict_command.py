@@ -1,4 +1,4 @@
-"""``ufvideo predict`` as it is typed, and the three lines of the README."""
+"""The command ``ufvideo predict``, and the three lines of the README."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from answering_checkpoint import QUESTION, TEXT, sample_of, write_answering_checkpoint
 from PIL import Image
-from speaking import QUESTION, TEXT, asked_of, write_speaking
 from tiny_bench import FRAMES, HEIGHT, WIDTH, square
 
 from evaluation import Answer, Box, Checkpoint, MaskFile, Point
@@ -23,19 +23,27 @@ from pipeline.records import masks
 REPO = Path(__file__).resolve().parents[2]
 
 
-def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Path) -> None:
-    """Catches progress or warnings in the printed answer, and files elsewhere than it says.
+def test_the_command_prints_the_answer_and_writes_its_files(
+    home: Path, answer: Answer, tmp_path: Path
+) -> None:
+    """Catches progress or warnings in the printed answer, and files in another place than it prints.
 
-    Typed where somebody has files named like ours: catches code of the working folder that is run in our
-    place.
+    Run in a folder with files named like this project's: catches an import from the working folder.
     """
     for name in ("evaluation/__init__.py", "evaluation/predict/__main__.py", "json.py"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("raise SystemExit('somebody else')")
     code = "import sys; sys.path.remove(''); from pipeline.commands.cli import main; sys.exit(main())"
-    words = ["predict", str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    arguments = [
+        "predict",
+        str(home / "checkpoint"),
+        str(home / "clip.mp4"),
+        QUESTION,
+        "--max-new-tokens",
+        "8",
+    ]
     done = subprocess.run(
-        [sys.executable, "-c", code, *words, "--device", "cpu"],
+        [sys.executable, "-c", code, *arguments, "--device", "cpu"],
         capture_output=True,
         text=True,
         cwd=tmp_path,
@@ -52,50 +60,58 @@ def test_the_command_prints_and_writes(home: Path, answer: Answer, tmp_path: Pat
     assert folder.name.startswith("clip-")
     assert files == f"{folder}: overlay.mp4, answer.json"
     assert json.loads((folder / "answer.json").read_text())["identity"] == answer.question.identity
-    told = [line.partition(":")[0] for line in done.stderr.splitlines()]
-    assert set(told) == {"load", "answer", "overlay"}
+    labels = [line.partition(":")[0] for line in done.stderr.splitlines()]
+    assert set(labels) == {"load", "answer", "overlay"}
 
 
-def test_a_reader_that_leaves_changes_nothing(
+def test_a_closed_pipe_does_not_stop_the_command(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Catches a traceback behind ``| head -1``, also the one that Python writes when it ends."""
-    words = [str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
+    """Catches a traceback with ``| head -1``, also the one that Python prints at its exit."""
+    arguments = [str(home / "checkpoint"), str(home / "clip.mp4"), QUESTION, "--max-new-tokens", "8"]
     reading, writing = os.pipe()
-    os.close(reading)  # as of a reader that has gone
-    with os.fdopen(writing, "w") as pipe:  # closing it fails where what was printed is still to be written
+    os.close(reading)  # as by a reader that has exited
+    with os.fdopen(writing, "w") as pipe:  # closing it fails if buffered output is left
         monkeypatch.setattr(sys, "stdout", pipe)
-        code = main([*words, "--device", "cpu", "--out", str(tmp_path / "out"), "--frames", "2"])
+        code = main([*arguments, "--device", "cpu", "--out", str(tmp_path / "out"), "--frames", "2"])
         monkeypatch.undo()
     assert code == 0
     assert "Traceback" not in capsys.readouterr().err
     assert (tmp_path / "out" / "answer.json").is_file()
 
 
-def test_the_command_refuses_in_one_paragraph(
+def test_the_command_reports_a_mistake_in_one_line(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Catches a traceback, another exit code, and anything half-written."""
     monkeypatch.chdir(tmp_path)
-    words = [str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
-    assert main([*words, "--box", "0.5s:10,10,70,40"]) == 2
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert told.err.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
-    assert told.err.count("\n") == 1
+    arguments = [str(home / "checkpoint"), str(home / "clip.mp4"), "What is <region>?"]
+    assert main([*arguments, "--box", "0.5s:10,10,70,40"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
+    assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_pointed_at_is_what_the_model_sees(
+def test_regions_of_the_command_are_those_of_the_python_api(
     home: Path, model: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
-    """Catches a mask file, a box and a point that are told apart wrongly, or stand in another order."""
+    """Catches a mask file, a box and a point that are confused or reordered."""
     Image.fromarray(square(0, 7) * 255).save(tmp_path / "square.png")
     monkeypatch.chdir(tmp_path)
     question = "Is <region> left of <region>, or of <region>?"
-    pointed = ["--mask", "7:square.png", "--box", "0.5s:10,10,50,40", "--point", "3:30,20"]
-    words = [str(home / "checkpoint"), str(home / "clip.mp4"), question, "--out", "out", "--device", "cpu"]
-    assert main([*words, *pointed, "--max-new-tokens", "8"]) == 0
+    regions_given = ["--mask", "7:square.png", "--box", "0.5s:10,10,50,40", "--point", "3:30,20"]
+    arguments = [
+        str(home / "checkpoint"),
+        str(home / "clip.mp4"),
+        question,
+        "--out",
+        "out",
+        "--device",
+        "cpu",
+    ]
+    assert main([*arguments, *regions_given, "--max-new-tokens", "8"]) == 0
     found = json.loads((tmp_path / "out" / "answer.json").read_text())
     assert found["answer"] == capsys.readouterr().out.splitlines()[0]
     inside, box, point = found["regions"]
@@ -111,15 +127,15 @@ def test_what_is_pointed_at_is_what_the_model_sees(
     assert [str(region) for region in same.question.regions] == [r["given"] for r in found["regions"]]
 
 
-def test_the_lines_of_the_readme(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs what the README shows, word for word, where the places that it names exist."""
+def test_the_example_of_the_readme_runs(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs the README's lines verbatim, with the files that they name."""
     blocks = re.findall(r"```python\n(.*?)```", (REPO / "README.md").read_text(), re.DOTALL)
     (lines,) = [block for block in blocks if "load_checkpoint" in block]
     place, video, question = re.findall(r'"([^"]+)"', lines)
     assert len([line for line in lines.splitlines() if line]) == 3
     shutil.copy(home / "clip.mp4", tmp_path / video)
     clip = open_clip(tmp_path / video)
-    write_speaking(tmp_path / place, asked_of(clip, question), clip.footage)
+    write_answering_checkpoint(tmp_path / place, sample_of(clip, question), clip.footage)
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(lines, "README.md", "exec"), names)

@@ -1,4 +1,4 @@
-"""A toy checkpoint that says what a test needs to hear: random weights, but for the names of a few tokens."""
+"""A toy checkpoint with a fixed answer to one question: random weights, a few vocabulary rows exchanged."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ from pipeline.storage.location import Location
 from training.model.collate import collate
 from training.model.weights.checkpoints import load_model, save_model
 
-SAYS = ("[SEG]", "<TEMP-010>", "<TEMP-060>")
-TEXT = "".join(SAYS)
+ANSWER_TOKENS = ("[SEG]", "<TEMP-010>", "<TEMP-060>")
+TEXT = "".join(ANSWER_TOKENS)
 QUESTION = "Where is the square?"
 
 
-def asked_of(clip: Clip, question: str = QUESTION) -> Sample:
+def sample_of(clip: Clip, question: str = QUESTION) -> Sample:
     """The question about a clip as a benchmark's sample."""
     turns = (Turn(role=Role.USER, text=question),)
     return Sample(key="bench/1", dataset="bench", task=Task.SEGMENT, video=clip.ref, turns=turns)
 
 
-def write_speaking(
+def write_answering_checkpoint(
     folder: Path, sample: Sample, footage: Footage, turns: Sequence[Turn] | None = None
 ) -> None:
     """A finished checkpoint artifact that answers this sample with TEXT and then stops.
 
-    What the random model says first gets the rows of these tokens, in the embedding too, so that all else in
-    it stays as it was; the fourth token only predicts what the end of the answer would.
+    The first tokens that the random model generates exchange rows with these, in the embedding too, so that
+    everything else stays unchanged; the fourth exchanges only its output row with that of the end token.
     """
     write_checkpoint(folder)
-    teller = predictor(folder, footage)
-    example = teller.processor.inference(sample, teller.frames(footage), turns=turns)
-    batch = collate([example], pad_id=teller.model.tokens.pad)
-    said = teller.model.generate(batch, len(SAYS) + 1).tokens[0].tolist()
-    ids = teller.codec.tokenizer.convert_tokens_to_ids(list(SAYS))
-    assert len({*said, *ids}) == len(said) + len(ids)
-    assert not set(said[: len(SAYS)]) & set(example.input_ids)
+    unchanged = predictor(folder, footage)
+    example = unchanged.processor.inference(sample, unchanged.frames(footage), turns=turns)
+    batch = collate([example], pad_id=unchanged.model.tokens.pad)
+    generated = unchanged.model.generate(batch, len(ANSWER_TOKENS) + 1).tokens[0].tolist()
+    ids = unchanged.codec.tokenizer.convert_tokens_to_ids(list(ANSWER_TOKENS))
+    assert len({*generated, *ids}) == len(generated) + len(ids)
+    assert not set(generated[: len(ANSWER_TOKENS)]) & set(example.input_ids)
     model = load_model(folder / "model")
     head, embed = model.language.lm.lm_head.weight, model.language.lm.model.embed_tokens.weight
     with torch.no_grad():
-        for was, now in zip(said, [*ids, model.tokens.eos[0]], strict=True):
-            head[[was, now]] = head[[now, was]]
-            if now in ids:
-                embed[[was, now]] = embed[[now, was]]
+        for old, new in zip(generated, [*ids, model.tokens.eos[0]], strict=True):
+            head[[old, new]] = head[[new, old]]
+            if new in ids:
+                embed[[old, new]] = embed[[new, old]]
     save_model(model, folder / "model")
     commit_artifact(Location.parse(folder), record("init"))
 
 
 def record(kind: str) -> ArtifactRecord:
-    """The record of an artifact that a test made by hand."""
+    """The record of an artifact that is written by a test."""
     return ArtifactRecord(
         step="init",
         kind=kind,
