@@ -66,7 +66,7 @@ READ: dict[Rule, Sequence[tuple[str, int]]] = {
         ("The correct choice here would be option B, as shown.", 1),
         ("It moves, which corresponds to option B", 1),
         ("The movement is best described by option C. It turns.", 2),
-        # it wins over stray letters, and a conclusion over what was said before it
+        # it wins over stray letters, and a conclusion over earlier statements
         ("A is wrong, C is wrong, so the answer is B", 1),
         ("A) Red is wrong. B) Blue is right. So the answer is B", 1),
         (LIST + "\nTherefore, B.", 1), (LIST + "\nAnswer: B", 1),

@@ -34,7 +34,7 @@ from training.model.propagation import prompted_frames
 REPO = Path(__file__).resolve().parents[2]
 
 
-def test_an_answer_is_that_of_evaluation(home: Path, answer: Answer) -> None:
+def test_an_answer_equals_that_of_evaluation(home: Path, answer: Answer) -> None:
     """Catches a question that is processed unlike a benchmark's sample (other frames, size or prompt)."""
     clip = open_clip(home / "clip.mp4")
     sample = sample_of(clip)
@@ -331,7 +331,7 @@ def test_a_model_without_its_tokenizer_is_reported(home: Path, tmp_path: Path) -
         load_checkpoint(tmp_path / "export")
 
 
-def test_importing_the_api_is_light() -> None:
+def test_importing_the_api_does_not_import_torch() -> None:
     """Catches torch at ``import evaluation``."""
     code = "import sys, evaluation; evaluation.Box(0, 1, 2, 3, 4); print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=REPO, timeout=60)

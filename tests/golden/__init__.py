@@ -1,1 +1,1 @@
-"""What each step makes of small inputs, pinned beside the step's REVISION."""
+"""The results of each step on small inputs, pinned with the step's REVISION."""

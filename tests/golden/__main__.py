@@ -1,4 +1,4 @@
-"""``python -m tests.golden [--write] [NAME ...]``: compare what the steps make with its pins, or pin it."""
+"""``python -m tests.golden [--write] [NAME ...]``: compare results with their pins, or pin them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> int:
     """Exit code 1 if something differs from its pin, or may not be pinned."""
     parser = argparse.ArgumentParser(prog="python -m tests.golden", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(RUNS)}; default: all")
-    parser.add_argument("--write", action="store_true", help="pin what is made now")
+    parser.add_argument("--write", action="store_true", help="pin the results of the current code")
     parser.add_argument(
         "--same-revision",
         action="store_true",
@@ -27,12 +27,12 @@ def main() -> int:
     for name in options.names or RUNS:
         run, revision = RUNS[name]
         with tempfile.TemporaryDirectory(prefix="ufvideo-golden-") as folder:
-            made = pins.as_stored(run(Path(folder)))
+            result = pins.as_stored(run(Path(folder)))
         try:
             pinned = pins.read(name)
         except FileNotFoundError:
             pinned = None
-        found = [] if pinned is None else list(pins.differences(pinned["result"], made))
+        found = [] if pinned is None else list(pins.differences(pinned["result"], result))
         for line in found[:20]:
             print(f"{name}: {line}")
         if not options.write:
@@ -41,7 +41,7 @@ def main() -> int:
             print(f"{name}: not pinned: raise its REVISION in pipeline/artifacts/steps.py first")
             faults += 1
         elif found or pinned is None or pinned["revision"] != revision:
-            pins.write(name, revision, made)
+            pins.write(name, revision, result)
             print(f"{name}: pinned")
     return min(faults, 1)
 

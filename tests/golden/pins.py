@@ -1,8 +1,8 @@
-"""Pinned results: what a step made of a small input, and the REVISION of the step that made it.
+"""Pinned results of the steps on small inputs, with the REVISION of each step.
 
 Whole numbers, texts and digests are compared exactly. Floats are compared to ``RELATIVE``: another processor
-rounds otherwise, but whoever changes an initial scale, a loss or a schedule changes more than that. Below a
-key that ends in "about" they are compared to ``ABOUT``.
+rounds differently, but a changed initial scale, loss or schedule changes results by more. Below a key that
+ends in "about" they are compared to ``ABOUT``.
 """
 
 from __future__ import annotations
@@ -31,29 +31,29 @@ def write(name: str, revision: Mapping[str, int], result: Any) -> None:
     (FOLDER / f"{name}.json").write_text(text + "\n")
 
 
-def differences(pinned: Any, made: Any, where: str = "") -> Iterator[str]:
-    """Where two results differ, one line each: ``stage.losses.0: 7.1 is pinned, 7.3 was made``."""
+def differences(pinned: Any, result: Any, where: str = "") -> Iterator[str]:
+    """Where two results differ, one line each: ``stage.losses.0: 7.1 is pinned, the result is 7.3``."""
     here = where or "the result"
-    if isinstance(pinned, dict) and isinstance(made, dict):
-        for key in sorted({*pinned, *made}):
+    if isinstance(pinned, dict) and isinstance(result, dict):
+        for key in sorted({*pinned, *result}):
             place = f"{where}.{key}" if where else str(key)
-            if key not in made:
-                yield f"{place} is pinned, and was not made"
+            if key not in result:
+                yield f"{place} is pinned, but not in the result"
             elif key not in pinned:
-                yield f"{place} was made, and is not pinned"
+                yield f"{place} is in the result, but not pinned"
             else:
-                yield from differences(pinned[key], made[key], place)
-    elif isinstance(pinned, list) and isinstance(made, list):
-        if len(pinned) != len(made):
-            yield f"{here}: {len(pinned)} are pinned, {len(made)} were made"
-        for index, (one, other) in enumerate(zip(pinned, made, strict=False)):
+                yield from differences(pinned[key], result[key], place)
+    elif isinstance(pinned, list) and isinstance(result, list):
+        if len(pinned) != len(result):
+            yield f"{here}: {len(pinned)} entries are pinned, the result has {len(result)}"
+        for index, (one, other) in enumerate(zip(pinned, result, strict=False)):
             yield from differences(one, other, f"{where}.{index}" if where else str(index))
-    elif isinstance(pinned, float) and isinstance(made, float):
+    elif isinstance(pinned, float) and isinstance(result, float):
         share = ABOUT if "about" in where else RELATIVE
-        if abs(pinned - made) > ABSOLUTE + share * max(abs(pinned), abs(made)):
-            yield f"{here}: {pinned!r} is pinned, {made!r} was made"
-    elif pinned != made or type(pinned) is not type(made):
-        yield f"{here}: {pinned!r} is pinned, {made!r} was made"
+        if abs(pinned - result) > ABSOLUTE + share * max(abs(pinned), abs(result)):
+            yield f"{here}: {pinned!r} is pinned, the result is {result!r}"
+    elif pinned != result or type(pinned) is not type(result):
+        yield f"{here}: {pinned!r} is pinned, the result is {result!r}"
 
 
 def as_stored(result: Any) -> Any:

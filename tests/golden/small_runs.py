@@ -1,4 +1,4 @@
-"""Small runs of each step, and what is pinned of them. All but ``corpora`` run on real videos."""
+"""Small runs of each step, and the results that are pinned. All but ``corpora`` run on real videos."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
 
 PLANS: Final = Path(__file__).resolve().parents[2] / "plans"
-_BY_THE_ENCODER: Final = (
+_ENCODER_DEPENDENT: Final = (
     "size_bytes",
     "sha256",
     "head_sha256",
@@ -27,7 +27,7 @@ _BY_THE_ENCODER: Final = (
 
 
 def shipped_plans() -> dict[str, Any]:
-    """Fingerprints of every step of the shipped plans, without the files that lie outside of them."""
+    """Fingerprints of every step of the shipped plans, without their input files."""
     return {path.stem: fingerprints(steps(load_plan(str(path))), {}) for path in sorted(PLANS.glob("*.yaml"))}
 
 
@@ -90,7 +90,7 @@ def prepare(folder: Path) -> dict[str, Any]:
 
 def _row(reader: Any, source: str, number: int) -> Any:
     row = plain(reader.sample(source, number))
-    row["video"] = {k: v for k, v in row["video"].items() if k not in _BY_THE_ENCODER}
+    row["video"] = {k: v for k, v in row["video"].items() if k not in _ENCODER_DEPENDENT}
     return row
 
 
@@ -152,7 +152,7 @@ def stage(folder: Path) -> dict[str, Any]:
     return {
         "samples": [[f"{names[p.source]}/{p.row}" for p in order.batch(step)] for step in range(3)],
         "rows": [_losses(reporter.rows[step]) for step in range(2)],  # the first has a learning rate of 0
-        # Adam's first steps go by the sign of a gradient, which is rounding where the gradient is nothing.
+        # Adam's first steps follow the sign of a gradient, which near 0 is rounding error.
         "last row, about": _losses(reporter.rows[2]),
         "moved, about": {part: rms for part, (rms, _) in _by_part(moved.items()).items()},
     }
@@ -247,9 +247,9 @@ def _tiny_plan(folder: Path) -> Any:
 
 
 def _by_part(tensors: Iterable[tuple[str, Any]]) -> dict[str, tuple[float, float]]:
-    """Of each part of the model the root mean square of its weights, and their mean under a fixed wave.
+    """For each part of the model the root mean square of its weights, and their projection on a fixed wave.
 
-    The wave tells weights that stand in another order.
+    The projection depends on the order of the weights.
     """
     import torch
 
@@ -265,7 +265,7 @@ def _by_part(tensors: Iterable[tuple[str, Any]]) -> dict[str, tuple[float, float
 
 
 def _losses(row: dict[str, float]) -> dict[str, float]:
-    """What a step reports but for how long it took."""
+    """The losses, learning rate and gradient norm of a step."""
     return {k: float(v) for k, v in row.items() if k.startswith(("loss/", "lr", "grad"))}
 
 

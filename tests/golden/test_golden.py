@@ -1,4 +1,4 @@
-"""Artifacts are found by REVISION and settings: a changed result must not pass for an earlier one."""
+"""Artifacts are found by REVISION and settings: a changed result must not be taken for an earlier one."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def check(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_another_result_needs_another_revision(name: str, tmp_path: Path) -> None:
+def test_a_changed_result_needs_a_higher_revision(name: str, tmp_path: Path) -> None:
     check(name, tmp_path)
 
 
 def test_differences_are_reported_by_their_place() -> None:
     pinned = {"a": [1, {"b": "x"}], "f": 1.0, "g, about": 1.0, "n": None, "gone": 1}
-    made = {"a": [1, {"b": "y"}], "f": 1.0002, "g, about": 1.05, "n": 0, "new": 1}
-    assert list(pins.differences(pinned, made)) == [
-        "a.1.b: 'x' is pinned, 'y' was made",
-        "gone is pinned, and was not made",
-        "n: None is pinned, 0 was made",
-        "new was made, and is not pinned",
+    result = {"a": [1, {"b": "y"}], "f": 1.0002, "g, about": 1.05, "n": 0, "new": 1}
+    assert list(pins.differences(pinned, result)) == [
+        "a.1.b: 'x' is pinned, the result is 'y'",
+        "gone is pinned, but not in the result",
+        "n: None is pinned, the result is 0",
+        "new is in the result, but not pinned",
     ]
-    assert list(pins.differences({"f": 1.0}, {"f": 1.01})) == ["f: 1.0 is pinned, 1.01 was made"]
-    assert list(pins.differences([1], [1, 2])) == ["the result: 1 are pinned, 2 were made"]
-    assert list(pins.differences([1], [True])), "true is not a number"
+    assert list(pins.differences({"f": 1.0}, {"f": 1.01})) == ["f: 1.0 is pinned, the result is 1.01"]
+    assert list(pins.differences([1], [1, 2])) == ["the result: 1 entries are pinned, the result has 2"]
+    assert list(pins.differences([1], [True])), "True is not the number 1"

@@ -1,4 +1,4 @@
-"""Ray clusters of several nodes on one machine, as somebody else would start them."""
+"""Ray clusters of several nodes on one machine, started outside of the project."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Nodes:
 
 
 def free_port() -> int:
-    """A port that nobody listens on at the moment."""
+    """A port without a listener at the moment."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
@@ -33,7 +33,7 @@ def free_port() -> int:
 
 @contextmanager
 def node(out: Path, *arguments: str) -> Iterator[None]:
-    """One node on loopback; it takes its own processes along when it is told to end."""
+    """One node on loopback; its processes end with it."""
     command = [str(RAY), "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
     variables = environment(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000")
     with out.open("wb") as log:
@@ -47,7 +47,7 @@ def node(out: Path, *arguments: str) -> Iterator[None]:
 
 @contextmanager
 def nodes(folder: Path, count: int) -> Iterator[Nodes]:
-    """A head and others up to ``count`` nodes, each with one CPU; their logs lie in ``folder``."""
+    """A head and others up to ``count`` nodes, each with one CPU; their logs are in ``folder``."""
     import requests
 
     port, dashboard = free_port(), free_port()
@@ -69,5 +69,5 @@ def nodes(folder: Path, count: int) -> Iterator[Nodes]:
             listen = f"--dashboard-agent-listen-port={free_port()}"
             one = (f"--address={cluster.address}", "--num-cpus=1", memory, listen)
             stack.enter_context(node(folder / f"node-{number}.log", *one))
-            until(lambda wanted=number: alive() == wanted, WAIT_S, f"node {number}")
+            until(lambda expected=number: alive() == expected, WAIT_S, f"node {number}")
         yield cluster

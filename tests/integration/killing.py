@@ -1,4 +1,4 @@
-"""SIGKILL for a whole run, at a moment that can be seen from outside."""
+"""SIGKILL for a whole run, at a moment that is visible from outside."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pytest
 from tests.integration.mini import start, until
 
 REACHED_S = 900  # a busy machine
-_GONE_S = 90  # a worker that had just been started asks for its raylet for half a minute before it gives up
+_GONE_S = 90  # a worker that has just started waits half a minute for its raylet before it gives up
 _MARK = "UFVIDEO_TEST_MARK"
 
 NEEDS_PROC = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
-def carriers(mark: str) -> list[str]:
-    """Command lines of the processes that have the mark in their environment: the command and its brood."""
+def processes_with(mark: str) -> list[str]:
+    """Command lines of the processes with the mark in their environment: the command and its descendants."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -33,9 +33,9 @@ def carriers(mark: str) -> list[str]:
 
 
 def kill_when(folder: Path, reached: Callable[[], object], what: str, *arguments: str) -> None:
-    """Run the plan, SIGKILL the command's whole process group, and see every process of the run go.
+    """Runs the plan, sends SIGKILL to the command's process group, and waits until every process has ended.
 
-    What the command printed is in ``out.txt``.
+    The command's output is in ``out.txt``.
     """
     mark = uuid.uuid4().hex
     with open(folder / "out.txt", "wb") as out:
@@ -47,8 +47,8 @@ def kill_when(folder: Path, reached: Callable[[], object], what: str, *arguments
 
     try:
         until(there, REACHED_S, what)
-        assert len(carriers(mark)) > 4, "the command, Ray and the job are at work"
+        assert len(processes_with(mark)) > 4, "the command, Ray and the job are running"
     finally:
         os.killpg(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    until(lambda: not carriers(mark), _GONE_S, "the end of every process of the killed run")
+    until(lambda: not processes_with(mark), _GONE_S, "the end of every process of the killed run")

@@ -1,4 +1,4 @@
-"""The demo plan at a size that a test can afford, and the command that runs it in a process of its own."""
+"""The demo plan at a size for tests, and the command that runs it in its own process."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REPO = Path(__file__).resolve().parents[2]
 DEMO = REPO / "plans" / "demo.yaml"
 STEPS = 2
 
-# Everything that is small here is large in the demo plan; every source, step and benchmark is kept.
+# All of these sizes are larger in the demo plan; every source, step and benchmark is kept.
 SMALL = (
     "name=mini",
     "demo.train_videos=6",
@@ -40,7 +40,7 @@ SMALL = (
         for number in (0, 1)
         for item in (f"steps={STEPS}", "global_batch=8", "layout.micro_batch=4", "layout.save_every=1")
     ),
-    "stages.1.layout.workers=1",  # the same batch, cut up in another way
+    "stages.1.layout.workers=1",  # the same global batch in other micro-batches
     "evaluation.actors=1",
     "evaluation.max_new_tokens=4",
     "evaluation.batch_size=8",
@@ -66,7 +66,7 @@ def read_mini(path: Path, *more: str) -> Plan:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """What a run of the command gets: one thread per call, no settings of an outer Ray or MLflow."""
+    """Environment variables of the command: one thread per call, no settings of an outer Ray or MLflow."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "UFVIDEO_"))}
     # Every process of a run imports torch; without cached bytecode each of them compiles it anew.
     kept.pop("PYTHONDONTWRITEBYTECODE", None)

@@ -1,4 +1,4 @@
-"""Users' mistakes: exit code 2, one paragraph that names the place and the fix, nothing half-written."""
+"""Users' mistakes: exit code 2, one paragraph that names the place and the fix, no partial output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pipeline.jobs.step import StepContext, StepResult, build, make_context, run
 from tests.integration.mini import environment, read_mini, write_mini
 from tests.training.tiny_corpus import VIDEOS, write_dataset
 
-ONE_SOURCE = (  # without demo corpora, so that no step needs Ray before the one that is looked at
+ONE_SOURCE = (  # without demo corpora, so that no step before the one under test needs Ray
     "demo=null",
     "data.sources=[{name: qa, format: llava_video, annotations: qa.json, media: [media]}]",
     "stages.0.mixture={}",
@@ -29,26 +29,26 @@ ONE_SOURCE = (  # without demo corpora, so that no step needs Ray before the one
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A mistake: how the plan is changed, and what the paragraph must say."""
+    """A mistake: how the plan is changed, and what the error message must contain."""
 
     old: str = ""
     new: str = ""
     sets: tuple[str, ...] = ()
     plan: str = "mini.yaml"
-    says: tuple[str, ...]
+    message: tuple[str, ...]
 
 
 CASES = {
     "unknown key": Case(
         old="train_videos:",
         new="train_video:",
-        says=("mini.yaml, line ", "demo.train_video", "unknown key", "Did you mean train_videos?"),
+        message=("mini.yaml, line ", "demo.train_video", "unknown key", "Did you mean train_videos?"),
     ),
-    "no plan": Case(plan="mine.yaml", says=("mine.yaml", "no such plan file", "Give the path")),
+    "no plan": Case(plan="mine.yaml", message=("mine.yaml", "no such plan file", "Give the path")),
     "no annotations": Case(
         old="${corpora}/mevis/train/meta_expressions.json",
         new="annotations/mevis.json",
-        says=(
+        message=(
             "mini.yaml, line ",
             "data.sources.8.annotations",
             "annotations/mevis.json does not exist",
@@ -58,25 +58,29 @@ CASES = {
     "batch that does not divide": Case(
         old="global_batch: 8",
         new="global_batch: 12",
-        says=("stages.0", "global_batch 12 is not workers 2 x micro_batch 4", "3 x 2", "6 x 1"),
+        message=("stages.0", "global_batch 12 is not workers 2 x micro_batch 4", "3 x 2", "6 x 1"),
     ),
     "workers that do not divide": Case(
         sets=("stages.0.layout.workers=3",),
-        says=("--set stages.0.layout", "workers can be 1, 2, 4, 8"),
+        message=("--set stages.0.layout", "workers can be 1, 2, 4, 8"),
     ),
     "no checkpoint to start from": Case(
         sets=("stages.0.start_from=other/stage1",),
-        says=("stages.0.start_from", "other/stage1/record.json is not there", "finished checkpoint artifact"),
+        message=(
+            "stages.0.start_from",
+            "other/stage1/record.json is not there",
+            "finished checkpoint artifact",
+        ),
     ),
     "no checkpoint to score": Case(
         sets=("evaluation.checkpoints=[other/stage1]",),
-        says=("evaluation.checkpoints", "other/stage1/record.json is not there", "finished checkpoint"),
+        message=("evaluation.checkpoints", "other/stage1/record.json is not there", "finished checkpoint"),
     ),
 }
 
 
 def files(folder: Path) -> dict[str, str]:
-    """Every file below a folder with its digest; remembered digests of inputs do not count."""
+    """Every file below a folder with its digest; cached digests of inputs are left out."""
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
@@ -84,7 +88,7 @@ def files(folder: Path) -> dict[str, str]:
     }
 
 
-def refused(folder: Path, command: list[str], says: tuple[str, ...]) -> None:
+def assert_refused(folder: Path, command: list[str], message: tuple[str, ...]) -> None:
     """Run a command that must refuse its input without leaving a file, temporary ones included."""
     (folder / "tmp").mkdir(exist_ok=True)
     before = files(folder)
@@ -100,21 +104,23 @@ def refused(folder: Path, command: list[str], says: tuple[str, ...]) -> None:
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1, f"one paragraph:\n{done.stderr}"
     assert "Traceback" not in done.stderr + done.stdout
-    for text in says:
+    for text in message:
         assert text in done.stderr
     assert files(folder) == before
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_before_anything_starts(mini_plan: Path, tmp_path: Path, name: str) -> None:
+def test_a_mistake_in_the_plan_is_refused_before_anything_starts(
+    mini_plan: Path, tmp_path: Path, name: str
+) -> None:
     case = CASES[name]
     text = mini_plan.read_text()
     assert case.old in text
     mini_plan.write_text(text.replace(case.old, case.new, 1))
-    refused(
+    assert_refused(
         tmp_path,
         ["pipeline", "run", case.plan, *(part for item in case.sets for part in ("--set", item))],
-        case.says,
+        case.message,
     )
     assert not (tmp_path / "store").exists()
 
@@ -145,53 +151,59 @@ def prepared(plan: Path) -> Artifact:
     return build(make_context(read_mini(plan), "prepare"), prepare)
 
 
-def training(step: str, *sets: str) -> list[str]:
+def training_command(step: str, *sets: str) -> list[str]:
     return ["training", "--plan", "mini.yaml", "--step", step, *(p for s in sets for p in ("--set", s))]
 
 
-def test_a_dataset_of_another_schema_version(plan: Path, tmp_path: Path) -> None:
+def test_a_dataset_of_another_schema_version_is_refused(plan: Path, tmp_path: Path) -> None:
     made = prepared(plan)
     place = made.location / MANIFEST
     manifest = Manifest.model_validate_json(place.read_bytes())
     place.write_text(manifest.model_copy(update={"schema_version": 99}).model_dump_json())
-    says = (place.uri, "is of schema version 99, this code reads version", "Prepare the dataset again")
-    refused(tmp_path, training("init"), says)
+    message = (place.uri, "is of schema version 99, this code reads version", "Prepare the dataset again")
+    assert_refused(tmp_path, training_command("init"), message)
 
 
-def test_a_shard_of_another_schema_version(plan: Path, tmp_path: Path) -> None:
-    """The manifest may be right and a file beside it be one of another version all the same."""
+def test_a_shard_of_another_schema_version_is_refused(plan: Path, tmp_path: Path) -> None:
+    """A file may be of another version although the manifest is right."""
     made = prepared(plan)
     shard = made.location.local_path / "data" / "qa-00000.parquet"
     (key,) = (k for k in SAMPLE_SCHEMA.metadata or {} if b"version" in k)
     pq.write_table(pq.read_table(shard).replace_schema_metadata({key: b"99"}), shard)
-    says = (str(shard), "holds samples of schema version 99", "Prepare the dataset again")
-    refused(tmp_path, training("init"), says)
+    message = (str(shard), "holds samples of schema version 99", "Prepare the dataset again")
+    assert_refused(tmp_path, training_command("init"), message)
 
 
-def test_a_start_checkpoint_of_another_size(plan: Path, tmp_path: Path) -> None:
+def test_a_start_checkpoint_of_another_size_is_refused(plan: Path, tmp_path: Path) -> None:
     from training.run import init
 
     prepared(plan)
     assert run_step("training", {"init": init}, ["--plan", str(plan), "--step", "init"]) == 0
     (checkpoint,) = (tmp_path / "store" / "init").iterdir()
     sets = (f"stages.0.start_from={checkpoint}", "model.overrides.language.hidden_size=64")
-    says = (
+    message = (
         "stage stage1",
         f"its start checkpoint {checkpoint} is a model of another size",
         "language.hidden_size is 128, the plan says 64",
         "Make model.preset and model.overrides those of the checkpoint",
     )
-    refused(
-        tmp_path, ["pipeline", "check", "mini.yaml", *(word for s in sets for word in ("--set", s))], says
+    assert_refused(
+        tmp_path, ["pipeline", "check", "mini.yaml", *(word for s in sets for word in ("--set", s))], message
     )
 
 
-@pytest.mark.parametrize("asked", ["stages.0.start_from={}", "evaluation={{checkpoints: [{}], BENCHMARKS}}"])
-def test_a_dataset_where_a_checkpoint_is_asked_for(plan: Path, tmp_path: Path, asked: str) -> None:
+@pytest.mark.parametrize(
+    "setting", ["stages.0.start_from={}", "evaluation={{checkpoints: [{}], BENCHMARKS}}"]
+)
+def test_a_dataset_in_place_of_a_checkpoint_is_refused(plan: Path, tmp_path: Path, setting: str) -> None:
     made = prepared(plan)
-    value = asked.format(made.location.uri).replace(
+    value = setting.format(made.location.uri).replace(
         "BENCHMARKS", "benchmarks: [{source: qa, family: charades_sta}]"
     )
-    sets = ("--set", value, *(("--set", "data.sources.0.use=benchmark") if "BENCHMARKS" in asked else ()))
-    says = (made.location.uri, "is an artifact of kind prepare, which holds no model", "training stage")
-    refused(tmp_path, ["pipeline", "run", "mini.yaml", *sets], says)
+    sets = ("--set", value, *(("--set", "data.sources.0.use=benchmark") if "BENCHMARKS" in setting else ()))
+    message = (
+        made.location.uri,
+        "is an artifact of kind prepare, which holds no model",
+        "training stage",
+    )
+    assert_refused(tmp_path, ["pipeline", "run", "mini.yaml", *sets], message)

@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal during preparation, training and evaluation: it ends soon, and goes on to the same."""
+"""Ctrl-C in a terminal during each kind of step: it ends in seconds, and a new run gives the same result."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(4000), NEEDS_PROC]
 
 
 def stop_when(folder: Path, reached: Callable[[], object], what: str) -> None:
-    """Run the plan in a terminal, press Ctrl-C at that moment, and see all its processes go."""
+    """Runs the plan in a terminal, presses Ctrl-C at that moment, and checks that all its processes end."""
     mark = uuid.uuid4().hex
     terminal = Terminal(folder, ["-m", "pipeline", "run", "mini.yaml"], environment(**{MARK: mark}))
 
@@ -37,11 +37,11 @@ def stop_when(folder: Path, reached: Callable[[], object], what: str) -> None:
 
     until(there, REACHED_S, what)
     terminal.press(CTRL_C)
-    took = terminal.wait(60)
+    seconds = terminal.wait(60)
     left = processes_with(mark)
     assert terminal.exit_code == 130, terminal.text[-3000:]
-    assert not left, f"left after {took:.1f} s: {left}"
-    assert took < SOON_S
+    assert not left, f"left after {seconds:.1f} s: {left}"
+    assert seconds < SOON_S
 
 
 def runs(folder: Path) -> dict[str, str]:
@@ -51,7 +51,7 @@ def runs(folder: Path) -> dict[str, str]:
     return {name.rpartition("-")[0]: state for name, state in rows}
 
 
-def test_stopped_three_times_and_finished(tmp_path: Path) -> None:
+def test_a_run_that_was_stopped_three_times_ends_in_the_same_artifacts(tmp_path: Path) -> None:
     untouched, folder = tmp_path / "untouched", tmp_path / "stopped"
     for place in (untouched, folder):
         place.mkdir()
@@ -73,7 +73,7 @@ def test_stopped_three_times_and_finished(tmp_path: Path) -> None:
     digests = [
         {n: a and a.record.digest for n, a in made.items() if n != "report"} for made in (found, clean)
     ]
-    assert digests[0] == digests[1], "what was stopped ends in the same"
+    assert digests[0] == digests[1], "the stopped run ends in the same artifacts"
     stage = found["stage1"]
     assert stage is not None
-    assert 0 < stage.record.summary["resumed_at"] < STEPS, "training went on from the saved state"
+    assert 0 < stage.record.summary["resumed_at"] < STEPS, "training resumed from the saved state"

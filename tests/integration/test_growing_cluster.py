@@ -1,4 +1,4 @@
-"""A cluster that an autoscaler looks after is not refused for the GPUs that it does not have yet."""
+"""A cluster with an autoscaler is not refused for the GPUs that it does not have yet."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from tests.integration.clusters import RAY, WAIT_S, free_port
 from tests.integration.mini import environment, until
 
-# Ray's own provider for tests: its nodes are processes of this machine, its autoscaler the real one.
+# Ray's own provider for tests: its nodes are processes of this machine, its autoscaler is the real one.
 CONFIG: dict[str, Any] = {
     "cluster_name": "fake_multinode",
     "max_workers": 2,
@@ -39,7 +39,7 @@ CONFIG: dict[str, Any] = {
     "file_mounts_sync_continuously": False,
 }
 
-ASKS = """
+SCRIPT = """
 import sys, time
 from pipeline.jobs import capacity, cluster
 from pipeline.plan.runtime import RayConfig
@@ -55,7 +55,7 @@ with cluster.connect(RayConfig(address=sys.argv[1])):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_cluster_that_grows_is_waited_for(tmp_path: Path) -> None:
+def test_a_step_waits_for_a_growing_cluster(tmp_path: Path) -> None:
     port = free_port()
     (tmp_path / "cluster.json").write_text(json.dumps(CONFIG))
     command = [str(RAY), "start", "--head", "--block", "--disable-usage-stats", "--num-cpus=1"]
@@ -74,7 +74,7 @@ def test_a_cluster_that_grows_is_waited_for(tmp_path: Path) -> None:
         address = re.search(r"--address='([\d.:]+)'", log_file.read_text())
         assert address
         done = subprocess.run(
-            [sys.executable, "-c", ASKS, address[1]],
+            [sys.executable, "-c", SCRIPT, address[1]],
             env=variables,
             capture_output=True,
             text=True,

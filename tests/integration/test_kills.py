@@ -1,4 +1,4 @@
-"""SIGKILL in the middle of preparation, training and evaluation: run again, and the result is the same."""
+"""SIGKILL during preparation, training and evaluation: a new run gives the same result."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ pytestmark = [
 ]
 
 
-def finished(folder: Path) -> subprocess.CompletedProcess[str]:
+def run_to_the_end(folder: Path) -> subprocess.CompletedProcess[str]:
     done = ufvideo(folder, "run", "mini.yaml", timeout_s=REACHED_S)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done
 
 
-def test_killed_three_times_and_finished(tmp_path: Path) -> None:
+def test_a_run_that_was_killed_three_times_finishes_from_its_partial_results(tmp_path: Path) -> None:
     untouched = tmp_path / "untouched"
     untouched.mkdir()
     write_mini(untouched, str(untouched / "store"), *MORE)
@@ -46,13 +46,13 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     def records(step: str) -> list[Path]:
         return list(store.glob(f"{step}/*/record.json"))
 
-    # The first shard is there: others, and the manifest, are not.
+    # The first shard is written; others and the manifest are not.
     kill_when(folder, lambda: list(store.glob("prepare/*/data/*-00000.parquet")), "the first shard")
     assert records("corpora")
     assert not records("prepare")
-    assert not list(store.glob(f"prepare/*/{MANIFEST}")), "the kill fell into the step"
+    assert not list(store.glob(f"prepare/*/{MANIFEST}")), "the kill hit the running step"
 
-    # Ray Train has written down its first saved state.
+    # Ray Train has recorded its first saved state.
     snapshots = "stage1/*/run/checkpoint_manager_snapshot.json"
     kill_when(folder, lambda: list(store.glob(snapshots)), "the first saved state")
     assert records("init")
@@ -65,7 +65,7 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     assert not records("evaluate-init")
     kept = {path: path.stat().st_mtime_ns for path in store.glob(parts)}
 
-    done = finished(folder)
+    done = run_to_the_end(folder)
     found, clean = survey(plan).artifacts, survey(read_mini(untouched / "mini.yaml")).artifacts
     assert all(found.values())
     prepared, reference = found["prepare"], clean["prepare"]
@@ -74,10 +74,10 @@ def test_killed_three_times_and_finished(tmp_path: Path) -> None:
     assert prepared.record.digest == reference.record.digest
     stage = found["stage1"]
     assert stage is not None
-    assert 0 < stage.record.summary["resumed_at"] < STEPS, "training went on from the saved state"
-    assert not list(store.glob("stage*/*/run")), "saved states go when the stage is done"
-    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "answers that were there are kept"
+    assert 0 < stage.record.summary["resumed_at"] < STEPS, "training resumed from the saved state"
+    assert not list(store.glob("stage*/*/run")), "saved states are removed when the stage is done"
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept, "stored answers are kept"
     report = found["report"]
     assert report is not None
     assert done.stdout.endswith((report.location / "table.txt").read_text())
-    assert not list(tmp_path.rglob(".tmp-*")), "no half-written file is left"
+    assert not list(tmp_path.rglob(".tmp-*")), "no partial file is left"

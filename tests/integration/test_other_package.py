@@ -28,7 +28,7 @@ data:
 
 
 @pytest.mark.slow
-def test_a_dataset_of_another_package_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_format_of_an_installed_package_is_prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     home = tmp_path / "site"
     info = home / "other_captions-1.0.dist-info"
     info.mkdir(parents=True)
@@ -38,7 +38,7 @@ def test_a_dataset_of_another_package_is_prepared(tmp_path: Path, monkeypatch: p
     write_clip(tmp_path / "media" / "a.mp4", frames=8, fps=8)
     (tmp_path / "train.tsv").write_text("a.mp4\tA red square.\nno tab\na.mp4\tIt moves.\n")
     (tmp_path / "plan.yaml").write_text(PLAN)
-    run = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "pipeline", "run", "plan.yaml"],
         cwd=tmp_path,
         env=environment(PYTHONPATH=f"{REPO}:{home}"),
@@ -46,7 +46,7 @@ def test_a_dataset_of_another_package_is_prepared(tmp_path: Path, monkeypatch: p
         text=True,
         timeout=280,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     monkeypatch.syspath_prepend(str(home))
     registry._foreign.cache_clear()
     monkeypatch.chdir(tmp_path)

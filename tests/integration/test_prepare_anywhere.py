@@ -25,7 +25,7 @@ PREPARE = ("--until", "prepare")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a preparation made: its digest, and the bytes of its tables."""
+    """A prepared dataset: its digest, and the bytes of its tables."""
 
     digest: str
     tables: dict[str, bytes]
@@ -33,7 +33,7 @@ class Prepared:
 
 @pytest.fixture(scope="module")
 def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the plan, in whose store the demo corpora are there."""
+    """A folder with the plan and a store that has the demo corpora."""
     folder = tmp_path_factory.mktemp("corpora")
     run(folder, write_mini(folder, str(folder / "store")), "--until", "corpora")
     return folder
@@ -41,13 +41,13 @@ def corpora(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def untouched(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    """What a run makes that nobody disturbs, on two CPUs."""
-    folder = beside(corpora, tmp_path_factory.mktemp("untouched"))
+    """The dataset of an undisturbed run on two CPUs."""
+    folder = folder_with_corpora(corpora, tmp_path_factory.mktemp("untouched"))
     run(folder, folder / "mini.yaml", *PREPARE)
     return prepared(folder)
 
 
-def beside(corpora: Path, folder: Path, *more: str) -> Path:
+def folder_with_corpora(corpora: Path, folder: Path, *more: str) -> Path:
     """Another folder with the same plan and the same corpora."""
     write_mini(folder, str(folder / "store"), *more)
     shutil.copytree(corpora / "store" / "corpora", folder / "store" / "corpora", copy_function=os.link)
@@ -63,38 +63,38 @@ def prepared(folder: Path) -> Prepared:
     found = survey(read_mini(folder / "mini.yaml")).artifacts["prepare"]
     assert found is not None
     place = found.location.local_path
-    assert not list(folder.rglob(".tmp-*")), "no half-written file is left"
+    assert not list(folder.rglob(".tmp-*")), "no partial file is left"
     assert not (place / "work").exists()
     tables = {p.name: p.read_bytes() for p in place.rglob("*") if p.suffix in (".parquet", ".pq")}
     return Prepared(found.record.digest, tables)
 
 
-def same(made: Prepared, other: Prepared) -> None:
+def assert_same(made: Prepared, other: Prepared) -> None:
     assert made.digest == other.digest
     assert sorted(made.tables) == sorted(other.tables)
     assert [name for name, content in made.tables.items() if content != other.tables[name]] == []
     assert len(made.tables) > 20, "shards of every source, rejects and selected"
 
 
-def told(text: str) -> Callable[[Path], bool]:
+def printed(text: str) -> Callable[[Path], bool]:
     """The command has printed this."""
     return lambda folder: text in (folder / "out.txt").read_text()
 
 
 def receipts(count: int) -> Callable[[Path], bool]:
-    """So many shards are done."""
+    """At least ``count`` shards are done."""
     return lambda folder: len(list(folder.glob("store/prepare/*/work/*.json"))) >= count
 
 
 def manifest(folder: Path) -> bool:
-    """The dataset is there, its record is not."""
+    """The manifest is written."""
     return bool(list(folder.glob(f"store/prepare/*/{MANIFEST}")))
 
 
 MOMENTS: dict[str, Callable[[Path], bool]] = {
-    "the step's first sign": told("prepare: started"),
-    "the first look into the files": told("finding records"),
-    "the probing of the media": told("reading annotations: "),
+    "the step's start": printed("prepare: started"),
+    "the search for records": printed("finding records"),
+    "the probing of the media": printed("reading annotations: "),
     "the first shard": receipts(1),
     "the fifteenth shard": receipts(15),
     "the manifest": manifest,
@@ -103,38 +103,38 @@ MOMENTS: dict[str, Callable[[Path], bool]] = {
 
 @NEEDS_PROC
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_killed_and_started_again(moment: str, corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
-    folder = beside(corpora, tmp_path)
+def test_a_preparation_that_was_killed_ends_in_the_same_dataset(
+    moment: str, corpora: Path, untouched: Prepared, tmp_path: Path
+) -> None:
+    folder = folder_with_corpora(corpora, tmp_path)
     kill_when(folder, lambda: MOMENTS[moment](folder), moment, *PREPARE)
-    assert not list(folder.glob("store/prepare/*/record.json")), "the kill fell into the step"
+    assert not list(folder.glob("store/prepare/*/record.json")), "the kill hit the running step"
     kept = {p: p.stat().st_mtime_ns for p in folder.glob("store/prepare/*/work/*.json")}
     shards = [next(iter(p.parent.parent.glob(p.name.removesuffix(".json"))), None) for p in kept]
     written = {p: p.stat().st_mtime_ns for p in shards if p is not None}
     run(folder, folder / "mini.yaml", *PREPARE)
-    same(prepared(folder), untouched)
+    assert_same(prepared(folder), untouched)
     if moment == "the fifteenth shard":
         assert len(written) >= 10
-        assert {p: p.stat().st_mtime_ns for p in written} == written, (
-            "shards that were done are not done again"
-        )
+        assert {p: p.stat().st_mtime_ns for p in written} == written, "finished shards are not written again"
 
 
-def test_on_one_cpu(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
-    folder = beside(corpora, tmp_path, "ray.num_cpus=1")
+def test_one_cpu_gives_the_same_dataset(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
+    folder = folder_with_corpora(corpora, tmp_path, "ray.num_cpus=1")
     run(folder, folder / "mini.yaml", *PREPARE)
-    same(prepared(folder), untouched)
+    assert_same(prepared(folder), untouched)
 
 
-def test_on_three_machines(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
-    """As far as Ray can tell: three nodes with a CPU and an object store each, one disk for all of them."""
+def test_three_nodes_give_the_same_dataset(corpora: Path, untouched: Prepared, tmp_path: Path) -> None:
+    """Three nodes of Ray on this machine, with a CPU and an object store each, and one disk."""
     pytest.importorskip("requests")
     with nodes(tmp_path, 3) as cluster:
         where = (f"ray.address={cluster.address}", f"ray.dashboard={cluster.jobs_url}")
-        folder = beside(corpora, tmp_path, *where)
+        folder = folder_with_corpora(corpora, tmp_path, *where)
         run(folder, folder / "mini.yaml", *PREPARE)
         worked = tasks_by_node(cluster.jobs_url)
-    same(prepared(folder), untouched)
-    assert len(worked) == 3, f"every node has done a part of it: {worked}"
+    assert_same(prepared(folder), untouched)
+    assert len(worked) == 3, f"every node has run tasks: {worked}"
 
 
 def tasks_by_node(jobs_url: str) -> Counter[str]:

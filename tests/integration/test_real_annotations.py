@@ -1,4 +1,4 @@
-"""Annotations of real videos in the five training formats, most of them with their real pictures."""
+"""Annotations of real videos in the five training formats, most of them with their real frames."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ def write_mevis(realdata: Path, folder: Path) -> None:
     frames = [f"{frame:05d}" for frame in range(FRAMES)]
 
     def video(**expressions: tuple[str, list[str]]) -> dict[str, Any]:
-        said = {
+        by_id = {
             name[1:]: {"exp": text, "obj_id": list(range(len(ids))), "anno_id": [int(i) for i in ids]}
             for name, (text, ids) in expressions.items()
         }
-        return {"vid_id": 1, "expressions": said, "frames": frames}
+        return {"vid_id": 1, "expressions": by_id, "frames": frames}
 
     meta = {
         "horsejump-high": video(
@@ -109,8 +109,11 @@ def write_timed(folder: Path) -> None:
         for start, end in SPANS:
             bins = tuple(round(t / length * 99) for t in (start, end))
             answer = form or f"{{<TEMP-{bins[0]:03d}><TEMP-{bins[1]:03d}>}}"
-            talk = [{"from": "human", "value": "<video>\nWhen?"}, {"from": "gpt", "value": f"In {answer}."}]
-            row: dict[str, Any] = {"video": f"{CLIP}.mp4", "conversations": talk}
+            conversation = [
+                {"from": "human", "value": "<video>\nWhen?"},
+                {"from": "gpt", "value": f"In {answer}."},
+            ]
+            row: dict[str, Any] = {"video": f"{CLIP}.mp4", "conversations": conversation}
             if name == "tg":
                 row["tgt"] = [start, end]
             if name == "st":
@@ -121,7 +124,7 @@ def write_timed(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built(ray_cluster: None, realdata: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardReader:
-    """Everything through the real job."""
+    """The dataset of all sources, prepared by the real job."""
     folder = tmp_path_factory.mktemp("real")
     write_mevis(realdata, folder)
     write_timed(folder)
@@ -164,7 +167,7 @@ def samples(reader: ShardReader, source: str) -> dict[str, Sample]:
 
 
 @pytest.mark.timeout(300)
-def test_davis_in_the_form_of_mevis(built: ShardReader, realdata: Path) -> None:
+def test_davis_masks_in_the_mevis_format_are_prepared_unchanged(built: ShardReader, realdata: Path) -> None:
     made = samples(built, "davis")
     keys = [f"davis/horsejump-high/{i}" for i in range(3)]
     assert sorted(made) == ["davis/blackswan/0", *keys]
@@ -175,8 +178,8 @@ def test_davis_in_the_form_of_mevis(built: ShardReader, realdata: Path) -> None:
         assert target.frames == tuple(range(FRAMES))
         for frame in range(FRAMES):
             seen = [true[name][frame] for name in objects if frame not in ABSENT.get(name, ())]
-            wanted = np.any(seen, axis=0) if seen else np.zeros((480, 854), bool)
-            assert np.array_equal(pixels(target, frame), wanted), (key, frame)
+            expected = np.any(seen, axis=0) if seen else np.zeros((480, 854), bool)
+            assert np.array_equal(pixels(target, frame), expected), (key, frame)
     both = made[keys[2]]
     whole = realdata / "davis2016_val_480p" / "Annotations" / "480p" / "horsejump-high" / "00000.png"
     assert np.array_equal(pixels(both.targets[0], 0), png(whole) > 0), "two objects are the real foreground"
@@ -189,17 +192,17 @@ def test_davis_in_the_form_of_mevis(built: ShardReader, realdata: Path) -> None:
     assert "853" in reject["detail"]
 
 
-def test_pictures_of_the_frames_that_the_file_names(built: ShardReader, realdata: Path) -> None:
+def test_frames_are_the_pictures_that_the_annotations_name(built: ShardReader, realdata: Path) -> None:
     sample = samples(built, "davis")["davis/horsejump-high/0"]
     video, place = sample.video, built.media(sample).local_path
-    assert (video.num_frames, video.height, video.width) == (FRAMES, 480, 854), "50 lie in the folder"
+    assert (video.num_frames, video.height, video.width) == (FRAMES, 480, 854), "the folder has 50"
     assert place == realdata / "davis2016_val_480p" / "JPEGImages" / "480p" / "horsejump-high"
     (picture,) = decode(place, [7], frames=video.frames)
     assert np.array_equal(picture, png(place / "00007.jpg"))
 
 
-def test_real_spans_on_real_videos(built: ShardReader) -> None:
-    """Two of 1,334 videos are there; what ends after its video is refused, or clamped if the plan says so."""
+def test_real_spans_past_the_end_of_their_video_are_rejected_or_clamped(built: ShardReader) -> None:
+    """Two of 1,334 videos are there; a span that ends after its video is rejected, or clamped by the plan."""
     strict, clamped = (built.manifest.source(name) for name in ("charades", "clamped"))
     rest = 3720 - len(SPANS) - PAST
     assert strict.rejects == {"media_missing": rest, "span_outside": PAST}
@@ -211,8 +214,8 @@ def test_real_spans_on_real_videos(built: ShardReader) -> None:
         assert 0 <= span.start_s < span.end_s <= sample.video.duration_s
 
 
-def test_one_span_in_four_forms(built: ShardReader) -> None:
-    """Seconds, fractions and bins of one real annotation come out as one span."""
+def test_one_span_is_the_same_in_four_formats(built: ShardReader) -> None:
+    """Seconds, fractions and bins of one real annotation give one span."""
     found = {name: list(samples(built, name).values()) for name in ("charades", "tg", "st", "llava")}
     for name, made in found.items():
         assert [s.task for s in made] == [Task.TEMPORAL] * len(SPANS), name
@@ -228,7 +231,7 @@ def test_one_span_in_four_forms(built: ShardReader) -> None:
     assert bins["charades"] == bins["tg"]
     for name in ("st", "llava"):
         off = np.abs(np.subtract(bins[name], bins["tg"]))
-        assert off.max() <= 1, "the end of the last picture is not the moment when it shows"
+        assert off.max() <= 1, "the last picture's start, used above as the length, is before the video's end"
 
 
 # ------------------------------------------------------------------------------ readers alone, no pictures
@@ -243,39 +246,43 @@ def drafts(path: Path, config: SourceConfig) -> list[Any]:
     ]
 
 
-def test_real_five_way_questions_as_llava_video(realdata: Path, tmp_path: Path) -> None:
+def test_five_way_questions_in_the_llava_video_format_keep_options_and_answers(
+    realdata: Path, tmp_path: Path
+) -> None:
     """NExT-GQA's 5,553 questions with options as LLaVA-Video-178K writes them."""
     with open(realdata / "nextgqa" / "test.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    wanted = []
+    expected = []
     for row in rows:
         texts = [row[f"a{i}"] for i in range(5)]
-        wanted.append((tuple(text.strip() + "." for text in texts), texts.index(row["answer"])))
-    talks = []
-    for row, (options, right) in zip(rows, wanted, strict=True):
+        expected.append((tuple(text.strip() + "." for text in texts), texts.index(row["answer"])))
+    records = []
+    for row, (options, right) in zip(rows, expected, strict=True):
         lines = [f"{letter}. {text}" for letter, text in zip("ABCDE", options, strict=True)]
         question = "\n".join([f"<image>\n{row['question']}?", *lines, "Please give the letter."])
         answer = lines[right]
-        talks.append(
+        records.append(
             {
                 "video": f"{row['video_id']}.mp4",
                 "data_source": "2_3_m_nextqa",
                 "conversations": [{"from": "human", "value": question}, {"from": "gpt", "value": answer}],
             }
         )
-    (tmp_path / "mc.json").write_text(json.dumps(talks))
+    (tmp_path / "mc.json").write_text(json.dumps(records))
     config = SourceConfig.model_validate(
         {"name": "next", "format": "llava_video", "annotations": "mc.json", "media": ("m",)}
     )
     made = drafts(tmp_path / "mc.json", config)
     assert len(made) == 5553
     assert {d.task for d in made} == {Task.CHOICE}
-    assert [(d.choices, d.answer_index) for d in made] == wanted
+    assert [(d.choices, d.answer_index) for d in made] == expected
 
 
 @pytest.mark.parametrize("name", ["manual", "auto"])
-def test_real_masklets_as_videorefer(realdata: Path, tmp_path: Path, name: str) -> None:
-    """SA-V's portrait masklets, every fourth frame; absent objects are empty masks there, not null."""
+def test_masklets_in_the_videorefer_format_keep_their_areas(
+    realdata: Path, tmp_path: Path, name: str
+) -> None:
+    """SA-V's portrait masklets, every fourth frame; absent objects are empty masks in it, not null."""
     folder = realdata / "sav_example"
     raw = json.loads((folder / f"sav_000001_{name}.json").read_text())
     areas = np.array(json.loads((folder / "golden_areas.json").read_text())["area"][name])
@@ -283,9 +290,12 @@ def test_real_masklets_as_videorefer(realdata: Path, tmp_path: Path, name: str) 
         {str(4 * k): {"segmentation": frame[number]} for k, frame in enumerate(raw["masklet"])}
         for number in range(areas.shape[1])
     ]
-    asked = " and ".join(["<region>"] * len(objects))
-    talk = [{"from": "human", "value": f"<video>\nWhat are {asked}?"}, {"from": "gpt", "value": "Things."}]
-    row = {"video": "sav.mp4", "conversations": talk, "annotation": objects}
+    placeholders = " and ".join(["<region>"] * len(objects))
+    conversation = [
+        {"from": "human", "value": f"<video>\nWhat are {placeholders}?"},
+        {"from": "gpt", "value": "Things."},
+    ]
+    row = {"video": "sav.mp4", "conversations": conversation, "annotation": objects}
     (tmp_path / "a.json").write_text(json.dumps([row]))
     frames, height, width = (int(raw[k]) for k in ("video_frame_count", "video_height", "video_width"))
     video = VideoRef(
@@ -312,6 +322,8 @@ def test_real_masklets_as_videorefer(realdata: Path, tmp_path: Path, name: str) 
     made = [[int(pixels(r, k).sum()) for r in everything.regions] for k in range(len(areas))]
     assert np.array_equal(made, areas)
     assert (everything.regions[0].height, everything.regions[0].width) == (848, 480)
-    assert (areas == 0).any(), "an object that is not always seen"
+    assert (areas == 0).any(), "some object is absent from some frames"
     chosen = [r for seed in range(8) for r in read("single", seed).regions]
-    assert all(len(r.frames) == 1 and pixels(r, 0).any() for r in chosen), "one frame, where it is seen"
+    assert all(len(r.frames) == 1 and pixels(r, 0).any() for r in chosen), (
+        "one frame, on which the object is visible"
+    )

@@ -1,4 +1,4 @@
-"""``ufvideo verify`` and ``rebuild``: an artifact is what its record says, or what is wrong is named."""
+"""``ufvideo verify`` and ``rebuild``: an artifact agrees with its record, or each fault is named."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PLAN = {
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A working folder in which a small dataset was prepared by the command itself."""
     home = tmp_path_factory.mktemp("rebuild")
     write_clip(home / "media" / "a.mp4")
@@ -59,19 +59,19 @@ def dataset(home: Path) -> Path:
     return found
 
 
-def copied(made: Path, tmp_path: Path) -> Path:
-    shutil.copytree(made, tmp_path / "copy")
+def copied_dataset(project: Path, tmp_path: Path) -> Path:
+    shutil.copytree(project, tmp_path / "copy")
     return dataset(tmp_path / "copy")
 
 
-def test_a_whole_one_is_verified(made: Path) -> None:
-    done = ufvideo(made, "verify", str(dataset(made)))
-    assert (done.returncode, done.stderr) == (0, done.stderr)
-    assert f"{dataset(made)} is whole: 2 files, digest " in done.stdout
+def test_an_undamaged_artifact_is_verified(project: Path) -> None:
+    done = ufvideo(project, "verify", str(dataset(project)))
+    assert done.returncode == 0, done.stderr
+    assert f"{dataset(project)} is whole: 2 files, digest " in done.stdout
 
 
-def test_every_kind_of_damage_is_named(made: Path, tmp_path: Path) -> None:
-    place = copied(made, tmp_path)
+def test_every_kind_of_damage_is_named(project: Path, tmp_path: Path) -> None:
+    place = copied_dataset(project, tmp_path)
     shard = place / "data" / "talk-00001.parquet"
     content = shard.read_bytes()
     shard.write_bytes(content[:-9] + b"x" + content[-8:])
@@ -84,45 +84,47 @@ def test_every_kind_of_damage_is_named(made: Path, tmp_path: Path) -> None:
     manifest["sources"][0]["kept"] += 1
     manifest["sources"][0]["rejected"] += 1
     (place / "manifest.json").write_text(json.dumps(manifest))
-    said = verify(Location.parse(place)).damage
-    assert any(d.startswith("manifest.json says digest") for d in said)
-    assert "rejects.pq has 1 rows, the manifest counts 2" in said
-    done = ufvideo(made, "verify", str(place))
+    damage = verify(Location.parse(place)).damage
+    assert any(d.startswith("manifest.json says digest") for d in damage)
+    assert "rejects.pq has 1 rows, the manifest counts 2" in damage
+    done = ufvideo(project, "verify", str(place))
     assert done.returncode == 1
     assert "damaged: data/talk-00000.parquet is missing or altered" in done.stdout
     with pytest.raises(UserError, match=r"holds no finished artifact \(no record.json\)"):
-        open_artifact(Location.parse(made / "media"))
+        open_artifact(Location.parse(project / "media"))
 
 
-def test_the_plan_of_a_record_names_its_inputs_where_they_were(made: Path, tmp_path: Path) -> None:
-    found = open_artifact(Location.parse(dataset(made)))
+def test_the_plan_of_a_record_names_its_inputs_by_absolute_paths(project: Path, tmp_path: Path) -> None:
+    found = open_artifact(Location.parse(dataset(project)))
     plan = plan_of(found, Location.parse(tmp_path / "again"))
     (source,) = plan.data.sources
-    assert source.annotations == str(made / "talk.json")
-    assert source.media == (str(made / "media"),)
+    assert source.annotations == str(project / "talk.json")
+    assert source.media == (str(project / "media"),)
     plan_status = survey(plan)
-    assert plan_status.fingerprints["prepare"] == found.record.fingerprint, "the same dataset is asked for"
+    assert plan_status.fingerprints["prepare"] == found.record.fingerprint, (
+        "the plan is that of the same dataset"
+    )
     check_inputs(found, plan_status)
 
-    place = Location.parse(copied(made, tmp_path))
-    (made / "talk.json").touch()
+    place = Location.parse(copied_dataset(project, tmp_path))
+    (project / "talk.json").touch()
     other = load_artifact(place)
     assert other is not None
-    text = (made / "talk.json").read_text()
+    text = (project / "talk.json").read_text()
     try:
-        (made / "talk.json").write_text(text.replace("Q3?", "Q4?"))
+        (project / "talk.json").write_text(text.replace("Q3?", "Q4?"))
         with pytest.raises(UserError, match=r"data.sources\[talk\].annotations: .*has changed since"):
             check_inputs(other, survey(plan))
     finally:
-        (made / "talk.json").write_text(text)
+        (project / "talk.json").write_text(text)
 
 
-def test_differences_are_named_by_shard(made: Path, tmp_path: Path) -> None:
-    found = open_artifact(Location.parse(dataset(made)))
-    folder = dataset(made)
+def test_differences_are_named_by_shard(project: Path, tmp_path: Path) -> None:
+    found = open_artifact(Location.parse(dataset(project)))
+    folder = dataset(project)
     place = tmp_path / "again" / "prepare" / folder.name
     shutil.copytree(folder, place)
-    plan = load_plan(str(made / "small.yaml"), [f"storage.root={tmp_path / 'again'}"])
+    plan = load_plan(str(project / "small.yaml"), [f"storage.root={tmp_path / 'again'}"])
     plan = plan_of(found, Location.parse(tmp_path / "again")).model_copy(update={"storage": plan.storage})
     assert compare(found, plan).differences == ()
     manifest = json.loads((place / "manifest.json").read_text())
@@ -139,9 +141,9 @@ def test_differences_are_named_by_shard(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_rebuilt_byte_for_byte(made: Path, tmp_path: Path) -> None:
-    place = copied(made, tmp_path)
-    done = ufvideo(made, "rebuild", str(place), "--into", str(tmp_path / "again"))
+def test_a_rebuilt_dataset_is_byte_for_byte_the_same(project: Path, tmp_path: Path) -> None:
+    place = copied_dataset(project, tmp_path)
+    done = ufvideo(project, "rebuild", str(place), "--into", str(tmp_path / "again"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "identical: digest " in done.stdout
     (again,) = (tmp_path / "again" / "prepare").iterdir()

@@ -1,4 +1,4 @@
-"""A submitted run that is stopped, or killed, takes the jobs of its steps along."""
+"""The jobs of a submitted run's steps end when the run is stopped or killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = [
 
 
 class Submitted:
-    """A run on a cluster of one node, whose processes all carry a mark. Its first step has begun."""
+    """A run on a cluster of one node, whose processes all have a mark. Its first step has begun."""
 
     def __init__(self, folder: Path, client: Any, plan: str, mark: str) -> None:
         self.folder, self.client, self.plan, self.mark = folder, client, plan, mark
@@ -80,12 +80,12 @@ def test_stop_ends_the_run_and_the_job_of_its_step(submitted: Submitted) -> None
     assert "had already ended: stopped" in again.stdout
 
 
-def test_rays_own_stop_ends_the_job_of_its_step(submitted: Submitted) -> None:
+def test_ray_s_own_stop_ends_the_job_of_its_step(submitted: Submitted) -> None:
     submitted.client.stop_job(submitted.job)
     until(submitted.gone, 20, "the end of both")
 
 
-def test_a_step_ends_with_a_run_that_was_killed(submitted: Submitted) -> None:
+def test_a_step_ends_after_its_run_was_killed(submitted: Submitted) -> None:
     for pid in submitted.commands("pipeline"):
         os.kill(pid, signal.SIGKILL)
     until(submitted.gone, WAIT_S, "the end of the step")

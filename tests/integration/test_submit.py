@@ -1,4 +1,4 @@
-"""A cluster of two nodes that somebody else started: a whole run is sent to it and looked after from afar."""
+"""A whole run is submitted to a separate cluster of two nodes, and is followed and inspected from outside."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.integration.mini import read_mini, ufvideo, write_mini
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_whole_run_on_another_cluster(tmp_path: Path) -> None:
+def test_a_whole_run_is_submitted_to_another_cluster_and_followed(tmp_path: Path) -> None:
     pytest.importorskip("requests")
     with nodes(tmp_path, 2) as cluster:
         path = write_mini(tmp_path, str(tmp_path / "store"), f"ray.dashboard={cluster.jobs_url}")
-        sent = ufvideo(tmp_path, "submit", path.name)
-        assert sent.returncode == 0, sent.stderr
-        job = sent.stdout.strip()
-        assert f"ufvideo logs {job} {path.name} --follow" in sent.stderr
+        submitted = ufvideo(tmp_path, "submit", path.name)
+        assert submitted.returncode == 0, submitted.stderr
+        job = submitted.stdout.strip()
+        assert f"ufvideo logs {job} {path.name} --follow" in submitted.stderr
 
         followed = ufvideo(tmp_path, "logs", job, path.name, "--follow", timeout_s=1500)
         assert followed.returncode == 0, followed.stderr

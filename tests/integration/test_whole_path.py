@@ -1,4 +1,4 @@
-"""The demo plan, small, from nothing to the table, with every artifact on S3."""
+"""A small demo plan from the start to the table, with every artifact on S3."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini
 
 STEPS_OF_PLAN = 8  # corpora, prepare, init, two stages, three evaluations, and then the report
 AGAIN_CPU_S = 5
-# What the demo corpora say about each record that they damaged, and the reason of its reject.
+# How the demo corpora describe each record that they damage, and the reason of its rejection.
 REASONS = {
     "the video cannot be decoded": "media_unreadable",
     "the video file is missing": "media_missing",
@@ -38,7 +38,7 @@ REASONS = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
+def test_the_demo_plan_runs_from_the_start_to_the_table_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     root = f"{s3_bucket}/mini"
     path = write_mini(tmp_path, root)
     done = ufvideo(tmp_path, "run", path.name, timeout_s=840)
@@ -47,14 +47,14 @@ def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     plan = read_mini(path)
     plan_status = survey(plan)
     assert len(plan_status.specs) == STEPS_OF_PLAN + 1
-    the_result_is_shown(done.stdout, made(plan_status, "report"), plan)
-    every_record_is_accounted_for(
-        made(plan_status, "prepare").location, made(plan_status, "corpora").location
+    assert_result_is_shown(done.stdout, artifact_of(plan_status, "report"), plan)
+    assert_every_record_is_accounted_for(
+        artifact_of(plan_status, "prepare").location, artifact_of(plan_status, "corpora").location
     )
-    the_evaluations_are_complete(plan_status, plan)
+    assert_evaluations_are_complete(plan_status, plan)
     for stage in plan.stages:
-        the_run_is_tracked(plan, made(plan_status, stage.name), made(plan_status, "prepare"))
-    everything_is_on_s3(tmp_path, Location.parse(root))
+        assert_run_is_tracked(plan, artifact_of(plan_status, stage.name), artifact_of(plan_status, "prepare"))
+    assert_everything_is_on_s3(tmp_path, Location.parse(root))
 
     before = listing(Location.parse(root))
     begun = os.times()
@@ -62,19 +62,19 @@ def test_the_whole_path_on_s3(s3_bucket: str, tmp_path: Path) -> None:
     spent = os.times()
     assert again.returncode == 0, again.stderr
     assert again.stdout.startswith(f"mini: all {STEPS_OF_PLAN + 1} steps are done, nothing to do.\n")
-    assert again.stdout.endswith((made(plan_status, "report").location / "table.txt").read_text())
+    assert again.stdout.endswith((artifact_of(plan_status, "report").location / "table.txt").read_text())
     assert listing(Location.parse(root)) == before
     seconds = spent.children_user + spent.children_system - begun.children_user - begun.children_system
     assert seconds < AGAIN_CPU_S, "CPU seconds, so that a busy machine does not fail the test"
 
 
-def made(plan_status: PlanStatus, step: str) -> Artifact:
+def artifact_of(plan_status: PlanStatus, step: str) -> Artifact:
     found = plan_status.artifacts[step]
     assert found is not None, step
     return found
 
 
-def the_result_is_shown(out: str, report: Artifact, plan: Plan) -> None:
+def assert_result_is_shown(out: str, report: Artifact, plan: Plan) -> None:
     """The table is the last that is printed; every benchmark and checkpoint is in it, and on the page."""
     assert plan.evaluation is not None
     table = (report.location / "table.txt").read_text()
@@ -90,7 +90,7 @@ def the_result_is_shown(out: str, report: Artifact, plan: Plan) -> None:
     assert '<svg class="curve"' in html, "curves of the losses"
 
 
-def every_record_is_accounted_for(prepared: Location, corpora: Location) -> None:
+def assert_every_record_is_accounted_for(prepared: Location, corpora: Location) -> None:
     """in = kept + rejected + not selected, and rejected is exactly what was damaged on purpose."""
     reader = ShardReader(prepared)
     reader.verify()
@@ -111,23 +111,23 @@ def every_record_is_accounted_for(prepared: Location, corpora: Location) -> None
     assert Counter((row["file"], row["reason"]) for row in reader.rejects().to_pylist()) == damaged
 
 
-def the_evaluations_are_complete(plan_status: PlanStatus, plan: Plan) -> None:
+def assert_evaluations_are_complete(plan_status: PlanStatus, plan: Plan) -> None:
     """Every benchmark sample of the dataset has one prediction and one score for each checkpoint."""
     assert plan.evaluation is not None
-    reader = ShardReader(made(plan_status, "prepare").location)
+    reader = ShardReader(artifact_of(plan_status, "prepare").location)
     benchmarks = plan.evaluation.benchmarks
     samples = sum(min(reader.count(b.source), b.limit or sys.maxsize) for b in benchmarks)
     for checkpoint in plan.evaluation.checkpoints:
-        summary = made(plan_status, f"evaluate-{checkpoint}").record.summary
+        summary = artifact_of(plan_status, f"evaluate-{checkpoint}").record.summary
         assert summary["samples"] == samples
-        # A model that has learnt nothing gives unusable answers; every video must have been read, though.
+        # An untrained model gives unusable answers, but every video must have been read.
         reasons = {reason for count in summary["benchmarks"].values() for reason in count["failures"]}
         assert not [r for r in reasons if r.startswith("not readable") or r.endswith("is missing")]
-    digests = {made(plan_status, name).record.digest for name in ("init", "stage1", "stage2")}
+    digests = {artifact_of(plan_status, name).record.digest for name in ("init", "stage1", "stage2")}
     assert len(digests) == 3, "training changed the weights"
 
 
-def the_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> None:
+def assert_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> None:
     """One finished MLflow run with the losses of each step, and the dataset by its digest."""
     from mlflow.tracking import MlflowClient
 
@@ -150,8 +150,8 @@ def the_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> None:
     assert dataset.location.uri in inputs[0].source
 
 
-def everything_is_on_s3(folder: Path, root: Location) -> None:
-    """Beside the plan lie only the cache, the tracking database and the logs; no saved state is left."""
+def assert_everything_is_on_s3(folder: Path, root: Location) -> None:
+    """Beside the plan are only the cache, the tracking database and the logs; no saved state is left."""
     assert {p.name for p in folder.iterdir()} == {"mini.yaml", "cache", "mlflow.db", "runs"}
     assert {p.name for p in (folder / "runs" / "mini").iterdir()} <= {"logs", "mlflow-files"}
     names = [place.uri.removeprefix(root.uri) for place in root.list(recursive=True)]

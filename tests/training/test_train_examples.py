@@ -91,11 +91,11 @@ def test_the_vision_tower_sees_each_picture_once(
         with batch_sizes(model.vision.tower.embeddings) as seen:
             video, regions = model.visual_tokens(batch)
         with batch_sizes(model.vision.tower.embeddings) as all_seen:
-            apart, apart_regions = model.visual_tokens(dataclasses.replace(batch, same_as=None))
+            separate, separate_regions = model.visual_tokens(dataclasses.replace(batch, same_as=None))
     assert seen == [3 * len(set(shown)) + 1]
     assert all_seen == [3 * len(shown) + 3]
-    torch.testing.assert_close(video, apart, atol=1e-4, rtol=1e-4)
-    for mine, theirs in zip(regions[1], apart_regions[1], strict=True):
+    torch.testing.assert_close(video, separate, atol=1e-4, rtol=1e-4)
+    for mine, theirs in zip(regions[1], separate_regions[1], strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -135,9 +135,7 @@ def test_each_seg_has_the_masks_of_its_own_object(processor: Processor, frames: 
             assert np.array_equal(truth[which, at].numpy(), object_mask(which, frame)), (which, frame)
 
 
-def test_frames_that_are_repeated_are_named_as_one_picture(
-    processor: Processor, frames: CachedFrames
-) -> None:
+def test_repeated_frames_are_marked_as_one_picture(processor: Processor, frames: CachedFrames) -> None:
     """Two annotated frames fill four places. Catches a batch in which SAM 2 would look at them twice."""
     sample = three_objects()
     few = tuple(dataclasses.replace(t, frames=t.frames[2:4], counts=t.counts[2:4]) for t in sample.targets)
@@ -146,11 +144,11 @@ def test_frames_that_are_repeated_are_named_as_one_picture(
         processor.training(samples(0)["qa"], frames, epoch=0),
         processor.training(sample, frames, epoch=0),
     ]
-    repeated, none, apart = batch_of(processor, *examples).sam_same_as
+    repeated, none, distinct = batch_of(processor, *examples).sam_same_as
     assert examples[0].sam_indices == (2, 2, 3, 3)
     assert repeated.tolist() == [0, 0, 2, 2]
     assert none is None
-    assert apart.tolist() == [0, 1, 2, 3]
+    assert distinct.tolist() == [0, 1, 2, 3]
 
 
 def test_mask_losses_distinguish_objects(processor: Processor, frames: CachedFrames, model: UFVideo) -> None:

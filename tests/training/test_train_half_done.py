@@ -91,7 +91,7 @@ def test_with_the_same_inputs_the_stage_resumes(tmp_path: Path, capsys: pytest.C
     assert (tmp_path / "run" / "state").exists()
 
 
-def test_a_finished_training_of_other_inputs_does_not_count(tmp_path: Path) -> None:
+def test_a_finished_training_of_other_inputs_is_not_reused(tmp_path: Path) -> None:
     half = killed_stage(tmp_path)
     end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
     half.finish(end)
@@ -234,7 +234,7 @@ def test_a_kill_during_the_clean_up_does_not_repeat_the_training(
 
 
 @pytest.mark.slow
-def test_another_build_of_the_start_is_trained_from_the_beginning(
+def test_a_changed_start_checkpoint_restarts_the_training(
     plan: Plan, trainings: list[str], monkeypatch: pytest.MonkeyPatch, start: Location
 ) -> None:
     with monkeypatch.context() as patch:

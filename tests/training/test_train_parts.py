@@ -136,7 +136,7 @@ def test_the_table_separates_adapters_from_the_base_weights() -> None:
 
 
 def test_compiled_encoders_keep_their_parameter_names() -> None:
-    """Fails if compiling wraps a module, which renames the weights behind it."""
+    """Fails if compiling wraps a module, which renames its weights."""
     plain, compiled = two_workers.new_model(), two_workers.new_model()
     compile_parts(compiled, (Part.VISION, Part.SAM_ENCODER))
     assert list(compiled.state_dict()) == list(plain.state_dict())

@@ -23,7 +23,7 @@ _DENSE = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 
 class WithSeg(nn.Module):
-    """The package's prompt encoder, with an embedding behind its own sparse ones, as Sa2VA adds it."""
+    """The package's prompt encoder, with an embedding after its own sparse ones, as Sa2VA adds it."""
 
     def __init__(self, encoder: Any) -> None:
         super().__init__()

@@ -32,7 +32,7 @@ def test_every_output_and_loss_agrees_with_the_reference(golden_case: GoldenCase
     assert [row for row in rows if not row.ok] == []
 
 
-def test_fast_attention_agrees_too(golden_case: GoldenCase):
+def test_sdpa_attention_agrees_with_the_reference_too(golden_case: GoldenCase):
     rows = parity.compare(golden_case, golden_model(golden_case, Attention.SDPA), compute_losses)
     assert [row for row in rows if not row.ok] == []
 
@@ -118,7 +118,7 @@ def test_a_stored_loss_of_zero_is_compared_absolutely(golden_case: GoldenCase, r
     assert not rows["ce_loss"].relative
 
 
-def test_exit_code_1_past_tolerance(golden, tmp_path, capsys):
+def test_a_difference_beyond_tolerance_gives_exit_code_1(golden, tmp_path, capsys):
     case = _changed_case(golden, tmp_path, lambda case: case["losses"].update(ce_loss=1.0))
     assert parity.main([case]) == 1
     printed = capsys.readouterr().out

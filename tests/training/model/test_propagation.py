@@ -55,8 +55,8 @@ def test_prompted_frames_have_the_masks_that_are_decoded_without_memory(toy: UFV
     torch.testing.assert_close(everywhere, without_memory, atol=1e-4, rtol=1e-4)
 
 
-def test_a_frame_between_follows_the_prompted_one(toy: UFVideo, frames, seg):
-    """Catches: a memory that is not read. Another object on the prompted frame, another mask behind it."""
+def test_a_frame_after_a_prompted_one_depends_on_its_memory(toy: UFVideo, frames, seg):
+    """Catches: a memory that is not read. Another object on the prompted frame, another mask after it."""
     masks, other = _propagated_masks(toy, frames, seg, 1), _propagated_masks(toy, frames, seg.flip(0), 1)
     torch.testing.assert_close(masks.flip(0)[:, 4], other[:, 4])
     assert (masks[0, 5] - masks[1, 5]).abs().max() > 1e-3

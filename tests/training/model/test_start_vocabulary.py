@@ -40,14 +40,14 @@ def _write_qwen2_with_unused_rows(folder: Path, unused: int) -> tuple[int, dict[
 
 def _with_tokens(folder: Path) -> Path:
     """The tokenizer of ``base`` as it is saved with a model that was trained on the 102 tokens."""
-    load_tokenizer(folder / "base").save_pretrained(str(folder / "learnt"))
-    return folder / "learnt"
+    load_tokenizer(folder / "base").save_pretrained(str(folder / "extended"))
+    return folder / "extended"
 
 
 @pytest.mark.parametrize("start", ["mean", "random"])
 def test_rows_of_tokens_that_the_weights_lack_are_initialised(tmp_path: Path, capsys, start: str) -> None:
-    """Fails if the unused rows behind a stored vocabulary are taken for trained ones, in either role."""
-    # 40 of the 102 tokens lie on unused rows, 62 past them.
+    """Fails if the unused rows after a stored vocabulary are taken for trained ones, in either role."""
+    # 40 of the 102 tokens have unused rows, 62 have none.
     known, state = _write_qwen2_with_unused_rows(tmp_path, unused=40)
     plan = make_plan(tmp_path, tmp_path / "base", start, language=tmp_path / "Qwen2")
     tokenizer = make_tokenizer(plan, None)

@@ -193,7 +193,7 @@ def test_a_damaged_tokenizer_is_a_user_error(tmp_path: Path, content: str) -> No
 
 
 def test_a_config_of_an_unknown_model_type_causes_no_warning(tmp_path: Path, caplog) -> None:
-    """The published config.json is stored beside the tokenizer. Catches a warning that nobody can act on."""
+    """The published config.json is stored beside the tokenizer. Catches a warning without a remedy."""
     export_tokenizer(_trained(tmp_path), tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "videorefer_qwen2", "hidden_size": 8}')
     logger = logging.getLogger("transformers")  # it does not propagate to the root logger

@@ -142,7 +142,7 @@ def test_batched_generation_equals_one_by_one(toy: UFVideo, free):
         torch.testing.assert_close(alone.seg_embeddings[0], together.seg_embeddings[i], atol=1e-4, rtol=1e-4)
 
 
-def test_left_padded_input_is_the_same_prompt(toy: UFVideo, free):
+def test_left_padded_input_gives_the_same_answers(toy: UFVideo, free):
     """Catches prompts that are taken from the left edge, padding and all."""
     batch, tokens = free
     ids, mask = batch.input_ids.clone(), batch.attention_mask.clone()

@@ -268,7 +268,7 @@ def test_other_sizes_are_reported_by_field(toy: UFVideo, tmp_path):
     assert "num_frames is 2, the plan says 4" in str(caught.value)
 
 
-def test_a_folder_without_a_model_and_a_cut_file_are_refused(toy: UFVideo, tmp_path):
+def test_a_folder_without_a_model_and_a_truncated_file_are_refused(toy: UFVideo, tmp_path):
     with pytest.raises(UserError, match="no saved model"):
         load_model(tmp_path)
     save_model(toy, tmp_path)

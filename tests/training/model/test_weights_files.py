@@ -141,8 +141,10 @@ class _Trap:
         return os.system, ("touch ran",)
 
 
-def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_reported_apart(tmp_path: Path, monkeypatch) -> None:
-    """Fails if pickles are loaded with ``weights_only=False``, or if a cut one passes."""
+def test_a_pickle_runs_no_code_an_old_one_is_read_and_a_truncated_one_is_refused(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """Fails if pickles are loaded with ``weights_only=False``, or if a truncated one passes."""
     monkeypatch.chdir(tmp_path)
     torch.save({"a": torch.ones(2), "b": _Trap()}, "evil.bin")
     with pytest.raises(UserError, match=r"is not a complete \.bin file of weights"):
@@ -156,7 +158,7 @@ def test_a_pickle_runs_no_code_and_old_and_cut_ones_are_reported_apart(tmp_path:
         list(tensors(Path("cut.bin")))
 
 
-def test_a_pickle_cut_or_garbled_anywhere_is_a_user_error(tmp_path: Path) -> None:
+def test_a_pickle_that_is_truncated_or_corrupt_anywhere_is_a_user_error(tmp_path: Path) -> None:
     """Fails if an error of the unpickler (IndexError, UnicodeDecodeError, ...) is raised as it is."""
     file = tmp_path / "old.bin"
     torch.save({"layer.weight": torch.arange(30.0)}, file, _use_new_zipfile_serialization=False)
@@ -289,7 +291,7 @@ def test_an_id_is_a_model_of_the_hub_unless_a_folder_has_its_name(tmp_path: Path
         hub_model("hf://Qwen2")
 
 
-def test_without_a_network_the_fix_is_named(tmp_path: Path) -> None:
+def test_without_a_network_the_error_names_the_download_command(tmp_path: Path) -> None:
     """The hub's real client against a port without a listener. Fails if its error is raised as it is."""
     code = """
 from pipeline.storage.hub import HubModel, WEIGHT_FILES, fetch
