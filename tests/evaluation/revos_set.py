@@ -111,7 +111,7 @@ def write_real(folder: Path, images: Path) -> None:
             ids = [first + number for number in objects]
             words = {"exp": f"words {part}", "obj_id": ids, "anno_id": ids, "type_id": part % 2}
             entry["expressions"][str(part)] = words
-            place = folder / "made" / video / str(part)
+            place = folder / "predictions" / video / str(part)
             place.mkdir(parents=True)
             for name, at in zip(names, shown, strict=True):
                 made = np.isin(labels[at + 5], [number + 1 for number in objects])

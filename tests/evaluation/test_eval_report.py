@@ -255,7 +255,7 @@ def test_examples_come_from_every_category() -> None:
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 118, 200])
 def test_every_number_is_in_a_terminal_of_any_width(width: int) -> None:
     """As a table where every number has its place, else as a list; no ellipsis, no number in two lines."""
-    shown = table.text_table(made())
+    shown = table.text_table(example_table())
     text = shown.text(width)
     assert max(map(len, text.splitlines())) <= width
     assert "…" not in text
@@ -264,17 +264,17 @@ def test_every_number_is_in_a_terminal_of_any_width(width: int) -> None:
         assert all(n in words for n in numbers)
     assert ("before training: 25.0" in words) == (width < 80)
     if width == table.WIDTH:
-        assert text == table.table_text(made())
+        assert text == table.table_text(example_table())
     assert all(" ".join(note.split()) in words for note in shown.notes)
 
 
 def test_a_narrow_terminal_gets_a_table_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    text = table.table_text(made())
+    text = table.table_text(example_table())
     (tmp_path / "table.txt").write_text(text)
     place = Location.parse(tmp_path)
     monkeypatch.setenv("COLUMNS", "60")
     assert table_lines(place) == text.rstrip(), "an older report holds no table to be drawn anew"
-    content = {**made().content(), "text": asdict(table.text_table(made()))}
+    content = {**example_table().content(), "text": asdict(table.text_table(example_table()))}
     (tmp_path / "table.json").write_text(json.dumps(content))
     narrow = table_lines(place)
     assert max(map(len, narrow.splitlines())) <= 60

@@ -135,7 +135,7 @@ def test_real_predictions_have_the_numbers_of_the_official_code(
     tmp_path: Path, realdata: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_real(tmp_path, realdata / "davis2017_val_predictions/osvos")
-    content, values = scored(tmp_path, capsys)
+    content, values = result_and_measures(tmp_path, capsys)
     assert set(values) == set(REAL_OFFICIAL)
     for name, wanted in REAL_OFFICIAL.items():
         assert [values[name][measure] for measure in MEASURES] == pytest.approx(wanted, abs=1e-12), name
