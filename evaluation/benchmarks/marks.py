@@ -1,4 +1,4 @@
-"""What the benchmarks with free texts share: which text a judge marks, and the means of its marks.
+"""What the benchmarks with free text share: which text a judge marks, and the means of its marks.
 
 An answer without text is not shown to the judge. It is a failure, and if others are judged it gets
 the score of a useless answer, 0 in every dimension.

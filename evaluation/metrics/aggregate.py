@@ -42,14 +42,13 @@ class Score:
     """The scores of one prediction.
 
     ``values`` holds one number per measure, in 0-1 or a mark in 0-5; a measure that does not apply to the
-    sample is left out. ``missing`` says by measure why a number that applies is not there: it is in no mean,
-    and counted.
-    ``weights`` says how much a value counts where that is not 1. ``failures`` says by measure why nothing or
-    not everything could be scored: the value is then that of a useless answer, and is not missing. For a
+    sample is left out. ``missing`` says by measure why a number that applies does not exist: it is in no
+    mean, and is counted. ``weights`` has the weights that are not 1. ``failures`` says by measure why nothing
+    or not everything could be scored: the value is then that of a useless answer, and is not missing. For a
     sample that asks for a time, ``refusal`` says why the answer's time could not be read, and ``clamped``
     that it was clamped. ``read_by`` is the rule that found the option in the answer to a multiple-choice
     question. ``video`` is the SHA-256 of the sample's video: samples of one video are not independent draws.
-    ``truth`` holds what a baseline needs to know of the truth, as its benchmark says.
+    ``truth`` holds what a baseline needs to know about the truth; the benchmark defines it.
     """
 
     key: str
@@ -102,9 +101,9 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Baseline:
-    """What somebody would score who does not look at the video: ``chance``, or the best constant answer.
+    """The score of an answer that does not look at the video: ``chance``, or the best constant answer.
 
-    ``values`` gives it by measure from the scores, of which it sees ``truth`` alone.
+    ``values`` computes it by measure from the scores, of which it only uses ``truth``.
     """
 
     name: str

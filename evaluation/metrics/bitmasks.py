@@ -1,9 +1,9 @@
-"""Masks of one bit a pixel, laid out so that pixels are moved by reading from another place.
+"""Masks of one bit per pixel, laid out so that a shift of pixels is a read at another offset.
 
 A mask's rows are cut into eight bands, one below the other. Byte ``[r, x]`` of a packed mask [B, W] holds
 pixel ``x`` of row ``r`` of every band: bit 0 of the highest, bit 7 of the lowest. So the right neighbours of
 eight pixels are the next byte, their lower neighbours the byte one row down, and no bit moves across bytes.
-Only where a band ends, the neighbours lie in the next band, which is one bit further up.
+Only at the end of a band, the neighbours are in the next band, which is one bit further up.
 
 The lowest bands may reach beyond the image. No pixel of a mask is set there.
 """
@@ -18,7 +18,7 @@ _BANDS = 8
 
 
 def rows_of_band(height: int, radius: int) -> int:
-    """Rows B of a packed mask. At least ``radius``: what grows reaches the next band, never the one after.
+    """Rows B of a packed mask. At least ``radius``: dilation reaches the next band, never the one after.
 
     A multiple of 8: then a packed mask of any width is a whole number of 64-bit words.
     """
@@ -48,13 +48,13 @@ def count(bits_BW: np.ndarray) -> int:
 def boundary(bits_BW: np.ndarray, height: int) -> np.ndarray:
     """Pixels that differ from their right, lower or lower-right neighbour, packed as the mask is.
 
-    Beyond the last row and column the image goes on as it ends, so its border is not a boundary.
+    The last row and column are repeated beyond the image, so its border is not a boundary.
     """
     below = np.empty_like(bits_BW)
     below[:-1] = bits_BW[1:]
     below[-1] = bits_BW[0] >> 1
     band, row = divmod(max(height - 1, 0), len(bits_BW))
-    below[row] |= bits_BW[row] & 1 << band  # the image goes on below its last row
+    below[row] |= bits_BW[row] & 1 << band  # the last row is repeated below the image
     edge = bits_BW ^ below
     here = bits_BW[:, :-1]
     edge[:, :-1] |= (here ^ bits_BW[:, 1:]) | (here ^ below[:, 1:])
@@ -65,12 +65,12 @@ def grow(bits_BW: np.ndarray, radius: int) -> np.ndarray:
     """Everything within ``radius`` pixels of a set pixel (dilation by a disk), packed [B, W].
 
     A disk is a stack of 2 * radius + 1 horizontal runs. ``run[i]`` says whether any of the ``length`` bytes
-    from ``i`` on is set. Runs only become longer from the poles of the disk to its equator, and each is made
-    of two shorter ones that overlap. Below the last row of the image there may be pixels too; nothing reads
-    them.
+    from ``i`` on is set. Runs only become longer from the poles of the disk to its equator, and each is the
+    union of two shorter ones that overlap. Below the last row of the image there may be pixels too; nothing
+    reads them.
     """
     rows, width = bits_BW.shape
-    stride = width + radius  # zeros between the rows: what leaves the image at its side enters nowhere
+    stride = width + radius  # zeros between the rows, so that runs do not wrap into the next row
     around = np.zeros((rows + 2 * radius, stride), np.uint8)
     around[:radius, :width] = bits_BW[rows - radius :] << 1  # above a band is the end of the band before
     around[radius : radius + rows, :width] = bits_BW

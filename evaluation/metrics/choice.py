@@ -1,15 +1,16 @@
-"""Which option a text chooses: this project's rule. A text chooses an option only if it says so beyond doubt.
+"""Which option a text chooses: this project's rule.
 
-The rules are tried in order, and the first that has something to say decides, for an option or against all:
+A text chooses an option only if it does so unambiguously. The rules are tried in order; the first that
+applies decides, for an option or against all:
 
 1. ``BOXED``: a letter or an option's text in a LaTeX box;
 2. ``STATED``: "the answer is B", "I would choose (b)", "B is correct", "option C is the best";
 3. ``LED``: the text begins with a letter that a mark tells from a word: "(B)", "B. blue", "b", "B because";
 4. ``WHOLE``: the text, or its first clause, is an option's text;
 5. ``LETTERED``: a letter with its own option's text behind it, anywhere: "the rate is C. slow";
-6. ``WORDS``: the first sentence holds the words of exactly one option, and neither denies nor doubts.
+6. ``WORDS``: the first sentence has the words of exactly one option, and no negation or doubt.
 
-Thoughts, markdown and LaTeX are taken off before (``choice_text``). The published rules are in
+Thoughts, markdown and LaTeX are removed first (``choice_text``). The published rules are in
 ``choice_published``.
 """
 
@@ -60,7 +61,7 @@ class Chosen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Answer:
-    """What a rule is given: the plain text, and the text and the words of each option."""
+    """The input of a rule: the plain text, and the text and the words of each option."""
 
     said: Plain
     texts: Sequence[str]
@@ -80,7 +81,7 @@ def _plain_option(choice: str) -> str:
 
 
 def strict(text: str, choices: Sequence[str]) -> Chosen:
-    """The option that a text names beyond doubt, and the rule that read it; or why there is none.
+    """The option that a text names unambiguously, and the rule that read it; or why there is none.
 
     Refused are, among others, two letters ("A or B", "A, B"), a letter beyond the options, a letter followed
     by another option's text, and a thought that is never closed, unless its last line states the answer.
@@ -113,7 +114,7 @@ def _box(content: str, answer: _Answer) -> _Verdict:
 
 
 def _stated(answer: _Answer) -> _Verdict:
-    """A stated answer. It wins over letters elsewhere; a conclusion also over statements before it.
+    """A stated answer. It overrides letters elsewhere; a conclusion also overrides statements before it.
 
     One that differs from the letter with which the text begins leaves it open, unless it is the conclusion
     and that letter is in a sentence or a list.
@@ -238,7 +239,7 @@ def _claim(sentence: str) -> str:
 
 
 def _denied_behind(text: str, letter: Mention) -> bool:
-    """Whether "is wrong" or its like stands right behind a letter."""
+    """Whether "is wrong" or a similar phrase follows a letter directly."""
     behind = _PREDICATE.match(text, letter.end)
     return behind is not None and denied(behind[0])
 

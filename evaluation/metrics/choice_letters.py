@@ -1,4 +1,4 @@
-"""Letters that stand for options in a plain text, told from the article "A" and other words."""
+"""Letters that stand for options in a plain text, distinguished from the article "A" and other words."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Mention:
     """A letter that stands for an option. ``index`` may lie beyond the options.
 
     ``marked``: a bracket, a full stop or the end of the line tells it from a word. ``text`` is the option
-    with whose words the clause behind it begins, ``others`` the letters named in one breath with it.
+    whose words begin the clause after it, ``others`` the letters listed together with it.
     """
 
     index: int

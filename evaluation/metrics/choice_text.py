@@ -44,7 +44,7 @@ class Plain(NamedTuple):
 
 
 def plain(text: str) -> Plain:
-    """The answer of a text, free of all that is only there to be displayed."""
+    """The answer in a text, without anything that is only for display."""
     part = answer_part(text)
     answer = text[part.start : part.stop]
     if part.unfinished:
@@ -69,7 +69,7 @@ def sentences(text: str) -> list[str]:
 
 
 def words(text: str) -> list[str]:
-    """Words in small letters without hyphens; articles and forms of "be" are left out if others are there."""
+    """Words in lower case without hyphens; articles and forms of "be" are left out if others are there."""
     every = [word.lower() for word in _WORD.findall(_HYPHEN.sub("", text))]
     return [word for word in every if word not in _SMALL] or every
 
@@ -88,7 +88,7 @@ class Found(NamedTuple):
 
 
 def find_options(said_words: Sequence[str], options: Sequence[Sequence[str]]) -> list[Found]:
-    """Where options' words stand one behind the other; not within the words of a longer option."""
+    """Where an option's words occur consecutively; not within the words of a longer option."""
     every = [
         Found(index, at, at + len(option))
         for index, option in enumerate(options)

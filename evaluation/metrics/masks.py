@@ -1,9 +1,9 @@
 """Region similarity J and boundary measure F of the DAVIS benchmark.
 
 Definition: Perazzi et al., "A Benchmark Dataset and Evaluation Methodology for Video Object Segmentation"
-(CVPR 2016), with the choices that its published numbers rest on: boundaries one pixel wide and shifted half a
+(CVPR 2016), with the choices behind its published numbers: boundaries one pixel wide and shifted half a
 pixel towards the origin, a tolerance of ``ceil(0.008 * diagonal)`` pixels, a round neighbourhood. Both are
-ratios of numbers of pixels, formed as davis2017-evaluation forms them: equal to its results in every digit.
+ratios of numbers of pixels, computed as davis2017-evaluation does, and equal to its results in every digit.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def pair_j_and_f(
 ) -> list[list[JF]]:
     """J and F of every prediction [H, W] (row) with every truth [H, W] (column) of one frame.
 
-    What concerns one mask alone is done once. Inside, void and errors are as for ``j_and_f``.
+    The work for a single mask is done once. Inside, void and errors are as for ``j_and_f``.
     """
     given = [*predictions, *truths]
     shape = _one_shape(given if void_HW is None else [*given, void_HW])
@@ -62,7 +62,7 @@ def tolerance(height: int, width: int) -> int:
 def boundary(mask_HW: np.ndarray) -> np.ndarray:
     """One-pixel boundary [H, W] bool: a pixel that differs from its right, lower or lower-right neighbour.
 
-    Beyond the last row and column the image goes on as it ends, so its border is not a boundary.
+    The last row and column are repeated beyond the image, so its border is not a boundary.
     """
     height = len(mask_HW)
     bits = bitmasks.pack(mask_HW, bitmasks.rows_of_band(height, 0))
@@ -104,7 +104,7 @@ def _measure(masks: Sequence[np.ndarray], shape: tuple[int, int], void_HW: np.nd
 
 
 def _columns(edges: Sequence[np.ndarray]) -> slice:
-    """The columns that hold boundaries of any mask: no other column is asked about."""
+    """The columns that hold boundaries of any mask; no other column is needed."""
     if not edges:
         return slice(0)
     held = np.flatnonzero(np.bitwise_or.reduce(reduce(np.bitwise_or, edges), axis=0))

@@ -1,7 +1,7 @@
 """Accuracy and robustness of ReVOS, from numbers of pixels of one frame.
 
-Source: Yan et al., "VISA: Reasoning Video Object Segmentation via Large Language Models" (ECCV 2024), as its
-tools/metrics.py computes them of masks of 0 and 1.
+Source: Yan et al., "VISA: Reasoning Video Object Segmentation via Large Language Models" (ECCV 2024), as in
+its tools/metrics.py for masks of 0 and 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ def accuracy(wrong: int, pixels: int) -> float:
 
 
 def robustness(false_positives: int, foreground: int) -> float:
-    """1 minus the pixels wrongly marked, in parts of all objects' pixels; at least 0.
+    """1 minus the ratio of wrongly marked pixels to the pixels of all objects; at least 0.
 
     Without any object in the frame a single wrong pixel makes it 0.
     """

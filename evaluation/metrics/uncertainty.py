@@ -1,9 +1,8 @@
-"""How far a mean could be off: standard errors and intervals that know that samples share videos.
+"""How far a mean could be off: standard errors and intervals for samples that share videos.
 
-Questions about one video succeed and fail together, so the videos, not the samples, are the independent
-draws. The standard error is the cluster-robust one of a mean (Liang & Zeger 1986, with the usual correction
-G / (G - 1)); where a metric is not a plain mean, an interval comes from resampling whole videos (Field &
-Welsh 2007).
+Answers about the same video are correlated, so the videos, not the samples, are the independent draws. The
+standard error is the cluster-robust one of a mean (Liang & Zeger 1986, with the usual correction G / (G -
+1)); where a metric is not a plain mean, an interval comes from resampling whole videos (Field & Welsh 2007).
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, SavedAnswer]:
 
 
 def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
-    """What the command prints: the answer, its spans, a line for each mask, what to know, and the folder."""
+    """What the command prints: the answer, its spans, a line for each mask, notes, and the folder."""
     yield answer.text
     yield ""
     for number, span in enumerate(answer.spans, 1):
@@ -92,7 +92,7 @@ def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
         covers = f", {100 * share:.1f} % of the picture on average there" if visible else ""
         count = len(track.frames)
         frames = f"{visible} of {count} segmented frames"
-        yield f"object {number}: shows on {frames}{covers}; masks/object-{number}"
+        yield f"object {number}: visible on {frames}{covers}; masks/object-{number}"
     ref = answer.question.clip.ref
     if answer.masks and len(answer.question.frames) < ref.num_frames:
         yield (
@@ -106,7 +106,7 @@ def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
 
 
 def _quiet() -> None:
-    """Silences what a user cannot act on."""
+    """Silences warnings that a user cannot act on."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")
     for name in ("transformers", "torch"):

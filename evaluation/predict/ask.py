@@ -47,9 +47,9 @@ def load_checkpoint(
     ``place``: the artifact's folder of a stage or of init; or a folder with weights and their tokenizer in
     the published layout (the released model, an export) or this project's; both local or on S3; or such a
     model of the hub (``hf://org/name@revision``). ``device``: "cpu", "cuda", or "auto", a GPU where there is
-    one. ``max_new_tokens``: where an answer is cut off. ``seg_state``: the hidden state that a mask is made
-    of. ``prompted_frames``: how many frames it prompts, SAM 2's memory carrying their masks to the others;
-    None prompts all. Weights are read at the first question, after it has been checked.
+    one. ``max_new_tokens``: where an answer is cut off. ``seg_state``: the hidden state from which a mask is
+    computed. ``prompted_frames``: how many frames it prompts, SAM 2's memory carrying their masks to the
+    others; None prompts all. Weights are read at the first question, after it has been checked.
 
     Raises UserError for a place without a finished checkpoint or model, and for a missing GPU.
     """

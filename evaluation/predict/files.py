@@ -28,7 +28,7 @@ def write_files(
     """Write everything into a local folder; names of what was written, a folder of masks as one.
 
     ``record`` is the content of answer.json. There is an overlay if there is anything to lay over the video.
-    ``on_frames`` hears how many frames of it are written.
+    ``on_frames`` is called with the number of its frames that are written.
     """
     names = []
     for number, track in enumerate(masks, 1):

@@ -1,6 +1,6 @@
 """The overlay video: masks, regions and spans of an answer, drawn on the frames that were segmented.
 
-It shows these frames alone, each until the next one starts, and so lasts as long as the video: picture and
+It shows only these frames, each until the next one starts, and so lasts as long as the video: picture and
 mask belong together always, and no mask is made up for a frame between. H.264; the size is that of the video,
 a row or column repeated at its end where the number is odd.
 """
@@ -40,7 +40,7 @@ def write_overlay(
     spans: Sequence[TimeSpan],
     on_frames: Callable[[int], object] = lambda done: None,
 ) -> None:
-    """Draw on ``frames``, which rise, and encode. ``on_frames`` hears how many are done.
+    """Draw on ``frames``, in ascending order, and encode. ``on_frames`` is called with the number done.
 
     Objects are filled in OBJECT_COLOURS, in turn; regions are outlined on their own frames; the frames of a
     span have a border, and a bar at the bottom shows spans and the present moment.
@@ -147,7 +147,7 @@ class _Encoder:
         height, width = picture_HW3.shape[:2]
         even = np.pad(picture_HW3, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
         frame = self._av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-        # Frames that lie less than a tick apart still come one behind the other.
+        # Frames less than a tick apart still get increasing times.
         ticks = max(round(start_s * _TICKS), self._last + 1)
         frame.pts, frame.time_base, self._last = ticks, Fraction(1, _TICKS), ticks
         self._lasts[frame.pts] = max(round(end_s * _TICKS) - frame.pts, 1)

@@ -51,7 +51,7 @@ def _frame(region: Region, video: VideoRef) -> int:
     if frame >= video.num_frames:
         raise UserError(
             str(region),
-            f"lies behind the end of a video of {video.num_frames} frames and {video.duration_s:.2f} s.",
+            f"is after the end of a video of {video.num_frames} frames and {video.duration_s:.2f} s.",
             f"Choose a frame from 0 to {video.num_frames - 1}.",
         )
     return frame
@@ -69,7 +69,7 @@ def _rectangle(box: Box, video: VideoRef) -> np.ndarray:
 def _disc(point: Point, video: VideoRef, grid: int) -> np.ndarray:
     """Mask [H, W] uint8: the part of the disc that lies in the frame.
 
-    Half a patch's diagonal is the farthest that a spot can lie from the nearest middle of a patch, which is
+    Half a patch's diagonal is the largest distance from any spot to the nearest patch centre, which is
     where the model looks whether a patch is covered; one pixel more makes up for rounding.
     """
     if not (0 <= point.x < video.width and 0 <= point.y < video.height):
@@ -89,7 +89,7 @@ def _read(file: MaskFile, video: VideoRef) -> np.ndarray:
             if (image.height, image.width) != (video.height, video.width):  # before it is decoded
                 raise _other_size(file, image.width, image.height, video)
             alpha = image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info
-            # Of a label image the number counts, and 0 is nothing; else a palette's numbers are not colours.
+            # In a label image indices count, and 0 is background; otherwise palette indices are not colours.
             coloured = image.mode in ("P", "PA") and any((image.getpalette("RGB") or [0])[:3])
             if coloured or image.mode == "CMYK" or "transparency" in image.info:
                 values = np.asarray(image.convert("RGBA" if alpha else "RGB"))
@@ -134,6 +134,6 @@ def _middles(video: VideoRef) -> tuple[np.ndarray, np.ndarray]:
 def _outside(region: Region, video: VideoRef) -> UserError:
     return UserError(
         str(region),
-        f"reaches out of the frame, which is {video.width}x{video.height} pixels (width x height).",
+        f"extends beyond the frame, which is {video.width}x{video.height} pixels (width x height).",
         "Give pixels of the video at its own size; nothing is cut off.",
     )

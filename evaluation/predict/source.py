@@ -92,7 +92,7 @@ def _model(folder: Path, uri: str, commit: str | None) -> Source:
 def _content(folder: Path) -> str:
     """SHA-256 over names and content of the files that an answer depends on.
 
-    Of a 7B these are 17 GB, so what was hashed is remembered, in the cache folder.
+    For a 7B model these are 17 GB, so the hashes are kept in the cache folder.
     """
     files = sorted({*weight_files(folder), *(f for f in folder.iterdir() if f.suffix in _BESIDE)})
     hashes = {}

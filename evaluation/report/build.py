@@ -1,4 +1,4 @@
-"""The report step: gathers what the evaluations and the training runs left, and writes table and page."""
+"""The report step: gathers the results of evaluations and training runs, and writes table and page."""
 
 from __future__ import annotations
 

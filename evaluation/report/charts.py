@@ -1,4 +1,4 @@
-"""Inline SVG: curves over training steps, and spans on a line of time. Colours are the page's variables."""
+"""Inline SVG: curves over training steps, and spans on a timeline. Colours are the page's variables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MAX_POINTS = 400  # of a drawn line; more than one per pixel only makes the pag
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A span in seconds on a line of its own; ``kind`` chooses its colour: true or made."""
+    """A span in seconds on its own line; ``kind`` chooses its colour: true or made."""
 
     name: str
     span: tuple[float, float] | None
@@ -63,7 +63,7 @@ def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
 
 
 def spans(bars: Sequence[Bar], duration_s: float) -> str:
-    """Spans one below the other on the same line of time; a missing or reversed one is described in words."""
+    """Spans one below the other on the same timeline; a missing or reversed one is described in words."""
     left, width, row = 120, 640, 24
     scale = (width - left - 12) / duration_s
     height = row * len(bars) + 22

@@ -31,7 +31,7 @@ STRIP_FRAMES = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What one checkpoint made of a sample."""
+    """The answer of one checkpoint to a sample."""
 
     label: str
     text: str
@@ -168,7 +168,7 @@ def _spans(sample: Sample, answers: Mapping[str, Prediction]) -> str:
 
 
 def _verdict(score: Score) -> tuple[str, bool]:
-    """One line on a score, and whether to call it good."""
+    """A score in one line, and whether it is shown as good."""
     values = score.values
     if "accuracy" in values:
         how = f" (read by: {score.read_by})" if score.read_by else ""

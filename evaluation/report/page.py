@@ -1,4 +1,4 @@
-"""The page: one HTML file with everything inside it, so that it can be mailed and looked at offline."""
+"""The page: one HTML file with everything inside it, so that it can be mailed and viewed offline."""
 
 from __future__ import annotations
 

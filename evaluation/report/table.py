@@ -43,7 +43,7 @@ class Line:
     unit: str = Unit.SHARE
     missing: tuple[int, ...] = ()  # samples without a value: not judged, or their judgement failed
     headline: bool = True  # belongs to the main table, not to the breakdown by category
-    state: str = ""  # why there is no value, where that is not for want of samples
+    state: str = ""  # why there is no value, unless samples are missing
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -197,7 +197,7 @@ def table_text(table: Table) -> str:
 
 
 def _submitted(entry: Mapping[str, Any]) -> str:
-    """What became of the answers of a benchmark whose truth is hidden."""
+    """The submission of a benchmark whose truth is hidden."""
     made = entry["submission"]
     if made is None:
         return f"{entry['state']}. {entry['no_submission']}."
@@ -224,8 +224,8 @@ def _footnotes(
     benchmarks: Sequence[BenchmarkConfig], counts: Mapping[str, Mapping[str, Any]]
 ) -> tuple[str, ...]:
     notes = [
-        "A failure is an answer that cannot be used (no option, no span, no or too few masks). It "
-        "stays in every mean with what it earns; several numbers are one per checkpoint."
+        "A failure is an answer that cannot be used (no option, no span, no or too few masks). It stays "
+        "in every mean with the score of a useless answer; several numbers are one per checkpoint."
     ]
     notes.append(
         "± is the standard error, with the samples of one video as one draw. The baseline does not look at "
@@ -252,9 +252,9 @@ def _footnotes(
         if entry.get("state"):
             notes.append(f"{b.entry}: {_submitted(entry)}")
         if b.bare_times:
-            notes.append(f"{b.entry}: numbers without a unit in an answer are taken for {b.bare_times}.")
+            notes.append(f"{b.entry}: numbers without a unit in an answer are read as {b.bare_times}.")
         if b.outside_times is Outside.CLAMP:
-            notes.append(f"{b.entry}: an answer's time outside of the video is cut at the video's end.")
+            notes.append(f"{b.entry}: a time outside the video is cut at the video's end.")
     for style in (PromptStyle.LLAVA_VIDEO, PromptStyle.PREPARED):
         asked = [b.entry for b in benchmarks if b.style is style]
         if asked:

@@ -1,1 +1,1 @@
-"""Scores of anybody's predictions against a benchmark's own truth: no plan, no model, no Ray."""
+"""Scores of predictions of any code against a benchmark's own truth: no plan, no model, no Ray."""

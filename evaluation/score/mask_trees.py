@@ -17,7 +17,7 @@ from PIL import Image
 from evaluation.score.given import Given, id_name, video_part
 from pipeline.errors import UserError
 
-_FLAT = ("P", "L", "1", "I;16", "I")  # one number a pixel
+_FLAT = ("P", "L", "1", "I;16", "I")  # one number per pixel
 _WRAPPERS = ("Annotations", "annotations", "masks", "valid", "valid_u")  # folders around the videos
 
 

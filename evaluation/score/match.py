@@ -12,7 +12,7 @@ from pipeline.records.sample import Role, Sample
 
 @dataclass(kw_only=True, slots=True)
 class Matched:
-    """The prediction of each sample, and what does not fit: all by names that a person finds again."""
+    """The prediction of each sample, and what could not be matched, under names that a person can find."""
 
     given: dict[int, Given] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)  # keys of samples without a prediction
@@ -25,8 +25,8 @@ class Matched:
 def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
     """Give every sample its prediction.
 
-    Several samples of one name (one query twice on a video) share a single prediction, or get as many
-    predictions as they are in their order.
+    Several samples of one name (one query twice on a video) share a single prediction; if there are as many
+    predictions as samples, they are paired in order.
     """
     by_name: dict[Name, list[int]] = {}
     for number, sample in enumerate(samples):
@@ -56,7 +56,7 @@ def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
 
 
 def names_of(sample: Sample) -> list[Name]:
-    """Every name under which a prediction may call a sample."""
+    """Every name that a prediction may use for a sample."""
     inner = _short(sample.key)
     video, last = sample.video.path, inner.rpartition("/")[2]
     question = next((turn.text for turn in sample.turns if turn.role is Role.USER), "")

@@ -16,7 +16,7 @@ from evaluation.scores import METRICS, write_scores
 from pipeline.storage.location import Location
 
 PROBLEMS = "problems.json"
-WIDE = 100  # columns of a terminal in which intervals have room
+WIDE = 100  # columns of a terminal that is wide enough for intervals
 NAMED = 5  # of each kind of problem, on the screen
 
 

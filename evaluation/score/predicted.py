@@ -15,7 +15,7 @@ from pipeline.times.parser import Failure, Form, parse
 
 NOTHING = "no prediction"
 NO_LENGTH = "the answer counts parts of a video whose length the truth does not say"
-_LONG_S = 1e6  # stands for an unknown length: no answer in seconds is outside of it
+_LONG_S = 1e6  # stands for an unknown length: no answer in seconds is beyond it
 
 
 def prediction_of(sample: Sample, given: Given | None) -> Prediction:

@@ -28,12 +28,12 @@ from pipeline.storage.location import Location
 
 SLICE = 64  # samples that a process scores at once
 Group = Sequence[tuple[Sample, Given | None]]  # samples that are scored together
-PARALLEL_MASKS = 2000  # true masks from which on starting processes pays
+PARALLEL_MASKS = 2000  # with at least so many true masks, starting processes is worth while
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What came out, and all that did not fit."""
+    """The results, and everything that could not be matched."""
 
     benchmark: Benchmark
     samples: int
@@ -130,7 +130,7 @@ def _truth(benchmark: Benchmark, truth: Path, masks: Path | None) -> tuple[list[
 
 
 def _sized(track: MaskTrack, height: int, width: int) -> MaskTrack:
-    """A track of empty masks that say no size, in the size of the prediction."""
+    """A track of empty masks without a size, in the size of the prediction."""
     if track.height and track.width:
         return track
     from pipeline.records.masks import empty

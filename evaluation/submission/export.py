@@ -1,4 +1,4 @@
-"""Writes the archive of an entry whose truth is hidden: checked whole before its first byte is written."""
+"""Writes the archive of an entry whose truth is hidden; all of it is checked before anything is written."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Export:
             entries.append(Entry(names=names, item=item))
             problems += _bad_names(item.key, names)
         entries.sort(key=lambda entry: (entry.names.video, entry.names.expression))
-        _refuse(config, problems, "Mend its source, and prepare it again.")
+        _refuse(config, problems, "Correct its source, and prepare it again.")
         return cls(config=config, layout=layout, entries=tuple(entries))
 
     @property
@@ -115,7 +115,7 @@ class Export:
         index: Index,
         unreadable: Sequence[Unreadable],
     ) -> Submission:
-        """Check every answer, then write ``submissions/<entry>.zip`` below ``out`` in one atomic act.
+        """Check every answer, then write ``submissions/<entry>.zip`` below ``out`` atomically.
 
         One video is in memory at a time. Raises UserError naming the expressions without usable masks, unless
         the entry allows ``empty_masks``.

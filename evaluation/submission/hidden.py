@@ -24,7 +24,7 @@ def usable_masks(sample: Sample, prediction: Prediction) -> tuple[MaskTrack | No
     """The masks of an answer on every frame, at the frame's size; and what is wrong with the answer, or "".
 
     Of several [SEG] the first counts, as where there is a truth. A server that reads masks of another size or
-    misses a frame scores the whole archive wrongly or not at all, so such masks are none.
+    misses a frame scores the whole archive wrongly or not at all, so such masks count as missing.
     """
     if prediction.failure is not None:
         return None, prediction.failure
@@ -40,7 +40,7 @@ def usable_masks(sample: Sample, prediction: Prediction) -> tuple[MaskTrack | No
 
 
 def unscored(sample: Sample, prediction: Prediction) -> Score:
-    """The score of an answer to a hidden truth: no value, but whether the answer can be used."""
+    """The score of an answer whose truth is hidden: no value, but whether the answer can be used."""
     _, problem = usable_masks(sample, prediction)
     return Score(
         key=sample.key,
@@ -54,7 +54,7 @@ def unscored(sample: Sample, prediction: Prediction) -> Score:
 def unscored_rows(rows: Sequence[MetricRow], scores: Mapping[str, Sequence[Score]]) -> list[MetricRow]:
     """The rows, those of hidden truth without a value; ``scores`` are the unscored answers by entry.
 
-    Of these the headline metrics alone stay, and count the answers.
+    Only their headline metrics are kept, and count the answers.
     """
     out = []
     for row in rows:

@@ -1,4 +1,4 @@
-"""What a server takes: names in the archive, how large a complete one is, and where to bring it."""
+"""What a server expects: names in the archive, the size of a complete one, and where to upload it."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def _contents(made: Submission) -> str:
 def plan_submissions(plan: Plan, reader: ShardReader, items: Mapping[str, Sequence[Item]]) -> Submissions:
     """Which entries are not scored here. Raises UserError for archives that can never be complete.
 
-    A choice of samples makes no archive: it is a trial.
+    A selection of samples is a trial, for which no archive is written.
     """
     assert plan.evaluation is not None
     sources = {source.name: source for source in plan.data.sources}

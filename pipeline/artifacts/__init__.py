@@ -1,1 +1,1 @@
-"""What steps make: which steps there are, what identifies them, their records, and where a plan stands."""
+"""Artifacts: which steps there are, what identifies them, their records, and the state of a plan."""

@@ -21,7 +21,7 @@ TOKENIZER: Final = "tokenizer"
 """Folders of a checkpoint artifact: config.json with the weights, and the text tokenizer."""
 
 CONFIG_FILE: Final = "config.json"
-"""In a folder with weights and their tokenizer, which no plan made."""
+"""In a folder with weights and their tokenizer that was not made by a plan."""
 
 _NO_SIZE: Final = {"loss", "init", "attention"}
 

@@ -1,4 +1,4 @@
-"""Inputs that a plan does not make: annotation files, tokenizers, weights, checkpoints of other plans."""
+"""Inputs that a plan does not make: annotation files, tokenizers, weights, and other plans' checkpoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pipeline.storage.location import Location
 
 _PLAIN = (".json", ".jsonl", ".txt", ".csv", ".p")
 ANNOTATION_SUFFIXES = (*_PLAIN, *(f"{suffix}.gz" for suffix in _PLAIN), ".parquet")
-PICTURES = (".png",)  # label images: a set has some hundred thousand, so their sizes stand for them
+PICTURES = (".png",)  # label images: a dataset may have a hundred thousand, so only their sizes are compared
 _YOUNG = 100_000  # new objects between two runs of the garbage collector; Python's default is 700
 MODEL_SUFFIXES = (".safetensors", ".json", ".bin", ".pt", ".txt", ".model", ".jinja")
 
@@ -74,7 +74,7 @@ def external_inputs(plan: Plan, spec: StepSpec) -> dict[str, InputRef]:
 
 
 def _checkpoint(plan: Plan, spec: StepSpec) -> InputRef:
-    """A checkpoint of another plan; for an evaluation also a model that no plan made."""
+    """A checkpoint of another plan; for an evaluation also a model that was not made by a plan."""
     place = spec.external_checkpoint
     made = outside_artifact(place, plan.storage.local_cache)
     if made is not None:
@@ -109,8 +109,7 @@ def media_places(plan: Plan, spec: StepSpec, corpora: Location) -> dict[str, tup
     Empty for every step but the one that writes them into the dataset.
 
     A dataset names its videos by these folders, so it is made again when they change. They are not part of
-    its fingerprint: with the videos unchanged it comes out with the same digest, and nothing after it is
-    redone.
+    its fingerprint: if the videos are unchanged its digest is the same, and no later step is repeated.
     """
     if spec.kind is not Kind.PREPARE:
         return {}
@@ -158,9 +157,7 @@ def _folder_digest(
     sized = PICTURES if suffixes == ANNOTATION_SUFFIXES else ()
     for name, stat in files:
         if not stat.key and name.endswith((*suffixes, *sized)):
-            raise UserError(
-                where, f"{place.uri}/{name} is a link that leads nowhere.", "Mend the link, or remove it."
-            )
+            raise UserError(where, f"{place.uri}/{name} is a broken link.", "Correct the link, or remove it.")
     read = [file for file in files if file[0].endswith(suffixes)]
     hashes = iter(files_sha256(place, read, remembered))
     contents = [
@@ -173,7 +170,7 @@ def _folder_digest(
 
 @contextmanager
 def _rare_collections() -> Iterator[None]:
-    """With few runs of Python's garbage collector, which walks a growing listing over and over."""
+    """Run Python's garbage collector rarely inside, because it scans a growing listing again and again."""
     young, *older = gc.get_threshold()
     gc.set_threshold(max(young, _YOUNG), *older)
     try:

@@ -1,4 +1,4 @@
-"""What a user should know about artifacts that are kept, one line each."""
+"""Notes about artifacts that are reused, one line each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pipeline.plan.plan import Plan
 
 
 def other_code(plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[str]:
-    """Kept steps that other code made."""
+    """Reused steps that were made by other code."""
     present = code_version()
     other = [
         d.spec.name
@@ -34,7 +34,7 @@ def other_code(plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[s
 def missing_media(plan: Plan, plan_status: PlanStatus, decisions: Iterable[Decision]) -> list[str]:
     """Records that a kept dataset lacks because their video was not there when it was made.
 
-    Videos of the demo corpora are left out: what is missing there is missing on purpose.
+    Videos of the demo corpora are left out: they lack videos on purpose.
     """
     kept = any(d.spec.name == "prepare" and d.state is State.DONE for d in decisions)
     made = plan_status.artifacts.get("prepare")

@@ -82,7 +82,7 @@ def check_inputs(artifact: Artifact, plan_status: PlanStatus) -> None:
                 name,
                 f"{ref.uri} has changed since {artifact.location.uri} was made "
                 f"(digest {before.digest[:12]} then, {ref.digest[:12]} now).",
-                "Put back the file that it was made from; another input makes another dataset.",
+                "Restore the file that it was made from; another input gives another dataset.",
             )
 
 

@@ -31,18 +31,18 @@ class InputRef(_Frozen):
 
 
 class ArtifactRecord(_Frozen):
-    """What made an artifact, from which inputs, and what came out."""
+    """How an artifact was made, from which inputs, and with which result."""
 
     format: int = RECORD_FORMAT
     step: str
     kind: str
-    fingerprint: str  # of what was asked for: settings and inputs
-    digest: str  # of what came out
+    fingerprint: str  # of settings and inputs
+    digest: str  # of the content
     schema_version: int
     code: CodeVersion
     inputs: dict[str, InputRef]
     places: dict[str, tuple[str, ...]] = {}  # media folders, by source; not in the fingerprint
-    config: dict[str, Any]  # the part of the plan that bears identity
+    config: dict[str, Any]  # the part of the plan that identifies the artifact
     plan: dict[str, Any] = {}  # the whole plan with every default, for `ufvideo rebuild`
     summary: dict[str, Any]  # counts and the like
     created: str  # UTC, ISO 8601

@@ -56,7 +56,7 @@ class StepSpec:
 
     ``needs`` are names of earlier steps. ``subject`` is the stage's name, or the checkpoint as the plan
     writes it. ``checkpoint`` is the step, or the location of the artifact, whose weights the step starts
-    from or scores. ``identity`` holds every setting that bears on the result, and no other.
+    from or scores. ``identity`` holds exactly the settings that affect the result.
     """
 
     name: str
@@ -163,9 +163,9 @@ def decide(
     """What to do about each step, from the records that were found under their fingerprints.
 
     A step is done if its record exists and its inputs still have the content that it was made from. A forced
-    step runs again; later ones run again only if its result is different. ``places`` says, by step, where
-    those inputs lie now that no fingerprint includes; if the record of a step has another place, it runs
-    again in the same way.
+    step runs again; later ones run again only if its result is different. ``places`` has, by step, the
+    present places of inputs whose place is in no fingerprint; if the record of a step has another place, it
+    runs again in the same way.
     """
     out = []
     for spec in specs:
@@ -239,7 +239,7 @@ def folder(name: str, fingerprint: str) -> str:
 
 
 def _identity(kind: Kind, parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The identity of a step: of each of its sections, the settings that bear on the result."""
+    """The identity of a step: from each of its sections, the settings that affect the result."""
     forms = {name: identity(part, kind) for name, part in parts.items()}
     return {name: form for name, form in forms.items() if form != {}}
 

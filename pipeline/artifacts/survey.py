@@ -1,4 +1,4 @@
-"""Where a plan stands: its steps, their fingerprints, the artifacts that are there. Reads, never writes."""
+"""The state of a plan: its steps, their fingerprints, the existing artifacts. Reads, never writes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class PlanStatus:
 
 
 def with_records(plan_status: PlanStatus) -> PlanStatus:
-    """The status with the records that exist now; its outside inputs are not looked at again.
+    """The status with the records that exist now; its outside inputs are not read again.
 
     The steps of a plan do not change its outside inputs, and listing and hashing them takes most of a survey.
     """
@@ -51,7 +51,7 @@ def with_records(plan_status: PlanStatus) -> PlanStatus:
 
 
 def survey(plan: Plan) -> PlanStatus:
-    """Look where a plan stands. Raises UserError for an outside input that is missing."""
+    """Find out the state of a plan. Raises UserError for an outside input that is missing."""
     root = storage_root(plan)
     specs = steps(plan)
     inputs = {s.name: external_inputs(plan, s) for s in specs}
@@ -65,7 +65,7 @@ def survey(plan: Plan) -> PlanStatus:
 
 
 def fingerprint(spec: StepSpec, upstream: Mapping[str, str], external: Mapping[str, str]) -> str:
-    """SHA-256 of what a step is asked to make.
+    """SHA-256 of everything that determines a step's result.
 
     ``upstream`` holds the fingerprint of each step in ``spec.needs``, ``external`` the digest of each input
     that the plan does not make.

@@ -1,4 +1,4 @@
-"""Is an artifact still what its record says? Its files are hashed again and compared."""
+"""Whether an artifact still matches its record: its files are hashed again and compared."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BLOCK = 1 << 22
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """The result of hashing again. ``damage`` names what differs from the record; empty: all is whole."""
+    """The result of hashing again. ``damage`` names what differs from the record; empty: nothing."""
 
     artifact: Artifact
     files: int

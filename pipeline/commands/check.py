@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Refuse what cannot work, else print what a run would do. The exit code."""
+    """Refuse what cannot work, or print what a run would do. The exit code."""
     from pipeline.artifacts.steps import State, steps_up_to, up_to
     from pipeline.artifacts.survey import survey
     from pipeline.commands.hidden_truth import hidden_lines

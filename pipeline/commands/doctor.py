@@ -68,7 +68,7 @@ def doctor(plan: Plan, plan_path: str, out_text: str | None = None) -> int:
     if summary["ok"]:
         print(f"Next:     ufvideo run {plan_path} --until prepare", flush=True)
         return 0
-    print("Next:     mend the sources or their entries in the plan, or allow a finding in its doctor section")
+    print("Next: correct the sources or their entries in the plan, or allow a finding in its doctor section")
     print(f"          (doctor.allow.NAME=SHARE); then ufvideo doctor {plan_path}", flush=True)
     return 1
 
@@ -82,7 +82,7 @@ def sources_status(plan: Plan, plan_path: str) -> PlanStatus:
     if "corpora" in plan_status.artifacts and plan_status.artifacts["corpora"] is None:
         raise UserError(
             f"{plan_path}, data.sources",
-            f"lie in the plan's demo corpora, which have not been made yet "
+            f"are in the plan's demo corpora, which have not been made yet "
             f"({plan_status.folder('corpora').uri}).",
             f"Make them first: ufvideo run {plan_path} --until corpora.",
         )

@@ -1,4 +1,4 @@
-"""Benchmarks whose truth is hidden, as far as a plan and its files tell before anything is prepared."""
+"""Benchmarks whose truth is hidden, as far as a plan and its files show before anything is prepared."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pipeline.storage.location import Location
 
 
 def hides_truth(plan: Plan, source: SourceConfig) -> bool:
-    """Whether a source names no truth, of a format that has it in a file of its own."""
+    """Whether a source names no truth although its format keeps the truth in a separate file."""
     row = source.row
     if not row.truth_in or getattr(source, row.truth_in) is not None:
         return False

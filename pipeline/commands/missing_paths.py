@@ -48,12 +48,12 @@ def missing_media(plan: Plan, unread: set[str]) -> Iterator[Problem]:
 
 
 def _is_model(plan: Plan, text: str) -> bool:
-    """Whether a checkpoint to be scored is a model that no plan made: of the hub, or beside its tokenizer."""
+    """Whether a checkpoint to score is not from a plan: a model on the hub, or beside its tokenizer."""
     if is_plain(text):
         return True
     try:
         return (Location.parse(text, plan.storage.local_cache) / CONFIG_FILE).exists()
-    except StorageError:  # told where the record is looked for
+    except StorageError:  # reported where the record is looked for
         return False
 
 

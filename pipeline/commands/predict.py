@@ -26,7 +26,7 @@ FRAME is a frame number from 0 (12) or a time with its unit (3.5s). Coordinates 
 The question needs one <region> for each box, point or mask, in the order in which they are given.
 A box becomes a rectangular mask. A point becomes a disc whose radius is half the diagonal of one of the
 patches that the model sees: the frame's diagonal / (2 x patches per side), 1.9 % of it for the published
-model. A mask is an image of the video's size; what is neither black nor transparent is inside.
+model. A mask is an image of the video's size; pixels that are neither black nor transparent are inside.
 
 Masks are made on every frame of a video of up to {EVERY_FRAME_UP_TO} frames, on {EVERY_FRAME_UP_TO} evenly
 spread frames of a longer one, and on the frames of the regions. The overlay shows these frames, each until
@@ -82,13 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--seg-state",
         choices=SEG_STATES,
         default=SEG_STATES[0],
-        help="the hidden state that a mask is made of (default: %(default)s, as in training)",
+        help="the hidden state from which a mask is computed (default: %(default)s, as in training)",
     )
     parser.add_argument(
         "--prompted-frames",
         type=int,
         metavar="N",
-        help="prompt N frames and let SAM 2's memory carry their masks to the others; default: prompt all",
+        help="prompt N frames and let SAM 2's memory propagate their masks to the others; default: "
+        "prompt all",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU where there is one"

@@ -50,7 +50,7 @@ def preflight(plan: Plan, where: Where = dotted, steps_to_make: Iterable[str] | 
 
 
 def refuse_steps(plan: Plan, decisions: Sequence[Decision], where: Where = dotted) -> None:
-    """Refuse unfinished steps that cannot run, for want of videos or of a large enough machine."""
+    """Refuse unfinished steps that cannot run because videos are missing or the machine is too small."""
     todo = [d.spec for d in decisions if d.state is State.TODO]
     _refuse(plan, list(_step_problems(plan, todo, set())), where, [])
 

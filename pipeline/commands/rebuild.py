@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def act(options: argparse.Namespace) -> int:
-    """Make the artifact again elsewhere and compare. Exit code: 1 for one that comes out different."""
+    """Make the artifact again elsewhere and compare. Exit code: 1 if the copy differs."""
     from pipeline.artifacts.rebuild import check_inputs, compare, plan_of
     from pipeline.artifacts.survey import survey
     from pipeline.artifacts.verify import open_artifact
@@ -36,7 +36,7 @@ def act(options: argparse.Namespace) -> int:
         print(f"differs: {difference}")
     again = comparison.again.location.uri
     if comparison.differences:
-        print(f"{options.artifact} does not come out the same. The new copy: {again}")
+        print(f"{options.artifact} differs from the new copy: {again}")
         return 1
     print(f"identical: digest {made.record.digest[:12]}, made again in {again}")
     return 0

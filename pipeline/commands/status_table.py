@@ -1,4 +1,4 @@
-"""The table of ``ufvideo status``: a line for each step, whole in a pipe and folded in a terminal."""
+"""The table of ``ufvideo status``: a line for each step, unwrapped in a pipe and wrapped in a terminal."""
 
 from __future__ import annotations
 

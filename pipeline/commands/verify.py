@@ -22,7 +22,7 @@ def act(options: argparse.Namespace) -> int:
     for damage in verdict.damage:
         print(f"damaged: {damage}")
     if verdict.damage:
-        print(f"{options.artifact} is not what its record says. Make it again: ufvideo run PLAN")
+        print(f"{options.artifact} does not match its record. Make it again: ufvideo run PLAN")
         return 1
-    print(f"{options.artifact} is whole: {verdict.files} files, digest {record.digest[:12]}, {record.kind}.")
+    print(f"{options.artifact} is intact: {verdict.files} files, digest {record.digest[:12]}, {record.kind}.")
     return 0

@@ -1,4 +1,4 @@
-"""Whether a cluster has, or can add, the CPUs and GPUs of a step. Ray itself would wait in silence."""
+"""Whether a cluster has, or can add, the CPUs and GPUs of a step. Ray itself would wait silently."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""One writer for each artifact: a process claims the folder before it writes, and others can read by whom.
+"""One writer for each artifact: a process claims the folder before it writes, and others can read its name.
 
 On a disk a claim is a locked file, which the kernel unlocks when its holder ends. On S3 it is an object
-that its holder renews every few seconds; a claim that is not renewed lapses.
+that its holder renews every few seconds; a claim that is not renewed expires.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ RUN, STEP = "run", "step"
 """Kinds of claims: by the command that runs a whole plan, or by the process that makes one artifact."""
 
 BEAT_S = 10.0
-LAPSE_S = 45.0  # a claim on S3 lapses when it is not renewed for so long
+LAPSE_S = 45.0  # a claim on S3 expires if it is not renewed for so long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +54,7 @@ class Claim(Protocol):
         """Write into the claim which job can be followed."""
 
     def release(self) -> None:
-        """Give it up."""
+        """Release the claim."""
 
 
 def take(folder: Location, kind: str, command: str) -> Claim | None:
@@ -182,7 +182,7 @@ def _put(place: Location, data: bytes, **condition: str) -> str | None:
 
 
 def _lapsed(place: Location) -> str | None:
-    """The entity tag of a claim that has lapsed by the server's own clock, else None."""
+    """The entity tag of a claim that has expired by the server's own clock, or None."""
     bucket, key = uris.bucket_and_key(place.uri)
 
     def act(fs: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""What is written of a plan for others to read: flat or as YAML, without secrets."""
+"""A plan as it is shown to others: flat or as YAML, without secrets."""
 
 from __future__ import annotations
 

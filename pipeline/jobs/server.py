@@ -30,7 +30,7 @@ UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
 # about the folder itself too, as `.`, and uploads nothing if that is excluded.
 UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
 _TAIL_TRIES = 5
-_LOST_S = 120.0  # how long a job server may be away
+_LOST_S = 120.0  # how long a job server may fail to answer
 _STOP_WAIT_S = 3.0  # a command has to end within 5 s of Ctrl-C, a job within 3 s of SIGTERM
 _IN_JOB_STOP_WAIT_S = 1.5
 STOP_COMMAND_WAIT_S = 30.0

@@ -1,4 +1,4 @@
-"""The MLflow run of a step without curves of its own: what went in, what was counted, how long it took."""
+"""The MLflow run of a step without curves: its inputs, counts and duration."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _telling(write: Callable[[], None], step: str) -> None:
     except Exception as error:
         text = without_credentials(str(error))[:300]
         print(
-            f"Note: {step} is made, but its run in MLflow is not whole ({type(error).__name__}: {text}).",
+            f"Note: {step} is made, but its run in MLflow is incomplete ({type(error).__name__}: {text}).",
             file=sys.stderr,
             flush=True,
         )

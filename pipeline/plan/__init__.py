@@ -1,1 +1,1 @@
-"""The language of plan files: a frozen model for each section, and how a file becomes one."""
+"""The schema of plan files: a frozen model for each section, and how a file is read."""

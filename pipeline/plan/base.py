@@ -1,4 +1,4 @@
-"""What every section of a plan has in common."""
+"""The base class of every section of a plan."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ class Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_enum_values=False)
 
     bears_identity: ClassVar[bool] = True
-    """Whether fields bear identity unless they are marked otherwise (``pipeline.plan.identity``)."""
+    """Whether fields are part of the identity unless they are marked otherwise
+    (``pipeline.plan.identity``)."""
 
     def problems(self) -> Iterator[Problem]:
         """Problems between values that are valid alone; all are reported, each at its own key."""
@@ -34,7 +35,7 @@ class Config(BaseModel):
 
 
 class RuntimeConfig(Config):
-    """A section about where and how work is done: its fields bear no identity unless marked otherwise."""
+    """A section about where and how work is done: only fields marked otherwise are part of the identity."""
 
     bears_identity: ClassVar[bool] = False
 

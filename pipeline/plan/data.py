@@ -47,7 +47,7 @@ class SourceConfig(Config):
 
     name: str = Field(
         pattern=r"^[a-z0-9_]+(/[a-z0-9_]+)*$",
-        description="What mixtures, benchmarks and shards call it: small letters, digits, _ and /.",
+        description="Its name in mixtures, benchmarks and shards: lower-case letters, digits, _ and /.",
     )
     format: str = Field(
         description="The form of its annotations; docs/data-format.md says which dataset has which."
@@ -61,7 +61,7 @@ class SourceConfig(Config):
     files: tuple[str, ...] = Field(
         default=(),
         description="Patterns (* and ? within a name, ** over folders) of the files in that folder; empty: "
-        "every file with an ending of the format.",
+        "every file with an extension of the format.",
     )
     masks: OfFormat[Input[str | None]] = Field(
         default=None,
@@ -85,7 +85,7 @@ class SourceConfig(Config):
     )
     keep_videos: OfFormat[Input[str | None]] = Field(
         default=None,
-        description="File that names the videos to keep: text, one a line, or a meta_expressions.json.",
+        description="File that names the videos to keep: text, one per line, or a meta_expressions.json.",
     )
     drop_videos: OfFormat[Input[str | None]] = Field(
         default=None, description="Likewise, the videos to leave out (a test set in a validation file)."
@@ -107,13 +107,14 @@ class SourceConfig(Config):
     )
     duration_mismatch: DurationMismatch = Field(
         default=DurationMismatch.KEEP,
-        description="A record whose own duration is not its video's, by more than a second and 1 %: keep it "
+        description="A record whose own duration differs from its video's by more than a second and 1 %: "
+        "keep it "
         "as it is, scale its times from the one duration to the other, or reject it. All are counted.",
     )
     early_masks: EarlyMasks = Field(
         default=EarlyMasks.KEEP,
-        description="A video that lists a mask or none for every frame, with all masks of all its objects in "
-        "the first half of the frames or in less (a shift known from ReVOS): keep and count, or reject.",
+        description="A video that lists a mask or none for every frame, with all masks of all its "
+        "objects within the first half of the frames (a shift known from ReVOS): keep and count, or reject.",
     )
     split_turns: OfFormat[bool] = Field(
         default=False, description="Each question with its answer becomes a sample (LLaVA-Video-178K)."
@@ -125,17 +126,18 @@ class SourceConfig(Config):
     )
     as_questions: OfFormat[bool] = Field(
         default=False,
-        description="The only question of a row is replaced by one of question_templates, or of our own: "
-        "descriptions become questions and answers (videorefer).",
+        description="The only question of a row is replaced by one of question_templates, or one of this "
+        "project's: descriptions become questions and answers (videorefer).",
     )
     drop_spatial: OfFormat[bool] = Field(
-        default=False, description="Rows with boxes in their text are not selected, not rejected (st_align)."
+        default=False,
+        description="Rows with boxes in their text count as not selected instead of rejected (st_align).",
     )
     folder_fps: float | None = Field(
         default=None,
         gt=0,
-        description="Frames per second of videos that are folders of stills: 2 for VideoGPT's. null: what "
-        "the format says, else 3.",
+        description="Frames per second of videos that are folders of stills: 2 for VideoGPT's. null: "
+        "that of the format, or 3.",
     )
     min_frames: int | None = Field(
         default=None, ge=1, description="Instead of the data section's: 1 for a set of still images."
@@ -143,7 +145,8 @@ class SourceConfig(Config):
     question_templates: OfFormat[tuple[str, ...]] = Field(
         default=(),
         description="For sources of bare expressions; {expression} is filled in, for timed events {span} as "
-        "well, for videorefer and videorefer_bench_d {regions}. Empty: the published ones, else our own.",
+        "well, for videorefer and videorefer_bench_d {regions}. Empty: the published ones, or this "
+        "project's.",
     )
     answer_templates: OfFormat[tuple[str, ...]] = Field(
         default=(),
@@ -236,14 +239,14 @@ class PrepConfig(Config):
         min_length=1, description="The datasets, each an entry; names must be unique."
     )
     rows_per_shard: int = Field(
-        default=2048, ge=1, description="Records of a source that one Parquet shard is made of, at most."
+        default=2048, ge=1, description="The most records of a source in one Parquet shard."
     )
     min_frames: int = Field(default=2, ge=1, description="A video with fewer decodable frames is rejected.")
     max_reject_share: Annotated[float, Bears("prepare")] = Field(
         default=1.0,
         ge=0,
         le=1,
-        description="Refuse to finish if more than this share of a source is rejected.",
+        description="Fail if more than this share of a source is rejected.",
     )
     allow_links_to: Runtime[tuple[str, ...]] = Field(
         default=(),

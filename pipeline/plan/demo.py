@@ -35,7 +35,9 @@ class DemoConfig(Config):
     scenes of their own. The media and annotations are a pure function of this model.
     """
 
-    seed: int = Field(default=7, ge=0, description="Of everything that is drawn; apart from the plan's seed.")
+    seed: int = Field(
+        default=7, ge=0, description="Seed of everything that is drawn; independent of the plan's seed."
+    )
     train_videos: int = Field(default=160, ge=2, description="How many videos are drawn for training.")
 
     llava_video_share: Share = Field(
@@ -57,7 +59,8 @@ class DemoConfig(Config):
     questions: tuple[QuestionKind, ...] = Field(
         default=tuple(QuestionKind),
         min_length=1,
-        description="Kinds of questions in LLaVA-Video, ST-Align and MVBench; easy ones teach a toy.",
+        description="Kinds of questions in LLaVA-Video, ST-Align and MVBench; a toy model learns the "
+        "easy ones.",
     )
     mvbench_items: int = Field(default=24, ge=7, description="Questions over seven tasks, easy ones first.")
     mevis_valid_videos: int = Field(default=10, ge=1, description="Two expressions each.")

@@ -35,7 +35,7 @@ class BenchmarkConfig(Config):
     name: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_./-]*$",
-        description="What the entry is called in tables and in MLflow; null: as its source. Two entries on "
+        description="Name of the entry in tables and in MLflow; null: that of its source. Two entries on "
         "one source need names.",
     )
     source: str = Field(description="Name of a source with use: benchmark.")
@@ -50,12 +50,12 @@ class BenchmarkConfig(Config):
     )
     bare_times: Form | None = Field(
         default=None,
-        description="What a number without a unit counts in an answer that names a time: seconds, fractions, "
+        description="The unit of a number without one in an answer that names a time: seconds, fractions, "
         "percents or frames of what was shown. null: such an answer cannot be read, and is a failure.",
     )
     outside_times: Outside = Field(
         default=Outside.REFUSE,
-        description="An answer's time outside of the video: refuse (a failure) or clamp (cut, and counted).",
+        description="An answer's time outside the video: refuse (a failure) or clamp (cut, and counted).",
     )
     empty_masks: bool = Field(
         default=False,
@@ -64,7 +64,7 @@ class BenchmarkConfig(Config):
     )
     seen: bool = Field(
         default=False,
-        description="The source is a training source: what is scored is memory, and the table says so.",
+        description="The source is a training source: the score measures memory, and the table says so.",
     )
 
     @property
@@ -79,7 +79,7 @@ class BenchmarkConfig(Config):
         return name
 
     def problems(self) -> Iterator[Problem]:
-        """A wording that the family does not have, and rules about times for a family that asks for none."""
+        """A wording that the family does not have, and rules about times for a family without times."""
         family = FAMILIES[self.family]
         if self.style not in family.styles:
             yield Problem(
@@ -125,19 +125,18 @@ class EvaluationConfig(Config):
     max_new_tokens: int = Field(default=2048, ge=1, description="Tokens at which an answer is cut off.")
     seg_state: SegState = Field(
         default=SegState.PREDICTING,
-        description="The hidden state that a mask is made of: predicting, as in training, or published, the "
-        "one before it, which the published code takes.",
+        description="The hidden state from which a mask is computed: predicting, as in training, or "
+        "published, the one before it, as in the published code.",
     )
     prompted_frames: int | None = Field(
         default=None,
         ge=1,
-        description="How many frames of a video [SEG] prompts. null: every one, as published. A number: so "
-        "many evenly spread ones, and SAM 2's memory carries their masks to the others.",
+        description="How many frames of a video [SEG] prompts. null: every one, as published. A number: "
+        "so many evenly spread ones, and SAM 2's memory propagates their masks to the others.",
     )
     judge: JudgeConfig | None = Field(
         default=None,
-        description="The language model that marks free texts; null: their columns say that they are not "
-        "judged.",
+        description="The language model that marks free text; null: its columns say that it is not judged.",
     )
     report_samples: Annotated[int, Bears("report")] = Field(
         default=3, ge=0, description="Samples of each kind drawn on the page."

@@ -25,7 +25,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Bears:
-    """The artifacts that a field bears on: kinds of steps, or ``SHARDS``; without arguments none."""
+    """The artifacts whose identity includes a field: kinds of steps, or ``SHARDS``; by default none."""
 
     on: tuple[str, ...]
 
@@ -53,16 +53,16 @@ _MEDIA = PathForm(lambda path: path if in_corpora(path) else _LEFT_OUT)
 Runtime = Annotated[_T, Bears()]
 """Where, how fast or in what pieces: the result is the same."""
 Input = Annotated[_T, _INPUT]
-"""A file or folder that a step reads; its content bears identity, its path does not."""
+"""A file or folder that a step reads; its content is part of the identity, its path is not."""
 Media = Annotated[_T, _MEDIA]
 """Folders of videos; the shards cover their content, and the record their paths."""
 
 
 def identity(value: Any, of: str) -> Any:
-    """The part of a section of the plan that bears on an artifact of kind ``of``, as plain JSON values.
+    """The part of a section of the plan that identifies an artifact of kind ``of``, as plain JSON values.
 
-    Sections become mappings of their fields that are not at their default and bear on ``of``; a section
-    that is set with all its defaults is an empty mapping, unlike one that is left out.
+    Sections become mappings of their fields that are not at their default and belong to the identity of
+    ``of``; a section that is set with all its defaults is an empty mapping, unlike one that is left out.
     """
     if isinstance(value, BaseModel):
         return _of_section(value, of)
@@ -88,7 +88,7 @@ def input_fields(section: type[BaseModel]) -> tuple[str, ...]:
 
 
 def bears_on(section: type[BaseModel], field: FieldInfo, of: str) -> bool:
-    """Whether a field of a section bears on an artifact of kind ``of``."""
+    """Whether a field of a section is part of the identity of an artifact of kind ``of``."""
     bears = next((mark for mark in field.metadata if isinstance(mark, Bears)), None)
     if bears is None:
         return bool(getattr(section, "bears_identity", True))

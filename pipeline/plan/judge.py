@@ -1,4 +1,4 @@
-"""The judge section: which language model marks free texts, within what limits."""
+"""The judge section: which language model marks free text, and within which limits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BudgetConfig(RuntimeConfig):
 
 
 class JudgeConfig(Config):
-    """A language model that marks free texts behind an OpenAI-compatible endpoint."""
+    """A language model that marks free text, behind an OpenAI-compatible endpoint."""
 
     endpoint: Runtime[str | None] = Field(
         default=None,
@@ -62,7 +62,7 @@ class JudgeConfig(Config):
         default=None, gt=0, description="At most so many requests a minute; null: no limit."
     )
     retries: Runtime[int] = Field(
-        default=5, ge=0, description="How often a request is repeated that failed or had an unusable reply."
+        default=5, ge=0, description="How often a request is repeated after a failure or an unusable reply."
     )
     timeout_s: Runtime[float] = Field(
         default=120.0, gt=0, description="Seconds after which a request counts as failed."
@@ -86,7 +86,7 @@ class JudgeConfig(Config):
         if has_credentials(text) or "?" in text:
             raise ValueError("holds credentials or a query. Leave them out, and name key_variable")
         if not text.startswith(("http://", "https://")):
-            raise ValueError("is no http:// or https:// URL")
+            raise ValueError("is not an http:// or https:// URL")
         return text.rstrip("/")
 
     @field_validator("key_variable")
@@ -94,7 +94,7 @@ class JudgeConfig(Config):
     def _names_a_variable(cls, text: str | None) -> str | None:
         # A key put here by mistake would be copied with the plan; most keys are no names of variables.
         if text is not None and not _VARIABLE.fullmatch(text):
-            raise ValueError("is no name of an environment variable. The key itself must not be in a plan")
+            raise ValueError("is not a name of an environment variable. The key itself must not be in a plan")
         return text
 
     def problems(self) -> Iterator[Problem]:

@@ -1,4 +1,4 @@
-"""What a stage runs on: workers, devices, arithmetic, memory."""
+"""The layout of a stage: workers, devices, arithmetic, memory."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Precision(StrEnum):
 
 
 class LayoutConfig(RuntimeConfig):
-    """What a stage runs on. The stage's ``global_batch`` bears identity, how it is divided does not."""
+    """What a stage runs on. ``global_batch`` is part of the stage's identity, how it is divided is not."""
 
     workers: int = Field(ge=1, description="Processes that share the batch; on GPUs one each.")
     micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
@@ -60,11 +60,11 @@ class LayoutConfig(RuntimeConfig):
         default=2048, ge=0, description="Memory of one worker for decoded frames, in MiB."
     )
     save_every: int = Field(
-        default=100, ge=1, description="Optimizer steps between saved states, from which a stage goes on."
+        default=100, ge=1, description="Optimizer steps between saved states, from which a stage resumes."
     )
     keep: int = Field(default=4, ge=1, description="Saved states that are kept, the newest ones.")
     max_failures: int = Field(
-        default=3, ge=0, description="How often a stage goes on from its last state after workers have died."
+        default=3, ge=0, description="How often a stage resumes from its last state after workers have died."
     )
 
     @field_validator("gradient_checkpointing", mode="before")
@@ -75,7 +75,7 @@ class LayoutConfig(RuntimeConfig):
         return value
 
     def problems(self) -> Iterator[Problem]:
-        """Parts that an option is not offered for, and compiled parts with ZeRO 3."""
+        """Parts that an option does not support, and compiled parts with ZeRO 3."""
         for name, given, offered in (
             ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
             ("compile", self.compile, COMPILED),
@@ -85,7 +85,8 @@ class LayoutConfig(RuntimeConfig):
         if self.compile and self.zero_stage == 3:
             yield Problem(
                 ("compile",),
-                "compile does not go with zero_stage 3, which fetches the weights of each layer when it is "
+                "compile cannot be combined with zero_stage 3, which fetches the weights of each layer "
+                "when it is "
                 "called; leave compile out, or set zero_stage to 2",
             )
 

@@ -37,7 +37,7 @@ class VisionConfig(Config):
     patch_size: int = Field(default=14, gt=0, description="Side of a patch, in pixels.")
     select_layer: int = Field(
         default=-2,
-        description="The hidden state that the connector is given, counted as transformers does: -2 leaves "
+        description="The hidden state that the connector takes, counted as transformers does: -2 leaves "
         "out the last layer.",
     )
 
@@ -53,7 +53,7 @@ class VisionConfig(Config):
         return self.select_layer if self.select_layer >= 0 else states + self.select_layer
 
     def problems(self) -> Iterator[Problem]:
-        """Heads that do not divide the width, and a hidden state that there is not."""
+        """Heads that do not divide the width, and a hidden state that does not exist."""
         yield from _division("vision", self, "num_attention_heads", "hidden_size")
         if not 0 <= self.layers_used <= self.num_hidden_layers:
             yield Problem(
@@ -138,7 +138,7 @@ class Sam2Config(Config):
     )
 
     def problems(self) -> Iterator[Problem]:
-        """A picture that Hiera's strides do not divide, and global attention where there can be none."""
+        """A picture size that Hiera's strides do not divide, and global attention where it is impossible."""
         if self.image_size % 32:
             yield Problem(("image_size",), f"sam2: 32 does not divide image_size {self.image_size}")
         starts = {sum(self.stages[:i]) for i in range(1, 4)}
@@ -193,16 +193,16 @@ class ModelConfig(Config):
 
     vision: VisionConfig = Field(description="The vision tower, SigLIP.")
     language: LanguageConfig = Field(description="The language model, Qwen2.")
-    sam2: Sam2Config = Field(description="SAM 2, which makes the masks.")
+    sam2: Sam2Config = Field(description="SAM 2, which predicts the masks.")
     connector: ConnectorConfig = Field(
         default=ConnectorConfig(),
         description="From the vision tower's patches to tokens of the language model.",
     )
     region: RegionConfig = Field(default=RegionConfig(), description="The encoder of regions.")
     num_frames: int = Field(default=32, gt=0, description="Frames of a video that the vision tower sees.")
-    num_sam_frames: int = Field(default=4, gt=0, description="Frames of a sample that masks are learned on.")
+    num_sam_frames: int = Field(default=4, gt=0, description="Frames of a sample on which masks are trained.")
     loss: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
-    init: InitConfig = Field(default=InitConfig(), description="Scales of weights that start at random.")
+    init: InitConfig = Field(default=InitConfig(), description="Scales of randomly initialised weights.")
     attention: Attention = Field(
         default=Attention.AUTO,
         description="auto: flash attention 2 where it can run, else PyTorch's kernels; flash_attention_2: "
@@ -216,7 +216,7 @@ class ModelConfig(Config):
         return (self.num_frames // t) * (self.vision.grid // h) * (self.vision.grid // w)
 
     def problems(self) -> Iterator[Problem]:
-        """A video of which the connector leaves nothing."""
+        """A video of which no token is left after the connector."""
         if self.video_tokens == 0:
             yield Problem(
                 (),

@@ -1,4 +1,4 @@
-"""The parts of the model that a stage trains, and what single ones are offered for."""
+"""The parts of the model that a stage trains, and the options that some of them support."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ PUBLISHED_TRAINED = (Part.CONNECTOR, Part.REGIONS, Part.LANGUAGE, Part.SEG_HEAD,
 CHECKPOINTED = (Part.LANGUAGE, Part.VISION, Part.CONNECTOR, Part.SAM_ENCODER)
 """Parts that are deep enough for gradient checkpointing."""
 COMPILED = (Part.VISION, Part.SAM_ENCODER)
-"""Parts that torch.compile is offered for."""
+"""Parts that support torch.compile."""

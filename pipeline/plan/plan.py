@@ -44,8 +44,8 @@ class TokenizerConfig(Config):
     )
     new_rows: RowStart = Field(
         default=RowStart.MEAN,
-        description="Where language weights are loaded: rows of tokens that they do not know start from the "
-        "mean of all that they know, or from N(0, 0.02), the library's default.",
+        description="If language weights are loaded: the initial rows of tokens that they do not have, "
+        "the mean of all rows that they have, or N(0, 0.02), the library's default.",
     )
 
 
@@ -124,11 +124,11 @@ class ModelSection(Config):
 
 
 class Plan(Config):
-    """A whole run as data."""
+    """A whole run."""
 
     name: str = Field(
         pattern=r"^[a-z0-9_-]+$",
-        description="What the run is called, on its report and in MLflow: small letters, digits, _ and -.",
+        description="Name of the run, on its report and in MLflow: lower-case letters, digits, _ and -.",
     )
     seed: int = Field(
         default=42,
@@ -148,7 +148,7 @@ class Plan(Config):
     )
     data: PrepConfig = Field(description="Which sources become which samples.")
     doctor: DoctorConfig = Field(
-        default=DoctorConfig(), description="Which share of findings of `ufvideo doctor` is tolerated."
+        default=DoctorConfig(), description="The share of findings of `ufvideo doctor` that is tolerated."
     )
     model: ModelSection | None = Field(
         default=None,

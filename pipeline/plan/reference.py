@@ -30,8 +30,8 @@ _HEAD = f"""# Every key of a plan
 Made by `{COMMAND}` from `pipeline/plan/`; do not edit it.
 
 A plan is a YAML file. `ufvideo check PLAN` reports every mistake. `--set a.b=c` changes one value for one
-command; items of lists go by number, from 0. `extends: other.yaml` at the top inherits another plan, and
-this one then names only what differs. **Bold** keys have to be given.
+command; items of lists are numbered from 0. `extends: other.yaml` at the top inherits another plan, and this
+one then has only what differs. **Bold** keys are required.
 """
 _WORDS = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "null"}
 _LIMITS = {Ge: "≥", Gt: ">", Le: "≤", Lt: "<"}

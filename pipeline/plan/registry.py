@@ -1,8 +1,8 @@
 """Tables with one file per row: formats and benchmarks, our own and those of other packages.
 
 A row of our own is a module's top-level constant in one folder of a step; the folder is the list. A row of
-another package is an entry point with the row's name. The spine does not import the steps: it loads the rows
-that a plan names.
+another package is an entry point with the row's name. ``pipeline`` does not import the steps: it loads the
+rows that a plan names.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Registry(Generic[R]):
         except Exception as error:
             raise ValueError(f"{where} cannot be loaded ({type(error).__name__}: {error})") from error
         if not isinstance(row, self.row) or row.name != entry.name:
-            raise ValueError(f"{where} does not name the {self.what} {entry.name}; mend the package")
+            raise ValueError(f"{where} does not name the {self.what} {entry.name}; correct the package")
         return row
 
     def _unknown(self, name: str) -> str:

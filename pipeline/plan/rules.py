@@ -1,4 +1,4 @@
-"""Rules of a source's entry for irregular records: keep, mend or reject them."""
+"""Rules of a source's entry for irregular records: keep, correct or reject them."""
 
 from __future__ import annotations
 

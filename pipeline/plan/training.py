@@ -46,9 +46,7 @@ class OptimizerConfig(Config):
     """AdamW with linear warm-up and cosine decay, the schedule that the released script actually used."""
 
     lr: float = Field(default=2e-5, gt=0, description="Peak learning rate, after the warm-up.")
-    part_lr: dict[Part, float] = Field(
-        default={}, description="Learning rate of single parts, where it differs."
-    )
+    part_lr: dict[Part, float] = Field(default={}, description="Learning rates of parts that differ from lr.")
     betas: tuple[float, float] = Field(
         default=(0.9, 0.999), description="Decay of AdamW's two running means, of gradients and of squares."
     )
@@ -57,7 +55,7 @@ class OptimizerConfig(Config):
         default=0.0, ge=0, description="AdamW's weight decay; biases, norms and other vectors have none."
     )
     warmup_share: float = Field(
-        default=0.03, ge=0, lt=1, description="Part of the steps in which the learning rate rises from 0."
+        default=0.03, ge=0, lt=1, description="Share of the steps in which the learning rate rises from 0."
     )
     final_share: float = Field(
         default=0.03, ge=0, le=1, description="Last learning rate as a share of the peak."
@@ -81,7 +79,7 @@ class LoraConfig(Config):
     """
 
     rank: int = Field(default=8, ge=1, description="Rank of an adapter: columns of its smaller matrices.")
-    alpha: float = Field(default=16, gt=0, description="An adapter counts alpha / rank times.")
+    alpha: float = Field(default=16, gt=0, description="An adapter is scaled by alpha / rank.")
     targets: tuple[LoraTarget, ...] = Field(
         default=(LoraTarget.QUERY, LoraTarget.VALUE),
         min_length=1,
@@ -89,7 +87,8 @@ class LoraConfig(Config):
     )
     train_embeddings: bool = Field(
         default=True,
-        description="Train the word embeddings and the output layer too, whole: adapters do not reach them, "
+        description="Also train the word embeddings and the output layer, without adapters: adapters do "
+        "not cover them, "
         "and new rows of [SEG], <region> and the time tokens start out equal. false: for a "
         "start that has these tokens.",
     )
@@ -100,7 +99,7 @@ class StageConfig(Config):
 
     name: str = Field(
         pattern=r"^[a-z0-9_]+$",
-        description="Name of the stage and of its step: small letters, digits and _.",
+        description="Name of the stage and of its step: lower-case letters, digits and _.",
     )
     # The start is an artifact, whose fingerprint is part of the stage's.
     start_from: Annotated[str, Bears()] = Field(
@@ -118,7 +117,7 @@ class StageConfig(Config):
     )
     steps: int | None = Field(default=None, ge=1, description="Optimizer steps, instead of epochs.")
     train: tuple[Part, ...] = Field(
-        default=PUBLISHED_TRAINED, min_length=1, description="Parts that learn; all others are frozen."
+        default=PUBLISHED_TRAINED, min_length=1, description="Parts that are trained; all others are frozen."
     )
     lora: LoraConfig | None = Field(
         default=None, description="Train adapters in the language model; null: all of its weights."
@@ -130,7 +129,8 @@ class StageConfig(Config):
         default=2048,
         ge=16,
         description="Tokens of text per sample, before those of the video: a longer conversation loses its "
-        "end, which is counted; one that would lose a [SEG] or <region> is left out, in quarantine.",
+        "end, which is counted; one that would lose a [SEG] or <region> is left out and listed in the "
+        "quarantine.",
     )
     callbacks: Runtime[tuple[str, ...]] = Field(
         default=(),

@@ -55,7 +55,7 @@ def test_the_command_prints_the_answer_and_writes_its_files(
     assert text == TEXT
     assert span == "span 1: 0.20 s to 1.21 s"
     seen, share = answer.coverage(answer.masks[0])
-    assert mask.startswith(f"object 1: shows on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
+    assert mask.startswith(f"object 1: visible on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
     (folder,) = (tmp_path / "predictions").iterdir()
     assert folder.name.startswith("clip-")
     assert files == f"{folder}: overlay.mp4, answer.json"
@@ -89,7 +89,7 @@ def test_the_command_reports_a_mistake_in_one_line(
     assert main([*arguments, "--box", "0.5s:10,10,70,40"]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: box 0.5s:10,10,70,40: reaches out of the frame")
+    assert printed.err.startswith("error: box 0.5s:10,10,70,40: extends beyond the frame")
     assert printed.err.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
 

@@ -123,11 +123,11 @@ def test_mask_files_of_every_kind_give_the_same_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("region", "message"),
     [
-        (Box(0, -1, 0, 10, 10), "reaches out of the frame, which is 180x100"),
-        (Box(0, 100, 0, 181, 10), "reaches out"),
-        (Point(0, 180, 0), "reaches out"),
+        (Box(0, -1, 0, 10, 10), "extends beyond the frame, which is 180x100"),
+        (Box(0, 100, 0, 181, 10), "extends beyond"),
+        (Point(0, 180, 0), "extends beyond"),
         (Point(20, 5, 5), "Choose a frame from 0 to 19"),
-        (Point("2.5s", 5, 5), "behind the end of a video of 20 frames and 2.00 s"),
+        (Point("2.5s", 5, 5), "after the end of a video of 20 frames and 2.00 s"),
         (Box(0, 1, 1, 2, 2), "covers none of the 27 x 27 patches"),
     ],
 )

@@ -67,7 +67,7 @@ def copied_dataset(project: Path, tmp_path: Path) -> Path:
 def test_an_undamaged_artifact_is_verified(project: Path) -> None:
     done = ufvideo(project, "verify", str(dataset(project)))
     assert done.returncode == 0, done.stderr
-    assert f"{dataset(project)} is whole: 2 files, digest " in done.stdout
+    assert f"{dataset(project)} is intact: 2 files, digest " in done.stdout
 
 
 def test_every_kind_of_damage_is_named(project: Path, tmp_path: Path) -> None:

@@ -105,8 +105,8 @@ def test_all_mistakes_are_reported_at_once_by_line_in_plain_words(tmp_path: Path
         load_plan(str(tmp_path / "bad.yaml"))
     head, *lines = str(error.value).splitlines()
     assert [line.strip() for line in lines] == [
-        "line 1, name: 'Bad plan' has characters that are not allowed. What the run is called, on its report "
-        "and in MLflow: small letters, digits, _ and -.",
+        "line 1, name: 'Bad plan' has characters that are not allowed. Name of the run, on its report "
+        "and in MLflow: lower-case letters, digits, _ and -.",
         "line 2, storage.rot: unknown key rot. Did you mean root?",
         "line 3, ray.num_cpus: 'two' is not a whole number.",
         "line 3, ray.num_gpus: -1 has to be at least 0.",
@@ -406,8 +406,8 @@ def test_entries_of_the_same_name_and_families_of_another_task_are_reported(tmp_
     with pytest.raises(UserError) as error:
         load_plan(str(tmp_path / "bad.yaml"))
     assert [line.strip() for line in str(error.value).splitlines()[1:]] == [
-        "line 10, evaluation.benchmarks.1.name: 'asked as MVBench' has characters that are not allowed. What "
-        "the entry is called in tables and in MLflow; null: as its source. Two entries on one source need "
+        "line 10, evaluation.benchmarks.1.name: 'asked as MVBench' has characters that are not allowed. Name "
+        "of the entry in tables and in MLflow; null: that of its source. Two entries on one source need "
         "names.",
         "line 10, evaluation.benchmarks.1.family: mvbench scores samples of task choice; when has the format "
         "charades_sta, whose samples are of task temporal.",

@@ -82,7 +82,7 @@ def test_gradient_checkpointing_takes_a_boolean_or_offered_parts() -> None:
         parsed(gradient_checkpointing=["seg_head"])
     with pytest.raises(ValueError, match="compile language is not offered"):
         parsed(compile=["language"])
-    with pytest.raises(ValueError, match="compile does not go with zero_stage 3"):
+    with pytest.raises(ValueError, match="compile cannot be combined with zero_stage 3"):
         parsed(compile=["vision"], zero_stage=3)
 
 
