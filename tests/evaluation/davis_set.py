@@ -16,7 +16,7 @@ REAL = {"bmx-trees": 2, "horsejump-high": 2, "soapbox": 3}  # sequences with sev
 STEP = 6  # every sixth frame
 
 
-def claim(video: str, number: int, frame: int, shift: int) -> np.ndarray:
+def object_mask(video: str, number: int, frame: int, shift: int) -> np.ndarray:
     """Mask [H, W] uint8 of an object, ``shift`` pixels off; neighbours overlap where it is not 0."""
     height, width = SIZES[video]
     y, x = 12 + 8 * number + shift, 12 + 14 * number + 2 * frame - 2 * shift
@@ -28,7 +28,7 @@ def labels(video: str, frame: int) -> np.ndarray:
     """The truth [H, W] uint8, with void at the right of the first object from its second frame on."""
     out = np.zeros(SIZES[video], np.uint8)
     for number in range(OBJECTS[video]):
-        out[claim(video, number, frame, 0) > 0] = number + 1
+        out[object_mask(video, number, frame, 0) > 0] = number + 1
     if frame and video != "two":
         out[:, 16 + 2 * frame : 20 + 2 * frame] = np.where(
             out[:, 16 + 2 * frame : 20 + 2 * frame] > 0, 255, 0
@@ -36,10 +36,10 @@ def labels(video: str, frame: int) -> np.ndarray:
     return out
 
 
-def answered(video: str, number: int, frame: int, run: int) -> np.ndarray:
-    """The mask of an expression; run 2 takes each object for the next one."""
+def answer_mask(video: str, number: int, frame: int, run: int) -> np.ndarray:
+    """The answer's mask for an expression; run 2 answers with the next object."""
     seen = (number + 1) % OBJECTS[video] if run == 2 else number
-    return claim(video, seen, frame, 1 + (run + number) % 4)
+    return object_mask(video, seen, frame, 1 + (run + number) % 4)
 
 
 def merged(masks: list[np.ndarray]) -> np.ndarray:
@@ -63,19 +63,19 @@ def write_discs(folder: Path) -> None:
             name = f"{frame:05d}.png"
             save(labels(video, frame), folder / "DAVIS/Annotations_unsupervised/480p" / video / name)
             for run in range(4):
-                masks = [answered(video, number, frame, run) for number in range(count)]
+                masks = [answer_mask(video, number, frame, run) for number in range(count)]
                 save(merged(masks), folder / f"merged/anno_{run}" / video / name)
                 for number, mask in enumerate(masks):
                     place = folder / "single" / video / str(4 * number + run) / name
                     place.parent.mkdir(parents=True, exist_ok=True)
                     Image.fromarray(mask * np.uint8(255)).save(place)
-    _list(folder, list(OBJECTS))
+    _write_list(folder, list(OBJECTS))
 
 
-def write_real(folder: Path, made: Path) -> None:
+def write_real(folder: Path, predictions: Path) -> None:
     """Real label images as truth, with a band of void, and those of later frames as predictions."""
     for video, count in REAL.items():
-        images = [np.asarray(Image.open(place)) for place in sorted((made / video).glob("*.png"))]
+        images = [np.asarray(Image.open(place)) for place in sorted((predictions / video).glob("*.png"))]
         for at in range(0, len(images) - 8, STEP):
             name, true = f"{at:05d}.png", images[at].copy()
             if at:
@@ -85,10 +85,10 @@ def write_real(folder: Path, made: Path) -> None:
                 later = images[at + 1 + 2 * run]
                 turned = np.where(later > 0, (later - 1 + run) % count + 1, 0).astype(np.uint8)
                 save(turned, folder / f"merged/anno_{run}" / video / name)
-    _list(folder, list(REAL))
+    _write_list(folder, list(REAL))
 
 
-def _list(folder: Path, videos: list[str]) -> None:
+def _write_list(folder: Path, videos: list[str]) -> None:
     place = folder / "DAVIS/ImageSets/2017/val.txt"
     place.parent.mkdir(parents=True)
     place.write_text("\n".join(videos) + "\n")

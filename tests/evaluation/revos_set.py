@@ -92,9 +92,9 @@ STEP = 6  # every sixth frame
 
 
 def write_real(folder: Path, images: Path) -> None:
-    """The same of real label images: each object, and all of them, against those of five frames later.
+    """The same for real label images: each object, and all of them, against those of five frames later.
 
-    The objects of an image do not overlap, so the official code adds nothing up.
+    The objects of an image do not overlap, so the official code's sum of masks is their union.
     """
     videos: dict[str, Any] = {}
     tracks: dict[str, Any] = {}

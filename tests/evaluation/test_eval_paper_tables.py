@@ -1,4 +1,4 @@
-"""The paper's tables: published numbers that agree with themselves, and ours beside them by protocol."""
+"""The paper's tables: consistent published numbers, and this project's beside them by protocol."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ FIRST = {"published": "published", "mode": "multi"}
 def row(
     benchmark: str, category: str, metric: str, protocol: str, value: float | None, **more: object
 ) -> MetricRow:
-    made = MetricRow(
+    metric_row = MetricRow(
         benchmark=benchmark, category=category, metric=metric, value=value, samples=200, failures=0,
         protocol=protocol, error=0.01,
     )  # fmt: skip
-    return replace(made, **more)  # type: ignore[arg-type]
+    return replace(metric_row, **more)  # type: ignore[arg-type]
 
 
 def ours() -> table.Table:
@@ -67,7 +67,7 @@ ENTRIES = (
 
 
 @pytest.fixture
-def made() -> dict[str, PaperTable]:
+def tables() -> dict[str, PaperTable]:
     return {one.name: one for one in paper_tables(ours(), ENTRIES)[0]}
 
 
@@ -83,8 +83,8 @@ def numbers(name: str, model: str) -> list[list[float | None]]:
     return [[None if v == NOTHING else float(v) for v in part] for part in values]
 
 
-def test_published_numbers_agree_with_themselves() -> None:
-    """Means that the tables print again are those of the numbers beside them, to their rounding."""
+def test_published_means_are_those_of_the_published_numbers() -> None:
+    """To the rounding of the numbers in the same row."""
     [mvbench] = numbers("mvbench", "UFVideo 7B")
     assert sum(mvbench[:20]) / 20 == pytest.approx(67.3, abs=0.05)
     checked = 0
@@ -106,19 +106,22 @@ def test_published_numbers_agree_with_themselves() -> None:
 
 
 def test_columns_name_metrics_that_exist() -> None:
+    checked = 0
     for one in published_tables():
         for block in one.blocks:
             if block.family in FAMILIES.names():
                 names = [metric.name for metric in benchmark_of(block.family).metrics]
                 for column in block.columns:
                     assert column.metric in names, (block.family, column.metric)
+                    checked += 1
         for r in one.rows:
             heads = {column.head for block in one.blocks for column in block.columns}
             assert r.doubts.keys() <= heads
+    assert checked > 0
 
 
-def test_each_number_stands_under_its_protocol(made: dict[str, PaperTable]) -> None:
-    one = made["mvbench"]
+def test_each_number_is_listed_under_its_protocol(tables: dict[str, PaperTable]) -> None:
+    one = tables["mvbench"]
     assert [(r.label, r.protocol, r.marks, r.samples) for r in one.rows][:2] == [
         ("UFVideo 7B", "as-published", "", ""),
         ("LLaVA-ST 7B", "reported", "†", ""),
@@ -135,7 +138,7 @@ def test_each_number_stands_under_its_protocol(made: dict[str, PaperTable]) -> N
     assert "? AL of UFVideo 7B: a task of 200 questions has no 56.6." in one.notes
 
 
-def test_another_wording_is_another_protocol() -> None:
+def test_a_prompt_style_of_its_own_is_named_in_the_protocol() -> None:
     styled = [replace(e, style="llava_video") if e.name == "mv" else e for e in ENTRIES]
     [one] = [t for t in paper_tables(ours(), styled)[0] if t.name == "mvbench"]
     assert {r.protocol for r in one.rows if r.ours} == {
@@ -145,20 +148,20 @@ def test_another_wording_is_another_protocol() -> None:
     assert all(r.marks == "†" for r in one.rows if not r.ours)
 
 
-def test_hidden_truth_and_modes_have_their_own_columns(made: dict[str, PaperTable]) -> None:
-    one = made["segmentation"]
+def test_hidden_truth_and_modes_have_their_own_columns(tables: dict[str, PaperTable]) -> None:
+    one = tables["segmentation"]
     assert [title for title, _ in one.groups] == ["MeViS valid_u", "MeViS valid"]
     standard = cells(one, "after stage 2", "standard")
     assert (standard["MeViS valid_u J&F"], standard["MeViS valid J&F"]) == ("51.0 ±1.0", "not scored here")
     assert cells(one, "after stage 2", "as-published")["MeViS valid_u J&F"] == "61.0 ±1.0"
     assert all(r.marks for r in one.rows if not r.ours)
     assert "puts the answer into the prompt" in one.notes[0]
-    marks = cells(made["videorefer_bench_d"], "after stage 2")
+    marks = cells(tables["videorefer_bench_d"], "after stage 2")
     assert (marks["single frame Avg"], marks["multi frame Avg"]) == ("3.50 ±0.02", "not judged")
-    besides = paper_tables(ours(), ENTRIES)[1]
-    assert "Segmentation ReVOS" in besides
-    assert "Charades-STA" in besides
-    assert "MVBench" not in besides
+    not_asked = paper_tables(ours(), ENTRIES)[1]
+    assert "Segmentation ReVOS" in not_asked
+    assert "Charades-STA" in not_asked
+    assert "MVBench" not in not_asked
 
 
 def test_a_benchmark_that_is_asked_twice_has_two_rows() -> None:
@@ -168,8 +171,8 @@ def test_a_benchmark_that_is_asked_twice_has_two_rows() -> None:
     assert labels == ["after stage 2 (mevis_u, mevis_v)", "after stage 2 (mevis_u)"]
 
 
-def test_markdown(made: dict[str, PaperTable]) -> None:
-    text = markdown("plan|x", list(made.values()), ["Charades-STA"], ["a note"])
+def test_markdown_tables_are_complete_and_escaped(tables: dict[str, PaperTable]) -> None:
+    text = markdown("plan|x", list(tables.values()), ["Charades-STA"], ["a note"])
     lines = text.splitlines()
     assert lines[0] == "# plan\\|x"
     at = lines.index("## MVBench")
@@ -179,8 +182,8 @@ def test_markdown(made: dict[str, PaperTable]) -> None:
     assert "Also in the paper and not asked here: Charades-STA." in text
 
 
-def test_latex(made: dict[str, PaperTable]) -> None:
-    text = latex(list(made.values()))
+def test_latex_tables_have_equal_rows_and_no_special_characters(tables: dict[str, PaperTable]) -> None:
+    text = latex(list(tables.values()))
     assert text.count("\\begin{table*}") == text.count("\\end{table*}") == 3
     assert "LLaVA-ST 7B $^\\dagger$" in text
     assert "68.4\\,$\\pm$\\,1.0" in text

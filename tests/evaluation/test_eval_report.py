@@ -253,8 +253,8 @@ def test_examples_come_from_every_category() -> None:
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 118, 200])
-def test_every_number_is_in_a_terminal_of_any_width(width: int) -> None:
-    """As a table where every number has its place, else as a list; no ellipsis, no number in two lines."""
+def test_every_number_is_shown_at_every_terminal_width(width: int) -> None:
+    """As a table where all numbers fit, otherwise as a list; no ellipsis, no number across two lines."""
     shown = table.text_table(example_table())
     text = shown.text(width)
     assert max(map(len, text.splitlines())) <= width
@@ -268,12 +268,14 @@ def test_every_number_is_in_a_terminal_of_any_width(width: int) -> None:
     assert all(" ".join(note.split()) in words for note in shown.notes)
 
 
-def test_a_narrow_terminal_gets_a_table_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_table_is_laid_out_for_the_terminal_s_width(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = table.table_text(example_table())
     (tmp_path / "table.txt").write_text(text)
     place = Location.parse(tmp_path)
     monkeypatch.setenv("COLUMNS", "60")
-    assert table_lines(place) == text.rstrip(), "an older report holds no table to be drawn anew"
+    assert table_lines(place) == text.rstrip(), "an older report has only the text"
     content = {**example_table().content(), "text": asdict(table.text_table(example_table()))}
     (tmp_path / "table.json").write_text(json.dumps(content))
     narrow = table_lines(place)

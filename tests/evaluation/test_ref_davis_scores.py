@@ -20,12 +20,12 @@ from evaluation.prediction import Prediction
 from evaluation.score.__main__ import main
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample
-from tests.evaluation.davis_set import FRAMES, OBJECTS, SIZES, answered, labels, write_discs, write_real
+from tests.evaluation.davis_set import FRAMES, OBJECTS, SIZES, answer_mask, labels, write_discs, write_real
 from tests.evaluation.tiny_bench import sample
 
-# Made by DAVISEvaluation(root, "unsupervised", "val", codalab=True).evaluate(anno_K) of davis2017-evaluation
-# (commit ac7c43f) from what `write_discs` and `write_real` write: J&F mean, then mean, recall and decay of J
-# and of F as its evaluation_method.py takes them, for K from 0 to 3.
+# From DAVISEvaluation(root, "unsupervised", "val", codalab=True).evaluate(anno_K) of davis2017-evaluation
+# (commit ac7c43f) for the files of `write_discs` and `write_real`: J&F mean, then mean, recall and decay of J
+# and of F as in its evaluation_method.py, for K from 0 to 3.
 DISCS = (
     (0.37725881430085584, 0.44179085456248823, 0.4166666666666667, -0.05177185921468017,
      0.3127267740392234, 0.4166666666666667, -0.02515973981465436),
@@ -46,13 +46,13 @@ REAL = (
     (0.23643062956985145, 0.16629967594502973, 0.0, 0.12730751176686006,
      0.3065615831946732, 0.12755102040816327, 0.1656706091702556),
 )  # fmt: skip
-# Made by VISA's tools/eval_davis17.py (commit ec158fd) from the masks in `single`, before it rounds.
+# From VISA's tools/eval_davis17.py (commit ec158fd) from the masks in `single`, before it rounds.
 SINGLE = {"J": 0.2666671418641129, "F": 0.20304023841580862, "J&F": 0.23485369013996077}
 MEASURES = ("J&F", "J", "J_recall", "J_decay", "F", "F_recall", "F_decay")
 
 
-def result(capsys: pytest.CaptureFixture[str], *typed: str) -> dict[str, Any]:
-    assert main([*typed, "--json"]) == 0
+def result(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
+    assert main([*arguments, "--json"]) == 0
     return json.loads(capsys.readouterr().out)
 
 
@@ -70,15 +70,15 @@ def test_the_unsupervised_protocol_is_that_of_the_official_code(
         write_real(tmp_path, request.getfixturevalue("realdata") / "davis2017_val_predictions/osvos")
     official = DISCS if kind == "discs" else REAL
     truth = tmp_path / "DAVIS/Annotations_unsupervised/480p"
-    typed = ["masks", "--protocol", "davis-unsupervised", "--truth", str(truth)]
-    for run, wanted in enumerate(official):
-        found = result(capsys, *typed, "--predictions", str(tmp_path / f"merged/anno_{run}"))
-        assert [found["means"][name] for name in MEASURES] == pytest.approx(wanted, abs=1e-12), run
+    arguments = ["masks", "--protocol", "davis-unsupervised", "--truth", str(truth)]
+    for run, expected in enumerate(official):
+        found = result(capsys, *arguments, "--predictions", str(tmp_path / f"merged/anno_{run}"))
+        assert [found["means"][name] for name in MEASURES] == pytest.approx(expected, abs=1e-12), run
         assert found["problems"] == []
-    typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
-    content = result(capsys, *typed)
+    arguments = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
+    content = result(capsys, *arguments)
     archive = make_archive(str(tmp_path / "merged"), "zip", tmp_path / "merged")
-    assert values(result(capsys, *typed[:-1], archive)) == values(content)
+    assert values(result(capsys, *arguments[:-1], archive)) == values(content)
     means = np.mean(official, axis=0)
     for name, place in (("J&F", 0), ("J", 1), ("F", 4)):
         assert values(content)[f"{name}, annotators"] == pytest.approx(means[place], abs=1e-12)
@@ -90,16 +90,16 @@ def test_masks_of_expressions_are_scored_by_both_protocols(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_discs(tmp_path)
-    typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "single")]
-    found = values(result(capsys, *typed))
-    for name, wanted in SINGLE.items():
-        assert found[name] == pytest.approx(wanted, abs=1e-12), name
+    arguments = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "single")]
+    found = values(result(capsys, *arguments))
+    for name, expected in SINGLE.items():
+        assert found[name] == pytest.approx(expected, abs=1e-12), name
     means = np.mean(DISCS, axis=0)
     for name, place in (("J&F", 0), ("J", 1), ("F", 4)):
         assert found[f"{name}, annotators"] == pytest.approx(means[place], abs=1e-12)
     assert 0 < found["overlap"] < 0.1
     every = [
-        j_and_f(answered(video, number, frame, run), labels(video, frame) == number + 1)
+        j_and_f(answer_mask(video, number, frame, run), labels(video, frame) == number + 1)
         for video, count in OBJECTS.items()
         for number in range(count)
         for run in range(4)
@@ -109,17 +109,19 @@ def test_masks_of_expressions_are_scored_by_both_protocols(
     assert found["F"] == pytest.approx(np.mean([one.f for one in every]), abs=1e-12)
 
 
-def test_what_does_not_fit_is_counted_and_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_that_do_not_fit_are_counted_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_discs(tmp_path)
-    made = tmp_path / "merged"
-    (made / "anno_0/one/00003.png").unlink()
-    for place in (made / "anno_1/two").iterdir():
+    merged = tmp_path / "merged"
+    (merged / "anno_0/one/00003.png").unlink()
+    for place in (merged / "anno_1/two").iterdir():
         place.unlink()
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(made / "anno_2/three/00001.png")
-    (made / "anno_3/other").mkdir()
-    Image.fromarray(np.zeros((8, 8), np.uint8)).save(made / "anno_3/other/00001.png")
-    typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(made)]
-    content = result(capsys, *typed, "--out", str(tmp_path / "out"))
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(merged / "anno_2/three/00001.png")
+    (merged / "anno_3/other").mkdir()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(merged / "anno_3/other/00001.png")
+    arguments = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(merged)]
+    content = result(capsys, *arguments, "--out", str(tmp_path / "out"))
     listed = json.loads((tmp_path / "out/problems.json").read_text())
     assert listed["samples without a prediction"] == ["two/1", "two/5"]
     assert listed["predictions of no sample"] == ["anno_3/other/00001.png"]
@@ -129,8 +131,8 @@ def test_what_does_not_fit_is_counted_and_named(tmp_path: Path, capsys: pytest.C
         ("three/2", "frame 00001 has (8, 8) for (40, 56) (height, width)"),
     ]
     assert content["samples"] == 24, "failures stay in every mean"
-    Image.fromarray(np.full(SIZES["one"], 21, np.uint8)).save(made / "anno_0/one/00000.png")
-    assert main(typed) == 2
+    Image.fromarray(np.full(SIZES["one"], 21, np.uint8)).save(merged / "anno_0/one/00000.png")
+    assert main(arguments) == 2
     assert "anno_0/one: has the value 21; the unsupervised protocol allows 20" in capsys.readouterr().err
 
 
@@ -139,10 +141,10 @@ def test_another_truth_than_the_unsupervised_one_is_refused(
 ) -> None:
     write_discs(tmp_path)
     (tmp_path / "DAVIS/Annotations_unsupervised").rename(tmp_path / "DAVIS/Annotations")
-    typed = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
-    assert main(typed) == 2
+    arguments = ["ref_davis", "--truth", str(tmp_path / "DAVIS"), "--predictions", str(tmp_path / "merged")]
+    assert main(arguments) == 2
     assert "has no Annotations_unsupervised" in capsys.readouterr().err
-    assert main([*typed, "--masks", str(tmp_path)]) == 2
+    assert main([*arguments, "--masks", str(tmp_path)]) == 2
     assert "is not read: the label images are the truth" in capsys.readouterr().err
 
 
@@ -163,17 +165,17 @@ def frames(count: int, seed: int, void: bool) -> list[Frame]:
 
 @pytest.mark.parametrize("void", [False, True])
 @pytest.mark.parametrize("seed", range(4))
-def test_the_match_is_the_best_of_all(seed: int, void: bool) -> None:
-    given = frames(4, seed, void)
-    found = match(given)
-    jf = np.array([[[j_and_f(p, t, v) for t in ts] for p in ps] for ps, ts, v in given])  # frame, P, T, 2
+def test_the_match_has_the_best_mean_of_all_assignments(seed: int, void: bool) -> None:
+    sequence = frames(4, seed, void)
+    found = match(sequence)
+    jf = np.array([[[j_and_f(p, t, v) for t in ts] for p in ps] for ps, ts, v in sequence])  # frame, P, T, 2
     pair_means = jf.mean(axis=(0, 3))
     best = max(permutations(range(3), 2), key=lambda own: pair_means[own[0], 0] + pair_means[own[1], 1])
     assert (found.j.mean() + found.f.mean()) / 2 == pytest.approx(pair_means[list(best), [0, 1]].mean())
     assert np.allclose(found.j, jf[:, list(best), [0, 1], 0].T)
 
 
-def test_too_few_proposals_are_filled_up_and_too_many_refused() -> None:
+def test_missing_proposals_count_as_empty_and_too_many_are_refused() -> None:
     one, other = np.zeros((20, 20), bool), np.zeros((20, 20), bool)
     one[2:8, 2:8] = True
     other[10:15, 10:15] = True
@@ -194,7 +196,7 @@ def test_where_masks_overlap_the_lower_object_has_the_pixel() -> None:
     assert np.array_equal(kept[1], (two > 0) & (one == 0))
 
 
-def prepared(video: str) -> tuple[list[Sample], list[Prediction]]:
+def samples_and_answers(video: str) -> tuple[list[Sample], list[Prediction]]:
     """A video's expressions as a prepared dataset holds them, in the order of its four files; and answers."""
     height, width = SIZES[video]
     order = [4 * number + run for run in range(4) for number in range(OBJECTS[video])]
@@ -212,15 +214,15 @@ def prepared(video: str) -> tuple[list[Sample], list[Prediction]]:
         samples.append(
             replace(like, key=key, targets=(true,), video=replace(like.video, height=height, width=width))
         )
-        made = track([answered(video, number, frame, run) for frame in range(FRAMES)])
+        made = track([answer_mask(video, number, frame, run) for frame in range(FRAMES)])
         predictions.append(Prediction(key=key, source="s", text="[SEG]", masks=(made,)))
     return samples, predictions
 
 
-def test_a_prepared_dataset_says_that_void_is_kept() -> None:
+def test_scores_of_a_prepared_dataset_are_marked_void_kept() -> None:
     """Without void pixels both names have one value."""
     for video, has_void in (("two", False), ("one", True)):
-        samples, predictions = prepared(video)
+        samples, predictions = samples_and_answers(video)
         found = score_video(samples, predictions)
         assert [s.key for s in found] == [s.key for s in samples]
         assert not any("J&F run" in s.values for s in found)
@@ -236,8 +238,8 @@ def test_a_prepared_dataset_says_that_void_is_kept() -> None:
     assert run_of("ref_davis17/bike/first") is None
 
 
-def test_a_run_that_was_not_asked_whole_has_no_number() -> None:
-    samples, predictions = prepared("one")
+def test_an_incomplete_run_has_no_score() -> None:
+    samples, predictions = samples_and_answers("one")
     last = next(n for n, s in enumerate(samples) if s.key.endswith("/8"))  # of run 0
     some = [p if n != last else None for n, p in enumerate(predictions)]
     found = {score.key: score for score in score_video(samples, some)}
@@ -252,7 +254,7 @@ def test_a_run_that_was_not_asked_whole_has_no_number() -> None:
 
 
 def test_an_answer_that_failed_is_an_empty_proposal() -> None:
-    samples, predictions = prepared("one")
+    samples, predictions = samples_and_answers("one")
     failed = [replace(p, failure="it failed") if run_of(p.key) == 1 else p for p in predictions]
     for score in score_video(samples, failed):
         if run_of(score.key) == 1:

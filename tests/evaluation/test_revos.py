@@ -55,7 +55,7 @@ SAVED = {
     "R": 60.65166666666667,
     "J&F": 12.383333333333333,
 }
-# In the same way from what `write_real` writes of real predictions.
+# The same for the files that `write_real` makes from real predictions.
 REAL_OFFICIAL = {
     "bmx-trees/0": (0.10669244427068272, 0.3514743876599338, 0.987487614844172, 0.6050480264082542),
     "bmx-trees/1": (0.25910427963417393, 0.40423990603106014, 0.9866975920254608, 0.5770168545445583),
@@ -137,10 +137,10 @@ def test_real_predictions_have_the_numbers_of_the_official_code(
     write_real(tmp_path, realdata / "davis2017_val_predictions/osvos")
     content, values = result_and_measures(tmp_path, capsys)
     assert set(values) == set(REAL_OFFICIAL)
-    for name, wanted in REAL_OFFICIAL.items():
-        assert [values[name][measure] for measure in MEASURES] == pytest.approx(wanted, abs=1e-12), name
-    for name, wanted in REAL_SAVED.items():
-        assert 100 * value(content, f"{name}, each rounded") == pytest.approx(wanted, abs=1e-12), name
+    for name, expected in REAL_OFFICIAL.items():
+        assert [values[name][measure] for measure in MEASURES] == pytest.approx(expected, abs=1e-12), name
+    for name, expected in REAL_SAVED.items():
+        assert 100 * value(content, f"{name}, each rounded") == pytest.approx(expected, abs=1e-12), name
 
 
 def test_objects_that_overlap_are_united_and_not_added(tmp_path: Path) -> None:
