@@ -17,14 +17,20 @@ import numpy as np
 
 from evaluation.frames import pictures
 from evaluation.predict.clip import Clip, unreadable
-from evaluation.report.pictures import PREDICTED_COLOURS, REGION_COLOUR
 from pipeline.media.video import VideoError
 from pipeline.page.frames import mask_at
 from pipeline.page.pictures import Colour
 from pipeline.records.sample import MaskTrack, TimeSpan
 from pipeline.times.frame_times import FrameTimes, frame_times
 
-OBJECT_COLOURS: tuple[Colour, ...] = (*PREDICTED_COLOURS, (255, 235, 59), (141, 110, 99))
+OBJECT_COLOURS: tuple[Colour, ...] = (
+    (255, 64, 129),
+    (255, 152, 0),
+    (124, 77, 255),
+    (255, 235, 59),
+    (141, 110, 99),
+)
+REGION_COLOUR: Colour = (33, 150, 243)
 SPAN_COLOUR: Colour = (255, 193, 7)
 _OPACITY = 0.45  # of a mask's inside; its outline hides the picture
 _TICKS = 90_000  # of the overlay's clock, a second; as MPEG counts

@@ -8,13 +8,17 @@ from typing import Any
 
 from evaluation.metrics.aggregate import Unit
 from evaluation.report import charts
-from evaluation.report.examples import Example
+from evaluation.report.examples import Example, State
+from evaluation.report.pictures import Colours
+from evaluation.report.script import SCRIPT
 from evaluation.report.style import CSS
 from evaluation.report.table import Line, Table, baseline_text, cell_text, failures_text, value_text
 from evaluation.report.template import TEMPLATE
 from pipeline.page.render import render_page
 
 History = Mapping[str, Sequence[tuple[int, float]]]
+
+LOOK = {State.RIGHT: "up", State.WRONG: "down", State.FAILED: "failed", State.UNSCORED: "flat"}
 
 CURVES = {
     "loss/text": "Text loss",
@@ -74,11 +78,38 @@ def render(page: Page) -> str:
             "cell": cell_text,
         },
         change=change,
+        choices=choices(page.sections),
         groups=groups,
         highlights=highlights,
+        look=LOOK,
         page=page,
+        rgb=rgb,
+        script=SCRIPT,
+        states=states,
         table=page.table,
     )
+
+
+def choices(sections: Sequence[Section]) -> dict[str, list[str]]:
+    """What the samples can be filtered by, each in the order of the page."""
+    shown = [(section.name, e) for section in sections for e in section.examples]
+    found = {answer.state for _, e in shown for answer in e.answers}
+    return {
+        "benchmarks": list(dict.fromkeys(name for name, _ in shown)),
+        "tasks": sorted({e.category for _, e in shown if e.category}),
+        "states": [state for state in State if state in found],
+    }
+
+
+def states(example: Example, labels: Sequence[str]) -> str:
+    """The state of each checkpoint's answer, in the order of the checkpoints; ``none`` without an answer."""
+    found = {answer.label: answer.state for answer in example.answers}
+    return " ".join(found.get(label, "none") for label in labels)
+
+
+def rgb(colours: Colours, kind: str) -> str:
+    """A colour of a sample's outlines for CSS."""
+    return f"rgb{getattr(colours, kind)}"
 
 
 def change(line: Line) -> tuple[str, str]:

@@ -37,7 +37,10 @@ TEMPLATE = """
 {%- macro strip(pictures) %}
 {% if pictures %}
 <div class="strip">
-{% for p in pictures %}<img src="{{ p.uri }}" alt="{{ p.alt }}" loading="lazy">{% endfor %}
+{% for p in pictures %}
+<figure><img src="{{ p.uri }}" alt="{{ p.alt }}" width="{{ p.width }}" height="{{ p.height }}" loading="lazy">
+{% if p.caption %}<figcaption>{{ p.caption }}</figcaption>{% endif %}</figure>
+{% endfor %}
 </div>
 {% endif %}
 {% endmacro -%}
@@ -99,18 +102,43 @@ Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 {% endfor %}
 {% endif %}
 
+{% if choices.benchmarks %}
+<h2 id="samples">Samples</h2>
+<p class="legend">Right: the option is right, or every one of J&amp;F and tIoU is at least 50. A failure is an
+answer that cannot be used, and is never right. Masks are outlines: the truth solid, a prediction dashed.</p>
+<form id="filter" class="card filter" hidden>
+<label>benchmark <select id="f-benchmark"><option value="">all</option>
+{% for name in choices.benchmarks %}<option>{{ name }}</option>{% endfor %}</select></label>
+<label>task <select id="f-task"><option value="">all</option>
+{% for name in choices.tasks %}<option>{{ name }}</option>{% endfor %}</select></label>
+<label>answer <select id="f-state"><option value="">any</option>
+{% for name in choices.states %}<option>{{ name }}</option>{% endfor %}</select></label>
+<label>of <select id="f-checkpoint"><option value="">any checkpoint</option>
+{% for label in table.labels %}<option value="{{ loop.index0 }}">{{ label }}</option>{% endfor %}
+</select></label>
+<button type="reset">all samples</button> <output id="f-count" aria-live="polite"></output>
+</form>
+{% endif %}
 {% for section in page.sections if section.examples %}
-<h2 id="s{{ loop.index }}">{{ section.name }}</h2>
-<p class="legend"><span class="swatch" style="background:var(--true)"></span>truth
-<span class="swatch" style="background:var(--made)"></span>prediction
-<span class="swatch" style="background:#2196f3"></span>object that the question points at</p>
+<section class="samples">
+<h3 id="s{{ loop.index }}">{{ section.name }}</h3>
 {% for e in section.examples %}
-<article class="card example">
+<article class="card example" data-benchmark="{{ section.name }}" data-task="{{ e.category }}"
+ data-states="{{ states(e, table.labels) }}">
 <header>{% if e.category %}<span class="chip">{{ e.category }}</span>{% endif %}
 
 <span class="key">{{ e.key }}</span></header>
 <div class="q text">{{ e.question }}</div>
-<div class="text"><strong>Truth:</strong> {{ e.truth or "see the green outline" }}</div>
+<div class="text"><strong>Truth:</strong> {{ e.truth or "see the solid outline" }}</div>
+{% if e.kinds or e.spans %}
+<p class="legend">{% for name, words in (("true", "truth"), ("predicted", "prediction"),
+ ("region", "object that the question points at")) %}
+{% if name in e.kinds %}<span class="line{% if name == "predicted" %} dashed{% endif %}"
+ style="--c:{{ rgb(e.colours, name) }}"></span>{{ words }} {% endif %}
+{% endfor %}
+{% if e.spans %}<span class="swatch" style="background:var(--true)"></span>true span
+<span class="swatch" style="background:var(--made)"></span>span of an answer{% endif %}</p>
+{% endif %}
 {{ strip(e.pictures) }}
 {% if e.problem %}<div class="failure">{{ e.problem }}</div>{% endif %}
 {{ e.spans | markup }}
@@ -118,13 +146,14 @@ Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 {% for a in e.answers %}
 <div class="answer"><div class="who">{{ a.label }}</div>
 <div><span class="text">{{ a.text or "(no text)" }}</span>
-<span class="verdict {{ 'flat' if a.good is none else 'up' if a.good else 'down' }}">{{ a.verdict }}</span>
+<span class="verdict {{ look[a.state] }}">{{ "failed · " if a.failure }}{{ a.verdict }}</span>
 {% if a.failure %}<div class="failure">failure: {{ a.failure }}</div>{% endif %}
 {{ strip(a.pictures) }}</div></div>
 {% endfor %}
 </div>
 </article>
 {% endfor %}
+</section>
 {% endfor %}
 
 <h2 id="provenance">Provenance</h2>
@@ -133,6 +162,7 @@ Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 </dl>
 <details><summary>The whole plan</summary><pre>{{ page.plan }}</pre></details></div>
 </main>
+<script>{{ script | markup }}</script>
 </body>
 </html>
 """

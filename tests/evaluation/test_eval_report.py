@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_bench import SOURCES
+from tiny_bench import sample as bench_sample
 
-from evaluation.metrics.aggregate import MetricRow
+from evaluation.metrics.aggregate import MetricRow, Score
 from evaluation.report import charts, table
-from evaluation.report.examples import Answer, Example, Picture, pick
+from evaluation.report.examples import Answer, Example, State, mask_frames, pick, verdict
 from evaluation.report.page import Page, Section, Stage, change, render
-from evaluation.report.pictures import TRUE_COLOUR, picture
+from evaluation.report.pictures import Colours, FramePicture, Masks, choose_colours, distance, picture
 from pipeline.jobs.runner import table_lines
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.records import masks
+from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
 BENCHMARKS = (
@@ -119,7 +124,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag, f"</{tag}> closes something else"
 
     def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
+        if self.open and self.open[-1] not in ("style", "script"):
             self.text += data
 
 
@@ -131,12 +136,16 @@ def page() -> str:
     frame = np.full((60, 80, 3), 128, np.uint8)
     mask = np.zeros((60, 80), np.uint8)
     mask[10:30, 10:40] = 1
-    shown = (Picture(uri=picture(frame, true=[mask], predicted=[mask]), alt="frame 3"),)
+    shown = (
+        picture(Masks(frame=frame, true=[mask], predicted=[mask]), Colours(), alt="frame 3", caption="1.5 s"),
+    )
     spans = charts.spans(
         [charts.Bar(name=NASTY, span=(1, 2), kind="true"), charts.Bar(name="b", span=None, kind="made")], 4
     )
     answers = tuple(
-        Answer(label=name, text=NASTY, verdict="J&F 12.0", good=False, failure="no [SEG]", pictures=shown)
+        Answer(
+            label=name, text=NASTY, verdict="J&F 82.0", state=State.FAILED, failure="no [SEG]", pictures=shown
+        )
         for name in ("before training", "after stage 2")
     )
     example = Example(
@@ -171,7 +180,8 @@ def test_page_is_complete_html_without_external_resources(page: str) -> None:
     assert reader.open == []
     assert "http" not in page.replace("http-equiv", "")
     for tag, attrs in reader.tags:
-        assert tag not in ("script", "link", "iframe", "b")
+        assert tag not in ("link", "iframe", "b")
+        assert tag != "script" or not attrs
         for name in ("src", "href"):
             if attrs.get(name) is not None:
                 assert str(attrs[name]).startswith(("data:image/jpeg;base64,", "#"))
@@ -228,19 +238,86 @@ def test_a_learning_rate_is_drawn_unsmoothed() -> None:
     assert [s.count("<polyline") for title, s in sorted(stage.curves)] == [1, 2]
 
 
-def test_picture_outlines_the_truth() -> None:
+def pixels_of(made: FramePicture) -> np.ndarray:
     import base64
     import io
 
     from PIL import Image
 
-    mask = np.zeros((120, 160), np.uint8)
-    mask[30:90, 40:120] = 1
-    uri = picture(np.zeros((120, 160, 3), np.uint8), true=[mask])
-    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))).astype(int)
-    assert abs(pixels[30, 80] - TRUE_COLOUR).max() < 60
-    assert pixels[60, 80].max() < 40
-    assert pixels[5, 5].max() < 40
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(made.uri.partition(",")[2])))).astype(int)
+
+
+def test_a_picture_has_a_solid_truth_and_a_dashed_prediction() -> None:
+    frame = np.full((240, 240, 3), 90, np.uint8)
+    true, predicted = (np.zeros((240, 240), np.uint8) for _ in range(2))
+    true[30:200, 30:100], predicted[30:200, 130:210] = 1, 1
+    colours = Colours()
+    made = picture(Masks(frame=frame, true=[true], predicted=[predicted]), colours, alt="frame 0")
+    assert (made.width, made.height) == (240, 240)
+    pixels = pixels_of(made)
+    assert pixels.shape == (240, 240, 3)
+    left = np.abs(pixels[40:190, 99:101] - colours.true).max(axis=2).min(axis=1) < 90
+    right = np.abs(pixels[40:190, 209:211] - colours.predicted).max(axis=2).min(axis=1) < 90
+    assert left.mean() > 0.98
+    assert 0.3 < right.mean() < 0.8
+    assert np.abs(pixels[110, 60] - 90).max() < 12, "what is inside stays as it was"
+
+
+@pytest.mark.parametrize(
+    "below", [(46, 204, 113), (0, 229, 255), (255, 234, 0), (255, 64, 129), (20, 20, 20)]
+)
+def test_outlines_differ_from_what_they_cover(below: tuple[int, int, int]) -> None:
+    """On an object of one of their own colours they take another; truth and prediction share none."""
+    frame = np.full((60, 80, 3), below, np.uint8)
+    mask = np.zeros((60, 80), np.uint8)
+    mask[10:40, 10:60] = 1
+    found = choose_colours([Masks(frame=frame, true=[mask], predicted=[mask], regions=[mask])])
+    for colour in (found.true, found.predicted, found.region):
+        assert distance(np.array([below]), colour)[0] > 250
+    assert len({found.true, found.predicted, found.region}) == 3
+    assert choose_colours([]) == Colours()
+
+
+def mask_sample(shown: Sequence[int], frames: int = 12) -> Sample:
+    made = bench_sample(next(name for name, family in SOURCES.items() if family == "mevis"), 0)
+    track = made.targets[0]
+    there = np.zeros((track.height, track.width), np.uint8)
+    there[5:20, 5:30] = 1
+    counts = tuple(masks.encode(there if f in shown else there * 0) for f in range(frames))
+    return replace(made, targets=(replace(track, frames=tuple(range(frames)), counts=counts),))
+
+
+def test_frames_show_presence_and_absence() -> None:
+    for shown, absent in ((range(3, 9), 1), (range(1), 3), (range(12), 0), (range(0), 4), (range(11), 1)):
+        chosen = mask_frames(mask_sample(shown))
+        assert len(chosen) == len(set(chosen)) == 4
+        assert chosen == sorted(chosen)
+        assert sum(frame not in shown for frame in chosen) == absent
+
+
+def test_a_failure_is_never_green() -> None:
+    """An answer without masks on frames without the object earns 1, and is a failure all the same."""
+    failed = Score(key="k", values={"J&F": 1.0}, failures={"J": "no [SEG]"})
+    assert verdict(failed) == ("J&F 100.0", State.FAILED)
+    assert verdict(Score(key="k", values={"accuracy": 1.0}, read_by="stated"))[1] is State.RIGHT
+    assert verdict(Score(key="k", values={"accuracy": 0.0}))[1] is State.WRONG
+    assert verdict(Score(key="k", values={"J&F": 0.7, "tIoU": 0.49}))[1] is State.WRONG
+    assert verdict(Score(key="k", values={})) == ("marks: see judgements.jsonl", State.UNSCORED)
+
+
+def test_samples_can_be_filtered(page: str) -> None:
+    reader = Reader()
+    reader.feed(page)
+    [article] = [attrs for tag, attrs in reader.tags if tag == "article"]
+    assert article["data-benchmark"] == "uf"
+    assert article["data-task"] == "PixRQA"
+    assert article["data-states"] == "failed none failed"
+    assert 'class="verdict failed">failed · J&amp;F 82.0' in page
+    assert 'class="verdict up"' not in page
+    assert page.count("<script>") == 1
+    for image in (attrs for tag, attrs in reader.tags if tag == "img"):
+        assert (image["width"], image["height"], image["loading"]) == ("80", "60", "lazy")
+    assert "1.5 s" in reader.text
 
 
 def test_examples_come_from_every_category() -> None:
