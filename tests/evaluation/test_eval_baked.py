@@ -143,7 +143,8 @@ def test_the_report_shows_as_many_pictures_as_from_videos(home: Path, tmp_path: 
             page = examples.example(reader, benchmarks[sample.dataset], sample, {"one": answer})
             assert page.problem == ""
             shown = [p.alt for p in page.answers[0].pictures]
-            assert not any("no predicted mask" in alt for alt in shown), "no mask is left out for its size"
+            lost = [alt for alt in shown if "object shows" in alt and "no predicted mask" in alt]
+            assert not lost, "no mask is left out for its size"
             made.append((len(page.pictures), len(shown), sum("1 predicted mask" in a for a in shown)))
         drawn[name] = made
     assert sum(p + q for p, q, _ in drawn["data"]) > 20
