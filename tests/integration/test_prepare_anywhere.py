@@ -83,7 +83,7 @@ def printed(text: str) -> Callable[[Path], bool]:
 
 def receipts(count: int) -> Callable[[Path], bool]:
     """At least ``count`` shards are done."""
-    return lambda folder: len(list(folder.glob("store/prepare/*/work/*.json"))) >= count
+    return lambda folder: len(list(folder.glob("store/prepare/*/work/*/*.json"))) >= count
 
 
 def manifest(folder: Path) -> bool:
@@ -109,9 +109,9 @@ def test_a_preparation_that_was_killed_ends_in_the_same_dataset(
     folder = folder_with_corpora(corpora, tmp_path)
     kill_when(folder, lambda: MOMENTS[moment](folder), moment, *PREPARE)
     assert not list(folder.glob("store/prepare/*/record.json")), "the kill hit the running step"
-    kept = {p: p.stat().st_mtime_ns for p in folder.glob("store/prepare/*/work/*.json")}
-    shards = [next(iter(p.parent.parent.glob(p.name.removesuffix(".json"))), None) for p in kept]
-    written = {p: p.stat().st_mtime_ns for p in shards if p is not None}
+    kept = {p: p.stat().st_mtime_ns for p in folder.glob("store/prepare/*/work/*/*.json")}
+    shards = [p.parents[2] / p.parent.name / p.name.removesuffix(".json") for p in kept]
+    written = {p: p.stat().st_mtime_ns for p in shards if p.exists()}
     run(folder, folder / "mini.yaml", *PREPARE)
     assert_same(prepared(folder), untouched)
     if moment == "the fifteenth shard":
