@@ -12,7 +12,7 @@ from evaluation.benchmarks import prompts
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK
 from evaluation.benchmarks.judging import score_masks
-from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over
+from evaluation.benchmarks.mask_metrics import pooled_frames, region_metrics
 from evaluation.submission.mevis import MEVIS_VALID
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Sample, Task, Turn
@@ -37,17 +37,8 @@ MEVIS = Benchmark(
     prompt=prompt,
     score=score_masks,  # of one expression: mean over its frames
     metrics=(
-        Metric(name="J", measure="J", rule=RULE),
-        Metric(name="F", measure="F", rule=RULE),
-        Metric(name="J&F", measure="J&F", rule=RULE),
-        Metric(
-            name="J&F, UFVideo's averaging",
-            measure="J&F shown",
-            over=Over.WEIGHTS,
-            main=False,
-            protocol=AS_PUBLISHED,
-            rule="frames that show the object alone, those of all expressions in one mean",
-        ),
+        *region_metrics(RULE),
+        pooled_frames(),
     ),
     footnote="J, F: mean over all frames of an expression, then over expressions. UFVideo's averaging: only "
     "frames where the object shows, all of them in one mean.",

@@ -15,8 +15,9 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK
 from evaluation.benchmarks.groups import Groups, of_video
 from evaluation.benchmarks.judging import judge_masks, score_masks
+from evaluation.benchmarks.mask_metrics import pooled_frames
 from evaluation.benchmarks.mevis import prompt
-from evaluation.metrics.aggregate import AS_PUBLISHED, STANDARD, Metric, Over, Score
+from evaluation.metrics.aggregate import STANDARD, Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.records.sample import MaskTrack, Sample, Task
 
@@ -172,14 +173,7 @@ REF_DAVIS = Benchmark(
             protocol=STANDARD,
             rule="part of a mask that another object of a lower number took; mean over expressions",
         ),
-        Metric(
-            name="J&F, UFVideo's averaging",
-            measure="J&F shown",
-            over=Over.WEIGHTS,
-            main=False,
-            protocol=AS_PUBLISHED,
-            rule="frames that show the object alone, those of all expressions in one mean",
-        ),
+        pooled_frames(),
     ),
     footnote="Ref-DAVIS17: J&F is of each expression alone, as papers of video language models give it. "
     "Annotators: the unsupervised protocol of DAVIS; a prepared dataset does not hold void pixels.",

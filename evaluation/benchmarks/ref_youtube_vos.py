@@ -9,8 +9,8 @@ from __future__ import annotations
 from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK
 from evaluation.benchmarks.judging import score_masks
+from evaluation.benchmarks.mask_metrics import region_metrics
 from evaluation.benchmarks.mevis import prompt
-from evaluation.metrics.aggregate import Metric
 from evaluation.submission.ref_youtube_vos import REF_YOUTUBE_VOS_VALID
 from pipeline.records.sample import Task
 
@@ -24,11 +24,7 @@ REF_YOUTUBE_VOS = Benchmark(
     baseline=CONSTANT_MASK,
     prompt=prompt,
     score=score_masks,
-    metrics=(
-        Metric(name="J", measure="J", rule=RULE),
-        Metric(name="F", measure="F", rule=RULE),
-        Metric(name="J&F", measure="J&F", rule=RULE),
-    ),
+    metrics=(*region_metrics(RULE),),
     footnote="Ref-YouTube-VOS: its server has the truth of valid; masks are asked for on the listed frames.",
     submission=REF_YOUTUBE_VOS_VALID,
 )

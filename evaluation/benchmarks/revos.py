@@ -14,8 +14,9 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_MASK_BY_CATEGORY
 from evaluation.benchmarks.groups import Groups, of_video
 from evaluation.benchmarks.judging import Judgement, judge_masks
+from evaluation.benchmarks.mask_metrics import pooled_frames
 from evaluation.benchmarks.mevis import prompt
-from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over, Score
+from evaluation.metrics.aggregate import Metric, Over, Score
 from evaluation.metrics.robustness import accuracy, robustness
 from evaluation.prediction import Prediction
 from pipeline.records.sample import MaskTrack, Sample, Task
@@ -155,15 +156,7 @@ REVOS = Benchmark(
             )
             for name in MEASURES
         ),
-        Metric(
-            name="J&F, UFVideo's averaging",
-            measure="J&F shown",
-            over=Over.WEIGHTS,
-            categories=(REFERRING, REASONING),
-            main=False,
-            protocol=AS_PUBLISHED,
-            rule="frames that show the object alone, those of all expressions in one mean",
-        ),
+        pooled_frames(categories=(REFERRING, REASONING)),
     ),
     footnote="ReVOS: the mean of the referring and the reasoning expressions' means; hallucination, where "
     "nothing is to be found, is apart. R: pixels wrongly marked, in parts of all objects' pixels.",

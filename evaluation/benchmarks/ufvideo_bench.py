@@ -9,8 +9,9 @@ from evaluation.benchmarks.base import Benchmark
 from evaluation.benchmarks.baselines import CONSTANT_ANSWER
 from evaluation.benchmarks.judging import judge_masks, judge_span
 from evaluation.benchmarks.marks import answer_text, judge_texts, mark_metrics, without_text
+from evaluation.benchmarks.mask_metrics import pooled_frames, region_metrics
 from evaluation.judge.rubric import JudgeTexts
-from evaluation.metrics.aggregate import AS_PUBLISHED, Metric, Over, Score
+from evaluation.metrics.aggregate import Metric, Score
 from evaluation.prediction import Prediction
 from pipeline.records.sample import Sample, Task
 
@@ -57,20 +58,11 @@ UFVIDEO_BENCH = Benchmark(
     score=score,
     judged=judged,
     metrics=(
-        Metric(name="J", measure="J", rule=RULE),
-        Metric(name="F", measure="F", rule=RULE),
-        Metric(name="J&F", measure="J&F", rule=RULE),
+        *region_metrics(RULE),
         Metric(name="tIoU", measure="tIoU", rule="mean over questions"),
         Metric(name="R@0.5", measure="R@0.5", rule="share of questions with an IoU above 0.5"),
         *mark_metrics("SAvg", "questions", dimensions=False),
-        Metric(
-            name="J&F, UFVideo's averaging",
-            measure="J&F shown",
-            over=Over.WEIGHTS,
-            main=False,
-            protocol=AS_PUBLISHED,
-            rule="frames that show the object alone, those of all questions in one mean",
-        ),
+        pooled_frames("questions"),
     ),
     footnote="SAvg: marks of a language model from 0 to 5 for what the answers of UFVideo-Bench describe; "
     "without T: without the mark for movement.",

@@ -62,7 +62,7 @@ def read_reference(place: Location) -> list[Reference]:
             names = ", ".join(f'"{d.short}": 4' for d in DIMENSIONS)
             raise UserError(
                 f"{place.uri}, line {number}",
-                f"is no reference judgement ({error!r}).",
+                f"is not a reference judgement ({error!r}).",
                 f'A line is {{"key": "...", "marks": {{{names}}}}}; "benchmark" and "answer" may be added.',
             ) from None
     return found

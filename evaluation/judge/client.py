@@ -115,7 +115,7 @@ def _reply(response: httpx2.Response) -> Reply:
         refusal = choice["message"].get("refusal")
         model = str(content.get("model") or "")
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        raise Unusable("the endpoint's answer is no chat completion", used=None) from None
+        raise Unusable("the endpoint's answer is not a chat completion", used=None) from None
     used = _used(content)
     if ended == "length":
         raise Unusable("the reply was cut off at its longest", used=used)

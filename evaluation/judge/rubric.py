@@ -116,7 +116,7 @@ def read_marks(content: str) -> Marks:
     try:
         reply = json.loads(_unfenced(content))
     except ValueError:
-        raise ValueError("the reply is no JSON") from None
+        raise ValueError("the reply is not JSON") from None
     marks, reasons = {}, {}
     for dimension in DIMENSIONS:
         one = reply.get(dimension.field) if isinstance(reply, dict) else None
@@ -124,7 +124,7 @@ def read_marks(content: str) -> Marks:
             raise ValueError(f"the reply has no mark for {dimension.title}")
         mark = one["score"]
         if isinstance(mark, bool) or not isinstance(mark, int) or not 0 <= mark <= BEST:
-            raise ValueError(f"a mark of the reply is no whole number from 0 to {BEST}")
+            raise ValueError(f"a mark of the reply is not a whole number from 0 to {BEST}")
         marks[dimension.short], reasons[dimension.short] = mark, str(one.get("reason", ""))
     return Marks(marks=marks, reasons=reasons)
 

@@ -63,13 +63,13 @@ class Chosen:
 class _Answer:
     """The input of a rule: the plain text, and the text and the words of each option."""
 
-    said: Plain
+    plain: Plain
     texts: Sequence[str]
     options: Sequence[Sequence[str]]
 
     @property
     def text(self) -> str:
-        return self.said.text
+        return self.plain.text
 
 
 _Verdict = int | Refusal | None
@@ -86,13 +86,13 @@ def strict(text: str, choices: Sequence[str]) -> Chosen:
     Refused are, among others, two letters ("A or B", "A, B"), a letter beyond the options, a letter followed
     by another option's text, and a thought that is never closed, unless its last line states the answer.
     """
-    said = plain(text)
+    answer_text = plain(text)
     texts = [_plain_option(choice) for choice in choices]
-    answer = _Answer(said=said, texts=texts, options=[words(one) for one in texts])
+    answer = _Answer(plain=answer_text, texts=texts, options=[words(one) for one in texts])
     if not answer.text:
-        return Chosen(refusal=Refusal.THOUGHT if said.unfinished else Refusal.EMPTY)
+        return Chosen(refusal=Refusal.THOUGHT if answer_text.unfinished else Refusal.EMPTY)
     for rule, read in _RULES.items():
-        if said.unfinished and rule not in (Rule.BOXED, Rule.STATED):
+        if answer_text.unfinished and rule not in (Rule.BOXED, Rule.STATED):
             return Chosen(refusal=Refusal.THOUGHT)
         verdict = read(answer)
         if isinstance(verdict, Refusal):
@@ -104,7 +104,7 @@ def strict(text: str, choices: Sequence[str]) -> Chosen:
 
 def _boxed(answer: _Answer) -> _Verdict:
     r"""``\boxed{B}``, ``\boxed{\text{B. blue}}``, ``\boxed{blue}``; boxes of two options are several."""
-    verdicts = {_box(content, answer) for content in answer.said.boxed} - {None}
+    verdicts = {_box(content, answer) for content in answer.plain.boxed} - {None}
     return verdicts.pop() if len(verdicts) == 1 else Refusal.SEVERAL if verdicts else None
 
 
@@ -182,17 +182,17 @@ def _words(answer: _Answer) -> _Verdict:
     """The first sentence holds the words of one option, next to each other, and neither denies nor doubts."""
     for sentence in sentences(answer.text):
         claim = _claim(sentence)
-        said = words(claim)
-        found = find_options(said[:_MOST_WORDS], answer.options)
+        claimed = words(claim)
+        found = find_options(claimed[:_MOST_WORDS], answer.options)
         named = {one.option for one in found}
-        if not named and len(said) <= _PREAMBLE:
+        if not named and len(claimed) <= _PREAMBLE:
             continue  # "Sure!"
         if len(named) > 1:
             return Refusal.SEVERAL
-        if not named or len(said) > _MOST_WORDS or sentence.endswith("?"):
+        if not named or len(claimed) > _MOST_WORDS or sentence.endswith("?"):
             return None
         own = {at for one in found for at in range(one.start, one.stop)}
-        if any(word in _DENYING or word in _DOUBTING for at, word in enumerate(said) if at not in own):
+        if any(word in _DENYING or word in _DOUBTING for at, word in enumerate(claimed) if at not in own):
             return None
         option = named.pop()
         return None if set(answer.options[option]) <= _NO_CONTENT else option
@@ -252,6 +252,6 @@ def _of(letter: Mention, answer: _Answer) -> _Verdict:
     return letter.index if letter.text in (None, letter.index) else Refusal.CONTRADICTION
 
 
-def _of_text(said: Sequence[str], answer: _Answer) -> int | None:
-    hits = [index for index, option in enumerate(answer.options) if list(option) == list(said)]
-    return hits[0] if said and len(hits) == 1 else None
+def _of_text(spoken: Sequence[str], answer: _Answer) -> int | None:
+    hits = [index for index, option in enumerate(answer.options) if list(option) == list(spoken)]
+    return hits[0] if spoken and len(hits) == 1 else None

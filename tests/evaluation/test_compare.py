@@ -235,7 +235,7 @@ def test_marks_are_compared_where_both_have_them(tmp_path: Path, capsys: pytest.
     a = [Score(key=f"s/{n}", video=str(n), values={"SAvg": float(n)}) for n in range(3)]
     b = [
         Score(key="s/0", video="0", values={"SAvg": 1.0}),
-        Score(key="s/1", video="1", values={}, missing={"SAvg": "the reply is no JSON"}),
+        Score(key="s/1", video="1", values={}, missing={"SAvg": "the reply is not JSON"}),
         Score(key="s/2", video="2", values={"SAvg": 3.5}),
     ]
     places = (

@@ -121,9 +121,9 @@ def test_a_persistent_fault_is_a_failure_with_its_reason(tmp_path: Path):
 
     with judge_server(script) as server:
         out = run(server, tmp_path, retries=2)
-    assert list(out.reasons.values()) == ["the reply is no JSON"]
+    assert list(out.reasons.values()) == ["the reply is not JSON"]
     assert (len(out.judgements), out.spent.requests, out.spent.retries) == (3, 6, 2)
-    assert out.details["the reply is no JSON"] == "no idea"
+    assert out.details["the reply is not JSON"] == "no idea"
     with judge_server() as server:
         assert not run(server, tmp_path).reasons
     assert server.answers() == ["a2"], "only the failed answer is judged again"

@@ -149,15 +149,15 @@ def test_marks_of_the_judge_reach_scores_table_and_agreement(
         assert found["Avg"].value == pytest.approx(3.5 * (total - 1) / total)
         assert found["Avg without T"].value == pytest.approx(13 / 3 * (total - 1) / total)
         assert (found["Avg"].samples, found["Avg"].failures) == (total, 1)
-        assert found["Avg"].missing == {"the reply is no JSON": 1}
+        assert found["Avg"].missing == {"the reply is not JSON": 1}
         assert f"marked by {MODEL} at temperature 0" in found["Avg"].description
         assert metrics(made, UFVIDEO, "PixTRQA")["SAvg"].value == 3.5
         text = table(plan, made)
-        assert "9 of 10 answers are judged; 1 the reply is no JSON." in text
+        assert "9 of 10 answers are judged; 1 the reply is not JSON." in text
         assert "3.11 ±" in text
         rows = pq.read_table(made.location.local_path / "scores.parquet").to_pylist()
         lost = [r for r in rows if r["key"] == f"{DESCRIBE}/{LOST}"]
-        assert {(r["value"], r["failure"]) for r in lost} == {(None, "the reply is no JSON")}
+        assert {(r["value"], r["failure"]) for r in lost} == {(None, "the reply is not JSON")}
         assert len([r for r in rows if r["benchmark"] == DESCRIBE]) == 6 * PER_SOURCE, "no row is lost"
         report = json.loads((made.location / "judge.json").read_bytes())
         assert (report["model"], report["models"]) == ("judge", {MODEL: 18})
