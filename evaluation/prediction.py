@@ -27,7 +27,8 @@ class Prediction:
     The other fields are not stored, but read from the text before it is scored (``with_times``): ``spans``
     are those up to the first that cannot be read, ``refusal`` is why there is none and ``refusal_detail``
     the piece of the text at fault; the scorer decides whether a time was asked for. ``clamped``: the
-    first span was cut at the ends of what was shown, as the plan allows.
+    first span was cut at the ends of what was shown, as the plan allows. ``confidences`` has one for each
+    span where other code gives them; a text has none.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Prediction:
     refusal: str = ""
     refusal_detail: str = ""
     clamped: bool = False
+    confidences: tuple[float, ...] = ()
 
     def with_times(self, sample: Sample, rules: SpanRules) -> Self:
         """The prediction with the times in its text. Without an answer there are no times and no refusal."""

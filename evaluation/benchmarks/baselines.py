@@ -6,8 +6,12 @@ A number means little without it: if most events last half of their video, "all 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from evaluation.metrics.aggregate import Baseline, Score, by_category
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _STEPS = 20  # starts and ends of constant spans, as parts of the video
 _MASKS = ("empty", "full")
@@ -29,17 +33,58 @@ def _constant_span(scores: Sequence[Score]) -> dict[str, float]:
     true = [(s.truth["start"], s.truth["end"]) for s in scores if "start" in s.truth]
     if not true:
         return {}
-    start_N, end_N = np.array(true).T
-    grid = np.arange(_STEPS + 1) / _STEPS
-    starts, ends = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
-    starts, ends = starts[starts < ends][:, None], ends[starts < ends][:, None]  # [C, 1]
-    shared = np.maximum(np.minimum(ends, end_N) - np.maximum(starts, start_N), 0)
-    iou_CN = shared / ((ends - starts) + (end_N - start_N) - shared)
+    iou_CN = _constant_ious(np.array(true))
     out = {"tIoU": float(iou_CN.mean(axis=1).max())}
     for threshold in (0.3, 0.5, 0.7):
         out[f"R@{threshold}"] = float((iou_CN > threshold).mean(axis=1).max())
         out[f"R@{threshold} or equal"] = float((iou_CN >= threshold).mean(axis=1).max())
     return {measure: value for measure, value in out.items() if measure in _measures(scores)}
+
+
+def _constant_ious(true_N2: np.ndarray) -> np.ndarray:
+    """[C, N]: IoU of every span of a grid with true spans, all as fractions of their video."""
+    import numpy as np
+
+    start_N, end_N = true_N2.T
+    grid = np.arange(_STEPS + 1) / _STEPS
+    starts, ends = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
+    starts, ends = starts[starts < ends][:, None], ends[starts < ends][:, None]  # [C, 1]
+    shared = np.maximum(np.minimum(ends, end_N) - np.maximum(starts, start_N), 0)
+    return shared / ((ends - starts) + (end_N - start_N) - shared)
+
+
+def _constant_window(scores: Sequence[Score]) -> dict[str, float]:
+    """For each measure of several windows the one window that is best for it, as fractions of the video.
+
+    Its average precision is one over the number of true windows where it hits one of them.
+    """
+    import numpy as np
+
+    from evaluation.metrics.windows import AP, LENGTHS, R1, THRESHOLDS, of_length
+
+    out: dict[str, float] = {}
+    for length in ("", *LENGTHS):
+        true = [
+            [
+                (s.truth[f"start {n}"], s.truth[f"end {n}"])
+                for n in range(len(s.truth) // 3)
+                if of_length(s.truth[f"seconds {n}"], length)
+            ]
+            for s in scores
+        ]
+        true = [windows for windows in true if windows]
+        if not true:
+            continue
+        counts_N = np.array([len(windows) for windows in true])
+        iou_CW = _constant_ious(np.array([window for windows in true for window in windows]))
+        best_CN = np.maximum.reduceat(iou_CW, np.cumsum(counts_N) - counts_N, axis=1)
+        precision = {t: ((best_CN >= t) / counts_N).mean(axis=1) for t in THRESHOLDS}
+        of = f" {length}" if length else ""
+        out |= {f"R1@{t}{of}": float((best_CN >= t).mean(axis=1).max()) for t in R1}
+        out |= {f"mAP@{t}{of}": float(precision[t].max()) for t in AP}
+        out[f"mAP{of}"] = float(np.mean(list(precision.values()), axis=0).max())
+        out[f"tIoU{of}"] = float(best_CN.mean(axis=1).max())
+    return out
 
 
 def _constant_mask(scores: Sequence[Score]) -> dict[str, float]:
@@ -90,6 +135,7 @@ def _measures(scores: Sequence[Score]) -> set[str]:
 
 CHANCE = Baseline(name="chance", values=_chance)
 CONSTANT_SPAN = Baseline(name="best constant span", values=_constant_span)
+CONSTANT_WINDOW = Baseline(name="best constant span", values=_constant_window)
 CONSTANT_MASK = Baseline(name="best constant mask", values=_constant_mask)
 CONSTANT_MASK_BY_CATEGORY = Baseline(name="best constant mask", values=_constant_mask_by_category)
 CONSTANT_ANSWER = Baseline(name="best constant answer", values=_masks_and_spans)

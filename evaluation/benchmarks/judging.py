@@ -136,14 +136,19 @@ def _cut(sample: Sample) -> TimeSpan | None:
     return replace(span, start_s=min(max(span.start_s, 0.0), length_s), end_s=min(span.end_s, length_s))
 
 
+def part_shown(sample: Sample) -> tuple[float, float]:
+    """Where in the video begins what was shown, and how long it lasts; 0 s where that is not known."""
+    if sample.clip is None:
+        return 0.0, sample.video.duration_s
+    return sample.clip.start_s, sample.clip.end_s - sample.clip.start_s
+
+
 def _relative(sample: Sample) -> dict[str, float]:
     """The true span as parts of what was shown; nothing where its length is not known."""
-    start_s, end_s = (
-        (sample.clip.start_s, sample.clip.end_s) if sample.clip else (0.0, sample.video.duration_s)
-    )
-    if end_s <= start_s:
+    start_s, length_s = part_shown(sample)
+    if length_s <= 0:
         return {}
-    span, length_s = sample.spans[0], end_s - start_s
+    span = sample.spans[0]
     return {"start": (span.start_s - start_s) / length_s, "end": (span.end_s - start_s) / length_s}
 
 

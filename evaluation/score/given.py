@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,13 +27,14 @@ class Given:
     names: tuple[Name, ...]
     text: str | None = None
     span: tuple[float, float] | None = None
+    windows: tuple[tuple[float, float], ...] = ()  # several spans, of which ``span`` is the first
+    confidences: tuple[float, ...] = ()  # of the windows, where the file has them
     fractions: bool = False
     masks: Mapping[str, LoadMask] | None = None
     rle: tuple[Any, ...] | None = None  # one COCO RLE or null per frame
     choice: int | None = None
     tracks: tuple[Mapping[str, Any], ...] = ()  # of this project's own answers: rows of MaskTrack
     failure: str | None = None
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def stem(path: str) -> str:

@@ -28,13 +28,19 @@ def prediction_of(sample: Sample, given: Given | None) -> Prediction:
     if given.choice is not None:
         text = f"({chr(ord('A') + given.choice)})" if 0 <= given.choice < 26 else str(given.choice)
     tracks, problem = _tracks(sample, given)
-    spans: tuple[TimeSpan, ...] = ()
-    if given.span is not None:
-        scale = (sample.video.duration_s or 1.0) if given.fractions else 1.0
-        start_s, end_s = (time * scale for time in given.span)
-        spans = (TimeSpan(start_s=start_s, end_s=end_s, start_bin=0, end_bin=0),)
+    scale = (sample.video.duration_s or 1.0) if given.fractions else 1.0
+    windows = given.windows or ((given.span,) if given.span is not None else ())
     return Prediction(
-        key=sample.key, source=sample.dataset, text=text, spans=spans, masks=tracks, failure=problem
+        key=sample.key,
+        source=sample.dataset,
+        text=text,
+        spans=tuple(
+            TimeSpan(start_s=start * scale, end_s=end * scale, start_bin=0, end_bin=0)
+            for start, end in windows
+        ),
+        confidences=given.confidences,
+        masks=tracks,
+        failure=problem,
     )
 
 

@@ -30,6 +30,7 @@ ANSWERS = (
     "answer",
 )
 SPANS = ("span", "timestamp", "timestamps", "segment", "window", "pred_span", "pred_relevant_windows")
+CONFIDENCES = ("score", "conf", "confidence")
 MASKS = ("segmentations", "masks", "segmentation", "rle", "pred_masks")
 FRACTION_KEYS = ("fraction", "fractions", "relative")
 
@@ -136,6 +137,9 @@ def _answer_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     for key in ("filtered_resps", "resps"):
         if (text := _first_text(record.get(key))) is not None:
             return {"text": text}
+    for key in SPANS:
+        if record.get(key) == []:  # an answer that names no window
+            return {"text": ""}
     for key in (*SPANS, *ANSWERS):
         if key in record and (answer := _plain_answer(record[key])) is not None:
             return answer
@@ -148,8 +152,8 @@ def _plain_answer(value: Any) -> dict[str, Any] | None:
     if isinstance(value, list | tuple) and value:
         if len(value) == 2 and all(map(_number, value)):
             return {"span": (float(value[0]), float(value[1]))}
-        if isinstance(value[0], list | tuple) and len(value[0]) in (2, 3) and all(map(_number, value[0])):
-            return {"span": (float(value[0][0]), float(value[0][1])), "extra": {"windows": value}}
+        if (windows := _windows(value)) is not None:
+            return windows
         if _is_masks(value):
             return {"rle": tuple(value)}
         if isinstance(value[0], str) and len(value) == 1:
@@ -157,6 +161,20 @@ def _plain_answer(value: Any) -> dict[str, Any] | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return {"choice": value}
     return None
+
+
+def _windows(value: Sequence[Any]) -> dict[str, Any] | None:
+    """``[[start, end], …]`` or ``[{"start", "end"}, …]``, each with a confidence or none with one."""
+    keys = ("start", "end", *CONFIDENCES)
+    rows = [[one[k] for k in keys if k in one] if isinstance(one, Mapping) else one for one in value]
+    if not all(isinstance(row, list | tuple) and all(map(_number, row)) for row in rows):
+        return None
+    sizes = {len(row) for row in rows}
+    if sizes not in ({2}, {3}):
+        return None
+    windows = tuple((float(row[0]), float(row[1])) for row in rows)
+    confidences = tuple(float(row[2]) for row in rows) if sizes == {3} else ()
+    return {"span": windows[0], "windows": windows, "confidences": confidences}
 
 
 def _first_text(value: Any) -> str | None:
@@ -190,9 +208,9 @@ def _unknown(value: Any, where: str) -> UserError:
         f"is not a prediction that is known: {shown}.",
         "Looked for an answer as text ("
         + ", ".join(ANSWERS)
-        + ", resps), as a span (start and end, "
+        + ", resps), as a span or a list of them (start and end, "
         + ", ".join(SPANS)
-        + "), or as COCO RLE ("
+        + "; all or none with a confidence), or as COCO RLE ("
         + ", ".join(MASKS)
         + f"); for its sample by {', '.join(IDS)}, or by a video ({', '.join(VIDEOS)}) with words "
         f"({', '.join(WORDS)}).",

@@ -428,21 +428,24 @@ def test_counts_of_hirest_add_up(tmp_path: Path) -> None:
 
 
 def test_qvhighlights_gives_every_window(tmp_path: Path) -> None:
-    row = {"qid": 1, "query": "A girl cooks.", "duration": 99, "vid": "NUs_210.0_360.0"}
-    rows = [{**row, "relevant_windows": [[56, 76], [10, 20]]}, {**row, "relevant_windows": [[0, 98]]}, row]
+    row = {"query": "A girl cooks.", "duration": 99, "vid": "NUs_210.0_360.0"}
+    windows = ({"relevant_windows": [[56, 76], [10, 20]]}, {"relevant_windows": [[0, 98]]}, {})
+    rows = [{**row, "qid": 7 + n, **more} for n, more in enumerate(windows)]
     lines = "\n".join(map(json.dumps, rows))
     config = source("qvhighlights")
     drafts = drafts_of(tmp_path, config, lines, "highlight_val_release.jsonl")
-    made = sample(drafts["s/0"], config)
+    made = sample(drafts["s/7"], config)
     assert made.turns[1].text == "{<TEMP-010><TEMP-020>}, {<TEMP-056><TEMP-076>}"
     assert times(made) == [(10.0, 20.0), (56.0, 76.0)]
-    assert drafts["s/0"].media.candidates[0] == "NUs_210.0_360.0.mp4"
-    assert reasons(drafts) == {"s/2": Reason.MALFORMED}
+    assert drafts["s/7"].media.candidates[0] == "NUs_210.0_360.0.mp4"
+    assert reasons(drafts) == {"s/9": Reason.MALFORMED}
     hidden = source("qvhighlights", use="benchmark")
     drafts = drafts_of(tmp_path, hidden, lines, "highlight_val_release.jsonl")
-    assert len(sample(drafts["s/2"], hidden).turns) == 1
+    assert len(sample(drafts["s/9"], hidden).turns) == 1
     listed = [{k.replace("vid", "video"): v for k, v in r.items()} for r in rows[:2]]
-    assert sample(drafts_of(tmp_path, config, listed)["s/0"], config).turns == made.turns
+    assert sample(drafts_of(tmp_path, config, listed)["s/7"], config).turns == made.turns
+    unnamed = [{k: v for k, v in r.items() if k != "qid"} for r in listed]
+    assert list(drafts_of(tmp_path, config, unnamed)) == ["s/0", "s/1"]  # by row
     broken = drafts_of(tmp_path, config, lines + '\n{"qid": 4', "b.jsonl")
     assert reasons(broken)["s/3"] is Reason.BROKEN_JSON
 

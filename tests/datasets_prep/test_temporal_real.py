@@ -92,7 +92,7 @@ def test_real_qvhighlights_is_read_without_rejects(realdata: Path) -> None:
     counts, made = outcomes(realdata / "qvhighlights" / "val.json", "qvhighlights")
     assert counts == {"read": 1_550}
     assert sum(len(m.spans) > 1 for m in made.values()) == 530
-    assert times(made["s/2"]) == [(56.0, 76.0), (96.0, 150.0)]
+    assert times(made["s/QVHighlight_5342"]) == [(56.0, 76.0), (96.0, 150.0)]
 
 
 def test_real_nextgqa_is_read_with_known_rejects(realdata: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from tiny_bench import SOURCES, flawless, sample
+from tiny_bench import MORE, SOURCES, flawless, sample
 
 from evaluation.benchmarks import Benchmark, benchmark_of
 from evaluation.prediction import Prediction
@@ -32,7 +32,7 @@ LIKE = {
 def example(name: str) -> Sample:
     """A sample of the family, from the tiny benchmarks."""
     name = LIKE.get(name, name)
-    source = next((source for source, family in SOURCES.items() if family == name), None)
+    source = next((source for source, family in (SOURCES | MORE).items() if family == name), None)
     assert source is not None, f"tests/evaluation/tiny_bench.py has no sample of {name}; add one"
     return sample(source, 1)
 

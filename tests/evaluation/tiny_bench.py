@@ -30,6 +30,7 @@ SOURCES = {
     "bench/ufvideo": "ufvideo_bench",
     "bench/describe": "videorefer_bench_d",
 }
+MORE = {"bench/windows": "qvhighlights"}  # samples without a place in the plan and the dataset
 PER_SOURCE = 10  # more than one chunk
 BROKEN = 3  # this sample of every source has a video that does not decode
 
@@ -60,7 +61,7 @@ def sample(source: str, number: int) -> Sample:
         width=WIDTH,
         sha256=("b" if number == BROKEN else "a") * 64,  # in place of a probe's; not compared without a head
     )
-    family, span = SOURCES[source], temporal.span(0.5, 2.0, 2.0)
+    family, span = (SOURCES | MORE)[source], temporal.span(0.5, 2.0, 2.0)
     category = "odd" if number % 2 else "even"
     question, answer, more = "What colour is it?", "", dict[str, Any]()
     task = Task.CHOICE
@@ -79,6 +80,10 @@ def sample(source: str, number: int) -> Sample:
     elif family == "charades_sta":
         task, question, answer = Task.TEMPORAL, "When is it there?", temporal.write(span)
         more, category = {"spans": (span,), "expression": "The square moves."}, ""
+    elif family == "qvhighlights":
+        spans = (span, temporal.span(1.5, 2.0, 2.0))
+        task, question, answer = Task.TEMPORAL, "When is it there?", ", ".join(map(temporal.write, spans))
+        more, category = {"spans": spans, "expression": "The square moves."}, ""
     else:
         task, question, category = (
             Task.COOPERATIVE,

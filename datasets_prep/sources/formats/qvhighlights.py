@@ -3,7 +3,8 @@
 Format: https://github.com/jayleicn/moment_detr, JSON lines of ``{"qid", "query", "duration", "vid",
 "relevant_windows": [[start, end], ...], "relevant_clip_ids", "saliency_scores"}``, seconds in steps of two;
 or the same as a list with ``video`` for ``vid``, as DisTime publishes it. A third of the queries have several
-windows; the answer has all of them, because one alone would be incomplete. Saliency is not read.
+windows; the answer has all of them, because one alone would be incomplete. Saliency is not read. A sample is
+named by its ``qid``, as submissions name it.
 
 The test rows have no windows, so they can only be a benchmark's questions.
 """
@@ -35,8 +36,9 @@ class QvHighlights(TimedEvents):
         return rows(path)
 
     def videos(self, name: str, value: Any) -> list[tuple[str, str, Mapping[str, Any]]]:
-        """A row names its video itself."""
+        """A row names its video and itself; a row without a ``qid`` is named by its number."""
         entry = mapping(value)
+        name = str(entry.get("qid", name))
         return [(name, text_field(entry, "vid" if "vid" in entry else "video"), entry)]
 
     def events(self, entry: Mapping[str, Any], source: SourceConfig) -> Mapping[str, Any]:
