@@ -117,6 +117,7 @@ class Draft:
     times: tuple[DraftSpan, ...] = ()
     regions: tuple[DraftTrack, ...] = ()
     targets: tuple[DraftTrack, ...] = ()
+    void: DraftTrack | None = None
     one_region_frame: bool = False  # keep one annotated frame of each region, chosen by the sample's name,
     region_frame: int | None = None  # or this one, where the region has a pixel in it
     frame_size: tuple[int, int] | None = None  # height and width that the source claims

@@ -92,6 +92,7 @@ def _sample(draft: Draft, name: str) -> Sample:
         video=VideoRef(path=_path(draft), frames=frames, num_frames=len(frames), duration_s=length_s),
         turns=draft.turns,
         targets=_tracks(draft.targets, draft),
+        void=next(iter(_tracks((draft.void,) if draft.void else (), draft)), None),
         spans=tuple(_span(draft.times[n], length_s) for n in spoken),
         expression=draft.expression,
         choices=draft.choices,

@@ -145,6 +145,7 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         turns=tuple(turns),
         regions=tuple(regions),
         targets=tuple(_track(track, video) for track in draft.targets),
+        void=_track(draft.void, video) if draft.void else None,
         spans=tuple(spans[Role.ASSISTANT]),
         question_spans=tuple(spans[Role.USER]),
         instants=tuple(instants),

@@ -90,7 +90,8 @@ def _counts(sample: Sample) -> None:
 
 
 def _tracks(sample: Sample) -> None:
-    for track in (*sample.regions, *sample.targets):
+    void = (sample.void,) if sample.void else ()
+    for track in (*sample.regions, *sample.targets, *void):
         if not track.frames:
             raise RejectError(Reason.BAD_MASK, "an object has no annotated frame")
         if track.frames[0] < 0 or track.frames[-1] >= sample.video.num_frames:

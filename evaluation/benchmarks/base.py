@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from evaluation.benchmarks.groups import Groups
 from evaluation.judge.rubric import JudgeTexts
-from evaluation.metrics.aggregate import Baseline, Metric, Score
+from evaluation.metrics.aggregate import Baseline, Metric, Score, Unit
 from evaluation.prediction import Prediction
 from evaluation.submission.layout import Layout
 from pipeline.plan.benchmarks import BenchmarkFamily, PromptStyle
@@ -40,3 +40,8 @@ class Benchmark(BenchmarkFamily):
     def submits(self) -> bool:
         """Whether answers can go to a server where the truth is hidden."""
         return self.submission is not None
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the metrics that are marks of a judge."""
+        return tuple(metric.name for metric in self.metrics if metric.unit is Unit.MARK)

@@ -38,14 +38,13 @@ def run_of(key: str) -> int | None:
     return int(number) % RUNS if number.isdecimal() else None
 
 
-def score_video(
-    samples: Sequence[Sample], predictions: Sequence[Prediction | None], void: MaskTrack | None = None
-) -> list[Score]:
+def score_video(samples: Sequence[Sample], predictions: Sequence[Prediction | None]) -> list[Score]:
     """Every expression of a video alone, and the runs of its annotators.
 
-    A run's score of an object is that of the expression which names it. ``void`` is what neither mask is
-    judged on; a prepared dataset does not hold it, and then the measures have another name.
+    A run's score of an object is that of the expression which names it. Neither mask is judged on the void of
+    the samples; if a source does not keep it, the measures have another name.
     """
+    void = next((sample.void for sample in samples if sample.void is not None), None)
     suffix = OF_RUN_VOID_KEPT if void is None else OF_RUN
     names = (f"J {suffix}", f"F {suffix}", f"J&F {suffix}")
     scores: dict[str, Score] = {}
@@ -175,6 +174,11 @@ REF_DAVIS = Benchmark(
         ),
         pooled_frames(),
     ),
+    advice={
+        "void": "its annotators' runs are scored with void as background; the authors' own protocol "
+        "(`standard`) needs void: true, in a source of the format ref_davis"
+    },
     footnote="Ref-DAVIS17: J&F is of each expression alone, as papers of video language models give it. "
-    "Annotators: the unsupervised protocol of DAVIS; a prepared dataset does not hold void pixels.",
+    "Annotators: the unsupervised protocol of DAVIS. Void kept: void pixels count as background, because the "
+    "source does not keep them (void: true).",
 )

@@ -180,11 +180,11 @@ def _expressions(files: MaskFiles, video: Video) -> list[Score]:
     for number, sample in enumerate(_samples(files, video)):
         true = Sample(
             key=sample.key, dataset=FAMILY, task=sample.task, video=sample.video, turns=(),
-            targets=(track[ids[number // RUNS]],),
+            targets=(track[ids[number // RUNS]],), void=track[VOID],
         )  # fmt: skip
         samples.append(true)
         predictions.append(prediction_of(true, video.given[number]))
-    return [_of_video(s, video) for s in score_video(samples, predictions, track[VOID])]
+    return [_of_video(s, video) for s in score_video(samples, predictions)]
 
 
 def _merged(files: MaskFiles, made: MaskFiles, video: Video) -> list[Score]:

@@ -65,6 +65,8 @@ SAMPLE_SCHEMA = pa.schema(
     ],
     metadata={_VERSION_KEY: str(SCHEMA_VERSION).encode()},
 )
+# Only shards of a source that keeps void pixels have the column: the bytes of others do not depend on it.
+WITH_VOID = SAMPLE_SCHEMA.append(pa.field("void", TRACK))
 
 
 def from_row(row: Mapping[str, Any]) -> Sample:
@@ -77,7 +79,10 @@ def from_row(row: Mapping[str, Any]) -> Sample:
 
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
-    """Samples as an Arrow table of SAMPLE_SCHEMA, by column: several times faster than by row."""
+    """Samples as an Arrow table, by column: several times faster than by row.
+
+    Its schema is SAMPLE_SCHEMA, or WITH_VOID if any sample has void pixels.
+    """
     columns = {
         "key": [s.key for s in samples],
         "dataset": _constant([s.dataset for s in samples]),
@@ -96,11 +101,14 @@ def to_table(samples: Sequence[Sample]) -> pa.Table:
         "reference": _constant([s.reference for s in samples]),
         "category": [s.category for s in samples],
     }
+    schema = SAMPLE_SCHEMA
+    if any(s.void is not None for s in samples):
+        schema, columns["void"] = WITH_VOID, _optional([s.void for s in samples], TRACK)
     arrays = [
-        values if isinstance(values, pa.Array) else pa.array(values, SAMPLE_SCHEMA.field(name).type)
+        values if isinstance(values, pa.Array) else pa.array(values, schema.field(name).type)
         for name, values in columns.items()
     ]
-    return pa.Table.from_arrays(arrays, schema=SAMPLE_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def dialogue_table(
@@ -204,7 +212,7 @@ def check_schema(schema: pa.Schema, where: str) -> None:
             f"holds samples of schema version {version}, this code reads version {SCHEMA_VERSION}.",
             "Prepare the dataset again with this version: `ufvideo run PLAN` makes it under a new name.",
         )
-    if not schema.equals(SAMPLE_SCHEMA, check_metadata=False):
+    if not any(schema.equals(known, check_metadata=False) for known in (SAMPLE_SCHEMA, WITH_VOID)):
         raise UserError(
             where,
             "says the right schema version but has other columns.",
@@ -243,4 +251,5 @@ _FROM: dict[str, Callable[[Any], Any]] = {
     "instants": _spans,
     "clip": lambda row: TimeSpan(**row) if row else None,
     "choices": tuple,
+    "void": lambda row: _track(row) if row else None,
 }

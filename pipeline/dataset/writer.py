@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline.dataset.arrow import SAMPLE_SCHEMA
+from pipeline.dataset.arrow import SAMPLE_SCHEMA, WITH_VOID
 from pipeline.dataset.manifest import ShardEntry, shard_name
 from pipeline.storage.location import Location
 
@@ -27,8 +27,10 @@ _TEXTS = {pa.string(): 4, pa.binary(): 4, pa.large_string(): 8, pa.large_binary(
 
 
 def write_shard(out: Location, source: str, number: int, table: pa.Table) -> ShardEntry:
-    """Write rows of SAMPLE_SCHEMA as one shard in one atomic act. The same rows give the same bytes."""
-    assert table.schema.equals(SAMPLE_SCHEMA), "a shard holds rows of the sample schema"
+    """Write rows of ``to_table`` as one shard in one atomic act. The same rows give the same bytes."""
+    assert table.schema.equals(SAMPLE_SCHEMA) or table.schema.equals(WITH_VOID), (
+        "a shard holds rows of the sample schema"
+    )
     name = shard_name(source, number)
     content = parquet_bytes(table.replace_schema_metadata(SAMPLE_SCHEMA.metadata))
     (out / name).write_bytes(content)

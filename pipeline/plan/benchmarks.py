@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
@@ -23,18 +24,24 @@ class BenchmarkFamily(RegistryRow):
     """One family. ``title`` is what tables and pages call it, ``styles`` are its wordings.
 
     ``times``: it asks when something happens. ``accepts`` are the tasks of the samples that it scores; empty:
-    any.
+    any. ``advice`` says, by the option of a source, what is not scored where the option has its default.
     """
 
     title: str = ""
     styles: tuple[PromptStyle, ...] = (PromptStyle.PUBLISHED, PromptStyle.PREPARED)
     times: bool = False
     accepts: tuple[Task, ...] = ()
+    advice: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def submits(self) -> bool:
         """Whether answers can go to a server where the truth is hidden."""
         return False
+
+    @property
+    def marks(self) -> tuple[str, ...]:
+        """Names of the metrics that are marks of a judge."""
+        return ()
 
 
 FAMILIES: Final = Registry("benchmark family", BenchmarkFamily, "evaluation.benchmarks", "ufvideo.benchmarks")

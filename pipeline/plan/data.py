@@ -69,6 +69,11 @@ class SourceConfig(Config):
         "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav). Of nextgqa the spans: "
         "gsub_*.json, or the folder that holds it and map_vid_vidorID.json.",
     )
+    void: OfFormat[bool] = Field(
+        default=False,
+        description="Of a benchmark in ref_davis, keep the pixels that are void (255) in the label images, "
+        "which the authors' protocol of Ref-DAVIS17 does not judge. false: they are background.",
+    )
     media: Media[tuple[str, ...]] = Field(
         min_length=1, description="Folder of the videos, or several that are tried in order."
     )
@@ -193,6 +198,10 @@ class SourceConfig(Config):
                 ("outside_spans",),
                 f"source {self.name}: keep is for the truth of a benchmark; for training choose refuse or "
                 "clamp",
+            )
+        if self.void and self.use is Use.TRAIN:
+            yield Problem(
+                ("void",), f"source {self.name}: void is for the scores of a benchmark; leave it out"
             )
         if self.temporal_task and row.temporal_tasks and self.temporal_task not in row.temporal_tasks:
             yield Problem(

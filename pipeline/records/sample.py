@@ -121,3 +121,4 @@ class Sample:
     answer_index: int = -1  # index of the right option; -1 where there are no options
     reference: str = ""  # a benchmark's true answer in free text; never shown to a model
     category: str = ""  # the source's own type of question, by which scores are broken down
+    void: MaskTrack | None = None  # pixels on which no mask is judged; None: the source has none or left them

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
+from pipeline.dataset.arrow import from_row, to_table
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from tests.datasets_prep.mask_corpora import (
@@ -107,6 +108,25 @@ def test_ref_davis_expressions_and_masks_have_the_objects_of_their_line(davis: P
         assert made.video.path == f"JPEGImages/480p/{video}"
         assert np.array_equal(pixels(made.targets[0]), truth)
         assert made.category == ("full_video" if key.endswith(("1", "3")) else "first_frame")
+
+
+def test_void_is_kept_for_a_benchmark_that_asks_for_it(davis: Path) -> None:
+    config, found = read_davis(davis)
+    assert sample(found["s/bike/0"], config, davis / "DAVIS").void is None
+    config, found = read_davis(davis, use="benchmark", void=True)
+    # The void moves out of the picture. Of a video without any it is empty, and not missing.
+    for key, areas in (("s/bike/0", [50, 45, 40]), ("s/classic-car/0", [0, 0, 0])):
+        made = sample(found[key], config, davis / "DAVIS")
+        assert made.void is not None
+        assert made.void.frames == made.targets[0].frames == (0, 1, 2)
+        assert pixels(made.void).sum(axis=(1, 2)).tolist() == areas
+        assert not (pixels(made.void) & pixels(made.targets[0])).any()
+        back = from_row(to_table([made]).to_pylist()[0])
+        assert back == made
+    with pytest.raises(ValidationError, match="void is for the scores of a benchmark"):
+        source("ref_davis", keep_videos="val.txt", void=True)
+    with pytest.raises(ValidationError, match="void is for ref_davis, not for ref_youtube_vos"):
+        source("ref_youtube_vos", use="benchmark", void=True)
 
 
 def test_ref_davis_with_missing_masks_and_malformed_lines_is_rejected_with_a_reason(davis: Path) -> None:

@@ -60,6 +60,21 @@ def test_with_all_paths_the_plan_is_valid_and_hidden_truth_is_reported(
     hidden = [line for line in printed.splitlines() if "its truth is hidden" in line]
     assert [line.partition(":")[0] for line in hidden] == ["mevis_valid", "ref_youtube_vos_valid"]
     assert "submissions/mevis_valid.zip" in hidden[0]
+    unjudged = [line for line in printed.splitlines() if "judged columns" in line]
+    assert [line.partition(":")[0] for line in unjudged] == [
+        "videorefer_bench_d/single", "videorefer_bench_d/multi",
+        "ufvideo_bench/pixrqa", "ufvideo_bench/pixhqa", "ufvideo_bench/pixtrqa",
+    ]  # fmt: skip
+    assert "(SC, AD, TD, HD, Avg, Avg without T)" in unjudged[0]
+    assert 'will say "not judged"; set evaluation.judge' in unjudged[0]
+    assert main(["check", str(here), "--set", 'evaluation.judge={"endpoint": null}']) == 0
+    assert "judged columns" not in capsys.readouterr().out
+    assert "void" not in printed
+    assert main(["check", str(here), "--set", "data.sources.6.void=false"]) == 0
+    assert (
+        "ref_davis17_valid: its annotators' runs are scored with void as background"
+        in capsys.readouterr().out
+    )
 
 
 def test_a_hidden_truth_that_no_server_scores_is_refused(

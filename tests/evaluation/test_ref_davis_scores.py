@@ -10,14 +10,23 @@ from shutil import make_archive
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from hidden_bench import content as hidden_plan
+from hidden_bench import prepared_reader, store_answers, write_outside_checkpoint
 from PIL import Image
 
 from evaluation.benchmarks.ref_davis import run_of, score_video
 from evaluation.metrics.davis_unsupervised import Frame, match, without_overlap
 from evaluation.metrics.masks import j_and_f
 from evaluation.prediction import Prediction
+from evaluation.run import evaluate
 from evaluation.score.__main__ import main
+from evaluation.scores import read_metrics
+from pipeline.artifacts.survey import survey
+from pipeline.commands.unscored import unscored_lines
+from pipeline.jobs.step import build, make_context
+from pipeline.plan.plan import Plan
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample
 from tests.evaluation.davis_set import FRAMES, OBJECTS, SIZES, answer_mask, labels, write_discs, write_real
@@ -229,13 +238,84 @@ def test_scores_of_a_prepared_dataset_are_marked_void_kept() -> None:
         image = [labels(video, frame) == 255 for frame in range(FRAMES)]
         like = samples[0].targets[0]
         void = replace(like, counts=tuple(map(masks.encode, image)))
-        taken = score_video(samples, predictions, void)
+        taken = score_video([replace(s, void=void) for s in samples], predictions)
         same = [
             a.values["J&F run, void kept"] == b.values["J&F run"] for a, b in zip(found, taken, strict=True)
         ]
         assert all(same) is not has_void
     assert run_of("ref_davis17/bike/13") == 1
     assert run_of("ref_davis17/bike/first") is None
+
+
+def prepared_plan(folder: Path, void: bool) -> Plan:
+    """Ref-DAVIS17 in the layout of its download, from ``write_discs``."""
+    for video, count in OBJECTS.items():
+        for frame in range(FRAMES):
+            place = folder / "DAVIS/JPEGImages/480p" / video / f"{frame:05d}.jpg"
+            place.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.full((*SIZES[video], 3), 40 + frame, np.uint8)).save(place)
+        for run, name in enumerate(("annot1", "annot1_full_video", "annot2", "annot2_full_video")):
+            place = folder / f"texts/Davis17_{name}.txt"
+            place.parent.mkdir(exist_ok=True)
+            with place.open("a") as file:
+                file.writelines(f'{video} {n + 1} "thing {n} by {run}"\n' for n in range(count))
+    content = hidden_plan(folder)
+    content["data"]["sources"] = [
+        {
+            "name": "davis",
+            "format": "ref_davis",
+            "use": "benchmark",
+            "annotations": str(folder / "texts"),
+            "masks": str(folder / "DAVIS/Annotations_unsupervised/480p"),
+            "media": [str(folder / "DAVIS")],
+            "keep_videos": str(folder / "DAVIS/ImageSets/2017/val.txt"),
+            **({"void": True} if void else {}),
+        }
+    ]
+    content["evaluation"]["benchmarks"] = [{"source": "davis", "family": "ref_davis"}]
+    return Plan.model_validate(content)
+
+
+@pytest.mark.parametrize("void", [True, False])
+def test_a_plan_scores_the_authors_protocol_if_its_source_keeps_void(tmp_path: Path, void: bool) -> None:
+    """From label images through preparation, stored answers and the step, to the official numbers."""
+    write_discs(tmp_path)
+    write_outside_checkpoint(tmp_path / "checkpoint")
+    plan = prepared_plan(tmp_path, void)
+    reader = prepared_reader(tmp_path, plan)
+
+    def answer(of: Sample) -> Prediction:
+        _, video, number = of.key.split("/")
+        height, width = SIZES[video]
+        counts = tuple(
+            masks.encode(answer_mask(video, int(number) // 4, frame, int(number) % 4))
+            for frame in range(FRAMES)
+        )
+        track = MaskTrack(height=height, width=width, frames=tuple(range(FRAMES)), counts=counts)
+        return Prediction(key=of.key, source="davis", text="[SEG]", masks=(track,))
+
+    store_answers(plan, reader, answer)
+    name = next(spec.name for spec in survey(plan).specs if spec.name.startswith("evaluate"))
+    made = build(make_context(plan, name), evaluate)
+    found = {row.metric: row for row in read_metrics(made.location)[0] if not row.category}
+    means = np.mean(DISCS, axis=0)
+    for measure, place in (("J&F", 0), ("J", 1), ("F", 4)):
+        with_void, without = found[f"{measure}, annotators"], found[f"{measure}, annotators, void kept"]
+        if void:
+            assert with_void.value == pytest.approx(means[place], abs=1e-12)
+            assert with_void.protocol == "standard"
+            assert "void taken out" in with_void.description
+            assert without.value is None
+        else:
+            assert with_void.value is None
+            assert without.protocol == "void as background"
+            assert without.value != pytest.approx(means[place], abs=1e-6)
+        assert found[measure].value == pytest.approx(SINGLE[measure], abs=1e-12)
+    columns = pq.read_schema(next((tmp_path / "data").rglob("davis-*.parquet"))).names
+    assert ("void" in columns) is void, "the bytes of a dataset that does not keep void do not change"
+    lines = [line for line in unscored_lines(plan) if line.startswith("davis: ")]
+    assert len(lines) == (not void)
+    assert all("the authors' own protocol (`standard`) needs void: true" in line for line in lines)
 
 
 def test_an_incomplete_run_has_no_score() -> None:

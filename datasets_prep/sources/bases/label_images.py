@@ -1,6 +1,6 @@
 """Palette PNGs, the ground truth of YouTube-VOS and DAVIS: one image per frame, pixels are object ids.
 
-0 is the background and 255 is void (DAVIS: no object), so object ids are 1 to 254. In the published sets
+0 is the background and 255 is void (DAVIS: not judged), so object ids are 1 to 254. In the published sets
 every listed frame has an image. A missing image says nothing about its frame, so the record is rejected; an
 object that is absent from a frame has no pixel in that frame's image.
 """
@@ -17,7 +17,7 @@ from datasets_prep.sources.bases.fields import whole
 if TYPE_CHECKING:
     import numpy as np
 
-_VOID = 255
+VOID = 255
 _IMAGES = (".jpg", ".jpeg", ".png", ".webp")
 
 
@@ -57,6 +57,10 @@ class LabelImages:
             )
         )
 
+    def void(self) -> DraftTrack:
+        """The void pixels of every frame. Raises RejectError as ``track`` does."""
+        return self.track((VOID,), must_show=False)
+
     def _decode(self) -> list[_Labels]:
         missing = [path.name for path in self._paths if not path.is_file()]
         if missing:
@@ -75,8 +79,8 @@ class _Labels:
 
         from pipeline.records import masks
 
-        there = np.flatnonzero(np.bincount(labels_HW.ravel(), minlength=_VOID + 1))
-        ids = there[(there > 0) & (there < _VOID)]
+        there = np.flatnonzero(np.bincount(labels_HW.ravel(), minlength=VOID + 1))
+        ids = there[there > 0]
         self._size = list(labels_HW.shape)
         self._nothing = masks.empty(*labels_HW.shape)
         # One by one: an ordinary picture that is mistaken for labels has hundreds of values.
@@ -107,8 +111,8 @@ def read_labels(path: Path) -> np.ndarray:
 def object_ids(value: Any) -> list[int]:
     """The ``obj_id`` of an expression: a number (often as text) or a list of numbers. Raises RejectError."""
     found = [whole(v, "obj_id") for v in (value if isinstance(value, list) else [value])]
-    if not found or not all(0 < number < _VOID for number in found):
-        raise RejectError(Reason.MALFORMED, f"`obj_id` {found} is not an object: those are 1 to {_VOID - 1}")
+    if not found or not all(0 < number < VOID for number in found):
+        raise RejectError(Reason.MALFORMED, f"`obj_id` {found} is not an object: those are 1 to {VOID - 1}")
     return found
 
 

@@ -38,6 +38,7 @@ def segment(
     category: str = "",
     kind: str = "",
     masks_end: int | None = None,
+    void: DraftTrack | None = None,
 ) -> Draft:
     """The draft of one expression. ``target`` is None where the ground truth is hidden: no answer then.
 
@@ -55,6 +56,7 @@ def segment(
         media=media,
         turns=tuple(turns),
         targets=() if target is None else (target,),
+        void=void,
         frame_size=frame_size,
         expression=expression,
         category=category,

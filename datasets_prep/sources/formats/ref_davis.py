@@ -97,16 +97,18 @@ class RefDavis:
         if "problem" in raw:
             raise RejectError(Reason.MALFORMED, raw["problem"])
         line: _Line = raw["line"]
+        files: _Video = raw["files"]
         return [
             segment(
                 record,
                 source,
                 seed,
                 expression=expression_of(line.expression, "expression"),
-                media=raw["files"].media(),
-                target=raw["files"].track(line.object, must_show=source.use is Use.TRAIN),
+                media=files.media(),
+                target=files.track(line.object, must_show=source.use is Use.TRAIN),
                 category=raw["kind"],
                 kind=raw["kind"],
+                void=files.images().void() if source.void else None,
             )
         ]
 
@@ -129,9 +131,13 @@ class _Video:
 
     def track(self, object_id: str, *, must_show: bool) -> DraftTrack:
         """The masks of one object."""
+        return self.images().track(object_ids(object_id), must_show=must_show)
+
+    def images(self) -> LabelImages:
+        """Its label images."""
         if self._images is None:
             self._images = LabelImages(_folder(self._masks, self._video), self._names())
-        return self._images.track(object_ids(object_id), must_show=must_show)
+        return self._images
 
     def _names(self) -> list[str]:
         if self._frames is None:
@@ -213,7 +219,7 @@ FORMAT = Format(
     about="Ref-DAVIS17: Davis17_annot*.txt and label images",
     tasks=(Task.SEGMENT,),
     reader=RefDavis(),
-    options=("masks", "drop_videos", "question_templates", "answer_templates"),
+    options=("masks", "void", "drop_videos", "question_templates", "answer_templates"),
     needs={
         "keep_videos": "the texts of ref_davis cover training and validation videos; set keep_videos to "
         "DAVIS/ImageSets/2017/train.txt or val.txt"
