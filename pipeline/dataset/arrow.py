@@ -1,8 +1,8 @@
-"""Sample <-> Parquet columns. ``docs/data-format.md`` describes every column."""
+"""Samples -> Parquet columns (docs/data-format.md); ``sample_rows`` reads them back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipeline.errors import UserError
-from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
+from pipeline.records.sample import Role, Sample, Task, Turn, VideoRef
 from pipeline.records.version import SCHEMA_VERSION
 
 _VERSION_KEY = b"ufvideo_schema_version"
@@ -67,15 +67,6 @@ SAMPLE_SCHEMA = pa.schema(
 )
 # Only shards of a source that keeps void pixels have the column: the bytes of others do not depend on it.
 WITH_VOID = SAMPLE_SCHEMA.append(pa.field("void", TRACK))
-
-
-def from_row(row: Mapping[str, Any]) -> Sample:
-    """The sample of one row (as ``Table.to_pylist`` gives it). Columns that were not read are empty in it."""
-    fields: dict[str, Any] = {name: row[name] for name in _AS_THEY_ARE if name in row}
-    for name, read in _FROM.items():
-        if name in row:
-            fields[name] = read(row[name])
-    return Sample(**fields)
 
 
 def to_table(samples: Sequence[Sample]) -> pa.Table:
@@ -218,38 +209,3 @@ def check_schema(schema: pa.Schema, where: str) -> None:
             "says the right schema version but has other columns.",
             "The file was altered; prepare it again.",
         )
-
-
-def _track(row: Mapping[str, Any]) -> MaskTrack:
-    return MaskTrack(
-        height=row["height"], width=row["width"], frames=tuple(row["frames"]), counts=tuple(row["counts"])
-    )
-
-
-def _video(row: Mapping[str, Any]) -> VideoRef:
-    lists = {name: tuple(row[name]) for name in ("frames", "frame_starts_s")}
-    return VideoRef(**{**row, **lists})
-
-
-def _tracks(rows: Sequence[Mapping[str, Any]]) -> tuple[MaskTrack, ...]:
-    return tuple(map(_track, rows))
-
-
-def _spans(rows: Sequence[Mapping[str, Any]]) -> tuple[TimeSpan, ...]:
-    return tuple(TimeSpan(**row) for row in rows)
-
-
-_AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "reference", "category")
-_FROM: dict[str, Callable[[Any], Any]] = {
-    "task": Task,
-    "video": _video,
-    "turns": lambda rows: tuple(Turn(role=Role(row["role"]), text=row["text"]) for row in rows),
-    "regions": _tracks,
-    "targets": _tracks,
-    "spans": _spans,
-    "question_spans": _spans,
-    "instants": _spans,
-    "clip": lambda row: TimeSpan(**row) if row else None,
-    "choices": tuple,
-    "void": lambda row: _track(row) if row else None,
-}

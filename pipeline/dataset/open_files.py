@@ -80,7 +80,10 @@ class OpenFiles:
         size = self.get(name).metadata.row_group(0).num_rows
         for group, run in groupby(numbers, lambda number: number // size):
             inside = [number - group * size for number in run]
-            yield self._group(name, group).take(inside)
+            first, count = inside[0], len(inside)
+            consecutive = inside == list(range(first, first + count))
+            table = self._group(name, group)
+            yield table.slice(first, count) if consecutive else table.take(inside)
 
     def _group(self, name: str, number: int) -> pa.Table:
         file = self.get(name)

@@ -12,11 +12,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.dataset.arrow import SAMPLE_SCHEMA, check_schema, from_row
+from pipeline.dataset.arrow import SAMPLE_SCHEMA, check_schema
 from pipeline.dataset.baked import BakedFootage, FramesEntry, FramesReader
 from pipeline.dataset.key_rows import KeyRows
 from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, ShardEntry, has_bytes_of, read_manifest
 from pipeline.dataset.open_files import OpenFiles
+from pipeline.dataset.sample_rows import from_table
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
 from pipeline.media.same_video import MissingVideoError, VerifyVideos
@@ -76,13 +77,14 @@ class ShardReader:
         inside = row - (self._ends[source][at] - shard.rows)
         with self._lock:
             found = self._files.row(shard.name, inside)
-        return from_row(found.to_pylist()[0])
+        return from_table(found)[0]
 
     def samples(self, source: str, rows: Sequence[int]) -> Iterator[Sample]:
         """Many samples, in the order of ``rows``: much faster than one by one. Raises as ``sample`` does."""
+        count = self.count(source)
         for row in rows:
-            if not 0 <= row < self.count(source):
-                raise IndexError(f"row {row} of {source}, which has {self.count(source)}")
+            if not 0 <= row < count:
+                raise IndexError(f"row {row} of {source}, which has {count}")
         ends = self._ends[source]
         for at, run in groupby(rows, lambda row: bisect_right(ends, row)):
             shard = self._shards[source][at]
@@ -92,7 +94,7 @@ class ShardReader:
                 with self._lock:
                     tables = list(self._files.rows(shard.name, inside[start : start + _AT_ONCE]))
                 for table in tables:
-                    yield from map(from_row, table.to_pylist())
+                    yield from from_table(table)
 
     def keys(self, source: str) -> list[str]:
         """Keys of all samples of a source, in row order."""

@@ -13,7 +13,8 @@ from datasets_prep.draft import RejectError
 from datasets_prep.passes.finish import finish
 from datasets_prep.passes.validate import check
 from datasets_prep.sources import Files, reader_of
-from pipeline.dataset.arrow import from_row, to_table
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.sample_rows import from_table
 from pipeline.plan.data import SourceConfig
 from pipeline.records.sample import Sample, Task, TimeSpan, VideoRef
 from pipeline.times import temporal
@@ -35,8 +36,8 @@ def prepared_sample(tmp_path: Path, fmt: str, *texts: str, **row: Any) -> Sample
     (draft,) = reader.convert(record, config, 1)
     sample = finish(draft, config, VIDEO, 1).sample
     check(sample, config.use, 2)
-    (back,) = to_table([sample]).to_pylist()
-    assert from_row(back) == sample
+    (back,) = from_table(to_table([sample]))
+    assert back == sample
     return sample
 
 

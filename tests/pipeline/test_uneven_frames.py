@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.dataset.arrow import from_row, to_table
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.sample_rows import from_table
 from pipeline.records.sample import Sample, Task, VideoRef
 from pipeline.times.frame_times import EVEN_WITHIN, FrameTimes, frame_times, uneven_starts
 from pipeline.times.temporal import NOISE_S
@@ -65,7 +66,7 @@ def test_rows_keep_frame_starts_exactly() -> None:
         Sample(key=f"s/{i}", dataset="s", task=Task.QA, video=video, turns=())
         for i, video in enumerate((ref(), ref(()), ref()))
     ]
-    assert [from_row(row) for row in to_table(samples).to_pylist()] == samples
+    assert from_table(to_table(samples)) == samples
     assert len({sample.video for sample in samples}) == 2  # a video can be looked up
     column = to_table(samples)["video"].combine_chunks().field("frame_starts_s")
     assert column.type == pa.list_(pa.float64())
