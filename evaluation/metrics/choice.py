@@ -72,23 +72,39 @@ class _Answer:
         return self.plain.text
 
 
+_LETTER_ALONE: Final = re.compile(r"[ \n]*\(?([A-Za-z])[.)]?[ \n]*")  # "B", "b", "(B)", "B."
+_LED_BY: Final = tuple(Chosen(index=index, rule=Rule.LED) for index in range(26))
+_LED_BEYOND: Final = Chosen(refusal=Refusal.BEYOND)
 _Verdict = int | Refusal | None
 
 
 @lru_cache(maxsize=1 << 16)  # many questions of a benchmark share their options
-def _plain_option(choice: str) -> str:
-    return plain(choice).text
+def _option(choice: str) -> tuple[str, tuple[str, ...]]:
+    text = plain(choice).text
+    return text, tuple(words(text))
 
 
 def strict(text: str, choices: Sequence[str]) -> Chosen:
     """The option that a text names unambiguously, and the rule that read it; or why there is none.
 
+    A letter alone, which is what most models answer, is read at once; anything else by ``read_by_rules``.
+    """
+    alone = _LETTER_ALONE.fullmatch(text)
+    if alone is None:
+        return read_by_rules(text, choices)
+    index = ord(alone[1].upper()) - ord("A")
+    return _LED_BY[index] if index < len(choices) else _LED_BEYOND
+
+
+def read_by_rules(text: str, choices: Sequence[str]) -> Chosen:
+    """The same for any text.
+
     Refused are, among others, two letters ("A or B", "A, B"), a letter beyond the options, a letter followed
     by another option's text, and a thought that is never closed, unless its last line states the answer.
     """
     answer_text = plain(text)
-    texts = [_plain_option(choice) for choice in choices]
-    answer = _Answer(plain=answer_text, texts=texts, options=[words(one) for one in texts])
+    known = [_option(choice) for choice in choices]
+    answer = _Answer(plain=answer_text, texts=[text for text, _ in known], options=[own for _, own in known])
     if not answer.text:
         return Chosen(refusal=Refusal.THOUGHT if answer_text.unfinished else Refusal.EMPTY)
     for rule, read in _RULES.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from evaluation.metrics.choice_text import find_options, words
+from evaluation.metrics.choice_text import words
 
 _LETTER: Final = re.compile(
     r"(?P<open>[(\[{\"']\s{0,2}){0,2}"
@@ -129,10 +129,15 @@ def text_after(text: str, end: int, options: Sequence[Sequence[str]]) -> int | N
     """The one option with whose words the clause behind a place begins, unless something in it is denied."""
     clause = _CLAUSE.match(text, _GAP.match(text, end).end())  # type: ignore[union-attr]
     said = words(clause[0])[:_CLAUSE_WORDS] if clause else []
-    if not said or (denied(clause[0]) and said not in [list(one) for one in options]):  # type: ignore[index]
+    if not said:
         return None
-    found = {one.option for one in find_options(said, options) if one.start == 0}
-    return found.pop() if len(found) == 1 else None
+    own = [list(option) for option in options]
+    if said not in own and denied(clause[0]):  # type: ignore[index]
+        return None
+    found = [index for index, option in enumerate(own) if option and said[: len(option)] == option]
+    longest = max((len(own[index]) for index in found), default=0)  # the others are its first words
+    found = [index for index in found if len(own[index]) == longest]
+    return found[0] if len(found) == 1 else None
 
 
 def _next_to(text: str, end: int) -> set[int]:

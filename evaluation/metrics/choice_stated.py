@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -65,6 +65,48 @@ _ENDS_CLAUSE: Final = re.compile(r"[.!?,;:](?=\s)|\n|\b(?:so|therefore|thus|henc
 _LOOK = 300
 
 
+_EVERY: Final = frozenset((*_FORMS, *_TEXT_FORMS, _RIGHT, _ORDINAL))
+
+
+def _possible(text: str) -> Collection[re.Pattern[str]]:
+    """The patterns that can match a text: those of which a part that all their matches have is in it.
+
+    To look for these parts is much faster than to try the patterns. Only in ASCII: "ı" matches "i" where case
+    is ignored.
+    """
+    if not text.isascii():
+        return _EVERY
+    t, found = text.lower(), list[re.Pattern[str]]()
+    asked = "answer" in t or "option" in t or "choice" in t
+    if (
+        asked or "response" in t or "solution" in t or "selection" in t or "conclusion" in t
+        or "prediction" in t or "guess" in t or "letter" in t
+    ):  # fmt: skip
+        found += (_FORMS[0], *_TEXT_FORMS)
+    if (
+        "choos" in t or "chose" in t or "pick" in t or "select" in t or "go with" in t or "going with" in t
+        or "went with" in t or "opt for" in t or "vote for" in t or "settle on" in t or "say" in t
+        or "guess" in t or "conclude" in t
+    ):  # fmt: skip
+        found.append(_FORMS[1])
+    if "is" in t or "was" in t:
+        found.append(_FORMS[3])
+    if ("it" in t or "that" in t or "this" in t or "which" in t) and (
+        "is" in t or "was" in t or "be" in t or "'s" in t
+    ):
+        found.append(_FORMS[2])
+    if asked:
+        found += (_FORMS[4], _ORDINAL)
+    if "so" in t or "therefore" in t or "thus" in t or "hence" in t or "consequently" in t or "in con" in t:
+        found.append(_FORMS[7])
+    if (
+        "correct" in t or "right" in t or "best" in t or "answer" in t or "accurate" in t
+        or "appropriate" in t or "true" in t or "suitable" in t
+    ):  # fmt: skip
+        found.append(_RIGHT)
+    return found
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Statement:
     """An answer that is stated. Of one without a letter ``mention`` is None and ``text`` the option.
@@ -81,17 +123,18 @@ class Statement:
 def statements(text: str, options: Sequence[Sequence[str]]) -> list[Statement]:
     """Every stated answer of a plain text, in reading order."""
     found: dict[int, Statement] = {}
+    possible = _possible(text)
     for form in _FORMS:
-        for one in form.finditer(text):
+        for one in form.finditer(text) if form in possible else ():
             _add(found, text, one.start(), one.end(), mention(text, one.end(), options, announced=True), None)
-    for one in _RIGHT.finditer(text):
+    for one in _RIGHT.finditer(text) if _RIGHT in possible else ():
         if not denied(one[0]):
             _add(found, text, one.start(), one.start(), mention(text, one.start(), options), None)
     for form in _TEXT_FORMS:
-        for one in form.finditer(text):
+        for one in form.finditer(text) if form in possible else ():
             if one.end() not in found:
                 _add(found, text, one.start(), one.end(), None, text_after(text, one.end(), options))
-    for one in _ORDINAL.finditer(text):
+    for one in _ORDINAL.finditer(text) if _ORDINAL in possible else ():
         index = _ORDINALS.index(one["which"].lower())
         if index < len(options):
             _add(found, text, one.start(), one.start(), None, index)

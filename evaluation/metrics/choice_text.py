@@ -32,6 +32,8 @@ _LETTER_TAG: Final = re.compile(r"<([A-Z])>")
 _SENTENCE: Final = re.compile(r"(?<=[.!?])(?<![\s(][A-Za-z]\.)[\"')]*\s+|\n+")
 _WORD: Final = re.compile(r"[぀-ヿ一-鿿가-힣]|[^\W_぀-ヿ一-鿿가-힣]+(?:\.\d+)?")
 _HYPHEN: Final = re.compile(r"(?<=\w)[-‐‑'](?=\w)")
+# None of the patterns above finds anything in it, and no sign is replaced.
+_NOTHING_TO_REMOVE: Final = re.compile(r"[A-Za-z0-9(\[\"'][A-Za-z0-9 ()\[\]\"'.,;?!/%-]*", re.ASCII)
 _SMALL: Final = frozenset(("a", "an", "the", "is", "are", "was", "were", "be", "being", "been", "it"))
 
 
@@ -45,6 +47,13 @@ class Plain(NamedTuple):
 
 def plain(text: str) -> Plain:
     """The answer in a text, without anything that is only for display."""
+    if _NOTHING_TO_REMOVE.fullmatch(text):
+        return Plain(text.strip(), (), False)
+    return cleaned(text)
+
+
+def cleaned(text: str) -> Plain:
+    """``plain`` of any text; of one line of words and common marks it changes nothing but outer space."""
     part = answer_part(text)
     answer = text[part.start : part.stop]
     if part.unfinished:
@@ -70,7 +79,10 @@ def sentences(text: str) -> list[str]:
 
 def words(text: str) -> list[str]:
     """Words in lower case without hyphens; articles and forms of "be" are left out if others are there."""
-    every = [word.lower() for word in _WORD.findall(_HYPHEN.sub("", text))]
+    if text.isascii():  # most are; letters beyond it may change their number in lower case
+        every = _WORD.findall((_HYPHEN.sub("", text) if "-" in text or "'" in text else text).lower())
+    else:
+        every = [word.lower() for word in _WORD.findall(_HYPHEN.sub("", text))]
     return [word for word in every if word not in _SMALL] or every
 
 
@@ -89,13 +101,16 @@ class Found(NamedTuple):
 
 def find_options(said_words: Sequence[str], options: Sequence[Sequence[str]]) -> list[Found]:
     """Where an option's words occur consecutively; not within the words of a longer option."""
-    every = [
-        Found(index, at, at + len(option))
-        for index, option in enumerate(options)
-        if option
-        for at in range(len(said_words) - len(option) + 1)
-        if list(said_words[at : at + len(option)]) == list(option)
-    ]
+    said = list(said_words)
+    every = []
+    for index, option in enumerate(options):
+        own = list(option)
+        if own and own[0] in said:
+            stops = range(len(own), len(said) + 1)
+            places = (stop - len(own) for stop in stops if said[stop - len(own) : stop] == own)
+            every += [Found(index, at, at + len(own)) for at in places]
+    if len(every) < 2:
+        return every
     return [
         one
         for one in every

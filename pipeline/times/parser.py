@@ -17,6 +17,7 @@ from pipeline.times.described import described
 from pipeline.times.frame_times import FrameTimes
 from pipeline.times.lexer import Kind, Lexeme, lex
 from pipeline.times.pairs import Pair, pairs, whole
+from pipeline.times.plain_pair import plain_pair
 from pipeline.times.quantities import quantities
 from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.spans import ParsedSpan, Ruler
@@ -80,7 +81,11 @@ def parse(
     if frames is not None and abs(frames.duration_s - duration_s) > NOISE_S:
         raise ValueError(f"frames of {frames.duration_s} s for a video of {duration_s} s")
     ruler = Ruler(text=text, duration_s=duration_s, frames=frames, bare=bare, outside=outside)
-    return _Reading(text, ruler).result(instants)
+    plain = plain_pair(text)
+    if plain is None:
+        return _Reading(text, ruler).result(instants)
+    span = ruler.span(plain)
+    return _failure(span, ()) if isinstance(span, Problem) else Times(spans=(span,))
 
 
 class _Reading:
