@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 
 from evaluation.prediction import Prediction
 from pipeline.canonical import digest, plain
+from pipeline.collecting import uncollected
 from pipeline.dataset.arrow import TRACK
 from pipeline.records.sample import MaskTrack
 from pipeline.storage.location import Location
@@ -98,8 +99,9 @@ class AnswerStore:
                     damaged.append(f"{source}/{place.name}")
                     place.delete()
                     continue
-                for name, stored in _stored(source, place.name, table):
-                    found.setdefault(name, stored)
+                with uncollected():
+                    for name, stored in _stored(source, place.name, table):
+                        found.setdefault(name, stored)
         return found, damaged
 
     def compact(self, source: str) -> None:

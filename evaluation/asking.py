@@ -9,6 +9,7 @@ from evaluation.prediction import Unreadable
 from evaluation.question import cost, question_digest
 from evaluation.submission.hidden import hides_truth
 from evaluation.work import Item, choose_samples
+from pipeline.collecting import uncollected
 from pipeline.dataset.reader import ShardReader
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.storage.location import Location
@@ -18,10 +19,9 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
     """The questions of one entry, in the order of the dataset. Reads every sample that is asked."""
     family = benchmark_of(config.family)
     keys = reader.keys(config.source)
-    items = []
     rows = choose_samples(keys, config.limit, seed, "benchmark")
-    for row, sample in zip(rows, reader.samples(config.source, rows), strict=True):
-        items.append(
+    with uncollected():
+        return [
             Item(
                 entry=config.entry,
                 source=config.source,
@@ -31,9 +31,10 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
                 video=sample.video.sha256,
                 cost=cost(sample),
                 hidden=hides_truth(family, sample),
+                sample=None if sample.targets or sample.regions else sample,
             )
-        )
-    return items
+            for row, sample in zip(rows, reader.samples(config.source, rows), strict=True)
+        ]
 
 
 def missing_videos(reader: ShardReader, items: Sequence[Item]) -> dict[tuple[str, str], Unreadable]:

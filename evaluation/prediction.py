@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 from evaluation.spans import SpanRules, read_spans
@@ -47,6 +47,14 @@ class Prediction:
         if self.failure is not None:
             return self
         read = read_spans(self.text, sample, rules)
-        return replace(
-            self, spans=read.spans, refusal=read.refusal, refusal_detail=read.detail, clamped=read.clamped
+        return type(self)(
+            key=self.key,
+            source=self.source,
+            text=self.text,
+            masks=self.masks,
+            failure=self.failure,
+            spans=read.spans,
+            refusal=read.refusal,
+            refusal_detail=read.detail,
+            clamped=read.clamped,
         )

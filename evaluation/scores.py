@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from types import MappingProxyType
 from typing import Any
@@ -83,10 +85,17 @@ def metric_rows(
     the entry's rules; ``judged_by`` names the judge of its marks. Together with the metric's own rule they
     are the row's description and fingerprint.
     """
-    out = []
-    for b in benchmarks:
+
+    def of_entry(b: BenchmarkConfig) -> list[MetricRow]:
         family = benchmark_of(b.family)
-        for row in rows(b.entry, family.metrics, scores.get(b.entry, ()), family.baseline):
+        return rows(b.entry, family.metrics, scores.get(b.entry, ()), family.baseline)
+
+    out = []
+    # Threads, because most of the time goes into the draws of the bootstrap, which do not hold the GIL.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        made = list(pool.map(of_entry, benchmarks))
+    for b, of_benchmark in zip(benchmarks, made, strict=True):
+        for row in of_benchmark:
             judge = judged_by.get(b.entry, "") if row.unit == Unit.MARK else ""
             parts = (row.description, judge, asked.get(b.entry, ""))
             identity = digest([scored.get(b.entry, ""), row.protocol, row.metric, row.description])

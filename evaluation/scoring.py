@@ -20,12 +20,15 @@ from evaluation.spans import SpanRules
 from evaluation.submission.hidden import unscored
 from evaluation.work import Item
 from pipeline.canonical import canonical
+from pipeline.collecting import uncollected
 from pipeline.dataset.reader import ShardReader
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.records.sample import Sample
 
 SLICE_SAMPLES = 256  # scored by one call
-PARALLEL_COST = 20_000  # with at least so many frames in an evaluation, starting processes is worth while
+# With at least so many frames in the samples with masks, starting processes is worth while. Other samples
+# take less time than handing them to a process and their scores back.
+PARALLEL_COST = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +51,15 @@ class SliceScores:
 
 def scored_prediction(prediction: Prediction, sample: Sample, config: BenchmarkConfig) -> Prediction:
     """A prediction as its benchmark judges it: with the times in its text if the benchmark asks for times."""
+    rules = span_rules(config)
+    return prediction if rules is None else prediction.with_times(sample, rules)
+
+
+def span_rules(config: BenchmarkConfig) -> SpanRules | None:
+    """How the times in the answers of an entry are read; None if its benchmark asks for none."""
     if not benchmark_of(config.family).times:
-        return prediction
-    return prediction.with_times(sample, SpanRules(bare=config.bare_times, outside=config.outside_times))
+        return None
+    return SpanRules(bare=config.bare_times, outside=config.outside_times)
 
 
 def slices(config: BenchmarkConfig, items: Sequence[Item], stored: Sequence[Stored]) -> Iterator[Slice]:
@@ -91,12 +100,15 @@ def in_order(parts: Sequence[SliceScores], items: Sequence[Item]) -> list[Score]
 
 
 def _one_by_one(reader: ShardReader, part: Slice, made: Mapping[int, Prediction]) -> list[Score]:
-    judge, scores = benchmark_of(part.config.family).score, []
-    samples = reader.samples(part.config.source, [item.row for item in part.items])
-    for item, sample in zip(part.items, samples, strict=True):
+    judge, rules, scores = benchmark_of(part.config.family).score, span_rules(part.config), []
+    unread = [item.row for item in part.items if item.sample is None]
+    samples = reader.samples(part.config.source, unread)
+    for item in part.items:
+        sample = next(samples) if item.sample is None else item.sample
         score = unscored if item.hidden else judge
-        scored = score(sample, scored_prediction(made[item.row], sample, part.config))
-        scores.append(replace(scored, video=scored.video or sample.video.sha256))
+        prediction = made[item.row] if rules is None else made[item.row].with_times(sample, rules)
+        scored = score(sample, prediction)
+        scores.append(scored if scored.video else replace(scored, video=sample.video.sha256))
     return scores
 
 
@@ -117,7 +129,7 @@ def _by_group(
         ]
         digests = {sample.key: sample.video.sha256 for sample in samples}
         for scored in groups.score(samples, predictions):
-            scores.append(replace(scored, video=scored.video or digests[scored.key]))
+            scores.append(scored if scored.video else replace(scored, video=digests[scored.key]))
     return scores
 
 
@@ -129,11 +141,13 @@ def score_slices(
 ) -> list[SliceScores]:
     """The scores of every slice, in order; in several processes where there is much to compute."""
     processes = min(len(os.sched_getaffinity(0)), len(parts))
-    if processes < 2 or sum(item.cost for part in parts for item in part.items) < PARALLEL_COST:
+    cost = sum(item.cost for part in parts for item in part.items if item.sample is None)
+    if processes < 2 or cost < PARALLEL_COST:
         out = []
-        for part in parts:
-            out.append(score_slice(reader, store, part))
-            done(part)
+        with uncollected():
+            for part in parts:
+                out.append(score_slice(reader, store, part))
+                done(part)
         return out
     found: dict[int, SliceScores] = {}
     # Spawned, not forked: this process has threads.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pipeline.draw import draw
 from pipeline.plan.evaluation import UNIT_SAMPLES
+from pipeline.records.sample import Sample
 
 MAX_LOSSES = 3  # after so many actors died over one unit the step gives up
 
@@ -29,6 +30,8 @@ class Item:
     video: str  # SHA-256
     cost: int
     hidden: bool = False  # its truth is: it is answered, but not scored
+    # Of samples without masks, which are small: scoring need not read it again.
+    sample: Sample | None = field(default=None, compare=False, repr=False)
 
     @property
     def name(self) -> tuple[str, str]:
@@ -66,7 +69,7 @@ def units(items: Sequence[Item], size: int = UNIT_SAMPLES) -> list[Unit]:
     once = {(item.source, *item.name): item for item in reversed(items)}
     by_cost = sorted(once.values(), key=lambda item: (-item.cost, item.source, item.row, item.question))
     return [
-        Unit(number=n, items=tuple(by_cost[at : at + size]))
+        Unit(number=n, items=tuple(replace(item, sample=None) for item in by_cost[at : at + size]))
         for n, at in enumerate(range(0, len(by_cost), size))
     ]
 

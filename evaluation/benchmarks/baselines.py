@@ -38,7 +38,8 @@ def _constant_span(scores: Sequence[Score]) -> dict[str, float]:
     for threshold in (0.3, 0.5, 0.7):
         out[f"R@{threshold}"] = float((iou_CN > threshold).mean(axis=1).max())
         out[f"R@{threshold} or equal"] = float((iou_CN >= threshold).mean(axis=1).max())
-    return {measure: value for measure, value in out.items() if measure in _measures(scores)}
+    measures = _measures(scores)
+    return {measure: value for measure, value in out.items() if measure in measures}
 
 
 def _constant_ious(true_N2: np.ndarray) -> np.ndarray:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 THRESHOLDS, CUT = (0.3, 0.5, 0.7), " cut"
+_ABOVE_AND_FROM = tuple((t, f"R@{t}", f"R@{t} or equal") for t in THRESHOLDS)
+_ABOVE_CUT = tuple((t, f"R@{t}{CUT}") for t in THRESHOLDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,15 +109,18 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
         )
     spans = () if prediction.failure else prediction.spans
     first, values = spans[0] if spans else None, dict[str, float]()
-    for suffix, truth in (("", sample.spans[0]), (CUT, _cut(sample))):
-        if truth is None:
-            continue
-        iou = temporal.span_iou(first, truth)
-        values[f"tIoU{suffix}"] = iou
-        for threshold in THRESHOLDS:
-            values[f"R@{threshold}{suffix}"] = temporal.passes(iou, threshold)
-            if not suffix:
-                values[f"R@{threshold} or equal"] = temporal.passes(iou, threshold, strict=False)
+    iou = temporal.span_iou(first, sample.spans[0])
+    values["tIoU"] = iou
+    for threshold, above, from_ in _ABOVE_AND_FROM:
+        values[above] = temporal.passes(iou, threshold)
+        values[from_] = temporal.passes(iou, threshold, strict=False)
+    cut = _cut(sample)
+    if cut is not None:
+        if cut is not sample.spans[0]:
+            iou = temporal.span_iou(first, cut)
+        values[f"tIoU{CUT}"] = iou
+        for threshold, above in _ABOVE_CUT:
+            values[above] = temporal.passes(iou, threshold)
     refusal = "" if prediction.failure else prediction.refusal
     failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
     return Judgement(
@@ -133,6 +138,8 @@ def _cut(sample: Sample) -> TimeSpan | None:
     span, length_s = sample.spans[0], sample.video.duration_s
     if length_s <= 0:
         return None
+    if 0.0 <= span.start_s <= length_s and span.end_s <= length_s:
+        return span
     return replace(span, start_s=min(max(span.start_s, 0.0), length_s), end_s=min(span.end_s, length_s))
 
 

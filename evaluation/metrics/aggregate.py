@@ -140,8 +140,9 @@ class MetricRow:
 
 def average(metric: Metric, scores: Iterable[Score]) -> float | None:
     """The metric over these scores, 0-1; None if its measure applies to none of them."""
-    scored = [s for s in scores if metric.counts(s)]
-    return _Columns(metric, scored).mean() if scored else None
+    group = _Group(list(scores))
+    scored = group.counted(metric)
+    return _Columns(metric, scored, group).mean() if scored else None
 
 
 def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
@@ -159,16 +160,17 @@ def rows(
     groups = {"": list(scores), **{c: g for c, g in by_category(scores).items() if c}}
     out = []
     for category, group in groups.items():
+        own = _Group(group)
         constants: dict[tuple[str, ...], Mapping[str, float]] = {}
         for metric in metrics:
             if category and (metric.over is Over.CATEGORIES or metric.categories):
                 continue
             if metric.categories not in constants:
-                covered = [score for score in group if metric.covers(score)]
+                covered = own.covered(metric)
                 constants[metric.categories] = baseline.values(covered) if baseline and covered else {}
             constant = constants[metric.categories]
             name = baseline.name if baseline and metric.measure in constant else ""
-            out.append(_row(benchmark, category, metric, group, constant.get(metric.measure), name))
+            out.append(_row(benchmark, category, metric, own, constant.get(metric.measure), name))
     return out
 
 
@@ -176,15 +178,17 @@ def _row(
     benchmark: str,
     category: str,
     metric: Metric,
-    scores: Sequence[Score],
+    group: _Group,
     baseline: float | None,
     baseline_name: str,
 ) -> MetricRow:
     from evaluation.metrics.uncertainty import normal_interval
 
-    scored = [s for s in scores if metric.counts(s)]
-    missing = Counter(s.missing[metric.measure] for s in scores if metric.lacks(s))
-    columns = _Columns(metric, scored) if scored else None
+    scored = group.counted(metric)
+    missing = Counter(
+        s.missing[metric.measure] for s in group.covered(metric) if s.missing and metric.measure in s.missing
+    )
+    columns = _Columns(metric, scored, group) if scored else None
     value = columns.mean() if columns else None
     error = columns.error() if columns else None
     interval = None
@@ -199,7 +203,7 @@ def _row(
         metric=metric.name,
         value=value,
         samples=len(scored),
-        failures=sum(metric.measure in s.failures for s in scored),
+        failures=sum(metric.measure in s.failures for s in scored if s.failures),
         main=metric.main,
         protocol=metric.protocol,
         error=error,
@@ -214,10 +218,36 @@ def _row(
     )
 
 
+class _Group:
+    """Scores that one row of each metric is about, and what the metrics share."""
+
+    def __init__(self, scores: Sequence[Score]) -> None:
+        self.scores = scores
+        self._clusters: np.ndarray | None = None
+
+    def covered(self, metric: Metric) -> Sequence[Score]:
+        """Those of the metric's categories."""
+        return [s for s in self.scores if metric.covers(s)] if metric.categories else self.scores
+
+    def counted(self, metric: Metric) -> Sequence[Score]:
+        """Those in its mean."""
+        return [s for s in self.covered(metric) if metric.measure in s.values]
+
+    def clusters(self, scored: Sequence[Score]) -> np.ndarray:
+        """[N] the number of each score's video; ``scored`` are some of the scores, or all, in their order."""
+        from evaluation.metrics.uncertainty import clusters_of
+
+        if len(scored) < len(self.scores):
+            return clusters_of([s.video for s in scored])
+        if self._clusters is None:
+            self._clusters = clusters_of([s.video for s in scored])
+        return self._clusters
+
+
 class _Columns:
     """The scored samples of one metric as arrays [N]: value, weight, category, video."""
 
-    def __init__(self, metric: Metric, scores: Sequence[Score]) -> None:
+    def __init__(self, metric: Metric, scores: Sequence[Score], group: _Group) -> None:
         import numpy as np
 
         from evaluation.metrics.uncertainty import clusters_of
@@ -231,7 +261,7 @@ class _Columns:
         self.parts = np.zeros(len(scores), int)
         if self.over is Over.CATEGORIES:
             self.parts = clusters_of([s.category or " " for s in scores])
-        self.clusters = clusters_of([s.video for s in scores])
+        self.clusters = group.clusters(scores)
         self.videos = int(self.clusters.max()) + 1
 
     def mean(self) -> float | None:

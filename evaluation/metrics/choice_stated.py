@@ -123,10 +123,13 @@ class Statement:
 def statements(text: str, options: Sequence[Sequence[str]]) -> list[Statement]:
     """Every stated answer of a plain text, in reading order."""
     found: dict[int, Statement] = {}
-    possible = _possible(text)
+    possible, letters = _possible(text), dict[int, Mention | None]()
     for form in _FORMS:
         for one in form.finditer(text) if form in possible else ():
-            _add(found, text, one.start(), one.end(), mention(text, one.end(), options, announced=True), None)
+            at = one.end()  # several patterns may lead to one letter
+            if at not in letters:
+                letters[at] = mention(text, at, options, announced=True)
+            _add(found, text, one.start(), at, letters[at], None)
     for one in _RIGHT.finditer(text) if _RIGHT in possible else ():
         if not denied(one[0]):
             _add(found, text, one.start(), one.start(), mention(text, one.start(), options), None)
