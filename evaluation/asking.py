@@ -31,7 +31,7 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
                 video=sample.video.sha256,
                 cost=cost(sample),
                 hidden=hides_truth(family, sample),
-                sample=None if sample.targets or sample.regions else sample,
+                sample=None if sample.targets or sample.regions or sample.void else sample,
             )
             for row, sample in zip(rows, reader.samples(config.source, rows), strict=True)
         ]

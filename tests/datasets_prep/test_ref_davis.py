@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from datasets_prep.draft import Draft, Reason
 from datasets_prep.sources import Files
-from pipeline.dataset.arrow import from_row, to_table
+from pipeline.dataset.arrow import to_table
+from pipeline.dataset.sample_rows import from_table
 from pipeline.errors import UserError
 from pipeline.plan.data import SourceConfig
 from tests.datasets_prep.mask_corpora import (
@@ -121,7 +122,7 @@ def test_void_is_kept_for_a_benchmark_that_asks_for_it(davis: Path) -> None:
         assert made.void.frames == made.targets[0].frames == (0, 1, 2)
         assert pixels(made.void).sum(axis=(1, 2)).tolist() == areas
         assert not (pixels(made.void) & pixels(made.targets[0])).any()
-        back = from_row(to_table([made]).to_pylist()[0])
+        (back,) = from_table(to_table([made]))
         assert back == made
     with pytest.raises(ValidationError, match="void is for the scores of a benchmark"):
         source("ref_davis", keep_videos="val.txt", void=True)
