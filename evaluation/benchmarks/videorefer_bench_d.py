@@ -19,7 +19,8 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     """The published question, with a region for each marked object; the benchmark's rows have one."""
     if style is PromptStyle.PREPARED:
         return prompts.single_turn(prompts.question(sample))
-    regions = ", ".join([f"[{REGION}]"] * len(sample.regions))
+    # Counted in the prepared question: truth that is read without its video has no masks.
+    regions = ", ".join([f"[{REGION}]"] * prompts.question(sample).count(REGION))
     return prompts.single_turn(
         f"Please give a detailed description of the highlighted object {regions} in the video."
     )
@@ -41,6 +42,7 @@ VIDEOREFER_BENCH_D = Benchmark(
     title="VideoRefer-Bench-D",
     about="VideoRefer-Bench-D: descriptions of a marked object, marked by a judge",
     accepts=(Task.REFER,),
+    formats=("videorefer_bench_d",),
     prompt=prompt,
     score=score,
     judged=judged,

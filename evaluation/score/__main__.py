@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from evaluation.score import ref_davis
+from evaluation.score.judged import judge_of
 from evaluation.score.output import chosen_rows, content, progress_apart, show, write
 from evaluation.score.run import known_benchmark, score
 from evaluation.spans import SpanRules
@@ -31,6 +32,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.benchmark == MASKS:
         from evaluation.score.png_pairs import run
 
+        judge_of(options, None)
         return run(options)
     benchmark = known_benchmark(options.benchmark)
     protocols = list(dict.fromkeys(metric.protocol for metric in benchmark.metrics))
@@ -44,6 +46,7 @@ def _run(options: argparse.Namespace) -> int:
         bare=Form(options.bare_times) if options.bare_times else None,
         outside=Outside.CLAMP if options.clamp_times else Outside.REFUSE,
     )
+    judge = judge_of(options, benchmark)
     masks = Path(options.masks) if options.masks else None
     if masks is not None and benchmark.name == ref_davis.FAMILY:
         raise UserError(
@@ -56,7 +59,13 @@ def _run(options: argparse.Namespace) -> int:
             scored = ref_davis.score(Path(options.truth), Path(options.predictions))
         else:
             scored = score(
-                benchmark, Path(options.truth), Path(options.predictions), masks=masks, rules=rules
+                benchmark,
+                Path(options.truth),
+                Path(options.predictions),
+                masks=masks,
+                rules=rules,
+                judge=judge,
+                judge_cache=options.judge_cache,
             )
     rows = chosen_rows(scored.rows, options.protocol)
     made_from = {"truth": options.truth, "predictions": options.predictions}

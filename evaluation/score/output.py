@@ -9,7 +9,8 @@ from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from dataclasses import asdict
 from typing import Any
 
-from evaluation.metrics.aggregate import MetricRow
+from evaluation.judge.marking import write as write_judgements
+from evaluation.metrics.aggregate import MetricRow, Unit
 from evaluation.report.table import number_text
 from evaluation.score.run import Scored
 from evaluation.scores import METRICS, write_scores
@@ -44,20 +45,26 @@ def content(scored: Scored, rows: Sequence[MetricRow], made_from: dict[str, str]
 def problems(scored: Scored) -> dict[str, list[str]]:
     """What does not fit, by kind: names of samples and of predictions."""
     failed = [f"{s.key.partition('/')[2]}: {s.failure}" for s in scored.scores if s.failure]
-    return {
+    found = {
         "samples without a prediction": scored.matched.missing,
         "predictions of no sample": scored.matched.extra,
         "predictions of a sample that had one": scored.matched.repeated,
         "records of the truth that cannot be used": [f"{u.key}: {u.reason}" for u in scored.unusable],
         "failures": failed,
     }
+    if scored.marked is not None:
+        lacking = [(score.key, why) for score in scored.scores for why in [*score.missing.values()][:1]]
+        found["answers without a mark"] = [f"{key.partition('/')[2]}: {why}" for key, why in lacking]
+    return found
 
 
 def write(out: Location, scored: Scored, rows: Sequence[MetricRow], made_from: dict[str, str]) -> None:
-    """``metrics.json``, ``scores.parquet`` and ``problems.json``."""
+    """``metrics.json``, ``scores.parquet`` and ``problems.json``; with a judge, what it said."""
     write_scores(out, {scored.benchmark.name: scored.scores})
     text = json.dumps(content(scored, rows, made_from), indent=1, ensure_ascii=False)
     (out / METRICS).write_text(text + "\n")
+    if scored.marked is not None:
+        write_judgements(out, scored.marked, None)
     (out / PROBLEMS).write_text(json.dumps(problems(scored), indent=1, ensure_ascii=False) + "\n")
 
 
@@ -85,6 +92,12 @@ def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
     for row in parts:
         table.add_row(f"{row.category}: {row.metric}", row.protocol, *_numbers(row, wide))
     console.print(table)
+    if scored.benchmark.marks and scored.marked is None:
+        console.print(
+            f"Not judged: {', '.join(scored.benchmark.marks)}. --judge-url and --judge-model name a language "
+            "model that marks them, --judge-cache a folder with its judgements.",
+            markup=False,
+        )
     if any(row.baseline_name for row in rows):
         name = next(row.baseline_name for row in rows if row.baseline_name)
         console.print(f"± is the standard error by video; the baseline is {name}.", markup=False)
@@ -101,10 +114,13 @@ def _title(scored: Scored) -> str:
 
 
 def _numbers(row: MetricRow, wide: bool) -> tuple[str, ...]:
-    interval = "" if row.low is None or row.high is None else f"{100 * row.low:.1f} to {100 * row.high:.1f}"
+    scale, places = (1, 2) if row.unit == Unit.MARK else (100, 1)  # marks are from 0 to 5
+    interval = ""
+    if row.low is not None and row.high is not None:
+        interval = f"{scale * row.low:.{places}f} to {scale * row.high:.{places}f}"
     return (
-        "–" if row.value is None else f"{100 * row.value:.2f}",
-        "" if row.error is None else f"{100 * row.error:.2f}",
+        "–" if row.value is None else f"{scale * row.value:.2f}",
+        "" if row.error is None else f"{scale * row.error:.2f}",
         *([interval] if wide else []),
         number_text(row.baseline, row.unit) if row.baseline is not None else "",
         f"{row.samples:,}",

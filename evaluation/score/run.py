@@ -13,8 +13,10 @@ from pathlib import Path
 from datasets_prep.truth import Unusable, read_truth
 from evaluation.benchmarks import Benchmark, benchmark_of
 from evaluation.benchmarks.groups import gather
-from evaluation.metrics.aggregate import MetricRow, Score, rows
+from evaluation.judge.marking import Marked
+from evaluation.metrics.aggregate import MetricRow, Score, Unit, rows
 from evaluation.score.given import Given
+from evaluation.score.judged import marked, texts_of
 from evaluation.score.match import Matched, match
 from evaluation.score.predicted import prediction_of, with_times
 from evaluation.score.sources import read_predictions
@@ -22,6 +24,7 @@ from evaluation.spans import SpanRules
 from pipeline import progress
 from pipeline.errors import UserError
 from pipeline.plan.benchmarks import FAMILIES
+from pipeline.plan.judge import JudgeConfig
 from pipeline.plan.suggest import suggest
 from pipeline.records.sample import MaskTrack, Sample
 from pipeline.storage.location import Location
@@ -41,6 +44,7 @@ class Scored:
     rows: tuple[MetricRow, ...]
     matched: Matched
     unusable: tuple[Unusable, ...]
+    marked: Marked | None = None  # by a judge
 
 
 def known_benchmark(name: str) -> Benchmark:
@@ -58,8 +62,14 @@ def score(
     *,
     masks: Path | None = None,
     rules: SpanRules | None = None,
+    judge: JudgeConfig | None = None,
+    judge_cache: str | None = None,
 ) -> Scored:
-    """Score a file or folder of predictions. Raises UserError for what cannot be read."""
+    """Score a file or folder of predictions. Raises UserError for what cannot be read.
+
+    With ``judge`` a language model marks the texts; its judgements are kept in ``judgements/`` of
+    ``judge_cache``.
+    """
     samples, unusable = _truth(benchmark, truth, masks)
     matched = match(samples, read_predictions(predictions))
     if not matched.given:
@@ -70,22 +80,35 @@ def score(
             f"Check that they are of {benchmark.title}, such as {samples[0].key.partition('/')[2]} of "
             f"video {samples[0].video.path}.",
         )
-    judge = partial(judged, benchmark.name, rules or SpanRules())
+    work = partial(judged, benchmark.name, rules or SpanRules())
     groups = [
         [(samples[number], matched.given.get(number)) for number in numbers]
         for numbers in gather([sample.key for sample in samples], benchmark.groups)
     ]
     with progress.track(f"score {benchmark.title}", len(samples)) as bar:
-        scores = _spread(judge, groups, bar.advance)
+        scores: Sequence[Score] = _spread(work, groups, bar.advance)
+    marks = None
+    if judge is not None:
+        texts = texts_of(benchmark, samples, matched.given)
+        marks = marked(benchmark, scores, texts, judge, judge_cache)
+        scores = marks.scores[benchmark.name]
     found = rows(benchmark.name, benchmark.metrics, scores, benchmark.baseline)
     return Scored(
         benchmark=benchmark,
         samples=len(samples),
         scores=tuple(scores),
-        rows=tuple(row for row in found if row.samples),
+        rows=tuple(_told(row, benchmark, marks) for row in found if row.samples or row.missing),
         matched=matched,
         unusable=tuple(unusable),
+        marked=marks,
     )
+
+
+def _told(row: MetricRow, benchmark: Benchmark, marks: Marked | None) -> MetricRow:
+    """The row of a judge's marks with the judge in its description."""
+    if marks is None or row.unit != Unit.MARK:
+        return row
+    return replace(row, description=f"{row.description}; {marks.judged_by[benchmark.name]}")
 
 
 def judged(name: str, rules: SpanRules, groups: Sequence[Group]) -> list[Score]:

@@ -133,7 +133,8 @@ def _answer_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
         return {"span": (float(record["start"]), float(record["end"]))}
     for key in MASKS:
         if isinstance(record.get(key), list) and _is_masks(record[key]):
-            return {"rle": tuple(record[key])}
+            text = next((record[name] for name in ANSWERS if isinstance(record.get(name), str)), None)
+            return {"rle": tuple(record[key]), "text": text}
     for key in ("filtered_resps", "resps"):
         if (text := _first_text(record.get(key))) is not None:
             return {"text": text}

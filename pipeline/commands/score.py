@@ -17,6 +17,8 @@ docs/scoring.md says which names of fields are known.
   ufvideo score charades_sta --truth charades_sta_test.txt --predictions results.json
   ufvideo score mevis --truth valid_u --predictions masks.zip --out scores/mine
   ufvideo score ref_davis --truth DAVIS --predictions results  (anno_0 to anno_3, or VIDEO/EXPRESSION)
+  ufvideo score videorefer_bench_d --truth VideoRefer-Bench-D.json --predictions answers.jsonl \\
+      --judge-url https://api.openai.com/v1 --judge-model gpt-4o-2024-08-06
   ufvideo score masks --truth DAVIS/Annotations/480p --predictions results
 """
 
@@ -41,6 +43,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--clamp-times", action="store_true", help="cut an answer's time at the end of the video"
+    )
+    judge = parser.add_argument_group(
+        "judge", "a language model that marks texts, where a benchmark has them"
+    )
+    judge.add_argument(
+        "--judge-url", metavar="URL", help="an OpenAI-compatible endpoint, such as https://api.openai.com/v1"
+    )
+    judge.add_argument("--judge-model", metavar="NAME", help="default: gpt-4o-2024-08-06, as published")
+    judge.add_argument(
+        "--judge-cache",
+        metavar="FOLDER",
+        help="judgements are kept in judgements/ of this folder (default: the current one) and not asked for "
+        "again, as in the storage root of a plan. Without --judge-url only stored judgements are used",
+    )
+    judge.add_argument(
+        "--judge-key-variable",
+        metavar="NAME",
+        help='environment variable with the key; "": the endpoint needs none; default: OPENAI_API_KEY',
+    )
+    judge.add_argument(
+        "--judge-instructions", metavar="FILE", help="instructions for the judge; default: this project's"
+    )
+    judge.add_argument(
+        "--judge-tokens", type=int, metavar="N", help="stop before more tokens are used; default: no limit"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--out", metavar="FOLDER", help="keep metrics.json, scores.parquet and problems.json")
