@@ -11,12 +11,17 @@ from evaluation.submission.hidden import hides_truth
 from evaluation.work import Item, choose_samples
 from pipeline.collecting import uncollected
 from pipeline.dataset.reader import ShardReader
+from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.records.sample import Sample, Task
 from pipeline.storage.location import Location
 
 
 def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list[Item]:
-    """The questions of one entry, in the order of the dataset. Reads every sample that is asked."""
+    """The questions of one entry, in the order of the dataset. Reads every sample that is asked.
+
+    Raises UserError for a question about time whose answer is hidden: better now than after the asking.
+    """
     family = benchmark_of(config.family)
     keys = reader.keys(config.source)
     rows = choose_samples(keys, config.limit, seed, "benchmark")
@@ -34,7 +39,19 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
                 sample=None if sample.targets or sample.regions or sample.void else sample,
             )
             for row, sample in zip(rows, reader.samples(config.source, rows), strict=True)
+            if _can_be_scored(config, sample)
         ]
+
+
+def _can_be_scored(config: BenchmarkConfig, sample: Sample) -> bool:
+    """True. Raises UserError for a question about time without a true span."""
+    if sample.task is Task.TEMPORAL and not sample.spans:
+        raise UserError(
+            f"benchmark {config.entry}",
+            f"{sample.key} has no true span, so its answer cannot be scored.",
+            "Take a set whose spans are published; those of a test set are often only on a server.",
+        )
+    return True
 
 
 def missing_videos(reader: ShardReader, items: Sequence[Item]) -> dict[tuple[str, str], Unreadable]:

@@ -33,6 +33,7 @@ class Benchmark(BenchmarkFamily):
     groups: Groups | None = None
     formats: tuple[str, ...] = ()
     footnote: str = ""
+    several_spans: bool = False  # all spans of an answer count, and not its first alone
     tasks: bool = False  # the categories are tasks of their own, each with its rows in the main table
     submission: Layout | None = None
 

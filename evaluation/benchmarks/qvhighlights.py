@@ -144,6 +144,7 @@ QVHIGHLIGHTS = Benchmark(
     title="QVHighlights",
     about="QVHighlights: all windows that show a sentence",
     times=True,
+    several_spans=True,
     accepts=(Task.TEMPORAL,),
     baseline=CONSTANT_WINDOW,
     formats=("qvhighlights",),

@@ -16,11 +16,15 @@ _MAX_POINTS = 400  # of a drawn line; more than one per pixel only makes the pag
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bar:
-    """A span in seconds on its own line; ``kind`` chooses its colour: true or made."""
+    """Spans in seconds on a line of their own; ``kind`` chooses their colour: true or made.
+
+    ``more`` are further ones beside ``span``.
+    """
 
     name: str
     span: tuple[float, float] | None
     kind: str
+    more: tuple[tuple[float, float], ...] = ()
 
 
 def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
@@ -79,12 +83,14 @@ def spans(bars: Sequence[Bar], duration_s: float) -> str:
             parts.append(f'<text class="missing" x="{left + 8}" y="{y + 12}">{why}</text>')
             labels.append(f"{bar.name}: {why}")
             continue
-        start, end = (min(max(t, 0.0), duration_s) for t in bar.span)
-        parts.append(
-            f'<rect class="{bar.kind}" x="{left + start * scale:.1f}" y="{y}" '
-            f'width="{max((end - start) * scale, 2):.1f}" height="16" rx="4"/>'
-        )
-        labels.append(f"{bar.name}: {bar.span[0]:.1f} to {bar.span[1]:.1f} s")
+        drawn = [bar.span, *(one for one in bar.more if one[1] > one[0])]
+        for one in drawn:
+            start, end = (min(max(t, 0.0), duration_s) for t in one)
+            parts.append(
+                f'<rect class="{bar.kind}" x="{left + start * scale:.1f}" y="{y}" '
+                f'width="{max((end - start) * scale, 2):.1f}" height="16" rx="4"/>'
+            )
+        labels.append(f"{bar.name}: " + ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in drawn))
     parts.append(f'<text x="{left}" y="{height - 4}">0 s</text>')
     parts.append(f'<text x="{width - 12}" y="{height - 4}" text-anchor="end">{duration_s:.1f} s</text>')
     alt = escape("; ".join(labels), quote=True)

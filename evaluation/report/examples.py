@@ -122,7 +122,7 @@ def example(
         question=family.prompt(sample, benchmark.style)[0].text,
         truth=_truth(family, sample),
         pictures=_plain_pictures(sample, plain, colours),
-        spans=_spans(sample, answers),
+        spans=_spans(family, sample, answers),
         answers=tuple(shown),
         problem=problem,
         colours=colours,
@@ -222,13 +222,18 @@ def _time(sample: Sample, index: int) -> str:
     return f"{frame_times(sample.video).span_s(index, index)[0]:.1f} s"
 
 
-def _spans(sample: Sample, answers: Mapping[str, Prediction]) -> str:
+def _spans(family: Benchmark, sample: Sample, answers: Mapping[str, Prediction]) -> str:
+    """The true spans and those of each answer that count."""
     if not sample.spans:
         return ""
-    bars = [charts.Bar(name="truth", span=(sample.spans[0].start_s, sample.spans[0].end_s), kind="true")]
-    for label, prediction in answers.items():
-        first = prediction.spans[0] if prediction.spans else None
-        bars.append(charts.Bar(name=label, span=(first.start_s, first.end_s) if first else None, kind="made"))
+    bars = []
+    for name, kind, spans in (
+        ("truth", "true", sample.spans),
+        *((label, "made", prediction.spans) for label, prediction in answers.items()),
+    ):
+        ends = [(span.start_s, span.end_s) for span in spans]
+        more = tuple(ends[1:]) if family.several_spans else ()
+        bars.append(charts.Bar(name=name, span=ends[0] if ends else None, kind=kind, more=more))
     return charts.spans(bars, sample.video.duration_s)
 
 

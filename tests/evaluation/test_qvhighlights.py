@@ -228,6 +228,64 @@ def test_the_baseline_is_the_best_single_window() -> None:
     assert row.baseline.values([row.score(unknown, Prediction(key="s/0", source="s"))]) == {}
 
 
+def test_stored_answers_are_scored_by_every_window_in_their_text(tmp_path: Path) -> None:
+    """As an evaluation scores them, with the plan's rules for times."""
+    from dataclasses import replace
+
+    from tiny_bench import sample
+
+    from evaluation.answer_store import Answered, AnswerStore
+    from evaluation.asking import entry_items
+    from evaluation.prediction import Prediction
+    from evaluation.report.examples import example
+    from evaluation.scoring import score_slice, scored_prediction, slices
+    from pipeline.dataset.arrow import to_table
+    from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
+    from pipeline.dataset.reader import ShardReader
+    from pipeline.dataset.writer import write_shard
+    from pipeline.errors import UserError
+    from pipeline.plan.data import Use
+    from pipeline.plan.evaluation import BenchmarkConfig
+    from pipeline.storage.location import Location
+
+    name, out = "bench/windows", Location.parse(tmp_path / "data")
+    hidden = replace(sample(name, 3), spans=(), turns=sample(name, 3).turns[:1])
+    shards = [
+        write_shard(out, name, 0, to_table([sample(name, n) for n in range(3)])),
+        write_shard(out, "bench/hidden", 0, to_table([hidden])),
+    ]
+    counts = {"rejected": 0, "not_selected": 0, "rejects": {}, "media": ("/",)}
+    entries = [
+        SourceEntry(name=source, use=Use.BENCHMARK, read=n, kept=n, **counts)
+        for source, n in ((name, 3), ("bench/hidden", 1))
+    ]
+    write_manifest(out, make_manifest(shards, entries, 2048))
+    reader, store = ShardReader(out), AnswerStore.at(Location.parse(tmp_path), {})
+    config = BenchmarkConfig.model_validate(
+        {"source": name, "family": "qvhighlights", "bare_times": "seconds"}
+    )
+    items = entry_items(reader, config, 1)
+    # Both true windows, 0.5-2 and 1.5-2 s; the second one alone; nothing.
+    texts = ('[{"start": 1.5, "end": 2.0}, {"start": 0.5, "end": 2.0}]', "From 1.5 to 2 seconds.", "Never.")
+    made = [
+        Answered(question=item.question, prediction=Prediction(key=item.key, source=name, text=text))
+        for item, text in zip(items, texts, strict=True)
+    ]
+    places = store.write(name, made)
+    (part,) = slices(config, items, [places[item.name] for item in items])
+    found = score_slice(reader, store, part).scores
+    assert [score.values["mAP"] for score in found] == [1.0, 0.5, 0.0]
+    assert [score.values["R1@0.7"] for score in found] == [1.0, 1.0, 0.0]
+    assert [bool(score.failure) for score in found] == [False, False, True]
+    one = reader.sample(name, 0)
+    prediction = scored_prediction(made[0].prediction, one, config)
+    bars = example(reader, config, one, {"checkpoint": prediction}).spans
+    assert bars.count('class="true"') == bars.count('class="made"') == 2
+    assert "checkpoint: 1.5 to 2.0 s, 0.5 to 2.0 s" in bars
+    with pytest.raises(UserError, match="has no true span, so its answer cannot be scored"):
+        entry_items(reader, BenchmarkConfig(source="bench/hidden", family="qvhighlights"), 1)
+
+
 # ------------------------------------------------------------------------------------------- real data
 
 
