@@ -81,8 +81,8 @@ def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
     table = Table(
         box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_title(scored), title_justify="left"
     )
-    for name in ("metric", "protocol"):
-        table.add_column(name, no_wrap=True)
+    table.add_column("metric")  # alone may break, so that no number is cut in a narrow terminal
+    table.add_column("protocol", no_wrap=True)
     for name in ("%", "±", *(["95%"] if wide else []), "baseline", "samples", "failed"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in whole:

@@ -248,6 +248,22 @@ def test_choices_are_read_by_letter_text_and_index(
     assert {row["protocol"] for row in one["metrics"]} == {"standard"}
 
 
+def test_no_number_is_cut_in_a_narrow_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    home = tmp_path / "json"
+    home.mkdir()
+    row = {"video": "a.mp4", "question": "What?", "candidates": ["Red.", "Blue."], "answer": "Red."}
+    for task in ("counterfactual_inference", "egocentric_navigation"):
+        (home / f"{task}.json").write_text(json.dumps([row]))
+    (tmp_path / "made.json").write_text(json.dumps([{"video": "a.mp4", "question": "What?", "pred": "A"}]))
+    assert main(["mvbench", "--truth", str(home), "--predictions", str(tmp_path / "made.json")]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("100.00") == 6
+    assert "…" not in shown
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
