@@ -95,9 +95,14 @@ def _family(entry: str, content: dict[str, Any]) -> str:
 
 def _scores(table: pa.Table, where: str) -> dict[str, dict[str, Score]]:
     columns = [table[name].to_pylist() for name in (*_OF_SAMPLE, *_OF_MEASURE)]
+    rules = table["read_by"].to_pylist() if "read_by" in table.column_names else [""] * table.num_rows
     found: dict[str, dict[str, _Sample]] = {}
-    for entry, key, video, category, measure, value, weight, failure in zip(*columns, strict=True):
-        sample = found.setdefault(entry, {}).setdefault(key, _Sample(video or "", category or ""))
+    for entry, key, video, category, measure, value, weight, failure, rule in zip(
+        *columns, rules, strict=True
+    ):
+        sample = found.setdefault(entry, {}).setdefault(
+            key, _Sample(video or "", category or "", read_by=rule or "")
+        )
         if measure in sample.values or measure in sample.missing:
             raise UserError(where, f"{entry} has {measure} of {key} twice.", "Score again.")
         if value is None:
@@ -119,6 +124,7 @@ class _Sample:
 
     video: str
     category: str
+    read_by: str = ""
     values: dict[str, float] = field(default_factory=dict)
     weights: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items
 from evaluation.benchmarks import benchmark_of
-from evaluation.report.examples import Example, example, pick
+from evaluation.compare.side import Side, read_side
+from evaluation.report.bars import charts_of
+from evaluation.report.comparison import comparisons
+from evaluation.report.examples import Example, Given, example, pick
 from evaluation.report.page import Page, Section, Stage, render
 from evaluation.report.paper_tables import Entry, paper_tables
 from evaluation.report.paper_text import latex, markdown
 from evaluation.report.table import checkpoint_label, make_table, table_text, text_table
 from evaluation.scores import METRICS, read_metrics
 from evaluation.scoring import scored_prediction
+from evaluation.work import Item
 from pipeline import progress
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
@@ -28,7 +32,7 @@ from pipeline.jobs import tracking
 from pipeline.jobs.logged_values import plan_text
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.data import RegionMode
-from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
+from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig, Every
 
 TABLE_TEXT, TABLE_JSON, PAGE = "table.txt", "table.json", "report.html"
 TABLE_MARKDOWN, TABLE_LATEX = "table.md", "table.tex"
@@ -51,11 +55,14 @@ def build(context: StepContext) -> StepResult:
     paper, besides = paper_tables(table, _entries(context, config))
     (context.out / TABLE_MARKDOWN).write_text(markdown(context.plan.name, paper, besides, table.footnotes))
     (context.out / TABLE_LATEX).write_text(latex(paper))
+    sides = {checkpoint_label(cp): read_side(artifact.location.uri) for cp, artifact in evaluated.items()}
     page = Page(
         title=context.plan.name,
         table=table,
         stages=tuple(_stage(context, stage.name) for stage in context.plan.stages),
-        sections=_sections(context, config, evaluated),
+        charts=charts_of(table, sides),
+        comparisons=comparisons(sides),
+        sections=_sections(context, config, evaluated, sides),
         provenance=_provenance(context, evaluated),
         plan=plan_text(context.plan),
     )
@@ -89,47 +96,67 @@ def _stage(context: StepContext, name: str) -> Stage:
 
 
 def _sections(
-    context: StepContext, config: EvaluationConfig, evaluated: Mapping[str, Artifact]
+    context: StepContext,
+    config: EvaluationConfig,
+    evaluated: Mapping[str, Artifact],
+    sides: Mapping[str, Side],
 ) -> tuple[Section, ...]:
     verify = context.plan.storage.verify_videos
     reader = ShardReader(context.inputs["prepare"].location, verify=verify)
+    chosen = {b.entry: _chosen(context, config, b, reader) for b in config.benchmarks}
     sections = []
-    with progress.track("draw examples", len(config.benchmarks)) as bar:
+    with progress.track("draw samples", sum(map(len, chosen.values()))) as bar:
         for benchmark in config.benchmarks:
-            examples = _examples(context, config, benchmark, reader, evaluated)
+            items, examples = chosen[benchmark.entry], list[Example]()
+            given = _given(context, benchmark, items, evaluated, sides)
+            samples = reader.samples(benchmark.source, [item.row for item in items])
+            for sample in samples:
+                answers = {label: found[sample.key] for label, found in given.items() if sample.key in found}
+                answers = {
+                    label: replace(one, prediction=scored_prediction(one.prediction, sample, benchmark))
+                    for label, one in answers.items()
+                }
+                examples.append(example(reader, benchmark, sample, answers))
+                bar.advance()
             sections.append(Section(name=benchmark.entry, examples=tuple(examples)))
-            bar.advance()
     return tuple(sections)
 
 
-def _examples(
-    context: StepContext,
-    config: EvaluationConfig,
-    benchmark: BenchmarkConfig,
-    reader: ShardReader,
-    evaluated: Mapping[str, Artifact],
-) -> list[Example]:
+def _chosen(
+    context: StepContext, config: EvaluationConfig, benchmark: BenchmarkConfig, reader: ShardReader
+) -> list[Item]:
+    """The samples of an entry that the page shows, in its order."""
     items = entry_items(reader, benchmark, context.seed)
     categories = reader.columns(benchmark.source, ["category"])["category"].to_pylist()
-    each = benchmark_of(benchmark.family).tasks
-    chosen = pick(
+    wanted = pick(
         [item.key for item in items],
         [categories[item.row] for item in items],
-        config.report_samples,
+        None if config.report_samples is Every.ALL else config.report_samples,
         context.seed,
-        each=each,
+        each=benchmark_of(benchmark.family).tasks,
     )
-    answers = {cp: _answers(context, artifact, benchmark.source) for cp, artifact in evaluated.items()}
-    drawn = []
-    for item in (items[i] for i in chosen):
-        sample = reader.sample(benchmark.source, item.row)
-        predictions = {}
-        for cp, (store, index) in answers.items():
-            if item.name in index:
-                (made,) = store.read(benchmark.source, [index[item.name]])
-                predictions[checkpoint_label(cp)] = scored_prediction(made, sample, benchmark)
-        drawn.append(example(reader, benchmark, sample, predictions))
-    return drawn
+    return [items[i] for i in wanted]
+
+
+def _given(
+    context: StepContext,
+    benchmark: BenchmarkConfig,
+    items: Sequence[Item],
+    evaluated: Mapping[str, Artifact],
+    sides: Mapping[str, Side],
+) -> dict[str, dict[str, Given]]:
+    """The stored answers to these samples with their scores, by checkpoint's label and sample's key."""
+    out = {}
+    for cp, artifact in evaluated.items():
+        store, index = _answers(context, artifact, benchmark.source)
+        there = sorted((item for item in items if item.name in index), key=lambda item: index[item.name][:2])
+        made = store.read(benchmark.source, [index[item.name] for item in there])  # each part is read once
+        scores = sides[checkpoint_label(cp)].scores.get(benchmark.entry, {})
+        out[checkpoint_label(cp)] = {
+            item.key: Given(prediction=one, score=scores.get(item.key))
+            for item, one in zip(there, made, strict=True)
+        }
+    return out
 
 
 def _answers(

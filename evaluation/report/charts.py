@@ -1,9 +1,8 @@
-"""Inline SVG: curves over training steps, and spans on a timeline. Colours are the page's variables."""
+"""Inline SVG: curves over training steps. Colours are the page's variables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 
 Point = tuple[int, float]
@@ -12,19 +11,6 @@ _WIDTH, _HEIGHT = 300, 150
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 8, 10, 20
 _SMOOTHING = 0.9
 _MAX_POINTS = 400  # of a drawn line; more than one per pixel only makes the page heavy
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Bar:
-    """Spans in seconds on a line of their own; ``kind`` chooses their colour: true or made.
-
-    ``more`` are further ones beside ``span``.
-    """
-
-    name: str
-    span: tuple[float, float] | None
-    kind: str
-    more: tuple[tuple[float, float], ...] = ()
 
 
 def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
@@ -66,38 +52,6 @@ def curve(title: str, points: Sequence[Point], *, smooth: bool = True) -> str:
     )
 
 
-def spans(bars: Sequence[Bar], duration_s: float) -> str:
-    """Spans one below the other on the same timeline; a missing or reversed one is described in words."""
-    left, width, row = 120, 640, 24
-    scale = (width - left - 12) / duration_s
-    height = row * len(bars) + 22
-    parts, labels = [], []
-    for number, bar in enumerate(bars):
-        y = row * number + 4
-        parts.append(f'<text x="0" y="{y + 13}">{escape(bar.name)}</text>')
-        parts.append(
-            f'<rect class="lane" x="{left}" y="{y}" width="{width - left - 12}" height="16" rx="4"/>'
-        )
-        if bar.span is None or bar.span[1] <= bar.span[0]:
-            why = "none" if bar.span is None else f"{bar.span[0]:.1f} to {bar.span[1]:.1f} s is not a span"
-            parts.append(f'<text class="missing" x="{left + 8}" y="{y + 12}">{why}</text>')
-            labels.append(f"{bar.name}: {why}")
-            continue
-        drawn = [bar.span, *(one for one in bar.more if one[1] > one[0])]
-        for one in drawn:
-            start, end = (min(max(t, 0.0), duration_s) for t in one)
-            parts.append(
-                f'<rect class="{bar.kind}" x="{left + start * scale:.1f}" y="{y}" '
-                f'width="{max((end - start) * scale, 2):.1f}" height="16" rx="4"/>'
-            )
-        labels.append(f"{bar.name}: " + ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in drawn))
-    parts.append(f'<text x="{left}" y="{height - 4}">0 s</text>')
-    parts.append(f'<text x="{width - 12}" y="{height - 4}" text-anchor="end">{duration_s:.1f} s</text>')
-    alt = escape("; ".join(labels), quote=True)
-    head = f'<svg class="spans" viewBox="0 0 {width} {height}" role="img" aria-label="{alt}">'
-    return head + "".join(parts) + "</svg>"
-
-
 def _running_mean(values: Sequence[float]) -> list[float]:
     """Exponential mean, corrected for its start."""
     out, total, weight = [], 0.0, 0.0
@@ -109,7 +63,11 @@ def _running_mean(values: Sequence[float]) -> list[float]:
 
 
 def _thinned(points: Sequence[Point]) -> list[Point]:
+    """At most ``_MAX_POINTS`` points: of every stretch its lowest and highest, so that no peak is lost."""
     if len(points) <= _MAX_POINTS:
         return list(points)
-    last = len(points) - 1
-    return [points[round(i * last / (_MAX_POINTS - 1))] for i in range(_MAX_POINTS)]
+    stretches, kept = _MAX_POINTS // 2 - 1, {points[0], points[-1]}
+    for n in range(stretches):
+        own = points[n * len(points) // stretches : (n + 1) * len(points) // stretches]
+        kept |= {min(own, key=lambda p: p[1]), max(own, key=lambda p: p[1])}
+    return sorted(kept)

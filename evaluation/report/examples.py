@@ -1,10 +1,9 @@
-"""A few samples of each kind with their pictures, spans and answers, ready for the page."""
+"""Samples with their pictures, spans and answers, ready for the page."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from itertools import zip_longest
 
 import numpy as np
@@ -13,243 +12,197 @@ from evaluation.benchmarks import Benchmark, benchmark_of
 from evaluation.metrics.aggregate import Score
 from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
-from evaluation.report import charts
-from evaluation.report.pictures import Colours, FramePicture, Masks, choose_colours, picture
-from evaluation.report.table import number_text
-from evaluation.submission.hidden import NOT_SCORED, hides_truth, unscored
+from evaluation.report import timeline
+from evaluation.report.colours import Colours, Kind, Legend, Outlines
+from evaluation.report.frames import caption, mask_frames, shows, strip
+from evaluation.report.pictures import Album, FramePicture
+from evaluation.report.verdict import State, sample_score, verdict
+from evaluation.submission.hidden import hides_truth, unscored
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
-from pipeline.page.frames import mask_at, nearest, spread_over, strip_frames
+from pipeline.page.frames import mask_at, nearest
 from pipeline.plan.evaluation import BenchmarkConfig
-from pipeline.records import masks as rle
-from pipeline.records.sample import Role, Sample
-from pipeline.times.frame_times import frame_times
+from pipeline.records.sample import MaskTrack, Role, Sample
 
-MASK_FRAMES = 4
-STRIP_FRAMES = 6
-GOOD = 0.5  # J&F and tIoU from which on an answer is called right
+TRUTH = "truth"
+Lines = list[tuple[Outlines, str]]
+Drawn = dict[int, Lines]  # by frame: outlines as paths
 
 
-class State(StrEnum):
-    """What became of an answer. A failure is never right, whatever it earned."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A checkpoint's answer to a sample, and the score that its evaluation wrote; None if it wrote none."""
 
-    RIGHT = "right"
-    WRONG = "wrong"
-    FAILED = "failed"
-    UNSCORED = "unscored"  # its truth is hidden, or a judge marks it elsewhere
+    prediction: Prediction
+    score: Score | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """The answer of one checkpoint to a sample."""
+    """The answer of one checkpoint to a sample. ``score`` is in 0-1."""
 
     label: str
     text: str
     verdict: str
     state: State
-    failure: str
-    pictures: tuple[FramePicture, ...]
+    failure: str = ""
+    score: float | None = None
+    pictures: tuple[FramePicture, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Example:
-    """One sample of the page. ``spans`` is SVG, everything else plain text."""
+    """One sample of the page. ``spans`` is SVG, everything else plain text. ``frames`` are data URIs."""
 
     key: str
     category: str
     question: str
     truth: str
-    pictures: tuple[FramePicture, ...]
-    spans: str
     answers: tuple[Answer, ...]
+    pictures: tuple[FramePicture, ...] = ()
+    spans: str = ""
     problem: str = ""
-    colours: Colours = field(default_factory=Colours)
-    kinds: tuple[str, ...] = ()  # of its outlines: true, predicted, region
+    frames: tuple[str, ...] = ()
+    legend: tuple[Legend, ...] = ()
 
 
-def pick(keys: Sequence[str], categories: Sequence[str], count: int, seed: int, *, each: bool) -> list[int]:
-    """Indices of the samples to draw: ``count`` in all, in turn over the categories, or ``each`` of them."""
+def pick(
+    keys: Sequence[str], categories: Sequence[str], count: int | None, seed: int, *, each: bool
+) -> list[int]:
+    """Indices of the samples to draw: ``count`` in all, in turn over the categories, or ``each`` of them.
+
+    None: every sample, in the same order.
+    """
     kinds = sorted(set(categories))
     queues = {}
     for kind in kinds:
         own = [i for i, c in enumerate(categories) if c == kind]
         queues[kind] = [own[k] for k in ranked([keys[i] for i in own], seed, "report")[:count]]
     turns = [i for round_ in zip_longest(*queues.values()) for i in round_ if i is not None]
-    return turns[: count * len(kinds) if each else count]
+    return turns if count is None else turns[: count * len(kinds) if each else count]
 
 
 def example(
-    reader: ShardReader,
-    benchmark: BenchmarkConfig,
-    sample: Sample,
-    answers: Mapping[str, Prediction],
+    reader: ShardReader, benchmark: BenchmarkConfig, sample: Sample, answers: Mapping[str, Given]
 ) -> Example:
     """One sample with the answers of each checkpoint, by label. Unreadable media leave the pictures out."""
     family = benchmark_of(benchmark.family)
     problem = ""
     try:
-        frames = _frames(reader, sample)
+        album = Album(_frames(reader, sample))
     except (UserError, ValueError, IndexError, OSError) as error:
-        frames, problem = {}, f"no pictures: {error}"
-    hidden = hides_truth(family, sample)
-    masked = bool(sample.targets) or hidden
-    drawn = {label: _masks(sample, made, frames) if masked else {} for label, made in answers.items()}
-    plain = {} if sample.targets and not sample.regions else _regions(sample, frames)
-    every = [*plain.values(), *(one for found in drawn.values() for one in found.values())]
-    colours = choose_colours(every)
-    kinds = (("true", "true"), ("predicted", "predicted"), ("region", "regions"))
-    shown = []
-    for label, prediction in answers.items():
-        score = unscored(sample, prediction) if hidden else family.score(sample, prediction)
-        said, state = verdict(score)
-        if hidden:
-            said, state = NOT_SCORED, State.FAILED if score.failure else State.UNSCORED
-        shown.append(
-            Answer(
-                label=label,
-                text=prediction.text,
-                verdict=said,
-                state=state,
-                failure=score.failure or "",
-                pictures=_mask_pictures(sample, drawn[label], colours, label),
-            )
-        )
+        album, problem = Album({}), f"no pictures: {error}"
+    masked = bool(sample.targets) or hides_truth(family, sample)
+    drawn = {label: _answered(sample, given, album) if masked else {} for label, given in answers.items()}
+    plain = {} if sample.targets and not sample.regions else _pointed_at(sample, album)
+    colours = album.colours()
+    shown = tuple(
+        _answer(family, sample, label, given, _mask_pictures(sample, drawn[label], album, colours, label))
+        for label, given in answers.items()
+    )
     return Example(
         key=sample.key,
         category=sample.category,
         question=family.prompt(sample, benchmark.style)[0].text,
         truth=_truth(family, sample),
-        pictures=_plain_pictures(sample, plain, colours),
+        pictures=_plain_pictures(sample, plain, album, colours),
         spans=_spans(family, sample, answers),
-        answers=tuple(shown),
+        answers=shown,
         problem=problem,
-        colours=colours,
-        kinds=tuple(name for name, field_ in kinds if any(getattr(one, field_) for one in every)),
+        frames=album.uris,
+        legend=colours.legend,
     )
 
 
-def mask_frames(sample: Sample) -> list[int]:
-    """A few annotated frames: most of those in which a target shows, and some in which none does."""
-    seen = _shows(sample)
-    absent = sorted({frame for track in sample.targets for frame in track.frames} - seen)
-    if not seen or not absent:
-        return spread_over(sorted(seen) or absent, MASK_FRAMES)
-    without = min(len(absent), max(1, MASK_FRAMES - len(seen)))
-    return sorted([*spread_over(sorted(seen), MASK_FRAMES - without), *spread_over(absent, without)])
-
-
-def _shows(sample: Sample) -> set[int]:
-    """Frames on which a target is not empty."""
-    return {
-        frame
-        for track in sample.targets
-        for frame, counts in zip(track.frames, track.counts, strict=True)
-        if rle.area(counts, track.height, track.width)
-    }
+def _answer(
+    family: Benchmark, sample: Sample, label: str, given: Given, pictures: tuple[FramePicture, ...]
+) -> Answer:
+    score = unscored(sample, given.prediction) if hides_truth(family, sample) else given.score
+    if score is None:  # no row at all: as if its truth were hidden
+        score = Score(key=sample.key, values={})
+    said, state = verdict(score)
+    return Answer(
+        label=label,
+        text=given.prediction.text,
+        verdict=said,
+        state=state,
+        failure=score.failure or "",
+        score=sample_score(score),
+        pictures=pictures,
+    )
 
 
 def _frames(reader: ShardReader, sample: Sample) -> dict[int, np.ndarray]:
-    indices = [*mask_frames(sample), *_strip(sample)] if sample.targets else _strip(sample)
+    indices = [*mask_frames(sample), *strip(sample)] if sample.targets else strip(sample)
     source = reader.footage(sample)
     indices = nearest(indices, source.indices()) if isinstance(source, BakedFootage) else sorted(set(indices))
     return dict(zip(indices, source.decode(indices), strict=True))
 
 
-def _strip(sample: Sample) -> list[int]:
-    """Frames that stand for the whole video or clip; for pointed-at objects, frames that show where."""
-    if sample.regions:
-        return sorted({t.frames[len(t.frames) // 2] for t in sample.regions})
-    if sample.targets:
-        return []
-    return strip_frames(sample, STRIP_FRAMES)
+def _outlines(tracks: Sequence[MaskTrack], kind: Kind, index: int, album: Album) -> Lines:
+    found = [(number, mask_at(track, index)) for number, track in enumerate(tracks)]
+    return [album.outline(index, kind, number, mask) for number, mask in found if mask is not None]
 
 
-def _regions(sample: Sample, frames: Mapping[int, np.ndarray]) -> dict[int, Masks]:
+def _pointed_at(sample: Sample, album: Album) -> Drawn:
     """The frames of the strip with the objects that the question points at."""
+    wanted = nearest(strip(sample), album.frames)
+    return {index: _outlines(sample.regions, Kind.REGION, index, album) for index in wanted}
+
+
+def _answered(sample: Sample, given: Given, album: Album) -> Drawn:
+    """True and predicted masks by frame. A mask of another size than the video's is not drawn."""
+    like = sample.targets[0] if sample.targets else sample.video
+    wanted = mask_frames(sample) if sample.targets else nearest(strip(sample), album.frames)
+    ours = [t for t in given.prediction.masks if (t.height, t.width) == (like.height, like.width)]
     return {
-        index: Masks(
-            frame=frames[index],
-            regions=[m for t in sample.regions if (m := mask_at(t, index)) is not None],
-        )
-        for index in nearest(_strip(sample), frames)
+        index: [
+            *_outlines(sample.targets, Kind.TRUE, index, album),
+            *_outlines(ours, Kind.PREDICTED, index, album),
+        ]
+        for index in wanted
+        if index in album.frames
     }
 
 
-def _masks(sample: Sample, prediction: Prediction, frames: Mapping[int, np.ndarray]) -> dict[int, Masks]:
-    """True and predicted masks by frame. A mask of another size than the video's is not drawn."""
-    like = sample.targets[0] if sample.targets else sample.video
-    wanted = mask_frames(sample) if sample.targets else nearest(_strip(sample), frames)
-    found = {}
-    for index in (index for index in wanted if index in frames):
-        ours = [m for t in prediction.masks if (m := mask_at(t, index)) is not None]
-        found[index] = Masks(
-            frame=frames[index],
-            true=[m for t in sample.targets if (m := mask_at(t, index)) is not None],
-            predicted=[m for m in ours if m.shape == (like.height, like.width)],
-        )
-    return found
-
-
-def _plain_pictures(sample: Sample, found: Mapping[int, Masks], colours: Colours) -> tuple[FramePicture, ...]:
+def _plain_pictures(sample: Sample, drawn: Drawn, album: Album, colours: Colours) -> tuple[FramePicture, ...]:
     made = []
-    for index, one in found.items():
-        what = f"frame {index}" + (", marked objects outlined" if one.regions else "")
-        made.append(picture(one, colours, alt=what, caption=_time(sample, index)))
+    for index, lines in drawn.items():
+        what = f"frame {index}" + (", marked objects outlined" if lines else "")
+        made.append(album.picture(index, lines, colours, alt=what, caption=caption(sample, index)))
     return tuple(made)
 
 
 def _mask_pictures(
-    sample: Sample, found: Mapping[int, Masks], colours: Colours, label: str
+    sample: Sample, drawn: Drawn, album: Album, colours: Colours, label: str
 ) -> tuple[FramePicture, ...]:
-    seen = _shows(sample)
+    seen = shows(sample)
     made = []
-    for index, one in found.items():
-        count = sum(bool(mask.any()) for mask in one.predicted)
+    for index, lines in drawn.items():
+        count = sum(bool(path) for (kind, _), path in lines if kind is Kind.PREDICTED)
         said = f"{count or 'no'} predicted mask{'s' * (count != 1)}"
         there = ""
         if sample.targets:
             there = "object shows" if index in seen else "object absent"
         alt = ", ".join(part for part in (f"frame {index}", label, there, said) if part)
-        caption = " · ".join(part for part in (_time(sample, index), there) if part)
-        made.append(picture(one, colours, alt=alt, caption=caption))
+        below = caption(sample, index, there, "" if count else "no mask predicted")
+        made.append(album.picture(index, lines, colours, alt=alt, caption=below))
     return tuple(made)
 
 
-def _time(sample: Sample, index: int) -> str:
-    """When a frame begins: ``2.4 s``."""
-    return f"{frame_times(sample.video).span_s(index, index)[0]:.1f} s"
-
-
-def _spans(family: Benchmark, sample: Sample, answers: Mapping[str, Prediction]) -> str:
-    """The true spans and those of each answer that count."""
+def _spans(family: Benchmark, sample: Sample, answers: Mapping[str, Given]) -> str:
+    """The true spans and those of each answer that count, on a time line."""
     if not sample.spans:
         return ""
-    bars = []
-    for name, kind, spans in (
-        ("truth", "true", sample.spans),
-        *((label, "made", prediction.spans) for label, prediction in answers.items()),
-    ):
-        ends = [(span.start_s, span.end_s) for span in spans]
-        more = tuple(ends[1:]) if family.several_spans else ()
-        bars.append(charts.Bar(name=name, span=ends[0] if ends else None, kind=kind, more=more))
-    return charts.spans(bars, sample.video.duration_s)
-
-
-def verdict(score: Score) -> tuple[str, State]:
-    """A score in one line, and what became of the answer."""
-    values = score.values
-    if "accuracy" in values:
-        how = f" (read by: {score.read_by})" if score.read_by else ""
-        right = bool(values["accuracy"])
-        text, state = ("right" if right else "wrong") + how, State.RIGHT if right else State.WRONG
-    elif parts := [(name, values[name]) for name in ("J&F", "tIoU") if name in values]:
-        text = "  ".join(f"{name} {number_text(value)}" for name, value in parts)
-        state = State.RIGHT if all(value >= GOOD for _, value in parts) else State.WRONG
-    else:  # marks alone: those of a failure are here, a judge's are with the scores
-        text, state = ("SAvg 0.00" if score.failure else "marks: see judgements.jsonl"), State.UNSCORED
-    return text, State.FAILED if score.failure else state
+    count = None if family.several_spans else 1
+    found = {label: given.prediction.spans[:count] for label, given in answers.items()}
+    rows = [
+        timeline.Row(name=name, spans=tuple((s.start_s, s.end_s) for s in spans), true=name == TRUTH)
+        for name, spans in {TRUTH: sample.spans[:count], **found}.items()
+    ]
+    return timeline.timeline(rows, sample.video.duration_s)
 
 
 def _truth(family: Benchmark, sample: Sample) -> str:

@@ -1,90 +1,108 @@
-"""How the report draws masks: as outlines, the truth's solid and a prediction's dashed.
-
-Each kind has a few colours that no other kind has. Of these a sample gets the one that differs most from what
-its outlines cover, so that a green line never lies on grass; a dark or light edge beside every line does the
-rest. All pictures of a sample share their colours.
-"""
+"""Frames of a sample as small JPEGs, each stored once, and the outlines that a picture lays over one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image
 
-from pipeline.page.pictures import Colour, Layer, draw, outlined_pixels, shown_size
+from evaluation.report.colours import Colours, Kind, Outlines, choose_colours, css, halo
+from evaluation.report.outlines import SCALE, covered, outline
+from pipeline.page.pictures import jpeg, shown_size, shrunk
 
-TRUE_COLOURS = ((46, 204, 113), (0, 229, 255), (255, 234, 0))
-PREDICTED_COLOURS = ((255, 64, 129), (150, 80, 255), (255, 87, 34))
-REGION_COLOURS = ((33, 150, 243), (255, 255, 255))
-_CLOSE = 10  # percentile: how well the worst part of an outline stands out
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Masks:
-    """The masks [H, W] on one frame, and the frame [H, W, 3]; masks may have another resolution."""
-
-    frame: np.ndarray
-    true: Sequence[np.ndarray] = ()
-    predicted: Sequence[np.ndarray] = ()
-    regions: Sequence[np.ndarray] = ()
+WIDTH = 320  # pixels of a frame: sharp at the 215 of a page on most screens
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Colours:
-    """The colours of a sample's outlines."""
+class Line:
+    """One outline as an SVG path, with its colour and that of its halo as CSS has them."""
 
-    true: Colour = TRUE_COLOURS[0]
-    predicted: Colour = PREDICTED_COLOURS[0]
-    region: Colour = REGION_COLOURS[0]
+    kind: Kind
+    path: str
+    colour: str
+    halo: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FramePicture:
-    """An image with its size in pixels, a text for those who do not see it, and what is said below it."""
+    """A frame of the sample by its number among the stored ones, its size in pixels, and what lies on it.
 
-    uri: str
-    alt: str
+    ``alt`` is for those who do not see it, ``caption`` is said below it.
+    """
+
+    frame: int
     width: int
     height: int
+    alt: str
     caption: str = ""
+    lines: tuple[Line, ...] = ()
+
+    @property
+    def box(self) -> str:
+        """The viewBox of the lines."""
+        return f"0 0 {SCALE * self.width} {SCALE * self.height}"
 
 
-def choose_colours(pictures: Iterable[Masks]) -> Colours:
-    """Of each kind the colour that differs most from what is below its outlines in all pictures."""
-    below: dict[str, list[np.ndarray]] = {"true": [], "predicted": [], "regions": []}
-    for one in pictures:
-        for kind, found in below.items():
-            found += [outlined_pixels(one.frame, mask) for mask in getattr(one, kind)]
-    return Colours(
-        true=_farthest(TRUE_COLOURS, below["true"]),
-        predicted=_farthest(PREDICTED_COLOURS, below["predicted"]),
-        region=_farthest(REGION_COLOURS, below["regions"]),
-    )
+@dataclass
+class Album:
+    """The frames of one sample, [H, W, 3] by index; the outlines on them are added before any is drawn."""
 
+    frames: Mapping[int, np.ndarray]
+    _small: dict[int, np.ndarray] = field(default_factory=dict)
+    _below: dict[Outlines, list[np.ndarray]] = field(default_factory=dict)
+    _uris: list[str] = field(default_factory=list)
+    _numbers: dict[int, int] = field(default_factory=dict)
 
-def picture(masks: Masks, colours: Colours, *, alt: str, caption: str = "") -> FramePicture:
-    """The frame with its outlines."""
-    layers = [
-        *(Layer(mask_HW=m, outline=colours.region, edged=True) for m in masks.regions),
-        *(Layer(mask_HW=m, outline=colours.true, edged=True) for m in masks.true),
-        *(Layer(mask_HW=m, outline=colours.predicted, edged=True, dashed=True) for m in masks.predicted),
-    ]
-    width, height = shown_size(masks.frame)
-    return FramePicture(uri=draw(masks.frame, layers), alt=alt, width=width, height=height, caption=caption)
+    def outline(self, index: int, kind: Kind, number: int, mask_HW: np.ndarray) -> tuple[Outlines, str]:
+        """The outline of a mask on a frame, in any resolution; the colours will suit what it covers."""
+        pixels = self._shown(index)
+        mask = shrunk(mask_HW, (pixels.shape[1], pixels.shape[0]))
+        if mask.any():
+            self._below.setdefault((kind, number), []).append(pixels[covered(mask)])
+        return (kind, number), outline(mask)
 
+    def colours(self) -> Colours:
+        """Of all outlines so far."""
+        return choose_colours(self._below)
 
-def _farthest(colours: Sequence[Colour], pixels: Sequence[np.ndarray]) -> Colour:
-    found = np.concatenate(pixels) if pixels else np.zeros((0, 3))
-    if not len(found):
-        return colours[0]
-    return max(colours, key=lambda colour: np.percentile(distance(found, colour), _CLOSE))
+    def picture(
+        self,
+        index: int,
+        lines: Sequence[tuple[Outlines, str]],
+        colours: Colours,
+        *,
+        alt: str,
+        caption: str = "",
+    ) -> FramePicture:
+        """The frame with these outlines; an empty mask has none."""
+        pixels = self._shown(index)
+        if index not in self._numbers:
+            self._numbers[index] = len(self._uris)
+            self._uris.append(jpeg(pixels))
+        drawn = tuple(
+            Line(kind=of[0], path=path, colour=css(colours.of[of]), halo=css(halo(colours.of[of])))
+            for of, path in lines
+            if path
+        )
+        return FramePicture(
+            frame=self._numbers[index],
+            width=pixels.shape[1],
+            height=pixels.shape[0],
+            alt=alt,
+            caption=caption,
+            lines=drawn,
+        )
 
+    @property
+    def uris(self) -> tuple[str, ...]:
+        """Data URIs of the frames that were drawn, by their number."""
+        return tuple(self._uris)
 
-def distance(pixels: np.ndarray, colour: Colour) -> np.ndarray:
-    """How different sRGB colours [N, 3] look from one: [N], 0 to about 765 ("redmean", CompuPhase)."""
-    first, second = pixels.astype(float), np.array(colour, float)
-    red = (first[:, 0] + second[0]) / 2
-    squares = (first - second) ** 2
-    weights = np.stack([2 + red / 256, np.full_like(red, 4.0), 2 + (255 - red) / 256], axis=1)
-    return np.sqrt((weights * squares).sum(axis=1))
+    def _shown(self, index: int) -> np.ndarray:
+        if index not in self._small:
+            frame = self.frames[index]
+            image = Image.fromarray(frame).resize(shown_size(frame, WIDTH), Image.Resampling.BICUBIC)
+            self._small[index] = np.asarray(image)
+        return self._small[index]

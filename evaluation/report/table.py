@@ -143,9 +143,13 @@ def value_text(line: Line, at: int) -> str:
 
 def cell_text(line: Line, at: int) -> str:
     """The value under one checkpoint with its standard error: ``56.3 ±1.0``."""
-    value, error = line.values[at], line.errors[at] if line.errors else None
-    text = value_text(line, at)
-    return text if value is None or error is None else f"{text} ±{number_text(error, line.unit)}"
+    return f"{value_text(line, at)} {error_text(line, at)}".strip()
+
+
+def error_text(line: Line, at: int) -> str:
+    """The standard error under one checkpoint, ``±1.0``, or nothing."""
+    error = line.errors[at] if line.errors and line.values[at] is not None else None
+    return "" if error is None else f"±{number_text(error, line.unit)}"
 
 
 def baseline_text(line: Line) -> str:
@@ -158,7 +162,7 @@ def failures_text(line: Line) -> str:
     return str(line.failures[0]) if len(set(line.failures)) == 1 else " / ".join(map(str, line.failures))
 
 
-def _without_repeats(lines: Sequence[Line]) -> Iterator[Line]:
+def without_repeats(lines: Sequence[Line]) -> Iterator[Line]:
     """Lines without those that only repeat that a benchmark is not judged: its first one says so."""
     said: set[tuple[str, str]] = set()
     for line in lines:
@@ -185,7 +189,7 @@ def text_table(table: Table) -> TextTable:
                 str(line.samples),
                 failures_text(line),
             )
-            for line in _without_repeats(table.headlines)
+            for line in without_repeats(table.headlines)
         ),
         notes=table.footnotes,
     )

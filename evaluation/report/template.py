@@ -5,7 +5,7 @@ TEMPLATE = """
 {% for group in groups(lines) %}
 <tbody class="group">
 {% for line in group.lines %}
-<tr{% if not line.main %} class="other"{% endif %}>
+<tr>
 {% if loop.first %}
 <th scope="rowgroup" rowspan="{{ group.lines | length }}">
 {% for part in group.benchmark.split("_") %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}
@@ -34,14 +34,16 @@ TEMPLATE = """
 <th scope="col" class="n">baseline</th><th scope="col" class="n">samples</th>
 <th scope="col" class="n">failures</th></tr></thead>
 {% endmacro %}
-{%- macro strip(pictures) %}
-{% if pictures %}
-<div class="strip">
-{% for p in pictures %}
-<figure><img src="{{ p.uri }}" alt="{{ p.alt }}" width="{{ p.width }}" height="{{ p.height }}" loading="lazy">
-{% if p.caption %}<figcaption>{{ p.caption }}</figcaption>{% endif %}</figure>
+{%- macro options(name, label, first, items) %}
+<label>{{ label }} <select name="{{ name }}">
+{% if first is not none %}<option value="" data-label="{{ first }}">{{ first }}</option>{% endif %}
+{% for value, words in items %}<option value="{{ value }}" data-label="{{ words }}">{{ words }}</option>
 {% endfor %}
-</div>
+</select></label>
+{% endmacro %}
+{%- macro spread(low, high) %}
+{% if low is not none and low < high %}<span class="error"
+ style="left:{{ low }}%;width:{{ (high - low) | round(2) }}%"></span>
 {% endif %}
 {% endmacro -%}
 <!doctype html>
@@ -59,11 +61,11 @@ TEMPLATE = """
 point of its training, on {{ page.sections | length }} benchmarks.
 Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 <nav aria-label="Sections"><a href="#scores">Scores</a>
+{% if page.comparisons %}<a href="#comparison">Comparison</a>{% endif %}
+{% if page.charts %}<a href="#benchmarks">Benchmarks</a>{% endif %}
 {% if page.stages %}<a href="#training">Training</a>{% endif %}
-{% for section in page.sections if section.examples %}
-<a href="#s{{ loop.index }}">{{ section.name }}</a>
-{% endfor %}
-<a href="#provenance">Provenance</a></nav>
+<a href="#provenance">Provenance</a>
+{% if choices.benchmarks %}<a href="#samples">Samples</a>{% endif %}</nav>
 
 <div class="tiles">
 {% for line in highlights(table) %}
@@ -72,21 +74,108 @@ Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 <div class="what">{{ line.benchmark }}{% if line.category %} · {{ line.category }}{% endif %}
 
 · {{ line.metric }}</div>
-<div class="value">{{ line | value(-1) }}</div>
+<div class="value">{{ line | value(-1) }} <small>{{ line | error(-1) }}</small></div>
 {% if points %}
 <div class="from">from {{ line | value(0) }} <span class="{{ way }}">{{ points }}</span></div>
 {% endif %}
+{% if line.baseline is not none %}<div class="from">baseline {{ line | baseline }}</div>{% endif %}
 </div>
 {% endfor %}
 </div>
 
 <h2 id="scores">Scores</h2>
-<div class="card scroll"><table>{{ head() }}{{ rows(table.headlines) }}</table></div>
+<div class="card scroll" role="region" aria-label="Scores" tabindex="0">
+<table>{{ head() }}{{ rows(lines) }}</table></div>
 <ul class="notes">{% for note in table.footnotes %}<li>{{ note }}</li>{% endfor %}</ul>
+{% if other_lines %}
+<details><summary>The same answers by other rules</summary>
+<div class="card scroll" role="region" aria-label="Scores by other rules" tabindex="0">
+<table>{{ head() }}{{ rows(other_lines) }}</table></div></details>
+{% endif %}
 {% set rest = table.lines | rejectattr("headline") | list %}
 {% if rest %}
 <details><summary>Every type of question</summary>
-<div class="card scroll"><table>{{ head() }}{{ rows(rest) }}</table></div></details>
+<div class="card scroll" role="region" aria-label="Scores of every type of question" tabindex="0">
+<table>{{ head() }}{{ rows(rest) }}</table></div></details>
+{% endif %}
+
+{% if page.comparisons %}
+<h2 id="comparison">Comparison on the same samples</h2>
+<p class="legend">The difference of each sample is taken first. The interval holds the difference at 95%, with
+the samples of one video as one draw; a difference whose interval holds zero is within the error. Better and
+worse count samples whose score differs by at least one point.</p>
+{% for c in page.comparisons %}
+<details{% if loop.first %} open{% endif %}><summary>{{ c.b }} against {{ c.a }}</summary>
+<div class="card scroll" role="region" aria-label="{{ c.b }} against {{ c.a }}" tabindex="0"><table
+ class="compared">
+<thead><tr><th scope="col">benchmark</th><th scope="col">metric</th><th scope="col" class="n">{{ c.a }}</th>
+<th scope="col" class="n">{{ c.b }}</th><th scope="col" class="n">difference</th>
+<th scope="col" class="n">95%</th><th scope="col">worse ← 0 → better</th><th scope="col"></th>
+<th scope="col" class="n">samples</th></tr></thead>
+{% for g in c.groups %}
+<tbody class="group">
+{% for r in g.rows %}
+<tr>{% if loop.first %}<th scope="rowgroup" rowspan="{{ g.rows | length }}">{{ g.benchmark }}
+{% if g.category %}<br><span class="chip">{{ g.category }}</span>{% endif %}
+{% if g.better + g.worse + g.same %}
+<div class="counts">{{ g.better }} better, {{ g.worse }} worse, {{ g.same }} the
+same</div>{% endif %}</th>{% endif %}
+<td>{{ r.metric }}</td><td class="n">{{ r.a }}</td><td class="n">{{ r.b }}</td>
+<td class="n">{{ r.difference }}</td><td class="n">{{ r.interval }}</td>
+<td><span class="forest" aria-hidden="true"><span class="zero"></span>{{ spread(r.low, r.high) }}
+<span class="dot" style="left:{{ r.at }}%"></span></span></td>
+<td class="{{ {"better": "up", "worse": "down"}.get(r.said, "flat") }}">{{ r.said }}</td>
+<td class="n">{{ r.samples }}</td></tr>
+{% endfor %}
+</tbody>
+{% endfor %}
+</table></div></details>
+{% endfor %}
+{% endif %}
+
+{% if page.charts %}
+<h2 id="benchmarks">Benchmark by benchmark</h2>
+<p class="legend">A bar is a value from 0 to its full score, the line at its end the standard error, and
+<span class="mark" aria-hidden="true"></span> the baseline, which does not look at the video. Outcomes and
+distributions count every sample that was asked, not only those on this page; the dashed part of a column are
+failures.</p>
+{% for chart in page.charts %}
+<details{% if loop.first %} open{% endif %}><summary>{{ chart.benchmark }}</summary>
+<div class="card chart">
+{% for g in chart.groups %}
+<div class="bars"><h4>{% if g.task and g.task in choices.tasks and chart.benchmark in choices.benchmarks %}
+<a href="#{{ {"benchmark": chart.benchmark, "task": g.task} | query }}">{{ g.name }}</a>
+{% else %}{{ g.name }}{% endif %}
+{% if g.baseline is not none %}<span class="baseline">baseline {{ g.baseline_text }}</span>{% endif %}</h4>
+{% for b in g.bars %}
+<div class="bar"><span class="who">{{ b.label }}</span><span class="lane" aria-hidden="true">
+<span class="fill" style="width:{{ b.end }}%"></span>{{ spread(b.low, b.high) }}
+{% if g.baseline is not none %}<span class="mark" style="left:{{ g.baseline }}%"></span>{% endif %}
+</span><span class="value">{{ b.text }}</span></div>
+{% endfor %}
+</div>
+{% endfor %}
+</div>
+{% if chart.outcomes %}
+<div class="card chart"><h4>What became of the answers</h4>
+{% for o in chart.outcomes %}
+<div class="bar outcome"><span class="who">{{ o.label }}</span><span class="lane" aria-hidden="true">
+{% for name, count in o.counts.items() %}
+<span class="part {{ name }}" style="width:{{ (100 * count / o.total) | round(2) }}%"></span>
+{% endfor %}
+</span><span class="value">{% for name, count in o.counts.items() %}
+<span class="entry"><span class="part {{ name }}" aria-hidden="true">{{ symbols[name] }}</span>
+{{ count }} {{ name }}</span>{% endfor %}</span></div>
+{% endfor %}
+</div>
+{% endif %}
+{% for measure, histograms in chart.histograms %}
+<div class="card chart"><h4>{{ measure }} of each sample</h4>
+<div class="curves">{% for h in histograms %}
+<figure>{{ h.svg | markup }}<figcaption>{{ h.label }}</figcaption></figure>{% endfor %}</div></div>
+{% endfor %}
+</details>
+{% endfor %}
 {% endif %}
 
 {% if page.stages %}
@@ -102,66 +191,51 @@ Numbers are in percent, a judge's marks from 0 to 5; more is better.</p>
 {% endfor %}
 {% endif %}
 
-{% if choices.benchmarks %}
-<h2 id="samples">Samples</h2>
-<p class="legend">Right: the option is right, or every one of J&amp;F and tIoU is at least 50. A failure is an
-answer that cannot be used, and is never right. Masks are outlines: the truth solid, a prediction dashed.</p>
-<form id="filter" class="card filter" hidden>
-<label>benchmark <select id="f-benchmark"><option value="">all</option>
-{% for name in choices.benchmarks %}<option>{{ name }}</option>{% endfor %}</select></label>
-<label>task <select id="f-task"><option value="">all</option>
-{% for name in choices.tasks %}<option>{{ name }}</option>{% endfor %}</select></label>
-<label>answer <select id="f-state"><option value="">any</option>
-{% for name in choices.states %}<option>{{ name }}</option>{% endfor %}</select></label>
-<label>of <select id="f-checkpoint"><option value="">any checkpoint</option>
-{% for label in table.labels %}<option value="{{ loop.index0 }}">{{ label }}</option>{% endfor %}
-</select></label>
-<button type="reset">all samples</button> <output id="f-count" aria-live="polite"></output>
-</form>
-{% endif %}
-{% for section in page.sections if section.examples %}
-<section class="samples">
-<h3 id="s{{ loop.index }}">{{ section.name }}</h3>
-{% for e in section.examples %}
-<article class="card example" data-benchmark="{{ section.name }}" data-task="{{ e.category }}"
- data-states="{{ states(e, table.labels) }}">
-<header>{% if e.category %}<span class="chip">{{ e.category }}</span>{% endif %}
-
-<span class="key">{{ e.key }}</span></header>
-<div class="q text">{{ e.question }}</div>
-<div class="text"><strong>Truth:</strong> {{ e.truth or "see the solid outline" }}</div>
-{% if e.kinds or e.spans %}
-<p class="legend">{% for name, words in (("true", "truth"), ("predicted", "prediction"),
- ("region", "object that the question points at")) %}
-{% if name in e.kinds %}<span class="line{% if name == "predicted" %} dashed{% endif %}"
- style="--c:{{ rgb(e.colours, name) }}"></span>{{ words }} {% endif %}
-{% endfor %}
-{% if e.spans %}<span class="swatch" style="background:var(--true)"></span>true span
-<span class="swatch" style="background:var(--made)"></span>span of an answer{% endif %}</p>
-{% endif %}
-{{ strip(e.pictures) }}
-{% if e.problem %}<div class="failure">{{ e.problem }}</div>{% endif %}
-{{ e.spans | markup }}
-<div class="answers">
-{% for a in e.answers %}
-<div class="answer"><div class="who">{{ a.label }}</div>
-<div><span class="text">{{ a.text or "(no text)" }}</span>
-<span class="verdict {{ look[a.state] }}">{{ "failed · " if a.failure }}{{ a.verdict }}</span>
-{% if a.failure %}<div class="failure">failure: {{ a.failure }}</div>{% endif %}
-{{ strip(a.pictures) }}</div></div>
-{% endfor %}
-</div>
-</article>
-{% endfor %}
-</section>
-{% endfor %}
-
 <h2 id="provenance">Provenance</h2>
 <div class="card"><dl>
 {% for name, value in page.provenance %}<dt>{{ name }}</dt><dd>{{ value }}</dd>{% endfor %}
 </dl>
-<details><summary>The whole plan</summary><pre>{{ page.plan }}</pre></details></div>
+<details><summary>The whole plan</summary><pre tabindex="0">{{ page.plan }}</pre></details></div>
+
+{% if choices.benchmarks %}
+<h2 id="samples">Samples</h2>
+<p class="legend">Right (✓): the option is right, or every one of J&amp;F and tIoU is at least 50, or a mark
+is at least 2.5 of 5. A failure (⚠) is an answer that cannot be used, and is never right. A sample's score is
+the lowest of these measures. Masks are outlines: the truth solid, a prediction dashed, an object that the
+question points at dotted. The address of this page follows the filters: copy it to share a view.</p>
+<noscript><style>#filter { display:none; }</style>
+<p>Samples are drawn by a script, which is switched off here.</p></noscript>
+<form id="filter" class="card filter" aria-label="Which samples are shown">
+{{ options("benchmark", "benchmark", "all", zipped(choices.benchmarks)) }}
+{{ options("task", "task", "all", zipped(choices.tasks)) }}
+{{ options("state", "answer", "any", zipped(choices.states)) }}
+{{ options("of", "of", "any checkpoint", numbered(table.labels)) }}
+<div class="range" role="group" aria-label="score">score<div>
+<input name="min" aria-label="at least" type="number" min="0" max="100" step="any" placeholder="0"> to
+<input name="max" aria-label="at most" type="number" min="0" max="100" step="any" placeholder="100"></div>
+</div>
+{% if table.labels | length > 1 %}
+{{ options("change", "change", "any", (("better", "better"), ("same", "the same"), ("worse", "worse"))) }}
+{% if table.labels | length > 2 %}
+{{ options("from", "from", none, numbered(table.labels)) }}
+{{ options("to", "to", none, numbered(table.labels)) }}
+{% endif %}
+{% endif %}
+<label class="search">words <input name="q" type="search" placeholder="question, answer, key"></label>
+<label class="tick"><input type="checkbox" id="show-true" checked> truth</label>
+<label class="tick">
+<input type="checkbox" id="show-predicted" checked> predictions</label>
+<button type="reset">all samples</button> <output id="count" aria-live="polite"></output>
+</form>
+<div id="list"></div>
+<button id="more" type="button" hidden>Show more samples</button>
+{% endif %}
 </main>
+{% if choices.benchmarks %}
+<script type="application/json" id="index">{{ index | markup }}</script>
+{% for one in stored %}<script type="application/json" class="sample">{{ one | markup }}</script>
+{% endfor %}
+{% endif %}
 <script>{{ script | markup }}</script>
 </body>
 </html>

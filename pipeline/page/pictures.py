@@ -13,9 +13,6 @@ from PIL import Image, ImageFilter
 Colour = tuple[int, int, int]
 
 WIDTH = 240  # pixels of a picture on a page
-_DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
-_MIDDLE = 100  # of 255: a lighter colour gets a dark edge
-_DASH = 8  # pixels of a dash, and of a gap
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,8 +31,6 @@ class Layer:
     fill: Colour | None = None
     opacity: float = 0.5  # of the fill, 0-1
     outline: Colour | None = None
-    edged: bool = False  # a dark or light edge around the outline, so that it is seen on its own colour too
-    dashed: bool = False  # the outline has gaps, through which the outline below it shows
 
 
 def draw(frame_HW3: np.ndarray, layers: Sequence[Layer] = ()) -> str:
@@ -45,62 +40,38 @@ def draw(frame_HW3: np.ndarray, layers: Sequence[Layer] = ()) -> str:
     """
     size = shown_size(frame_HW3)
     pixels = np.asarray(Image.fromarray(frame_HW3).resize(size, Image.Resampling.BICUBIC)).astype(np.float32)
-    shrunk = [_shrunk(layer.mask_HW, size) for layer in layers]
-    for layer, mask in zip(layers, shrunk, strict=True):
+    small = [shrunk(layer.mask_HW, size) for layer in layers]
+    for layer, mask in zip(layers, small, strict=True):
         if layer.fill is not None:
-            inside = np.asarray(mask) > 0
             colour = np.array(layer.fill, np.float32)
-            pixels[inside] = (1 - layer.opacity) * pixels[inside] + layer.opacity * colour
-    for layer, mask in zip(layers, shrunk, strict=True):
+            pixels[mask] = (1 - layer.opacity) * pixels[mask] + layer.opacity * colour
+    for layer, mask in zip(layers, small, strict=True):
         if layer.outline is not None:
-            line = _outline(mask)
-            if layer.dashed:
-                line = line & _dashes(line.shape)
-            if layer.edged:
-                pixels[_grown(line)] = _DARK if _lightness(layer.outline) > _MIDDLE else _LIGHT
-            pixels[line] = layer.outline
+            pixels[_outline(mask)] = layer.outline
+    return jpeg(pixels.clip(0, 255).astype(np.uint8))
+
+
+def jpeg(pixels_HW3: np.ndarray) -> str:
+    """A data URI of these pixels."""
     buffer = io.BytesIO()
-    Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(buffer, "JPEG", quality=82)
+    Image.fromarray(pixels_HW3).save(buffer, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def shown_size(frame_HW3: np.ndarray) -> tuple[int, int]:
+def shown_size(frame_HW3: np.ndarray, widest: int = WIDTH) -> tuple[int, int]:
     """Width and height of a frame's picture."""
     height, width = frame_HW3.shape[:2]
-    return min(WIDTH, width), max(round(height * min(WIDTH, width) / width), 1)
+    return min(widest, width), max(round(height * min(widest, width) / width), 1)
 
 
-def outlined_pixels(frame_HW3: np.ndarray, mask_HW: np.ndarray) -> np.ndarray:
-    """Colours [N, 3] of the frame's picture that a mask's outline would cover."""
-    size = shown_size(frame_HW3)
-    pixels = np.asarray(Image.fromarray(frame_HW3).resize(size, Image.Resampling.BICUBIC))
-    return pixels[_outline(_shrunk(mask_HW, size))]
-
-
-def _shrunk(mask_HW: np.ndarray, size: tuple[int, int]) -> Image.Image:
-    """The mask at ``size`` = (width, height), of 0 and 255."""
+def shrunk(mask_HW: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mask at ``size`` = (width, height), as booleans [height, width]."""
     small = Image.fromarray((mask_HW != 0).astype(np.uint8) * 255).resize(size, Image.Resampling.BOX)
-    return small.point([0] * 128 + [255] * 128)
+    return np.asarray(small) > 127
 
 
-def _outline(mask: Image.Image) -> np.ndarray:
+def _outline(mask_HW: np.ndarray) -> np.ndarray:
     """Pixels with both inside and outside around them: a line two pixels wide, so that it is seen."""
-    widest, narrowest = (mask.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
+    image = Image.fromarray(mask_HW.astype(np.uint8) * 255)
+    widest, narrowest = (image.filter(kind(3)) for kind in (ImageFilter.MaxFilter, ImageFilter.MinFilter))
     return np.asarray(widest) != np.asarray(narrowest)
-
-
-def _lightness(colour: Colour) -> float:
-    """0 to 255, as television weighs the channels."""
-    return 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
-
-
-def _grown(line: np.ndarray) -> np.ndarray:
-    """A line [H, W] with a pixel more on each side."""
-    image = Image.fromarray(line.astype(np.uint8) * 255)
-    return np.asarray(image.filter(ImageFilter.MaxFilter(3))) > 0
-
-
-def _dashes(shape: tuple[int, ...]) -> np.ndarray:
-    """Where dashes are [H, W]: slanted stripes, which cut lines of every direction but one."""
-    rows, columns = np.indices(shape)
-    return (columns + 2 * rows) // _DASH % 2 == 0

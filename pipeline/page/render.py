@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 
 def render_page(
@@ -13,11 +16,16 @@ def render_page(
 
     The template sees ``css``, which is not escaped, and ``values``. A name that is missing is an error.
     """
+    from markupsafe import Markup
+
+    return templates(filters or {}).from_string(template).render(css=Markup(css), **values)
+
+
+def templates(filters: Mapping[str, Callable[..., Any]]) -> Environment:
+    """Templates under the same rules, for parts of a page that are rendered many times."""
     from jinja2 import Environment, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"markup": Markup, **(filters or {})}
-    return environment.from_string(template).render(css=Markup(css), **values)
+    made = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made.filters |= {"markup": Markup, **filters}
+    return made

@@ -20,6 +20,12 @@ UNIT_SAMPLES = 16
 """Questions that an actor takes at once: few, so that actors finish together. No batch is larger."""
 
 
+class Every(StrEnum):
+    """Instead of a number."""
+
+    ALL = "all"
+
+
 class SegState(StrEnum):
     """Which hidden state of a generated answer becomes the prompt of a mask."""
 
@@ -138,8 +144,10 @@ class EvaluationConfig(Config):
         default=None,
         description="The language model that marks free text; null: its columns say that it is not judged.",
     )
-    report_samples: Annotated[int, Bears("report")] = Field(
-        default=3, ge=0, description="Samples of each kind drawn on the page."
+    report_samples: Annotated[Annotated[int, Field(ge=0)] | Every, Bears("report")] = Field(
+        default=3,
+        description="Samples on the page, about 60 kB each: so many of each benchmark, of each task where "
+        "tasks have rows of their own; or all.",
     )
     actors: Runtime[int] = Field(
         default=1,
@@ -166,3 +174,11 @@ class EvaluationConfig(Config):
     torch_threads: Runtime[int | None] = Field(
         default=None, ge=1, description="Threads of one actor on CPU; null: torch's choice."
     )
+
+    @field_validator("report_samples", mode="before")
+    @classmethod
+    def _samples_are_a_number_or_all(cls, value: object) -> object:
+        """One message in place of one for each kind of value."""
+        if value == Every.ALL or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+            return value
+        raise ValueError(f"{value!r} is neither a whole number from 0 on nor all.")

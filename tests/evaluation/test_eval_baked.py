@@ -140,7 +140,8 @@ def test_the_report_shows_as_many_pictures_as_from_videos(home: Path, tmp_path: 
                 masks=tracks,
                 failure=None,
             )
-            page = examples.example(reader, benchmarks[sample.dataset], sample, {"one": answer})
+            given = examples.Given(prediction=answer, score=None)
+            page = examples.example(reader, benchmarks[sample.dataset], sample, {"one": given})
             assert page.problem == ""
             shown = [p.alt for p in page.answers[0].pictures]
             lost = [alt for alt in shown if "object shows" in alt and "no predicted mask" in alt]

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from tiny_bench import SOURCES
 from tiny_bench import sample as bench_sample
 
+from evaluation.compare.side import Side
 from evaluation.metrics.aggregate import MetricRow, Score
-from evaluation.report import charts, table
-from evaluation.report.examples import Answer, Example, State, mask_frames, pick, verdict
+from evaluation.report import bars, charts, comparison, table, timeline
+from evaluation.report.colours import Colours, Kind, Outlines, choose_colours, css, distance, halo
+from evaluation.report.examples import Answer, Example, pick
+from evaluation.report.frames import caption, mask_frames, strip
+from evaluation.report.outlines import covered, outline
 from evaluation.report.page import Page, Section, Stage, change, render
-from evaluation.report.pictures import Colours, FramePicture, Masks, choose_colours, distance, picture
+from evaluation.report.pictures import Album
+from evaluation.report.verdict import State, sample_score, verdict
 from pipeline.jobs.runner import table_lines
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.plan.evaluation import BenchmarkConfig
@@ -56,6 +63,36 @@ def example_table() -> table.Table:
         "uf": {"samples": 20, "available": 20, "read": 20, "rejects": {}},
     }
     return table.make_table(("init", "stage1", "stage2"), found, BENCHMARKS, counts)
+
+
+def sides() -> dict[str, Side]:
+    """The scores behind that table, by label: 20 samples each, four videos of five samples."""
+    made = {}
+    for i, label in enumerate(example_table().labels):
+        accuracy = [float(n < 5 + 6 * i) for n in range(20)]
+        overlap = [0.1 * i + 0.02 * n for n in range(20)]
+        failures = [{"J&F": "no [SEG]"} if n < 4 - i else {} for n in range(20)]
+        made[label] = Side(
+            place=label,
+            families={"mv": "mvbench", "uf": "ufvideo_bench"},
+            scores={
+                "mv": {
+                    f"mv/{n}": Score(key=f"mv/{n}", values={"accuracy": accuracy[n]}, video=str(n // 5))
+                    for n in range(20)
+                },
+                "uf": {
+                    f"uf/{n}": Score(
+                        key=f"uf/{n}",
+                        values=dict.fromkeys(("J", "F", "J&F"), overlap[n]),
+                        failures=failures[n],
+                        video=str(n // 5),
+                        category="PixRQA",
+                    )
+                    for n in range(20)
+                },
+            },
+        )
+    return made
 
 
 def test_checkpoints_have_readable_labels() -> None:
@@ -114,7 +151,7 @@ class Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
-        if tag not in ("meta", "img", "line", "rect", "polyline", "br"):
+        if tag not in ("meta", "img", "line", "rect", "polyline", "br", "wbr", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -133,18 +170,29 @@ NASTY = '<script>alert("x")</script> & <region>'
 
 @pytest.fixture(scope="module")
 def page() -> str:
-    frame = np.full((60, 80, 3), 128, np.uint8)
+    return made_page()
+
+
+def made_page() -> str:
+    """One sample with two answers, both failures, and every part that a page can have."""
+    album = Album({3: np.full((60, 80, 3), 128, np.uint8)})
     mask = np.zeros((60, 80), np.uint8)
     mask[10:30, 10:40] = 1
-    shown = (
-        picture(Masks(frame=frame, true=[mask], predicted=[mask]), Colours(), alt="frame 3", caption="1.5 s"),
-    )
-    spans = charts.spans(
-        [charts.Bar(name=NASTY, span=(1, 2), kind="true"), charts.Bar(name="b", span=None, kind="made")], 4
+    lines = [album.outline(3, kind, 0, mask) for kind in (Kind.TRUE, Kind.PREDICTED)]
+    colours = album.colours()
+    shown = (album.picture(3, lines, colours, alt="frame 3", caption="1.5 s"),)
+    spans = timeline.timeline(
+        [timeline.Row(name=NASTY, spans=((1, 2),), true=True), timeline.Row(name="b", spans=())], 4
     )
     answers = tuple(
         Answer(
-            label=name, text=NASTY, verdict="J&F 82.0", state=State.FAILED, failure="no [SEG]", pictures=shown
+            label=name,
+            text=NASTY,
+            verdict="J&F 82.0",
+            state=State.FAILED,
+            failure="no [SEG]",
+            score=0.82,
+            pictures=shown,
         )
         for name in ("before training", "after stage 2")
     )
@@ -153,9 +201,11 @@ def page() -> str:
         category="PixRQA",
         question=NASTY,
         truth="It is [SEG].",
+        answers=answers,
         pictures=shown,
         spans=spans,
-        answers=answers,
+        frames=album.uris,
+        legend=colours.legend,
     )
     history = {
         "loss/text": [(s, 3 / (s + 1)) for s in range(900)],
@@ -166,6 +216,8 @@ def page() -> str:
         Page(
             title="tiny",
             table=example_table(),
+            charts=bars.charts_of(example_table(), sides()),
+            comparisons=comparison.comparisons(sides()),
             stages=(Stage(name="stage1", label="stage 1", history=history),),
             sections=(Section(name="uf", examples=(example,)), Section(name="empty", examples=())),
             provenance=(("code", "0.1.0 <abc>"),),
@@ -174,24 +226,42 @@ def page() -> str:
     )
 
 
+def data_of(page: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The index of the samples, and the samples, as the page's script reads them."""
+    index = re.search(r'<script type="application/json" id="index">(.*?)</script>', page, re.S)
+    stored = re.findall(r'<script type="application/json" class="sample">(.*?)</script>', page, re.S)
+    assert index
+    return json.loads(index[1]), [json.loads(one) for one in stored]
+
+
 def test_page_is_complete_html_without_external_resources(page: str) -> None:
     reader = Reader()
     reader.feed(page)
     assert reader.open == []
     assert "http" not in page.replace("http-equiv", "")
     for tag, attrs in reader.tags:
-        assert tag not in ("link", "iframe", "b")
-        assert tag != "script" or not attrs
-        for name in ("src", "href"):
-            if attrs.get(name) is not None:
-                assert str(attrs[name]).startswith(("data:image/jpeg;base64,", "#"))
-    assert not any(tag == "use" for tag, _ in reader.tags)
+        assert tag not in ("link", "iframe", "b", "img", "use")
+        assert tag != "script" or attrs.get("type", "application/json") == "application/json"
+        if attrs.get("href") is not None:
+            assert str(attrs["href"]).startswith("#")
+    _, [sample] = data_of(page)
+    assert all(frame.startswith("data:image/jpeg;base64,") for frame in sample["frames"])
+    inside = Reader()
+    inside.feed(sample["html"])
+    assert inside.open == []
+    for tag, attrs in inside.tags:
+        assert tag not in ("link", "iframe", "b", "script", "use")
+        assert not attrs.keys() & {"src", "href"}
 
 
 def test_page_escapes_and_shows_everything(page: str) -> None:
-    reader = Reader()
+    reader, inside = Reader(), Reader()
     reader.feed(page)
-    assert reader.text.count(NASTY) >= 4  # question, two answers, a bar's name
+    index, [sample] = data_of(page)
+    inside.feed(sample["html"])
+    assert inside.text.count(NASTY) >= 4  # question, two answers, a row of the time line
+    assert "<script>alert" not in page
+    assert index["samples"][0]["text"].count(NASTY) == 3
     assert "0.1.0 <abc>" in reader.text
     assert "note: <b>" in reader.text
     for text in (
@@ -202,25 +272,32 @@ def test_page_escapes_and_shows_everything(page: str) -> None:
         "+60.0",
         "5 / 3 / 1",
         "Counting",
-        "no [SEG]",
     ):
         assert text in reader.text
-    images = [attrs for tag, attrs in reader.tags if tag == "img"]
-    assert len(images) == 3
+    assert "no [SEG]" in inside.text
+    images = [attrs for tag, attrs in inside.tags if tag == "img"]
+    assert [attrs["data-frame"] for attrs in images] == ["0"] * 3, "a frame is stored once"
+    assert len(sample["frames"]) == 1
     assert all(attrs["alt"] for attrs in images)
-    drawn = [attrs for tag, attrs in reader.tags if tag == "svg"]
-    assert len(drawn) == 3  # text loss, learning rate, spans; a curve of NaN is left out
+    drawn = [attrs for tag, attrs in (*reader.tags, *inside.tags) if tag == "svg"]
+    drawn = [attrs for attrs in drawn if attrs.get("aria-hidden") != "true"]
+    # text loss, learning rate, three histograms, spans; a curve of NaN is left out
+    assert len(drawn) == 6
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawn)
     ids = [attrs["id"] for _, attrs in reader.tags if attrs.get("id")]
     links = [str(attrs["href"])[1:] for tag, attrs in reader.tags if tag == "a"]
     assert len(ids) == len(set(ids))
-    assert set(links) <= set(ids)
+    assert {link for link in links if "=" not in link} <= set(ids)
+    assert "benchmark=uf&task=PixRQA" in links
 
 
-def test_long_curves_are_thinned() -> None:
-    svg = charts.curve("loss", [(s, 1.0) for s in range(5000)])
-    assert svg.count(",") < 1000
+def test_long_curves_are_thinned_and_keep_their_peak() -> None:
+    points = [(s, 1.0 + 4 * (s == 3777)) for s in range(5000)]
+    svg = charts.curve("loss", points, smooth=False)
+    assert svg.count(",") < 500
     assert "from 1 at step 0 to 1 at step 4999" in svg
+    drawn = svg.partition('class="smooth" points="')[2].partition('"')[0]
+    assert min(float(point.split(",")[1]) for point in drawn.split()) == 10, "the peak is drawn"
     assert charts.curve("loss", []) == ""
 
 
@@ -238,44 +315,96 @@ def test_a_learning_rate_is_drawn_unsmoothed() -> None:
     assert [s.count("<polyline") for title, s in sorted(stage.curves)] == [1, 2]
 
 
-def pixels_of(made: FramePicture) -> np.ndarray:
-    import base64
-    import io
+def polygons(path: str) -> list[list[tuple[float, float]]]:
+    """Corners in pixels of every closed path."""
+    found = []
+    for loop in re.findall(r"M[^z]*z", path):
+        x = y = 0
+        corners = []
+        for kind, numbers in re.findall(r"([Mhvl])([-\d ]+)", loop):
+            first, *second = map(int, numbers.split())
+            if kind == "M":
+                x, y = first, second[0]
+            else:
+                x += first if kind in "hl" else 0
+                y += first if kind == "v" else second[0] if kind == "l" else 0
+            corners.append((x / 2, y / 2))
+        found.append(corners)
+    return found
 
-    from PIL import Image
 
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(made.uri.partition(",")[2])))).astype(int)
+def filled(path: str, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels whose middle is inside, by the even-odd rule."""
+    inside = np.zeros(shape, bool)
+    for corners in polygons(path):
+        for (x0, y0), (x1, y1) in zip(corners, [*corners[1:], corners[0]], strict=True):
+            for row in range(shape[0]):
+                at = row + 0.5 + 1e-6
+                if (y0 > at) != (y1 > at):
+                    cross = x0 + (at - y0) * (x1 - x0) / (y1 - y0)
+                    inside[row, np.arange(shape[1]) + 0.5 > cross] ^= True
+    return inside
 
 
-def test_a_picture_has_a_solid_truth_and_a_dashed_prediction() -> None:
-    frame = np.full((240, 240, 3), 90, np.uint8)
-    true, predicted = (np.zeros((240, 240), np.uint8) for _ in range(2))
-    true[30:200, 30:100], predicted[30:200, 130:210] = 1, 1
-    colours = Colours()
-    made = picture(Masks(frame=frame, true=[true], predicted=[predicted]), colours, alt="frame 0")
-    assert (made.width, made.height) == (240, 240)
-    pixels = pixels_of(made)
-    assert pixels.shape == (240, 240, 3)
-    left = np.abs(pixels[40:190, 99:101] - colours.true).max(axis=2).min(axis=1) < 90
-    right = np.abs(pixels[40:190, 209:211] - colours.predicted).max(axis=2).min(axis=1) < 90
-    assert left.mean() > 0.98
-    assert 0.3 < right.mean() < 0.8
-    assert np.abs(pixels[110, 60] - 90).max() < 12, "what is inside stays as it was"
+@pytest.mark.parametrize("seed", range(6))
+def test_an_outline_encloses_its_mask(seed: int) -> None:
+    """Blobs with holes, at the edge too, and pixels that touch at a corner alone."""
+    rng = np.random.default_rng(seed)
+    mask = np.kron(rng.integers(0, 2, (7, 9)), np.ones((5, 5), int)).astype(np.uint8)
+    assert (filled(outline(mask), mask.shape) == (mask > 0)).mean() > 0.995  # corners are cut
+    rows, columns = np.indices((60, 80))
+    disc = ((rows - 30) ** 2 + (columns - 40) ** 2 < 400).astype(np.uint8)
+    assert np.array_equal(filled(outline(disc), disc.shape), disc > 0)
+    assert outline(disc) == outline(disc * 255)
+    assert len(polygons(outline(disc))) == 1
+    assert outline(disc * 0) == ""
+    corner = np.zeros((8, 8), np.uint8)
+    corner[2:4, 2:4] = corner[4:6, 4:6] = 1
+    for touching in (corner, corner[:, ::-1]):
+        assert len(polygons(outline(touching))) == 2, "shapes that touch at a corner stay two"
+
+
+def test_colours_are_chosen_by_the_pixels_at_the_outline() -> None:
+    mask = np.zeros((10, 10), np.uint8)
+    mask[3:7, 3:7] = 1
+    assert covered(mask)[3, 3]
+    assert covered(mask)[2, 2]
+    assert not covered(mask)[5, 0]
+    assert not covered(np.ones((4, 4), np.uint8)).any(), "the picture's own edge is no outline"
 
 
 @pytest.mark.parametrize(
-    "below", [(46, 204, 113), (0, 229, 255), (255, 234, 0), (255, 64, 129), (20, 20, 20)]
+    "below", [(46, 204, 113), (0, 229, 255), (255, 234, 0), (255, 64, 129), (20, 20, 20), (240, 240, 240)]
 )
 def test_outlines_differ_from_what_they_cover(below: tuple[int, int, int]) -> None:
     """On an object of one of their own colours they take another; truth and prediction share none."""
-    frame = np.full((60, 80, 3), below, np.uint8)
-    mask = np.zeros((60, 80), np.uint8)
-    mask[10:40, 10:60] = 1
-    found = choose_colours([Masks(frame=frame, true=[mask], predicted=[mask], regions=[mask])])
-    for colour in (found.true, found.predicted, found.region):
+    pixels = [np.full((50, 3), below)]
+    found = choose_colours({(kind, 0): pixels for kind in Kind})
+    for colour in found.of.values():
         assert distance(np.array([below]), colour)[0] > 250
-    assert len({found.true, found.predicted, found.region}) == 3
-    assert choose_colours([]) == Colours()
+        assert distance(np.array([halo(colour)]), colour)[0] > 250, "a halo in the opposite tone"
+    assert len(set(found.of.values())) == 3
+    assert choose_colours({}) == Colours(of={})
+    assert choose_colours({}).legend == ()
+
+
+def test_each_of_several_objects_has_a_colour_of_its_own() -> None:
+    green, dark = np.full((50, 3), (46, 204, 113)), np.full((50, 3), (20, 20, 20))
+    below: dict[Outlines, list[np.ndarray]] = {
+        (Kind.TRUE, 0): [green], (Kind.PREDICTED, 0): [green],
+        (Kind.TRUE, 1): [dark], (Kind.PREDICTED, 1): [dark], (Kind.TRUE, 2): [dark],
+    }  # fmt: skip
+    found = choose_colours(below)
+    for number in (0, 1):
+        assert found.of[Kind.TRUE, number] == found.of[Kind.PREDICTED, number]
+    assert len({found.of[Kind.TRUE, number] for number in range(3)}) == 3
+    assert distance(green, found.of[Kind.TRUE, 0]).min() > 250
+    said = [(one.kind, one.words) for one in found.legend]
+    assert said == [
+        (Kind.TRUE, "truth"), (Kind.PREDICTED, "prediction"),
+        (None, "object 1"), (None, "object 2"), (None, "object 3"),
+    ]  # fmt: skip
+    assert [one.colour for one in found.legend][2:] == [css(found.of[Kind.TRUE, n]) for n in range(3)]
 
 
 def mask_sample(shown: Sequence[int], frames: int = 12) -> Sample:
@@ -299,25 +428,128 @@ def test_a_failure_is_never_green() -> None:
     """An answer without masks on frames without the object earns 1, and is a failure all the same."""
     failed = Score(key="k", values={"J&F": 1.0}, failures={"J": "no [SEG]"})
     assert verdict(failed) == ("J&F 100.0", State.FAILED)
+    assert sample_score(failed) == 1.0, "it is filtered by what it earned"
     assert verdict(Score(key="k", values={"accuracy": 1.0}, read_by="stated"))[1] is State.RIGHT
     assert verdict(Score(key="k", values={"accuracy": 0.0}))[1] is State.WRONG
     assert verdict(Score(key="k", values={"J&F": 0.7, "tIoU": 0.49}))[1] is State.WRONG
-    assert verdict(Score(key="k", values={})) == ("marks: see judgements.jsonl", State.UNSCORED)
+    assert verdict(Score(key="k", values={})) == ("not scored here", State.UNSCORED)
+    lacks = Score(key="k", values={}, missing={"SAvg": "not judged: the plan has no judge"})
+    assert verdict(lacks) == ("not judged: the plan has no judge", State.UNSCORED)
+    marked = Score(key="k", values={"SAvg": 3.25, "SC": 4.0})
+    assert verdict(marked) == ("SAvg 3.25 of 5", State.RIGHT)
+    assert sample_score(marked) == 0.65
+    both = Score(key="k", values={"J&F": 0.9, "tIoU": 0.6, "SAvg": 1.0})
+    assert verdict(both) == ("J&F 90.0 · tIoU 60.0 · SAvg 1.00 of 5", State.RIGHT)
+    assert sample_score(both) == 0.6
 
 
 def test_samples_can_be_filtered(page: str) -> None:
-    reader = Reader()
-    reader.feed(page)
-    [article] = [attrs for tag, attrs in reader.tags if tag == "article"]
-    assert article["data-benchmark"] == "uf"
-    assert article["data-task"] == "PixRQA"
-    assert article["data-states"] == "failed none failed"
-    assert 'class="verdict failed">failed · J&amp;F 82.0' in page
+    index, [sample] = data_of(page)
+    [row] = index["samples"]
+    assert index["labels"] == ["before training", "after stage 1", "after stage 2"]
+    assert (row["benchmark"], row["task"]) == ("uf", "PixRQA")
+    assert row["states"] == ["failed", "none", "failed"]
+    assert row["scores"] == [0.82, None, 0.82]
+    words = " ".join(sample["html"].split())
+    assert '<span class="verdict failed"><span aria-hidden="true">⚠</span> failed · J&amp;F 82.0' in words
     assert 'class="verdict up"' not in page
     assert page.count("<script>") == 1
+    reader = Reader()
+    reader.feed(sample["html"])
     for image in (attrs for tag, attrs in reader.tags if tag == "img"):
         assert (image["width"], image["height"], image["loading"]) == ("80", "60", "lazy")
     assert "1.5 s" in reader.text
+    assert [attrs["class"] for tag, attrs in reader.tags if tag == "path"][-2:] == ["true", "predicted"]
+
+
+def test_the_same_inputs_give_the_same_bytes(page: str) -> None:
+    assert made_page() == page
+
+
+def test_checkpoints_are_compared_in_pairs() -> None:
+    """The numbers of ``ufvideo compare``; every sample is better, worse or the same."""
+    found = comparison.comparisons(sides())
+    assert [(one.a, one.b) for one in found] == [
+        ("before training", "after stage 2"),
+        ("before training", "after stage 1"),
+        ("after stage 1", "after stage 2"),
+    ]
+    groups = {(group.benchmark, group.category): group for group in found[0].groups}
+    accuracy = next(row for row in groups["mv", ""].rows if row.metric == "accuracy")
+    assert (accuracy.a, accuracy.b, accuracy.difference, accuracy.samples) == ("25.0", "85.0", "+60.0", 20)
+    assert (groups["mv", ""].better, groups["mv", ""].worse, groups["mv", ""].same) == (12, 0, 8)
+    overlap = next(row for row in groups["uf", "PixRQA"].rows if row.metric == "J&F")
+    assert (overlap.difference, overlap.interval, overlap.said) == ("+20.0", "+20.0 to +20.0", "better")
+    assert overlap.low is not None
+    assert 50 < overlap.low <= overlap.at <= 98
+    assert comparison.comparisons({"one": sides()["after stage 1"]}) == ()
+    assert [comparison.change(*both) for both in ((0.5, 0.5), (0.5, 0.505), (0.5, 0.51), (0.5, 0.2))] == [
+        "same", "same", "better", "worse",
+    ]  # fmt: skip
+    assert comparison.change(None, 0.5) == ""
+
+
+def test_bars_have_errors_and_baselines_and_every_task() -> None:
+    whole = example_table()
+    lines = tuple(replace(line, errors=(0.1, None, 0.1), baseline=0.3) for line in whole.lines)
+    mv, uf = bars.charts_of(replace(whole, lines=lines), sides())
+    assert [group.name for group in mv.groups] == ["accuracy", "Counting · accuracy"]
+    first = mv.groups[0]
+    assert (first.baseline, first.baseline_text) == (30.0, "30.0")
+    assert [(bar.text, bar.end, bar.low, bar.high) for bar in first.bars] == [
+        ("25.0 ±10.0", 25.0, 15.0, 35.0), ("55.0", 55.0, None, None), ("85.0 ±10.0", 85.0, 75.0, 95.0),
+    ]  # fmt: skip
+    assert [one.counts for one in mv.outcomes] == [
+        {"right": 5, "wrong": 15}, {"right": 11, "wrong": 9}, {"right": 17, "wrong": 3},
+    ]  # fmt: skip
+    assert mv.histograms == (), "a measure that is 0 or 1 has no distribution worth drawing"
+    assert uf.outcomes[0].counts == {"wrong": 16, "failed": 4}
+    [(name, drawn)] = uf.histograms
+    assert name == "J&F"
+    assert len(drawn) == 3
+
+
+def test_a_histogram_counts_and_shows_failures_apart() -> None:
+    svg = bars.histogram("J&F", [(0.0, True), (0.05, False), (0.1, False), (1.0, False), (0.3, False)])
+    label = svg.partition('aria-label="')[2].partition('"')[0]
+    assert label == (
+        "J&amp;F: 0 to 10: 2 samples, 1 of them failures; 10 to 20: 1 samples; 30 to 40: 1 samples; "
+        "90 to 100: 1 samples"
+    )
+    assert svg.count('class="bin failed"') == 1
+
+
+def test_spans_stand_on_a_time_line_in_seconds() -> None:
+    rows = [
+        timeline.Row(name="truth", spans=((1.0, 2.5), (4.0, 5.0)), true=True),
+        timeline.Row(name="a & b", spans=((3.0, 2.0),)),
+        timeline.Row(name="none", spans=()),
+        timeline.Row(name="late", spans=((8.0, 14.0),)),
+    ]
+    svg = timeline.timeline(rows, 10)
+    assert (
+        'aria-label="time line of 10.0 s; truth: 1.0 to 2.5 s; 4.0 to 5.0 s; a &amp; b: 3.0 to 2.0 s is'
+        in svg
+    )
+    assert svg.count('class="true"') == 2
+    assert svg.count('class="made"') == 1, "what is no span is not drawn"
+    assert 'x="80.00%" y="133" width="20.00%"' in svg, "cut at the video's end"
+    assert [t for t in ("0 s", "2 s", "4 s", "10 s") if f">{t}</text>" not in svg] == []
+    assert "no span" in svg
+
+
+def test_a_strip_shows_the_true_span_and_what_is_outside() -> None:
+    """Catches an even strip of a long video that misses a short span."""
+    made = bench_sample(next(name for name, family in SOURCES.items() if family == "charades_sta"), 0)
+    span = replace(made.spans[0], start_s=33.4, end_s=33.7)
+    long = replace(made, video=replace(made.video, num_frames=800, duration_s=100.0), spans=(span,))
+    shown = strip(long)
+    assert len(shown) == 6
+    inside = [index for index in shown if "in the true span" in caption(long, index)]
+    assert len(inside) == 1
+    assert caption(long, inside[0]) == "33.6 s · in the true span"
+    whole = replace(long, spans=(replace(span, start_s=0.0, end_s=99.0),))
+    assert any("outside the true span" in caption(whole, index) for index in strip(whole))
 
 
 def test_examples_come_from_every_category() -> None:
@@ -327,6 +559,9 @@ def test_examples_come_from_every_category() -> None:
     every = pick(keys, kinds, 2, 1, each=True)
     assert sorted(kinds[i] for i in every) == ["a", "a", "b", "b", "c"]
     assert pick(keys, kinds, 0, 1, each=True) == []
+    everything = pick(keys, kinds, None, 1, each=False)
+    assert sorted(everything) == list(range(12))
+    assert everything[:3] == pick(keys, kinds, 3, 1, each=False), "more samples are added at the end"
 
 
 @pytest.mark.parametrize("width", [30, 60, 80, 100, 118, 200])

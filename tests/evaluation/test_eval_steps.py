@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -165,11 +166,30 @@ def test_the_report_has_every_benchmark_with_pictures(plan: Plan, evaluated: Art
     assert "| before training | standard" in paper
     assert (made.location / "table.tex").read_text().count("\\begin{table*}") == paper.count("\n## ") - 1
     page = (made.location / "report.html").read_text()
-    assert (
-        page.count("<article") == 2 * 5 + 2 * 2
-    )  # two samples each, and two of each of UFVideo-Bench's tasks
+    # two samples each, and two of each of UFVideo-Bench's tasks
+    assert page.count('class="sample">') == 2 * 5 + 2 * 2
     assert page.count("data:image/jpeg") > 12
-    assert str(plan.storage.root) not in page.split('id="provenance"')[0]
+    assert str(plan.storage.root) not in re.sub(r"<pre.*?</pre>", "", page, flags=re.S), "but for the plan"
+
+
+def test_all_samples_can_be_on_the_page(plan: Plan, evaluated: Artifact) -> None:
+    """Every sample of a readable video has its answer; a page of the same inputs has the same bytes."""
+    every = with_changes(plan, report_samples="all")
+    made = build(make_context(every, "report"), report)
+    page = (made.location / "report.html").read_bytes()
+    [index] = re.findall(rb'id="index">(.*?)</script>', page, re.S)
+    samples = json.loads(index)["samples"]
+    assert len(samples) == len(SOURCES) * PER_SOURCE == page.count(b'class="sample">')
+    without = [one for one in samples if one["states"] == ["none"]]
+    assert len(without) == len(SOURCES), "those of the broken video"
+    assert all(f"/{BROKEN}\n" in one["text"] for one in without)
+    scores = pq.read_table(evaluated.location.local_path / "scores.parquet").to_pylist()
+    right = sum(row["value"] == 1 and not row["failure"] for row in scores if row["measure"] == "accuracy")
+    choices = [one for one in samples if one["benchmark"] in ("bench/mvbench", "bench/refer")]
+    assert sum(one["states"] == ["right"] for one in choices) == right
+    (made.location / "report.html").local_path.unlink()
+    again = build(make_context(every, "report"), report)
+    assert (again.location / "report.html").read_bytes() == page
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -155,8 +156,10 @@ def test_the_table_and_the_page_say_not_scored_here(
         assert "0.0" not in line
     assert "submissions/ytvos_valid.zip of each evaluation is for it" in " ".join(text.split())
     page = (made.location / "report.html").read_text()
-    assert '<span class="verdict flat">not scored here</span>' in page
-    assert "Truth:</strong> hidden" in page
+    stored = re.findall(r'class="sample">(.*?)</script>', page, re.S)
+    html = " ".join(" ".join(json.loads(one)["html"] for one in stored).split())
+    assert '<span class="verdict flat"><span aria-hidden="true">–</span> not scored here</span>' in html
+    assert "Truth:</strong> hidden" in html
     assert "1 predicted mask" in page
     print_result(survey(plan), "plan.yaml")
     printed = capsys.readouterr().out

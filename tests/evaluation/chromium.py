@@ -1,0 +1,126 @@
+"""A page in headless Chromium, driven over its DevTools protocol: real layout, real scrolling."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
+WAIT_S = 60
+_SHIFTS = """
+window.shift = {value: 0, what: []};
+new PerformanceObserver(list => {
+  for (const entry of list.getEntries()) {
+    shift.value += entry.value;
+    shift.what.push(...entry.sources.map(source => source.node?.outerHTML?.slice(0, 90)));
+  }
+}).observe({type: "layout-shift", buffered: true});
+"""
+
+
+def browser() -> str:
+    """The installed browser; skips the test where there is none."""
+    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip(f"no browser: none of {', '.join(BROWSERS)} is on the path")
+    return found
+
+
+def look(
+    program: str,
+    url: str,
+    scripts: Sequence[str],
+    *,
+    width: int = 1280,
+    height: int = 900,
+    scheme: str = "light",
+    picture: Path | None = None,
+) -> list[Any]:
+    """Open a page and evaluate scripts in it one after the other; promises are awaited.
+
+    ``shift`` in the page has the layout shift so far and what moved. An error in the page fails.
+    """
+    return asyncio.run(asyncio.wait_for(_look(program, url, scripts, width, height, scheme, picture), WAIT_S))
+
+
+async def _look(
+    program: str,
+    url: str,
+    scripts: Sequence[str],
+    width: int,
+    height: int,
+    scheme: str,
+    picture: Path | None,
+) -> list[Any]:
+    with tempfile.TemporaryDirectory() as profile:
+        typed = [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        typed += ["--remote-debugging-port=0", f"--user-data-dir={profile}/profile", "about:blank"]
+        running = subprocess.Popen(typed, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        try:
+            assert running.stderr is not None
+            said = next(m for line in running.stderr if (m := re.search(r"ws://([^/]+)/devtools", line)))
+            async with aiohttp.ClientSession() as session:
+                async with session.get(f"http://{said[1]}/json") as answer:
+                    tab = next(t for t in await answer.json() if t["type"] == "page")
+                async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    return await _drive(_Tab(socket), url, scripts, width, height, scheme, picture)
+        finally:
+            running.terminate()
+            running.wait(timeout=30)
+
+
+async def _drive(
+    tab: _Tab,
+    url: str,
+    scripts: Sequence[str],
+    width: int,
+    height: int,
+    scheme: str,
+    picture: Path | None,
+) -> list[Any]:
+    await tab.call("Page.enable")
+    await tab.call("Runtime.enable")
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+    await tab.call("Emulation.setDeviceMetricsOverride", **size)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    await tab.call("Emulation.setEmulatedMedia", features=features)
+    await tab.call("Page.addScriptToEvaluateOnNewDocument", source=_SHIFTS)
+    await tab.call("Page.navigate", url=url)
+    while await tab.value("location.href === 'about:blank' || document.readyState !== 'complete'"):
+        await asyncio.sleep(0.02)
+    found = [await tab.value(script) for script in scripts]
+    if picture is not None:
+        shot = await tab.call("Page.captureScreenshot")
+        picture.write_bytes(base64.b64decode(shot["data"]))
+    return found
+
+
+class _Tab:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket, self._sent = socket, 0
+
+    async def call(self, method: str, **params: Any) -> Any:
+        self._sent += 1
+        await self._socket.send_json({"id": self._sent, "method": method, "params": params})
+        while True:
+            message = await self._socket.receive_json()
+            assert message.get("method") != "Runtime.exceptionThrown", json.dumps(message)[:2000]
+            if message.get("id") == self._sent:
+                assert "result" in message, message
+                return message["result"]
+
+    async def value(self, script: str) -> Any:
+        made = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in made, json.dumps(made)[:2000]
+        return made["result"].get("value")
