@@ -237,7 +237,7 @@ def test_stored_answers_are_scored_by_every_window_in_their_text(tmp_path: Path)
     from evaluation.answer_store import Answered, AnswerStore
     from evaluation.asking import entry_items
     from evaluation.prediction import Prediction
-    from evaluation.report.examples import example
+    from evaluation.report.examples import Given, example
     from evaluation.scoring import score_slice, scored_prediction, slices
     from pipeline.dataset.arrow import to_table
     from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
@@ -279,9 +279,10 @@ def test_stored_answers_are_scored_by_every_window_in_their_text(tmp_path: Path)
     assert [bool(score.failure) for score in found] == [False, False, True]
     one = reader.sample(name, 0)
     prediction = scored_prediction(made[0].prediction, one, config)
-    bars = example(reader, config, one, {"checkpoint": prediction}).spans
+    given = Given(prediction=prediction, score=found[0])
+    bars = example(reader, config, one, {"checkpoint": given}).spans
     assert bars.count('class="true"') == bars.count('class="made"') == 2
-    assert "checkpoint: 1.5 to 2.0 s, 0.5 to 2.0 s" in bars
+    assert "checkpoint: 1.5 to 2.0 s; 0.5 to 2.0 s" in bars
     with pytest.raises(UserError, match="has no true span, so its answer cannot be scored"):
         entry_items(reader, BenchmarkConfig(source="bench/hidden", family="qvhighlights"), 1)
 
