@@ -46,12 +46,15 @@ def _constant_ious(true_N2: np.ndarray) -> np.ndarray:
     """[C, N]: IoU of every span of a grid with true spans, all as fractions of their video."""
     import numpy as np
 
-    start_N, end_N = true_N2.T
+    start_N, end_N = np.ascontiguousarray(true_N2.T)
     grid = np.arange(_STEPS + 1) / _STEPS
     starts, ends = (part.ravel() for part in np.meshgrid(grid, grid, indexing="ij"))
-    starts, ends = starts[starts < ends][:, None], ends[starts < ends][:, None]  # [C, 1]
-    shared = np.maximum(np.minimum(ends, end_N) - np.maximum(starts, start_N), 0)
-    return shared / ((ends - starts) + (end_N - start_N) - shared)
+    spans_C = list(zip(starts[starts < ends], ends[starts < ends], strict=True))
+    length_N, iou_CN = end_N - start_N, np.empty((len(spans_C), len(start_N)))
+    for iou_N, (start, end) in zip(iou_CN, spans_C, strict=True):  # a row stays in the processor's cache
+        shared_N = np.maximum(np.minimum(end, end_N) - np.maximum(start, start_N), 0)
+        np.divide(shared_N, (end - start) + length_N - shared_N, out=iou_N)
+    return iou_CN
 
 
 def _constant_window(scores: Sequence[Score]) -> dict[str, float]:

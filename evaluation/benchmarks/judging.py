@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OF_ALL_FRAMES, OF_SHOWN_FRAMES = "", " shown"
 THRESHOLDS, CUT = (0.3, 0.5, 0.7), " cut"
 _ABOVE_AND_FROM = tuple((t, f"R@{t}", f"R@{t} or equal") for t in THRESHOLDS)
-_ABOVE_CUT = tuple((t, f"R@{t}{CUT}") for t in THRESHOLDS)
+_ABOVE_CUT = tuple((t, f"R@{t}", f"R@{t}{CUT}") for t in THRESHOLDS)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,11 +116,11 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
         values[from_] = temporal.passes(iou, threshold, strict=False)
     cut = _cut(sample)
     if cut is not None:
-        if cut is not sample.spans[0]:
-            iou = temporal.span_iou(first, cut)
+        same = cut is sample.spans[0]
+        iou = iou if same else temporal.span_iou(first, cut)
         values[f"tIoU{CUT}"] = iou
-        for threshold, above in _ABOVE_CUT:
-            values[above] = temporal.passes(iou, threshold)
+        for threshold, above, above_cut in _ABOVE_CUT:
+            values[above_cut] = values[above] if same else temporal.passes(iou, threshold)
     refusal = "" if prediction.failure else prediction.refusal
     failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
     return Judgement(

@@ -10,10 +10,16 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
+from functools import cache
 
 from evaluation.metrics.choice_letters import letter
 
 FALLBACK_INDEX = 2  # of the published rule
+
+
+@cache
+def _letters_of(count: int) -> re.Pattern[str]:
+    return re.compile(f"[A-{letter(count - 1)}]")
 
 
 def published(text: str, choices: Sequence[str]) -> int:
@@ -23,7 +29,7 @@ def published(text: str, choices: Sequence[str]) -> int:
     the first option whose text occurs in it; else option C.
     """
     bare = text.replace("answer", "").replace("Answer", "")
-    match = re.search(f"[A-{letter(len(choices) - 1)}]", bare)
+    match = _letters_of(len(choices)).search(bare)
     if match:
         return string.ascii_uppercase.index(match.group())
     for index, choice in enumerate(choices):

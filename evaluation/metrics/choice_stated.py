@@ -39,9 +39,7 @@ _FORMS: Final = tuple(
         r"(?:^|(?<=[.!?\n,]))\s{0,3}(?:so|therefore|thus|hence|consequently|in conclusion)\b[\s,:]{1,3}",
     )
 )
-_TEXT_FORMS: Final = tuple(
-    re.compile(opener, re.IGNORECASE) for opener in (_NOUN + r"\s{0,2}" + _VERB + _FILL,)
-)
+_ANSWER_TEXT: Final = re.compile(_NOUN + r"\s{0,2}" + _VERB + _FILL, re.IGNORECASE)
 _RIGHT: Final = re.compile(
     _LETTER + r"(?P<letter>[^.!?;\n]{1,100}?)\b(?:is|was|would be|seems|appears|must be|should be)\s"
     r"(?:[a-z]+\s){0,3}?(?:correct|right|best|answer|accurate|appropriate|true|suitable)\b",
@@ -65,45 +63,47 @@ _ENDS_CLAUSE: Final = re.compile(r"[.!?,;:](?=\s)|\n|\b(?:so|therefore|thus|henc
 _LOOK = 300
 
 
-_EVERY: Final = frozenset((*_FORMS, *_TEXT_FORMS, _RIGHT, _ORDINAL))
+_PATTERNS: Final = (*_FORMS, _ANSWER_TEXT, _RIGHT, _ORDINAL)
+_TEXT_AT, _RIGHT_AT, _ORDINAL_AT = range(len(_FORMS), len(_PATTERNS))
+_EVERY: Final = range(len(_PATTERNS))
 
 
-def _possible(text: str) -> Collection[re.Pattern[str]]:
-    """The patterns that can match a text: those of which a part that all their matches have is in it.
+def _possible(text: str) -> Collection[int]:
+    """The numbers of ``_PATTERNS`` that can match a text: a part that all their matches have is in it.
 
     To look for these parts is much faster than to try the patterns. Only in ASCII: "ı" matches "i" where case
     is ignored.
     """
     if not text.isascii():
         return _EVERY
-    t, found = text.lower(), list[re.Pattern[str]]()
+    t, found = text.lower(), list[int]()
     asked = "answer" in t or "option" in t or "choice" in t
     if (
         asked or "response" in t or "solution" in t or "selection" in t or "conclusion" in t
         or "prediction" in t or "guess" in t or "letter" in t
     ):  # fmt: skip
-        found += (_FORMS[0], *_TEXT_FORMS)
+        found += (0, _TEXT_AT)
     if (
         "choos" in t or "chose" in t or "pick" in t or "select" in t or "go with" in t or "going with" in t
         or "went with" in t or "opt for" in t or "vote for" in t or "settle on" in t or "say" in t
         or "guess" in t or "conclude" in t
     ):  # fmt: skip
-        found.append(_FORMS[1])
+        found.append(1)
     if "is" in t or "was" in t:
-        found.append(_FORMS[3])
+        found.append(3)
     if ("it" in t or "that" in t or "this" in t or "which" in t) and (
         "is" in t or "was" in t or "be" in t or "'s" in t
     ):
-        found.append(_FORMS[2])
+        found.append(2)
     if asked:
-        found += (_FORMS[4], _ORDINAL)
+        found += (4, _ORDINAL_AT)
     if "so" in t or "therefore" in t or "thus" in t or "hence" in t or "consequently" in t or "in con" in t:
-        found.append(_FORMS[7])
+        found.append(7)
     if (
         "correct" in t or "right" in t or "best" in t or "answer" in t or "accurate" in t
         or "appropriate" in t or "true" in t or "suitable" in t
     ):  # fmt: skip
-        found.append(_RIGHT)
+        found.append(_RIGHT_AT)
     return found
 
 
@@ -124,20 +124,21 @@ def statements(text: str, options: Sequence[Sequence[str]]) -> list[Statement]:
     """Every stated answer of a plain text, in reading order."""
     found: dict[int, Statement] = {}
     possible, letters = _possible(text), dict[int, Mention | None]()
-    for form in _FORMS:
-        for one in form.finditer(text) if form in possible else ():
+    for number, form in enumerate(_FORMS):
+        if number not in possible:
+            continue
+        for one in form.finditer(text):
             at = one.end()  # several patterns may lead to one letter
             if at not in letters:
                 letters[at] = mention(text, at, options, announced=True)
             _add(found, text, one.start(), at, letters[at], None)
-    for one in _RIGHT.finditer(text) if _RIGHT in possible else ():
+    for one in _RIGHT.finditer(text) if _RIGHT_AT in possible else ():
         if not denied(one[0]):
             _add(found, text, one.start(), one.start(), mention(text, one.start(), options), None)
-    for form in _TEXT_FORMS:
-        for one in form.finditer(text) if form in possible else ():
-            if one.end() not in found:
-                _add(found, text, one.start(), one.end(), None, text_after(text, one.end(), options))
-    for one in _ORDINAL.finditer(text) if _ORDINAL in possible else ():
+    for one in _ANSWER_TEXT.finditer(text) if _TEXT_AT in possible else ():
+        if one.end() not in found:
+            _add(found, text, one.start(), one.end(), None, text_after(text, one.end(), options))
+    for one in _ORDINAL.finditer(text) if _ORDINAL_AT in possible else ():
         index = _ORDINALS.index(one["which"].lower())
         if index < len(options):
             _add(found, text, one.start(), one.start(), None, index)

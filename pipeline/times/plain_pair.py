@@ -12,41 +12,35 @@ from pipeline.times.quantity import Quantity
 from pipeline.times.text import Form
 
 _NUMBERS = re.compile(
-    r"(?:[Ff]rom )?(?P<a>[0-9]{1,5}(?:\.(?P<a_places>[0-9]{1,6}))?)(?P<a_unit> (?:s|sec|seconds))?"
-    r" (?:to|-) (?P<b>[0-9]{1,5}(?:\.(?P<b_places>[0-9]{1,6}))?)(?P<b_unit> (?:s|sec|seconds))?\.?"
+    r"(?:[Ff]rom )?([0-9]{1,5}(?:\.([0-9]{1,6}))?)( (?:s|sec|seconds))?"
+    r" (?:to|-) ([0-9]{1,5}(?:\.([0-9]{1,6}))?)( (?:s|sec|seconds))?\.?"
 )
-_TOKENS = re.compile(r"(?P<open>\{)?(?P<a><TEMP-0[0-9]{2}>)(?P<b><TEMP-0[0-9]{2}>)(?(open)\})\.?")
-_ID = slice(len("<TEMP-"), -1)
+_TOKENS = re.compile(r"(\{)?(<TEMP-(0[0-9]{2})>)(<TEMP-(0[0-9]{2})>)(?(1)\})\.?")
 
 
 def plain_pair(text: str) -> Pair | None:
     """The pair of a text of seconds, numbers without a unit or time tokens; None for any other text."""
     found = _NUMBERS.fullmatch(text)
     if found is not None:
-        a, b = _number(found, "a"), _number(found, "b")
-        return Pair(a=a, b=b, first=0, last=1, form=b.form or a.form)
-    found = _TOKENS.fullmatch(text)
-    if found is None:
+        a, a_places, a_unit, b, b_places, b_unit = found.groups()
+        first = _quantity(
+            0, found.start(1), a + (a_unit or ""), a, a_places, Form.SECONDS if a_unit else None
+        )
+        last = _quantity(1, found.start(4), b + (b_unit or ""), b, b_places, Form.SECONDS if b_unit else None)
+    elif (found := _TOKENS.fullmatch(text)) is not None:
+        _, a, a_bin, b, b_bin = found.groups()
+        first = _quantity(0, found.start(2), a, a_bin, None, Form.TOKENS)
+        last = _quantity(1, found.start(4), b, b_bin, None, Form.TOKENS)
+    else:
         return None
-    return Pair(a=_token(found, "a"), b=_token(found, "b"), first=0, last=1, form=Form.TOKENS)
+    return Pair(a=first, b=last, first=0, last=1, form=last.form or first.form)
 
 
-def _number(found: re.Match[str], name: str) -> Quantity:
-    unit = f"{name}_unit"
-    seconds = found[unit] is not None
-    at, places = 0 if name == "a" else 1, len(found[f"{name}_places"] or "")
+def _quantity(
+    at: int, start: int, written: str, number: str, places: str | None, form: Form | None
+) -> Quantity:
+    half = 0.0 if form is Form.TOKENS else 0.5 * 10.0 ** -len(places or "")
     return Quantity(
-        first=at,
-        last=at,
-        start=found.start(name),
-        end=found.end(unit if seconds else name),
-        value=float(found[name]),
-        half=0.5 * 10.0**-places,
-        form=Form.SECONDS if seconds else None,
-    )
-
-
-def _token(found: re.Match[str], name: str) -> Quantity:
-    at = 0 if name == "a" else 1
-    start, end = found.span(name)
-    return Quantity(first=at, last=at, start=start, end=end, value=float(found[name][_ID]), form=Form.TOKENS)
+        first=at, last=at, start=start, end=start + len(written), value=float(number), half=half,
+        form=form,
+    )  # fmt: skip

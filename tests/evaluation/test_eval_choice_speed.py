@@ -82,9 +82,9 @@ def test_no_pattern_that_matches_is_left_out() -> None:
     for parts in product(PIECES, PIECES, ("A.", "(b)", " is the best", "option is the best", " red")):
         text = "".join(parts)
         possible = choice_stated._possible(text)
-        for form in matched:
-            if form not in possible:
+        for number, form in enumerate(choice_stated._PATTERNS):
+            if number not in possible:
                 assert form.search(text) is None, (text, form.pattern)
             else:
-                matched[form] += form.search(text) is not None
+                matched[number] += form.search(text) is not None
     assert all(matched.values())
