@@ -2,51 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from evaluation.frames import Frames
 from evaluation.prediction import Prediction, Unreadable
-from pipeline.errors import UserError
-from pipeline.media.files import VideoError
+from evaluation.preparing import UNREADABLE, Prepared, Preparer, Request, prediction, unreadable
+from evaluation.read_ahead import ahead
 from pipeline.media.footage import Footage
-from pipeline.media.same_video import MissingVideoError, OtherVideoError
 from pipeline.plan.evaluation import SegState
 from pipeline.records import masks
-from pipeline.records.sample import MaskTrack, Sample, Turn
+from pipeline.records.sample import MaskTrack, Sample
 from training.model.collate import collate
-from training.model.processor import Example, Processor, View
+from training.model.processor import Example, View
 from training.model.prompt import PromptCodec
 from training.model.propagation import prompted_frames, propagate
 from training.model.segmentation import CHUNK_FRAMES, to_size
 from training.model.tokenizer import load_tokenizer
 from training.model.weights.pretrained import from_pretrained
-
-UNREADABLE: Final = (VideoError, IndexError, FileNotFoundError, MissingVideoError, OtherVideoError)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
-    """A sample and its question. The predictor reads no answer, target mask or span of the sample."""
-
-    sample: Sample
-    turns: tuple[Turn, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prepared:
-    """Requests of one batch, ready for the model, by number; ``results`` has those that need no model."""
-
-    requests: tuple[Request, ...]
-    frames: Mapping[int, Frames]
-    examples: Mapping[int, Example]
-    results: Mapping[int, Prediction | Unreadable]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,52 +72,36 @@ class Predictor:
         # The attention that training required does not restrict where the model can answer.
         self.model.set_attention(self.device, dtype, required=False)
         self.codec = PromptCodec(load_tokenizer(tokenizer))
-        self.processor = Processor(self.model.config, self.codec, seed=seed)
-        self._footage = footage
-        self._sides = {view: self.processor.side(view) for view in View}
+        self.preparer = Preparer(self.model.config, self.codec, footage=footage, seed=seed)
+        self.processor = self.preparer.processor
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction | Unreadable]:
         """One result per request, in order: ``complete`` of ``prepare``."""
         return self.complete(self.prepare(requests))
 
     def prepare(self, requests: Sequence[Request]) -> Prepared:
-        """Decode, resize and tokenise, on the CPU alone: another thread may do it while the model answers.
-
-        A question that the model cannot be asked is a failed prediction. If a video cannot be read, is gone
-        or is not the one that was prepared, its sample is ``Unreadable``. If storage does not respond,
-        StorageError is raised, because nothing is known about the video.
-        """
-        frames: dict[int, Frames] = {}
-        examples: dict[int, Example] = {}
-        results: dict[int, Prediction | Unreadable] = {}
-        for i, request in enumerate(requests):
-            try:
-                frames[i] = self.frames(self._footage(request.sample))
-                examples[i] = self.processor.inference(request.sample, frames[i], turns=request.turns)
-            except UNREADABLE as error:
-                results[i] = _unreadable(request.sample, frames.get(i), error)
-            except ValueError as error:  # no room for the question, or regions that do not fit it
-                results[i] = _prediction(request.sample, failure=f"cannot be asked: {error}")
-        return Prepared(requests=tuple(requests), frames=frames, examples=examples, results=results)
+        """Model inputs, made on the CPU alone: see ``Preparer.prepare``. Another thread may call it."""
+        return self.preparer.prepare(requests)
 
     def complete(self, prepared: Prepared) -> list[Prediction | Unreadable]:
         """The results of prepared requests, in their order. Masks are computed here, frame by frame."""
-        examples, frames, results = prepared.examples, prepared.frames, dict(prepared.results)
+        examples, results = prepared.examples, dict(prepared.results)
         for i, answer in zip(examples, self.answer(list(examples.values())), strict=True):
-            sample = prepared.requests[i].sample
+            sample, frames = prepared.requests[i].sample, None
             try:
                 tracks: tuple[MaskTrack, ...] = ()
                 if len(answer.segs):
+                    frames = self.frames(self.preparer.footage(sample))
                     example = examples[i]
-                    tracks = self.segment(frames[i], answer.segs, example.to_segment, example.mask_size)
-                results[i] = _prediction(sample, text=answer.text, masks=tracks)
+                    tracks = self.segment(frames, answer.segs, example.to_segment, example.mask_size)
+                results[i] = prediction(sample, text=answer.text, masks=tracks)
             except UNREADABLE as error:
-                results[i] = _unreadable(sample, frames[i], error)
+                results[i] = unreadable(sample, frames, error)
         return [results[i] for i in range(len(prepared.requests))]
 
     def frames(self, footage: Footage) -> Frames:
         """The frames of one video, in the sizes that this model takes."""
-        return Frames(footage, self._sides)
+        return self.preparer.frames(footage)
 
     def answer(self, examples: Sequence[Example]) -> list[GeneratedAnswer]:
         """Greedy answers to prompts of ``Processor.inference``, of at most ``max_new_tokens`` each."""
@@ -191,36 +153,23 @@ class Predictor:
     ) -> Iterator[Tensor]:
         """Logits [O, F, H, W] of the frames ``indices``, a few at a time and in order."""
         if self.prompted_frames is None:
-            pixels = frames.each(View.SAM, indices)
-            for _ in range(0, len(indices), CHUNK_FRAMES):
-                part = self.processor.sam_pixels(list(islice(pixels, CHUNK_FRAMES))).to(self.device)
-                yield self.model.segmentation.decode_masks(part, seg_OD, size=size)
+            with ahead(frames.each(View.SAM, indices), CHUNK_FRAMES) as pixels:
+                for _ in range(0, len(indices), CHUNK_FRAMES):
+                    part = self.processor.sam_pixels(list(islice(pixels, CHUNK_FRAMES))).to(self.device)
+                    yield self.model.segmentation.decode_masks(part, seg_OD, size=size)
             return
         first = prompted_frames(len(indices), self.prompted_frames)
         others = [n for n in range(len(indices)) if n not in set(first)]
         asked = chain(*(frames.each(View.SAM, [indices[n] for n in part]) for part in (first, others)))
+        with ahead(asked, CHUNK_FRAMES) as pixels:
 
-        def next_frame(_: int) -> Tensor:
-            return self.processor.sam_pixels([next(asked)])[0].to(self.device)
+            def next_frame(_: int) -> Tensor:
+                return self.processor.sam_pixels([next(pixels)])[0].to(self.device)
 
-        for logits_OSS in propagate(
-            self.model.segmentation, next_frame, len(indices), seg_OD, prompts=self.prompted_frames
-        ):
-            yield to_size(logits_OSS[:, None], *size)
+            for logits_OSS in propagate(
+                self.model.segmentation, next_frame, len(indices), seg_OD, prompts=self.prompted_frames
+            ):
+                yield to_size(logits_OSS[:, None], *size)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-
-
-def _prediction(sample: Sample, **values: Any) -> Prediction:
-    return Prediction(key=sample.key, source=sample.dataset, **values)
-
-
-def _unreadable(sample: Sample, frames: Frames | None, error: Exception) -> Unreadable:
-    """Why a video could not be read, without local paths, so that the reason is the same on every machine."""
-    text = f"{error.problem} {error.fix}" if isinstance(error, UserError) else str(error)
-    if frames is not None:
-        text = text.replace(frames.footage.place, sample.video.path)
-    return Unreadable(
-        key=sample.key, source=sample.dataset, video=sample.video.path, reason=" ".join(text.split())[:300]
-    )

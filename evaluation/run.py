@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from evaluation.actors import run_on_actors
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items, missing_videos
 from evaluation.checkpoint import ScoredCheckpoint
@@ -24,10 +26,11 @@ from evaluation.scores import (
     write_scores,
 )
 from evaluation.scoring import SliceScores, in_order, score_slices, slices
+from evaluation.setup import Setup
 from evaluation.submission.hidden import unscored_rows
 from evaluation.submission.step import plan_submissions
-from evaluation.work import Item, run_on_actors, units
-from evaluation.worker import Setup, UnitResult, Worker
+from evaluation.work import Item, Unit, units
+from evaluation.worker import UnitResult, Worker
 from pipeline import progress
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import digest, plain
@@ -184,35 +187,47 @@ def _answers(
 
 
 def _ask(
-    context: StepContext, setup: Setup, asked: Sequence[Item], skipped: int, index: Index
+    context: StepContext, setup: Setup, asked: Sequence[Item], missing: int, index: Index
 ) -> dict[tuple[str, str], Unreadable]:
     """Have actors answer these questions; adds to ``index``, and returns what could not be read."""
     need = capacity.need_of(context.plan, context.spec)
     assert need is not None
     jobs = units(asked)
     unreadable: dict[tuple[str, str], Unreadable] = {}
-    failures = 0
+    problems = Counter({"missing": missing})
     title = f"ask {context.spec.subject}"
     with (
         cluster.connect(context.plan.ray),
         progress.track(title, sum(len(job.items) for job in jobs)) as bar,
     ):
+        capacity.refuse_cluster(need)
 
-        def done(unit: Any, result: UnitResult) -> None:
-            nonlocal failures
+        def done(unit: Unit, result: UnitResult) -> None:
             for source, stored in result.stored.items():
                 index[source].update(stored)
             unreadable.update({(one.source, one.key): one for one in result.unreadable})
-            failures += result.failures
-            bar.advance(len(unit.items), failures=failures, unreadable=skipped + len(unreadable))
+            problems.update(result.failures)
+            problems.update({"cannot be read": len(result.unreadable), "decoded late": result.late})
+            bar.advance(len(unit.items), **{kind: n for kind, n in problems.items() if n})
+
+        def lost(message: str) -> None:
+            problems["lost actors"] += 1
+            print(f"{title}: {message}", flush=True)
+
+        def joined(actors: int) -> None:
+            if bar.done:  # the first ones are what the plan asks for
+                print(f"{title}: an actor has joined; {actors} work now", flush=True)
 
         run_on_actors(
             jobs,
-            count=_actors(setup.config, need),
+            count=setup.config.actors,
             spawn=lambda: _spawn(setup),
             submit=lambda actor, unit: actor.answer.remote(unit),
             done=done,
-            lost=lambda message: print(f"{title}: {message}", flush=True),
+            lost=lost,
+            joined=joined,
+            waits=lambda: print(capacity.waiting_line(need), flush=True),
+            at_once=1 + setup.config.batches_ahead,
         )
     return unreadable
 
@@ -254,19 +269,13 @@ def _say_unreadable(what: str, samples: Sequence[Unreadable]) -> None:
 def _spawn(setup: Setup) -> Any:
     import ray
 
-    gpus = setup.config.gpus_per_actor if setup.config.use_gpu else 0
-    actor = ray.remote(Worker).options(num_cpus=setup.config.cpus_per_actor, num_gpus=gpus)
+    config = setup.config
+    actor = ray.remote(Worker).options(
+        num_cpus=config.cpus_per_actor,
+        num_gpus=config.gpus_per_actor if config.use_gpu else 0,
+        max_concurrency=1 + config.batches_ahead,
+    )
     return actor.remote(setup)
-
-
-def _actors(config: EvaluationConfig, need: capacity.Need) -> int:
-    """How many actors fit the cluster, at most as many as requested. Raises UserError if none ever will."""
-    capacity.refuse_cluster(need)
-    fit = need.fits(capacity.node_resources())
-    if not fit:  # an autoscaling cluster grows when something waits
-        print(capacity.waiting_line(need), flush=True)
-        return config.actors
-    return min(config.actors, fit)
 
 
 def _judge_file(context: StepContext, key: str) -> Location | None:

@@ -1,51 +1,44 @@
-"""The Ray actor: answers questions with one checkpoint and stores the answers."""
+"""The Ray actor that answers questions with one checkpoint, and stores the answers.
+
+It is given several units at a time, each in a thread: while the model answers a batch of one unit, the
+batches of the others are decoded. So the model waits only where decoding is slower than answering, and no
+more than one batch of each unit is in memory.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from evaluation.answer_store import Answered, AnswerStore, Stored
-from evaluation.benchmarks import benchmark_of
-from evaluation.checkpoint import ScoredCheckpoint
+from evaluation.answer_store import Answered, Stored
 from evaluation.prediction import Unreadable
+from evaluation.preparing_tasks import PreparingTasks, requests
+from evaluation.setup import Setup
 from evaluation.work import Item, Unit
 from pipeline.dataset.reader import ShardReader
-from pipeline.media.same_video import VerifyVideos
-from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
-from pipeline.storage.location import Location
+from pipeline.plan.evaluation import Decoding
 
 if TYPE_CHECKING:
-    from evaluation.predictor import Predictor, Prepared
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """Everything that an actor needs, as plain values, because it is sent to the actor."""
-
-    config: EvaluationConfig
-    checkpoint: ScoredCheckpoint
-    dataset: Location
-    store: AnswerStore
-    seed: int
-    verify_videos: VerifyVideos = VerifyVideos.HEAD
-
-    @property
-    def entries(self) -> Mapping[str, BenchmarkConfig]:
-        """Benchmarks by the name of their entry in the plan."""
-        return {b.entry: b for b in self.config.benchmarks}
+    from evaluation.predictor import Predictor
+    from evaluation.preparing import Prepared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnitResult:
-    """Where the answers of a unit are, by source and name; and the samples whose video cannot be read."""
+    """Where the answers of a unit are, by source and name; and the samples whose video cannot be read.
+
+    ``failures`` counts the questions that were not asked, by kind; ``late`` the batches that no task on the
+    cluster had prepared in time, so that the actor did.
+    """
 
     stored: Mapping[str, Mapping[tuple[str, str], Stored]]
     unreadable: tuple[Unreadable, ...]
-    failures: int
+    failures: Mapping[str, int]
+    late: int = 0
 
 
 class Worker:
@@ -54,6 +47,7 @@ class Worker:
     def __init__(self, setup: Setup) -> None:
         self.setup = setup
         self.reader = ShardReader(setup.dataset, verify=setup.verify_videos)
+        self._model, self._loading = threading.Lock(), threading.Lock()
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -82,37 +76,47 @@ class Worker:
     def answer(self, unit: Unit) -> UnitResult:
         """Answer a unit's questions, a batch at a time, and store them: one part for each source.
 
-        While the model answers a batch, a thread prepares the next one, and no more: two are in memory.
+        Threads may call it at once: they share the model, one batch after another.
         """
+        with self._loading:  # threads must not load it twice
+            predictor = self.predictor
+            if self.setup.config.decoding is Decoding.CLUSTER:
+                _ = self.tasks
         answered: dict[str, list[Answered]] = {}
         unreadable: list[Unreadable] = []
-        size = self.setup.config.batch_size
-        batches = [unit.items[at : at + size] for at in range(0, len(unit.items), size)]
-        _ = self.predictor  # loaded here: two threads must not load it twice
-        with ThreadPoolExecutor(1) as ahead:
-            coming = ahead.submit(self._prepare, batches[0])
-            for items, after in zip(batches, [*batches[1:], None], strict=True):
-                prepared = coming.result()
-                if after is not None:
-                    coming = ahead.submit(self._prepare, after)
-                for item, made in zip(items, self.predictor.complete(prepared), strict=True):
-                    if isinstance(made, Unreadable):
-                        unreadable.append(made)
-                    else:
-                        answer = Answered(question=item.question, prediction=made)
-                        answered.setdefault(item.source, []).append(answer)
+        late, size = 0, self.setup.config.batch_size
+        for at in range(0, len(unit.items), size):
+            items = unit.items[at : at + size]
+            prepared, was_late = self._prepare(predictor, items)
+            late += was_late
+            with self._model:
+                made = predictor.complete(prepared)
+            for item, one in zip(items, made, strict=True):
+                if isinstance(one, Unreadable):
+                    unreadable.append(one)
+                else:
+                    answer = Answered(question=item.question, prediction=one)
+                    answered.setdefault(item.source, []).append(answer)
         stored = {source: self.setup.store.write(source, answers) for source, answers in answered.items()}
-        failures = sum(a.prediction.failure is not None for answers in answered.values() for a in answers)
-        return UnitResult(stored=stored, unreadable=tuple(unreadable), failures=failures)
+        failed = (a.prediction.failure for answers in answered.values() for a in answers)
+        return UnitResult(
+            stored=stored,
+            unreadable=tuple(unreadable),
+            failures=Counter(reason.partition(":")[0] for reason in failed if reason is not None),
+            late=late,
+        )
 
-    def _prepare(self, items: Sequence[Item]) -> Prepared:
-        from evaluation.predictor import Request
+    def _prepare(self, predictor: Predictor, items: Sequence[Item]) -> tuple[Prepared, bool]:
+        """A batch as model inputs, and whether the cluster was too late with it."""
+        late = False
+        if self.setup.config.decoding is Decoding.CLUSTER:
+            found = self.tasks.prepare(items)
+            if found is not None:
+                return found, False
+            late = True
+        return predictor.prepare(requests(self.setup, self.reader, items)), late
 
-        entries = self.setup.entries
-        requests = []
-        for item in items:
-            config, sample = entries[item.entry], self.reader.sample(item.source, item.row)
-            requests.append(
-                Request(sample=sample, turns=benchmark_of(config.family).prompt(sample, config.style))
-            )
-        return self.predictor.prepare(requests)
+    @cached_property
+    def tasks(self) -> PreparingTasks:
+        """The cluster's CPUs, which prepare batches for the model of this actor."""
+        return PreparingTasks(self.setup, self.predictor.model.config, self.predictor.codec)

@@ -14,6 +14,7 @@ PROGRESS_ENV = "UFVIDEO_PROGRESS"  # "json": print marked lines that `ufvideo ru
 MARK = "@@progress "
 JSON_EVERY_S = 0.25
 PLAIN_EVERY_S = 10.0
+PACE_AFTER_S = 2.0  # before, a pace says little
 
 
 class _Out(Protocol):
@@ -44,9 +45,17 @@ class Track:
             self._shown = now
             self._out.show(self, last=False)
 
+    def values(self) -> dict[str, Any]:
+        """The named values, and of work whose total is known the pace and the time left."""
+        took, left = time.monotonic() - self.started, (self.total or 0) - self.done
+        if took < PACE_AFTER_S or self.done <= 0 or left <= 0:
+            return dict(self.fields)
+        pace = self.done / took
+        return self.fields | {"pace": f"{pace:.3g}/s", "left": f"{left / pace:.0f} s"}
+
     def text(self) -> str:
-        """The named values: ``loss 1.234  lr 0.0001``."""
-        return field_text(self.fields)
+        """These on one line: ``loss 1.234  lr 0.0001  pace 2.5/s  left 40 s``."""
+        return field_text(self.values())
 
 
 def field_text(fields: dict[str, Any]) -> str:
@@ -122,7 +131,7 @@ class _JsonOut:
             "title": track.title,
             "done": track.done,
             "total": track.total,
-            "fields": track.fields,
+            "fields": track.values(),
             "end": last,
         }
         # One write: workers share the pipe, and a torn line would not be a message.

@@ -35,6 +35,13 @@ class SegState(StrEnum):
     PUBLISHED = "published"
 
 
+class Decoding(StrEnum):
+    """Where the questions are prepared while a model answers others."""
+
+    ACTOR = "actor"
+    CLUSTER = "cluster"
+
+
 class BenchmarkConfig(Config):
     """One benchmark: a prepared source and the family that asks and scores it."""
 
@@ -173,6 +180,18 @@ class EvaluationConfig(Config):
     )
     torch_threads: Runtime[int | None] = Field(
         default=None, ge=1, description="Threads of one actor on CPU; null: torch's choice."
+    )
+    batches_ahead: Runtime[int] = Field(
+        default=1,
+        ge=0,
+        le=64,
+        description="How many batches an actor prepares while its model answers another: threads, or tasks "
+        "with decoding: cluster. More where decoding is slower than answering; each is in memory.",
+    )
+    decoding: Runtime[Decoding] = Field(
+        default=Decoding.ACTOR,
+        description="Where videos are decoded for the questions: actor, in threads of the actor; cluster, in "
+        "Ray tasks of one CPU each on any node, so that GPUs do not wait for the CPUs of their own machine.",
     )
 
     @field_validator("report_samples", mode="before")

@@ -8,7 +8,7 @@ from pathlib import Path
 from answering_checkpoint import predictor
 from tiny_bench import write_checkpoint, write_dataset
 
-from evaluation.predictor import Request
+from evaluation.preparing import Request
 from pipeline.dataset.reader import ShardReader
 from pipeline.storage.location import Location
 from training.export import export

@@ -23,11 +23,14 @@ from tiny_bench import (
 from evaluation.answer_store import AnswerStore
 from evaluation.asking import entry_items
 from evaluation.checkpoint import ScoredCheckpoint
+from evaluation.frames import Frames
 from evaluation.prediction import Prediction
-from evaluation.predictor import Frames, Predictor, Request
+from evaluation.predictor import Predictor
+from evaluation.preparing import Request
 from evaluation.report import examples
+from evaluation.setup import Setup
 from evaluation.work import units
-from evaluation.worker import Setup, Worker
+from evaluation.worker import Worker
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.frame_choice import frames_to_segment

@@ -12,7 +12,6 @@ import pytest
 from tiny_bench import BROKEN, PER_SOURCE, SOURCES, sample, staged
 
 from evaluation.run import evaluate, report
-from evaluation.work import Item, Unit, run_on_actors
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import State
 from pipeline.artifacts.survey import survey
@@ -203,67 +202,6 @@ def test_another_checkpoint_answers_every_question(plan: Plan, evaluated: Artifa
     made, _ = evaluate_again(plan)
     assert len(rows_of(plan)) == 2 * count
     assert made.record.digest != evaluated.record.digest
-
-
-def fragile_actor_class() -> type:
-    """A class that is defined in a function is pickled by value: actors cannot import test modules."""
-
-    class Fragile:
-        """An actor that dies on its first ``deaths`` attempts at unit 2."""
-
-        def __init__(self, folder: str, deaths: int) -> None:
-            self.folder, self.deaths = Path(folder), deaths
-
-        def run(self, unit: Unit) -> int:
-            import os
-
-            if unit.number == 2:
-                attempts = len(list(self.folder.iterdir()))
-                (self.folder / str(attempts)).touch()
-                if attempts < self.deaths:
-                    os._exit(1)
-            return unit.number
-
-    return Fragile
-
-
-@pytest.mark.parametrize("deaths", [1, 9])
-def test_a_dead_actor_is_replaced_a_limited_number_of_times(
-    tmp_path: Path, ray_cluster: None, deaths: int
-) -> None:
-    import ray
-
-    work_units = [
-        Unit(
-            number=n,
-            items=(Item(entry="e", source="s", row=n, key=f"k{n}", question="q", video="v", cost=1),),
-        )
-        for n in range(4)
-    ]
-    found: list[int] = []
-    messages: list[str] = []
-
-    def run_units() -> None:
-        run_on_actors(
-            work_units,
-            count=2,
-            spawn=lambda: (
-                ray.remote(fragile_actor_class()).options(num_cpus=0.5).remote(str(tmp_path), deaths)
-            ),
-            submit=lambda actor, unit: actor.run.remote(unit),
-            done=lambda unit, result: found.append(result),
-            lost=messages.append,
-        )
-
-    if deaths == 1:
-        run_units()
-        assert sorted(found) == [0, 1, 2, 3]
-        assert len(messages) == 1
-        assert "1 questions (k2 to k2)" in messages[0]
-    else:
-        with pytest.raises(RuntimeError, match="k2"):
-            run_units()
-        assert len(list(tmp_path.iterdir())) == 3
 
 
 def _metric(artifact: Artifact, benchmark: str, name: str) -> float:

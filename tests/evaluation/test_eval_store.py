@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tiny_bench import make_plan, sample, track, write_dataset
+from tiny_bench import sample, track
 
 from evaluation.answer_store import Answered, AnswerStore
-from evaluation.asking import entry_items
 from evaluation.prediction import Prediction
-from evaluation.predictor import Request
 from evaluation.question import question_digest
 from evaluation.work import Item, choose_samples, units
-from evaluation.worker import Setup, Worker
-from pipeline.dataset.reader import ShardReader
 from pipeline.plan.evaluation import UNIT_SAMPLES
 from pipeline.records import masks
 from pipeline.records.sample import Turn
@@ -163,39 +158,3 @@ def test_many_small_parts_become_few_large_ones(tmp_path: Path) -> None:
     parts = sorted(p.name for p in tmp_path.rglob("*.parquet"))
     here.compact("a/b")
     assert sorted(p.name for p in tmp_path.rglob("*.parquet")) == parts
-
-
-def test_the_next_batch_is_prepared_while_the_model_answers(tmp_path: Path) -> None:
-    """Catches a GPU that waits for decoding, and an actor that decodes a whole unit ahead."""
-    plan = make_plan(tmp_path)
-    assert plan.evaluation is not None
-    config = plan.evaluation.model_copy(update={"batch_size": 2})
-    data = write_dataset(tmp_path)
-    setup = Setup(config=config, checkpoint=data, dataset=data, store=AnswerStore.at(data, SETTINGS), seed=1)
-    prepared: list[list[str]] = []
-    ready = [threading.Event() for _ in range(4)]
-
-    class Model:
-        """Answers a batch only when the next one has been prepared."""
-
-        answered = 0
-
-        def prepare(self, requests: list[Request]) -> list[Request]:
-            prepared.append([r.sample.key for r in requests])
-            ready[len(prepared) - 1].set()
-            return requests
-
-        def complete(self, requests: list[Request]) -> list[Prediction]:
-            self.answered += 1
-            if self.answered < 4:
-                assert ready[self.answered].wait(20), "nothing was prepared ahead"
-            assert len(prepared) <= self.answered + 1, "no more than one batch is prepared ahead"
-            return [Prediction(key=r.sample.key, source=r.sample.dataset, text="A") for r in requests]
-
-    (bench, *_) = config.benchmarks
-    (unit,) = units(entry_items(ShardReader(data), bench, 1)[:8])
-    worker = Worker(setup)
-    worker.__dict__["predictor"] = Model()
-    done = worker.answer(unit)
-    assert [key for batch in prepared for key in batch] == [i.key for i in unit.items]
-    assert set(done.stored[bench.source]) == {i.name for i in unit.items}

@@ -18,7 +18,7 @@ from tiny_bench import FPS, FRAMES, HEIGHT, WIDTH
 from evaluation import Answer, Box, Checkpoint, Point, load_checkpoint
 from evaluation.predict.clip import open_clip
 from evaluation.prediction import Prediction
-from evaluation.predictor import Request
+from evaluation.preparing import Request
 from evaluation.spans import SpanRules
 from pipeline.artifacts.record import commit_artifact
 from pipeline.errors import UserError

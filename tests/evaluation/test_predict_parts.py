@@ -21,8 +21,9 @@ from evaluation.predict.overlay import OBJECT_COLOURS, SPAN_COLOUR, _Encoder, pa
 from evaluation.predict.pointing import region_track
 from evaluation.predict.question import frames_to_segment
 from evaluation.run import answer_settings
+from evaluation.setup import Setup
 from evaluation.work import units
-from evaluation.worker import Setup, Worker
+from evaluation.worker import Worker
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.media.footage import VideoFootage

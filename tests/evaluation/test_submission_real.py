@@ -22,7 +22,7 @@ from evaluation.asking import entry_items
 from evaluation.benchmarks import benchmark_of
 from evaluation.predict.clip import open_clip
 from evaluation.prediction import Prediction
-from evaluation.predictor import Request
+from evaluation.preparing import Request
 from evaluation.submission.export import Export, Submission
 from evaluation.submission.layout import Layout
 from pipeline.dataset.arrow import to_table

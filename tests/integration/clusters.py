@@ -32,14 +32,14 @@ def free_port() -> int:
 
 
 @contextmanager
-def node(out: Path, *arguments: str) -> Iterator[None]:
-    """One node on loopback; its processes end with it."""
+def node(out: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """One node on loopback, and the process to which it belongs; its processes end with it."""
     command = [str(RAY), "start", "--block", "--disable-usage-stats", "--node-ip-address=127.0.0.1"]
     variables = environment(RAY_AUTH_MODE="disabled", RAY_agent_register_timeout_ms="100000")
     with out.open("wb") as log:
         process = subprocess.Popen([*command, *arguments], env=variables, stdout=log, stderr=log)
     try:
-        yield
+        yield process
     finally:
         process.terminate()
         process.wait(timeout=60)
