@@ -41,15 +41,26 @@ class TextTable:
 
     def text(self, width: int) -> str:
         """Lines of at most ``width`` characters, but for words that are longer."""
-        body = self._table(width) if self._fits(width) else self._list(width)
+        body = self._table(width) if self.fits(width) else self._list(width)
         return "\n".join(row.rstrip() for row in body) + "\n"
 
-    def _fits(self, width: int) -> bool:
-        """Whether every number has its place in one line beside names of a readable width."""
-        columns = list(zip(*self.rows, strict=True))[2:] if self.rows else []
-        heads = [max(map(len, head.split() or [""])) for head in self.numbers]
-        widths = [max(head, *map(len, cells)) for head, cells in zip(heads, columns, strict=False)]
-        return 2 * _NAME + sum(widths) + len(widths) + 3 <= width
+    def fits(self, width: int, gap: int = 1) -> bool:
+        """Whether every number has its place in one line beside names of a readable width.
+
+        ``gap`` spaces are between two columns, and one is at each end.
+        """
+        names, numbers = self._least_widths()
+        columns = [*names, *numbers]
+        return sum(columns) + gap * (len(columns) - 1) + 2 <= width
+
+    def _least_widths(self) -> tuple[list[int], list[int]]:
+        """Of the columns of names, which may be folded, and of numbers, which break at no place but a space
+        of their head."""
+        columns = list(zip(*self.rows, strict=True)) or [()] * len(self.names + self.numbers)
+        widest = [max(map(len, cells), default=0) for cells in columns]
+        names = [min(_NAME, max(len(head), cell)) for head, cell in zip(self.names, widest[:2], strict=True)]
+        words = [max(map(len, head.split() or [""])) for head in self.numbers]
+        return names, [max(word, cell) for word, cell in zip(words, widest[2:], strict=True)]
 
     def _table(self, width: int) -> list[str]:
         from rich.box import SIMPLE_HEAD
@@ -58,15 +69,17 @@ class TextTable:
         from rich.text import Text
 
         drawn = Table(
-            box=SIMPLE_HEAD, title=self.title, title_justify="left", pad_edge=False, padding=(0, 1, 0, 0)
+            box=SIMPLE_HEAD,
+            title=self.title,
+            title_justify="left",
+            pad_edge=False,
+            padding=(0, 1 if self.fits(width, gap=2) else 0, 0, 0),
         )
-        widths = [max(map(len, cells)) for cells in zip(*self.rows, strict=True)] or [0] * len(
-            self.numbers + self.names
-        )
-        for name, widest in zip(self.names, widths, strict=False):
-            drawn.add_column(name, overflow="fold", min_width=min(_NAME, max(len(name), widest)))
-        for name, widest in zip(self.numbers, widths[2:], strict=True):
-            drawn.add_column(name, justify="right", min_width=widest)
+        names, numbers = self._least_widths()
+        for name, least in zip(self.names, names, strict=True):
+            drawn.add_column(name, overflow="fold", min_width=least)
+        for name, least in zip(self.numbers, numbers, strict=True):
+            drawn.add_column(name, justify="right", min_width=least)
         last = ""
         for group, *rest in self.rows:
             if last and group != last:

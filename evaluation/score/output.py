@@ -11,13 +11,13 @@ from typing import Any
 
 from evaluation.judge.marking import write as write_judgements
 from evaluation.metrics.aggregate import MetricRow, Unit
-from evaluation.report.table import number_text
+from evaluation.report.table import WIDTH, number_text
 from evaluation.score.run import Scored
 from evaluation.scores import METRICS, write_scores
 from pipeline.storage.location import Location
+from pipeline.text_table import TextTable, terminal_width
 
 PROBLEMS = "problems.json"
-WIDE = 100  # columns of a terminal that is wide enough for intervals
 NAMED = 5  # of each kind of problem, on the screen
 
 
@@ -69,29 +69,12 @@ def write(out: Location, scored: Scored, rows: Sequence[MetricRow], made_from: d
 
 
 def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
-    """The table: all samples first, then by category; and what did not fit."""
-    from rich.box import SIMPLE_HEAD
+    """The table at the terminal's width: all samples first, then by category; and what did not fit."""
     from rich.console import Console
-    from rich.table import Table
 
-    console = Console(highlight=False)
-    whole = [row for row in rows if not row.category]
-    parts = [row for row in rows if row.category and row.main]
-    wide = console.width >= WIDE
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_title(scored), title_justify="left"
-    )
-    table.add_column("metric")  # alone may break, so that no number is cut in a narrow terminal
-    table.add_column("protocol", no_wrap=True)
-    for name in ("%", "±", *(["95%"] if wide else []), "baseline", "samples", "failed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for row in whole:
-        table.add_row(row.metric, row.protocol, *_numbers(row, wide))
-    if parts:
-        table.add_section()
-    for row in parts:
-        table.add_row(f"{row.category}: {row.metric}", row.protocol, *_numbers(row, wide))
-    console.print(table)
+    width = terminal_width() or WIDTH
+    print(fitting_table(scored, rows, width).text(width))
+    console = Console(highlight=False, width=width)
     if scored.benchmark.marks and scored.marked is None:
         console.print(
             f"Not judged: {', '.join(scored.benchmark.marks)}. --judge-url and --judge-model name a language "
@@ -109,11 +92,29 @@ def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
             console.print(f"{len(items)} {kind}: {named}", markup=False)
 
 
-def _title(scored: Scored) -> str:
-    return f"{scored.benchmark.title}: {len(scored.matched.given):,} of {scored.samples:,} samples predicted"
+def fitting_table(scored: Scored, rows: Sequence[MetricRow], width: int) -> TextTable:
+    """With intervals, unless the table fits only without them; one that never fits is a list with all."""
+    every, short = (_table(scored, rows, intervals) for intervals in (True, False))
+    return short if short.fits(width) and not every.fits(width) else every
 
 
-def _numbers(row: MetricRow, wide: bool) -> tuple[str, ...]:
+def _table(scored: Scored, rows: Sequence[MetricRow], intervals: bool) -> TextTable:
+    whole = [row for row in rows if not row.category]
+    parts = [row for row in rows if row.category and row.main]
+    given, total = len(scored.matched.given), scored.samples
+    return TextTable(
+        title=f"{scored.benchmark.title}: {given:,} of {total:,} samples predicted",
+        names=("samples", "metric"),
+        numbers=("protocol", "%", "±", *(["95%"] if intervals else []), "baseline", "samples", "failed"),
+        rows=tuple(
+            (row.category or "all", row.metric, row.protocol, *_numbers(row, intervals))
+            for row in (*whole, *parts)
+        ),
+        notes=(),
+    )
+
+
+def _numbers(row: MetricRow, intervals: bool) -> tuple[str, ...]:
     scale, places = (1, 2) if row.unit == Unit.MARK else (100, 1)  # marks are from 0 to 5
     interval = ""
     if row.low is not None and row.high is not None:
@@ -121,7 +122,7 @@ def _numbers(row: MetricRow, wide: bool) -> tuple[str, ...]:
     return (
         "–" if row.value is None else f"{scale * row.value:.2f}",
         "" if row.error is None else f"{scale * row.error:.2f}",
-        *([interval] if wide else []),
+        *([interval] if intervals else []),
         number_text(row.baseline, row.unit) if row.baseline is not None else "",
         f"{row.samples:,}",
         f"{row.failures:,}",

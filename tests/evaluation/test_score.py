@@ -248,20 +248,37 @@ def test_choices_are_read_by_letter_text_and_index(
     assert {row["protocol"] for row in one["metrics"]} == {"standard"}
 
 
-def test_no_number_is_cut_in_a_narrow_terminal(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("width", [30, 60, 80, 84, 90, 100, 140])
+def test_no_number_is_cut_at_any_width_of_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, width: int
 ) -> None:
-    monkeypatch.setenv("COLUMNS", "80")
+    """A table where the numbers fit, without intervals if they fit only so; otherwise a list."""
+    monkeypatch.setenv("COLUMNS", str(width))
     home = tmp_path / "json"
     home.mkdir()
-    row = {"video": "a.mp4", "question": "What?", "candidates": ["Red.", "Blue."], "answer": "Red."}
+    rows = [
+        {"video": f"{name}.mp4", "question": "What?", "candidates": ["Red.", "Blue."], "answer": "Red."}
+        for name in "abc"
+    ]
     for task in ("counterfactual_inference", "egocentric_navigation"):
-        (home / f"{task}.json").write_text(json.dumps([row]))
-    (tmp_path / "made.json").write_text(json.dumps([{"video": "a.mp4", "question": "What?", "pred": "A"}]))
+        (home / f"{task}.json").write_text(json.dumps(rows))
+    made = [{"video": f"{name}.mp4", "question": "What?", "pred": "A"} for name in "abc"]
+    (tmp_path / "made.json").write_text(json.dumps(made))
     assert main(["mvbench", "--truth", str(home), "--predictions", str(tmp_path / "made.json")]) == 0
     shown = capsys.readouterr().out
-    assert shown.count("100.00") == 6
+    table = shown.partition("\n± is")[0]
+    assert max(map(len, table.splitlines())) <= width
     assert "…" not in shown
+    assert shown.count("100.00") == 6
+    is_list = "%: 100.00" in shown
+    assert is_list == (width < 80)
+    assert ("100.0 to 100.0" in shown) == (is_list or width >= 100)
+    if not is_list:  # the last column is whole, in every row
+        [head] = [line for line in table.splitlines() if "metric" in line]
+        assert head.endswith("failed")
+        values = [line for line in table.splitlines() if "100.00" in line]
+        assert len(values) == 6
+        assert all(line.endswith("0") and len(line) == len(head) for line in values)
 
 
 @pytest.mark.parametrize(
