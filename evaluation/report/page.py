@@ -97,7 +97,7 @@ def render(page: Page) -> str:
             "error": error_text,
             "query": lambda values: urlencode({k: v for k, v in values.items() if v}),
         },
-        change=change,
+        change=lambda line: change(line, page.comparisons),
         choices=choices(page.sections),
         groups=groups,
         highlights=highlights,
@@ -125,16 +125,26 @@ def choices(sections: Sequence[Section]) -> dict[str, list[str]]:
     }
 
 
-def change(line: Line) -> tuple[str, str]:
-    """Difference of the last and the first column in points or marks, and whether it is up, down or flat."""
+def change(line: Line, compared: Sequence[Comparison] = ()) -> tuple[str, str]:
+    """Difference of the last and the first column in points or marks, and whether it is up, down or flat.
+
+    Where the checkpoints were compared, a difference within its error is flat, however large.
+    """
     first, last = line.values[0], line.values[-1]
     if first is None or last is None or len(line.values) < 2:
         return "", "flat"
-    if line.unit == Unit.MARK:
-        marks = last - first
-        return f"{marks:+.2f}", "up" if marks >= 0.005 else "down" if marks <= -0.005 else "flat"
-    points = 100 * (last - first)
-    return f"{points:+.1f}", "up" if points >= 0.05 else "down" if points <= -0.05 else "flat"
+    mark = line.unit == Unit.MARK
+    difference, least = (last - first, 0.005) if mark else (100 * (last - first), 0.05)
+    text = f"{difference:+.2f}" if mark else f"{difference:+.1f}"
+    said = {
+        (group.benchmark, group.category, row.metric): row.said
+        for one in compared[:1]
+        for group in one.groups
+        for row in group.rows
+    }.get((line.benchmark, line.category, line.metric))
+    if abs(difference) < least or said not in (None, "better", "worse", "no interval"):
+        return text, "flat"
+    return text, "up" if difference > 0 else "down"
 
 
 def groups(lines: Sequence[Line]) -> list[dict[str, Any]]:

@@ -17,9 +17,11 @@ td.last { font-weight:650; }
 .scroll:focus-visible, pre:focus-visible { outline:2px solid var(--accent); outline-offset:2px; }
 details > summary { padding:4px 0; font-weight:600; }
 
-.compared { min-width:760px; } .compared td { white-space:nowrap; } .counts { font-weight:400;
+.compared { font-size:.88rem; }
+.compared th, .compared td { padding:6px 8px; } .compared thead th { white-space:normal; }
+.compared .said { white-space:nowrap; } .counts { font-weight:400;
   font-size:.84rem; color:var(--soft); }
-.forest { position:relative; display:block; min-width:140px; height:20px; }
+.forest { position:relative; display:block; min-width:110px; height:20px; }
 .forest .zero { position:absolute; left:50%; top:0; bottom:0; border-left:1px dashed var(--soft); }
 .error { position:absolute; top:50%; height:9px; margin-top:-5px; border:solid var(--error);
   border-width:0 1px;
@@ -67,6 +69,7 @@ rect.made { fill:var(--made); fill-opacity:.35; stroke:var(--made); stroke-width
 
 .q { font-weight:550; margin:8px 0; }
 .strip { grid-template-columns:repeat(auto-fill,minmax(min(165px,47%),1fr)); max-width:none; }
+.answer .strip { grid-template-columns:repeat(auto-fill,minmax(min(210px,47%),1fr)); }
 .strip figure { margin:0; } .strip figcaption { font-size:.78rem; }
 .shot { position:relative; } .shot img { height:auto; background:var(--lane); }
 .shot svg { position:absolute; inset:0; width:100%; height:100%; border-radius:6px; }
@@ -75,6 +78,8 @@ rect.made { fill:var(--made); fill-opacity:.35; stroke:var(--made); stroke-width
 path.halo { stroke-width:5; opacity:.75; } path.predicted { stroke-dasharray:8 6; }
 path.region { stroke-dasharray:1 5; stroke-linecap:round; stroke-width:3.5; }
 path.halo.region { stroke-width:6; }
+.sign path { stroke-width:4; } .sign path.halo { stroke-width:7; }
+.entry .swatch { box-shadow:0 0 0 1px var(--soft); }
 .hide-true .shot path.true, .hide-predicted .shot path.predicted { display:none; }
 .sign { display:inline-block; width:28px; height:8px; margin-right:6px; vertical-align:1px;
   overflow:visible; }
@@ -86,6 +91,8 @@ path.halo.region { stroke-width:6; }
 .filter select, .filter input, .filter button, #more { font:inherit; color:var(--ink); background:var(--bg);
   border:1px solid var(--line); border-radius:6px; padding:3px 8px; }
 .filter select, .filter input[type=search], .filter input[type=number] { width:100%; min-width:0; }
+.filter select, .filter button, .filter input:not([type=checkbox]) { height:2.1em; }
+.filter label.tick { height:2.1em; }
 .filter output { color:var(--soft); }
 
 #more { display:block; margin:24px auto; padding:8px 18px; } [hidden], #more[hidden] { display:none; }

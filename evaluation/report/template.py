@@ -110,7 +110,7 @@ worse count samples whose score differs by at least one point.</p>
  class="compared">
 <thead><tr><th scope="col">benchmark</th><th scope="col">metric</th><th scope="col" class="n">{{ c.a }}</th>
 <th scope="col" class="n">{{ c.b }}</th><th scope="col" class="n">difference</th>
-<th scope="col" class="n">95%</th><th scope="col">worse ← 0 → better</th><th scope="col"></th>
+<th scope="col" class="n">95%</th><th scope="col">verdict</th><th scope="col">worse ← 0 → better</th>
 <th scope="col" class="n">samples</th></tr></thead>
 {% for g in c.groups %}
 <tbody class="group">
@@ -122,9 +122,9 @@ worse count samples whose score differs by at least one point.</p>
 same</div>{% endif %}</th>{% endif %}
 <td>{{ r.metric }}</td><td class="n">{{ r.a }}</td><td class="n">{{ r.b }}</td>
 <td class="n">{{ r.difference }}</td><td class="n">{{ r.interval }}</td>
+<td class="said {{ {"better": "up", "worse": "down"}.get(r.said, "flat") }}">{{ r.said }}</td>
 <td><span class="forest" aria-hidden="true"><span class="zero"></span>{{ spread(r.low, r.high) }}
 <span class="dot" style="left:{{ r.at }}%"></span></span></td>
-<td class="{{ {"better": "up", "worse": "down"}.get(r.said, "flat") }}">{{ r.said }}</td>
 <td class="n">{{ r.samples }}</td></tr>
 {% endfor %}
 </tbody>
@@ -221,7 +221,7 @@ question points at dotted. The address of this page follows the filters: copy it
 {{ options("to", "to", none, numbered(table.labels)) }}
 {% endif %}
 {% endif %}
-<label class="search">words <input name="q" type="search" placeholder="question, answer, key"></label>
+<label class="search">words <input name="q" type="search" placeholder="of any text"></label>
 <label class="tick"><input type="checkbox" id="show-true" checked> truth</label>
 <label class="tick">
 <input type="checkbox" id="show-predicted" checked> predictions</label>

@@ -138,6 +138,13 @@ def test_the_json_has_every_line() -> None:
 def test_change_compares_first_and_last() -> None:
     line = example_table().lines[0]
     assert change(line) == ("+60.0", "up")
+    assert change(replace(line, values=(0.5, 0.5001))) == ("+0.0", "flat")
+    [whole, *_] = comparison.comparisons(sides())
+    assert change(line, [whole]) == ("+60.0", "up")
+    group = next(group for group in whole.groups if group.benchmark == "mv")
+    unsure = replace(whole, groups=(replace(group, rows=(replace(group.rows[0], said="within the error"),)),))
+    assert group.rows[0].metric == line.metric
+    assert change(line, [unsure]) == ("+60.0", "flat"), "no colour for what may be chance"
 
 
 class Reader(HTMLParser):
