@@ -90,6 +90,8 @@ def prepare(folder: Path) -> dict[str, Any]:
 
 def _row(reader: Any, source: str, number: int) -> Any:
     row = plain(reader.sample(source, number))
+    if not row["void"]:
+        del row["void"]  # shards of sources without void pixels do not have the column
     row["video"] = {k: v for k, v in row["video"].items() if k not in _ENCODER_DEPENDENT}
     return row
 
@@ -167,8 +169,9 @@ def evaluate(folder: Path) -> dict[str, Any]:
     from evaluation.prediction import Prediction
     from evaluation.scores import metric_rows
     from evaluation.scoring import score_slice, slices
+    from evaluation.setup import Setup
     from evaluation.work import units
-    from evaluation.worker import Setup, Worker
+    from evaluation.worker import Worker
     from pipeline.dataset.reader import ShardReader
     from tests.evaluation.tiny_bench import flawless, make_plan, write_checkpoint, write_dataset
 

@@ -148,7 +148,7 @@ def test_a_server_that_keeps_failing_is_reported(
 def test_a_full_disk_is_not_reported_as_a_fault_of_the_server(
     root: Location, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(s3.filesystem(), "get_file", full)
