@@ -86,10 +86,12 @@ SCRIPT = """
       part.append(build(n));
       drawn += 1;
     }
+    const focused = document.activeElement === more;
     more.remove();  // put back below: a button that is new on the screen has not moved
     list.append(part);
     list.after(more);
     more.hidden = drawn >= found.length;
+    if (focused) more.focus({preventScroll: true});
   };
   const near = new IntersectionObserver(entries => {
     if (!entries.some(entry => entry.isIntersecting) || more.hidden) return;

@@ -170,7 +170,7 @@ failures.</p>
 </div>
 {% endif %}
 {% for measure, histograms in chart.histograms %}
-<div class="card chart"><h4>{{ measure }} of each sample</h4>
+<div class="card chart"><h4>{{ measure }} of each sample, in percent of the full score</h4>
 <div class="curves">{% for h in histograms %}
 <figure>{{ h.svg | markup }}<figcaption>{{ h.label }}</figcaption></figure>{% endfor %}</div></div>
 {% endfor %}

@@ -153,7 +153,7 @@ class EvaluationConfig(Config):
     )
     report_samples: Annotated[Annotated[int, Field(ge=0)] | Every, Bears("report")] = Field(
         default=3,
-        description="Samples on the page, about 60 kB each: so many of each benchmark, of each task where "
+        description="Samples on the page, 60 to 90 kB each: so many of each benchmark, of each task where "
         "tasks have rows of their own; or all.",
     )
     actors: Runtime[int] = Field(

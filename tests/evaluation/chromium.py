@@ -65,7 +65,12 @@ async def _look(
 ) -> list[Any]:
     with tempfile.TemporaryDirectory() as profile:
         typed = [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-        typed += ["--remote-debugging-port=0", f"--user-data-dir={profile}/profile", "about:blank"]
+        typed += [
+            "--disable-dev-shm-usage",
+            "--remote-debugging-port=0",
+            f"--user-data-dir={profile}/profile",
+            "about:blank",
+        ]
         running = subprocess.Popen(typed, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         try:
             assert running.stderr is not None
