@@ -18,9 +18,10 @@ LoadMask = Callable[[], np.ndarray]
 class Given:
     """A prediction as a file holds it.
 
-    ``names`` are tried in order: an id, then (video, words), (category, words), (video, expression id).
+    ``names``: an id, (video, words), (category, words), (video, expression id); see ``match``.
     ``span`` is in seconds, or in parts of the video where ``fractions``. ``masks`` load one frame each, by
-    the frame's name without its suffix. ``where`` is for messages.
+    the frame's name without its suffix. ``where``, and ``field``, the name of a record's answer, are for
+    messages.
     """
 
     where: str
@@ -35,6 +36,7 @@ class Given:
     choice: int | None = None
     tracks: tuple[Mapping[str, Any], ...] = ()  # of this project's own answers: rows of MaskTrack
     failure: str | None = None
+    field: str = ""
 
 
 def stem(path: str) -> str:
@@ -51,6 +53,11 @@ def words(text: str) -> str:
 def id_name(value: object) -> Name:
     """An id of a record."""
     return ("id", str(value))
+
+
+def is_id(name: Name) -> bool:
+    """Whether a name is an id."""
+    return name[0] == "id"
 
 
 def video_words(video: str, text: str) -> Name:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from evaluation.score.given import Given, Name, category_words, id_name, video_part, video_words
+from evaluation.score.given import Given, Name, category_words, id_name, is_id, stem, video_part, video_words
 from pipeline.records.sample import Role, Sample
 
 
@@ -17,9 +18,13 @@ class Matched:
     given: dict[int, Given] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)  # keys of samples without a prediction
     extra: list[str] = field(default_factory=list)  # predictions of no sample
-    repeated: list[str] = field(
-        default_factory=list
-    )  # predictions of a sample that had one; the first counts
+    repeated: list[str] = field(default_factory=list)  # of a sample that had one; the first counts
+    contradicting: list[str] = field(default_factory=list)  # the id is that of another sample
+
+    @property
+    def fields(self) -> dict[str, int]:
+        """How many of the predictions were read from a field of each name."""
+        return dict(Counter(given.field for given in self.given.values() if given.field))
 
 
 def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
@@ -32,10 +37,12 @@ def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
     for number, sample in enumerate(samples):
         for name in names_of(sample):
             by_name.setdefault(name, []).append(number)
+    # "0" is an expression of every video: as an id it names none of them.
+    by_name = {name: of for name, of in by_name.items() if len(of) == 1 or not is_id(name)}
     waiting: dict[tuple[int, ...], list[Given]] = {}
     out = Matched()
     for given in predictions:
-        found = next((by_name[name] for name in given.names if name in by_name), None)
+        found = _found(given, by_name, out)
         if found is None:
             out.extra.append(given.where)
         else:
@@ -51,8 +58,30 @@ def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
                 out.repeated.append(given.where)
             else:
                 out.given[number] = given
-    out.missing = [_short(sample.key) for n, sample in enumerate(samples) if n not in out.given]
+    out.missing = [_label(sample) for n, sample in enumerate(samples) if n not in out.given]
     return out
+
+
+def _found(given: Given, by_name: Mapping[Name, list[int]], out: Matched) -> list[int] | None:
+    """The samples that a prediction is for; None if there are none.
+
+    The first known name counts, and the others choose among the samples that share it. An id is often the
+    number of a line in somebody's file: it counts where no other name is known, or where it agrees with them.
+    """
+    known = [name for name in given.names if name in by_name]
+    if len(known) < 2:
+        return by_name[known[0]] if known else None
+    known.sort(key=is_id)
+    found = by_name[known[0]]
+    for name in known[1:]:
+        if len(found) > 1 or is_id(name):
+            both = [number for number in by_name[name] if number in found]
+            if both:
+                found = both
+            elif is_id(name):
+                out.contradicting.append(given.where)
+                break
+    return found
 
 
 def names_of(sample: Sample) -> list[Name]:
@@ -74,3 +103,10 @@ def names_of(sample: Sample) -> list[Name]:
 def _short(key: str) -> str:
     """A key without the name of its source, which predictions of other code do not know."""
     return key.partition("/")[2] or key
+
+
+def _label(sample: Sample) -> str:
+    """A short key; with video and words where the key is only the number of a line."""
+    short = _short(sample.key)
+    told = f" ({stem(sample.video.path)}: {sample.expression})" if sample.expression else ""
+    return short + told if short.isdecimal() else short

@@ -37,6 +37,7 @@ def content(scored: Scored, rows: Sequence[MetricRow], made_from: dict[str, str]
         "benchmark": scored.benchmark.name,
         "made_from": made_from,
         "samples": scored.samples,
+        "read_from": scored.matched.fields,
         "problems": {name: len(items) for name, items in problems(scored).items()},
         "metrics": [asdict(row) for row in rows],
     }
@@ -49,6 +50,7 @@ def problems(scored: Scored) -> dict[str, list[str]]:
         "samples without a prediction": scored.matched.missing,
         "predictions of no sample": scored.matched.extra,
         "predictions of a sample that had one": scored.matched.repeated,
+        "predictions with the id of another sample than their video and words": scored.matched.contradicting,
         "records of the truth that cannot be used": [f"{u.key}: {u.reason}" for u in scored.unusable],
         "failures": failed,
     }
@@ -84,6 +86,9 @@ def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
     if any(row.baseline_name for row in rows):
         name = next(row.baseline_name for row in rows if row.baseline_name)
         console.print(f"± is the standard error by video; the baseline is {name}.", markup=False)
+    if fields := scored.matched.fields:
+        told = ", ".join(f"{name} ({count:,})" for name, count in fields.items())
+        console.print(f"Answers were read from: {told}.", markup=False)
     for kind, items in problems(scored).items():
         if items:
             named = "; ".join(items[:NAMED]) + (

@@ -9,6 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from datasets_prep.truth import Unusable, read_truth
 from evaluation.benchmarks import Benchmark, benchmark_of
@@ -73,13 +74,7 @@ def score(
     samples, unusable = _truth(benchmark, truth, masks)
     matched = match(samples, read_predictions(predictions))
     if not matched.given:
-        example = matched.extra[0] if matched.extra else "there are none"
-        raise UserError(
-            str(predictions),
-            f"none of its {len(matched.extra)} predictions is for a sample of {truth} ({example}).",
-            f"Check that they are of {benchmark.title}, such as {samples[0].key.partition('/')[2]} of "
-            f"video {samples[0].video.path}.",
-        )
+        _refuse(benchmark, predictions, truth, samples[0], matched)
     work = partial(judged, benchmark.name, rules or SpanRules())
     groups = [
         [(samples[number], matched.given.get(number)) for number in numbers]
@@ -101,6 +96,21 @@ def score(
         matched=matched,
         unusable=tuple(unusable),
         marked=marks,
+    )
+
+
+def _refuse(
+    benchmark: Benchmark, predictions: Path, truth: Path, sample: Sample, matched: Matched
+) -> NoReturn:
+    if not matched.extra:
+        raise UserError(str(predictions), "holds no prediction.", "Correct --predictions.")
+    what = f" and the words {sample.expression!r}" if sample.expression else ""
+    raise UserError(
+        str(predictions),
+        f"none of its {len(matched.extra):,} predictions is for a sample of {truth}; the first is "
+        f"{matched.extra[0]}.",
+        f"Check that they are of {benchmark.title}. Its first sample has the id "
+        f"{sample.key.partition('/')[2]}, the video {sample.video.path}{what}.",
     )
 
 

@@ -1,12 +1,14 @@
 """Predictions in text files: JSON, JSON lines, lmms-eval's logs of samples, this project's own answers.
 
 Every record is a mapping, from which an id, a video, words and an answer are taken under the names that
-people use.
+people use. Many write their answer into the benchmark's own record, so a name that only predictions have
+("pred") goes before one that truth has as well ("timestamp", "start", "answer").
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,40 +20,41 @@ VIDEOS = ("video", "vid", "video_id", "image_id", "video_name", "video_path", "v
 WORDS = ("question", "query", "caption", "sentence", "expression", "exp", "text_query", "description")
 CATEGORIES = ("task_type", "task", "type", "category", "question_type")
 EXPRESSIONS = ("exp_id", "expression_id", "expid")
-ANSWERS = (
-    "pred",
-    "prediction",
-    "response",
-    "answer_pred",
-    "output",
-    "generated",
-    "model_output",
-    "text",
-    "answer",
-)
-SPANS = ("span", "timestamp", "timestamps", "segment", "window", "pred_span", "pred_relevant_windows")
+PREDICTED = ("pred", "prediction", "response", "answer_pred", "output", "generated", "model_output")
+PREDICTED_SPANS = ("pred_span", "pred_relevant_windows")
+ANSWERS = (*PREDICTED, "text", "answer")
+SPANS = (*PREDICTED_SPANS, "span", "timestamp", "timestamps", "segment", "window")
 CONFIDENCES = ("score", "conf", "confidence")
-MASKS = ("segmentations", "masks", "segmentation", "rle", "pred_masks")
+MASKS = ("pred_masks", "segmentations", "masks", "segmentation", "rle")
 FRACTION_KEYS = ("fraction", "fractions", "relative")
+_NULL = "the answer is null"
+_NOT_FINITE = "a time of the answer is not a finite number"
 
 
 def read_json(content: bytes, where: str) -> Iterator[Given]:
     """Predictions of a JSON or JSON-lines file. Raises UserError for a form that is not known."""
     try:
-        whole = json.loads(content)
+        text = content.decode(json.detect_encoding(content)).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(f"{where}, line {line}", f"is not UTF-8 ({error}).", "Save it as UTF-8.") from None
+    try:
+        whole = json.loads(text)
     except ValueError:
-        yield from _lines(content, where)
+        yield from _lines(text, where)
         return
+    except RecursionError:
+        raise UserError(where, "is nested too deeply to be predictions.", "Check the file.") from None
     yield from _of_root(whole, where)
 
 
-def _lines(content: bytes, where: str) -> Iterator[Given]:
-    for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1):
+def _lines(text: str, where: str) -> Iterator[Given]:
+    for number, line in enumerate(text.split("\n"), 1):  # splitlines would cut at U+2028, which texts hold
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{where}, line {number}", f"is neither JSON nor a line of JSON ({error}).", "Check the file."
             ) from None
@@ -129,30 +132,61 @@ def _with_answer(names: tuple[Name, ...], value: Any, where: str) -> Given:
 
 def _answer_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """What a record answers, as fields of Given; None if it holds no answer."""
-    if _number(record.get("start")) and _number(record.get("end")):
-        return {"span": (float(record["start"]), float(record["end"]))}
+    for key in ("filtered_resps", "resps"):
+        if (text := _first_text(record.get(key))) is not None:
+            return {"text": text, "field": key}
     for key in MASKS:
         if isinstance(record.get(key), list) and _is_masks(record[key]):
             text = next((record[name] for name in ANSWERS if isinstance(record.get(name), str)), None)
-            return {"rle": tuple(record[key]), "text": text}
-    for key in ("filtered_resps", "resps"):
-        if (text := _first_text(record.get(key))) is not None:
-            return {"text": text}
-    for key in SPANS:
-        if record.get(key) == []:  # an answer that names no window
-            return {"text": ""}
-    for key in (*SPANS, *ANSWERS):
-        if key in record and (answer := _plain_answer(record[key])) is not None:
-            return answer
+            return {"rle": tuple(record[key]), "text": text, "field": key}
+    return (
+        _first_answer(record, (*PREDICTED_SPANS, *PREDICTED))
+        or _start_and_end(record)
+        or _first_answer(record, (*SPANS, *ANSWERS))
+        or next(
+            ({"failure": _NULL, "field": key} for key in ANSWERS if key in record and record[key] is None),
+            None,
+        )
+    )
+
+
+def _first_answer(record: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any] | None:
+    for key in keys:
+        if key not in record:
+            continue
+        if record[key] == [] and key in SPANS:  # an answer that names no window
+            return {"text": "", "field": key}
+        if (answer := _plain_answer(record[key])) is not None:
+            return {**answer, "field": key}
     return None
+
+
+def _start_and_end(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A span as two numbers, also where they are written as text; clock times stay a text."""
+    ends: list[Any] = [record.get("start"), record.get("end")]
+    if all(isinstance(end, str) and end.strip() for end in ends):
+        try:
+            ends = [float(end) for end in ends]
+        except ValueError:
+            return {"text": f"{ends[0]} to {ends[1]}", "field": "start, end"}
+    return {**_span(ends), "field": "start, end"} if all(map(_number, ends)) else None
+
+
+def _span(ends: Sequence[Any]) -> dict[str, Any]:
+    start, end = map(_float, ends)
+    if not (math.isfinite(start) and math.isfinite(end)):
+        return {"failure": _NOT_FINITE}
+    return {"span": (start, end)}
 
 
 def _plain_answer(value: Any) -> dict[str, Any] | None:
     if isinstance(value, str):
         return {"text": value}
+    if isinstance(value, Mapping):
+        return _start_and_end(value)
     if isinstance(value, list | tuple) and value:
         if len(value) == 2 and all(map(_number, value)):
-            return {"span": (float(value[0]), float(value[1]))}
+            return _span(value)
         if (windows := _windows(value)) is not None:
             return windows
         if _is_masks(value):
@@ -173,8 +207,11 @@ def _windows(value: Sequence[Any]) -> dict[str, Any] | None:
     sizes = {len(row) for row in rows}
     if sizes not in ({2}, {3}):
         return None
-    windows = tuple((float(row[0]), float(row[1])) for row in rows)
-    confidences = tuple(float(row[2]) for row in rows) if sizes == {3} else ()
+    numbers = [[_float(number) for number in row] for row in rows]
+    if not all(math.isfinite(number) for row in numbers for number in row):
+        return {"failure": _NOT_FINITE}
+    windows = tuple((row[0], row[1]) for row in numbers)
+    confidences = tuple(row[2] for row in numbers) if sizes == {3} else ()
     return {"span": windows[0], "windows": windows, "confidences": confidences}
 
 
@@ -196,10 +233,18 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # of a whole number with hundreds of digits
+        return math.inf
+
+
 def _is_masks(value: Sequence[Any]) -> bool:
-    """A list with an RLE of COCO or null for each frame, at least one of them an RLE."""
-    filled = [v for v in value if v is not None]
-    return bool(filled) and all(isinstance(v, Mapping) and {"size", "counts"} <= set(v) for v in filled)
+    """A list with an RLE of COCO or null for each frame; nulls alone say that the object is never there."""
+    return bool(value) and all(
+        v is None or (isinstance(v, Mapping) and {"size", "counts"} <= set(v)) for v in value
+    )
 
 
 def _unknown(value: Any, where: str) -> UserError:

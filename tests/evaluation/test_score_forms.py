@@ -1,0 +1,155 @@
+"""`ufvideo score`: files of predictions as other code writes them, odd and hostile ones too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from evaluation.score.__main__ import main
+from pipeline.records import masks
+
+CHARADES = "VID1 1.0 5.0##a person sits.\nVID1 6.0 9.0##a person stands.\nVID2 0.0 4.0##a person runs.\n"
+QUERIES = (("VID1", "a person sits."), ("VID1", "a person stands."), ("VID2", "a person runs."))
+SPANS = ((1.0, 5.0), (6.0, 9.0), (0.0, 4.0))
+Run = Callable[[str | bytes], dict[str, Any]]
+
+
+def records(**more: Any) -> list[dict[str, Any]]:
+    """A right prediction of every query."""
+    return [
+        {"video": video, "caption": query, "pred": f"{start} - {end} seconds", **more}
+        for (video, query), (start, end) in zip(QUERIES, SPANS, strict=True)
+    ]
+
+
+def lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+@pytest.fixture
+def charades(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Scores the content of a file."""
+    truth = tmp_path / "charades_sta_test.txt"
+    truth.write_text(CHARADES)
+
+    def run(content: str | bytes) -> dict[str, Any]:
+        place = tmp_path / "predictions.json"
+        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+        rc = main(["charades_sta", "--truth", str(truth), "--predictions", str(place), "--json"])
+        printed = capsys.readouterr()
+        if rc:
+            return {"rc": rc, "error": printed.err}
+        found = json.loads(printed.out)
+        found["values"] = {row["metric"]: row["value"] for row in found["metrics"] if not row["category"]}
+        return found
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param("\ufeff" + lines(records()), id="byte order mark"),
+        pytest.param(lines(records()).replace("\n", "\r\n"), id="lines of Windows"),
+        pytest.param(lines(records(note="a\u2028b\x85c")), id="a line separator in a text"),
+        pytest.param(lines(records()).encode("utf-16"), id="UTF-16"),
+    ],
+)
+def test_a_text_file_is_read_in_any_unicode_form(charades: Run, content: str | bytes) -> None:
+    assert charades(content)["values"]["R@0.7"] == 1.0
+
+
+def test_a_file_that_is_not_unicode_is_refused_by_its_line(charades: Run) -> None:
+    found = charades(lines(records(note="ü")).encode("cp1252"))
+    assert found["rc"] == 2
+    assert "line 1" in found["error"]
+    assert "UTF-8" in found["error"]
+
+
+@pytest.mark.parametrize(
+    "truth", [{"timestamp": [1.0, 5.0]}, {"start": 1.0, "end": 5.0}, {"answer": "1 - 5 seconds"}]
+)
+def test_the_truth_in_a_record_is_not_taken_for_its_prediction(charades: Run, truth: dict[str, Any]) -> None:
+    rows = [{**row, **truth, "pred": "100 - 101 seconds"} for row in records()]
+    found = charades(json.dumps(rows))
+    assert found["values"]["tIoU"] == 0.0
+    assert found["read_from"] == {"pred": 3}
+
+
+def test_the_output_says_from_which_field_answers_come(charades: Run) -> None:
+    rows = [{"image_id": v, "caption": q, "timestamp": s} for (v, q), s in zip(QUERIES, SPANS, strict=True)]
+    assert charades(json.dumps(rows))["read_from"] == {"timestamp": 3}
+
+
+@pytest.mark.parametrize("end", ["NaN", "Infinity", "1" + "0" * 400])
+def test_a_time_that_is_not_finite_fails_its_sample_alone(charades: Run, end: str) -> None:
+    video, query = QUERIES[0]
+    good = {"VID2": {QUERIES[2][1]: {"start": 0.0, "end": 4.0}}}
+    content = json.dumps({video: {query: {"start": 1.0, "end": "END"}}, **good}).replace('"END"', end)
+    found = charades(content)
+    assert found["values"]["tIoU"] == pytest.approx(1 / 3)
+    assert found["problems"]["failures"] == 2  # this one, and the sample without a prediction
+
+
+@pytest.mark.parametrize("ends", [("1.0", "5"), ("0:01", "0:05")])
+def test_times_may_be_written_as_text(charades: Run, ends: tuple[str, str]) -> None:
+    video, query = QUERIES[0]
+    found = charades(json.dumps({video: {query: {"start": ends[0], "end": ends[1]}}}))
+    assert found["values"]["tIoU"] == pytest.approx(1 / 3)
+
+
+def test_a_null_answer_fails_its_sample_alone(charades: Run) -> None:
+    rows = records()
+    rows[1]["pred"] = None
+    found = charades(lines(rows))
+    assert found["values"]["tIoU"] == pytest.approx(2 / 3)
+    assert found["problems"]["failures"] == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested too deeply"),
+        ("[]", "holds no prediction"),
+        ("", "holds no pred"),
+    ],
+)
+def test_a_file_without_usable_content_is_refused(charades: Run, content: str, said: str) -> None:
+    found = charades(content)
+    assert found["rc"] == 2
+    assert said in found["error"]
+
+
+def test_a_running_number_is_not_taken_for_the_id_of_a_sample(charades: Run) -> None:
+    rows = [{"id": n, **row} for n, row in enumerate(records()[1:])]  # the first query was not asked
+    found = charades(lines(rows))
+    assert found["values"]["tIoU"] == pytest.approx(2 / 3)
+    assert found["problems"]["predictions with the id of another sample than their video and words"] == 2
+
+
+def test_an_expression_number_alone_names_no_sample(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Records with a running id: "0" is an expression of both videos."""
+    rle = {"size": [8, 8], "counts": masks.encode(np.eye(8, dtype=np.uint8))}
+    videos = {
+        video: {"expressions": {str(e): {"exp": f"thing {e}", "obj_id": [0], "anno_id": [0]} for e in (0, 1)},
+                "frames": ["00000"]}
+        for video in ("v1", "v2")
+    }  # fmt: skip
+    (tmp_path / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+    (tmp_path / "mask_dict.json").write_text(json.dumps({"0": [rle]}))
+    rows = [
+        {"id": n, "video": video, "exp_id": e, "segmentations": [rle]}
+        for n, (video, e) in enumerate((v, e) for v in ("v2", "v1") for e in ("1", "0"))
+    ]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    arguments = ["mevis", "--truth", str(tmp_path), "--predictions", str(tmp_path / "rows.json"), "--json"]
+    assert main(arguments) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert not any(found["problems"].values()), found["problems"]
