@@ -86,9 +86,13 @@ class DraftSpan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DraftTrack:
-    """Masks of one object as the source wrote them: (frame index, masks to be united) in any order."""
+    """Masks of one object as the source wrote them: (frame index, masks to be united) in any order.
+
+    ``timed`` are masks at times: (seconds, masks) of the frame that shows then.
+    """
 
     masks: tuple[tuple[int, tuple[Any, ...]], ...]
+    timed: tuple[tuple[float, tuple[Any, ...]], ...] = ()
 
 
 class Media(NamedTuple):

@@ -13,7 +13,7 @@ from datasets_prep.passes.shard_job import Receipt
 from pipeline.dataset.manifest import REJECTS, SELECTED, ShardEntry, SourceEntry
 from pipeline.dataset.writer import IRREGULAR_SCHEMA, REJECT_SCHEMA, SELECTED_SCHEMA, parquet_bytes
 from pipeline.errors import UserError
-from pipeline.plan.data import PrepConfig, SourceConfig
+from pipeline.plan.data import ALL_VIDEOS, PrepConfig, SourceConfig
 from pipeline.storage.location import Location
 
 
@@ -91,6 +91,14 @@ def refuse_bad_sources(sources: Sequence[SourceEntry], config: PrepConfig, out: 
             if empty
             else f"lost {share:.1%} of its samples, the plan allows {config.max_reject_share:.1%}"
         )
+        if empty and entry.not_selected == entry.read > 0:
+            raise UserError(
+                f"source {entry.name}",
+                f"selects none of its {entry.read} records.",
+                "With few videos none may fall into `select.videos`: set another `seed`, or a wider range."
+                if source.select.videos != ALL_VIDEOS
+                else "Correct what its entry selects (`keep_types`, `split`, `keep_videos`).",
+            )
         raise UserError(
             f"source {entry.name}",
             f"{problem}: {entry.read} read, {entry.rejected} rejected ({reasons}).",

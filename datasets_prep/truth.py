@@ -139,6 +139,8 @@ def _size(tracks: Sequence[DraftTrack]) -> tuple[int, int]:
 
 def _track(track: DraftTrack, size: tuple[int, int]) -> MaskTrack:
     height, width = size
+    if track.timed:
+        raise RejectError(Reason.FRAME_OUTSIDE, "a mask at a time cannot be placed without its video")
     entries = sorted(track.masks, key=lambda entry: entry[0])
     return MaskTrack(
         height=height,

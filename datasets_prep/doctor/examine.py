@@ -53,8 +53,9 @@ def examine(
 
     Raises UserError for an annotation file that is missing or unreadable as a whole.
     """
-    everything = SelectConfig()
-    sources = tuple(s.model_copy(update={"select": everything}) for s in config.sources)
+    sources = tuple(
+        s.model_copy(update={"select": SelectConfig(videos=s.select.videos)}) for s in config.sources
+    )
     config = config.model_copy(update={"sources": sources})
     resolve = with_links(config, resolve)
     units = list_units(sources, resolve)

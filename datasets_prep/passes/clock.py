@@ -104,6 +104,19 @@ class Clock:
         start_bin, end_bin = (min(int(value), temporal.LAST_BIN) for value in (time.start, time.end))
         return replace(span, start_bin=start_bin, end_bin=end_bin)
 
+    def frame(self, time_s: float) -> int:
+        """The frame that shows at a time of the whole video, at its end the last one."""
+        shown_s = self._from_picture(time_s)
+        if -self._late_s <= shown_s <= 0:  # there was only sound, no picture yet
+            return 0
+        try:
+            return self._frames.frame_at(shown_s)
+        except ValueError as error:
+            raise RejectError(
+                Reason.FRAME_OUTSIDE,
+                f"mask at {time_s:g} s of a video of {self._video.duration_s:.3f} s",
+            ) from error
+
     def _seconds(self, value: float, unit: Unit) -> float:
         """Seconds from the start of the clip."""
         match unit:

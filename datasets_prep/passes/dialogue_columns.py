@@ -16,7 +16,7 @@ from datasets_prep.draft import Media
 from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import Dialogue, ReadsDialogues
 from pipeline.dataset.arrow import dialogue_table, to_table
-from pipeline.plan.data import SourceConfig
+from pipeline.plan.data import ALL_VIDEOS, SourceConfig
 from pipeline.records.sample import Sample
 
 Numbered = tuple[int, Record]
@@ -34,8 +34,9 @@ class DialogueColumns:
 
 
 def has_dialogues(source: SourceConfig) -> bool:
-    """Whether the reader of a source can tell plain dialogues; ``keep_types`` needs the drafts."""
-    return isinstance(reader_of(source.format), ReadsDialogues) and not source.keep_types
+    """Whether plain dialogues can be told apart; ``keep_types`` and ``select.videos`` need the drafts."""
+    chosen = source.keep_types or source.select.videos != ALL_VIDEOS
+    return isinstance(reader_of(source.format), ReadsDialogues) and not chosen
 
 
 def part(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import pyarrow as pa
 
@@ -118,8 +118,9 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
     irregular = irregularities(draft, source, video)
     if not (draft.times or draft.regions or draft.targets or draft.clip or draft.frame_size):
         return FinishedSample(sample=_of_words(draft, source, video), irregular=irregular)
-    times = _times(draft, source, video) if draft.times or draft.clip else _Times()
-    written = times.written
+    clock = Clock(video, source, draft.duration_s)
+    clip = clock.set_clip(draft.clip) if draft.clip else None
+    written = [clock.resolve(time) for time in draft.times]
     spans: dict[Role, list[TimeSpan]] = {role: [] for role in Role}
     instants: list[TimeSpan] = []
     turns = []
@@ -134,7 +135,7 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         raise RejectError(
             Reason.MASK_SIZE, f"row says {claimed}, video is {video.height}x{video.width} (height x width)"
         )
-    regions = [_track(track, video) for track in draft.regions]
+    regions = [_track(track, video, clock) for track in draft.regions]
     if draft.one_region_frame:
         regions = _one_frame(regions, draft, seed)
     sample = Sample(
@@ -144,35 +145,20 @@ def finish(draft: Draft, source: SourceConfig, video: VideoRef, seed: int) -> Fi
         video=video,
         turns=tuple(turns),
         regions=tuple(regions),
-        targets=tuple(_track(track, video) for track in draft.targets),
-        void=_track(draft.void, video) if draft.void else None,
+        targets=tuple(_track(track, video, clock) for track in draft.targets),
+        void=_track(draft.void, video, clock) if draft.void else None,
         spans=tuple(spans[Role.ASSISTANT]),
         question_spans=tuple(spans[Role.USER]),
         instants=tuple(instants),
-        clip=times.clip,
+        clip=clip,
         expression=draft.expression,
         choices=draft.choices,
         answer_index=draft.answer_index,
         reference=draft.reference if source.use is Use.BENCHMARK else "",
         category=draft.category,
     )
-    return FinishedSample(sample=sample, irregular=(*irregular, *times.irregular), outside_s=times.outside_s)
-
-
-class _Times(NamedTuple):
-    """The times of a draft: its clip, those in its texts, and how they were changed."""
-
-    clip: TimeSpan | None = None
-    written: Sequence[TimeSpan] = ()
-    irregular: tuple[Irregular, ...] = ()
-    outside_s: float = 0.0
-
-
-def _times(draft: Draft, source: SourceConfig, video: VideoRef) -> _Times:
-    clock = Clock(video, source, draft.duration_s)
-    clip = clock.set_clip(draft.clip) if draft.clip else None
-    written = [clock.resolve(time) for time in draft.times]
-    return _Times(clip, written, tuple(clock.irregular()), clock.outside_s)
+    irregular = (*irregular, *clock.irregular())
+    return FinishedSample(sample=sample, irregular=irregular, outside_s=clock.outside_s)
 
 
 def _of_words(draft: Draft, source: SourceConfig, video: VideoRef) -> Sample:
@@ -194,8 +180,9 @@ def _text(time: DraftSpan, resolved: TimeSpan) -> str:
     return temporal.token(resolved.start_bin) if time.end is None else temporal.write(resolved)
 
 
-def _track(track: DraftTrack, video: VideoRef) -> MaskTrack:
-    entries = sorted(track.masks, key=lambda entry: entry[0])
+def _track(track: DraftTrack, video: VideoRef, clock: Clock) -> MaskTrack:
+    timed = [(clock.frame(time_s), forms) for time_s, forms in track.timed]
+    entries = sorted((*track.masks, *timed), key=lambda entry: entry[0])
     frames = tuple(frame for frame, _ in entries)
     if len(set(frames)) != len(frames):
         raise RejectError(Reason.BAD_MASK, "a frame is annotated twice")

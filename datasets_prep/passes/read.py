@@ -16,8 +16,9 @@ from datasets_prep.passes.chunks import ReadUnit, readable
 from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import ReadsDialogues
 from datasets_prep.sources.json.json_file import Chunk
+from pipeline.draw import draw
 from pipeline.errors import UserError
-from pipeline.plan.data import SourceConfig
+from pipeline.plan.data import ALL_VIDEOS, SourceConfig
 
 _DETAIL = 400  # characters of a reject's detail
 _T = TypeVar("_T")
@@ -27,8 +28,8 @@ _T = TypeVar("_T")
 class ReadItem:
     """The result of reading a record or a part of it: a draft, or why there is none.
 
-    ``record`` is its number in the file. ``left_out``: the plan does not select it (by ``keep_types``, or by
-    an option of the reader).
+    ``record`` is its number in the file. ``left_out``: the plan does not select it (by ``keep_types``,
+    ``select.videos`` or an option of the reader).
     """
 
     record: int
@@ -63,7 +64,9 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
             yield ReadItem(number, 0, record.key, error=problem)
             continue
         for part, draft in enumerate(drafts):
-            if source.keep_types and draft.type not in source.keep_types:
+            if (source.keep_types and draft.type not in source.keep_types) or not selects_video(
+                draft.media, source, seed
+            ):
                 yield ReadItem(number, part, draft.key, left_out=True)
             elif len(drafts) > 1 and draft.key in seen:
                 again = RejectError(Reason.DUPLICATE_KEY, f"{draft.key} came before")
@@ -84,7 +87,16 @@ def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Itera
             media = tuple(reader.media(record, source, seed))
         except RECORD_ERRORS:  # the record is rejected and counted where drafts are made
             continue
-        yield from (name_media(medium, source) for medium in media)
+        yield from (name_media(m, source) for m in media if selects_video(m, source, seed))
+
+
+def selects_video(media: Media, source: SourceConfig, seed: int) -> bool:
+    """Whether a video is in the source's ``select.videos``, by its name as the record writes it."""
+    if source.select.videos == ALL_VIDEOS:
+        return True
+    start, end = source.select.videos
+    drawn = draw("videos", seed, media.candidates[0]) / 2**64
+    return start <= drawn < end or drawn >= end == 1  # the division rounds the largest draws to 1
 
 
 def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:

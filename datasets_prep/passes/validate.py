@@ -8,6 +8,7 @@ from pipeline.plan.data import Use
 from pipeline.records import masks
 from pipeline.records.sample import REGION, SEG, MaskTrack, Role, Sample, Task
 from pipeline.times import temporal
+from pipeline.times.frame_times import frame_times
 
 _LEFT_OVER = ("<video>", "<image>", "<TIME_STAMP>", "<TEMP-INPUT>", "<TEMP-OUTPUT>", "-OUTPUT>", "-INPUT>")
 _ORDER = (Role.USER, Role.ASSISTANT)
@@ -91,6 +92,10 @@ def _counts(sample: Sample) -> None:
 
 def _tracks(sample: Sample) -> None:
     void = (sample.void,) if sample.void else ()
+    shown = None
+    if sample.clip is not None and (sample.regions or sample.targets):
+        clip = sample.clip
+        shown = frame_times(sample.video).frames_in(clip.start_s, clip.end_s, temporal.Outside.CLAMP)
     for track in (*sample.regions, *sample.targets, *void):
         if not track.frames:
             raise RejectError(Reason.BAD_MASK, "an object has no annotated frame")
@@ -99,6 +104,12 @@ def _tracks(sample: Sample) -> None:
             raise RejectError(
                 Reason.FRAME_OUTSIDE,
                 f"mask on frame {outside} of a video of {sample.video.num_frames} frames",
+            )
+        if shown is not None and not (shown[0] <= track.frames[0] and track.frames[-1] <= shown[1]):
+            outside = track.frames[0] if track.frames[0] < shown[0] else track.frames[-1]
+            raise RejectError(
+                Reason.FRAME_OUTSIDE,
+                f"mask on frame {outside}, and the clip shows the frames {shown[0]} to {shown[1]}",
             )
     for number, region in enumerate(sample.regions):
         if not _visible(region):

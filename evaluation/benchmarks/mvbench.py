@@ -8,9 +8,9 @@ from evaluation.benchmarks.baselines import CHANCE
 from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice_published
 from evaluation.metrics.aggregate import AS_PUBLISHED, READ, READ_RULE, STANDARD, Metric, Over, Score
-from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.choices import letter, question_with_options
 from pipeline.records.sample import Sample, Task, Turn
 
 
@@ -19,7 +19,7 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     if style is PromptStyle.PREPARED:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
-        return prompts.single_turn(prompts.llava_video_options(prompts.question(sample), sample.choices))
+        return prompts.single_turn(question_with_options(prompts.question(sample), sample.choices))
     options = "\n".join(f"({letter(i)}) {option}" for i, option in enumerate(sample.choices))
     end = "Answer with the option's letter from the given choices directly and only give the best option."
     return prompts.single_turn(f"Question: {prompts.question(sample)}\nOptions:\n{options}\n{end}")

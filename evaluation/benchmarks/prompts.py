@@ -5,9 +5,6 @@ Published wording: the inference scripts of UFVideo (https://github.com/Hevven/U
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from evaluation.metrics.choice_letters import letter
 from pipeline.errors import UserError
 from pipeline.plan.benchmarks import PromptStyle
 from pipeline.records.sample import Role, Sample, Turn
@@ -24,13 +21,6 @@ def question(sample: Sample) -> str:
 def single_turn(text: str) -> tuple[Turn, ...]:
     """A prompt of one question."""
     return (Turn(role=Role.USER, text=text),)
-
-
-def llava_video_options(text: str, choices: Sequence[str]) -> str:
-    """Options as in LLaVA-Video-178K's multiple-choice part; the answer there is ``B. blue.``."""
-    lines = [f"{letter(i)}. {choice.rstrip('. ')}." for i, choice in enumerate(choices)]
-    end = "Please provide your answer by stating the letter followed by the full option."
-    return "\n".join([text, "Options:", *lines, end])
 
 
 def with_options(sample: Sample) -> tuple[Turn, ...]:

@@ -10,9 +10,9 @@ from evaluation.benchmarks.baselines import CHANCE
 from evaluation.benchmarks.judging import judge_choice
 from evaluation.metrics import choice_published
 from evaluation.metrics.aggregate import READ, READ_RULE, STANDARD, Metric, Score
-from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from pipeline.plan.benchmarks import PromptStyle
+from pipeline.records.choices import letter, question_with_options
 from pipeline.records.sample import REGION, Sample, Task, Turn
 
 _BARE_REGION = re.compile(r"(?<!\[)" + re.escape(REGION) + r"(?!\])")
@@ -23,7 +23,7 @@ def prompt(sample: Sample, style: PromptStyle) -> tuple[Turn, ...]:
     if style is PromptStyle.PREPARED:
         return prompts.with_options(sample)
     if style is PromptStyle.LLAVA_VIDEO:
-        return prompts.single_turn(prompts.llava_video_options(prompts.question(sample), sample.choices))
+        return prompts.single_turn(question_with_options(prompts.question(sample), sample.choices))
     options = " ".join(f"({letter(i)}) {option}" for i, option in enumerate(sample.choices))
     text = _BARE_REGION.sub(f"[{REGION}]", prompts.question(sample))
     return prompts.single_turn(

@@ -45,11 +45,6 @@ _CLOSING: Final = re.compile(r"\s{0,2}[.)\]]?\s{0,2}")
 _STOPS: Final = re.compile(r"[.!?](?=\s[^a-z]|\s?$)|\n")
 
 
-def letter(index: int) -> str:
-    """Letter of an option: 0 -> A."""
-    return string.ascii_uppercase[index]
-
-
 def denied(text: str) -> bool:
     """Whether words such as "not" or "wrong" stand in a text."""
     return bool(_DENIED.search(text))

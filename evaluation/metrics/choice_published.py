@@ -12,7 +12,7 @@ import string
 from collections.abc import Sequence
 from functools import cache
 
-from evaluation.metrics.choice_letters import letter
+from pipeline.records.choices import letter
 
 FALLBACK_INDEX = 2  # of the published rule
 

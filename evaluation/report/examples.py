@@ -10,7 +10,6 @@ import numpy as np
 
 from evaluation.benchmarks import Benchmark, benchmark_of
 from evaluation.metrics.aggregate import Score
-from evaluation.metrics.choice_letters import letter
 from evaluation.prediction import Prediction
 from evaluation.report import timeline
 from evaluation.report.colours import Colours, Kind, Legend, Outlines
@@ -24,6 +23,7 @@ from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.page.frames import mask_at, nearest
 from pipeline.plan.evaluation import BenchmarkConfig
+from pipeline.records.choices import letter
 from pipeline.records.sample import MaskTrack, Role, Sample
 
 TRUTH = "truth"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, field_validator
 
@@ -13,6 +13,7 @@ from pipeline.plan.formats import BLANKS, FORMATS, AnnotationFormat, FormatOptio
 from pipeline.plan.identity import Bears, Input, Media, Runtime
 from pipeline.plan.rules import DurationMismatch, EarlyMasks, SecondsFrom
 from pipeline.plan.section_errors import Problem
+from pipeline.plan.suggest import suggest
 from pipeline.times.temporal import Outside
 
 
@@ -36,10 +37,30 @@ OfFormat = Annotated[T, FormatOption()]
 """An option that only some formats have."""
 
 
+ALL_VIDEOS: Final = (0.0, 1.0)
+"""The range of ``select.videos`` that leaves nothing out."""
+
+
 class SelectConfig(Config):
-    """How many of a source's valid samples are kept, chosen by a hash of (seed, key)."""
+    """Which of a source's valid samples are kept, chosen by hashes of (seed, key) and (seed, video)."""
 
     count: int | None = Field(default=None, ge=0, description="Exactly this many; null: all.")
+    videos: tuple[float, float] = Field(
+        default=ALL_VIDEOS,
+        description="Only videos whose number is in this range. The number, 0 to 1, is drawn from (seed, "
+        "name of the video as its record writes it): [0, 0.8] for training and [0.8, 1] for a benchmark "
+        "divide one list by videos. Samples of other videos count as not selected.",
+    )
+
+    def problems(self) -> Iterator[Problem]:
+        """A range that is none."""
+        start, end = self.videos
+        if not 0 <= start < end <= 1:
+            yield Problem(("videos",), f"[{start:g}, {end:g}] is no range within 0 and 1, such as [0, 0.8]")
+
+    def shares_videos(self, other: SelectConfig) -> bool:
+        """Whether some videos are in both ranges."""
+        return max(self.videos[0], other.videos[0]) < min(self.videos[1], other.videos[1])
 
 
 class SourceConfig(Config):
@@ -67,7 +88,12 @@ class SourceConfig(Config):
         default=None,
         description="Masks in other files: mask_dict.json (meta_expressions), instances.json (refcoco), or a "
         "folder: Annotations (ref_youtube_vos, ref_davis), SA-V's masklets (ref_sav). Of nextgqa the spans: "
-        "gsub_*.json, or the folder that holds it and map_vid_vidorID.json.",
+        "gsub_*.json, or the folder that holds it and map_vid_vidorID.json. Of jsonl the folder of the PNG "
+        "files.",
+    )
+    columns: OfFormat[Mapping[str, str]] = Field(
+        default={},
+        description="Names that fields of a record have in the file, {video: path}; of jsonl.",
     )
     void: OfFormat[bool] = Field(
         default=False,
@@ -193,6 +219,20 @@ class SourceConfig(Config):
                     )
                 if name in row.needs and value == default:
                     yield Problem((), f"source {self.name}: {row.needs[name]}")
+        for name in self.columns if row.columns else ():
+            if name not in row.columns:
+                yield Problem(
+                    ("columns", name),
+                    f"source {self.name}: {name} is no field of {self.format}; "
+                    f"{suggest(name, row.columns, 'They are')}",
+                )
+        for at, kind in enumerate(self.keep_types if row.own_data else ()):
+            if kind not in tuple(row.tasks):
+                yield Problem(
+                    ("keep_types", at),
+                    f"source {self.name}: a record of {self.format} is of no type {kind}; "
+                    f"{suggest(kind, row.tasks, 'They are')}",
+                )
         if self.outside_spans is Outside.KEEP and self.use is Use.TRAIN:
             yield Problem(
                 ("outside_spans",),
@@ -274,6 +314,7 @@ class PrepConfig(Config):
             yield Problem(
                 ("sources",), f"source names must be unique, {', '.join(doubled)} is used more than once"
             )
+        yield from self._trained_and_tested()
         owner: dict[str, str] = {}
         for at, name in enumerate(names):
             other = owner.setdefault(file_stem(name), name)
@@ -283,3 +324,17 @@ class PrepConfig(Config):
                     f"sources {other} and {name} would both write data/{file_stem(name)}-00000.parquet; "
                     "rename one of them",
                 )
+
+    def _trained_and_tested(self) -> Iterator[Problem]:
+        """Benchmarks that are a part of a list by videos, and share some of these with a training source."""
+        for at, held_out in enumerate(self.sources):
+            for source in self.sources if held_out.use is Use.BENCHMARK else ():
+                divided = {held_out.select.videos, source.select.videos} != {ALL_VIDEOS}
+                same = source.use is Use.TRAIN and source.annotations == held_out.annotations
+                if same and divided and source.select.shares_videos(held_out.select):
+                    (start, end), rest = source.select.videos, held_out.select.videos
+                    yield Problem(
+                        ("sources", at, "select", "videos"),
+                        f"{held_out.name} takes [{rest[0]:g}, {rest[1]:g}] of the videos, and {source.name} "
+                        f"trains on [{start:g}, {end:g}] of the same list; the ranges must not overlap",
+                    )

@@ -41,7 +41,9 @@ class AnnotationFormat(RegistryRow):
     format's default first; none for a format without timed events. ``question_blanks`` and
     ``answer_blanks`` are the blanks that templates must have if there is no temporal task. ``truth_in`` is
     the option that names the truth of a benchmark: without it the truth is hidden, unless a file called
-    ``masks_beside`` lies in the folder of annotations.
+    ``masks_beside`` lies in the folder of annotations. ``columns`` are the fields of a record that may have
+    other names in the file. ``own_data``: records ask their own questions, of any task, and the type of a
+    record is its task.
     """
 
     tasks: tuple[Task, ...] = ()
@@ -52,6 +54,8 @@ class AnnotationFormat(RegistryRow):
     answer_blanks: tuple[str, ...] = ()
     truth_in: str = ""
     masks_beside: str = ""
+    columns: tuple[str, ...] = ()
+    own_data: bool = False
 
     @property
     def accepts(self) -> frozenset[str]:

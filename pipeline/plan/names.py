@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pipeline.plan.benchmarks import FAMILIES
+from pipeline.plan.benchmarks import FAMILIES, PromptStyle
 from pipeline.plan.data import Use
 from pipeline.plan.formats import FORMATS
 from pipeline.plan.identity import in_corpora
 from pipeline.plan.section_errors import Problem
 from pipeline.plan.suggest import suggest
+from pipeline.records.sample import Task
 
 INIT = "init"
 
@@ -68,25 +69,46 @@ def _sources(plan: Any, uses: Mapping[str, str] | None) -> Iterator[Problem]:
 
 def _families(plan: Any) -> Iterator[Problem]:
     """Benchmarks whose family does not score what their source's format gives."""
-    formats = {}
+    formats, kept = {}, {}
     for source in _list(_get(_get(plan, "data"), "sources")):
         name, format_ = _get(source, "name"), _get(source, "format")
         if isinstance(name, str) and isinstance(format_, str):
             formats[name] = format_
+            kept[name] = [str(kind) for kind in _list(_get(source, "keep_types"))]
     for i, bench in enumerate(_list(_get(_get(plan, "evaluation"), "benchmarks"))):
         source, family = _get(bench, "source"), _get(bench, "family")
         if not isinstance(source, str) or not isinstance(family, str) or source not in formats:
             continue
         try:
-            accepts, tasks = FAMILIES[family].accepts, FORMATS[formats[source]].tasks
+            accepts, row = FAMILIES[family].accepts, FORMATS[formats[source]]
         except ValueError:  # an unknown name, which validation by type reports
             continue
+        tasks = row.tasks
         if accepts and tasks and not set(accepts) & set(tasks):
             text = (
                 f"{family} scores samples of task {' or '.join(accepts)}; {source} has the format "
                 f"{formats[source]}, whose samples are of task {' or '.join(tasks)}."
             )
             yield Problem(("evaluation", "benchmarks", i, "family"), text)
+        elif row.own_data and accepts:
+            style = _get(bench, "style", PromptStyle.PUBLISHED)
+            yield from _own_data(i, source, family, accepts, kept[source], str(style))
+
+
+def _own_data(
+    i: int, source: str, family: str, accepts: Sequence[Task], kept: Sequence[str], style: str
+) -> Iterator[Problem]:
+    """A list of any tasks has records that a family cannot score, and asks its own questions."""
+    wanted = ", ".join(accepts)
+    if not kept or not set(kept) <= {str(task) for task in accepts}:
+        text = (
+            f"{family} scores samples of task {' or '.join(accepts)}; {source} may hold others. Set "
+            f"keep_types: [{wanted}] in {source}."
+        )
+        yield Problem(("evaluation", "benchmarks", i, "family"), text)
+    if style == PromptStyle.PUBLISHED and Task.CHOICE not in accepts:
+        text = f"the records of {source} ask their own questions; set style: prepared."
+        yield Problem(("evaluation", "benchmarks", i, "style"), text)
 
 
 def _entries(plan: Any) -> Iterator[Problem]:

@@ -31,6 +31,7 @@ MARKED = {
 WITH_MASKS = {"ref_davis", "ref_sav", "refcoco"}
 # Values that are not the default, for options that are paths or choices.
 SET = {
+    "columns": {"video": "path"},
     "region_mode": "multi",
     "temporal_task": "referring",
     "question_templates": ["{expression} {span} {regions}"],
@@ -39,7 +40,9 @@ SET = {
 
 
 def source(name: str, **options: object) -> SourceConfig:
-    needed = dict.fromkeys(FORMATS[name].needs, "x")
+    needed: dict[str, object] = dict.fromkeys(FORMATS[name].needs, "x")
+    if "void" in options:  # for the scores of a benchmark
+        needed["use"] = "benchmark"
     return SourceConfig.model_validate(
         {"name": "s", "format": name, "annotations": "x", "media": ["m"], **needed, **options}
     )
