@@ -7,26 +7,51 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from evaluation.score.given import Given, id_name, video_part
 from pipeline.errors import UserError
 
 _FLAT = ("P", "L", "1", "I;16", "I")  # one number per pixel
+_DAMAGED = (
+    OSError,
+    ValueError,
+    SyntaxError,
+    RuntimeError,
+    zlib.error,
+    zipfile.BadZipFile,
+    Image.DecompressionBombError,
+)
 _WRAPPERS = ("Annotations", "annotations", "masks", "valid", "valid_u")  # folders around the videos
 
 
+class DamagedMaskError(UserError):
+    """A PNG file that holds no image."""
+
+
+def is_hidden(name: str) -> bool:
+    """Whether macOS or an editor put a file there: ``__MACOSX/…``, ``._00000.png``, ``.DS_Store``."""
+    path = PurePosixPath(name)
+    return path.name.startswith(".") or "__MACOSX" in path.parts
+
+
 class MaskFiles:
-    """The PNG files of a folder or of a zip. Sent to another process it opens its zip again."""
+    """The PNG files of a folder or of a zip. Sent to another process it opens its zip again.
+
+    Names have slashes and begin with a folder's name, as if an archive had been unpacked: some programs write
+    backslashes, or a root. Nothing is ever unpacked.
+    """
 
     def __init__(self, place: Path) -> None:
         self.place = place
         self._zip: zipfile.ZipFile | None = None
+        self._stored: dict[str, str] = {}  # names in the zip
 
     def __getstate__(self) -> dict[str, Path]:
         return {"place": self.place}
@@ -37,20 +62,35 @@ class MaskFiles:
     def names(self) -> list[str]:
         """Paths of all PNG files, sorted."""
         if self.place.is_file():
-            return sorted(
-                n for n in self._archive().namelist() if n.lower().endswith(".png") and "__MACOSX" not in n
-            )
-        return sorted(p.relative_to(self.place).as_posix() for p in self.place.rglob("*.png"))
+            self._archive()
+            names = list(self._stored)
+        else:
+            names = [p.relative_to(self.place).as_posix() for p in self.place.rglob("*")]
+        return sorted(name for name in names if name.lower().endswith(".png") and not is_hidden(name))
 
     def read(self, name: str) -> np.ndarray:
-        """Values [H, W] of an image; indices where it has a palette. Raises UserError for a damaged one."""
+        """Values [H, W] of an image; indices where it has a palette.
+
+        Raises DamagedMaskError for a damaged one, and UserError for one that the system cannot read.
+        """
+        where = f"{self.place}, {name}"
         try:
-            data = self._archive().read(name) if self.place.is_file() else (self.place / name).read_bytes()
-            with Image.open(io.BytesIO(data)) as image:
+            with Image.open(io.BytesIO(self._content(name))) as image:
                 return np.asarray(image if image.mode in _FLAT else image.convert("L"))
-        except (OSError, ValueError, SyntaxError, zipfile.BadZipFile) as error:
+        except UnidentifiedImageError:  # its text names an object in memory
+            reason = "the file is not an image"
+        except _DAMAGED as error:
+            reason = str(error)
+        raise DamagedMaskError(where, f"is not a readable PNG ({reason}).", "Write it again.")
+
+    def _content(self, name: str) -> bytes:
+        if self.place.is_file():
+            return self._archive().read(self._stored[name])
+        try:
+            return (self.place / name).read_bytes()
+        except OSError as error:
             raise UserError(
-                f"{self.place}, {name}", f"is not a readable PNG ({error}).", "Write it again."
+                f"{self.place}, {name}", f"cannot be read ({error}).", "Check the disk."
             ) from None
 
     def inside(self, name: str) -> np.ndarray:
@@ -65,6 +105,7 @@ class MaskFiles:
                 raise UserError(
                     str(self.place), f"is not a readable zip ({error}).", "Make it again."
                 ) from None
+            self._stored = {n.replace("\\", "/").lstrip("/"): n for n in self._zip.namelist()}
         return self._zip
 
 
@@ -75,19 +116,22 @@ def tracks(files: MaskFiles) -> Iterator[Given]:
         path = PurePosixPath(name)
         folders.setdefault(path.parent, {})[path.stem] = name
     common = _wrapper(list(folders))
+    if all(len(folder.relative_to(common).parts) < 2 for folder in folders):
+        raise UserError(
+            str(files.place),
+            f"has no masks in VIDEO/EXPRESSION/FRAME.png; it has {min(files.names())}.",
+            "Point --predictions at the folder above the videos, or score palette images with "
+            "`ufvideo score masks`.",
+        )
     for folder, frames in folders.items():
         inner = folder.relative_to(common)
-        if len(inner.parts) < 2:
-            raise UserError(
-                f"{files.place}, {folder}",
-                "lies directly below the root; masks of expressions are in VIDEO/EXPRESSION/FRAME.png.",
-                "Point --predictions at the folder above the videos, or score palette images with "
-                "`ufvideo score masks`.",
-            )
         video, part = inner.parent.as_posix(), inner.name
+        names = [video_part(video, part), id_name(f"{video}/{part}")]
+        if len(inner.parts) > 2:  # videos may be in a folder of any name, such as "results"
+            names.append(video_part(inner.parent.name, part))
         yield Given(
             where=f"{files.place}, {folder}",
-            names=(video_part(video, part), id_name(f"{video}/{part}")),
+            names=tuple(names) if len(inner.parts) > 1 else (),
             masks=_loaders(files, frames),
         )
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from evaluation.prediction import Prediction
 from evaluation.score.given import Given, LoadMask
+from evaluation.score.mask_trees import DamagedMaskError
 from evaluation.spans import SpanRules
 from pipeline.records import masks
 from pipeline.records.sample import MaskTrack, Sample, TimeSpan
@@ -78,10 +79,15 @@ def _of_rle(sample: Sample, given: Given) -> tuple[tuple[MaskTrack, ...], str | 
     expected = max(len(sample.video.frames), frames)
     if len(forms) != expected:
         return (), f"{len(forms)} masks for {expected} frames"
-    sizes = {tuple(form["size"]) for form in forms if form is not None}
-    if len(sizes) != 1:
+    sizes: set[tuple[int, int]] = set()
+    for size in (form["size"] for form in forms if form is not None):
+        if not (isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(n, int) for n in size)):
+            return (), f"a mask is not COCO RLE: its size is {size!r}"
+        sizes.add((size[0], size[1]))
+    if len(sizes) > 1:
         return (), f"masks of {len(sizes)} sizes"
-    height, width = sizes.pop()
+    true_size = next(((t.height, t.width) for t in sample.targets if t.height), (1, 1))
+    height, width = sizes.pop() if sizes else true_size  # nulls alone: the object is never there
     try:
         counts = tuple(
             masks.empty(height, width) if form is None else masks.from_source(form, height, width)
@@ -101,13 +107,17 @@ def _of_images(sample: Sample, images: Mapping[str, LoadMask]) -> tuple[tuple[Ma
         name = names[frame] if frame < len(names) else f"{frame:05d}"
         if name not in images:
             continue
-        mask = images[name]()
+        try:
+            mask = images[name]()
+        except DamagedMaskError as error:
+            return (), f"{name}: {error.problem}"
         if size is not None and mask.shape != size:
             return (), f"masks of {size[0]}x{size[1]} and of {mask.shape[0]}x{mask.shape[1]}"
         size = (mask.shape[0], mask.shape[1])
         made.append((frame, masks.encode(mask)))
     if size is None:
-        return (), "no mask on any frame"
+        asked = names[wanted[0]] if wanted and wanted[0] < len(names) else "00000"
+        return (), f"no mask on any frame: there is {min(images)}, but not {asked}"
     return (
         MaskTrack(
             height=size[0], width=size[1], frames=tuple(f for f, _ in made), counts=tuple(c for _, c in made)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evaluation.score.given import Given, id_name
-from evaluation.score.mask_trees import MaskFiles, tracks
+from evaluation.score.mask_trees import MaskFiles, is_hidden, tracks
 from evaluation.score.texts import read_json
 from pipeline.errors import UserError
 
 TEXTS = (".json", ".jsonl", ".ndjson", ".txt")
+_LARGE, _MOST_PACKED = 100_000_000, 200  # bytes; texts and RLE pack to a tenth, seldom to a hundredth
 FORMS = (
     "JSON or JSON lines (.json, .jsonl), a folder of such files, PNG masks in VIDEO/EXPRESSION/FRAME.png as "
     "a folder or .zip, or an evaluation's folder below answers/"
@@ -28,6 +30,8 @@ def read_predictions(place: Path) -> Iterator[Given]:
         yield from _of_zip(place)
     elif place.suffix.lower() in TEXTS:
         yield from read_json(place.read_bytes(), str(place))
+    elif place.suffix.lower() == ".zip":
+        raise UserError(str(place), "is not a readable zip archive.", "Make it again.")
     else:
         raise _unknown(place, f"ends in {place.suffix or 'nothing'}")
 
@@ -38,28 +42,49 @@ def _of_folder(place: Path) -> Iterator[Given]:
         for part in parts:
             yield from _of_part(place, part)
         return
-    texts = sorted(p for p in place.rglob("*") if p.suffix.lower() in TEXTS)
-    images = next(place.rglob("*.png"), None)
-    if images is not None:
+    names = sorted(p.relative_to(place).as_posix() for p in place.rglob("*"))
+    texts = _texts(names)
+    if MaskFiles(place).names():
         yield from tracks(MaskFiles(place))
     elif texts:
-        for text in texts:
-            yield from read_json(text.read_bytes(), str(text))
+        for name in texts:
+            yield from read_json((place / name).read_bytes(), str(place / name))
     else:
         raise _unknown(place, "holds neither PNG files nor JSON")
 
 
 def _of_zip(place: Path) -> Iterator[Given]:
     with zipfile.ZipFile(place) as archive:
-        names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
-        texts = [n for n in names if Path(n).suffix.lower() in TEXTS]
-        if any(n.lower().endswith(".png") for n in names):
+        texts = _texts(archive.namelist())
+        if MaskFiles(place).names():
             yield from tracks(MaskFiles(place))
         elif texts:
             for name in texts:
-                yield from read_json(archive.read(name), f"{place}, {name}")
+                yield from read_json(_content(archive, name, place), f"{place}, {name}")
         else:
             raise _unknown(place, "holds neither PNG files nor JSON")
+
+
+def _texts(names: Sequence[str]) -> list[str]:
+    """The files with predictions. Beside its logs of samples, lmms-eval writes a summary without any."""
+    texts = [name for name in names if Path(name).suffix.lower() in TEXTS and not is_hidden(name)]
+    logs = any("samples_" in Path(name).name for name in texts)
+    return [name for name in texts if not (logs and Path(name).name.endswith("results.json"))]
+
+
+def _content(archive: zipfile.ZipFile, name: str, place: Path) -> bytes:
+    """A file of a zip. Raises UserError for one that is damaged, encrypted, or packed beyond belief."""
+    info = archive.getinfo(name)
+    if info.file_size > _LARGE and info.file_size > _MOST_PACKED * info.compress_size:
+        raise UserError(
+            f"{place}, {name}",
+            f"would unpack to {info.file_size:,} bytes from {info.compress_size:,}.",
+            "Unpack it, if that is right, and score the folder.",
+        )
+    try:
+        return archive.read(info)
+    except (OSError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        raise UserError(f"{place}, {name}", f"cannot be unpacked ({error}).", "Make the zip again.") from None
 
 
 def _of_part(root: Path, part: Path) -> Iterator[Given]:
