@@ -60,6 +60,11 @@ def is_id(name: Name) -> bool:
     return name[0] == "id"
 
 
+def is_loose(name: Name) -> bool:
+    """Whether a name means a sample only where no other sample has it, too."""
+    return name[0] in ("id", "video in category")
+
+
 def video_words(video: str, text: str) -> Name:
     """A video and a question, a query or an expression."""
     return ("video", stem(video), words(text))
@@ -68,6 +73,11 @@ def video_words(video: str, text: str) -> Name:
 def category_words(category: str, text: str) -> Name:
     """A task or type of question and its words."""
     return ("category", words(category).replace("_", " "), words(text))
+
+
+def video_in_category(video: str, category: str) -> Name:
+    """A video and a task or type of question, as UFVideo writes its answers to MVBench."""
+    return ("video in category", stem(video), words(category).replace("_", " "))
 
 
 def video_part(video: str, part: str) -> Name:

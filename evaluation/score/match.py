@@ -7,7 +7,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from evaluation.score.given import Given, Name, category_words, id_name, is_id, stem, video_part, video_words
+from evaluation.score.given import (
+    Given,
+    Name,
+    category_words,
+    id_name,
+    is_id,
+    is_loose,
+    stem,
+    video_in_category,
+    video_part,
+    video_words,
+)
 from pipeline.records.sample import Role, Sample
 
 
@@ -19,6 +30,7 @@ class Matched:
     missing: list[str] = field(default_factory=list)  # keys of samples without a prediction
     extra: list[str] = field(default_factory=list)  # predictions of no sample
     repeated: list[str] = field(default_factory=list)  # of a sample that had one; the first counts
+    ambiguous: list[str] = field(default_factory=list)  # samples of several videos have the name
     contradicting: list[str] = field(default_factory=list)  # the id is that of another sample
 
     @property
@@ -30,15 +42,15 @@ class Matched:
 def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
     """Give every sample its prediction.
 
-    Several samples of one name (one query twice on a video) share a single prediction; if there are as many
-    predictions as samples, they are paired in order.
+    Several samples of one name share a single prediction if they are of one video (one query twice); if there
+    are as many predictions as samples, they are paired in order.
     """
     by_name: dict[Name, list[int]] = {}
     for number, sample in enumerate(samples):
         for name in names_of(sample):
             by_name.setdefault(name, []).append(number)
     # "0" is an expression of every video: as an id it names none of them.
-    by_name = {name: of for name, of in by_name.items() if len(of) == 1 or not is_id(name)}
+    by_name = {name: of for name, of in by_name.items() if len(of) == 1 or not is_loose(name)}
     waiting: dict[tuple[int, ...], list[Given]] = {}
     out = Matched()
     for given in predictions:
@@ -48,6 +60,9 @@ def match(samples: Sequence[Sample], predictions: Iterable[Given]) -> Matched:
         else:
             waiting.setdefault(tuple(found), []).append(given)
     for numbers, group in waiting.items():
+        if len(group) < len(numbers) and len({samples[n].video.path for n in numbers}) > 1:
+            out.ambiguous += [given.where for given in group]
+            continue
         if len(group) == 1:
             chosen = [group[0]] * len(numbers)
         else:
@@ -90,7 +105,9 @@ def names_of(sample: Sample) -> list[Name]:
     video, last = sample.video.path, inner.rpartition("/")[2]
     question = next((turn.text for turn in sample.turns if turn.role is Role.USER), "")
     found = [id_name(inner), id_name(last)]
-    for text in dict.fromkeys((sample.expression, question)):
+    if sample.category:
+        found.append(video_in_category(video, sample.category))
+    for text in dict.fromkeys((sample.expression, question, sample.reference)):
         if text:
             found.append(video_words(video, text))
             if sample.category:

@@ -49,6 +49,7 @@ def problems(scored: Scored) -> dict[str, list[str]]:
     found = {
         "samples without a prediction": scored.matched.missing,
         "predictions of no sample": scored.matched.extra,
+        "predictions that fit samples of several videos": scored.matched.ambiguous,
         "predictions of a sample that had one": scored.matched.repeated,
         "predictions with the id of another sample than their video and words": scored.matched.contradicting,
         "records of the truth that cannot be used": [f"{u.key}: {u.reason}" for u in scored.unusable],

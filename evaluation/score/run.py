@@ -102,6 +102,13 @@ def score(
 def _refuse(
     benchmark: Benchmark, predictions: Path, truth: Path, sample: Sample, matched: Matched
 ) -> NoReturn:
+    if matched.ambiguous:
+        raise UserError(
+            str(predictions),
+            f"its {len(matched.ambiguous):,} predictions fit samples of several videos each; the first is "
+            f"{matched.ambiguous[0]}.",
+            "Add the video, or the id, to each.",
+        )
     if not matched.extra:
         raise UserError(str(predictions), "holds no prediction.", "Correct --predictions.")
     what = f" and the words {sample.expression!r}" if sample.expression else ""

@@ -12,7 +12,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from evaluation.score.given import Given, Name, category_words, id_name, video_part, video_words
+from evaluation.score.given import (
+    Given,
+    Name,
+    category_words,
+    id_name,
+    video_in_category,
+    video_part,
+    video_words,
+)
 from pipeline.errors import UserError
 
 IDS = ("key", "id", "qid", "question_id", "sample_id", "uid", "doc_id", "index")
@@ -114,6 +122,7 @@ def _names(record: Any) -> tuple[Name, ...]:
     found += [video_part(video, part) for video in videos for part in parts]
     found += [video_words(video, text) for video in videos for text in asked]
     found += [category_words(category, text) for category in categories for text in asked]
+    found += [video_in_category(video, category) for video in videos for category in categories]
     found += [id_name(record[key]) for key in IDS[-2:] if _is_id(record.get(key))]
     return tuple(dict.fromkeys(found))
 
@@ -139,15 +148,20 @@ def _answer_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
         if isinstance(record.get(key), list) and _is_masks(record[key]):
             text = next((record[name] for name in ANSWERS if isinstance(record.get(name), str)), None)
             return {"rle": tuple(record[key]), "text": text, "field": key}
+    mine = [key for key in (*PREDICTED_SPANS, *PREDICTED) if key in record]
+    if mine:  # the rest of the record may be the truth
+        return _first_answer(record, mine) or _null(record, mine)
     return (
-        _first_answer(record, (*PREDICTED_SPANS, *PREDICTED))
-        or _start_and_end(record)
+        _start_and_end(record)
         or _first_answer(record, (*SPANS, *ANSWERS))
-        or next(
-            ({"failure": _NULL, "field": key} for key in ANSWERS if key in record and record[key] is None),
-            None,
-        )
+        or _null(record, (*SPANS, *ANSWERS))
     )
+
+
+def _null(record: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any] | None:
+    """A failure where a record has an answer and it is null."""
+    empty = (key for key in keys if key in record and record[key] is None)
+    return next(({"failure": _NULL, "field": key} for key in empty), None)
 
 
 def _first_answer(record: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any] | None:
@@ -193,8 +207,8 @@ def _plain_answer(value: Any) -> dict[str, Any] | None:
             return {"rle": tuple(value)}
         if isinstance(value[0], str) and len(value) == 1:
             return {"text": value[0]}
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {"choice": value}
+    if _number(value) and float(_float(value)).is_integer():
+        return {"choice": int(value)}
     return None
 
 

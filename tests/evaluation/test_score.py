@@ -129,6 +129,7 @@ def test_predictions_that_do_not_fit_the_samples_are_counted_and_named(
     assert content["problems"] == {
         "samples without a prediction": 1,
         "predictions of no sample": 2,
+        "predictions that fit samples of several videos": 0,
         "predictions of a sample that had one": 0,
         "predictions with the id of another sample than their video and words": 0,
         "records of the truth that cannot be used": 0,

@@ -153,3 +153,61 @@ def test_an_expression_number_alone_names_no_sample(
     assert main(arguments) == 0
     found = json.loads(capsys.readouterr().out)
     assert not any(found["problems"].values()), found["problems"]
+
+
+CHOICES = ("red", "blue", "green")
+
+
+@pytest.fixture
+def mvbench(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    """Scores answers to four questions, the last two of which have the same words."""
+    folder = tmp_path / "json"
+    folder.mkdir()
+    questions = ("What is left?", "What is right?", "What happens?", "What happens?")
+    truth = [
+        {"video": f"{n}.mp4", "question": asked, "candidates": CHOICES, "answer": CHOICES[n % 3]}
+        for n, asked in enumerate(questions)
+    ]
+    (folder / "action_sequence.json").write_text(json.dumps([{**r, "start": 1.0, "end": 2.0} for r in truth]))
+
+    def run(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        place = tmp_path / "answers.jsonl"
+        place.write_text(lines(answers))
+        rc = main(["mvbench", "--truth", str(folder), "--predictions", str(place), "--json"])
+        printed = capsys.readouterr()
+        if rc:
+            return {"rc": rc, "error": printed.err}
+        found = json.loads(printed.out)
+        problems = {kind: count for kind, count in found["problems"].items() if count}
+        return {"value": found["metrics"][0]["value"], "problems": problems, "read_from": found["read_from"]}
+
+    run.truth = truth  # type: ignore[attr-defined]
+    return run
+
+
+def test_a_record_whose_own_answer_cannot_be_read_is_not_read_from_its_truth(mvbench: Any) -> None:
+    found = mvbench([{**row, "start": 1.0, "end": 2.0, "pred": {"choice": "A"}} for row in mvbench.truth])
+    assert found["rc"] == 2
+    found = mvbench([{**row, "pred": None} for row in mvbench.truth])
+    assert found == {"value": 0.0, "problems": {"failures": 4}, "read_from": {"pred": 4}}
+
+
+def test_an_option_may_be_a_number(mvbench: Any) -> None:
+    rows = [{**row, "start": 1.0, "end": 2.0, "pred": float(n % 3)} for n, row in enumerate(mvbench.truth)]
+    assert mvbench(rows) == {"value": 1.0, "problems": {}, "read_from": {"pred": 4}}
+
+
+def test_answers_of_the_released_code_are_found_by_task_and_video(mvbench: Any) -> None:
+    rows = [{"vid": f"{n}.mp4", "task_type": "Action Sequence", "pred": n % 3, "gt": 0} for n in (3, 1, 0, 2)]
+    assert mvbench(rows) == {"value": 1.0, "problems": {}, "read_from": {"pred": 4}}
+
+
+def test_an_answer_to_one_of_several_videos_is_given_to_none(mvbench: Any) -> None:
+    asked = {"task_type": "Action Sequence", "pred": "(A)"}
+    found = mvbench([{**asked, "question": "What is left?"}, {**asked, "question": "What happens?"}])
+    assert found["value"] == 0.25
+    assert found["problems"] == {
+        "samples without a prediction": 3, "predictions that fit samples of several videos": 1, "failures": 3
+    }  # fmt: skip
+    found = mvbench([{**asked, "question": "What happens?"}])
+    assert (found["rc"], "fit samples of several videos" in found["error"]) == (2, True)
