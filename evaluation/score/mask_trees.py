@@ -71,12 +71,28 @@ class MaskFiles:
     def read(self, name: str) -> np.ndarray:
         """Values [H, W] of an image; indices where it has a palette.
 
-        Raises DamagedMaskError for a damaged one, and UserError for one that the system cannot read.
+        Raises DamagedMaskError for a damaged one, and UserError for one in colours and one that the system
+        cannot read.
         """
+        values = self._values(name)
+        if values.ndim == 2:
+            return values
+        if (values != values[..., :1]).any():
+            raise UserError(
+                f"{self.place}, {name}",
+                "has colours and no palette, so the numbers of its objects are not known.",
+                "Save it with its palette (mode P in Pillow) or in grey, each object with its number.",
+            )
+        return values[..., 0]
+
+    def _values(self, name: str) -> np.ndarray:
+        """[H, W], or [H, W, 3] of an image in colours. Transparency is ignored."""
         where = f"{self.place}, {name}"
         try:
             with Image.open(io.BytesIO(self._content(name))) as image:
-                return np.asarray(image if image.mode in _FLAT else image.convert("L"))
+                flat = image.mode in _FLAT
+                other = "L" if image.mode == "LA" else "RGB"
+                return np.asarray(image if flat else image.convert(other))
         except UnidentifiedImageError:  # its text names an object in memory
             reason = "the file is not an image"
         except _DAMAGED as error:
@@ -94,8 +110,9 @@ class MaskFiles:
             ) from None
 
     def inside(self, name: str) -> np.ndarray:
-        """Where a mask is [H, W] bool."""
-        return self.read(name) != 0
+        """Where a mask is [H, W] bool: where any colour is not 0."""
+        values = self._values(name) != 0
+        return values if values.ndim == 2 else values.any(axis=2)
 
     def _archive(self) -> zipfile.ZipFile:
         if self._zip is None:

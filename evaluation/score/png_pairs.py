@@ -96,8 +96,9 @@ def score_trees(truth: Path, made: Path, protocol: str = "standard") -> tuple[li
             raise UserError(str(place), "does not exist.", "Correct --truth or --predictions.")
     true_files, made_files = MaskFiles(truth), MaskFiles(made)
     true, ours = sequences(true_files.names()), sequences(made_files.names())
-    if not true:
-        raise UserError(str(truth), "holds no PNG file.", "Name the folder above the sequences.")
+    for place, found in ((truth, true), (made, ours)):
+        if not found:
+            raise UserError(str(place), "holds no PNG file.", "Name the folder above the sequences.")
     shared = [name for name in true if name in ours]
     if not shared:
         raise UserError(
@@ -168,6 +169,8 @@ def _sequence(
         problems.append(f"{name}: objects {sorted(strange)} have no truth, and are not scored")
     cut = slice(1, -1) if protocol == "davis-semi-supervised" else slice(None)
     scored = [_object(name, i, np.array(pairs[cut])) for i, pairs in values.items() if len(pairs[cut])]
+    if not scored:
+        problems.append(f"{name}: {len(order)} frames are too few for {protocol}; not scored")
     return SequenceScore(objects=tuple(scored), problems=tuple(problems))
 
 
@@ -181,6 +184,10 @@ def _unsupervised(
     """The objects of the first frame, each with the proposal that it got."""
     first = true_files.read(next(iter(files.values()))[0])
     ids = object_ids([first]) or ([VOID] if (first == VOID).any() else [])  # 0 and 255: one object
+    if not ids:
+        return SequenceScore(
+            objects=(), problems=(*problems, f"{name}: no object in the first frame; not scored")
+        )
     proposals = proposal_ids((made_files.read(made) for _, made in files.values() if made), f"{name}")
 
     def masks() -> Iterator[Frame]:

@@ -204,3 +204,58 @@ def test_the_summary_beside_logs_of_samples_is_no_prediction(
     places = ["--truth", str(tmp_path / "truth.txt"), "--predictions", str(tmp_path / "logs")]
     assert main(["charades_sta", *places, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["metrics"][0]["value"] == 1.0
+
+
+def test_a_mask_in_colours_is_inside_where_any_is_not_0(mevis: Run, tmp_path: Path) -> None:
+    """Very dark blue is 0 in grey."""
+    packed = archive(tmp_path / "masks.zip", NAME)
+    with zipfile.ZipFile(packed) as made:
+        made.extractall(tmp_path / "masks")
+    for frame in FRAMES:
+        colours = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+        colours[..., 2] = mask("0")
+        Image.fromarray(colours).save(tmp_path / f"masks/v1/0/{frame}.png")
+    assert mevis(tmp_path / "masks") == {"value": 1.0, "problems": {}}
+
+
+@pytest.fixture
+def trees(tmp_path: Path) -> tuple[Path, Path]:
+    """Two objects in two frames, as truth and as right predictions in grey."""
+    both = mask("0") + 2 * (mask("1") & ~mask("0") & 1)
+    for root in ("truth", "made"):
+        (tmp_path / root / "seq").mkdir(parents=True)
+        for frame in FRAMES:
+            Image.fromarray(both).save(tmp_path / root / "seq" / f"{frame}.png")
+    return tmp_path / "truth", tmp_path / "made"
+
+
+def score_trees(trees: tuple[Path, Path], *more: str) -> int:
+    return main(["masks", "--truth", str(trees[0]), "--predictions", str(trees[1]), "--json", *more])
+
+
+def test_objects_in_colours_without_a_palette_are_refused(
+    trees: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in trees[1].rglob("*.png"):
+        labels = np.asarray(Image.open(file))
+        Image.fromarray(np.stack([labels] * 3, axis=2)).save(file)
+    assert score_trees(trees) == 0  # the same number in every channel is a number
+    assert json.loads(capsys.readouterr().out)["means"]["J&F"] == 1.0
+    for file in trees[1].rglob("*.png"):
+        labels = np.asarray(Image.open(file))[..., 0]
+        Image.fromarray(np.stack([labels == 1, labels == 2, labels == 9], axis=2) * np.uint8(128)).save(file)
+    assert score_trees(trees) == 2
+    assert "has colours and no palette" in capsys.readouterr().err
+
+
+def test_a_sequence_that_a_protocol_cannot_score_is_named(
+    trees: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert score_trees(trees, "--protocol", "davis-semi-supervised") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == ["seq: 2 frames are too few for davis-semi-supervised; not scored"]
+    for file in trees[0].rglob("*.png"):
+        Image.new("L", (WIDTH, HEIGHT)).save(file)
+    assert score_trees(trees, "--protocol", "davis-unsupervised") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["problems"] == ["seq: no object in the first frame; not scored"]
