@@ -91,8 +91,11 @@ def _interval(
     sums = [[_sums(part, clusters, groups) for part in pair] for pair in ratios]
     rng, drawn = stream("bootstrap", *names), []
     for count in _chunks(DRAWS, max(1, _CELLS // groups)):
-        # [D, G]: how often each is drawn; as floats, else every product would convert it
-        draws = rng.multinomial(groups, np.full(groups, 1 / groups), count).astype(float)
+        draws = np.empty(
+            (count, groups)
+        )  # how often each is drawn; as floats, else every product converts it
+        for row in draws:  # ten times as fast as multinomial for many clusters
+            row[:] = np.bincount(rng.integers(groups, size=groups, dtype=np.int32), minlength=groups)
         means = [_mean_ratio(draws @ tops, draws @ bottoms) for tops, bottoms in sums]
         drawn.append(means[0] if len(means) == 1 else means[-1] - means[0])
     found = np.concatenate(drawn)

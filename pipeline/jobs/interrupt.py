@@ -124,13 +124,17 @@ def kill_family() -> None:
 
     These are the processes of its embedded cluster: Ray's own, jobs and workers, in any session.
     """
-    deadline = time.monotonic() + _LAST_S
-    while family := list(_family()):
+    killed: dict[int, str] = {}
+    deadline, calm = time.monotonic() + _LAST_S, 0
+    # Twice without any: a process that was killed cannot always be read, and need not be gone yet.
+    while calm < 2 and time.monotonic() < deadline:
+        family = list(_family())
         for pid, _ in family:
+            killed.setdefault(pid, start_time(pid))
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if time.monotonic() > deadline:
-            return
+        dying = [pid for pid, begun in killed.items() if begun and start_time(pid) == begun]
+        calm = 0 if family or dying else calm + 1
         time.sleep(0.02)
 
 
