@@ -97,7 +97,7 @@ def refuse_bad_sources(sources: Sequence[SourceEntry], config: PrepConfig, out: 
                 f"selects none of its {entry.read} records.",
                 "With few videos none may fall into `select.videos`: set another `seed`, or a wider range."
                 if source.select.videos != ALL_VIDEOS
-                else "Correct what its entry selects (`keep_types`, `split`, `keep_videos`).",
+                else "Correct what it selects (`keep_types`, `split`, `keep_videos`), or remove the entry.",
             )
         raise UserError(
             f"source {entry.name}",

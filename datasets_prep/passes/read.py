@@ -16,9 +16,8 @@ from datasets_prep.passes.chunks import ReadUnit, readable
 from datasets_prep.sources import Record, reader_of
 from datasets_prep.sources.bases.reader import ReadsDialogues
 from datasets_prep.sources.json.json_file import Chunk
-from pipeline.draw import draw
 from pipeline.errors import UserError
-from pipeline.plan.data import ALL_VIDEOS, SourceConfig
+from pipeline.plan.data import SourceConfig
 
 _DETAIL = 400  # characters of a reject's detail
 _T = TypeVar("_T")
@@ -64,9 +63,7 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
             yield ReadItem(number, 0, record.key, error=problem)
             continue
         for part, draft in enumerate(drafts):
-            if (source.keep_types and draft.type not in source.keep_types) or not selects_video(
-                draft.media, source, seed
-            ):
+            if not _selected(draft, source, seed):
                 yield ReadItem(number, part, draft.key, left_out=True)
             elif len(drafts) > 1 and draft.key in seen:
                 again = RejectError(Reason.DUPLICATE_KEY, f"{draft.key} came before")
@@ -75,6 +72,11 @@ def read_records(unit: ReadUnit, records: Iterable[tuple[int, Record]], seed: in
                 yield ReadItem(number, part, draft.key, draft)
             if len(drafts) > 1:
                 seen.add(draft.key)
+
+
+def _selected(draft: Draft, source: SourceConfig, seed: int) -> bool:
+    typed = not source.keep_types or draft.type in source.keep_types
+    return typed and source.select.takes_video(draft.media.candidates[0], seed)
 
 
 def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Iterator[NamedMedia]:
@@ -87,16 +89,7 @@ def media_of_chunks(unit: ReadUnit, chunks: Iterable[Chunk], seed: int) -> Itera
             media = tuple(reader.media(record, source, seed))
         except RECORD_ERRORS:  # the record is rejected and counted where drafts are made
             continue
-        yield from (name_media(m, source) for m in media if selects_video(m, source, seed))
-
-
-def selects_video(media: Media, source: SourceConfig, seed: int) -> bool:
-    """Whether a video is in the source's ``select.videos``, by its name as the record writes it."""
-    if source.select.videos == ALL_VIDEOS:
-        return True
-    start, end = source.select.videos
-    drawn = draw("videos", seed, media.candidates[0]) / 2**64
-    return start <= drawn < end or drawn >= end == 1  # the division rounds the largest draws to 1
+        yield from (name_media(m, source) for m in media if source.select.takes_video(m.candidates[0], seed))
 
 
 def _naming_media(unit: ReadUnit, chunks: Iterable[Chunk]) -> Iterator[Record]:

@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import Any
 
 COMMANDS = {
+    "new": "Write a plan for your own data, with comments.",
     "run": "Make every step of a plan that is not made yet, and print the result.",
     "check": "Validate a plan and print what would be done.",
     "doctor": "Report what is wrong with a plan's sources, before anything is made.",

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import Field, field_validator
 
+from pipeline.draw import draw
 from pipeline.plan.base import Config
 from pipeline.plan.formats import BLANKS, FORMATS, AnnotationFormat, FormatOption, TemporalTask
 from pipeline.plan.identity import Bears, Input, Media, Runtime
@@ -57,6 +58,14 @@ class SelectConfig(Config):
         start, end = self.videos
         if not 0 <= start < end <= 1:
             yield Problem(("videos",), f"[{start:g}, {end:g}] is no range within 0 and 1, such as [0, 0.8]")
+
+    def takes_video(self, name: str, seed: int) -> bool:
+        """Whether a video is in the range, by its name as the record writes it."""
+        if self.videos == ALL_VIDEOS:
+            return True
+        start, end = self.videos
+        drawn = draw("videos", seed, name) / 2**64
+        return start <= drawn < end or drawn >= end == 1  # the division rounds the largest draws to 1
 
     def shares_videos(self, other: SelectConfig) -> bool:
         """Whether some videos are in both ranges."""

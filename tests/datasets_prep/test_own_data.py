@@ -33,11 +33,9 @@ from tests.datasets_prep.clips import HEIGHT, WIDTH, write_clip, write_folder
 BOX_HW = np.zeros((HEIGHT, WIDTH), np.uint8)
 BOX_HW[8:20, 10:30] = 1
 POLYGON = [[10, 8, 30, 8, 30, 20, 10, 20]]
-SAME = {"size": [HEIGHT, WIDTH], "counts": masks.encode(BOX_HW)}
-RUNS = {"size": [HEIGHT, WIDTH], "counts": [488, 12]}  # filled in below: run lengths down columns
-_flat = BOX_HW.ravel(order="F")
-_edges = np.flatnonzero(np.diff(_flat)) + 1
-RUNS["counts"] = np.diff([0, *_edges.tolist(), len(_flat)]).tolist()
+SAME: dict[str, Any] = {"size": [HEIGHT, WIDTH], "counts": masks.encode(BOX_HW)}
+_edges = np.flatnonzero(np.diff(BOX_HW.ravel(order="F"))) + 1  # down columns
+RUNS = {"size": [HEIGHT, WIDTH], "counts": np.diff([0, *_edges.tolist(), BOX_HW.size]).tolist()}
 
 
 def home(tmp_path: Path, videos: tuple[str, ...] = ("a.mp4",)) -> Path:
@@ -476,8 +474,8 @@ def divided(tmp_path: Path, format_: str = "jsonl") -> tuple[Path, list[SourceCo
     form = {"question": "Who?", "answer": "A dog."} if format_ == "jsonl" else {"conversations": turns}
     records = [{"video": name, "data_source": "x", **form} for name in VIDEOS for _ in range(2)]
     (folder / "own.jsonl").write_text("\n".join(map(json.dumps, records)))
-    masks_at = {} if format_ == "jsonl" else {"masks": None}
-    common = {"format": format_, **masks_at}
+    masks_at: dict[str, Any] = {} if format_ == "jsonl" else {"masks": None}
+    common: dict[str, Any] = {"format": format_, **masks_at}
     return folder, [
         source(folder, name="train", select={"videos": [0, 0.8]}, **common),
         source(folder, name="held_out", use="benchmark", select={"videos": [0.8, 1]}, **common),

@@ -77,7 +77,7 @@ def test_a_misspelt_command_gets_a_suggestion(here: Command):
     done = here("chek", "plan.yaml")
     assert done.returncode == 2
     assert "chek is not a command; did you mean check?" in done.stderr
-    assert "there are run, check," in here("zzz").stderr
+    assert "there are new, run, check," in here("zzz").stderr
 
 
 @pytest.mark.parametrize("command", COMMANDS)
