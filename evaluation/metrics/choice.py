@@ -158,7 +158,18 @@ def _led(answer: _Answer) -> _Verdict:
     following = mention(lines[1], 0, answer.options) if len(lines) > 1 else None
     if following is not None and following.marked and following.index != letter.index:
         return Refusal.SEVERAL
-    return _of(letter, answer)
+    return Refusal.SEVERAL if _begins_list(answer, letter) else _of(letter, answer)
+
+
+def _begins_list(answer: _Answer, letter: Mention) -> bool:
+    """Whether the next option follows a letter and its text directly: "(A) red (B) blue"."""
+    if letter.text != letter.index:
+        return False
+    place = _CAPITAL.search(answer.text, letter.end)
+    other = mention(answer.text, place.start(), answer.options) if place else None
+    if place is None or other is None or not other.marked or other.text != other.index != letter.index:
+        return False
+    return words(answer.text[letter.end : place.start()]) == list(answer.options[letter.index])
 
 
 def _alone(answer: _Answer) -> bool:
@@ -225,7 +236,7 @@ _RULES: Final[dict[Rule, Callable[[_Answer], _Verdict]]] = {
 }
 _CAPITAL: Final = re.compile(r"(?<![A-Za-z0-9_'-])(?:[(\[\"']\s?)?[A-Za-z](?=\s{0,2}[.:)\]\"',])")
 _BOTH: Final = re.compile(r"(?:both|either)\s", re.IGNORECASE)
-_CLAUSE_END: Final = re.compile(r"[.,;:!\n]|\s[-–—]\s|\bbecause\b|\bsince\b", re.IGNORECASE)
+_CLAUSE_END: Final = re.compile(r"[.,](?!\d)|[;:!\n]|\s[-–—]\s|\bbecause\b|\bsince\b", re.IGNORECASE)
 _CLAIM_END: Final = re.compile(
     r"\b(?:because|since|due to|rather than|instead of|as opposed to|unlike|in contrast|while|whereas|"
     r"although|as (?:it|the|he|she|they|we|there|can|is|are|seen|shown|indicated|evidenced)|but not)\b|"

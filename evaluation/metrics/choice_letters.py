@@ -40,6 +40,9 @@ _DENIED: Final = re.compile(
     re.IGNORECASE,
 )
 _ALSO_A_WORD: Final = "AI"
+_ARTICLE: Final = re.compile(
+    r"[AI] (?!(?:is|was|because|since|as|and|or|but|for|not)\b)[a-z]"
+)  # "Answer: A man"
 _CLAUSE_WORDS, _CLAUSE_CHARACTERS = 60, 400
 _CLOSING: Final = re.compile(r"\s{0,2}[.)\]]?\s{0,2}")
 _STOPS: Final = re.compile(r"[.!?](?=\s[^a-z]|\s?$)|\n")
@@ -101,7 +104,7 @@ def _lone(text: str, at: int, options: Sequence[Sequence[str]], announced: bool)
     index = _index(found)
     if capital and not marked:
         plain = index < len(options) and (
-            bool(found["title"])
+            (bool(found["title"]) and not _ARTICLE.match(text, found.start("letter")))
             or (
                 follows == index and (found["letter"] not in _ALSO_A_WORD or _only(text, end, options[index]))
             )

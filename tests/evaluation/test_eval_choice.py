@@ -116,6 +116,7 @@ REFUSED: dict[Refusal, Sequence[str]] = {
         r"\boxed{A} \boxed{B}", r"\boxed{A, B}", "It is red or blue", "red, blue", "Red and blue.",
         "Neither red nor blue",
         "答案是A或B", "A B", "both A and C",
+        "(A) red (B) blue (C) green", "A. red B. blue", "A) Red. B) Blue. C) Green.",  # the options again
     ],
     Refusal.BEYOND: ["E", "(F)", "The answer is E", "E. purple", r"\boxed{E}"],
     Refusal.CONTRADICTION: [
@@ -171,6 +172,12 @@ def test_a_text_without_a_clear_choice_is_refused(refusal: Refusal, text: str) -
         ("球是蓝色的。", ("红色", "蓝色"), 1),
         ("A. Melting", ("freezing", "melting"), None),
         ("C. Red is not shown", ("red", "blue", "green"), 2),
+        ("Answer: A tall man", ("a woman", "a child"), None),  # an article and no letter
+        ("Answer: A woman", ("a woman", "a child"), 0),
+        ("Answer: A because she runs", ("a woman", "a child"), 0),
+        ("2.5", ("1", "2", "3"), None),
+        ("1,200 people", ("1", "2", "1,200"), 2),
+        ("2, because two balls roll", ("1", "2", "3"), 1),
     ],
 )
 def test_options_that_are_phrases_are_read_from_sentences(
