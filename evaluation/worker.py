@@ -114,7 +114,7 @@ class Worker:
             if found is not None:
                 return found, False
             late = True
-        return predictor.prepare(requests(self.setup, self.reader, items)), late
+        return predictor.preparer.prepare(requests(self.setup, self.reader, items)), late
 
     @cached_property
     def tasks(self) -> PreparingTasks:

@@ -121,6 +121,10 @@ def test_batches_are_prepared_while_the_model_answers(home: Path) -> None:
 
         answered = 0
 
+        @property
+        def preparer(self) -> Model:
+            return self
+
         def prepare(self, requests: list[Request]) -> list[Request]:
             prepared.extend(r.sample.key for r in requests)
             if len(prepared) <= 4:
@@ -156,7 +160,7 @@ def test_questions_prepared_by_the_cluster_get_the_same_answers(
         if decoding is Decoding.CLUSTER:
             monkeypatch.setattr(preparing_tasks, "PATIENCE_S", patience_s)
             if patience_s:
-                monkeypatch.setattr(worker.predictor, "prepare", None)  # the actor prepares nothing
+                monkeypatch.setattr(worker.predictor.preparer, "prepare", None)  # the actor prepares nothing
         made[decoding] = worker.answer(unit)
     here, there = made[Decoding.ACTOR], made[Decoding.CLUSTER]
     assert (here.late, there.late) == (0, 0 if patience_s else 2)
