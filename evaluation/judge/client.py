@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _REFUSES_ALL = (401, 403, 404)  # a wrong key, no rights, no such model or address: as wrong for every request
 _PASSES = (408, 409, 425, 429)  # worth another try, as every 5xx is
-_SHOWN = 200  # characters of a server's own words
+_READ = 20_000  # characters of a server's own words
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,31 +114,32 @@ def _reply(response: httpx2.Response) -> Reply:
         text, ended = choice["message"]["content"], choice.get("finish_reason")
         refusal = choice["message"].get("refusal")
         model = str(content.get("model") or "")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise Unusable("the endpoint's answer is not a chat completion", used=None) from None
     used = _used(content)
     if ended == "length":
         raise Unusable("the reply was cut off at its longest", used=used)
     if ended == "content_filter" or refusal:
-        raise Unusable("the judge refuses", str(refusal or ended)[:_SHOWN], again=False, used=used)
+        raise Unusable("the judge refuses", str(refusal or ended)[:_READ], again=False, used=used)
     try:
         return Reply(marks=read_marks(text if isinstance(text, str) else ""), model=model, used=used)
     except ValueError as error:
-        raise Unusable(str(error), str(text)[:_SHOWN], used=used) from None
+        raise Unusable(str(error), str(text)[:_READ], used=used) from None
 
 
 def _used(content: Any) -> tuple[int, int] | None:
     try:
         usage = content["usage"]
-        return int(usage["prompt_tokens"]), int(usage["completion_tokens"])
-    except (KeyError, TypeError, ValueError):
+        counts = int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
+    return counts if min(counts) >= 0 else None
 
 
 def _error(response: httpx2.Response) -> tuple[str, str]:
     """Code and message of an error as OpenAI writes it; of any other its text."""
     try:
         error = json.loads(response.content)["error"]
-        return str(error.get("code") or ""), str(error.get("message") or "")[:_SHOWN]
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "", response.text[:_SHOWN]
+        return str(error.get("code") or ""), str(error.get("message") or "")[:_READ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "", response.text[:_READ]

@@ -21,6 +21,7 @@ _WRITE_EVERY, _WRITE_EVERY_S = 32, 10.0  # judgements in a part, so that a kille
 _GIVE_UP_AFTER = 5  # answers in a row for which no try had a usable reply
 _BYTES_PER_TOKEN = 2  # fewer than in any usual text, so that a budget is not exceeded
 _OVERHEAD_TOKENS = 100  # of the form of a conversation
+_SHOWN = 200  # characters of a server's own words
 
 
 @dataclass(kw_only=True)
@@ -58,6 +59,9 @@ def judge(
         out.reasons = dict.fromkeys(missing, f"{NOT_JUDGED}: the plan names no endpoint")
     elif config.key_variable and not key:
         out.reasons = dict.fromkeys(missing, f"{NOT_JUDGED}: {config.key_variable} is not set")
+    elif key and not (key.isascii() and key.isprintable()):
+        reason = f"{NOT_JUDGED}: {config.key_variable} has characters that no key has, such as a line break"
+        out.reasons = dict.fromkeys(missing, reason)
     else:
         asyncio.run(_Run(config, cache, key, out, done).all(missing))
     return out
@@ -143,7 +147,7 @@ class _Run:
 
     def _note(self, problem: Unusable) -> None:
         """Apply the consequences of a problem for all requests."""
-        self.out.details.setdefault(problem.reason, self._without_key(problem.detail))
+        self.out.details.setdefault(problem.reason, self._without_key(problem.detail)[:_SHOWN])
         if problem.all_fail:
             self.stop = self.stop or problem.reason
         if problem.after_s is not None and problem.after_s > LONGEST_WAIT_S:
@@ -170,5 +174,5 @@ class _Run:
         self.unwritten, self.written_at = [], time.monotonic()
 
     def _without_key(self, text: str) -> str:
-        """A server may repeat the key in its error, and this text is printed."""
+        """A server may repeat the key in its error, and this text is printed: whole, as a part may be cut."""
         return text.replace(self.key, "***") if self.key else text

@@ -148,7 +148,8 @@ def read_instructions(place: Location | None) -> str | None:
 
 
 def _judge(wanted: Sequence[JudgeTexts], config: JudgeConfig, cache: JudgementCache, subject: str) -> Outcome:
-    key = os.environ.get(config.key_variable) if config.key_variable else None
+    # Shells and secret stores often add a line break.
+    key = os.environ.get(config.key_variable, "").strip() if config.key_variable else None
     if wanted and config.endpoint:
         cache.describe()
     with progress.track(f"judge {subject}", len({cache.key(one) for one in wanted})) as bar:

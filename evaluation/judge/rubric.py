@@ -115,7 +115,7 @@ def read_marks(content: str) -> Marks:
     """The marks in a judge's reply. Raises ValueError with a reason for one that breaks the schema."""
     try:
         reply = json.loads(_unfenced(content))
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("the reply is not JSON") from None
     marks, reasons = {}, {}
     for dimension in DIMENSIONS:
@@ -123,6 +123,8 @@ def read_marks(content: str) -> Marks:
         if not isinstance(one, dict) or "score" not in one:
             raise ValueError(f"the reply has no mark for {dimension.title}")
         mark = one["score"]
+        if isinstance(mark, float) and mark.is_integer():
+            mark = int(mark)
         if isinstance(mark, bool) or not isinstance(mark, int) or not 0 <= mark <= BEST:
             raise ValueError(f"a mark of the reply is not a whole number from 0 to {BEST}")
         marks[dimension.short], reasons[dimension.short] = mark, str(one.get("reason", ""))

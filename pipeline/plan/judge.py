@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
@@ -13,6 +14,14 @@ from pipeline.plan.section_errors import Problem
 from pipeline.storage.credentials import has_credentials
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not any(c.isspace() for c in url)
+    except ValueError:  # a port that no address has
+        return False
 
 
 class PricesConfig(RuntimeConfig):
@@ -85,7 +94,7 @@ class JudgeConfig(Config):
             return None
         if has_credentials(text) or "?" in text:
             raise ValueError("holds credentials or a query. Leave them out, and name key_variable")
-        if not text.startswith(("http://", "https://")):
+        if not text.startswith(("http://", "https://")) or not _names_a_host(text):
             raise ValueError("is not an http:// or https:// URL")
         return text.rstrip("/")
 

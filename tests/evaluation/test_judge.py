@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from judge_server import KEY, MODEL, JudgeServer, Response, judge_server, marks
+from pydantic import ValidationError
 
 from evaluation.judge import judge as judging
 from evaluation.judge.cache import JudgementCache
@@ -98,6 +99,8 @@ CUT = Response(content=marks(), cut=True)
         (Response(content=marks(True)), {}),
         (Response(content=marks("4")), {}),
         (Response(content=json.dumps(marks())[:60], ended="length"), {}),
+        (Response(content="[" * 100_000), {}),
+        (Response(body=b"[" * 100_000), {}),
         (Response(body=b'{"choices": []}'), {}),
         (Response(body=b"[]"), {}),
         (Response(content=marks(), wait_s=1.5), {"timeout_s": 0.5}),
@@ -272,6 +275,18 @@ def test_replies_without_usage_are_estimated_and_counted(tmp_path: Path):
     assert out.spent.prompt_tokens > 200
 
 
+@pytest.mark.parametrize("counted", ["-5", "1e999", '"x"', "null"])
+def test_impossible_counts_of_tokens_are_estimated(tmp_path: Path, counted: str):
+    """Negative ones would raise the budget."""
+    message = {"finish_reason": "stop", "message": {"content": json.dumps(marks(4.0))}}
+    reply = {"model": MODEL, "choices": [message], "usage": {"prompt_tokens": 100, "completion_tokens": "N"}}
+    body = json.dumps(reply).replace('"N"', counted).encode()
+    with judge_server(lambda request, n: Response(body=body)) as server:
+        out = run(server, tmp_path, 2)
+    assert (len(out.judgements), out.spent.uncounted) == (2, 2)
+    assert out.spent.reply_tokens > 0
+
+
 def test_requests_per_minute_and_concurrent_requests_are_limited(tmp_path: Path):
     with judge_server(lambda request, n: Response(content=marks(), wait_s=0.3)) as server:
         run(server, tmp_path / "a", 6, requests_per_minute=600, concurrency=6)
@@ -307,6 +322,37 @@ def test_the_key_is_in_no_file_and_may_be_missing(tmp_path: Path):
         without = config.model_copy(update={"key_variable": None})
         assert not judge(texts(5), without, cache_at(tmp_path), None).reasons
     assert "Authorization" not in server.headers[-1]
+
+
+@pytest.mark.parametrize("padding", range(150, 210, 5))
+def test_no_part_of_the_key_is_in_a_detail(tmp_path: Path, padding: int):
+    """Also where the detail is cut within the key."""
+    with judge_server(lambda request, n: Response(status=400, body=b"x" * padding + KEY.encode())) as server:
+        out = run(server, tmp_path, 1)
+    assert KEY[:4] not in str(out.details)
+    with judge_server(lambda request, n: Response(content="x" * padding + KEY)) as server:
+        out = run(server, tmp_path, 1, retries=0)
+    assert KEY[:4] not in str(out.details)
+
+
+@pytest.mark.parametrize("key", ["sk-\u00e4bc", "sk-abc\ndef", "sk-abc\x00"])
+def test_a_key_that_no_header_can_hold_is_not_sent(tmp_path: Path, key: str):
+    with judge_server() as server:
+        config = JudgeConfig.model_validate({"model": "judge", "endpoint": server.url})
+        out = judge(texts(2), config, cache_at(tmp_path), key)
+    assert not server.requests
+    assert len(out.reasons) == 2
+    told = str([*out.reasons.values(), *out.details.values()])
+    assert "OPENAI_API_KEY has characters that no key has" in told
+    assert "sk-" not in told
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:99999/v1", "http://local host/v1", "http://", "https:///v1"]
+)
+def test_an_endpoint_without_a_usable_address_is_refused(url: str):
+    with pytest.raises(ValidationError, match="is not an http:// or https:// URL"):
+        JudgeConfig.model_validate({"model": "judge", "endpoint": url})
 
 
 def test_a_fenced_reply_is_read():

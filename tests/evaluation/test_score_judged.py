@@ -66,6 +66,17 @@ def result(capsys: pytest.CaptureFixture[str], given: list[str]) -> tuple[dict[s
     return {row["metric"]: row for row in content["metrics"]}, content
 
 
+def test_a_line_break_behind_the_key_does_no_harm(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUDGE_KEY", KEY + "\n")
+    with judge_server() as server:
+        assert main(arguments(home, server)) == 0
+    assert server.headers[0]["Authorization"] == f"Bearer {KEY}"
+    printed = capsys.readouterr()
+    assert KEY[:6] not in printed.out + printed.err
+
+
 def test_texts_are_marked_and_judgements_are_kept(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def script(request: dict[str, Any], n: int) -> Response:
         answer = json.loads(request["messages"][1]["content"])["answer"]
