@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from evaluation.compare.side import Side
 from evaluation.metrics.aggregate import Score
+from evaluation.score.given import stem
 from pipeline.errors import UserError
+
+_SHA256: Final = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +41,13 @@ def pair_sides(a: Side, b: Side) -> tuple[list[Pair], list[str]]:
     pairs = [_pair(a, b, *both) for both in names]
     if not any(pair.shared for pair in pairs):
         held = [f"{side.place} has {', '.join(side.scores) or 'no scores'}" for side in (a, b)]
-        example = next((f"; for example {p.only_a[0]} and {p.only_b[0]}" for p in pairs), "")
+        example = next(
+            (f"; for example {p.only_a[0]} and {p.only_b[0]}" for p in pairs if p.only_a and p.only_b), ""
+        )
+        other = "".join(f" {note}." for pair in pairs for note in pair.notes)
         raise UserError(
             f"{a.place}, {b.place}",
-            f"share no sample: {'; '.join(held)}{example}.",
+            f"share no sample: {'; '.join(held)}{example}.{other}",
             "Compare scores of the same benchmark.",
         )
     return pairs, notes
@@ -84,7 +92,12 @@ def _pair(a: Side, b: Side, name_a: str, name_b: str) -> Pair:
         if short_ours.keys() & short_theirs.keys():
             ours, theirs = short_ours, short_theirs
             notes.append("samples are found by their keys without the name of the source")
-    shared = tuple((score, theirs[key]) for key, score in ours.items() if key in theirs)
+    # Keys may be the numbers of lines, which another file has as well.
+    foreign = {key for key in ours.keys() & theirs.keys() if not _one_video(ours[key], theirs[key])}
+    if foreign:
+        example = next(key for key in ours if key in foreign)
+        notes.append(f"{len(foreign)} samples have another video in B ({example}), and are not compared")
+    shared = tuple((x, theirs[key]) for key, x in ours.items() if key in theirs and key not in foreign)
     if other := [x.key for x, y in shared if x.category != y.category]:
         notes.append(
             f"{len(other)} samples have another type of question in B ({other[0]}); that of A counts"
@@ -93,11 +106,18 @@ def _pair(a: Side, b: Side, name_a: str, name_b: str) -> Pair:
         entry=name_a,
         family=family_a or family_b,
         shared=shared,
-        only_a=tuple(key for key in ours if key not in theirs),
-        only_b=tuple(key for key in theirs if key not in ours),
+        only_a=tuple(key for key in ours if key not in theirs or key in foreign),
+        only_b=tuple(key for key in theirs if key not in ours or key in foreign),
         names=(name_a, name_b),
         notes=(*notes, *_settings(a, b, name_a, name_b)),
     )
+
+
+def _one_video(a: Score, b: Score) -> bool:
+    """Whether two scores can be of one video: where both name it by its file, the names are equal."""
+    if not a.video or not b.video or _SHA256.fullmatch(a.video) or _SHA256.fullmatch(b.video):
+        return True  # a video's content may differ where it was encoded again
+    return stem(a.video) == stem(b.video)
 
 
 def _short(scores: Mapping[str, Score]) -> dict[str, Score]:
@@ -108,11 +128,16 @@ def _short(scores: Mapping[str, Score]) -> dict[str, Score]:
 
 def _settings(a: Side, b: Side, name_a: str, name_b: str) -> list[str]:
     """Where the two sides' descriptions of their numbers differ."""
+    metrics = [
+        {(row.metric, row.category) for row in side.rows if row.benchmark == name}
+        for side, name in ((a, name_a), (b, name_b))
+    ]
+    both = metrics[0] & metrics[1]  # a file may hold the rows of one protocol alone
     parts = [
         {
             part
             for row in side.rows
-            if row.benchmark == name
+            if row.benchmark == name and (row.metric, row.category) in both
             for sentence in row.description.split("; ")
             for part in sentence.split(", ")
         }

@@ -50,7 +50,7 @@ def read_side(text: str) -> Side:
             "(`ufvideo score masks` keeps no samples), or a scores.parquet.",
         ) from None
     except pa.ArrowInvalid as error:
-        raise UserError(file.uri, f"is no Parquet file ({error}).", "Score again.") from None
+        raise UserError(file.uri, f"is not a Parquet file ({error}).", "Score again.") from None
     if lacking := [name for name in (*_OF_SAMPLE, *_OF_MEASURE) if name not in table.column_names]:
         raise UserError(
             file.uri,

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from evaluation.score import ref_davis
+from evaluation.score.fingerprint import identified
 from evaluation.score.judged import judge_of
 from evaluation.score.output import chosen_rows, content, progress_apart, show, write
 from evaluation.score.run import known_benchmark, score
@@ -47,6 +48,12 @@ def _run(options: argparse.Namespace) -> int:
         outside=Outside.CLAMP if options.clamp_times else Outside.REFUSE,
     )
     judge = judge_of(options, benchmark)
+    truth, predictions = Path(options.truth), Path(options.predictions)
+    for name, place in (("--truth", truth), ("--predictions", predictions)):
+        if not place.exists():
+            raise UserError(str(place), "does not exist.", f"Correct {name}.")
+    if options.out and Path(options.out).is_file():
+        raise UserError(f"--out {options.out}", "is a file.", "Name a folder.")
     masks = Path(options.masks) if options.masks else None
     if masks is not None and benchmark.name == ref_davis.FAMILY:
         raise UserError(
@@ -56,18 +63,19 @@ def _run(options: argparse.Namespace) -> int:
         )
     with progress_apart(options.json):
         if benchmark.name == ref_davis.FAMILY:
-            scored = ref_davis.score(Path(options.truth), Path(options.predictions))
+            scored = ref_davis.score(truth, predictions)
         else:
             scored = score(
                 benchmark,
-                Path(options.truth),
-                Path(options.predictions),
+                truth,
+                predictions,
                 masks=masks,
                 rules=rules,
                 judge=judge,
                 judge_cache=options.judge_cache,
             )
-    rows = chosen_rows(scored.rows, options.protocol)
+    rows = identified(scored.rows, benchmark, rules, (truth, masks, predictions))
+    rows = chosen_rows(rows, options.protocol)
     made_from = {"truth": options.truth, "predictions": options.predictions}
     if options.out:
         write(Location.parse(options.out), scored, rows, made_from)

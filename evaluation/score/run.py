@@ -88,6 +88,14 @@ def score(
         marks = marked(benchmark, scores, texts, judge, judge_cache)
         scores = marks.scores[benchmark.name]
     found = rows(benchmark.name, benchmark.metrics, scores, benchmark.baseline)
+    if not benchmark.marks and not any(row.samples for row in found):
+        kinds = sorted({sample.category or "none" for sample in samples})
+        raise UserError(
+            str(truth),
+            f"its {len(samples):,} samples count in no metric of {benchmark.title}: their kinds are "
+            f"{', '.join(kinds[:5])}.",
+            f"Check that this is the truth of {benchmark.title}.",
+        )
     return Scored(
         benchmark=benchmark,
         samples=len(samples),
@@ -154,11 +162,17 @@ def _truth(benchmark: Benchmark, truth: Path, masks: Path | None) -> tuple[list[
     unusable: list[Unusable] = []
     places = [Location.parse(place) if place else None for place in (truth, masks)]
     assert places[0] is not None, "truth is given"
-    for item in read_truth(benchmark.formats[0], places[0], places[1]):
-        if isinstance(item, Unusable):
-            unusable.append(item)
-        else:
-            samples.append(item)
+    try:
+        for item in read_truth(benchmark.formats[0], places[0], places[1]):
+            if isinstance(item, Unusable):
+                unusable.append(item)
+            else:
+                samples.append(item)
+    except UserError as error:
+        if not error.where.startswith("source "):
+            raise
+        # The advice is about a plan's source, which is not there.
+        raise UserError(str(truth), f"{error.problem}", "Check --truth against docs/scoring.md.") from None
     if not samples:
         reason = f" ({unusable[0].key}: {unusable[0].reason})" if unusable else ""
         raise UserError(

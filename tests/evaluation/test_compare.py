@@ -260,7 +260,7 @@ def test_mistakes_are_reported_with_exit_code_2(tmp_path: Path, capsys: pytest.C
     assert "does not exist" in capsys.readouterr().err
     (tmp_path / "d.parquet").write_text("no")
     assert main([a, str(tmp_path / "d.parquet")]) == 2
-    assert "is no Parquet file" in capsys.readouterr().err
+    assert "is not a Parquet file" in capsys.readouterr().err
     for name, family in (("a", "mvbench"), ("b", "mevis")):
         described = {"benchmarks": {"mine": {"family": family}}, "metrics": []}
         (tmp_path / name / "metrics.json").write_text(json.dumps(described))
@@ -284,3 +284,37 @@ def test_a_comparison_needs_neither_torch_nor_ray(tmp_path: Path) -> None:
     done = subprocess.run(arguments, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "+0.0 to +0.0" in done.stdout
+
+
+def test_samples_of_other_videos_are_no_pair(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Keys of Charades are the numbers of lines: another file's line 0 has the same."""
+    place = score_folder(tmp_path / "a", b=scores([1, 0], ("v1.mp4", "v2.mp4")))
+    moved = score_folder(tmp_path / "moved", b=scores([1, 1], ("copy/v1.mkv", "other.mp4")))
+    content = json_output(capsys, place, moved)
+    assert [one["samples"] for one in content["differences"]] == [1]
+    [pair] = content["benchmarks"].values()
+    assert (pair["only_a"], pair["only_b"]) == (["s/1"], ["s/1"])
+    assert "1 samples have another video in B (s/1), and are not compared" in pair["notes"]
+    foreign = score_folder(tmp_path / "foreign", b=scores([1, 1], ("x.mp4", "y.mp4")))
+    assert main([place, foreign]) == 2
+    assert "2 samples have another video in B (s/0)" in capsys.readouterr().err
+    hashes = [letter * 64 for letter in "ab"]  # of videos that may have been encoded again
+    assert json_output(capsys, place, score_folder(tmp_path / "h", b=scores([1, 1], hashes)))["differences"]
+
+
+def test_rows_of_one_protocol_are_not_another_way_of_scoring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from evaluation.score.__main__ import main as score
+
+    (tmp_path / "truth.txt").write_text(CHARADES)
+    made = {"AAA": {"person sits.": {"start": 0.0, "end": 5.0}}}
+    (tmp_path / "made.json").write_text(json.dumps(made))
+    places = ["--truth", str(tmp_path / "truth.txt"), "--predictions", str(tmp_path / "made.json")]
+    for name, more in (("all", []), ("one", ["--protocol", "inclusive"]), ("clamped", ["--clamp-times"])):
+        assert score(["charades_sta", *places, "--out", str(tmp_path / name), *more]) == 0
+    capsys.readouterr()
+    [pair] = json_output(capsys, str(tmp_path / "all"), str(tmp_path / "one"))["benchmarks"].values()
+    assert not pair["notes"]
+    [pair] = json_output(capsys, str(tmp_path / "all"), str(tmp_path / "clamped"))["benchmarks"].values()
+    assert "B: times outside are cut" in pair["notes"][0]

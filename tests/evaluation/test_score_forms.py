@@ -211,3 +211,65 @@ def test_an_answer_to_one_of_several_videos_is_given_to_none(mvbench: Any) -> No
     }  # fmt: skip
     found = mvbench([{**asked, "question": "What happens?"}])
     assert (found["rc"], "fit samples of several videos" in found["error"]) == (2, True)
+
+
+def test_every_number_has_a_fingerprint_of_its_data_and_its_rules(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth, made, other = tmp_path / "truth.txt", tmp_path / "made.jsonl", tmp_path / "other.jsonl"
+    truth.write_text(CHARADES)
+    made.write_text(lines(records()))
+    other.write_text(lines(records(note="other bytes")))
+
+    def fingerprints(predictions: Path, *more: str) -> set[str]:
+        places = ["--truth", str(truth), "--predictions", str(predictions)]
+        assert main(["charades_sta", *places, "--json", *more]) == 0
+        rows = json.loads(capsys.readouterr().out)["metrics"]
+        found = {row["fingerprint"] for row in rows}
+        assert len(found) == len(rows)
+        assert all(len(one) == 12 for one in found)
+        return found
+
+    usual = fingerprints(made)
+    assert fingerprints(made) == usual
+    assert fingerprints(made, "--protocol", "inclusive") < usual
+    assert not fingerprints(other) & usual
+    assert not fingerprints(made, "--bare-times", "seconds") & usual
+    assert not fingerprints(made, "--clamp-times") & usual
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [("truth.txt", "Correct --truth."), ("made.jsonl", "Correct --predictions."), ("out", "is a file")],
+)
+def test_a_wrong_place_is_told_by_its_option(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], missing: str, said: str
+) -> None:
+    (tmp_path / "truth.txt").write_text(CHARADES)
+    (tmp_path / "made.jsonl").write_text(lines(records()))
+    out = tmp_path / "out"
+    if missing == "out":
+        out.write_text("a file")
+    else:
+        (tmp_path / missing).unlink()
+    places = ["--truth", str(tmp_path / "truth.txt"), "--predictions", str(tmp_path / "made.jsonl")]
+    assert main(["charades_sta", *places, "--out", str(out)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_truth_of_which_no_metric_counts_a_sample_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """MeViS has no kinds of expressions, by which ReVOS takes its means."""
+    rle = {"size": [8, 8], "counts": masks.encode(np.eye(8, dtype=np.uint8))}
+    videos = {"v": {"expressions": {"0": {"exp": "it", "obj_id": [0], "anno_id": [0]}}, "frames": ["0"]}}
+    (tmp_path / "meta_expressions.json").write_text(json.dumps({"videos": videos}))
+    (tmp_path / "mask_dict.json").write_text(json.dumps({"0": [rle]}))
+    (tmp_path / "made.json").write_text(json.dumps({"v": {"0": [rle]}}))
+    places = ["--truth", str(tmp_path), "--predictions", str(tmp_path / "made.json")]
+    assert main(["revos", *places]) == 2
+    assert "count in no metric of ReVOS" in capsys.readouterr().err
+    assert main(["mvbench", *places]) == 2
+    said = capsys.readouterr().err
+    assert "Check --truth" in said
+    assert "`annotations`" not in said
