@@ -96,7 +96,7 @@ def _pair(a: Side, b: Side, name_a: str, name_b: str) -> Pair:
     foreign = {key for key in ours.keys() & theirs.keys() if not _one_video(ours[key], theirs[key])}
     if foreign:
         example = next(key for key in ours if key in foreign)
-        notes.append(f"{len(foreign)} samples have another video in B ({example}), and are not compared")
+        notes.append(f"samples with another video in B, which are not compared: {len(foreign)} ({example})")
     shared = tuple((x, theirs[key]) for key, x in ours.items() if key in theirs and key not in foreign)
     if other := [x.key for x, y in shared if x.category != y.category]:
         notes.append(

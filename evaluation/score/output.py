@@ -92,10 +92,9 @@ def show(scored: Scored, rows: Sequence[MetricRow]) -> None:
         console.print(f"Answers were read from: {told}.", markup=False)
     for kind, items in problems(scored).items():
         if items:
-            named = "; ".join(items[:NAMED]) + (
-                f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
-            )
-            console.print(f"{len(items)} {kind}: {named}", markup=False)
+            more = [f"and {len(items) - NAMED:,} more"] if len(items) > NAMED else []
+            named = "; ".join([*items[:NAMED], *more])
+            console.print(f"{kind[0].upper()}{kind[1:]} ({len(items):,}): {named}", markup=False)
 
 
 def fitting_table(scored: Scored, rows: Sequence[MetricRow], width: int) -> TextTable:

@@ -68,7 +68,7 @@ def inside(seconds: float, duration_s: float, outside: Outside = Outside.REFUSE)
     nearest = min(max(seconds, 0.0), duration_s)
     clamped = abs(nearest - seconds) > NOISE_S
     if clamped and outside is Outside.REFUSE:
-        raise ValueError(f"time {seconds:.3f} s lies outside its video of {duration_s:.3f} s")
+        raise ValueError(f"time {seconds:.3f} s is outside its video of {duration_s:.3f} s")
     return nearest, clamped
 
 
@@ -81,7 +81,7 @@ def to_bin(seconds: float, duration_s: float, outside: Outside = Outside.REFUSE)
         raise ValueError(f"time {seconds} s in a video of {duration_s} s")
     if not 0 <= seconds <= duration_s:
         if outside is Outside.REFUSE:
-            raise ValueError(f"time {seconds:.3f} s lies outside its video of {duration_s:.3f} s")
+            raise ValueError(f"time {seconds:.3f} s is outside its video of {duration_s:.3f} s")
         seconds = min(max(seconds, 0.0), duration_s)
     return math.floor(LAST_BIN * seconds / duration_s + 0.5)
 

@@ -294,10 +294,10 @@ def test_samples_of_other_videos_are_no_pair(tmp_path: Path, capsys: pytest.Capt
     assert [one["samples"] for one in content["differences"]] == [1]
     [pair] = content["benchmarks"].values()
     assert (pair["only_a"], pair["only_b"]) == (["s/1"], ["s/1"])
-    assert "1 samples have another video in B (s/1), and are not compared" in pair["notes"]
+    assert "samples with another video in B, which are not compared: 1 (s/1)" in pair["notes"]
     foreign = score_folder(tmp_path / "foreign", b=scores([1, 1], ("x.mp4", "y.mp4")))
     assert main([place, foreign]) == 2
-    assert "2 samples have another video in B (s/0)" in capsys.readouterr().err
+    assert "which are not compared: 2 (s/0)" in capsys.readouterr().err
     hashes = [letter * 64 for letter in "ab"]  # of videos that may have been encoded again
     assert json_output(capsys, place, score_folder(tmp_path / "h", b=scores([1, 1], hashes)))["differences"]
 

@@ -146,7 +146,7 @@ def test_predictions_that_do_not_fit_the_samples_are_counted_and_named(
     assert value(content, "J") == pytest.approx((3 / 4 + 1 / 4 + 1 / 4) / 3), "failures stay in the mean"
     assert main(arguments) == 0
     text = capsys.readouterr().out
-    assert "2 predictions of no sample" in text
+    assert "Predictions of no sample (2): " in text
     assert "clip_a/1" in text
 
 
