@@ -120,7 +120,7 @@ def leave(exit_code: int) -> NoReturn:
 
 
 def kill_family() -> None:
-    """Kill every process that carries this one's token in its environment, and wait until they are gone.
+    """Kill every process that carries this one's token, and what these started; wait until they are gone.
 
     These are the processes of its embedded cluster: Ray's own, jobs and workers, in any session.
     """
@@ -163,15 +163,29 @@ def _leads_session(pid: int) -> bool:
 
 
 def _family() -> Iterator[tuple[int, list[bytes]]]:
-    """The processes that carry this one's token, with their environments."""
+    """This process's descendants, and those that carry its token with theirs; with their environments.
+
+    A process that gives itself a name, as Ray's agents do, may overwrite the part of its environment that
+    has the token; and one whose parent has ended is nobody's descendant. So both are needed.
+    """
     if not Path("/proc/self").exists():
         return
-    token = f"{OWNER}={owner_token()}".encode()
+    token, own = f"{OWNER}={owner_token()}".encode(), os.getpid()
+    environments: dict[int, list[bytes]] = {}
+    children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
+        if name.isdigit():
             try:
-                variables = Path("/proc", name, "environ").read_bytes().split(b"\0")
+                environments[int(name)] = Path("/proc", name, "environ").read_bytes().split(b"\0")
+                parent = int(Path("/proc", name, "stat").read_text().rpartition(")")[2].split()[1])
             except OSError:  # it has ended, or is another user's
                 continue
-            if token in variables:
-                yield int(name), variables
+            children.setdefault(parent, []).append(int(name))
+    waiting = [own, *(pid for pid, variables in environments.items() if token in variables)]
+    found = {own}
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            yield pid, environments.get(pid, [])
+        waiting += [child for child in children.get(pid, ()) if child not in found]

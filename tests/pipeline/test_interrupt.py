@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.jobs.owner import start_time
 from tests.pipeline.terminal import CTRL_C, Terminal, processes_with
 
 REPO = Path(__file__).resolve().parents[2]
@@ -45,6 +48,23 @@ def make(context):
 KINDS = ("corpora", "prepare", "init", "stage", "evaluate", "report")
 if __name__ == "__main__":
     sys.exit(run_step(Path(__file__).stem, dict.fromkeys(KINDS, make)))
+"""
+
+# A process with the token starts one that has overwritten its environment, as Ray's agents do.
+FAMILY = """\
+import os, subprocess, sys
+from pipeline.jobs.interrupt import leave
+from pipeline.jobs.owner import OWNER, owner_token
+NAMELESS = "import time; print(1, flush=True); time.sleep(600)"
+PARENT = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {NAMELESS!r}], env={{}})"
+variables = os.environ | {OWNER: owner_token()}
+child = subprocess.Popen(
+    [sys.executable, "-c", PARENT], env=variables, stdout=subprocess.PIPE, start_new_session=True
+)
+child.stdout.readline()
+children = open(f"/proc/{child.pid}/task/{child.pid}/children").read().split()
+print(child.pid, *children, flush=True)
+leave(3)
 """
 
 BREAKS = """\
@@ -140,6 +160,21 @@ def start_run(home: Path, mark: str, step: str) -> Terminal:
 
     wait_until(reached, step)
     return terminal
+
+
+def test_the_end_of_a_command_kills_what_its_processes_started(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FAMILY],
+        env=environment("x"),
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 3
+    pids = done.stdout.split()
+    assert len(pids) == 2
+    assert [start_time(int(pid)) for pid in pids] == ["", ""]
 
 
 @pytest.mark.slow
