@@ -281,14 +281,23 @@ class _Columns:
         # The residuals are those of each category's own mean: categories are fixed, samples are drawn.
         influence = (self.values - means[self.parts]) / sizes[self.parts] / len(sizes)
         groups = self.videos
-        if groups < 2:
+        if self.has_lone_video():
             return None
         sums = np.bincount(self.clusters, influence, groups)
         return float(np.sqrt(groups / (groups - 1) * (sums @ sums)))
 
+    def has_lone_video(self) -> bool:
+        """Whether a category's samples are all about one video: no residual, which is not to say no error."""
+        import numpy as np
+
+        pairs = np.unique(np.stack([self.parts, self.clusters]), axis=1)
+        return self.over is Over.CATEGORIES and bool((np.bincount(pairs[0]) < 2).any())
+
     def bootstrap(self, *names: object) -> Interval | None:
         import numpy as np
 
+        if self.has_lone_video():
+            return None
         from evaluation.metrics.uncertainty import ratio_interval
 
         hot = np.eye(int(self.parts.max()) + 1)[self.parts] * self.weights[:, None]

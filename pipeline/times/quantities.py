@@ -71,7 +71,7 @@ class _Reader:
         if kind is Kind.OPEN:
             self._open.append(at)
         elif kind is Kind.CLOSE and self._open:
-            self._open.pop()
+            self._share_unit(self._open.pop(), at + 1)
         unit = self._leading_unit(at)
         if unit is not None:
             self._unit = unit
@@ -82,6 +82,21 @@ class _Reader:
                 self._role = kind
         elif kind not in _KEEPS_ROLE and not (kind is Kind.DASH and self._leads(at)):
             self._role = self._unit = None
+
+    def _share_unit(self, group: int, at: int) -> None:
+        """Give the numbers of a bracket the unit right behind it: [12.5, 20.0] seconds."""
+        if self._kinds[at] not in (Kind.UNIT, Kind.PERCENT) or self._quoted(at).lower() == "m":
+            return
+        members = [q for q in self._found if q.group == group]
+        # One number alone may count a list: "(1) Second, a man ...".
+        if len(members) < 2 or any(q.form is not None or q.problem is not None for q in members):
+            return
+        for quantity in members:
+            if self._kinds[at] is Kind.PERCENT:
+                quantity.form = Form.PERCENTS
+            else:
+                quantity.scale = self._lexemes[at].value
+                quantity.form = Form.SECONDS if quantity.scale <= 1 else Form.CLOCK
 
     def _leads(self, at: int) -> bool:
         return at + 1 < len(self._lexemes) and self._lexemes[at + 1].kind in _NUMBERS

@@ -62,7 +62,16 @@ def test_time_tokens_are_read_as_by_the_codec_of_training(bins: list[tuple[int, 
 
 @pytest.mark.parametrize(
     "text",
-    ["2.5 to 5 seconds", "0:02.5 - 0:05", "25% to 50%", "frames 5 to 9", "{'start': '2.5s', 'end': '5s'}"],
+    [
+        "2.5 to 5 seconds",
+        "0:02.5 - 0:05",
+        "25% to 50%",
+        "frames 5 to 9",
+        "{'start': '2.5s', 'end': '5s'}",
+        "[2.5, 5] seconds",
+        "(2.5, 5.0)s",
+        "[25, 50]%",
+    ],
 )
 def test_every_form_of_a_time_gives_the_same_span(text: str) -> None:
     assert seconds(text, time_sample()) == [pytest.approx((2.5, 5.0))]

@@ -60,6 +60,13 @@ def test_a_mean_of_categories_has_the_interval_of_its_error() -> None:
     assert row.videos == 200
 
 
+def test_a_category_of_one_video_leaves_the_error_of_the_mean_unknown() -> None:
+    """Its residual is zero, so the error would be too small, and 0.00 where every category is like that."""
+    scores = [score(n, f"v{n % 2}", 1.0, "even" if n % 2 else "odd") for n in range(8)]
+    [row, *_] = rows("b", (Metric(name="A", measure="a", over=Over.CATEGORIES),), scores)
+    assert (row.value, row.error, row.low) == (1.0, None, None)
+
+
 def test_a_pooled_mean_counts_frames_and_resamples_videos() -> None:
     scores = [score(n, f"v{n}", n % 2, weight=1 + 9 * (n % 2)) for n in range(40)]
     [row] = rows("b", (Metric(name="A", measure="a", over=Over.WEIGHTS),), scores)
