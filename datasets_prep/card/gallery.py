@@ -34,7 +34,7 @@ PICTURES = 6  # of one sample with objects or times
 PLAIN_PICTURES = 3
 
 GONE = "The video is not where it was when the dataset was made, so there are no frames to show"
-OTHER = "Another file lies where the video was when the dataset was made, so there are no frames to show"
+OTHER = "Another file is where the video was when the dataset was made, so there are no frames to show"
 UNREAD = "Storage did not give the video while this page was made, so there are no frames to show"
 DAMAGED = "The video does not decode any more, so there are no frames to show"
 ON_GREY = "; its masks are drawn on grey."

@@ -18,7 +18,7 @@ class FindingText(NamedTuple):
 FINDING_TEXTS = {
     Finding.MEDIA_MISSING: FindingText(
         "missing media",
-        "The video lies in none of the source's media folders.",
+        "The video is in none of the source's media folders.",
         "Correct `media`, or fetch the rest of the archive.",
     ),
     Finding.MEDIA_UNREADABLE: FindingText(
@@ -49,7 +49,7 @@ FINDING_TEXTS = {
     ),
     Finding.SPAN_OUTSIDE: FindingText(
         "spans outside their video",
-        "A time lies before the start or past the end of its video.",
+        "A time is before the start or past the end of its video.",
         "A little outside: set `outside_spans: clamp`. Far outside: another unit, or another cut of it.",
     ),
     Finding.SPAN_CLAMPED: FindingText(
@@ -77,7 +77,7 @@ FINDING_TEXTS = {
     ),
     Finding.EARLY_MASKS: FindingText(
         "masks shifted: all in the first frames",
-        "All masks of all objects of the video lie in the first half of its frames, or in less. Masks of "
+        "All masks of all objects of the video are in the first half of its frames, or in less. Masks of "
         "every n-th frame that were stored one after the other look like this, as some of ReVOS were.",
         "Look at some masks near the middle. If they are shifted, set `early_masks: reject`.",
     ),

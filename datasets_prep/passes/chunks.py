@@ -107,7 +107,7 @@ def readable(unit: ReadUnit) -> Iterator[None]:
         raise UserError(
             str(error.filename or unit.annotations.uri),
             f"cannot be read ({error.strerror or error}).",
-            "Check the disk that it lies on, or download it again.",
+            "Check the disk that it is on, or download it again.",
         ) from error
 
 

@@ -27,7 +27,7 @@ def irregularities(draft: Draft, source: SourceConfig, video: VideoRef) -> tuple
         found.append(Irregular(Irregularity.DURATION_MISMATCH, detail))
     end = draft.masks_end
     if end is not None and end > 1 and 2 * end <= video.num_frames:
-        detail = f"all masks of the video lie in the first {end} of its {video.num_frames} frames"
+        detail = f"all masks of the video are in the first {end} of its {video.num_frames} frames"
         if source.early_masks is EarlyMasks.REJECT:
             raise RejectError(Reason.EARLY_MASKS, detail)
         found.append(Irregular(Irregularity.EARLY_MASKS, detail))

@@ -63,7 +63,7 @@ class Listings:
             )
         # Folders as the plan writes them: absolute paths differ between machines.
         more = f" (or under {len(candidates) - 1} other names)" if len(candidates) > 1 else ""
-        raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} lies in none of {', '.join(roots)}")
+        raise RejectError(Reason.MEDIA_MISSING, f"{candidates[0]}{more} is in none of {', '.join(roots)}")
 
     def later(self, roots: Sequence[str], first: Place) -> Iterator[tuple[int, Place]]:
         """Places of the same name in the folders after that of ``first``, with the folders' numbers.

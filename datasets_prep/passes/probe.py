@@ -157,7 +157,7 @@ def _irregular(video: VideoRef, later: Iterable[tuple[int, Place]], *, listed: b
 def _odd_names(video: VideoRef) -> Iterator[Irregular]:
     if stills.numbers_of_several_widths(video.frames):
         odd = next(a for a, b in zip(video.frames, sorted(video.frames), strict=True) if a != b)
-        detail = f"{video.path}: {odd} and others stand in the order of their numbers, not of their names"
+        detail = f"{video.path}: {odd} and others are in the order of their numbers, not of their names"
         yield Irregular(Irregularity.FRAME_NAMES, detail)
 
 

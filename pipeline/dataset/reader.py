@@ -129,7 +129,7 @@ class ShardReader:
                 return place
         raise MissingVideoError(
             sample.video.path,
-            f"lies in none of {', '.join(r.uri for r in roots)}.",
+            f"is in none of {', '.join(r.uri for r in roots)}.",
             "Put the media back, or prepare again.",
         )
 

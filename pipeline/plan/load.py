@@ -142,13 +142,11 @@ def _check_keys(root: yaml.Node, loader: yaml.SafeLoader) -> None:
             where = f"{key_node.start_mark.name}, line {line}"
             if not isinstance(key_node, yaml.ScalarNode):
                 raise UserError(
-                    where, "a mapping or a list stands where a key belongs.", "Quote text that holds braces."
+                    where, "a mapping or a list is where a key belongs.", "Quote text that holds braces."
                 )
             key = "<<" if key_node.tag == _MERGE else loader.construct_object(key_node, deep=True)
             if key in seen:
-                raise UserError(
-                    where, f"the key {key} stands here and on line {seen[key]}.", "Keep one of them."
-                )
+                raise UserError(where, f"the key {key} is here and on line {seen[key]}.", "Keep one of them.")
             seen[key] = line
 
 

@@ -239,7 +239,7 @@ def test_an_expression_that_occurs_twice_is_reported(
     made = prepare(place)
     video = f"segment/{place.video.name}"
     assert made.rejects[video]["reason"] == "malformed"
-    assert "'0' stands twice" in made.rejects[video]["detail"]
+    assert "'0' occurs twice" in made.rejects[video]["detail"]
     others = {k for k in whole.samples["key"].to_pylist() if k.startswith(video)}
     assert made.without(set()) == whole.without(others)
 

@@ -157,7 +157,7 @@ def test_rejects_are_shown_with_three_examples_of_each_reason(dataset: Path) -> 
     assert lines[0] == f"16 records were rejected; {dataset}/rejects.pq has all of them"
     assert lines[1:6] == [
         "  qa: 5 x media_missing",
-        *(f"    qa/{n}  {n - 3}.mp4 lies in none of {dataset.parent}/media" for n in (3, 4, 5)),
+        *(f"    qa/{n}  {n - 3}.mp4 is in none of {dataset.parent}/media" for n in (3, 4, 5)),
         "  qa: 1 x malformed",
     ]
     assert lines[6].startswith("    qa/8  ")

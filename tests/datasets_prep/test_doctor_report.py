@@ -75,7 +75,7 @@ def test_the_page_escapes_text_and_loads_nothing(tmp_path: Path, ill: Sources) -
     source = ill[0] | {"name": "odd", "annotations": str(tmp_path / "odd.json")}
     doctor(write_plan(tmp_path, [source]), tmp_path / "out")
     page = (tmp_path / "out" / "doctor.html").read_text()
-    assert "&lt;b&gt;.mp4 lies in none of" in page
+    assert "&lt;b&gt;.mp4 is in none of" in page
     assert "<b>.mp4" not in page
     assert not re.search(r"(?:src|href)=\"(?!#)", page)
     assert "http" not in page
@@ -95,7 +95,7 @@ def test_the_report_shows_three_examples_of_each_reason(tmp_path: Path, ill: Sou
     ]
     assert lines[at + 5] == ""
     page = (tmp_path / "out" / "doctor.html").read_text()
-    assert all(f"{n}.mp4 lies in none of" in page for n in range(3))
+    assert all(f"{n}.mp4 is in none of" in page for n in range(3))
 
 
 @here

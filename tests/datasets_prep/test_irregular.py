@@ -92,7 +92,7 @@ def test_every_irregularity_is_counted_listed_and_on_the_card(
     assert details["talk/0"] == "v.mp4 is another file in media folder 2; that of an earlier one is taken"
     assert details["talk/2"].startswith("unpadded: 2.jpg and others")
     assert details["contexts/contexts/0"].startswith("a time was 0.100 s outside")
-    assert details["masks/stills/0"] == "all masks of the video lie in the first 4 of its 12 frames"
+    assert details["masks/stills/0"] == "all masks of the video are in the first 4 of its 12 frames"
     page = write_card(reader, Location.parse(tmp_path / "made"), title="t", seed=1).read_text()
     (table,) = [
         t for t in PageParser(page).root.all("table") if "irregularity" in t.text and "late_picture" in t.text

@@ -261,7 +261,7 @@ def test_numbers_that_are_not_finite_are_rejected_where_they_matter(value: str, 
     [
         (rb'{"a": ["\ud83d"]}', True, r"`a\[0\]` holds \\ud83d, one half of a character"),
         (rb'{"\udc00": 1}', True, r"holds \\udc00"),
-        (rb'{"a": {"b": 1, "b": NaN}}', True, "'b' stands twice"),
+        (rb'{"a": {"b": 1, "b": NaN}}', True, "'b' occurs twice"),
         (b'{"a": ' + b"[" * 4000 + b"]" * 4000 + b"}", True, "nested too deeply"),
         (b'{"a": ' + b"7" * 5000 + b".5e1}", True, ""),
         (b'{"a": ' + b"7" * 5000 + b"}", True, ""),

@@ -82,7 +82,7 @@ def test_a_key_that_occurs_twice_rejects_only_its_record(records: Any) -> None:
     bad = text.replace('"b', '"a": 0, "b', 1)
     first, *rest = records(bad)
     assert isinstance(first, Unparsed)
-    assert first.problem == "the name 'a' stands twice in one object"
+    assert first.problem == "the name 'a' occurs twice in one object"
     assert rest == good[1:]
     assert records(text) == good
     spaced = json.dumps(good, separators=(", ", " : "))
@@ -111,6 +111,6 @@ def test_a_whole_object_is_read_with_its_byte_order_mark(tmp_path: Path) -> None
     path.write_bytes(b'\xef\xbb\xbf {"a": 1}')
     assert load_object(path) == {"a": 1}
     path.write_text('{"a": 1, "a": 2}')
-    with pytest.raises(UserError, match="'a' stands twice"):
+    with pytest.raises(UserError, match="'a' occurs twice"):
         load_object(path)
     assert json_object.root_is_object(path)

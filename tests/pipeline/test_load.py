@@ -286,7 +286,7 @@ def test_the_error_for_an_invalid_set_names_its_key(plan_file: Path):
 
 def test_a_key_that_occurs_twice_is_refused(plan_file: Path):
     text = error_of(edit(plan_file, "    steps: 4", "    steps: 4\n    steps: 5"))
-    assert "the key steps stands here and on line 22" in text
+    assert "the key steps is here and on line 22" in text
     assert "line 23" in text
 
 
@@ -305,9 +305,9 @@ def test_merge_keys_may_be_overridden_and_their_errors_have_lines(plan_file: Pat
     data, _ = read_yaml(path.read_text(), "chain.yaml")
     assert data == {"a": {"x": 1, "y": 1}, "b": {"x": 2, "y": 1}, "c": {"x": 3, "y": 1}}
     path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  x: 2\n  x: 3\n")
-    assert "line 5: the key x stands here and on line 4" in error_of(path)
+    assert "line 5: the key x is here and on line 4" in error_of(path)
     path.write_text("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n")
-    assert "line 4: the key << stands here and on line 3" in error_of(path)
+    assert "line 4: the key << is here and on line 3" in error_of(path)
     path.write_text("a: 1\nb:\n  <<: 5\n")
     assert "line 3: is not valid YAML: expected a mapping" in error_of(path)
 
@@ -316,7 +316,7 @@ def test_merge_keys_may_be_overridden_and_their_errors_have_lines(plan_file: Pat
 def test_a_mapping_or_list_as_a_key_is_refused(plan_file: Path, key: str):
     root = next(line for line in plan_file.read_text().splitlines() if "root:" in line)
     text = error_of(edit(plan_file, root, f"  root: {key}"))
-    assert "tiny.yaml, line 3: a mapping or a list stands where a key belongs" in text
+    assert "tiny.yaml, line 3: a mapping or a list is where a key belongs" in text
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ class MetaExpressions(MetaFile):
         if files.name and files.annotations.name in _REVOS:
             raise UserError(
                 f"source {source.name}",
-                f"{files.annotations.name} lies beside other splits of ReVOS, which would all be read.",
+                f"{files.annotations.name} is beside other splits of ReVOS, which would all be read.",
                 "Point `annotations` at one file.",
             )
         return super().chunks(source, files, limits)

@@ -86,7 +86,7 @@ class _Masklets:
     def track(self, number: int) -> DraftTrack:
         """One object. Raises RejectError if its masks are missing or the file has another form."""
         if self._path is None:
-            raise RejectError(Reason.MASK_MISSING, "`anno_path` lies nowhere below `masks`")
+            raise RejectError(Reason.MASK_MISSING, "`anno_path` is nowhere below `masks`")
         if self._data is None:
             with open_annotations(self._path) as file:
                 self._data = mapping(load_value(file, 0, self._path.stat().st_size))

@@ -76,7 +76,7 @@ def _halves(value: Any, place: str) -> Iterator[tuple[str, str]]:
 
 
 def _twice(name: str) -> Unparsed:
-    return Unparsed(f"the name {name!r} stands twice in one object", valid=True)
+    return Unparsed(f"the name {name!r} occurs twice in one object", valid=True)
 
 
 def may_repeat_names(text: bytes, found: Any) -> bool:

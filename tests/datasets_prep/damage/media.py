@@ -144,7 +144,7 @@ def video(name: str, put: Put, reason: Reason | None, detail: str = "", corpus: 
 
 
 def _files() -> Iterator[Kind]:
-    yield video("no video", _video(lambda v: None), GONE, "lies in none of")
+    yield video("no video", _video(lambda v: None), GONE, "is in none of")
     yield video("an empty file as the video", _video(lambda v: v.touch()), BAD, "no readable video")
     yield video("an error page as the video", _video(lambda v: v.write_text("404 not found\n" * 99)), BAD)
     yield video("zeros as the video", _bytes(lambda b: bytes(len(b))), BAD, "no readable video")

@@ -56,12 +56,12 @@ def _form() -> Iterator[Kind]:
     )
     yield Kind(name="bytes that are not UTF-8", corpus="talk", put=_with_bytes, reason=broken, says="UTF-8")
     yield record("ten thousand brackets", bad, sets(id=Raw("[" * 10_000 + "]" * 10_000)), "nested too")
-    yield record("a key that occurs twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' stands twice")
+    yield record("a key that occurs twice", bad, sets(id=Raw('0, "video": "a.mp4"')), "'video' occurs twice")
     yield record(
         "a key that occurs twice in a turn",
         bad,
         sets_in_turn(1, value=Raw('"A.", "value": "B."')),
-        "'value' stands twice",
+        "'value' occurs twice",
     )
     yield record("a colon in a text and in a key", None, sets(**{'a": "b': '": ": \\": \\'}))
     yield record("an escape that JSON does not know", broken, sets(id=Raw(r'"\x41"')), "escape")
