@@ -221,7 +221,7 @@ def _ask(
         run_on_actors(
             jobs,
             count=setup.config.actors,
-            spawn=lambda: _spawn(setup),
+            spawn=lambda: spawn(setup),
             submit=lambda actor, unit: actor.answer.remote(unit),
             done=done,
             lost=lost,
@@ -266,7 +266,8 @@ def _say_unreadable(what: str, samples: Sequence[Unreadable]) -> None:
     )
 
 
-def _spawn(setup: Setup) -> Any:
+def spawn(setup: Setup) -> Any:
+    """An actor with the resources that its plan asks for."""
     import ray
 
     config = setup.config

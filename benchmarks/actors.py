@@ -1,0 +1,116 @@
+"""One actor beside two: the questions of a finished run's benchmarks, asked again without loading the model.
+
+`python -m benchmarks.actors PLAN` needs a plan whose stages are done, such as `plans/demo.yaml` after `make
+demo`. Nothing of the run is changed: answers go into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import DOCS
+from evaluation.actors import run_on_actors
+from evaluation.answer_store import AnswerStore
+from evaluation.asking import entry_items
+from evaluation.checkpoint import ScoredCheckpoint
+from evaluation.run import spawn
+from evaluation.setup import Setup
+from evaluation.work import Unit, units
+from pipeline.artifacts.steps import evaluate_name
+from pipeline.dataset.reader import ShardReader
+from pipeline.jobs import cluster
+from pipeline.jobs.step import make_context
+from pipeline.plan.load import load_plan
+from pipeline.storage.location import Location
+
+TURNS = 3
+NOTHING = Unit(number=0, items=())  # an actor loads its model even for this
+
+
+def ask(setup: Setup, jobs: list[Unit], count: int) -> tuple[float, float]:
+    """Seconds to load the model on ``count`` actors, and to have them answer every question."""
+    import ray
+
+    begun = time.monotonic()
+    actors = [spawn(setup) for _ in range(count)]
+    ray.get([actor.answer.remote(NOTHING) for actor in actors])
+    loaded = time.monotonic()
+    answered: list[Any] = []
+    run_on_actors(
+        jobs,
+        count=count,
+        spawn=actors.pop,
+        submit=lambda actor, unit: actor.answer.remote(unit),
+        done=lambda unit, result: answered.append(result),
+        at_once=1 + setup.config.batches_ahead,
+    )
+    assert len(answered) == len(jobs)
+    return loaded - begun, time.monotonic() - loaded
+
+
+def main() -> None:
+    """Print, or write, the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", help="the plan of a finished run")
+    parser.add_argument("--checkpoint", help="default: the last one that the plan scores")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
+    )
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks/actors.md")
+    options = parser.parse_args()
+    plan = load_plan(options.plan, options.set)
+    config = plan.evaluation
+    assert config is not None, "the plan has no evaluation section"
+    name = options.checkpoint or config.checkpoints[-1]
+    context = make_context(plan, evaluate_name(name))
+    data = context.inputs["prepare"]
+    reader = ShardReader(data.location)
+    items = [item for b in config.benchmarks for item in entry_items(reader, b, plan.seed)]
+    jobs, load = units(items), os.getloadavg()[0]
+    asking: dict[int, list[float]] = {1: [], 2: []}
+    loading: dict[int, list[float]] = {1: [], 2: []}
+    with cluster.connect(plan.ray):
+        for _ in range(TURNS):
+            for count in asking:
+                with tempfile.TemporaryDirectory() as folder:
+                    setup = Setup(
+                        config=config,
+                        checkpoint=ScoredCheckpoint.at(context),
+                        dataset=data.location,
+                        store=AnswerStore.at(Location.parse(Path(folder)), {"benchmark": "actors"}),
+                        seed=plan.seed,
+                    )
+                    took = ask(setup, jobs, count)
+                loading[count].append(took[0])
+                asking[count].append(took[1])
+    one, two = (min(asking[count]) for count in (1, 2))
+    questions = sum(len(job.items) for job in jobs)
+    lines = [
+        "# One actor beside two",
+        "",
+        f"The {questions} questions of the benchmarks of `{plan.name}`, asked of `{name}` by one actor and "
+        f"by two, each with {config.torch_threads or 'all'} thread(s) for the model.",
+        "",
+        f"`python -m benchmarks.actors {options.plan} --write`: best of {TURNS} turns each, alternately, "
+        f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores, load {load:.1f} at the beginning.",
+        "",
+        "| Actors | start and load the model, s | answer, s |",
+        "|---:|---:|---:|",
+        *(f"| {n} | {min(loading[n]):.1f} | {min(asking[n]):.1f} |" for n in asking),
+        "",
+        f"Two actors take {two / one:.2f} of the time of one.",
+    ]
+    text = "\n".join(lines) + "\n"
+    if options.write:
+        (DOCS / "actors.md").write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
