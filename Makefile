@@ -13,10 +13,14 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo test test-slow test-sam2 bench check format install install-gpu clean
+.PHONY: demo toy-weights test test-slow test-sam2 bench check format install install-gpu clean
 
 demo: $(STAMP)
 	@ufvideo run plans/demo.yaml
+
+# What plans/demo.yaml starts from; the files are in the repository, with their digests. 10 minutes on one core.
+toy-weights: $(STAMP)
+	@python -m training.toy_weights toy_weights
 
 # Two processes: half of the suite waits for servers and clusters. Ray's tests share one process and one cluster.
 test: $(STAMP)

@@ -43,7 +43,7 @@ def build_corpora(config: DemoConfig) -> list[Corpus]:
         mvbench.build(config),
         videorefer_bench.build(config),
         charades_sta.build(config),
-        ufvideo_bench.build(config),
+        ufvideo_bench.build(config, scenes[: config.videos_of(config.ufvideo_bench_share)]),
     ]
 
 

@@ -1,4 +1,7 @@
-"""UFVideo-Bench: PixRQA, PixHQA (period and single time) and PixTRQA over a folder of Panda-70M clips."""
+"""UFVideo-Bench: PixRQA, PixHQA (period and single time) and PixTRQA over a folder of Panda-70M clips.
+
+And its training lists ("UniBench"), task1 to task3, over training scenes.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +20,18 @@ from pipeline.times import temporal
 
 PIX_RQA, PIX_TRQA = "PixRQA.json", "PixTRQA.json"
 PIX_HQA_PERIOD, PIX_HQA_POINT = "PixHQA_time_period.json", "PixHQA_single_time.json"
+TASK_1, TASK_2, TASK_3 = "train/task1.json", "train/task2.json", "train/task3.json"
 _FOLDER = "Panda-70M-part"
 _FRAMES = 8
 
 
-def build(config: DemoConfig) -> Corpus:
-    """A third of the items for each task; half of PixHQA asks about a period, half about one time."""
+def build(config: DemoConfig, scenes: list[Scene]) -> Corpus:
+    """A third of the items for each task; half of PixHQA asks about a period, half about one time.
+
+    ``scenes``: the training scenes, of which each gets one row in every training list.
+    """
     corpus = Corpus(name="ufvideo_bench")
+    _add_training(corpus, scenes)
     third = config.ufvideo_bench_items // 3
     counts = {
         PIX_RQA: config.ufvideo_bench_items - 2 * third,
@@ -43,6 +51,39 @@ def build(config: DemoConfig) -> Corpus:
     return corpus
 
 
+def _add_training(corpus: Corpus, scenes: list[Scene]) -> None:
+    if not scenes:
+        return
+    rows: dict[str, list[dict[str, Any]]] = {TASK_1: [], TASK_2: [], TASK_3: []}
+    for number, scene in enumerate(scenes):
+        video = f"{_FOLDER}/{panda_name(scene, 'ufvideo_bench')}"
+        corpus.videos.append((scene, video))
+        hybrid = PIX_HQA_POINT if number % 2 else PIX_HQA_PERIOD
+        for path, benchmark in ((TASK_1, PIX_RQA), (TASK_2, hybrid), (TASK_3, PIX_TRQA)):
+            task = path.removeprefix("train/").removesuffix(".json")
+            row = {"id": f"{task}_{number:04d}", "video": video, "seg": True, "unibench": task}
+            rows[path].append({**row, **_body(benchmark, scene, number, training=True)})
+    for path, listed in rows.items():
+        corpus.add_list(path, listed)
+
+
+def _task_1(scene: Scene, marked: dict[str, Any], objects: list[int]) -> dict[str, Any]:
+    """PixRQA as the training lists write it: every object on all listed frames, null where it is absent."""
+    frames = sorted({int(frame) for item in marked["annotation"] for frame in item})
+    return {
+        "frame_list": frames,
+        "annotation": [frame_dict(scene, i, {f: f for f in frames}) for i in objects],
+        "conversations": turns(f"<video>\n{marked_question(len(objects))}", marked["caption"]),
+    }
+
+
+def marked_question(objects: int) -> str:
+    """The question of PixRQA, which asks about marked objects."""
+    names = ", ".join(f"object_{k + 1}: [<region>]" for k in range(objects))
+    some = "one object is" if objects == 1 else f"{objects} objects are"
+    return f"In this video {some} marked. {names}. Say what each does and give its masks."
+
+
 def time_token(scene: Scene, frame: int) -> str:
     """The start of a frame as one of the hundred time tokens."""
     return temporal.token(temporal.to_bin(frame, scene.frames))
@@ -52,11 +93,11 @@ def _answer(item: SceneObject) -> str:
     return f"{motion_sentence(item)} The segmentation mask of {colour_last(item)} is [SEG]."
 
 
-def _body(path: str, scene: Scene, number: int) -> dict[str, Any]:
+def _body(path: str, scene: Scene, number: int, *, training: bool = False) -> dict[str, Any]:
     item = pick(stream(scene.seed, "ufvideo_bench", scene.name), scene.events)
     index = scene.objects.index(item)
     if path == PIX_RQA:
-        return _marked(scene, index, number)
+        return _marked(scene, index, number, training=training)
     frames = visible_frames(scene, item, _FRAMES)
     if path == PIX_TRQA:
         text = f"When is {the(item)} visible? Describe it and give its segmentation mask."
@@ -78,7 +119,7 @@ def _body(path: str, scene: Scene, number: int) -> dict[str, Any]:
     }
 
 
-def _marked(scene: Scene, index: int, number: int) -> dict[str, Any]:
+def _marked(scene: Scene, index: int, number: int, *, training: bool) -> dict[str, Any]:
     """PixRQA: the first annotated frame of each object is the prompt, the later ones are to be segmented."""
     chosen = [index]
     if number % 3 == 2 and len(scene.objects) > 1:
@@ -88,4 +129,5 @@ def _marked(scene: Scene, index: int, number: int) -> dict[str, Any]:
     annotation = [
         frame_dict(scene, i, {f: f for f in visible_frames(scene, scene.objects[i], _FRAMES)}) for i in chosen
     ]
-    return {"caption": " ".join([*captions, *masks]), "annotation": annotation}
+    marked = {"caption": " ".join([*captions, *masks]), "annotation": annotation}
+    return _task_1(scene, marked, chosen) if training else marked

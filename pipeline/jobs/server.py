@@ -25,7 +25,7 @@ from pipeline.plan.runtime import RayConfig
 from pipeline.progress import PROGRESS_ENV
 
 HOME = Path(__file__).resolve().parents[2]  # the folder that holds the four packages
-UPLOADED = (*PACKAGES, "plans", "pyproject.toml", "constraints.txt")
+UPLOADED = (*PACKAGES, "plans", "toy_weights", "pyproject.toml", "constraints.txt")
 # As in .gitignore: everything but these, so that data, weights and credentials stay here. Ray asks
 # about the folder itself too, as `.`, and uploads nothing if that is excluded.
 UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")

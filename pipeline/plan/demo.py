@@ -55,6 +55,12 @@ class DemoConfig(Config):
     internvid_tg_share: Share = Field(
         default=0.5, ge=0, le=1, description="Part of the training videos that InternVid-TG annotates."
     )
+    ufvideo_bench_share: Share = Field(
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Part of the training videos that UFVideo-Bench's training lists annotate.",
+    )
 
     questions: tuple[QuestionKind, ...] = Field(
         default=tuple(QuestionKind),

@@ -34,6 +34,8 @@ SMALL = (
     "model.overrides.num_frames=4",
     "model.overrides.num_sam_frames=2",
     "model.overrides.language={num_hidden_layers: 1}",
+    f"model.weights.vision={REPO / 'toy_weights' / 'siglip.safetensors'}",
+    f"model.weights.sam2={REPO / 'toy_weights' / 'sam2.safetensors'}",
     "model.tokenizer.vocab_size=400",
     *(
         f"stages.{number}.{item}"

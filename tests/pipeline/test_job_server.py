@@ -33,6 +33,7 @@ SENT = (
     "training/run.py",
     "evaluation/report/page.jinja",
     "plans/demo.yaml",
+    "toy_weights/sam2.safetensors",
     "pyproject.toml",
     "constraints.txt",
 )
