@@ -33,7 +33,8 @@ def demo_with(folder: Path, *sets: str) -> Plan:
 
 def started(plan: Plan, folder: Path) -> UFVideo:
     """The model that init makes of a plan."""
-    write_qwen2(folder / "qwen2")
+    if not (folder / "qwen2").exists():
+        write_qwen2(folder / "qwen2")
     return make_model(plan, load_tokenizer(folder / "qwen2"))
 
 
