@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import Sam2VideoInferenceSession, Sam2VideoModel
 
+from pipeline.errors import UserError
 from training.model.segmentation import FrameFeatures, Segmentation, to_size
 
 
@@ -43,8 +44,16 @@ def propagate(
     encoder runs only for frames that are attended to later: not for the last one, and not at all if every
     frame is prompted.
 
-    Raises ValueError without an object or a prompt.
+    Raises ValueError without an object or a prompt, and UserError for a SAM 2 whose memory cannot run.
     """
+    config = segmentation.config
+    if config.hidden_dim <= config.memory_dim:  # transformers cannot put object pointers beside its memories
+        raise UserError(
+            "prompted_frames",
+            f"needs SAM 2's memory, which runs only where sam2.hidden_dim is above sam2.memory_dim; they "
+            f"are {config.hidden_dim} and {config.memory_dim} here.",
+            "Prompt every frame, or train a model with a larger hidden_dim.",
+        )
     if not len(seg_OD) or prompts < 1:
         raise ValueError(
             f"{len(seg_OD)} objects and {prompts} prompted frames; at least one of each is needed"

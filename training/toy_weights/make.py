@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -75,7 +75,7 @@ def make(out: Path, plan: str, *, see_steps: int = SEE_STEPS, outline_steps: int
     (out / DIGESTS).write_text(json.dumps(digests, indent=1) + "\n")
 
 
-def public_state(model: UFVideo, part: Part) -> Mapping[str, Tensor]:
+def public_state(model: UFVideo, part: Part) -> dict[str, Tensor]:
     """A part's weights in float16 under the names of its own public checkpoint."""
     public, published = ROWS[part].public
     return {

@@ -13,6 +13,7 @@ from qwen_files import write_qwen2
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
+from training.model.propagation import propagate
 from training.model.tokenizer import load_tokenizer
 from training.model.ufvideo import UFVideo
 from training.stage.start import make_model
@@ -77,6 +78,14 @@ def test_the_committed_sam2_outlines_what_a_word_or_a_point_picks_out(tmp_path: 
         _, iou = losses(*candidates(trained, pictures.pixels, prompts, picture), masks)
     assert placed.sum() >= 4
     assert float(iou[placed].mean()) > 0.3
+
+
+def test_the_memory_of_the_narrow_sam2_is_refused_with_a_reason(tmp_path: Path) -> None:
+    """transformers would fail with a shape in the middle of a video."""
+    narrow = started(demo_with(COMMITTED), tmp_path).segmentation
+    frame = torch.zeros(3, 128, 128)
+    with pytest.raises(UserError, match="hidden_dim is above"):
+        next(propagate(narrow, lambda _: frame, 3, torch.zeros(1, 64), prompts=2))
 
 
 def test_pictures_and_their_words_agree() -> None:
