@@ -154,7 +154,7 @@ def histogram(title: str, values: Sequence[tuple[float, bool]]) -> str:
         (failed if is_failure else used)[at] += 1
     most = max(max(a + b for a, b in zip(used, failed, strict=True)), 1)
     base, width = _HEIGHT - _AXIS, 100 / BINS
-    parts, said = [], []
+    parts, descriptions = [], []
     for at, (a, b) in enumerate(zip(used, failed, strict=True)):
         if not a + b:
             continue
@@ -166,12 +166,12 @@ def histogram(title: str, values: Sequence[tuple[float, bool]]) -> str:
             parts.append(f'<rect class="bin failed" {place} y="{y:.1f}" height="{unit * b:.1f}"/>')
         middle, top = at * width + width / 2, base - unit * (a + b) - 3
         parts.append(f'<text x="{middle:.1f}%" y="{top:.1f}" text-anchor="middle">{a + b}</text>')
-        said.append(
+        descriptions.append(
             f"{10 * at} to {10 * at + 10}: {a + b} samples" + (f", {b} of them failures" if b else "")
         )
     parts.append(f'<line class="axis" x1="0" x2="100%" y1="{base}" y2="{base}"/>')
     for x, anchor in ((0, "start"), (50, "middle"), (100, "end")):
         parts.append(f'<text x="{x}%" y="{_HEIGHT - 3}" text-anchor="{anchor}">{x}</text>')
-    alt = escape(f"{title}: " + "; ".join(said), quote=True)
+    alt = escape(f"{title}: " + "; ".join(descriptions), quote=True)
     head = f'<svg class="bins" style="height:{_HEIGHT}px" role="img" aria-label="{alt}">'
     return head + "".join(parts) + "</svg>"

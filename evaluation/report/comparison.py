@@ -24,7 +24,7 @@ class Row:
     b: str
     difference: str
     interval: str
-    said: str
+    verdict: str
     samples: int
     at: float
     low: float | None
@@ -107,20 +107,20 @@ def _row(one: Difference, widest: float) -> Row:
     def place(value: float) -> float:
         return round(50 + 48 * value / widest, 2)
 
-    said = "within the error"
+    verdict = "within the error"
     if one.low is None or one.high is None:
-        said = "no interval"
+        verdict = "no interval"
     elif one.low > 0 or one.high < 0:
-        said = "better" if one.low > 0 else "worse"
+        verdict = "better" if one.low > 0 else "worse"
     elif one.low == one.high:
-        said = "the same"
+        verdict = "the same"
     return Row(
         metric=one.metric,
         a=number(one.a, one.unit),
         b=number(one.b, one.unit),
         difference=number(one.difference, one.unit, sign=True),
         interval=interval(one),
-        said=said,
+        verdict=verdict,
         samples=one.samples,
         at=place(one.difference),
         low=None if one.low is None else place(one.low),

@@ -122,11 +122,11 @@ def _answer(
     score = unscored(sample, given.prediction) if hides_truth(family, sample) else given.score
     if score is None:  # no row at all: as if its truth were hidden
         score = Score(key=sample.key, values={})
-    said, state = verdict(score)
+    text, state = verdict(score)
     return Answer(
         label=label,
         text=given.prediction.text,
-        verdict=said,
+        verdict=text,
         state=state,
         failure=score.failure or "",
         score=sample_score(score),
@@ -182,11 +182,11 @@ def _mask_pictures(
     made = []
     for index, lines in drawn.items():
         count = sum(bool(path) for (kind, _), path in lines if kind is Kind.PREDICTED)
-        said = f"{count or 'no'} predicted mask{'s' * (count != 1)}"
+        predicted = f"{count or 'no'} predicted mask{'s' * (count != 1)}"
         there = ""
         if sample.targets:
             there = "object shows" if index in seen else "object absent"
-        alt = ", ".join(part for part in (f"frame {index}", label, there, said) if part)
+        alt = ", ".join(part for part in (f"frame {index}", label, there, predicted) if part)
         below = caption(sample, index, there, "" if count else "no mask predicted")
         made.append(album.picture(index, lines, colours, alt=alt, caption=below))
     return tuple(made)

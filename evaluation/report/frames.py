@@ -64,10 +64,10 @@ def begins_s(sample: Sample, index: int) -> float:
 
 def caption(sample: Sample, index: int, *more: str) -> str:
     """``2.4 s · object shows``."""
-    said = [f"{begins_s(sample, index):.1f} s"]
+    facts = [f"{begins_s(sample, index):.1f} s"]
     if sample.spans:
-        said.append("in the true span" if in_span(sample, index) else "outside the true span")
-    return " · ".join([*said, *(part for part in more if part)])
+        facts.append("in the true span" if in_span(sample, index) else "outside the true span")
+    return " · ".join([*facts, *(part for part in more if part)])
 
 
 def _with_one_of(wanted: Collection[int], frames: list[int]) -> list[int]:

@@ -136,13 +136,13 @@ def change(line: Line, compared: Sequence[Comparison] = ()) -> tuple[str, str]:
     mark = line.unit == Unit.MARK
     difference, least = (last - first, 0.005) if mark else (100 * (last - first), 0.05)
     text = f"{difference:+.2f}" if mark else f"{difference:+.1f}"
-    said = {
-        (group.benchmark, group.category, row.metric): row.said
+    trend = {
+        (group.benchmark, group.category, row.metric): row.verdict
         for one in compared[:1]
         for group in one.groups
         for row in group.rows
     }.get((line.benchmark, line.category, line.metric))
-    if abs(difference) < least or said not in (None, "better", "worse", "no interval"):
+    if abs(difference) < least or trend not in (None, "better", "worse", "no interval"):
         return text, "flat"
     return text, "up" if difference > 0 else "down"
 

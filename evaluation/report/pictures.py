@@ -29,7 +29,7 @@ class Line:
 class FramePicture:
     """A frame of the sample by its number among the stored ones, its size in pixels, and what lies on it.
 
-    ``alt`` is for those who do not see it, ``caption`` is said below it.
+    ``alt`` is for those who do not see it, ``caption`` is the text below it.
     """
 
     frame: int

@@ -19,7 +19,7 @@ details > summary { padding:4px 0; font-weight:600; }
 
 .compared { font-size:.88rem; }
 .compared th, .compared td { padding:6px 8px; } .compared thead th { white-space:normal; }
-.compared .said { white-space:nowrap; } .counts { font-weight:400;
+.compared .trend { white-space:nowrap; } .counts { font-weight:400;
   font-size:.84rem; color:var(--soft); }
 .forest { position:relative; display:block; min-width:110px; height:20px; }
 .forest .zero { position:absolute; left:50%; top:0; bottom:0; border-left:1px dashed var(--soft); }

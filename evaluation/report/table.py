@@ -164,12 +164,12 @@ def failures_text(line: Line) -> str:
 
 def without_repeats(lines: Sequence[Line]) -> Iterator[Line]:
     """Lines without those that only repeat that a benchmark is not judged: its first one says so."""
-    said: set[tuple[str, str]] = set()
+    mentioned: set[tuple[str, str]] = set()
     for line in lines:
         if {value_text(line, at) for at in range(len(line.values))} == {NOT_JUDGED}:
-            if (line.benchmark, line.category) in said:
+            if (line.benchmark, line.category) in mentioned:
                 continue
-            said.add((line.benchmark, line.category))
+            mentioned.add((line.benchmark, line.category))
         yield line
 
 

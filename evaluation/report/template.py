@@ -122,7 +122,7 @@ worse count samples whose score differs by at least one point.</p>
 same</div>{% endif %}</th>{% endif %}
 <td>{{ r.metric }}</td><td class="n">{{ r.a }}</td><td class="n">{{ r.b }}</td>
 <td class="n">{{ r.difference }}</td><td class="n">{{ r.interval }}</td>
-<td class="said {{ {"better": "up", "worse": "down"}.get(r.said, "flat") }}">{{ r.said }}</td>
+<td class="trend {{ {"better": "up", "worse": "down"}.get(r.verdict, "flat") }}">{{ r.verdict }}</td>
 <td><span class="forest" aria-hidden="true"><span class="zero"></span>{{ spread(r.low, r.high) }}
 <span class="dot" style="left:{{ r.at }}%"></span></span></td>
 <td class="n">{{ r.samples }}</td></tr>

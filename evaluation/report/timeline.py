@@ -27,11 +27,11 @@ def timeline(rows: Sequence[Row], duration_s: float) -> str:
     """
     ends = [end for row in rows for span in row.spans for end in span]
     length = duration_s if duration_s > 0 else max([0.0, *ends]) or 1.0
-    parts, said = [], []
+    parts, descriptions = [], []
     for number, row in enumerate(rows):
         y = _ROW * number
         words = "; ".join(_words(span) for span in row.spans) or "no span"
-        said.append(f"{row.name}: {words}")
+        descriptions.append(f"{row.name}: {words}")
         parts.append(f'<text x="0" y="{y + 13}"><tspan class="who">{escape(row.name)}</tspan> {words}</text>')
         parts.append(f'<rect class="lane" x="0" y="{y + 19}" width="100%" height="{_LANE}"/>')
         for start, end in (span for span in row.spans if span[1] > span[0]):
@@ -48,7 +48,7 @@ def timeline(rows: Sequence[Row], duration_s: float) -> str:
         parts.append(f'<line class="axis" x1="{x:.2f}%" y1="{base}" x2="{x:.2f}%" y2="{base + 5}"/>')
         parts.append(f'<text x="{x:.2f}%" y="{base + 17}" text-anchor="{anchor}">{at:g} s</text>')
     parts.append(f'<line class="axis" x1="0" y1="{base}" x2="100%" y2="{base}"/>')
-    alt = escape(f"time line of {length:.1f} s; " + "; ".join(said), quote=True)
+    alt = escape(f"time line of {length:.1f} s; " + "; ".join(descriptions), quote=True)
     head = f'<svg class="spans" height="{base + _AXIS}" role="img" aria-label="{alt}">'
     return head + "".join(parts) + "</svg>"
 

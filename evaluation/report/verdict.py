@@ -57,9 +57,9 @@ def verdict(score: Score) -> tuple[str, State]:
     if "accuracy" in found:
         how = f" (read by: {score.read_by})" if score.read_by else ""
         return ("right" if found["accuracy"] else "wrong") + how, became
-    said = [f"{name} {number_text(found[name])}" for name in MEASURES if name in found]
+    texts = [f"{name} {number_text(found[name])}" for name in MEASURES if name in found]
     if AVERAGE in score.values:
-        said.append(f"{AVERAGE} {score.values[AVERAGE]:.2f} of {FULL_MARK:.0f}")
+        texts.append(f"{AVERAGE} {score.values[AVERAGE]:.2f} of {FULL_MARK:.0f}")
     elif AVERAGE in score.missing:
-        said.append(score.missing[AVERAGE])
-    return " · ".join(said) or NOT_SCORED, became
+        texts.append(score.missing[AVERAGE])
+    return " · ".join(texts) or NOT_SCORED, became

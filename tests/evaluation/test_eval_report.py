@@ -142,7 +142,9 @@ def test_change_compares_first_and_last() -> None:
     [whole, *_] = comparison.comparisons(sides())
     assert change(line, [whole]) == ("+60.0", "up")
     group = next(group for group in whole.groups if group.benchmark == "mv")
-    unsure = replace(whole, groups=(replace(group, rows=(replace(group.rows[0], said="within the error"),)),))
+    unsure = replace(
+        whole, groups=(replace(group, rows=(replace(group.rows[0], verdict="within the error"),)),)
+    )
     assert group.rows[0].metric == line.metric
     assert change(line, [unsure]) == ("+60.0", "flat"), "no colour for what may be chance"
 
@@ -406,8 +408,8 @@ def test_each_of_several_objects_has_a_colour_of_its_own() -> None:
         assert found.of[Kind.TRUE, number] == found.of[Kind.PREDICTED, number]
     assert len({found.of[Kind.TRUE, number] for number in range(3)}) == 3
     assert distance(green, found.of[Kind.TRUE, 0]).min() > 250
-    said = [(one.kind, one.words) for one in found.legend]
-    assert said == [
+    legend = [(one.kind, one.words) for one in found.legend]
+    assert legend == [
         (Kind.TRUE, "truth"), (Kind.PREDICTED, "prediction"),
         (None, "object 1"), (None, "object 2"), (None, "object 3"),
     ]  # fmt: skip
@@ -486,7 +488,7 @@ def test_checkpoints_are_compared_in_pairs() -> None:
     assert (accuracy.a, accuracy.b, accuracy.difference, accuracy.samples) == ("25.0", "85.0", "+60.0", 20)
     assert (groups["mv", ""].better, groups["mv", ""].worse, groups["mv", ""].same) == (12, 0, 8)
     overlap = next(row for row in groups["uf", "PixRQA"].rows if row.metric == "J&F")
-    assert (overlap.difference, overlap.interval, overlap.said) == ("+20.0", "+20.0 to +20.0", "better")
+    assert (overlap.difference, overlap.interval, overlap.verdict) == ("+20.0", "+20.0 to +20.0", "better")
     assert overlap.low is not None
     assert 50 < overlap.low <= overlap.at <= 98
     assert comparison.comparisons({"one": sides()["after stage 1"]}) == ()
