@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.compare import DOCS
+from benchmarks.compare import publish
 from evaluation.actors import run_on_actors
 from evaluation.answer_store import AnswerStore
 from evaluation.asking import entry_items
@@ -106,10 +106,7 @@ def main() -> None:
         "",
         f"Two actors take {two / one:.2f} of the time of one.",
     ]
-    text = "\n".join(lines) + "\n"
-    if options.write:
-        (DOCS / "actors.md").write_text(text)
-    print(text)
+    publish("actors", "\n".join(lines) + "\n", write=options.write)
 
 
 if __name__ == "__main__":

@@ -54,6 +54,14 @@ def main(title: str, about: str, pairs: Sequence[Pair], repeats: int = 5) -> Non
         (DOCS / f"{title}.md").write_text("\n".join(lines) + "\n")
 
 
+def publish(title: str, text: str, *, write: bool) -> None:
+    """Print a page, and with ``write`` keep it as docs/benchmarks/<title>.md."""
+    if write:
+        DOCS.mkdir(parents=True, exist_ok=True)
+        (DOCS / f"{title}.md").write_text(text)
+    print(text)
+
+
 def _measure(pair: Pair, repeats: int) -> tuple[float, float]:
     """Seconds of both, alternately, so that a busy machine affects both. Raises if their results differ."""
     best = [float("inf"), float("inf")]

@@ -16,7 +16,7 @@ import torch
 from accelerate import init_empty_weights
 
 from benchmarks import flops
-from benchmarks.compare import DOCS
+from benchmarks.compare import publish
 from pipeline.errors import UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.parts import PUBLISHED_TRAINED, Part
@@ -220,9 +220,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(text)
-    if options.write:
-        (DOCS / "gpu_7b.md").write_text(text)
+    publish("gpu_7b", text, write=options.write)
     return 0
 
 

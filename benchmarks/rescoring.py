@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.compare import DOCS
+from benchmarks.compare import publish
 from evaluation.answer_store import Answered, AnswerStore
 from evaluation.asking import entry_items
 from evaluation.metrics.choice_published import published
@@ -175,10 +175,7 @@ def main() -> None:
         f"| here | {ours:.1f} |",
         f"| script | {script:.1f} |",
     ]
-    text = "\n".join(lines) + "\n"
-    if options.write:
-        (DOCS / "rescoring.md").write_text(text)
-    print(text)
+    publish("rescoring", "\n".join(lines) + "\n", write=options.write)
 
 
 if __name__ == "__main__":

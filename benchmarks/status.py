@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.compare import DOCS
+from benchmarks.compare import publish
 
 FILES, PER_FOLDER = 100_000, 500
 PLAN = """\
@@ -83,7 +83,4 @@ def page() -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks/status.md")
-    text = page()
-    if parser.parse_args().write:
-        (DOCS / "status.md").write_text(text)
-    print(text)
+    publish("status", page(), write=parser.parse_args().write)

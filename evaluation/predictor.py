@@ -76,12 +76,8 @@ class Predictor:
         self.processor = self.preparer.processor
 
     def predict(self, requests: Sequence[Request]) -> list[Prediction | Unreadable]:
-        """One result per request, in order: ``complete`` of ``prepare``."""
-        return self.complete(self.prepare(requests))
-
-    def prepare(self, requests: Sequence[Request]) -> Prepared:
-        """Model inputs, made on the CPU alone: see ``Preparer.prepare``. Another thread may call it."""
-        return self.preparer.prepare(requests)
+        """One result per request, in order: they are prepared and answered at once."""
+        return self.complete(self.preparer.prepare(requests))
 
     def complete(self, prepared: Prepared) -> list[Prediction | Unreadable]:
         """The results of prepared requests, in their order. Masks are computed here, frame by frame."""

@@ -66,7 +66,7 @@ def need_of(plan: Plan, spec: StepSpec) -> Need | None:
         config = plan.evaluation
         return Need(
             where="evaluation",
-            count=1,  # evaluation starts as many of its actors as fit
+            count=1,  # others of its actors join when they find room
             cpus=config.cpus_per_actor,
             gpus=config.gpus_per_actor if config.use_gpu else 0,
             fix="Lower evaluation.cpus_per_actor"
