@@ -17,7 +17,7 @@ import aiohttp
 import pytest
 
 BROWSERS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "chrome")
-WAIT_S = 60
+WAIT_S = 120
 _SHIFTS = """
 window.shift = {value: 0, what: []};
 new PerformanceObserver(list => {
@@ -51,7 +51,7 @@ def look(
 
     ``shift`` in the page has the layout shift so far and what moved. An error in the page fails.
     """
-    return asyncio.run(asyncio.wait_for(_look(program, url, scripts, width, height, scheme, picture), WAIT_S))
+    return asyncio.run(_look(program, url, scripts, width, height, scheme, picture))
 
 
 async def _look(
@@ -63,7 +63,8 @@ async def _look(
     scheme: str,
     picture: Path | None,
 ) -> list[Any]:
-    with tempfile.TemporaryDirectory() as profile:
+    # A process of the browser may still write its profile while it ends.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         typed = [program, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
         typed += [
             "--disable-dev-shm-usage",
@@ -71,18 +72,25 @@ async def _look(
             f"--user-data-dir={profile}/profile",
             "about:blank",
         ]
-        running = subprocess.Popen(typed, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        words = Path(profile, "stderr")  # a file: a pipe that nobody reads fills up and blocks the browser
+        with words.open("w") as stderr:
+            running = subprocess.Popen(typed, stderr=stderr, stdout=subprocess.DEVNULL)
         try:
-            assert running.stderr is not None
-            said = next(m for line in running.stderr if (m := re.search(r"ws://([^/]+)/devtools", line)))
+            address = await asyncio.wait_for(_address(words), WAIT_S)
             async with aiohttp.ClientSession() as session:
-                async with session.get(f"http://{said[1]}/json") as answer:
+                async with session.get(f"http://{address}/json") as answer:
                     tab = next(t for t in await answer.json() if t["type"] == "page")
                 async with session.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
                     return await _drive(_Tab(socket), url, scripts, width, height, scheme, picture)
         finally:
             running.terminate()
             running.wait(timeout=30)
+
+
+async def _address(words: Path) -> str:
+    while not (said := re.search(r"ws://([^/]+)/devtools", words.read_text())):
+        await asyncio.sleep(0.02)
+    return said[1]
 
 
 async def _drive(
@@ -126,6 +134,10 @@ class _Tab:
                 return message["result"]
 
     async def value(self, script: str) -> Any:
-        made = await self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        evaluated = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        try:
+            made = await asyncio.wait_for(evaluated, WAIT_S)
+        except TimeoutError:
+            raise AssertionError(f"no answer within {WAIT_S} s: {script}") from None
         assert "exceptionDetails" not in made, json.dumps(made)[:2000]
         return made["result"].get("value")
