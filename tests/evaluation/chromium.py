@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -74,7 +75,9 @@ async def _look(
         ]
         words = Path(profile, "stderr")  # a file: a pipe that nobody reads fills up and blocks the browser
         with words.open("w") as stderr:
-            running = subprocess.Popen(typed, stderr=stderr, stdout=subprocess.DEVNULL)
+            running = subprocess.Popen(
+                typed, stderr=stderr, stdout=subprocess.DEVNULL, env={**os.environ, "TMPDIR": profile}
+            )
         try:
             address = await asyncio.wait_for(_address(words), WAIT_S)
             async with aiohttp.ClientSession() as session:
