@@ -14,7 +14,7 @@ from typing import Any
 
 from pipeline.errors import UserError
 from pipeline.jobs import interrupt
-from pipeline.jobs.owner import OWNER, owner_token
+from pipeline.jobs.owner import JOB, OWNER, owner_token
 from pipeline.plan.runtime import RayConfig
 
 # In the environment of every job that this project submits: "1", or the address of an embedded cluster.
@@ -61,8 +61,9 @@ def in_job() -> bool:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """``interrupt.interruptible`` with this process's grace period, which is shorter in a job."""
-    with interrupt.interruptible(interrupt.JOB_GRACE_S if in_job() else interrupt.GRACE_S):
+    """``interrupt.interruptible`` with this process's grace period, which is shorter in a step of a run."""
+    of_a_run = in_job() or JOB in os.environ
+    with interrupt.interruptible(interrupt.JOB_GRACE_S if of_a_run else interrupt.GRACE_S):
         yield
 
 

@@ -60,17 +60,17 @@ def run(
         print_result(plan_status, plan_path)
         return 0
     plan_file = write_plan(plan, plan_status.root)
-    from pipeline.jobs.server import job_server
-
     print(f"{plan.name}: {len(todo)} of {len(decisions)} steps to make in {plan_status.root.uri}", flush=True)
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
+    from pipeline.jobs.local import needs_no_cluster
+
     with interruptible(), RunClaims() as claims, ExitStack() as opened:
         display = opened.enter_context(choose_display(list(states), states))
         other = OtherRun(claims, display)
         for decision in todo:  # all at once, so that no other run can claim one between two steps
             claims.take(plan_status.folder(decision.spec.name))
         server = None
-        while group := _next_group(up_to(plan_status.decide(again), until), again):
+        while group := _next_group(left := up_to(plan_status.decide(again), until), again):
             first = group[0].spec.name
             if not claims.take(plan_status.folder(first)):
                 other.follow(
@@ -80,9 +80,12 @@ def run(
                 continue
             folders = {d.spec.name: plan_status.folder(d.spec.name) for d in group}
             group = list(takewhile(partial(_is_ours, claims, folders), group))
-            if server is None:
-                server = opened.enter_context(job_server(plan.ray))
             job = _Job(plan, plan_status, group, plan_file, display, force=first in again)
+            steps = [d.spec for d in left if d.state is State.TODO]
+            if server is None and not needs_no_cluster(plan.ray, steps):
+                from pipeline.jobs.server import job_server
+
+                server = opened.enter_context(job_server(plan.ray))
             if code := job.run(server, claims):
                 return code
             again -= {d.spec.name for d in group}
@@ -171,7 +174,7 @@ def submission_lines(plan_status: PlanStatus) -> Iterator[str]:
 
 
 class _Job:
-    """One Ray job that makes some steps of one module, with a log file for each."""
+    """One Ray job, or process, that makes some steps of one module, with a log file for each."""
 
     def __init__(
         self,
@@ -193,22 +196,26 @@ class _Job:
         ]
         self.follower = JobFollower(display, self.names[0], partial(log_path, plan, plan_status))
 
-    def run(self, server: JobServer, claims: RunClaims) -> int:
-        """Submit the job and follow it to its end. Returns the exit code; raises the job's UserError."""
-        from pipeline.jobs.server import find_live_job, module_command, submit_job
+    def run(self, server: JobServer | None, claims: RunClaims) -> int:
+        """Make the steps: as a job, or without a server as a process. Returns the exit code.
 
+        Raises the job's UserError.
+        """
         self.display.start(self.names[0])
-        command = module_command(self.module, self.arguments, embedded=server.embedded)
-        root = self.plan_status.root.uri
-        folders = [self.plan_status.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
-        # On a cluster a job may outlive its command; a second job would write into the same folder.
-        other = None if server.embedded else find_live_job(server, root, folders)
-        job = other or submit_job(server, command, {}, {"root": root, "steps": " ".join(folders)})
-        claims.publish(server.client.get_address(), job)
-        self.follower.note(f"--- job {job}: python -m {self.module} {' '.join(self.arguments)}")
-        if other:
-            self.follower.note(f"--- job {job} was there already; it is followed, no other is started")
-        outcome = self.follower.follow(server, job, stops=other is None)
+        command = f"python -m {self.module} {' '.join(self.arguments)}"
+        other = None
+        if server is None:
+            from pipeline.jobs.local import run_locally
+
+            self.follower.note(f"--- {command}")
+            outcome = run_locally(self.module, self.arguments, self.follower.take)
+        else:
+            other, job = self._submit(server)
+            claims.publish(server.client.get_address(), job)
+            self.follower.note(f"--- job {job}: {command}")
+            if other:
+                self.follower.note(f"--- job {job} was there already; it is followed, no other is started")
+            outcome = self.follower.follow(server, job, stops=other is None)
         if outcome.ok:
             self.plan_status = with_records(self.plan_status)
             if any(self.plan_status.artifacts.get(n) is None for n in self.names):
@@ -220,6 +227,17 @@ class _Job:
                 f"{missing[0]} is not in its folder: the code or an input file has changed in the meantime."
             )
         return self.follower.fail(outcome)
+
+    def _submit(self, server: JobServer) -> tuple[str | None, str]:
+        """The job that makes the steps already, if there is one, and the job to follow."""
+        from pipeline.jobs.server import find_live_job, module_command, submit_job
+
+        command = module_command(self.module, self.arguments, embedded=server.embedded)
+        root = self.plan_status.root.uri
+        folders = [self.plan_status.folder(name).uri.removeprefix(f"{root}/") for name in self.names]
+        # On a cluster a job may outlive its command; a second job would write into the same folder.
+        other = None if server.embedded else find_live_job(server, root, folders)
+        return other, other or submit_job(server, command, {}, {"root": root, "steps": " ".join(folders)})
 
 
 def _next_group(decisions: Sequence[Decision], forced: frozenset[str]) -> list[Decision]:

@@ -31,7 +31,7 @@ UPLOADED = (*PACKAGES, "plans", "toy_weights", "pyproject.toml", "constraints.tx
 UPLOAD_EXCLUDES = ("/*", "!/.", *(f"!/{name}" for name in UPLOADED), ".env*", "__pycache__", ".tmp-*")
 _TAIL_TRIES = 5
 _LOST_S = 120.0  # how long a job server may fail to answer
-_STOP_WAIT_S = 3.0  # a command has to end within 5 s of Ctrl-C, a job within 3 s of SIGTERM
+STOP_WAIT_S = 3.0  # a command has to end within 5 s of Ctrl-C, a job within 3 s of SIGTERM
 _IN_JOB_STOP_WAIT_S = 1.5
 STOP_COMMAND_WAIT_S = 30.0
 _AGENT_WAIT_S = 90.0
@@ -218,7 +218,7 @@ def stop_job(server: JobServer, job_id: str, wait_s: float | None = None) -> lis
     """
     alive = [job_id]
     if wait_s is None:
-        wait_s = _IN_JOB_STOP_WAIT_S if cluster.in_job() else _STOP_WAIT_S
+        wait_s = _IN_JOB_STOP_WAIT_S if cluster.in_job() else STOP_WAIT_S
     deadline = time.monotonic() + wait_s
     if server.embedded and interrupt.interrupted():
         interrupt.end_job(job_id, wait_s)

@@ -162,6 +162,44 @@ def start_run(home: Path, mark: str, step: str) -> Terminal:
     return terminal
 
 
+def make_all_but_evaluations(home: Path) -> None:
+    for module in ("datasets_prep", "training"):
+        step = [sys.executable, "-m", module, "--plan", "tiny.yaml"]
+        subprocess.run(step, cwd=home, env=environment("x"), check=True, capture_output=True, timeout=WAIT_S)
+
+
+def test_a_run_of_evaluations_alone_starts_no_cluster(home: Path) -> None:
+    make_all_but_evaluations(home)
+    mark = uuid.uuid4().hex
+    terminal = start_run(home, mark, "report")
+    assert len(processes_with(mark)) == 2, "the command and its step, and none of Ray's"
+    (home / "wait").unlink()
+    terminal.wait(WAIT_S)
+    assert terminal.exit_code == 0, terminal.text
+    assert terminal.text.rstrip().endswith("| the table |")
+    logs = {path.name.rpartition("-")[0]: path.read_text() for path in home.glob("store/logs/*.log")}
+    assert "--- python -m evaluation" in logs["evaluate-init"]
+    assert "report: made in" in logs["report"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["Ctrl-C", "SIGKILL"])
+def test_a_step_without_a_cluster_ends_with_its_command(home: Path, how: str) -> None:
+    make_all_but_evaluations(home)
+    mark = uuid.uuid4().hex
+    terminal = start_run(home, mark, "report")
+    if how == "Ctrl-C":
+        terminal.press(CTRL_C)
+        assert_ended(terminal, mark, 130)
+        assert "go on with: ufvideo run tiny.yaml" in terminal.text
+        assert runs(home)["report"] == "KILLED"
+    else:
+        os.kill(terminal.pid, signal.SIGKILL)
+        terminal.wait(60)
+        wait_until(lambda: not processes_with(mark), "the step's end")
+    assert not list(home.glob("store/report/*/record.json"))
+
+
 def test_the_end_of_a_command_kills_what_its_processes_started(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", FAMILY],
