@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from pipeline.draw import draw
 from pipeline.plan.evaluation import UNIT_SAMPLES
 from pipeline.records.sample import Sample
+
+# A unit has at most an eighth of the questions that are left, but not fewer than four.
+_SHRINK, _SMALLEST = 8, 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +56,17 @@ def choose_samples(keys: Sequence[str], limit: int | None, seed: int, purpose: s
     return sorted(ranked(keys, seed, purpose)[:limit])
 
 
-def units(items: Sequence[Item], size: int = UNIT_SAMPLES) -> list[Unit]:
-    """Units of ``size`` questions of similar cost from all benchmarks, the most expensive first.
+def units(items: Sequence[Item]) -> list[Unit]:
+    """Units of at most UNIT_SAMPLES questions of similar cost from all benchmarks, the most expensive first.
 
-    Each batch then waits little for its longest member, and the last units, which decide when the actors
-    finish, are the cheapest. A question that two entries share is asked once.
+    Each batch then waits little for its longest member. The last units decide when the actors finish: they
+    are the cheapest, and shrink. A question that two entries share is asked once.
     """
     once = {(item.source, *item.name): item for item in reversed(items)}
     by_cost = sorted(once.values(), key=lambda item: (-item.cost, item.source, item.row, item.question))
-    return [
-        Unit(number=n, items=tuple(replace(item, sample=None) for item in by_cost[at : at + size]))
-        for n, at in enumerate(range(0, len(by_cost), size))
-    ]
+    made, at = list[Unit](), 0
+    while left := len(by_cost) - at:
+        taken = by_cost[at : at + min(UNIT_SAMPLES, max(_SMALLEST, math.ceil(left / _SHRINK)))]
+        made.append(Unit(number=len(made), items=tuple(replace(item, sample=None) for item in taken)))
+        at += len(taken)
+    return made

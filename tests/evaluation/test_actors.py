@@ -104,7 +104,9 @@ def setup_of(home: Path, store: str, **changes: object) -> Setup:
 
 def units_of(setup: Setup, count: int, size: int = 8) -> list[Unit]:
     bench = setup.config.benchmarks[0]
-    return units(entry_items(ShardReader(setup.dataset), bench, 1)[: count * size], size)
+    made = units(entry_items(ShardReader(setup.dataset), bench, 1)[: count * size])
+    items = tuple(item for unit in made for item in unit.items)
+    return [Unit(number=n, items=items[n * size :][:size]) for n in range(count)]
 
 
 def test_batches_are_prepared_while_the_model_answers(home: Path) -> None:
