@@ -76,7 +76,12 @@ class TextTable:
             padding=(0, 1 if self.fits(width, gap=2) else 0, 0, 0),
         )
         names, numbers = self._least_widths()
-        for name, least in zip(self.names, names, strict=True):
+        spare = width - sum(names) - sum(numbers) - len(names) - len(numbers) - 1
+        for column, (name, least) in enumerate(zip(self.names, names, strict=True)):
+            words = [word for row in self.rows for word in row[column].split()]
+            more = max(map(len, words), default=0) - least
+            if 0 < more <= spare:  # the numbers leave room for names that are not folded
+                least, spare = least + more, spare - more
             drawn.add_column(name, overflow="fold", min_width=least)
         for name, least in zip(self.numbers, numbers, strict=True):
             drawn.add_column(name, justify="right", min_width=least)

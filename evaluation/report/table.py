@@ -213,15 +213,22 @@ def _submitted(entry: Mapping[str, Any]) -> str:
 
 
 def _judged_notes(checkpoints: Sequence[str], metrics: Mapping[str, Sequence[MetricRow]]) -> Iterator[str]:
-    """How many answers have marks, and why the others have none. All marks of an answer go together."""
+    """How many answers have marks, and why the others have none. All marks of an answer go together.
+
+    What is the same for several checkpoints is one note.
+    """
+    noted: dict[tuple[str, str], list[str]] = {}
     for cp in checkpoints:
         first = {r.benchmark: r for r in reversed(metrics[cp]) if r.unit == Unit.MARK and not r.category}
         for entry, row in sorted(first.items()):
             missing = sum(row.missing.values())
             if missing:
                 why = "; ".join(f"{count} {reason}" for reason, count in row.missing.items())
-                total = row.samples + missing
-                yield f"{entry}, {checkpoint_label(cp)}: {row.samples} of {total} answers are judged; {why}."
+                note = f"{row.samples} of {row.samples + missing} answers are judged; {why}."
+                noted.setdefault((entry, note), []).append(checkpoint_label(cp))
+    for (entry, note), labels in noted.items():
+        where = "" if len(labels) == len(checkpoints) else f", {' and '.join(labels)}"
+        yield f"{entry}{where}: {note}"
 
 
 def _footnotes(

@@ -589,6 +589,15 @@ def test_every_number_is_shown_at_every_terminal_width(width: int) -> None:
     assert all(" ".join(note.split()) in words for note in shown.notes)
 
 
+def test_a_long_name_is_in_one_line_where_there_is_room() -> None:
+    shown = table.text_table(example_table())
+    name = "videorefer_bench_q"
+    shown = replace(shown, rows=tuple((name, *row[1:]) for row in shown.rows))
+    narrow = next(width for width in range(40, 118) if shown.fits(width))
+    assert name not in shown.text(narrow), "folded"
+    assert name in shown.text(118)
+
+
 def test_the_table_is_laid_out_for_the_terminal_s_width(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,10 +97,7 @@ def test_without_a_judge_the_other_metrics_are_scored(answered: Plan):
     text = table(answered, made)
     lines = [line for line in text.splitlines() if "not judged" in line and not line.startswith("*")]
     assert len(lines) == 3, "one line for each benchmark and task says so, and not one for every mark"
-    assert (
-        f"{DESCRIBE}, before training: 0 of 10 answers are judged; 10 not judged: the plan has no judge"
-        in text
-    )
+    assert f"{DESCRIBE}: 0 of 10 answers are judged; 10 not judged: the plan has no judge" in text
     assert metrics(made, UFVIDEO, "PixTRQA")["tIoU"].samples == PER_SOURCE // 2
     average = metrics(made, DESCRIBE)["Avg"]
     assert (average.value, average.samples, average.failures) == (None, 0, 0)
