@@ -1,4 +1,5 @@
 # Two commands matter: `make demo` and `make test`. Both create the environment when it is missing.
+# A target with a line behind ## is in the help; `make` alone prints it.
 
 comma   := ,
 VENV    := .venv
@@ -13,42 +14,47 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: demo toy-weights test test-slow test-sam2 bench check format install install-gpu clean
+.PHONY: help demo toy-weights test test-slow test-sam2 bench check format install install-gpu clean
 
-demo: $(STAMP)
+help:  ## print this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@echo "All but help and clean create the environment in $(VENV) when it is missing."
+
+demo: $(STAMP)  ## run every step on small demo videos: five to ten minutes on two cores
 	@ufvideo run plans/demo.yaml
 
-# What plans/demo.yaml starts from; the files are in the repository, with their digests. 10 minutes on one core.
-toy-weights: $(STAMP)
+# The files are in the repository, with their digests.
+toy-weights: $(STAMP)  ## train again what plans/demo.yaml starts from: 10 minutes on one core
 	@python -m training.toy_weights toy_weights
 
 # Two processes: half of the suite waits for servers and clusters. Ray's tests share one process and one cluster.
-test: $(STAMP)
+test: $(STAMP)  ## run the tests that CI runs
 	@pytest -n 2 --dist loadgroup
 
-test-slow: $(STAMP)
+test-slow: $(STAMP)  ## run the long tests: killed and resumed runs, whole pages of the docs
 	@pytest -m slow --timeout 7200
 
-test-sam2: $(STAMP) $(SAM2)/.installed
+test-sam2: $(STAMP) $(SAM2)/.installed  ## compare SAM 2 with its own package
 	@pytest -m slow tests/training/model/test_sam2_package.py
 
-bench: $(STAMP)
+bench: $(STAMP)  ## measure again what docs/benchmarks/ shows
 	@for name in scoring frames masks probing preparation generation model_step objects regions packing status rescoring; do python -m benchmarks.$$name --write; done
 
-check: $(STAMP)
+check: $(STAMP)  ## check style, types and layers
 	@ruff check .
 	@ruff format --check .
 	@mypy
 	@pytest tests/test_layers.py
 
-format: $(STAMP)
+format: $(STAMP)  ## format the code with ruff
 	@ruff check --fix .
 	@ruff format .
 
-install: $(STAMP)
+install: $(STAMP)  ## create the environment
+	@echo "Ready. Next: . $(BIN)/activate && ufvideo check plans/demo.yaml"
 
 # flash-attn compiles against the torch that is already there, so it comes second and without build isolation.
-install-gpu: $(STAMP)
+install-gpu: $(STAMP)  ## add flash-attn, on a machine with an NVIDIA GPU
 	@uv pip install -q --python $(BIN)/python -c constraints.txt --no-build-isolation -e '.[$(EXTRAS),gpu]'
 
 # uv installs in a fifth of pip's time; where it cannot reach an index that pip is configured for, pip does it.
@@ -71,5 +77,5 @@ $(SAM2)/.installed: | $(STAMP)
 	@rm -rf $(SAM2)/training
 	@touch $@
 
-clean:
+clean:  ## delete runs/, the environment and what was built
 	@rm -rf runs $(SAM2) $(VENV) *.egg-info
