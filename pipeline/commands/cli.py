@@ -11,6 +11,8 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
+from pipeline.commands.completers import ENV, print_completions, typed_words
+
 COMMANDS = {
     "new": "Write a plan for your own data, with comments.",
     "run": "Make every step of a plan that is not made yet, and print the result.",
@@ -25,6 +27,7 @@ COMMANDS = {
     "score": "Score predictions of any code against a benchmark's own truth.",
     "compare": "Compare two models on the same samples: paired differences with their intervals.",
     "predict": "Ask a checkpoint about one video; print the answer, write its masks and an overlay video.",
+    "completion": "Print what a shell has to read so that TAB completes this command.",
 }
 """Every command with its help. Each is a module of this package with ``add_arguments`` and ``act``."""
 
@@ -34,6 +37,9 @@ def main(argv: list[str] | None = None) -> int:
 
     A signal (Ctrl-C, SIGTERM, a closed terminal) ends it with 128 plus the signal's number.
     """
+    if ENV in os.environ:
+        print_completions(_parser(typed_words(), strict=False))
+        return 0
     typed = sys.argv[1:] if argv is None else argv
     options = _parser(typed).parse_args(typed)
     options.typed = typed
@@ -63,8 +69,11 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser. Only the module of the typed command is imported, so that help is quick."""
+def _parser(typed: Sequence[str], *, strict: bool = True) -> argparse.ArgumentParser:
+    """The parser. Only the module of the typed command is imported, so that help is quick.
+
+    With ``strict``, an unknown command is an error; while it is typed, it may be the start of one.
+    """
     parser = argparse.ArgumentParser(
         prog="ufvideo",
         description="From annotated video to scored checkpoints: prepare, train, evaluate, as one plan says.",
@@ -72,7 +81,7 @@ def _parser(typed: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, help="print version, commit and digest of the code")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     wanted = next((word for word in typed if not word.startswith("-")), None)
-    if wanted is not None and wanted not in COMMANDS:
+    if strict and wanted is not None and wanted not in COMMANDS:
         near = get_close_matches(wanted, COMMANDS, 1)
         hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(COMMANDS)}"
         parser.error(f"{wanted} is not a command; {hint}")

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pipeline.commands.completers import completed, nothing
 from pipeline.commands.plan_argument import add_plan, cluster_of
 
 _FOLLOW_EVERY_S = 1.0
@@ -14,7 +15,8 @@ _FOLLOW_EVERY_S = 1.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
+    job = parser.add_argument("job", metavar="JOB_ID", help="a job's id, or a step's name")
+    completed(job, nothing)  # the plan that knows the steps comes after it
     add_plan(parser)
     parser.add_argument("--follow", action="store_true", help="go on until the job ends, or the step is made")
 

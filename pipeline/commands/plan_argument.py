@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from pipeline.commands.completers import completed, nothing, plan_files
+
 if TYPE_CHECKING:
     from pipeline.plan.plan import Plan
     from pipeline.plan.runtime import RayConfig
@@ -12,10 +14,16 @@ if TYPE_CHECKING:
 
 def add_plan(parser: argparse.ArgumentParser) -> None:
     """PLAN and ``--set``."""
-    parser.add_argument("plan", metavar="PLAN", help="the plan file (YAML)")
-    parser.add_argument(
+    completed(parser.add_argument("plan", metavar="PLAN", help="the plan file (YAML)"), plan_files)
+    add_set(parser)
+
+
+def add_set(parser: argparse.ArgumentParser) -> None:
+    """``--set``."""
+    action = parser.add_argument(
         "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
     )
+    completed(action, nothing)
 
 
 def cluster_of(plan: Plan) -> RayConfig:

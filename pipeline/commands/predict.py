@@ -10,6 +10,7 @@ import sys
 from contextlib import suppress
 from functools import partial
 
+from pipeline.commands.completers import completed, folders, nothing
 from pipeline.errors import UserError
 from pipeline.jobs.owner import OWNER, owner_token
 from pipeline.media.pointing import parse_region
@@ -41,14 +42,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command. ``regions`` holds all of them in the order in which they were typed."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _DETAILS
-    parser.add_argument(
+    checkpoint = parser.add_argument(
         "checkpoint",
         metavar="CHECKPOINT",
         help="the folder of a stage's artifact or of init; or weights with their tokenizer, in a folder or "
         "on the hub (hf://org/name); folders may be s3://",
     )
     parser.add_argument("video", metavar="VIDEO", help="a video file, or a folder of frames")
-    parser.add_argument("question", metavar="QUESTION", help="what to ask, as one argument")
+    question = parser.add_argument("question", metavar="QUESTION", help="what to ask, as one argument")
+    completed(checkpoint, folders)
+    completed(question, nothing)
     for kind, form, meaning in (
         ("box", "FRAME:X1,Y1,X2,Y2", "point at a rectangle"),
         ("point", "FRAME:X,Y", "point at a spot"),

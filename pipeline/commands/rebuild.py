@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.commands.completers import completed, folders
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument(
+    artifact = parser.add_argument(
         "artifact", metavar="ARTIFACT", help="the folder of a finished dataset, local or s3://"
     )
+    completed(artifact, folders)
     parser.add_argument(
         "--into", metavar="FOLDER", help="storage root for the new copy; default: runs/rebuild/…"
     )

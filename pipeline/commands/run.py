@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.commands.completers import completed, step_names
 from pipeline.commands.plan_argument import add_plan
 
 
@@ -11,14 +12,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_plan(parser)
     parser.add_argument("--check", action="store_true", help="print what would be done, and do nothing")
-    parser.add_argument("--until", metavar="STEP", help="make this step and what it needs, no more")
-    parser.add_argument(
+    until = parser.add_argument("--until", metavar="STEP", help="make this step and what it needs, no more")
+    force = parser.add_argument(
         "--force-step",
         action="append",
         default=[],
         metavar="STEP",
         help="make this step again even if it is there",
     )
+    completed(until, step_names)
+    completed(force, step_names)
 
 
 def act(options: argparse.Namespace) -> int:

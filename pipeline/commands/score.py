@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from pipeline.commands.completers import benchmarks_with_truth, completed, nothing
+
 MODULE = "evaluation.score"
 MASKS = "masks"
 _DETAILS = """\
@@ -27,15 +29,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _DETAILS
-    parser.add_argument(
+    benchmark = parser.add_argument(
         "benchmark", metavar="BENCHMARK", help="a benchmark family, or masks for any two trees of PNG files"
     )
+    completed(benchmark, lambda prefix, **more: [*benchmarks_with_truth(prefix), MASKS])
     parser.add_argument("--truth", required=True, metavar="PATH", help="the benchmark's own annotations")
     parser.add_argument("--predictions", required=True, metavar="PATH", help="what a model predicted")
     parser.add_argument(
         "--masks", metavar="PATH", help="true masks, where they are not beside the annotations"
     )
-    parser.add_argument("--protocol", metavar="NAME", help="one protocol; default: all of the benchmark")
+    protocol = parser.add_argument(
+        "--protocol", metavar="NAME", help="one protocol; default: all of the benchmark"
+    )
+    completed(protocol, nothing)
     parser.add_argument(
         "--bare-times",
         choices=("seconds", "fractions", "percents", "frames"),

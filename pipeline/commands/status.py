@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import shlex
 
+from pipeline.commands.completers import completed, nothing
 from pipeline.commands.plan_argument import add_plan, cluster_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument(
+    job = parser.add_argument(
         "job", nargs="?", metavar="JOB_ID", help="a job's id; without it: the steps of the plan"
     )
+    completed(job, nothing)
     add_plan(parser)
 
 

@@ -6,23 +6,24 @@ import argparse
 import os
 import sys
 
-from pipeline.commands.plan_argument import cluster_of
+from pipeline.commands.completers import completed, nothing, plan_files
+from pipeline.commands.plan_argument import add_set, cluster_of
 
 _SERVER_ENV = "RAY_API_SERVER_ADDRESS"  # what Ray's own `ray job` reads
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument("job", metavar="JOB_ID", help="a job's id, as `ufvideo submit` printed it")
-    parser.add_argument(
+    job = parser.add_argument("job", metavar="JOB_ID", help="a job's id, as `ufvideo submit` printed it")
+    completed(job, nothing)
+    plan = parser.add_argument(
         "plan",
         metavar="PLAN",
         nargs="?",
         help=f"the plan that was submitted (YAML), for its cluster; without it: ${_SERVER_ENV}",
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
-    )
+    completed(plan, plan_files)
+    add_set(parser)
 
 
 def act(options: argparse.Namespace) -> int:

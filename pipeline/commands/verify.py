@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 
+from pipeline.commands.completers import completed, folders
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
-    parser.add_argument(
+    artifact = parser.add_argument(
         "artifact", metavar="ARTIFACT", help="the folder of a finished artifact, local or s3://"
     )
+    completed(artifact, folders)
 
 
 def act(options: argparse.Namespace) -> int:

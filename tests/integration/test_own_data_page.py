@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import re
 import subprocess
 import sys
@@ -26,8 +25,8 @@ from pipeline.records import masks
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 from tests.datasets_prep.prepare_here import prepare_here
-from tests.integration.mini import environment
 from tests.own_clips import mask, mask_records, names, write_clips, write_masks
+from tests.shell import shell
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = (REPO / "docs" / "own-data.md").read_text(encoding="utf-8")
@@ -86,22 +85,6 @@ def own_data(folder: Path) -> None:
     assert len((folder / "my-data" / "records.jsonl").read_text().splitlines()) == 3 * len(names())
 
 
-def bash(folder: Path, command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
-    """A command of the page in a shell, with ``ufvideo`` on the path."""
-    script = folder / "bin" / "ufvideo"
-    script.parent.mkdir(exist_ok=True)
-    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m pipeline "$@"\n')
-    script.chmod(0o755)
-    return subprocess.run(
-        ["bash", "-c", command],
-        cwd=folder,
-        env=environment(PATH=f"{script.parent}:{os.environ['PATH']}"),
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-    )
-
-
 def test_the_commands_of_the_page_are_commands():
     made = [line.split()[1] for line in commands() if line.startswith("ufvideo")]
     assert made == ["new", "check", "run", "run", "predict"]
@@ -111,10 +94,10 @@ def test_the_commands_of_the_page_are_commands():
 def test_the_plan_of_the_page_passes_the_check(tmp_path: Path):
     own_data(tmp_path)
     new, check = commands()[:2]
-    written = bash(tmp_path, new, 60)
+    written = shell(tmp_path, new, 60)
     assert written.returncode == 0, written.stderr
     assert "15 records; 5 choice, 5 qa, 5 temporal" in written.stdout
-    checked = bash(tmp_path, check, 60)
+    checked = shell(tmp_path, check, 60)
     assert checked.returncode == 0, checked.stderr
     assert "is valid: 6 of 6 steps to make." in checked.stdout
 
@@ -127,7 +110,7 @@ def test_ten_minutes_with_five_videos(tmp_path: Path):
     with open(tmp_path / "my-data" / "records.jsonl", "a") as records:
         records.writelines(json.dumps(record) + "\n" for record in mask_records())
     for command in commands():
-        done = bash(tmp_path, command, 1200)
+        done = shell(tmp_path, command, 1200)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "span 1: 0.0" in done.stdout  # the answer to the page's question, and its files
     assert (tmp_path / "predictions").is_dir()
