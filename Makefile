@@ -14,7 +14,7 @@ export OMP_NUM_THREADS ?= 1
 unexport PYTHONDONTWRITEBYTECODE
 export PATH := $(abspath $(BIN)):$(PATH)
 
-.PHONY: help demo toy-weights test test-slow test-sam2 bench check format install install-gpu clean
+.PHONY: help demo toy-weights test test-slow test-sam2 bench docs check format install install-gpu clean
 
 help:  ## print this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,10 @@ test-sam2: $(STAMP) $(SAM2)/.installed  ## compare SAM 2 with its own package
 
 bench: $(STAMP)  ## measure again what docs/benchmarks/ shows
 	@for name in scoring frames masks probing preparation generation model_step objects regions packing status rescoring; do python -m benchmarks.$$name --write; done
+
+docs: $(STAMP)  ## build the site of the docs into build/site; a dead link is an error
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --quiet
+	@echo "Next: python -m http.server --directory build/site 8000, then open http://127.0.0.1:8000"
 
 check: $(STAMP)  ## check style, types and layers
 	@ruff check .

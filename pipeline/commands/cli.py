@@ -88,9 +88,19 @@ def _parser(typed: Sequence[str], *, strict: bool = True) -> argparse.ArgumentPa
     for name, help_ in COMMANDS.items():
         command = commands.add_parser(name, help=help_, description=help_)
         if name == wanted:
-            module = import_module(f"pipeline.commands.{name}")
-            module.add_arguments(command)
-            command.set_defaults(act=module.act)
+            _fill(command, name)
+    return parser
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """The parser of one command."""
+    return _fill(argparse.ArgumentParser(prog=f"ufvideo {name}", description=COMMANDS[name]), name)
+
+
+def _fill(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    module = import_module(f"pipeline.commands.{name}")
+    module.add_arguments(parser)
+    parser.set_defaults(act=module.act)
     return parser
 
 

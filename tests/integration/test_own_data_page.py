@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -26,25 +25,17 @@ from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 from tests.datasets_prep.prepare_here import prepare_here
 from tests.own_clips import mask, mask_records, names, write_clips, write_masks
+from tests.pages import blocks, commands
 from tests.shell import shell
 
-REPO = Path(__file__).resolve().parents[2]
-PAGE = (REPO / "docs" / "own-data.md").read_text(encoding="utf-8")
-
-
-def blocks(kind: str) -> list[str]:
-    return re.findall(rf"```{kind}\n(.*?)```", PAGE, re.DOTALL)
-
-
-def commands() -> list[str]:
-    return [line for block in blocks("bash") for line in block.splitlines()]
+PAGE = "docs/own-data.md"
 
 
 def test_the_page_has_a_record_for_each_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     prepare_here(monkeypatch)
     write_clips(tmp_path / "videos")
     write_masks(tmp_path / "masks")
-    (tmp_path / "records.jsonl").write_text("".join(blocks("json")))
+    (tmp_path / "records.jsonl").write_text("".join(blocks(PAGE, "json")))
     source = SourceConfig(
         name="own",
         format="jsonl",
@@ -57,7 +48,7 @@ def test_the_page_has_a_record_for_each_task(tmp_path: Path, monkeypatch: pytest
     reader = ShardReader(out)
     assert not reader.rejects().to_pylist()
     samples = [reader.sample("own", n) for n in range(reader.count("own"))]
-    assert len(samples) == len(blocks("json"))
+    assert len(samples) == len(blocks(PAGE, "json"))
     expected = {"qa": 1, "choice": 1, "temporal": 2, "refer": 1, "segment": 2, "cooperative": 1}
     assert Counter(str(s.task) for s in samples) == expected
     assert_masks_fit_the_square(samples)
@@ -75,7 +66,7 @@ def assert_masks_fit_the_square(samples: list[Sample]) -> None:
 def own_data(folder: Path) -> None:
     """Five clips, and the records that the page's converter makes of the page's table, for each of them."""
     write_clips(folder / "my-data" / "videos")
-    (table,), (converter,) = blocks("csv"), blocks("python")
+    (table,), (converter,) = blocks(PAGE, "csv"), blocks(PAGE, "python")
     header, *rows = table.splitlines()
     lines = [row.replace("clip-1", Path(name).stem) for name in names() for row in rows]
     (folder / "my-data" / "table.csv").write_text("\n".join([header, *lines]) + "\n")
@@ -86,14 +77,14 @@ def own_data(folder: Path) -> None:
 
 
 def test_the_commands_of_the_page_are_commands():
-    made = [line.split()[1] for line in commands() if line.startswith("ufvideo")]
+    made = [line.split()[1] for line in commands(PAGE) if line.startswith("ufvideo")]
     assert made == ["new", "check", "run", "run", "predict"]
     assert set(made) <= set(COMMANDS)
 
 
 def test_the_plan_of_the_page_passes_the_check(tmp_path: Path):
     own_data(tmp_path)
-    new, check = commands()[:2]
+    new, check = commands(PAGE)[:2]
     written = shell(tmp_path, new, 60)
     assert written.returncode == 0, written.stderr
     assert "15 records; 5 choice, 5 qa, 5 temporal" in written.stdout
@@ -109,7 +100,7 @@ def test_ten_minutes_with_five_videos(tmp_path: Path):
     own_data(tmp_path)
     with open(tmp_path / "my-data" / "records.jsonl", "a") as records:
         records.writelines(json.dumps(record) + "\n" for record in mask_records())
-    for command in commands():
+    for command in commands(PAGE):
         done = shell(tmp_path, command, 1200)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "span 1: 0.0" in done.stdout  # the answer to the page's question, and its files
