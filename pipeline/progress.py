@@ -51,11 +51,21 @@ class Track:
         if took < PACE_AFTER_S or self.done <= 0 or left <= 0:
             return dict(self.fields)
         pace = self.done / took
-        return self.fields | {"pace": f"{pace:.3g}/s", "left": f"{left / pace:.0f} s"}
+        return self.fields | {"pace": f"{pace:.3g}/s", "left": duration(left / pace, digits=0)}
 
     def text(self) -> str:
         """These on one line: ``loss 1.234  lr 0.0001  pace 2.5/s  left 40 s``."""
         return field_text(self.values())
+
+
+def duration(seconds: float, digits: int = 1) -> str:
+    """``3.2 s``, ``4:05 min``, ``2:03:00 h``. ``digits`` are those of seconds below a minute."""
+    if seconds < 60:
+        return f"{seconds:.{digits}f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}:{rest:02d} min"
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
 
 
 def field_text(fields: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 
 from evaluation.compare.difference import differences
@@ -30,6 +31,8 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(content(a, b, pairs, found, notes), indent=1, ensure_ascii=False))
     else:
         show(a, b, pairs, found, notes)
+        if not options.all:
+            print(f"Next: ufvideo compare {shlex.join([options.a, options.b])} --all")
     return 0
 
 

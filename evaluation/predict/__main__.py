@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -39,6 +40,7 @@ def _predict(options: argparse.Namespace) -> int:
         answer, saved = _ask(options)
     try:
         print(*lines(answer, saved), sep="\n", flush=True)
+        print(_next(options, saved), file=sys.stderr, flush=True)
     except BrokenPipeError:  # `ufvideo predict … | head -1`; the files are written
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
@@ -103,6 +105,14 @@ def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
     files = ", ".join(name for name in saved.files if "/" not in name)
     again = " (replaced: the same question was answered before)" if saved.replaced else ""
     yield f"{saved.folder.uri}: {files}{again}"
+
+
+def _next(options: argparse.Namespace, saved: SavedAnswer) -> str:
+    from evaluation.predict.files import OVERLAY
+
+    if OVERLAY in saved.files:
+        return f"Next: open {saved.folder.uri}/{OVERLAY}"
+    return f"Next: ufvideo predict {shlex.join([options.checkpoint, options.video])} ANOTHER_QUESTION"
 
 
 def _quiet() -> None:

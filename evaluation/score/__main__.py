@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -85,8 +86,9 @@ def _run(options: argparse.Namespace) -> int:
     show(scored, rows)
     if options.out:
         print(f"{options.out}: metrics.json, scores.parquet, problems.json")
+        print(f"Next: ufvideo compare {shlex.quote(options.out)} ANOTHER_FOLDER")
     else:
-        print("--out FOLDER keeps every sample's score; ufvideo compare puts two such folders side by side.")
+        print("Next: the same with --out FOLDER, which keeps every sample's score for ufvideo compare")
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pipeline.commands.plan_argument import add_plan
+from pipeline.commands.plan_argument import add_plan, typed_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +18,7 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.artifacts.survey import survey
     from pipeline.commands.hidden_truth import hidden_lines
     from pipeline.commands.preflight import preflight, refuse_steps
+    from pipeline.commands.status_table import next_command
     from pipeline.commands.unscored import unscored_lines
     from pipeline.plan.load import load_plan_file
 
@@ -35,4 +36,7 @@ def act(options: argparse.Namespace) -> int:
         print(line)
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")
+    typed = typed_plan(options) + (f" --until {until}" if until else "")
+    if line := next_command(typed, plan_status, decisions):
+        print(line)
     return 0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pipeline.commands.completers import completed, nothing
-from pipeline.commands.plan_argument import add_plan, cluster_of
+from pipeline.commands.plan_argument import add_plan, cluster_of, typed_plan
 
 _FOLLOW_EVERY_S = 1.0
 
@@ -42,6 +43,7 @@ def act(options: argparse.Namespace) -> int:
         _print_log(
             path, (lambda: load_artifact(plan_status.folder(options.job)) is None) if options.follow else None
         )
+        print(f"Next: ufvideo status {typed_plan(options)}", file=sys.stderr)
         return 0
     from pipeline import progress
     from pipeline.jobs.server import follow_job, job_info, job_output, job_server
@@ -57,6 +59,7 @@ def act(options: argparse.Namespace) -> int:
             text = line if message is None else cadence.line(message) if "title" in message else None
             if text is not None:
                 print(text, flush=True)
+    print(f"Next: ufvideo status {options.job} {typed_plan(options)}", file=sys.stderr)
     return 0
 
 

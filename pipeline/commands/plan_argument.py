@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from pipeline.commands.completers import completed, nothing, plan_files
@@ -24,6 +25,11 @@ def add_set(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="A.B=C", help="change one value of the plan"
     )
     completed(action, nothing)
+
+
+def typed_plan(options: argparse.Namespace) -> str:
+    """``PLAN --set A.B=C``, to be typed again."""
+    return shlex.join([options.plan, *(word for item in options.set for word in ("--set", item))])
 
 
 def cluster_of(plan: Plan) -> RayConfig:

@@ -42,4 +42,5 @@ def act(options: argparse.Namespace) -> int:
         print(f"{options.artifact} differs from the new copy: {again}")
         return 1
     print(f"identical: digest {made.record.digest[:12]}, made again in {again}")
+    print(f"Next: delete {into.uri}, which is not needed any more")
     return 0

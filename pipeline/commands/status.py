@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import shlex
+import sys
 
 from pipeline.commands.completers import completed, nothing
-from pipeline.commands.plan_argument import add_plan, cluster_of
+from pipeline.commands.plan_argument import add_plan, cluster_of, typed_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,7 +22,7 @@ def act(options: argparse.Namespace) -> int:
     """Print the state of every step and of a limited cache, or of one job. The exit code."""
     from pipeline.artifacts.notices import missing_media
     from pipeline.artifacts.survey import survey
-    from pipeline.commands.status_table import next_command, print_table
+    from pipeline.commands.status_table import print_table, state_and_next
     from pipeline.plan.load import load_plan
 
     plan = load_plan(options.plan, options.set)
@@ -32,6 +32,8 @@ def act(options: argparse.Namespace) -> int:
         with job_server(cluster_of(plan)) as server:
             info = job_info(server, options.job)
         print(f"{options.job}: {info.status.value.lower()}  {info.message or ''}".rstrip())
+        follow = "" if info.status.is_terminal() else " --follow"
+        print(f"Next: ufvideo logs {options.job} {typed_plan(options)}{follow}", file=sys.stderr)
         return 0
     plan_status = survey(plan)
     decisions = plan_status.decide()
@@ -40,6 +42,5 @@ def act(options: argparse.Namespace) -> int:
         print(note)
     if plan.storage.cache_gb is not None:
         print(plan.storage.local_cache.state())
-    typed = [options.plan, *(word for item in options.set for word in ("--set", item))]
-    print(next_command(shlex.join(typed), plan_status, decisions))
+    print(state_and_next(typed_plan(options), plan_status, decisions))
     return 0

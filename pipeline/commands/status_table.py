@@ -6,8 +6,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.artifacts.steps import Decision, State
+from pipeline.artifacts.steps import Decision, Kind, State
 from pipeline.artifacts.survey import PlanStatus
+from pipeline.progress import duration
 
 _SHOWN = (
     *("sources", "corpora", "kept", "rejected", "shards", "vocabulary", "parameters", "steps", "samples"),
@@ -65,23 +66,23 @@ def counts(summary: Mapping[str, Any]) -> str:
     return ", ".join(shown)
 
 
-def duration(seconds: float) -> str:
-    """``3.2 s``, ``4:05 min``, ``2:03:00 h``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes}:{rest:02d} min"
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d} h"
+def state_and_next(plan: str, plan_status: PlanStatus, decisions: Sequence[Decision]) -> str:
+    """How much is made, where to look at it, and what to type next. ``plan`` as it was typed, with --set."""
+    todo = [d.spec.name for d in decisions if d.state is State.TODO]
+    count, pages = len(decisions), ""
+    state = f"{len(todo)} of {count} steps still to make." if todo else f"All {count} steps are done."
+    for name, what in () if todo else (("report", "Page"), ("prepare", "Data")):
+        made = plan_status.artifacts.get(name)
+        if made and (found := made.location.list(".html")):
+            pages = f" {what}: {found[0].uri}"
+            break
+    return "\n".join(filter(None, (state + pages, next_command(plan, plan_status, decisions))))
 
 
 def next_command(plan: str, plan_status: PlanStatus, decisions: Sequence[Decision]) -> str:
-    """What to type next: run what is missing, or look at the result. ``plan`` as it was typed, with --set."""
-    todo = [d.spec.name for d in decisions if d.state is State.TODO]
-    if todo:
-        return f"{len(todo)} of {len(decisions)} steps still to make: ufvideo run {plan}"
-    for name, what in (("report", "Page"), ("prepare", "Data")):
-        made = plan_status.artifacts.get(name)
-        if made and (pages := made.location.list(".html")):
-            return f"All {len(decisions)} steps are done. {what}: {pages[0].uri}"
-    return f"All {len(decisions)} steps are done."
+    """What to type next: run what is missing, else ask the last checkpoint; nothing if there is none."""
+    if any(d.state is State.TODO for d in decisions):
+        return f"Next: ufvideo run {plan}"
+    stages = [d.spec.name for d in decisions if d.spec.kind is Kind.STAGE]
+    made = plan_status.artifacts.get(stages[-1]) if stages else None
+    return f"Next: ufvideo predict {made.location.uri} VIDEO QUESTION" if made else ""

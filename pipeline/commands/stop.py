@@ -7,7 +7,7 @@ import os
 import sys
 
 from pipeline.commands.completers import completed, nothing, plan_files
-from pipeline.commands.plan_argument import add_set, cluster_of
+from pipeline.commands.plan_argument import add_set, cluster_of, typed_plan
 
 _SERVER_ENV = "RAY_API_SERVER_ADDRESS"  # what Ray's own `ray job` reads
 
@@ -52,5 +52,7 @@ def act(options: argparse.Namespace) -> int:
             return 1
         after = job_info(server, options.job)
     print(f"{options.job}: {after.status.value.lower()}")
-    print("Finished steps are kept; submit the plan again to continue.", file=sys.stderr)
+    plan_typed = typed_plan(options) if options.plan else "PLAN"
+    print("Finished steps are kept; submit the plan again to go on.", file=sys.stderr)
+    print(f"Next: ufvideo submit {plan_typed}", file=sys.stderr)
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from pipeline.commands.plan_argument import add_plan
+from pipeline.commands.plan_argument import add_plan, typed_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,5 +37,5 @@ def act(options: argparse.Namespace) -> int:
         command = module_command("pipeline", ["run", plan_file.uri], embedded=False)
         job = submit_job(server, command, {}, {"plan": plan.name})
     print(job)
-    print(f"Follow it with: ufvideo logs {job} {options.plan} --follow", file=sys.stderr)
+    print(f"Next: ufvideo logs {job} {typed_plan(options)} --follow", file=sys.stderr)
     return 0

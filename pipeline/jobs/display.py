@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from pipeline.progress import Cadence, field_text
+from pipeline.progress import Cadence, duration, field_text
 
 
 class Display(Protocol):
@@ -24,7 +24,7 @@ class Display(Protocol):
 
 def choose_display(steps: Sequence[str], states: Mapping[str, str]) -> Display:
     """Bars in a terminal, lines in a pipe. ``states`` are the steps' states at the start."""
-    return _Live(steps, states) if sys.stdout.isatty() else _Lines()
+    return _Live(steps, states) if sys.stdout.isatty() else _Lines(steps)
 
 
 @dataclass
@@ -44,8 +44,14 @@ class _Row:
     parts: dict[str, _Part] = field(default_factory=dict)
 
 
+def _place(step: str, steps: Sequence[str]) -> str:
+    """``step 4 of 9``; nothing for the only one."""
+    return f"step {list(steps).index(step) + 1} of {len(steps)}" if len(steps) > 1 and step in steps else ""
+
+
 class _Lines:
-    def __init__(self) -> None:
+    def __init__(self, steps: Sequence[str]) -> None:
+        self._steps = steps
         self._begun: dict[str, float] = {}
         self._cadence = Cadence()
 
@@ -57,7 +63,8 @@ class _Lines:
 
     def start(self, step: str) -> None:
         self._begun[step] = time.monotonic()
-        print(f"{step}: started", flush=True)
+        place = _place(step, self._steps)
+        print(f"{step}: started{', ' if place else ''}{place}", flush=True)
 
     def progress(self, step: str, message: Mapping[str, Any]) -> None:
         if line := self._cadence.line(message, step):
@@ -65,7 +72,7 @@ class _Lines:
 
     def finish(self, step: str, state: str, note: str = "") -> None:
         took = time.monotonic() - self._begun.get(step, time.monotonic())
-        print(f"{step}: {state} in {_seconds(took)}  {note}".rstrip(), flush=True)
+        print(f"{step}: {state} in {duration(took)}  {note}".rstrip(), flush=True)
 
     def say(self, text: str) -> None:
         print(text, flush=True)
@@ -91,7 +98,7 @@ class _Live:
 
     def start(self, step: str) -> None:
         row = self._rows[step]
-        row.state, row.begun = "running", time.monotonic()
+        row.state, row.begun, row.note = "running", time.monotonic(), _place(step, list(self._rows))
 
     def progress(self, step: str, message: Mapping[str, Any]) -> None:
         part = self._rows[step].parts.setdefault(str(message["title"]), _Part())
@@ -122,7 +129,7 @@ class _Live:
         for name, row in self._rows.items():
             mark, style = marks.get(row.state, ("·", "dim"))
             took = time.monotonic() - row.begun if row.state == "running" else row.took
-            clock = _seconds(took) if row.begun else ""
+            clock = duration(took) if row.begun else ""
             table.add_row(
                 Text(mark, style),
                 Text(name, style),
@@ -139,7 +146,3 @@ class _Live:
                 count = f"{part.done}/{part.total}" if part.total else f"{part.done}"
                 table.add_row("", Text(f"  {title}"), bar, Text(count), Text(part.text))
         return table
-
-
-def _seconds(took: float) -> str:
-    return f"{took:.1f} s" if took < 60 else f"{int(took // 60)}:{int(took % 60):02d} min"

@@ -136,8 +136,10 @@ def test_run_refuses_a_step_that_the_plan_lacks(here: Command, plan_file: Path):
 def test_check_stops_at_the_given_step(here: Command, plan_file: Path):
     done = here("run", str(plan_file), "--check", "--until", "init")
     assert done.returncode == 0
-    assert [line.split()[1] for line in done.stdout.splitlines()[:-1]] == ["corpora", "prepare", "init"]
-    assert "3 of 3 steps to make" in done.stdout
+    *steps, state, last = done.stdout.splitlines()
+    assert [line.split()[1] for line in steps] == ["corpora", "prepare", "init"]
+    assert "3 of 3 steps to make" in state
+    assert last == f"Next: ufvideo run {plan_file} --until init"
 
 
 @pytest.mark.parametrize("option", ["--until", "--force-step"])
@@ -222,7 +224,7 @@ def test_a_log_is_followed_until_the_step_is_made(plan_file: Path):
 def test_status_shows_steps_counts_and_the_next_command(here: Command, plan_file: Path):
     done = here("status", str(plan_file))
     assert done.returncode == 0
-    head, _, *rows, last = done.stdout.splitlines()
+    head, _, *rows, state, last = done.stdout.splitlines()
     assert head.split() == ["step", "state", "why", "took", "counts", "artifact"]
     assert [row.split()[:2] for row in rows] == [
         [name, "todo"]
@@ -239,7 +241,8 @@ def test_status_shows_steps_counts_and_the_next_command(here: Command, plan_file
     ]
     place = survey(load_plan(str(plan_file))).folder("evaluate-stage2").uri
     assert rows[6].endswith(place), "the path is shortened"
-    assert last == f"8 of 8 steps still to make: ufvideo run {plan_file}"
+    assert state == "8 of 8 steps still to make."
+    assert last == f"Next: ufvideo run {plan_file}"
     last = here("status", str(plan_file), "--set", "seed=7").stdout.splitlines()[-1]
     assert last.endswith(f"ufvideo run {plan_file} --set seed=7"), "the command lacks the --set of this plan"
     summary = {"sources": {"a": {"kept": 1230, "rejected": 5}, "b": {"kept": 4}}, "text": "x" * 200}

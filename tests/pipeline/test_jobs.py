@@ -306,7 +306,10 @@ def test_running_a_finished_plan_imports_no_ray_mlflow_or_torch(home: Path, plan
     )
     assert done.returncode == 0, done.stderr
     assert "all 8 steps are done" in done.stdout
-    assert done.stdout.endswith("| the table |\n")
+    table, following = done.stdout.rsplit("\n\n", 1)
+    assert table.endswith("| the table |")
+    checkpoint = survey(load_plan(str(plan_file))).folder("stage2").uri
+    assert following == f"Next: ufvideo predict {checkpoint} VIDEO QUESTION\n"
 
 
 def processes_with(mark: str) -> list[int]:
