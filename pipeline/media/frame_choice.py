@@ -52,12 +52,14 @@ class AnnotatedFrames:
     absent: tuple[int, ...]
 
 
-def frames_supervised(sample: Sample, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
-    """The ``count`` frames on which the masks of all targets are learned.
+def frames_supervised(
+    sample: Sample, count: int, *, names: Sequence[object], without_target: int = 0
+) -> tuple[int, ...]:
+    """The ``count`` frames on which the masks of all targets are learned; see ``choose_frames``.
 
     Chosen by ``names``, never by a worker's random stream. Raises ValueError as ``common_frames`` does.
     """
-    return choose_frames(common_frames(sample), count, names=names)
+    return choose_frames(common_frames(sample), count, names=names, without_target=without_target)
 
 
 def common_frames(sample: Sample) -> AnnotatedFrames:
@@ -80,17 +82,18 @@ def common_frames(sample: Sample) -> AnnotatedFrames:
     return AnnotatedFrames(present=tuple(sorted(visible)), absent=tuple(sorted(common - visible)))
 
 
-def choose_frames(annotated: AnnotatedFrames, count: int, *, names: Sequence[object]) -> tuple[int, ...]:
+def choose_frames(
+    annotated: AnnotatedFrames, count: int, *, names: Sequence[object], without_target: int = 0
+) -> tuple[int, ...]:
     """``count`` frames, ascending: those with the smallest hash of (names, frame), visible ones first.
 
-    Frames without any target are used only if there are too few others. If fewer than ``count`` frames are
-    annotated, they are repeated evenly: with ``count`` 4, two frames occur twice each.
+    ``without_target`` of them show no target, if so many are annotated; more do only if there are too few
+    others. If fewer than ``count`` frames are annotated, they are repeated evenly: with ``count`` 4, two
+    frames occur twice each.
     """
-    order = [
-        *sorted(annotated.present, key=lambda f: draw(*names, "sam", f)),
-        *sorted(annotated.absent, key=lambda f: draw(*names, "sam", f)),
-    ]
-    chosen = order[:count]
+    present = sorted(annotated.present, key=lambda f: draw(*names, "sam", f))
+    absent = sorted(annotated.absent, key=lambda f: draw(*names, "sam", f))
+    chosen = [*present[: count - min(without_target, len(absent))], *absent][:count]
     return tuple(sorted(chosen[i % len(chosen)] for i in range(count)))
 
 

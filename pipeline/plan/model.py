@@ -201,6 +201,13 @@ class ModelConfig(Config):
     region: RegionConfig = Field(default=RegionConfig(), description="The encoder of regions.")
     num_frames: int = Field(default=32, gt=0, description="Frames of a video that the vision tower sees.")
     num_sam_frames: int = Field(default=4, gt=0, description="Frames of a sample on which masks are trained.")
+    sam_frames_without_target: int = Field(
+        default=0,
+        ge=0,
+        description="How many of num_sam_frames show none of the sample's targets, where so many are "
+        "annotated: their masks are empty, so the model learns to leave such frames without a mask. 0 as "
+        "published: only where too few frames show a target.",
+    )
     loss: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
     init: InitConfig = Field(default=InitConfig(), description="Scales of randomly initialised weights.")
     attention: Attention = Field(
@@ -216,7 +223,13 @@ class ModelConfig(Config):
         return (self.num_frames // t) * (self.vision.grid // h) * (self.vision.grid // w)
 
     def problems(self) -> Iterator[Problem]:
-        """A video of which no token is left after the connector."""
+        """No token of a video is left after the connector; masks of frames without targets alone."""
+        if self.sam_frames_without_target >= self.num_sam_frames:
+            yield Problem(
+                ("sam_frames_without_target",),
+                f"sam_frames_without_target {self.sam_frames_without_target} leaves none of num_sam_frames"
+                f" {self.num_sam_frames} for frames that show a target",
+            )
         if self.video_tokens == 0:
             yield Problem(
                 (),

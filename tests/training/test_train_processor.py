@@ -123,6 +123,25 @@ def test_frames_with_targets_come_first_and_few_are_repeated() -> None:
     assert len(set(mixed)) == 4
 
 
+def test_some_frames_may_show_no_target() -> None:
+    annotated = AnnotatedFrames(present=(3, 9, 11), absent=(0, 1))
+    for wanted in range(3):
+        chosen = choose_frames(annotated, 3, names=("k",), without_target=wanted)
+        assert sum(f in annotated.absent for f in chosen) == wanted
+    with_one = choose_frames(
+        AnnotatedFrames(present=(3, 9, 11), absent=(0,)), 3, names=("k",), without_target=2
+    )
+    assert 0 in with_one  # one alone is there: the other two show the target
+    assert len(set(with_one)) == 3
+    none = AnnotatedFrames(present=(3, 9), absent=())
+    assert choose_frames(none, 2, names=("k",), without_target=1) == (3, 9)
+
+
+def test_a_plan_cannot_ask_for_frames_without_targets_alone() -> None:
+    with pytest.raises(ValueError, match="leaves none of num_sam_frames 2"):
+        model_config("toy", {"num_sam_frames": 2, "sam_frames_without_target": 2})
+
+
 def test_targets_without_a_common_frame_are_refused(processor: Processor) -> None:
     sample = dataclasses.replace(samples(0)["seg"], targets=(track(0, (3, 5)), track(0, (4, 6))))
     with pytest.raises(ValueError, match="no frame is annotated for all of its 2 targets"):

@@ -107,7 +107,12 @@ class Processor:
         sam: tuple[int, ...] = ()
         if with_targets and sample.targets:
             names = (self.seed, sample.key, epoch)
-            sam = frames_supervised(sample, self.config.num_sam_frames, names=names)
+            sam = frames_supervised(
+                sample,
+                self.config.num_sam_frames,
+                names=names,
+                without_target=self.config.sam_frames_without_target,
+            )
         return FramesNeeded(video=video, regions=tuple(regions), sam=sam)
 
     def training(self, sample: Sample, frames: FrameProvider, *, epoch: int) -> Example:
