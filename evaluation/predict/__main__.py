@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _predict(options: argparse.Namespace) -> int:
     check(options)
-    _quiet()
+    quiet()
     with redirect_stdout(sys.stderr):  # progress is not part of the answer
         answer, saved = _ask(options)
     try:
@@ -115,7 +115,7 @@ def _next(options: argparse.Namespace, saved: SavedAnswer) -> str:
     return f"Next: ufvideo predict {shlex.join([options.checkpoint, options.video])} ANOTHER_QUESTION"
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """Silences warnings that a user cannot act on."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     warnings.filterwarnings("ignore")

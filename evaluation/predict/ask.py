@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from evaluation.predict.answer import Answer, AnswerSettings
-from evaluation.predict.clip import open_clip, unreadable
+from evaluation.predict.clip import Clip, open_clip, unreadable
 from evaluation.predict.pointing import region_track
 from evaluation.predict.question import Question, check_text, frames_to_segment, identify
 from evaluation.predict.source import Source, find_source
@@ -103,15 +103,18 @@ class Checkpoint:
 
     def check(
         self,
-        video: str | Path,
+        video: str | Path | Clip,
         question: str,
         *,
         regions: Sequence[Region] = (),
         frames: int | str | None = None,
     ) -> Question:
-        """A question, checked as far as that goes without the weights. Raises as ``ask`` does."""
+        """A question, checked as far as that goes without the weights. Raises as ``ask`` does.
+
+        ``video`` may be a clip that is open already: it is not probed again.
+        """
         check_text(question, regions)
-        clip = open_clip(video)
+        clip = video if isinstance(video, Clip) else open_clip(video)
         tracks = tuple(region_track(region, clip.ref, self.source.config.vision.grid) for region in regions)
         chosen = frames_to_segment(clip.ref.num_frames, frames, tracks)
         identifying = {k: v for k, v in plain(self.settings).items() if k != "checkpoint"}
@@ -124,15 +127,22 @@ class Checkpoint:
             identity=identify(clip, question, tracks, chosen, identifying),
         )
 
-    def answer(self, question: Question, on_frames: Callable[[int], object] = lambda done: None) -> Answer:
+    def answer(
+        self,
+        question: Question,
+        on_frames: Callable[[int], object] = lambda done: None,
+        on_decoded: Callable[[], object] = lambda: None,
+    ) -> Answer:
         """The answer to a checked question. ``on_frames`` gets the number of frames segmented so far.
 
-        Raises UserError for a video that turns out to be damaged.
+        ``on_decoded`` is called when the frames that the model is shown are decoded. An error that either of
+        them raises ends the answer. Raises UserError for a video that turns out to be damaged.
         """
         sample = question.sample
         frames = self.predictor.frames(question.clip.footage)
         try:
             example = self.predictor.processor.inference(sample, frames)
+            on_decoded()
             generated = self.predictor.answer([example])[0]
             size = (sample.video.height, sample.video.width)
             masks = (

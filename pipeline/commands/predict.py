@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import os
-import signal
-import subprocess
-import sys
-from contextlib import suppress
 from functools import partial
 
 from pipeline.commands.completers import completed, folders, nothing
+from pipeline.commands.own_process import run_module
 from pipeline.errors import UserError
-from pipeline.jobs.owner import OWNER, owner_token
 from pipeline.media.pointing import parse_region
 
 MODULE = "evaluation.predict"
 EVERY_FRAME_UP_TO = 300
 """Without ``--frames``, every frame of a shorter video is segmented, and so many of a longer one."""
 MAX_NEW_TOKENS = 512
-_GRACE_S = 2.0
 SEG_STATES = ("predicting", "published")  # of SegState, which is not imported to keep help quick
 
 _DETAILS = f"""\
@@ -42,15 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command. ``regions`` holds all of them in the order in which they were typed."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _DETAILS
-    checkpoint = parser.add_argument(
-        "checkpoint",
-        metavar="CHECKPOINT",
-        help="the folder of a stage's artifact or of init; or weights with their tokenizer, in a folder or "
-        "on the hub (hf://org/name); folders may be s3://",
-    )
+    add_checkpoint(parser)
     parser.add_argument("video", metavar="VIDEO", help="a video file, or a folder of frames")
     question = parser.add_argument("question", metavar="QUESTION", help="what to ask, as one argument")
-    completed(checkpoint, folders)
     completed(question, nothing)
     for kind, form, meaning in (
         ("box", "FRAME:X1,Y1,X2,Y2", "point at a rectangle"),
@@ -71,6 +59,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="where the files go; default: predictions/VIDEO-HASH, named by the question",
     )
+    add_model_arguments(parser)
+
+
+def add_checkpoint(parser: argparse.ArgumentParser) -> None:
+    """The argument CHECKPOINT."""
+    checkpoint = parser.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="the folder of a stage's artifact or of init; or weights with their tokenizer, in a folder or "
+        "on the hub (hf://org/name); folders may be s3://",
+    )
+    completed(checkpoint, folders)
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that say how a checkpoint answers, which `ufvideo serve` has too."""
     parser.add_argument(
         "--frames", metavar="N|all", help="segment N evenly spread frames, or all; default: see below"
     )
@@ -109,6 +113,11 @@ def check(options: argparse.Namespace) -> None:
     Raises UserError for an invalid region, number of frames or number of tokens.
     """
     options.regions = tuple(parse_region(kind, text) for kind, text in options.regions)
+    check_model_arguments(options)
+
+
+def check_model_arguments(options: argparse.Namespace) -> None:
+    """``check`` for the options of ``add_model_arguments``."""
     if options.frames not in (None, "all"):
         if not (options.frames.isdecimal() and int(options.frames)):
             raise UserError(
@@ -125,16 +134,4 @@ def act(options: argparse.Namespace) -> int:
     """Run the process that answers, with this terminal, once the arguments are valid. Its exit code."""
     typed = options.typed[1:]
     check(options)
-    # -P: modules in the working folder, such as a user's json.py, must not be imported.
-    command = [sys.executable, "-P", "-m", MODULE, *typed]
-    process = subprocess.Popen(command, env={**os.environ, OWNER: owner_token()})
-    while True:
-        try:
-            code = process.wait()
-        except KeyboardInterrupt:
-            # Ctrl-C in a terminal reaches the process too, and it reports the end; `kill` does not reach it.
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE_S)
-            process.send_signal(signal.SIGINT)  # does nothing to one that has ended
-            continue
-        return code if code >= 0 else 128 - code
+    return run_module(MODULE, typed)

@@ -10,7 +10,8 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,19 +39,46 @@ def browser() -> str:
     return found
 
 
+@dataclass(frozen=True)
+class Files:
+    """A step beside scripts: the file input ``selector`` gets a file, as if a person had chosen it."""
+
+    selector: str
+    path: Path
+
+
+@dataclass(frozen=True)
+class Command:
+    """A step beside scripts: a command of the DevTools protocol, such as a press of the mouse."""
+
+    method: str
+    params: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A step beside scripts: a picture of the window as it is then."""
+
+    path: Path
+
+
+Step = str | Files | Command | Picture
+
+
 def look(
     program: str,
     url: str,
-    scripts: Sequence[str],
+    scripts: Sequence[Step],
     *,
     width: int = 1280,
     height: int = 900,
     scheme: str = "light",
     picture: Path | None = None,
 ) -> list[Any]:
-    """Open a page and evaluate scripts in it one after the other; promises are awaited.
+    """Open a page and take steps in it one after the other: scripts, whose promises are awaited, and others.
 
-    ``shift`` in the page has the layout shift so far and what moved. An error in the page fails.
+    Returns what the scripts gave, and None for others. ``shift`` in the page has the layout shift so far and
+    what moved. An error in the page fails.
     """
     return asyncio.run(_look(program, url, scripts, width, height, scheme, picture))
 
@@ -58,7 +86,7 @@ def look(
 async def _look(
     program: str,
     url: str,
-    scripts: Sequence[str],
+    scripts: Sequence[Step],
     width: int,
     height: int,
     scheme: str,
@@ -99,7 +127,7 @@ async def _address(words: Path) -> str:
 async def _drive(
     tab: _Tab,
     url: str,
-    scripts: Sequence[str],
+    scripts: Sequence[Step],
     width: int,
     height: int,
     scheme: str,
@@ -115,10 +143,9 @@ async def _drive(
     await tab.call("Page.navigate", url=url)
     while await tab.value("location.href === 'about:blank' || document.readyState !== 'complete'"):
         await asyncio.sleep(0.02)
-    found = [await tab.value(script) for script in scripts]
+    found = [await tab.step(script) for script in scripts]
     if picture is not None:
-        shot = await tab.call("Page.captureScreenshot")
-        picture.write_bytes(base64.b64decode(shot["data"]))
+        await tab.step(Picture(picture))
     return found
 
 
@@ -135,6 +162,20 @@ class _Tab:
             if message.get("id") == self._sent:
                 assert "result" in message, message
                 return message["result"]
+
+    async def step(self, step: Step) -> Any:
+        if isinstance(step, str):
+            return await self.value(step)
+        if isinstance(step, Picture):
+            shot = await self.call("Page.captureScreenshot")
+            step.path.write_bytes(base64.b64decode(shot["data"]))
+        elif isinstance(step, Files):
+            root = (await self.call("DOM.getDocument"))["root"]["nodeId"]
+            node = await self.call("DOM.querySelector", nodeId=root, selector=step.selector)
+            await self.call("DOM.setFileInputFiles", files=[str(step.path)], nodeId=node["nodeId"])
+        else:
+            await self.call(step.method, **step.params)
+        return None
 
     async def value(self, script: str) -> Any:
         evaluated = self.call("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

@@ -130,10 +130,10 @@ def test_an_interrupt_sent_only_to_the_command_reaches_its_process(tmp_path: Pat
         "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
     code = (
-        "import signal, sys; from pipeline.commands import predict\n"
+        "import signal, sys; from pipeline.commands import own_process, predict\n"
         # A test run in the background ignores Ctrl-C, and its children inherit that.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "predict.MODULE = 'slow_one'; predict._GRACE_S = 0.1\n"
+        "predict.MODULE = 'slow_one'; own_process.GRACE_S = 0.1\n"
         "from pipeline.commands.cli import main; "
         "sys.exit(main(['predict', 'checkpoint', 'clip.mp4', 'What is it?']))"
     )
