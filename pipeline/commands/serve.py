@@ -25,8 +25,8 @@ The page is for this machine alone: it listens on {HOST} and has no password. Fr
 tunnel (ssh -L {PORT}:{HOST}:{PORT} MACHINE) and the same address in your browser there.
 
 Uploaded videos lie in a folder of their own and are removed when the command ends. Masks are made on
-every frame of a video of up to {EVERY_FRAME_UP_TO} frames, on {EVERY_FRAME_UP_TO} evenly spread frames of
-a longer one.
+every frame of a video of up to {EVERY_FRAME_UP_TO} frames, on {EVERY_FRAME_UP_TO} evenly spread frames of a
+longer one.
 
   ufvideo serve runs/demo/stage2/FINGERPRINT
   ufvideo serve CHECKPOINT --videos my/videos --port 0
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = _DETAILS
     add_checkpoint(parser)
     videos = parser.add_argument(
-        "--videos", metavar="FOLDER", help="offer the video files of this folder on the page, beside uploads"
+        "--videos", metavar="FOLDER", help="offer the video files of this folder on the page"
     )
     parser.add_argument(
         "--port", type=int, default=PORT, metavar="N", help="default: %(default)s; 0: any that is free"
