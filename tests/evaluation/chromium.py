@@ -49,10 +49,13 @@ class Files:
 
 @dataclass(frozen=True)
 class Command:
-    """A step beside scripts: a command of the DevTools protocol, such as a press of the mouse."""
+    """A step beside scripts: a command of the DevTools protocol, such as a press of the mouse.
+
+    ``params`` may be a script that gives them, for what depends on the page.
+    """
 
     method: str
-    params: Mapping[str, Any]
+    params: Mapping[str, Any] | str
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,8 @@ class _Tab:
             node = await self.call("DOM.querySelector", nodeId=root, selector=step.selector)
             await self.call("DOM.setFileInputFiles", files=[str(step.path)], nodeId=node["nodeId"])
         else:
-            await self.call(step.method, **step.params)
+            given = await self.value(step.params) if isinstance(step.params, str) else step.params
+            await self.call(step.method, **given)
         return None
 
     async def value(self, script: str) -> Any:
