@@ -59,7 +59,7 @@ def _serve(options: argparse.Namespace) -> int:
                 frames=options.frames,
             )
             server.start()
-            print(f"open {server.url}\nCtrl-C ends the server and removes what was uploaded.", flush=True)
+            print(f"Next: open {server.url} (Ctrl-C ends the server and removes uploads)", flush=True)
             server.wait()
     return 1
 

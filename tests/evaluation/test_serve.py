@@ -435,7 +435,7 @@ def test_the_command_serves_and_leaves_nothing_behind(home: Path, tmp_path: Path
     )
     assert process.stdout is not None
     first = process.stdout.readline()
-    found = re.fullmatch(r"open (http://127\.0\.0\.1:\d+)\n", first)
+    found = re.fullmatch(r"Next: open (http://127\.0\.0\.1:\d+) .*\n", first)
     assert found, first
     with httpx2.Client(base_url=found[1]) as client:
         assert "<title>Ask a video</title>" in client.get("/").text
