@@ -21,7 +21,11 @@ def history(root: Path, metric: str) -> tuple[list[float], int]:
     client = MlflowClient(f"sqlite:///{root.resolve()}/mlflow.db")
     experiments = [e.experiment_id for e in client.search_experiments()]
     runs = sorted(
-        (r for r in client.search_runs(experiments) if r.info.run_name.startswith("stage")),
+        (
+            r
+            for r in client.search_runs(experiments)
+            if r.data.tags.get("ufvideo.step", "").startswith("stage")
+        ),
         key=lambda r: r.info.start_time,
     )
     parts = [

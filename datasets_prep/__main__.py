@@ -7,7 +7,6 @@ import sys
 from datasets_prep.corpora import corpora
 from datasets_prep.run import prepare
 from pipeline.jobs.step import run_step
-from pipeline.jobs.tracked import tracked
 
 if __name__ == "__main__":
-    sys.exit(run_step("datasets_prep", {"corpora": tracked(corpora), "prepare": tracked(prepare)}))
+    sys.exit(run_step("datasets_prep", {"corpora": corpora, "prepare": prepare}))

@@ -6,7 +6,6 @@ import sys
 
 from evaluation.run import evaluate, report
 from pipeline.jobs.step import run_step
-from pipeline.jobs.tracked import tracked
 
 if __name__ == "__main__":
-    sys.exit(run_step("evaluation", {"evaluate": evaluate, "report": tracked(report)}))
+    sys.exit(run_step("evaluation", {"evaluate": evaluate, "report": report}))

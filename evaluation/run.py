@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -38,7 +37,9 @@ from pipeline.dataset.manifest import SourceEntry
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
+from pipeline.jobs.logged_values import metric_name
 from pipeline.jobs.step import StepContext, StepResult
+from pipeline.jobs.tracked import source_digest
 from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.storage.location import Location
 
@@ -106,12 +107,7 @@ def evaluate(context: StepContext) -> StepResult:
     marking.write(context.out, marked, _judge_file(context, "reference"))
     listed = [{"benchmark": name, **asdict(one)} for name, group in unreadable.items() for one in group]
     (context.out / UNREADABLE).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
-    with context.tracker as run:
-        run.log_dataset("prepare", data.record.digest, data.location.uri, context="evaluation")
-        run.set_tag("checkpoint", checkpoint.uri)
-        run.set_tag("checkpoint.digest", checkpoint.digest)
-        run.log_params({"evaluation": plain(config)})
-        run.log_metrics({metric_name(row): row.value for row in found if row.value is not None}, step=0)
+    _log_metrics(context, found)
     contents = {name: [part.answers for part in parts] for name, parts in scored.items()}
     identity = digest({"answers": contents, "metrics": found, "benchmarks": counts})
     failed = sum(s.failure is not None for group in scores.values() for s in group)
@@ -149,10 +145,22 @@ def answer_settings(config: EvaluationConfig, checkpoint: str, reader: ShardRead
     }
 
 
-def metric_name(row: MetricRow) -> str:
-    """A row's name in MLflow, which allows letters, digits and ``_-. /`` only: ``mevis/J_F``."""
-    name = "/".join(part for part in (row.benchmark, row.category, row.metric) if part)
-    return re.sub(r"[^\w\-. /]", "_", name)
+def _log_metrics(context: StepContext, rows: Sequence[MetricRow]) -> None:
+    """Metrics to MLflow as ``mevis/J_and_F``, with the checkpoint and the source that they belong to."""
+    assert context.plan.evaluation is not None
+    assert context.checkpoint is not None
+    for benchmark in context.plan.evaluation.benchmarks:
+        values = {
+            metric_name(row.benchmark, row.category, row.metric): row.value
+            for row in rows
+            if row.benchmark == benchmark.entry and row.value is not None
+        }
+        context.tracker.log_metrics(
+            values,
+            step=0,
+            model=context.checkpoint.record.digest,
+            data=(benchmark.source, source_digest(context.inputs["prepare"], benchmark.source)),
+        )
 
 
 def _answers(

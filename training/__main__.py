@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 
 from pipeline.jobs.step import run_step
-from pipeline.jobs.tracked import tracked
 from training.run import init, stage
 
 if __name__ == "__main__":
-    sys.exit(run_step("training", {"init": tracked(init), "stage": stage}))
+    sys.exit(run_step("training", {"init": init, "stage": stage}))

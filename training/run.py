@@ -12,8 +12,10 @@ from typing import Any
 
 from pipeline import progress
 from pipeline.artifacts.checkpoint import start_config
+from pipeline.artifacts.curves import CURVES, read_curves
 from pipeline.jobs import capacity
 from pipeline.jobs.step import StepContext, StepResult
+from pipeline.plan.training import StageConfig
 from training.stage.checkpoint import SUMMARY, write_checkpoint
 from training.stage.driver import train_on_ray
 from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
@@ -73,33 +75,18 @@ def stage(context: StepContext) -> StepResult:
             workers=config.layout.workers, data=data.record.digest, start=start.record.digest, steps=total
         )
     )
-    with context.tracker as tracker:
-        tracker.log_params(
-            {
-                "stage": config.model_dump(mode="json"),
-                "model": job.model.model_dump(mode="json"),
-                "steps": total,
-            }
-        )
-        tracker.log_dataset("prepare", data.record.digest, data.location.uri)
-        tracker.set_tag("checkpoint.start", f"{start.location.uri} {start.record.digest}")
-        if finished is None:
-            rows = parts_table.planned_rows(job.model, config)
-            tracker.log_params({"parts": parts_table.params(rows)})
-            print(parts_table.render(rows), flush=True)
-            trained = train_on_ray(job, context.plan.ray, need, total, tracker, unfinished)
-            finished = StageEnd(
-                digest=trained.done.digest,
-                resumed_at=trained.done.resumed_at,
-                last=trained.last,
-                unsent=tracker.unsent,
-            )
-            unfinished.finish(finished)
-        else:
-            print(f"stage {config.name}: was trained to its end before; its weights are kept", flush=True)
-            for step, row in finished.unsent:
-                tracker.log_metrics(row, step)
-        tracker.finish({"checkpoint.out": f"{context.out.uri} {finished.digest}"})
+    if finished is None:
+        rows = parts_table.planned_rows(job.model, config)
+        context.tracker.log_params(_length_and_layout(config, total) | parts_table.params(rows))
+        context.tracker.log_text(parts_table.render(rows) + "\n", "parts.txt")
+        print(parts_table.render(rows), flush=True)
+        trained = train_on_ray(job, context.plan.ray, need, total, context.tracker, unfinished)
+        finished = StageEnd(digest=trained.done.digest, resumed_at=trained.done.resumed_at, last=trained.last)
+        unfinished.finish(finished)
+    else:
+        print(f"stage {config.name}: was trained to its end before; its weights are kept", flush=True)
+        for row in read_curves(context.out / CURVES) if (context.out / CURVES).exists() else ():
+            context.tracker.log_metrics(row.values, row.step, at=row.at, once=True)
     summary: dict[str, Any] = {
         "steps": total,
         "resumed_at": finished.resumed_at,
@@ -114,3 +101,14 @@ def stage(context: StepContext) -> StepResult:
     unfinished.drop_states()
     # The rest goes only once the record stands: a kill in between must find it.
     return StepResult(digest=finished.digest, summary=summary, afterwards=unfinished.sweep)
+
+
+def _length_and_layout(config: StageConfig, steps: int) -> dict[str, Any]:
+    """Settings that are looked for first, also where they are at their defaults."""
+    return {
+        "steps": steps,
+        "global_batch": config.global_batch,
+        "optimizer.lr": config.optimizer.lr,
+        "layout.workers": config.layout.workers,
+        "layout.micro_batch": config.layout.micro_batch,
+    }

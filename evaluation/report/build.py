@@ -22,21 +22,23 @@ from evaluation.scores import METRICS, read_metrics
 from evaluation.scoring import scored_prediction
 from evaluation.work import Item
 from pipeline import progress
+from pipeline.artifacts.curves import CURVES, by_metric, read_curves
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import evaluate_name
 from pipeline.canonical import digest
 from pipeline.dataset.reader import ShardReader
-from pipeline.jobs import tracking
-from pipeline.jobs.logged_values import plan_text
+from pipeline.jobs.logged_values import metric_name, plan_text
+from pipeline.jobs.mlflow_store import history
 from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.data import RegionMode
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig, Every
+from pipeline.plan.plan import Plan
+from pipeline.storage.credentials import without_credentials
 
 TABLE_TEXT, TABLE_JSON, PAGE = "table.txt", "table.json", "report.html"
 TABLE_MARKDOWN, TABLE_LATEX = "table.md", "table.tex"
-_FILES = (TABLE_TEXT, TABLE_JSON, TABLE_MARKDOWN, TABLE_LATEX, PAGE)
 
 
 def build(context: StepContext) -> StepResult:
@@ -67,11 +69,14 @@ def build(context: StepContext) -> StepResult:
         plan=plan_text(context.plan),
     )
     (context.out / PAGE).write_text(render(page))
-    with context.tracker as run:
-        for name in _FILES:
-            copy = context.scratch / name
-            copy.write_bytes((context.out / name).read_bytes())
-            run.log_artifact(copy)
+    context.tracker.log_plan_metrics(
+        {
+            metric_name(cp.rstrip("/").rpartition("/")[2], row.benchmark, row.metric): row.value
+            for cp, rows in found.items()
+            for row in rows
+            if row.main and not row.category and row.value is not None
+        }
+    )
     lines = sum(line.headline for line in table.lines)
     return StepResult(digest(table.content()), {"lines": lines, "table": text, "page": PAGE})
 
@@ -91,8 +96,24 @@ def _entries(context: StepContext, config: EvaluationConfig) -> list[Entry]:
 
 def _stage(context: StepContext, name: str) -> Stage:
     artifact = context.inputs[name]
-    history = tracking.history(context.plan, artifact.record.fingerprint)
-    return Stage(name=name, label=checkpoint_label(name).removeprefix("after "), history=history)
+    label = checkpoint_label(name).removeprefix("after ")
+    return Stage(name=name, label=label, history=_history(context.plan, artifact))
+
+
+def _history(plan: Plan, stage: Artifact) -> dict[str, list[tuple[int, float]]]:
+    """The curves of a stage, from its artifact; those of older versions are in MLflow alone."""
+    place = stage.location / CURVES
+    if place.exists():
+        return by_metric(read_curves(place))
+    try:
+        return history(plan, stage.record.fingerprint)
+    except Exception as error:
+        print(
+            f"Note: the page has no curves of {stage.record.step}: they are in MLflow alone, which fails "
+            f"({type(error).__name__}: {without_credentials(str(error))[:200]}).",
+            flush=True,
+        )
+        return {}
 
 
 def _sections(

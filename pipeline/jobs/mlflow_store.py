@@ -1,16 +1,50 @@
-"""Where a plan's MLflow runs are: the server or file, the experiment, and the run of a fingerprint."""
+"""Where a plan's MLflow runs are: the server or file, the experiment, and the runs in it."""
 
 from __future__ import annotations
 
+import logging
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pipeline.artifacts.inputs import local_home, storage_root
 from pipeline.errors import UserError
+from pipeline.jobs.spool import Spool, experiment_name
 from pipeline.plan.plan import Plan
+from pipeline.storage.cache import Cache
+from pipeline.storage.location import Location
 
 FINGERPRINT_TAG = "ufvideo.fingerprint"
+_SQLITE = "sqlite:///"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where the entries of a spool go."""
+
+    spool: Location
+    uri: str
+    experiment: str
+    files: str | None  # where a new experiment keeps its files; None: where the server keeps them
+
+    @classmethod
+    def of(cls, plan: Plan) -> Destination:
+        """That of a plan. Raises UserError as ``tracking_uri`` does."""
+        uri = tracking_uri(plan)
+        # A server has its own place for files. An SQLite file would put them below the working folder.
+        files = None if uri.startswith("http") else (local_home(plan) / "mlflow-files").as_uri()
+        return cls(spool=Spool.of(plan).folder, uri=uri, experiment=experiment_name(plan), files=files)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values; ``from_json`` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Destination:
+        """The opposite of ``to_json``."""
+        place = values["spool"]
+        return cls(**{**values, "spool": Location(place["uri"], Cache(**place["cache"]))})
 
 
 def tracking_uri(plan: Plan) -> str:
@@ -30,49 +64,62 @@ def tracking_uri(plan: Plan) -> str:
             "of the cluster and be lost.",
             "Set it to an MLflow server (http://host:5000), or set MLFLOW_TRACKING_URI on the cluster.",
         )
-    return f"sqlite:///{local_home(plan) / 'mlflow.db'}"
+    return f"{_SQLITE}{local_home(plan) / 'mlflow.db'}"
 
 
-def client_of(plan: Plan) -> Any:
-    """The MlflowClient of a plan, quiet and with few tries; the folder of an SQLite file is made."""
+def client_of(uri: str) -> Any:
+    """The MlflowClient of a server or file, quiet; the folder of an SQLite file is made.
+
+    A request is tried twice only and answered within 20 s: who calls it tries again later.
+    """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
-    import logging
-
-    for name in ("mlflow", "alembic", "mlflow.store.db.utils"):
+    for name in ("mlflow", "alembic", "mlflow.store.db.utils", "urllib3.connectionpool"):
         logging.getLogger(name).setLevel(logging.ERROR)
     from mlflow.tracking import MlflowClient
 
-    uri = tracking_uri(plan)
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    if uri.startswith(_SQLITE):
+        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
     return MlflowClient(tracking_uri=uri)
 
 
-def experiment_of(plan: Plan, client: Any, *, create: bool) -> str | None:
-    """The id of a plan's experiment; None if there is none and ``create`` is false."""
-    name = plan.tracking.experiment or plan.name
-    found = client.get_experiment_by_name(name)
+def experiment_of(client: Any, destination: Destination) -> str:
+    """The id of an experiment, which is created if there is none."""
+    found = client.get_experiment_by_name(destination.experiment)
     if found:
-        return found.experiment_id
-    if not create:
-        return None
-    uri = tracking_uri(plan)
-    # A server has its own place for files. An SQLite file would put them below the working folder.
-    place = None if uri.startswith("http") else (local_home(plan) / "mlflow-files").as_uri()
+        return str(found.experiment_id)
     try:
-        return client.create_experiment(name, artifact_location=place)
+        return str(client.create_experiment(destination.experiment, artifact_location=destination.files))
     except Exception:
-        found = client.get_experiment_by_name(name)  # another process may have created it
+        found = client.get_experiment_by_name(destination.experiment)  # another process may have created it
         if not found:
             raise
-        return found.experiment_id
+        return str(found.experiment_id)
 
 
-def find_run(client: Any, experiment: str, fingerprint: str) -> Any:
-    """MLflow's run of a step with this fingerprint, the newest; None if there is none."""
-    runs = client.search_runs([experiment], f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'", max_results=1)
+def find_run(client: Any, experiment: str, **tags: str) -> Any:
+    """The newest run with these tags (``.`` written as ``__``); None if there is none."""
+    wanted = [f"tags.`{name.replace('__', '.')}` = '{value}'" for name, value in tags.items()]
+    runs = client.search_runs([experiment], " and ".join(wanted), max_results=1)
     return runs[0] if runs else None
+
+
+def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:
+    """Every metric of a step's run as (step, value), ascending by step; for a repeated step its last value.
+
+    Empty if there is no such run.
+    """
+    client = client_of(tracking_uri(plan))
+    found = client.get_experiment_by_name(experiment_name(plan))
+    run = find_run(client, found.experiment_id, ufvideo__fingerprint=step_fingerprint) if found else None
+    if run is None:
+        return {}
+    out: dict[str, list[tuple[int, float]]] = {}
+    for name in sorted(run.data.metrics):
+        points = sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp))
+        out[name] = list({m.step: (m.step, m.value) for m in points}.values())
+    return out

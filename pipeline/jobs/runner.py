@@ -21,6 +21,7 @@ from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.display import Display, choose_display
 from pipeline.jobs.follower import JobFollower
 from pipeline.jobs.other_run import OtherRun, RunClaims
+from pipeline.jobs.sending import send_leftovers, tracked_plan
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 from pipeline.text_table import TextTable, terminal_width
@@ -57,6 +58,7 @@ def run(
         print(note)
     if not todo:
         print(f"{plan.name}: all {len(decisions)} steps are done, nothing to do.")
+        send_leftovers(plan, print)
         print_result(plan_status, plan_path)
         return 0
     plan_file = write_plan(plan, plan_status.root)
@@ -64,7 +66,12 @@ def run(
     states = {d.spec.name: "waiting" if d.state is State.TODO else "kept" for d in decisions}
     from pipeline.jobs.local import needs_no_cluster
 
-    with interruptible(), RunClaims() as claims, ExitStack() as opened:
+    with (
+        interruptible(),
+        tracked_plan(plan, plan_status, print) as plan_run,
+        RunClaims() as claims,
+        ExitStack() as opened,
+    ):
         display = opened.enter_context(choose_display(list(states), states))
         other = OtherRun(claims, display)
         for decision in todo:  # all at once, so that no other run can claim one between two steps
@@ -87,6 +94,8 @@ def run(
 
                 server = opened.enter_context(job_server(plan.ray))
             if code := job.run(server, claims):
+                if plan_run is not None:
+                    plan_run.failed = True
                 return code
             again -= {d.spec.name for d in group}
             plan_status = job.plan_status  # a step that ran again may have a different result

@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pipeline import progress
 from pipeline.artifacts.checkpoint import outside_artifact
@@ -27,18 +28,19 @@ from pipeline.artifacts.record import (
 )
 from pipeline.artifacts.steps import State, StepSpec
 from pipeline.artifacts.survey import PlanStatus, survey, with_records
-from pipeline.canonical import plain
+from pipeline.canonical import digest, plain
 from pipeline.errors import UserError
 from pipeline.jobs import claim
 from pipeline.jobs.guard import guarded
+from pipeline.jobs.sending import tracked_plan
+from pipeline.jobs.system_metrics import system_metrics
+from pipeline.jobs.tracked import log_end, log_start
+from pipeline.jobs.tracking import Parent, Run, start_run
 from pipeline.plan.identity import CORPORA, in_corpora
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
-
-if TYPE_CHECKING:
-    from pipeline.jobs.tracking import Run
 
 
 @dataclass(frozen=True)
@@ -72,14 +74,20 @@ class StepContext:
     scratch: Path
     corpora: Location | None
     checkpoint: Artifact | None = None
+    plan_run: Parent | None = None  # the plan's MLflow run
     started_at: float = field(default_factory=time.time)  # seconds since 1970, for the step's MLflow run
 
-    @property
+    @cached_property
     def tracker(self) -> Run:
-        """This step's MLflow run, not yet started: ``with context.tracker as run: run.log_metrics(...)``."""
-        from pipeline.jobs.tracking import start_run
-
-        return start_run(self.plan, self.spec.name, self.fingerprint, started_at=self.started_at)
+        """This step's MLflow run. ``build`` begins and ends it; builders add to it."""
+        return start_run(
+            self.plan,
+            self.spec.name,
+            self.fingerprint,
+            inputs=digest({name: made.record.digest for name, made in self.inputs.items()})[:16],
+            parent=self.plan_run,
+            started_at=self.started_at,
+        )
 
     def resolve(self, path_text: str) -> Location:
         """A path of the plan: ``${corpora}`` is the demo corpora, others start at the working folder."""
@@ -133,38 +141,46 @@ def make_context(plan: Plan, step_name: str, plan_status: PlanStatus | None = No
         scratch=scratch,
         corpora=inputs["corpora"].location if "corpora" in inputs else _made_corpora(plan_status),
         checkpoint=checkpoint,
+        plan_run=Parent.of(plan, plan_status.fingerprints),
     )
     weakref.finalize(context, shutil.rmtree, scratch, ignore_errors=True)
     return context
 
 
 def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None = None) -> Artifact:
-    """Run a builder and write the record last. The scratch folder is always deleted."""
+    """Run a builder and write the record last. The scratch folder is always deleted.
+
+    Its MLflow run lasts as long, and ends as it ends.
+    """
     plan_status = plan_status or survey(context.plan)
     started_at = time.monotonic()
-    context.out.mkdir()
-    context.out.sweep()
-    (context.out / RECORD_NAME).delete()  # without its record the artifact does not count as finished
-    try:
-        result = builder(context)
-    finally:
-        shutil.rmtree(context.scratch, ignore_errors=True)
-    record = ArtifactRecord(
-        step=context.spec.name,
-        kind=context.spec.kind,
-        fingerprint=context.fingerprint,
-        digest=result.digest,
-        schema_version=SCHEMA_VERSION,
-        code=code_version(),
-        inputs={n: a.ref for n, a in context.inputs.items()} | dict(plan_status.inputs[context.spec.name]),
-        places=dict(plan_status.places[context.spec.name]),
-        config=dict(context.spec.identity),
-        plan=plain(context.plan),
-        summary=result.summary,
-        created=now(),
-        seconds=round(time.monotonic() - started_at, 3),
-    )
-    made = commit_artifact(context.out, record)
+    with system_metrics(context.tracker) as run:
+        log_start(run, context.spec, context.inputs, context.checkpoint)
+        context.out.mkdir()
+        context.out.sweep()
+        (context.out / RECORD_NAME).delete()  # without its record the artifact does not count as finished
+        try:
+            result = builder(context)
+        finally:
+            shutil.rmtree(context.scratch, ignore_errors=True)
+        record = ArtifactRecord(
+            step=context.spec.name,
+            kind=context.spec.kind,
+            fingerprint=context.fingerprint,
+            digest=result.digest,
+            schema_version=SCHEMA_VERSION,
+            code=code_version(),
+            inputs={n: a.ref for n, a in context.inputs.items()}
+            | dict(plan_status.inputs[context.spec.name]),
+            places=dict(plan_status.places[context.spec.name]),
+            config=dict(context.spec.identity),
+            plan=plain(context.plan),
+            summary=result.summary,
+            created=now(),
+            seconds=round(time.monotonic() - started_at, 3),
+        )
+        made = commit_artifact(context.out, record)
+        log_end(run, context.spec, made)
     if result.afterwards is not None:
         result.afterwards()
     return made
@@ -216,29 +232,32 @@ def _run(module: str, builders: Mapping[str, Builder], options: argparse.Namespa
             )
     if options.check:
         return 0
-    for spec in own:
-        if decisions[spec.name].state is State.DONE:
-            continue
-        assert spec.kind in builders, (
-            f"{module} has no builder for {spec.kind}, only for {', '.join(builders)}"
-        )
-        progress.announce(spec.name, "start")
-        with _claimed(plan_status.folder(spec.name), spec.name, f"python -m {module}"):
-            # An earlier step, or the previous holder of the claim, may have made something, and an outside
-            # input of this step may have changed.
-            plan_status = survey(plan) if plan_status.inputs[spec.name] else with_records(plan_status)
-            made = plan_status.artifacts[spec.name]
-            state = {d.spec.name: d.state for d in plan_status.decide(forced)}[spec.name]
-            if made is not None and state is State.DONE:
-                print(f"{spec.name}: was made meanwhile, {made.location.uri}", flush=True)
-            else:
-                made = build(make_context(plan, spec.name, plan_status), builders[spec.kind], plan_status)
-                print(
-                    f"{spec.name}: made in {made.record.seconds:.1f} s, digest {made.record.digest[:12]} "
-                    f"{made.location.uri}",
-                    flush=True,
-                )
-        progress.announce(spec.name, "done", made.record.digest)
+    if all(decisions[spec.name].state is State.DONE for spec in own):
+        return 0
+    with tracked_plan(plan, plan_status, partial(print, flush=True)):
+        for spec in own:
+            if decisions[spec.name].state is State.DONE:
+                continue
+            assert spec.kind in builders, (
+                f"{module} has no builder for {spec.kind}, only for {', '.join(builders)}"
+            )
+            progress.announce(spec.name, "start")
+            with _claimed(plan_status.folder(spec.name), spec.name, f"python -m {module}"):
+                # An earlier step, or the previous holder of the claim, may have made something, and an
+                # outside input of this step may have changed.
+                plan_status = survey(plan) if plan_status.inputs[spec.name] else with_records(plan_status)
+                made = plan_status.artifacts[spec.name]
+                state = {d.spec.name: d.state for d in plan_status.decide(forced)}[spec.name]
+                if made is not None and state is State.DONE:
+                    print(f"{spec.name}: was made meanwhile, {made.location.uri}", flush=True)
+                else:
+                    made = build(make_context(plan, spec.name, plan_status), builders[spec.kind], plan_status)
+                    print(
+                        f"{spec.name}: made in {made.record.seconds:.1f} s, digest {made.record.digest[:12]} "
+                        f"{made.location.uri}",
+                        flush=True,
+                    )
+            progress.announce(spec.name, "done", made.record.digest)
     return 0
 
 

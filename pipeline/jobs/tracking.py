@@ -1,232 +1,284 @@
-"""MLflow: one run per step and fingerprint, written in the background so that training does not wait."""
+"""MLflow runs: one for a plan, and below it one for each step.
+
+Nothing here waits for MLflow, or imports it: what a run is to hold goes to the storage root (``spool``), and
+a process of its own sends it from there (``sender``). So an MLflow that is away stops no work.
+"""
 
 from __future__ import annotations
 
-import threading
+import json
+import secrets
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
 from pipeline.artifacts.fingerprint import code_version
-from pipeline.errors import UserError
-from pipeline.jobs.logged_values import SECRET, flatten, plan_text
-from pipeline.jobs.metric_queue import MetricQueue, Point, try_repeatedly
-from pipeline.jobs.mlflow_store import FINGERPRINT_TAG, client_of, experiment_of, find_run, tracking_uri
+from pipeline.artifacts.inputs import storage_root
+from pipeline.canonical import digest
+from pipeline.jobs import logged_values
+from pipeline.jobs.logged_values import metric_names
+from pipeline.jobs.spool import Outbox, Spool
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
+from pipeline.storage.location import Location
 
-STEP_TAG = "ufvideo.step"
-_ABANDON_S = 3.0  # for MLflow, at the end of a run that failed or was stopped
-_PARAM_BATCH = 100  # MLflow's limit of parameters in one request
-_PARAM_LENGTH = 6000  # MLflow's limit for the value of a parameter
+RUNNING, FINISHED, FAILED, KILLED = "RUNNING", "FINISHED", "FAILED", "KILLED"
+_TAG_LENGTH = 5000
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The run of a plan, to which the runs of its steps belong. Equal keys mean the same run."""
+
+    key: str
+    name: str
+
+    @classmethod
+    def of(cls, plan: Plan, fingerprints: Mapping[str, str]) -> Parent:
+        """That of a plan in its storage root: another one if any step would have another result."""
+        root = without_credentials(storage_root(plan).uri)
+        key = digest(["plan", root, plan.name, dict(fingerprints)])[:16]
+        return cls(key, f"{plan.name}-{key[:6]}")
 
 
 class Run:
-    """One MLflow run. Made by ``start_run``; it starts at its first use and can be pickled until then.
+    """The run of one step. Made by ``start_run``; it begins at its first use and can be pickled until then.
 
-    One thread writes the queued metrics; while MLflow fails they stay in the queue.
-    ``finish`` waits for the last one. As a context manager it ends with the status FINISHED; after an
-    exception with FAILED, after a stop with KILLED, and then waits only a few seconds for MLflow.
+    Every call returns at once. As a context manager it ends with the status FINISHED, after an exception with
+    FAILED, after a stop with KILLED. A run of the same fingerprint and inputs that did not finish goes on.
     """
 
     def __init__(
-        self, plan: Plan, step: str, fingerprint: str, resume: bool = True, started_at: float | None = None
+        self,
+        plan: Plan,
+        step: str,
+        fingerprint: str,
+        *,
+        inputs: str = "",
+        parent: Parent | None = None,
+        started_at: float | None = None,
     ) -> None:
-        self.plan, self.step, self.fingerprint, self.resume = plan, step, fingerprint, resume
-        self.started_at = started_at
-        self.ended_at: float | None = None  # seconds since 1970; None: when the run is finished
-        self._run_id = ""
-        self._mlflow: Any = None
-        self._queue: MetricQueue | None = None
+        self.plan, self.step, self.fingerprint = plan, step, fingerprint
+        self.inputs, self.parent, self.started_at = inputs, parent, started_at
+        self.ended_at: float | None = None  # seconds since 1970; None: when the run is closed
+        self._key = secrets.token_hex(8)
+        self._outbox: Outbox | None = None
 
-    def __reduce__(self) -> tuple[type[Run], tuple[Plan, str, str, bool, float | None]]:
-        return type(self), (self.plan, self.step, self.fingerprint, self.resume, self.started_at)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _make, (self.plan, self.step, self.fingerprint, self.inputs, self.parent, self.started_at)
 
     def __enter__(self) -> Self:
-        self._start()
+        self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None:
-            self.finish()
-        elif self._queue is not None:
-            status = "KILLED" if issubclass(kind, KeyboardInterrupt) else "FAILED"
-            ending = threading.Thread(target=self._abandon, args=(status,), daemon=True)
-            ending.start()
-            ending.join(_ABANDON_S)
+        self.end(status_after(kind))
 
-    def _abandon(self, status: str) -> None:
-        assert self._queue is not None
-        self._queue.stop()
-        with suppress(Exception):  # the original exception is the one to report
-            if self._queue.send() is None:
-                self._mlflow.set_terminated(self._run_id, status=status)
-
-    @property
-    def run_id(self) -> str:
-        """MLflow's id of the run."""
-        self._start()
-        return self._run_id
+    def start(self) -> None:
+        """Begin the run now, if it has not begun."""
+        if self._outbox is not None:
+            return
+        first = {
+            "run": self._key,
+            "do": "open",
+            "name": f"{self.step}-{self.fingerprint[:12]}",
+            "parent": None if self.parent is None else [self.parent.key, self.parent.name],
+            "identity": {"ufvideo.fingerprint": self.fingerprint, "ufvideo.inputs": self.inputs},
+            "start_ms": _milliseconds(self.started_at),
+            "tags": {"ufvideo.step": self.step, **code_tags(self.plan)},
+        }
+        self._outbox = Outbox(Spool.of(self.plan), self.step, first)
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record a flat or nested dict as parameters; long values are cut and secrets left out.
 
-        A resumed run keeps its first values (MLflow forbids changes); a changed value becomes a tag.
+        A run that goes on keeps its first values (MLflow forbids changes); a changed value becomes a tag.
         """
-        from mlflow.entities import Param, RunTag
+        self._put("params", params=logged_values.params(params))
 
-        self._start()
-        flat = {k: v for k, v in flatten(params).items() if not SECRET.search(k)}
-        texts = {k[:250]: without_credentials(str(v))[:_PARAM_LENGTH] for k, v in flat.items()}
-        had = self._mlflow.get_run(self._run_id).data.params
-        new = [Param(k, v) for k, v in texts.items() if k not in had]
-        changed = [RunTag(f"resumed.{k}", v[:5000]) for k, v in texts.items() if k in had and had[k] != v]
-        for i in range(0, max(len(new), len(changed)), _PARAM_BATCH):
-            part = slice(i, i + _PARAM_BATCH)
-            self._mlflow.log_batch(self._run_id, params=new[part], tags=changed[part])
+    def log_metrics(
+        self,
+        metrics: Mapping[str, float],
+        step: int,
+        *,
+        at: float | None = None,
+        once: bool = False,
+        model: str = "",
+        data: tuple[str, str] | None = None,
+    ) -> None:
+        """Record numbers of one step. ``at``: when they were measured, in seconds since 1970.
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int) -> None:
-        """Queue the metrics of one step and return at once."""
-        self._start()
-        assert self._queue is not None
-        stamp = int(time.time() * 1000)
-        self._queue.put(Point(name, float(value), stamp, int(step)) for name, value in metrics.items())
+        With ``once`` a step that MLflow already has is left out: a training that goes on repeats some steps,
+        with the same numbers. ``model`` is the digest of the checkpoint, ``data`` name and digest of the
+        dataset that the numbers belong to, as given to ``log_model`` and ``log_dataset``.
+        """
+        self._put("metrics", points=_points(metrics, step, at), once=once, model=model, data=data)
 
-    @property
-    def unsent(self) -> list[tuple[int, dict[str, float]]]:
-        """Metrics by step that may not have reached MLflow."""
-        rows: dict[int, dict[str, float]] = {}
-        for point in self._queue.unsent if self._queue else ():
-            rows.setdefault(point.step, {})[point.name] = point.value
-        return sorted(rows.items())
+    def log_plan_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Record results on the run of the plan, where whole plans are compared."""
+        if self.parent is not None and metrics:
+            entry = {
+                "do": "metrics",
+                "points": _points(metrics, 0, None),
+                "once": False,
+                "model": "",
+                "data": None,
+            }
+            self._put_raw({"run": self.parent.key, **entry})
 
-    def log_dataset(self, name: str, digest: str, uri: str, context: str = "training") -> None:
-        """Record the data of the run: name, digest (MLflow keeps 36 characters; a tag has all) and place."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag
+    def log_dataset(
+        self,
+        name: str,
+        digest: str,
+        uri: str,
+        context: str = "training",
+        profile: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record data of the run: name, digest (MLflow keeps 36 characters; a tag has all), place, counts."""
+        self._put(
+            "dataset",
+            name=name,
+            digest=digest,
+            uri=without_credentials(uri),
+            context=context,
+            profile=dict(profile or {}),
+        )
 
-        self._start()
-        source = f'{{"uri": "{without_credentials(uri)}"}}'
-        data = Dataset(name=name, digest=digest[:36], source_type="ufvideo", source=source)
-        tag = InputTag(key="mlflow.data.context", value=context)
-        self._mlflow.log_inputs(self._run_id, datasets=[DatasetInput(dataset=data, tags=[tag])])
-        self._mlflow.set_tag(self._run_id, f"dataset.{name}", digest)
+    def log_model(self, name: str, digest: str, uri: str, *, made: bool, **tags: str) -> None:
+        """Record a checkpoint, which stays where it is: made by this run, or used by it."""
+        self._put(
+            "model", name=name, digest=digest, uri=without_credentials(uri), made=made, tags=_texts(tags)
+        )
 
-    def log_artifact(self, path: Path | str) -> None:
-        """Copy a local file to the run."""
-        self._start()
-        self._mlflow.log_artifact(self._run_id, str(path))
+    def log_file(self, place: Location, folder: str = "") -> None:
+        """Copy a file from the storage root to the run, once MLflow takes it."""
+        self._put("file", uri=place.uri, folder=folder)
+
+    def log_text(self, text: str, name: str) -> None:
+        """Write a small text file into the run."""
+        self._put("text", text=text, name=name)
+
+    def log_table(self, rows: Sequence[Mapping[str, Any]], name: str) -> None:
+        """Write rows with the same keys as a table, which MLflow shows as such."""
+        columns = list(rows[0]) if rows else []
+        table = {"columns": columns, "data": [[row[c] for c in columns] for row in rows]}
+        self.log_text(json.dumps(table, ensure_ascii=False), name)
+        self.set_tag("mlflow.loggedArtifacts", json.dumps([{"path": name, "type": "table"}]))
 
     def set_tag(self, name: str, value: str) -> None:
-        """Set a tag, for example the checkpoint's place and digest."""
-        self._start()
-        self._mlflow.set_tag(self._run_id, name, without_credentials(value)[:5000])
+        """Set a tag."""
+        self._put("tags", tags=_texts({name: value}))
 
-    def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Write the queued metrics and some last tags, and end the run. Does nothing if it was never started.
-
-        Raises UserError if MLflow still fails after some tries.
-        """
-        if self._queue is None:
+    def end(self, status: str = FINISHED) -> None:
+        """End the run, if it has begun. After a failure or stop this takes at most 2 s."""
+        if self._outbox is None:
             return
-        self._queue.stop()
+        self._put("end", status=status, end_ms=_milliseconds(self.ended_at))
+        self._outbox.close(hurry=status in (FAILED, KILLED))
+        self._outbox = None
 
-        def end() -> None:
-            assert self._queue is not None
-            if error := self._queue.send():
-                raise error
-            for name, value in (tags or {}).items():
-                self.set_tag(name, value)
-            ended = None if self.ended_at is None else int(self.ended_at * 1000)
-            self._mlflow.set_terminated(self._run_id, status="FINISHED", end_time=ended)
+    def _put(self, what: str, **values: Any) -> None:
+        self._put_raw({"run": self._key, "do": what, **values})
 
-        if error := try_repeatedly(end):
-            raise UserError(
-                f"tracking.uri: {without_credentials(tracking_uri(self.plan))}",
-                f"does not take the last metrics: {type(error).__name__}: "
-                f"{without_credentials(str(error))[:300]}.",
-                "Check MLflow and run the same command again: nothing is trained twice.",
-            ) from error
-        self._queue = None
+    def _put_raw(self, entry: dict[str, Any]) -> None:
+        self.start()
+        assert self._outbox is not None
+        self._outbox.put(entry)
 
-    def _start(self) -> None:
-        if self._queue is not None:
-            return
-        try:
-            self._mlflow = self._mlflow or client_of(self.plan)
-            experiment = experiment_of(self.plan, self._mlflow, create=True)
-            assert experiment is not None
-            if not self._run_id:
-                self._run_id = self._open(experiment)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(
-                "tracking.uri",
-                f"MLflow at {without_credentials(tracking_uri(self.plan))} refuses: "
-                f"{type(error).__name__}: {without_credentials(str(error))[:300]}",
-                "Check the address, or leave tracking.uri out to use an SQLite file.",
-            ) from error
-        self._queue = MetricQueue(self._write)
 
-    def _open(self, experiment: str) -> str:
-        client = self._mlflow
-        old = find_run(client, experiment, self.fingerprint) if self.resume else None
-        if old:
-            client.update_run(old.info.run_id, status="RUNNING")
-            client.set_tag(old.info.run_id, "ufvideo.resumed", "true")
-            return old.info.run_id
-        code = code_version()
-        tags = {
-            FINGERPRINT_TAG: self.fingerprint,
-            STEP_TAG: self.step,
-            "ufvideo.plan": self.plan.name,
-            "ufvideo.code": code.short,
-            "ufvideo.source_digest": code.source_digest,
-            "mlflow.source.git.commit": code.commit or "unknown",
-            "mlflow.user": "ufvideo",
+class PlanRun:
+    """The run of a plan while some of its steps are made. A context manager, as ``Run``."""
+
+    def __init__(self, plan: Plan, parent: Parent) -> None:
+        self.plan, self.parent = plan, parent
+        self.failed = False
+        self._outbox: Outbox | None = None
+
+    def __enter__(self) -> Self:
+        first = {
+            "run": self.parent.key,
+            "do": "open_plan",
+            "name": self.parent.name,
+            "start_ms": _milliseconds(None),
+            "tags": code_tags(self.plan),
         }
-        run = client.create_run(
-            experiment,
-            start_time=None if self.started_at is None else int(self.started_at * 1000),
-            tags=tags,
-            run_name=f"{self.step}-{self.fingerprint[:12]}",
-        )
-        client.log_text(run.info.run_id, plan_text(self.plan), "plan.yaml")
-        return run.info.run_id
+        self._outbox = Outbox(Spool.of(self.plan), self.plan.name, first)
+        self._outbox.flush()  # before its steps begin
+        self._put("params", params=logged_values.params(logged_values.plan_params(self.plan)))
+        self._put("text", text=logged_values.plan_text(self.plan), name="plan.yaml")
+        return self
 
-    def _write(self, points: Sequence[Point]) -> None:
-        from mlflow.entities import Metric
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._outbox is not None
+        status = FAILED if kind is None and self.failed else status_after(kind)
+        self._put("end", status=status, end_ms=_milliseconds(None))
+        self._outbox.close(hurry=kind is not None)
 
-        self._mlflow.log_batch(self._run_id, metrics=[Metric(*point) for point in points])
+    def describe(self, markdown: str) -> None:
+        """The description on the run's page."""
+        self._put("tags", tags=_texts({"mlflow.note.content": markdown}))
+
+    def _put(self, what: str, **values: Any) -> None:
+        assert self._outbox is not None
+        self._outbox.put({"run": self.parent.key, "do": what, **values})
 
 
 def start_run(
-    plan: Plan, step: str, fingerprint: str, resume: bool = True, started_at: float | None = None
+    plan: Plan,
+    step: str,
+    fingerprint: str,
+    *,
+    inputs: str = "",
+    parent: Parent | None = None,
+    started_at: float | None = None,
 ) -> Run:
-    """The run of a step. With ``resume`` an earlier run of the same fingerprint is continued.
+    """The run of a step, which has not begun. ``inputs`` is a digest of what the step is made from.
 
-    ``started_at`` is when the step began, in seconds since 1970; None: when the run is opened.
+    ``started_at`` is when the step began, in seconds since 1970; None: when the run begins.
     """
-    return Run(plan, step, fingerprint, resume, started_at)
+    return Run(plan, step, fingerprint, inputs=inputs, parent=parent, started_at=started_at)
 
 
-def history(plan: Plan, step_fingerprint: str) -> dict[str, list[tuple[int, float]]]:
-    """Every metric of a step's run as (step, value), ascending by step; for a repeated step its last value.
+def status_after(kind: type[BaseException] | None) -> str:
+    """The status of a run that ended with an exception of this type, or without one."""
+    if kind is None:
+        return FINISHED
+    return KILLED if issubclass(kind, KeyboardInterrupt) else FAILED
 
-    Empty if there is no such run.
-    """
-    client = client_of(plan)
-    experiment = experiment_of(plan, client, create=False)
-    run = find_run(client, experiment, step_fingerprint) if experiment else None
-    if run is None:
-        return {}
-    out: dict[str, list[tuple[int, float]]] = {}
-    for name in sorted(run.data.metrics):
-        points = sorted(client.get_metric_history(run.info.run_id, name), key=lambda m: (m.step, m.timestamp))
-        out[name] = list({m.step: (m.step, m.value) for m in points}.values())
-    return out
+
+def code_tags(plan: Plan) -> dict[str, str]:
+    """Tags that name the plan and the code."""
+    code = code_version()
+    return {
+        "ufvideo.plan": plan.name,
+        "ufvideo.code": code.short,
+        "ufvideo.source_digest": code.source_digest,
+        "mlflow.source.git.commit": code.commit or "unknown",
+        "mlflow.source.name": f"ufvideo {plan.name}",
+        "mlflow.user": "ufvideo",
+    }
+
+
+def _make(
+    plan: Plan, step: str, fingerprint: str, inputs: str, parent: Parent | None, started_at: float | None
+) -> Run:
+    return Run(plan, step, fingerprint, inputs=inputs, parent=parent, started_at=started_at)
+
+
+def _points(metrics: Mapping[str, float], step: int, at: float | None) -> list[list[Any]]:
+    names, stamp = metric_names(metrics), _milliseconds(at)
+    return [[names[name], float(value), stamp, int(step)] for name, value in metrics.items()]
+
+
+def _milliseconds(at: float | None) -> int:
+    return int((time.time() if at is None else at) * 1000)
+
+
+def _texts(values: Mapping[str, str]) -> dict[str, str]:
+    return {name: without_credentials(str(value))[:_TAG_LENGTH] for name, value in values.items()}

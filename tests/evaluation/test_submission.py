@@ -32,8 +32,9 @@ from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.survey import survey
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
-from pipeline.jobs import tracking
+from pipeline.jobs.mlflow_store import history
 from pipeline.jobs.runner import print_result
+from pipeline.jobs.sender import send_now
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.plan import Plan
 from pipeline.records.sample import Sample
@@ -141,7 +142,8 @@ def test_record_and_metrics_describe_the_archive(evaluated: Artifact) -> None:
 
 def test_no_score_is_logged_or_stored(plan: Plan, evaluated: Artifact) -> None:
     assert pq.read_table(io.BytesIO((evaluated.location / "scores.parquet").read_bytes())).num_rows == 0
-    logged = tracking.history(plan, evaluated.record.fingerprint)
+    send_now(plan)
+    logged = history(plan, evaluated.record.fingerprint)
     assert not [name for name in logged if name.startswith(tuple(NAMES))]
 
 

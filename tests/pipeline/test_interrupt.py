@@ -35,13 +35,12 @@ from pipeline.jobs.step import StepResult, run_step
 __path__ = [str(Path(pipeline.__file__).parents[1] / Path(__file__).stem)]
 
 def make(context):
-    with context.tracker as run:
-        run.log_metrics({"one": 1.0}, step=0)
-        (context.out / "data.txt").write_text(context.spec.name)
-        if context.spec.name == "report":
-            (context.out / "table.txt").write_text("| the table |\\n")
-        while Path("wait").exists() and Path("wait").read_text() == context.spec.name:
-            time.sleep(0.1)
+    context.tracker.log_metrics({"one": 1.0}, step=0)
+    (context.out / "data.txt").write_text(context.spec.name)
+    if context.spec.name == "report":
+        (context.out / "table.txt").write_text("| the table |\\n")
+    while Path("wait").exists() and Path("wait").read_text() == context.spec.name:
+        time.sleep(0.1)
     made = [a.record.digest for a in context.inputs.values()]
     return StepResult(hashlib.sha256(repr([context.spec.name, made]).encode()).hexdigest(), {"n": 3})
 
@@ -124,7 +123,7 @@ def assert_ended(terminal: Terminal, mark: str, exit_code: int) -> None:
 
 
 def runs(home: Path) -> dict[str, str]:
-    """MLflow's runs by step, with their state."""
+    """MLflow's runs by step, and that of the plan ("tiny"), with their state."""
     with sqlite3.connect(home / "store" / "mlflow.db") as database:
         return {
             name.rpartition("-")[0]: state
@@ -223,7 +222,7 @@ def test_ctrl_c_ends_a_run_and_leaves_no_process(home: Path) -> None:
     terminal.press(CTRL_C)
     assert_ended(terminal, mark, 130)
     assert "go on with: ufvideo run tiny.yaml" in terminal.text
-    assert runs(home) == {"corpora": "KILLED"}
+    assert runs(home) == {"tiny": "KILLED", "corpora": "KILLED"}
     assert not list(home.glob("store/corpora/*/record.json"))
 
 
@@ -241,7 +240,7 @@ def test_a_run_that_was_ended_in_any_way_is_resumed(home: Path, how: str) -> Non
     else:
         os.kill(terminal.pid, getattr(signal, how))
     assert_ended(terminal, mark, code)
-    assert runs(home) == {"corpora": "FINISHED", "prepare": "KILLED"}
+    assert runs(home) == {"tiny": "KILLED", "corpora": "FINISHED", "prepare": "KILLED"}
 
     (home / "wait").unlink()
     again = Terminal(home, ["-m", "pipeline", "run", "tiny.yaml"], environment(mark))
@@ -271,7 +270,7 @@ def test_ctrl_c_ends_a_step_that_runs_alone(home: Path) -> None:
     step.press(CTRL_C)
     assert_ended(step, mark, 130)
     assert "stopped; run the same command to go on" in step.text
-    assert runs(home) == {"corpora": "KILLED"}
+    assert runs(home) == {"tiny": "KILLED", "corpora": "KILLED"}
 
 
 @pytest.mark.slow
@@ -292,7 +291,7 @@ def test_a_step_waits_for_another_process_that_makes_it(home: Path) -> None:
     assert (first.exit_code, second.exit_code) == (0, 0), second.text
     assert "made in" in first.text
     assert "was made meanwhile" in second.text
-    assert runs(home) == {"corpora": "FINISHED"}
+    assert runs(home) == {"tiny": "FINISHED", "corpora": "FINISHED"}
 
 
 @pytest.mark.slow

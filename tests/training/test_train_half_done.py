@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +12,24 @@ import pytest
 import yaml
 from tiny_corpus import stage, write_dataset
 
+from pipeline.artifacts.curves import CURVES, CurveRow, by_metric, read_curves
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.jobs import metric_queue, step, tracking
-from pipeline.jobs.mlflow_store import tracking_uri
+from pipeline.jobs import step
+from pipeline.jobs.mlflow_store import history, tracking_uri
+from pipeline.jobs.sender import send_now
 from pipeline.jobs.step import build, make_context
+from pipeline.jobs.tracking import Run
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.plan.training import MixtureEntry
 from pipeline.records.version import SCHEMA_VERSION
 from pipeline.storage.location import Location
 from training import run
+from training.loop.callback import StageRun
+from training.loop.metrics import Metrics
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.stage.driver import Driver, TrainingResult
@@ -93,7 +97,7 @@ def test_with_the_same_inputs_the_stage_resumes(tmp_path: Path, capsys: pytest.C
 
 def test_a_finished_training_of_other_inputs_is_not_reused(tmp_path: Path) -> None:
     half = killed_stage(tmp_path)
-    end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1}, unsent=[(5, {"lr": 0.1})])
+    end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1})
     half.finish(end)
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
     (tmp_path / "model").mkdir()
@@ -180,13 +184,13 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     made: list[str] = []
 
     def in_process(
-        job: Job, ray_config: Any, need: Any, total: int, tracker: tracking.Run, half: UnfinishedStage
+        job: Job, ray_config: Any, need: Any, total: int, tracker: Run, half: UnfinishedStage
     ) -> TrainingResult:
         reporter = LocalReporter(tmp_path / "states" / str(len(made)))
         done = train(job, reporter)
         driver = Driver(tracker, half)
-        for row in sorted(reporter.rows.items()):
-            driver.receive("row", row)
+        for number, values in sorted(reporter.rows.items()):
+            driver.receive("row", CurveRow(number, time.time(), values))
         driver.receive("quarantined", reporter.quarantined)
         driver.receive("done", done)
         (job.out / "run" / "state").write_text("saved")
@@ -199,6 +203,13 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
 def make(plan: Plan) -> Artifact:
     return build(make_context(plan, "one"), run.stage)
+
+
+def curves(plan: Plan, made: Artifact) -> dict[str, list[tuple[int, float]]]:
+    """What MLflow has of a stage, once everything is sent."""
+    outcome = send_now(plan)
+    assert (outcome.left, outcome.refused, outcome.problem) == (0, 0, "")
+    return history(plan, made.record.fingerprint)
 
 
 class Killed(BaseException):
@@ -227,8 +238,8 @@ def test_a_kill_during_the_clean_up_does_not_repeat_the_training(
     again = make(plan)
     assert trainings == [again.record.digest]
     assert again.record.summary["last"]["loss/total"] > 0
-    assert sorted(os.listdir(folder)) == ["model", "record.json", "tokenizer", "training.json"]
-    assert [s for s, _ in tracking.history(plan, again.record.fingerprint)["loss/total"]] == [0, 1]
+    assert sorted(os.listdir(folder)) == [CURVES, "model", "record.json", "tokenizer", "training.json"]
+    assert [s for s, _ in curves(plan, again)["loss/total"]] == [0, 1]
     forced = make(plan)  # as with --force: finished artifacts do not count
     assert trainings == [again.record.digest, forced.record.digest]
 
@@ -246,57 +257,46 @@ def test_a_changed_start_checkpoint_restarts_the_training(
     assert len(trainings) == 2
 
 
-@pytest.fixture
-def flaky(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
-    """Makes the next ``count`` writes of metrics to MLflow fail; returns how many failures are left."""
-    monkeypatch.setattr(metric_queue, "RETRY_AFTER_S", 0.05)
-    monkeypatch.setattr(metric_queue, "SEND_EVERY_S", 0.05)
-    monkeypatch.setattr(metric_queue, "LAST_TRIES_S", (0.0, 0.05))
-
-    def next_fail(count: int) -> list[int]:
-        from mlflow.tracking import MlflowClient
-
-        left = [count]
-        real = MlflowClient.log_batch
-
-        def log_batch(self: Any, *args: Any, **kwargs: Any) -> Any:
-            if kwargs.get("metrics") and left[0]:
-                left[0] -= 1
-                raise ConnectionError("connection to http://anna:secret@host refused")
-            return real(self, *args, **kwargs)
-
-        monkeypatch.setattr(MlflowClient, "log_batch", log_batch)
-        return left
-
-    return next_fail
-
-
-def test_rows_that_mlflow_refused_are_sent_again(plan: Plan, flaky: Callable[[int], list[int]]) -> None:
-    left = flaky(2)
-    with tracking.start_run(plan, "one", "f" * 64) as sender:
-        sender.log_metrics({"loss": 3.0}, 0)
-        assert sender.unsent == [(0, {"loss": 3.0})]
-        deadline = time.monotonic() + 60
-        while sender.unsent:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        assert left == [0]
-        sender.log_metrics({"loss": 2.0}, 1)
-    assert tracking.history(plan, "f" * 64)["loss"] == [(0, 3.0), (1, 2.0)]
-
-
 @pytest.mark.slow
-def test_a_stage_whose_metrics_mlflow_always_refuses_keeps_its_weights(
-    plan: Plan, trainings: list[str], flaky: Callable[[int], list[int]]
+def test_rows_that_were_on_their_way_when_the_driver_died_are_not_missing(
+    plan: Plan, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    left = flaky(1000)
-    with pytest.raises(UserError, match=r"tracking.uri: sqlite:.*nothing is trained twice") as caught:
-        make(plan)
-    assert "secret" not in str(caught.value)
-    left[0] = 0
+    """The driver dies after the first saved state; of the rows before it, it has received none."""
+    reporter = LocalReporter(tmp_path / "states")
+
+    def dies(job: Job, ray_config: Any, need: Any, total: int, tracker: Run, half: UnfinishedStage) -> Any:
+        train(job, reporter, stop_at=1)
+        (job.out / "run" / "state").write_text("saved")
+        raise Killed
+
+    def resumes(job: Job, ray_config: Any, need: Any, total: int, tracker: Run, half: UnfinishedStage) -> Any:
+        again = LocalReporter(tmp_path / "states")
+        done = train(job, again)
+        assert done.resumed_at == 1
+        driver = Driver(tracker, half)
+        driver.receive("earlier rows", again.earlier)
+        for number, values in again.rows.items():
+            driver.receive("row", CurveRow(number, time.time(), values))
+        driver.receive("done", done)
+        return driver.trained
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run, "train_on_ray", dies)
+        with pytest.raises(Killed):
+            make(plan)
+    monkeypatch.setattr(run, "train_on_ray", resumes)
     made = make(plan)
-    assert trainings == [made.record.digest]
-    assert [s for s, _ in tracking.history(plan, made.record.fingerprint)["loss/total"]] == [0, 1]
+    logged = curves(plan, made)
+    assert [step for step, _ in logged["loss/total"]] == [0, 1]
+    assert by_metric(read_curves(made.location / CURVES)) == {
+        name: points for name, points in logged.items() if name in reporter.rows[0]
+    }
+
+
+def test_curves_of_a_stage_of_an_older_version_have_no_file_in_its_states(tmp_path: Path) -> None:
+    metrics = Metrics(LocalReporter(tmp_path), Location.parse(tmp_path))
+    (tmp_path / "state").mkdir()
+    metrics.on_start(StageRun(stage=stage(), model=None, rank=0, world=1, total_steps=4), tmp_path / "state")
 
 
 def test_init_does_not_set_the_accelerator_of_later_stages(
@@ -316,12 +316,14 @@ def test_the_table_of_parts_is_printed_and_logged_before_the_first_step(
     monkeypatch.setattr(run, "train_on_ray", raise_killed)
     with pytest.raises(Killed):
         make(plan)
+    send_now(plan)
     heads = [line.split() for line in capsys.readouterr().out.splitlines() if line.startswith("part ")]
     assert heads == [["part", "tensors", "parameters", "trainable", "share", "lr", "checkpointed"]]
     client = MlflowClient(tracking_uri=tracking_uri(plan))
     (experiment,) = (e for e in client.search_experiments() if e.name == plan.name)
-    (logged,) = client.search_runs([experiment.experiment_id])
+    (logged,) = client.search_runs([experiment.experiment_id], "tags.`ufvideo.step` = 'one'")
+    assert logged.info.status == "FAILED"
     values = logged.data.params
-    assert int(values["parts.connector.trainable"]) == int(values["parts.connector.parameters"]) > 0
-    assert values["parts.vision.trainable"] == "0"
-    assert values["parts.sam_decoder.lr"] == "0.001"
+    assert int(values["parameters"]) > int(values["parameters.trainable"]) > 0
+    assert (values["steps"], values["layout.workers"]) == ("2", "1")
+    assert [f.path for f in client.list_artifacts(logged.info.run_id)] == ["parts.txt"]

@@ -16,11 +16,13 @@ import yaml
 from tiny_corpus import stage, write_dataset
 
 from pipeline.artifacts.checkpoint import start_config
+from pipeline.artifacts.curves import CURVES, by_metric, read_curves
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
-from pipeline.jobs import tracking
+from pipeline.jobs.mlflow_store import history, tracking_uri
+from pipeline.jobs.sender import send_now
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
@@ -161,7 +163,8 @@ def assert_same(one: Artifact, other: Artifact) -> None:
 def test_a_killed_worker_does_not_change_the_weights(ray_cluster: None, tmp_path: Path) -> None:
     whole = plan_with_init(tmp_path / "whole")
     uninterrupted = run_stage(whole)
-    curves = tracking.history(whole, uninterrupted.record.fingerprint)
+    send_now(whole)
+    curves = history(whole, uninterrupted.record.fingerprint)
     assert [step for step, _ in curves["loss/total"]] == list(range(STEPS))
     assert {
         "loss/text",
@@ -208,3 +211,24 @@ def test_a_killed_job_resumes_to_the_same_weights(ray_cluster: None, tmp_path: P
     again = run_stage(killed)
     assert again.record.summary["resumed_at"] >= 2
     assert_same(again, uninterrupted)
+    assert_no_step_is_missing_or_twice(killed, again)
+
+
+def assert_no_step_is_missing_or_twice(plan: Plan, made: Artifact) -> None:
+    """In MLflow, although the driver was killed with rows that it had not sent."""
+    from mlflow.tracking import MlflowClient
+
+    outcome = send_now(plan)
+    assert (outcome.left, outcome.refused, outcome.problem) == (0, 0, "")
+    client = MlflowClient(tracking_uri(plan))
+    experiment = client.get_experiment_by_name(plan.name)
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], "tags.`ufvideo.step` = 'one'")
+    assert [run.info.status for run in runs] == ["FINISHED"], "it goes on in the same run"
+    for name in ("loss/total", "step_s"):
+        points = client.get_metric_history(runs[0].info.run_id, name)
+        assert [point.step for point in points] == list(range(STEPS)), name
+    assert (
+        history(plan, made.record.fingerprint)["loss/total"]
+        == by_metric(read_curves(made.location / CURVES))["loss/total"]
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+
+from pipeline.artifacts.curves import CurveRow
 
 
 class Reporter(Protocol):
@@ -18,8 +20,11 @@ class Reporter(Protocol):
     def save(self, step: int, folder: Path) -> None:
         """Keep this worker's state folder; every worker calls it at the same step. The folder is consumed."""
 
-    def row(self, step: int, values: Mapping[str, float]) -> None:
+    def row(self, row: CurveRow) -> None:
         """Metrics of a step; worker 0 only."""
+
+    def earlier_rows(self, rows: Sequence[CurveRow]) -> None:
+        """Metrics of steps that were reported before the training stopped; worker 0 only."""
 
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Rows for the quarantine table."""
@@ -50,9 +55,13 @@ class RayReporter:
         ray.train.report({"step": step}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
         shutil.rmtree(folder, ignore_errors=True)
 
-    def row(self, step: int, values: Mapping[str, float]) -> None:
+    def row(self, row: CurveRow) -> None:
         """Send without waiting."""
-        self._mailbox.put.remote("row", (step, dict(values)))
+        self._mailbox.put.remote("row", row)
+
+    def earlier_rows(self, rows: Sequence[CurveRow]) -> None:
+        """Send without waiting."""
+        self._mailbox.put.remote("earlier rows", list(rows))
 
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Send without waiting."""
@@ -65,6 +74,7 @@ class LocalReporter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.rows: dict[int, dict[str, float]] = {}
+        self.earlier: list[CurveRow] = []
         self.quarantined: list[dict[str, Any]] = []
 
     @contextmanager
@@ -78,9 +88,13 @@ class LocalReporter:
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.move(str(folder), str(self.folder / f"step-{step:08d}"))
 
-    def row(self, step: int, values: Mapping[str, float]) -> None:
+    def row(self, row: CurveRow) -> None:
         """Keep the row."""
-        self.rows[step] = dict(values)
+        self.rows[row.step] = dict(row.values)
+
+    def earlier_rows(self, rows: Sequence[CurveRow]) -> None:
+        """Keep them apart."""
+        self.earlier = list(rows)
 
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Keep them."""

@@ -104,7 +104,12 @@ def train(
     checkpoints = Checkpoints(engine, tokenizer, job.out)
     callbacks = Callbacks(
         run,
-        (checkpoints, Throughput(device), *load_callbacks(stage.name, stage.callbacks), Metrics(reporter)),
+        (
+            checkpoints,
+            Throughput(device),
+            *load_callbacks(stage.name, stage.callbacks),
+            Metrics(reporter, job.out),
+        ),
     )
     with reporter.resume() as state:
         callbacks.start(state)

@@ -4,6 +4,7 @@ model/        config.json, model-*.safetensors and their index (training.model.w
 tokenizer/    the text tokenizer with the 102 added tokens (training.model.tokenizer)
 adapter/      of a stage with LoRA, what PEFT users take; its weights are in model/ already
 training.json what the run did, in a stage's checkpoint
+curves.parquet the metrics of every step, in a stage's checkpoint (pipeline.artifacts.curves)
 """
 
 from __future__ import annotations

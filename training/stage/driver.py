@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline import progress
+from pipeline.artifacts.curves import CurveRow
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.tracking import Run
 from pipeline.plan.runtime import RayConfig
@@ -51,7 +52,7 @@ class Mailbox:
         self._items: list[tuple[str, Any]] = []
 
     def put(self, kind: str, item: Any) -> None:
-        """Keep one report: ``row``, ``quarantined`` or ``done``."""
+        """Keep one report: ``row``, ``earlier rows``, ``quarantined`` or ``done``."""
         self._items.append((kind, item))
 
     def take(self) -> list[tuple[str, Any]]:
@@ -72,17 +73,22 @@ class Driver:
         """One report."""
         match kind:
             case "row":
-                step, row = item
-                self.last = dict(row)
-                self._run.log_metrics(row, step)
+                self._log(item)
+                self.last = dict(item.values)
                 if self._bar is not None:
-                    self._bar.update(step + 1, **_shown(row))
+                    self._bar.update(item.step + 1, **_shown(item.values))
+            case "earlier rows":
+                for row in item:
+                    self._log(row)
             case "quarantined":
                 self._unfinished.quarantine(item)
             case "done":
                 self.done = item
             case _:
                 raise AssertionError(kind)
+
+    def _log(self, row: CurveRow) -> None:
+        self._run.log_metrics(row.values, row.step, at=row.at, once=True)
 
     @property
     def trained(self) -> TrainingResult:

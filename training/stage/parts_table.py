@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 
 from accelerate import init_empty_weights
 from torch import nn
@@ -91,11 +91,11 @@ def render(rows: Sequence[PartSummary]) -> str:
     )
 
 
-def params(rows: Iterable[PartSummary]) -> dict[str, Any]:
-    """The rows as MLflow takes them: nested by part."""
+def params(rows: Sequence[PartSummary]) -> dict[str, int]:
+    """The sums as parameters of the MLflow run; the table is a file of it."""
     return {
-        r.part.strip("()").replace(" ", "_"): {k: v for k, v in asdict(r).items() if k != "part"}
-        for r in rows
+        "parameters": sum(r.parameters for r in rows),
+        "parameters.trainable": sum(r.trainable for r in rows),
     }
 
 

@@ -42,7 +42,6 @@ class StageEnd:
     digest: str
     resumed_at: int
     last: dict[str, float]  # metrics of the last step
-    unsent: list[tuple[int, dict[str, float]]]  # rows of metrics that MLflow does not have yet
 
 
 class UnfinishedStage:
@@ -115,7 +114,8 @@ class UnfinishedStage:
         if not place.exists() or not (self._out / MODEL).exists():
             return None
         found = json.loads(place.read_text())
-        return StageEnd(**{**found, "unsent": [(step, row) for step, row in found["unsent"]]})
+        found.pop("unsent", None)  # of an older version, which kept rows of metrics here
+        return StageEnd(**found)
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
