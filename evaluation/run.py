@@ -13,6 +13,7 @@ from evaluation.answer_store import AnswerStore, Stored
 from evaluation.asking import entry_items, missing_videos
 from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.judge import marking
+from evaluation.logged import log_examples, log_metrics
 from evaluation.metrics.aggregate import MetricRow
 from evaluation.prediction import Unreadable
 from evaluation.scores import (
@@ -37,9 +38,7 @@ from pipeline.dataset.manifest import SourceEntry
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.jobs import capacity, cluster
-from pipeline.jobs.logged_values import metric_name
 from pipeline.jobs.step import StepContext, StepResult
-from pipeline.jobs.tracked import source_digest
 from pipeline.plan.evaluation import EvaluationConfig
 from pipeline.storage.location import Location
 
@@ -107,7 +106,8 @@ def evaluate(context: StepContext) -> StepResult:
     marking.write(context.out, marked, _judge_file(context, "reference"))
     listed = [{"benchmark": name, **asdict(one)} for name, group in unreadable.items() for one in group]
     (context.out / UNREADABLE).write_text(json.dumps(listed, indent=1, ensure_ascii=False) + "\n")
-    _log_metrics(context, found)
+    log_metrics(context, config, found)
+    log_examples(context, config, reader, store, readable, index, scores)
     contents = {name: [part.answers for part in parts] for name, parts in scored.items()}
     identity = digest({"answers": contents, "metrics": found, "benchmarks": counts})
     failed = sum(s.failure is not None for group in scores.values() for s in group)
@@ -145,25 +145,7 @@ def answer_settings(config: EvaluationConfig, checkpoint: str, reader: ShardRead
     }
 
 
-def _log_metrics(context: StepContext, rows: Sequence[MetricRow]) -> None:
-    """Metrics to MLflow as ``mevis/J_and_F``, with the checkpoint and the source that they belong to."""
-    assert context.plan.evaluation is not None
-    assert context.checkpoint is not None
-    for benchmark in context.plan.evaluation.benchmarks:
-        values = {
-            metric_name(row.benchmark, row.category, row.metric): row.value
-            for row in rows
-            if row.benchmark == benchmark.entry and row.value is not None
-        }
-        context.tracker.log_metrics(
-            values,
-            step=0,
-            model=context.checkpoint.record.digest,
-            data=(benchmark.source, source_digest(context.inputs["prepare"], benchmark.source)),
-        )
-
-
-def _answers(
+ef _answers(
     context: StepContext, setup: Setup, reader: ShardReader, items: Mapping[str, Sequence[Item]]
 ) -> tuple[Index, dict[str, list[Unreadable]]]:
     """Every answer by source, and by entry the samples that could not be asked."""

@@ -26,6 +26,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_sender() -> None:
+    """Steps in this process leave what they tell MLflow on the disk; a process that sends it takes seconds."""
+    from pipeline.jobs.owner import start_time
+    from pipeline.jobs.sending import SENDER
+
+    os.environ[SENDER] = f"{os.getppid()}:{start_time(os.getppid())}"
+
+
 @pytest.fixture(scope="session")
 def ray_cluster() -> Iterator[None]:
     """One Ray of two CPUs with a job server for all tests: starting it takes longer than most of them."""

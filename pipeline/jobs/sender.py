@@ -30,6 +30,7 @@ LOOK_EVERY_S = 1.0
 RETRY_AFTER_S = 10.0
 _FILES = 64  # that are sent together
 _ORPHAN_S = 10.0  # for the rest, once the process that started this one is gone
+_LAST_PAUSE_S = 1.0  # before the last try
 _NICE = 10  # the work comes first
 
 
@@ -139,6 +140,9 @@ def _serve(sender: Sender, closed: threading.Event, tell: Callable[[], None]) ->
             continue
         fine = sender.send(tell)
         if last:
+            if not fine:
+                time.sleep(_LAST_PAUSE_S)
+                sender.send(tell)
             own.release()
             return
         pause = LOOK_EVERY_S if fine else RETRY_AFTER_S

@@ -26,8 +26,7 @@ from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 
 SENDER = "UFVIDEO_SENDER"  # in the environment: the process whose sender sends for this one, too
-WAIT_S = 60.0  # at the end, as long as something is sent
-QUIET_S = 20.0  # at the end, if nothing is sent
+WAIT_S = 60.0  # at the end, for what is not sent yet; MLflow that is away says so much sooner
 STOPPED_S = 1.0  # at the end of a command that a signal has stopped
 _HOME = Path(__file__).resolve().parents[2]
 
@@ -105,16 +104,15 @@ class _Process:
         threading.Thread(target=self._read, name="sender", daemon=True).start()
 
     def finish(self) -> dict[str, Any]:
-        """Wait for the end as long as something is sent. Returns the last outcome, as far as there is one."""
+        """Wait for its end, and end it after a while. Returns the last outcome, as far as there is one."""
         assert self._process.stdin is not None
         with suppress(OSError):  # it may have died
             self._process.stdin.close()
-        begun = time.monotonic()
-        quiet, whole = (STOPPED_S, STOPPED_S) if interrupt.interrupted() else (QUIET_S, WAIT_S)
+        ends_at = time.monotonic() + (STOPPED_S if interrupt.interrupted() else WAIT_S)
         outcome: dict[str, Any] = {}
-        while (left := begun + whole - time.monotonic()) > 0:
+        while (left := ends_at - time.monotonic()) > 0:
             try:
-                line = self._lines.get(timeout=min(left, quiet))
+                line = self._lines.get(timeout=left)
             except queue.Empty:
                 break
             if line is None:

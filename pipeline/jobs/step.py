@@ -180,9 +180,9 @@ def build(context: StepContext, builder: Builder, plan_status: PlanStatus | None
             seconds=round(time.monotonic() - started_at, 3),
         )
         made = commit_artifact(context.out, record)
+        if result.afterwards is not None:
+            result.afterwards()
         log_end(run, context.spec, made)
-    if result.afterwards is not None:
-        result.afterwards()
     return made
 
 

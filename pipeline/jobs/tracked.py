@@ -10,6 +10,7 @@ from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import Kind, StepSpec
 from pipeline.jobs.logged_values import flatten, metric_name, plan_params
 from pipeline.jobs.tracking import Run
+from pipeline.plan.data import Use
 
 _SECTIONS = {
     Kind.CORPORA: ("demo.",),
@@ -94,11 +95,13 @@ def _sources(run: Run, spec: StepSpec, prepared: Artifact) -> list[str]:
         wanted = [b.source for b in run.plan.evaluation.benchmarks]
     else:
         stage = next(s for s in run.plan.stages if s.name == spec.subject)
-        wanted = list(stage.mixture or (name for name, entry in known.items() if entry["use"] == "train"))
+        wanted = list(
+            stage.mixture or (name for name, entry in known.items() if entry.get("use") == Use.TRAIN)
+        )
     return [name for name in dict.fromkeys(wanted) if name in known]
 
 
 def _size(prepared: Artifact, source: str | None = None) -> dict[str, int]:
     known = prepared.record.summary.get("sources", {})
     chosen = [known[source]] if source else known.values()
-    return {"samples": sum(entry["kept"] for entry in chosen)} if known else {}
+    return {"samples": sum(entry.get("kept", 0) for entry in chosen)} if known else {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -15,7 +16,7 @@ from evaluation.run import evaluate, report
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.steps import State
 from pipeline.artifacts.survey import survey
-from pipeline.jobs.mlflow_store import history
+from pipeline.jobs.mlflow_store import history, tracking_uri
 from pipeline.jobs.sender import send_now
 from pipeline.jobs.step import build, make_context
 from pipeline.plan.plan import Plan
@@ -87,6 +88,28 @@ def test_metrics_are_logged_to_mlflow(plan: Plan, evaluated: Artifact) -> None:
     assert (outcome.left, outcome.refused, outcome.problem) == (0, 0, "")
     found = history(plan, evaluated.record.fingerprint)
     assert found["bench/mevis/J_and_F"] == [(0, pytest.approx(_metric(evaluated, "bench/mevis", "J&F")))]
+
+
+def test_examples_and_files_are_in_the_run(plan: Plan, evaluated: Artifact) -> None:
+    from mlflow.tracking import MlflowClient
+
+    send_now(plan)
+    client = MlflowClient(tracking_uri(plan))
+    experiment = client.get_experiment_by_name(plan.name)
+    assert experiment is not None
+    run = client.search_runs([experiment.experiment_id], "tags.`ufvideo.step` = 'evaluate-init'")[0]
+    files = {file.path for file in client.list_artifacts(run.info.run_id)}
+    assert {"examples.json", "metrics.json", "record.json", "unreadable.json"} <= files
+    place = client.download_artifacts(run.info.run_id, "examples.json")
+    table = json.loads(Path(place).read_text())
+    assert table["columns"][:4] == ["benchmark", "sample", "question", "answer"]
+    assert Counter(row[0] for row in table["data"]) == dict.fromkeys(SOURCES, 4)
+    assert all(row[2] for row in table["data"])
+    inputs = {entry.dataset.name: entry.dataset.digest for entry in run.inputs.dataset_inputs}
+    assert set(inputs) == {"prepare", *SOURCES}
+    assert [len(run.inputs.model_inputs), len(run.outputs.model_outputs)] == [1, 0]
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    assert "bench/mevis/J_and_F" in {metric.key for metric in model.metrics}
 
 
 def test_the_next_run_retries_samples_of_unreadable_videos(plan: Plan, evaluated: Artifact) -> None:

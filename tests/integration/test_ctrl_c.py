@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.artifacts.survey import survey
+from pipeline.jobs.sender import send_now
 from tests.integration.killing import NEEDS_PROC, REACHED_S
 from tests.integration.mini import environment, read_mini, ufvideo, until, write_mini
 from tests.pipeline.terminal import CTRL_C, Terminal, processes_with
@@ -45,7 +46,9 @@ def stop_when(folder: Path, reached: Callable[[], object], what: str) -> None:
 
 
 def runs(folder: Path) -> dict[str, str]:
-    """MLflow's runs by step, with their state."""
+    """MLflow's runs by step, and that of the plan, with their state, once everything is sent."""
+    outcome = send_now(read_mini(folder / "mini.yaml"))
+    assert (outcome.left, outcome.refused, outcome.problem) == (0, 0, "")
     with sqlite3.connect(folder / "mlflow.db") as database:
         rows = database.execute("select name, status from runs").fetchall()
     return {name.rpartition("-")[0]: state for name, state in rows}

@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.jobs.owner import start_time
+from pipeline.jobs.sender import send_now
+from pipeline.plan.load import load_plan
 from tests.pipeline.terminal import CTRL_C, Terminal, processes_with
 
 REPO = Path(__file__).resolve().parents[2]
@@ -123,7 +125,12 @@ def assert_ended(terminal: Terminal, mark: str, exit_code: int) -> None:
 
 
 def runs(home: Path) -> dict[str, str]:
-    """MLflow's runs by step, and that of the plan ("tiny"), with their state."""
+    """MLflow's runs by step, and that of the plan ("tiny"), with their state, once everything is sent.
+
+    The command has no time for that: it leaves within seconds, and opening MLflow may take longer.
+    """
+    outcome = send_now(load_plan(str(home / "tiny.yaml"), [f"storage.root={home}/store"]))
+    assert (outcome.left, outcome.refused, outcome.problem) == (0, 0, "")
     with sqlite3.connect(home / "store" / "mlflow.db") as database:
         return {
             name.rpartition("-")[0]: state

@@ -284,9 +284,9 @@ def test_a_run_ends_as_its_step_does(shared: Plan):
         with pytest.raises(error):
             build(make_context(shared, "corpora"), builder)
         sent(shared)
-        status.append(runs_of(shared)[-1].info.status)
-    assert status == ["FAILED", "KILLED"]
-    assert len(runs_of(shared)) == 2, "the plan's, and one of the step, which went on"
+        (of_step,) = (run for run in runs_of(shared) if "ufvideo.step" in run.data.tags)
+        status.append(of_step.info.status)
+    assert status == ["FAILED", "KILLED"], "the run went on, and then was stopped"
 
 
 def test_a_spool_that_cannot_be_written_does_not_fail_the_step(
@@ -423,7 +423,7 @@ def test_a_server_that_is_away_at_the_start_gets_everything_later(
         run = start_run(plan, "stage1", "f" * 64)
         log_run(run, tmp_path / "note.txt")
     assert made.record.digest == "digest of corpora"
-    assert time.monotonic() - begun < sending.QUIET_S + 30
+    assert time.monotonic() - begun < sending.WAIT_S, "it is told at once that nobody answers"
     told = capsys.readouterr().out
     assert told.count("\n") == 1, told
     assert told.startswith(f"Note: MLflow at {server.url} does not have everything yet (MlflowException: ")
