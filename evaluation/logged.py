@@ -51,7 +51,7 @@ def log_examples(
 ) -> None:
     """A table of some samples of each entry: the question, the answer, its scores, and why it failed.
 
-    ``items`` are those with an answer, ``scores`` theirs, by entry; an entry whose truth is hidden has no values.
+    ``items`` are those with an answer, ``scores`` theirs, by entry; where the truth is hidden there are none.
     """
     rows = [
         row

@@ -14,7 +14,6 @@ from evaluation.asking import entry_items, missing_videos
 from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.judge import marking
 from evaluation.logged import log_examples, log_metrics
-from evaluation.metrics.aggregate import MetricRow
 from evaluation.prediction import Unreadable
 from evaluation.scores import (
     UNREADABLE,
@@ -145,7 +144,7 @@ def answer_settings(config: EvaluationConfig, checkpoint: str, reader: ShardRead
     }
 
 
-ef _answers(
+def _answers(
     context: StepContext, setup: Setup, reader: ShardReader, items: Mapping[str, Sequence[Item]]
 ) -> tuple[Index, dict[str, list[Unreadable]]]:
     """Every answer by source, and by entry the samples that could not be asked."""

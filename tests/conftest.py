@@ -28,7 +28,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_sender() -> None:
-    """Steps in this process leave what they tell MLflow on the disk; a process that sends it takes seconds."""
+    """Steps in this process leave what MLflow is to be told on the disk: a sender takes seconds to start."""
     from pipeline.jobs.owner import start_time
     from pipeline.jobs.sending import SENDER
 

@@ -95,9 +95,7 @@ def _sources(run: Run, spec: StepSpec, prepared: Artifact) -> list[str]:
         wanted = [b.source for b in run.plan.evaluation.benchmarks]
     else:
         stage = next(s for s in run.plan.stages if s.name == spec.subject)
-        wanted = list(
-            stage.mixture or (name for name, entry in known.items() if entry.get("use") == Use.TRAIN)
-        )
+        wanted = list(stage.mixture) or [n for n, entry in known.items() if entry.get("use") == Use.TRAIN]
     return [name for name in dict.fromkeys(wanted) if name in known]
 
 
