@@ -8,9 +8,8 @@ from typing import Any
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
 from evaluation.metrics.aggregate import MetricRow, Score
-from evaluation.work import Item
+from evaluation.work import Item, ranked
 from pipeline.dataset.reader import ShardReader
-from pipeline.draw import ranked
 from pipeline.jobs.logged_values import metric_name
 from pipeline.jobs.step import StepContext
 from pipeline.jobs.tracked import source_digest

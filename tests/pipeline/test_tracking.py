@@ -352,6 +352,30 @@ def test_the_run_of_a_step_lasts_from_its_start_to_its_end(shared: Plan, capsys:
     assert capsys.readouterr().err == ""
 
 
+def test_a_stage_has_its_sources_and_checkpoints(shared: Plan):
+    """With the digests of the manifest, as `prepare` puts them into its record."""
+    talk = {"kept": 7, "use": "train", "identity": "t" * 64}
+    sources = {"talk": talk, "choice": {**talk, "use": "benchmark"}}
+    build(make_context(shared, "corpora"), quick)
+    build(make_context(shared, "prepare"), lambda context: StepResult("p" * 64, {"sources": sources}))
+    build(make_context(shared, "init"), quick)
+    made = build(make_context(shared, "stage1"), quick)
+    sent(shared)
+    run = next(r for r in runs_of(shared) if r.data.tags.get("ufvideo.step") == "stage1")
+    data = {i.dataset.name: (i.dataset.digest, i.dataset.profile) for i in run.inputs.dataset_inputs}
+    assert data == {
+        "prepare": ("p" * 36, '{"samples": 14}'),
+        "talk": ("t" * 36, '{"samples": 7}'),
+    }
+    models = {m.model_id: m for m in client(shared).search_logged_models([run.info.experiment_id])}
+    assert [models[m.model_id].name for m in run.inputs.model_inputs] == ["init"]
+    (own,) = (models[m.model_id] for m in run.outputs.model_outputs)
+    assert (own.name, own.tags["ufvideo.digest"]) == ("stage1", made.record.digest)
+    assert own.tags["ufvideo.checkpoint"] == made.location.uri
+    assert own.tags["ufvideo.input.prepare"] == "p" * 64
+    assert run.data.params["global_batch"] == "8"
+
+
 def quick(context: StepContext) -> StepResult:
     return StepResult(f"digest of {context.spec.name}", {})
 
