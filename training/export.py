@@ -1,4 +1,4 @@
-"""``python -m training.export CHECKPOINT OUT``: a checkpoint in the form that other people's code loads.
+"""``ufvideo export CHECKPOINT OUT``: a checkpoint in the form that other people's code loads, with its card.
 
 The published layout (model_type ``videorefer_qwen2``): sharded safetensors under the published names with
 their index, config.json and the tokenizer. With ``--language-only`` a plain Qwen2 folder, without anything
@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.artifacts.checkpoint import MODEL, TOKENIZER
+from pipeline.artifacts.model_card import CARD, evaluations_of, model_card
+from pipeline.artifacts.record import load_artifact
+from pipeline.commands.export import add_arguments, refuse_others
 from pipeline.errors import UserError
 from pipeline.jobs.guard import guarded
+from pipeline.storage.hub_push import check_push, push
 from pipeline.storage.location import Location
 
 if TYPE_CHECKING:
@@ -27,10 +33,13 @@ if TYPE_CHECKING:
 _ARCHITECTURE, _MODEL_TYPE = "VideoReferQwen2ForCausalLM", "videorefer_qwen2"
 
 
-def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> None:
-    """Writes the folder ``out``, which may not hold anything yet.
+def export(
+    checkpoint: Location, out: Path, *, language_only: bool = False, scores: Sequence[Location] = ()
+) -> None:
+    """Writes the folder ``out``, which may not hold anything yet. ``scores`` are evaluations, for the card.
 
-    Raises UserError if ``checkpoint`` is not a finished checkpoint or ``out`` is not empty.
+    Raises UserError if ``checkpoint`` is not a finished checkpoint, ``out`` is not empty, or an evaluation is
+    of another checkpoint.
     """
     from training.engine import quiet
     from training.model.tokenizer import export_tokenizer, load_tokenizer
@@ -43,6 +52,16 @@ def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> N
         raise UserError(
             checkpoint.uri, f"holds no {MODEL}/ and {TOKENIZER}/.", "Give the folder of init or of a stage."
         )
+    made = load_artifact(checkpoint)
+    if scores and made is None:
+        raise UserError(
+            checkpoint.uri, "has no record, so no scores are known to be its.", "Leave out --scores."
+        )
+    card = model_card(
+        made.record if made else None,
+        evaluations_of(made.record, scores) if made else (),
+        language_only=language_only,
+    )
     model = load_model((checkpoint / MODEL).fetch_dir(hold=True))
     tokenizer = load_tokenizer((checkpoint / TOKENIZER).fetch_dir(hold=True))
     out.mkdir(parents=True, exist_ok=True)
@@ -52,8 +71,9 @@ def export(checkpoint: Location, out: Path, *, language_only: bool = False) -> N
         lm.generation_config.eos_token_id = list(model.tokens.eos)
         lm.generation_config.pad_token_id = model.tokens.pad
         lm.save_pretrained(out)
-        return
-    write_published(model, out)
+    else:
+        write_published(model, out)
+    (out / CARD).write_text(card, encoding="utf-8")
 
 
 def write_published(model: UFVideo, out: Path) -> None:
@@ -98,16 +118,21 @@ def published_config(model: UFVideo) -> dict[str, Any]:
 
 def main(argv: list[str] | None = None) -> int:
     """The command. Returns the exit code."""
-    assert __doc__
-    parser = argparse.ArgumentParser(prog="python -m training.export", description=__doc__.split("\n\n")[0])
-    parser.add_argument("checkpoint", help="folder of init or of a stage, local or s3://")
-    parser.add_argument("out", type=Path, help="folder to make")
-    parser.add_argument("--language-only", action="store_true", help="a plain Qwen2 folder")
+    parser = argparse.ArgumentParser(prog="ufvideo export")
+    add_arguments(parser)
     options = parser.parse_args(argv)
 
     def act() -> int:
-        export(Location.parse(options.checkpoint), options.out, language_only=options.language_only)
-        print(f"written: {options.out}", flush=True)
+        refuse_others(options, ("source", "frames", "shard_mb"), "checkpoint")
+        repo = check_push(options.push) if options.push else ""
+        scores = [Location.parse(place) for place in options.scores]
+        place, out = Location.parse(options.artifact), Path(options.out)
+        export(place, out, language_only=options.language_only, scores=scores)
+        print(f"written: {out}", flush=True)
+        if repo:
+            print(f"pushed: {push(out, repo, public=options.public)}")
+        if not options.language_only:
+            print(f"Next: ufvideo predict {shlex.quote(options.out)} VIDEO QUESTION")
         return 0
 
     return guarded(act)

@@ -28,6 +28,7 @@ COMMANDS = {
     "compare": "Compare two models on the same samples: paired differences with their intervals.",
     "predict": "Ask a checkpoint about one video; print the answer, write its masks and an overlay video.",
     "serve": "Open a page in the browser to ask a checkpoint about videos, with masks over the video.",
+    "export": "Write a checkpoint, or a dataset, in a form that other code reads.",
     "completion": "Print what a shell has to read so that TAB completes this command.",
 }
 """Every command with its help. Each is a module of this package with ``add_arguments`` and ``act``."""

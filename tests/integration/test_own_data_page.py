@@ -105,6 +105,13 @@ def test_ten_minutes_with_five_videos(tmp_path: Path):
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     assert "span 1: 0.0" in done.stdout  # the answer to the page's question, and its files
     assert (tmp_path / "predictions").is_dir()
+    for command in commands("docs/guides/export.md"):
+        if "--push" not in command:  # tests/pipeline/test_hub_push.py
+            done = shell(tmp_path, command, 300)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    assert "`held_out/temporal` | tIoU" in (tmp_path / "exported" / "README.md").read_text()
+    (reading,) = blocks("docs/guides/export.md", "python")
+    subprocess.run([sys.executable, "-c", reading], cwd=tmp_path, check=True, timeout=60)
     plan_status = survey(load_plan(str(tmp_path / "my-data" / "plan.yaml")))
     before, after = (scores(plan_status, step) for step in ("evaluate-init", "evaluate-finetune"))
     # Seen: 0.02 and 0.99; 0 and 0.98.
