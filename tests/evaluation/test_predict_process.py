@@ -61,7 +61,7 @@ def test_the_command_prints_the_answer_and_writes_its_files(
     assert files == f"{folder}: overlay.mp4, answer.json"
     assert json.loads((folder / "answer.json").read_text())["identity"] == answer.question.identity
     labels = [line.partition(":")[0] for line in done.stderr.splitlines()]
-    assert set(labels) == {"load", "answer", "overlay"}
+    assert set(labels) == {"load", "answer", "overlay", "Next"}
 
 
 def test_a_closed_pipe_does_not_stop_the_command(
