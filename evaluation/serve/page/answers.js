@@ -75,7 +75,7 @@ export class Answers {
       } else if (piece.seconds !== undefined) {
         part.className = "token";
         part.style.setProperty("--colour", "var(--span)");
-        part.title = written(piece.seconds);
+        part.dataset.seconds = written(piece.seconds);
       }
       text.append(part);
     }

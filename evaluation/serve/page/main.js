@@ -16,7 +16,8 @@ let session = null, opening = null, asking = null;
 
 // ------------------------------------------------------------------------------------------ opening a video
 
-at("model").textContent = `${info.checkpoint} · ${info.device === "cuda" ? "on a GPU" : "on the CPU"}`;
+at("model").textContent = `${info.checkpoint.replace(/^.*(?=(\/[^/]+){3}$)/, "…")} · ${info.device === "cuda" ? "on a GPU" : "on the CPU"}`;
+at("model").title = info.checkpoint;
 at("limits").textContent = `At most ${info.most_bytes_text} and ${info.most_length_text}. `
   + "It goes to the server's machine alone, and is removed there when you close this page.";
 document.documentElement.style.setProperty("--span", css(info.colours.span));
