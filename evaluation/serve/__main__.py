@@ -47,6 +47,7 @@ def _serve(options: argparse.Namespace) -> int:
         with tempfile.TemporaryDirectory(
             prefix="ufvideo-uploads-", dir=options.upload_folder, ignore_cleanup_errors=True
         ) as uploads:
+            from evaluation.serve.guard import is_loopback
             from evaluation.serve.server import PageServer
 
             server = PageServer(
@@ -59,6 +60,10 @@ def _serve(options: argparse.Namespace) -> int:
                 frames=options.frames,
             )
             server.start()
+            if not is_loopback(options.host):
+                print(
+                    f"note: there is no password; everybody who reaches {server.url} can use it.", flush=True
+                )
             print(f"Next: open {server.url} (Ctrl-C ends the server and removes uploads)", flush=True)
             server.wait()
     return 1

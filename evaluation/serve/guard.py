@@ -7,6 +7,7 @@ A web page from elsewhere can make a browser send requests to loopback. Its own 
 from __future__ import annotations
 
 import ipaddress
+from socket import gethostname
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -77,17 +78,18 @@ def _ours(named: str, host: str) -> bool:
         name = urlsplit(f"//{named}").hostname or ""
     except ValueError:
         return False
-    if name in ("localhost", host.lower()):
+    if name in ("localhost", host.lower()) or (not is_loopback(host) and name == gethostname().lower()):
         return True
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
         return False
     # An address is no name that could be bound to another machine's.
-    return address.is_loopback or not _is_loopback(host)
+    return address.is_loopback or not is_loopback(host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

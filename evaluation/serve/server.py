@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
+from socket import gethostname
 
 import uvicorn
 
@@ -15,6 +16,7 @@ from evaluation.serve.question_queue import QuestionQueue
 from evaluation.serve.videos import Videos
 
 _ENDS_WITHIN_S = 5.0
+_EVERYWHERE = ("0.0.0.0", "::")  # every address of this machine
 
 
 class PageServer:
@@ -49,7 +51,8 @@ class PageServer:
     def url(self) -> str:
         """The page's address."""
         port = self._listener.getsockname()[1]
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}"
+        host = gethostname() if self._host in _EVERYWHERE else self._host
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def start(self) -> None:
         """Requests that come before HTTP has started wait in the socket's queue."""

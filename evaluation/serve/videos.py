@@ -62,6 +62,7 @@ class Videos:
         self._uploads, self._folder = uploads, folder
         self._open: dict[str, OpenVideo] = {}  # the oldest first
         self._used: dict[str, int] = {}
+        self._leaving: set[str] = set()  # to be closed when they are not used any more
         self._lock = threading.Lock()
 
     def listing(self) -> tuple[dict[str, Path], int]:
@@ -130,6 +131,9 @@ class Videos:
                 self._used[id_] -= 1
                 if not self._used[id_]:
                     del self._used[id_]
+                leaves = id_ not in self._used and id_ in self._leaving
+            if leaves:
+                self.close(id_)
 
     def _add(self, id_: str, path: Path, name: str, *, uploaded: bool) -> OpenVideo:
         media_type = self._header(path, name)
@@ -148,9 +152,13 @@ class Videos:
         return video
 
     def close(self, id_: str) -> None:
-        """Forget a video and remove an upload, unless a question is about it."""
+        """Forget a video and remove an upload, once no question is about it."""
         with self._lock:
-            video = None if id_ in self._used else self._open.pop(id_, None)
+            if id_ in self._used:
+                self._leaving.add(id_)
+                return
+            self._leaving.discard(id_)
+            video = self._open.pop(id_, None)
         if video is not None and video.uploaded:
             self.discard(id_)
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from socket import gethostname
 from urllib.parse import urlsplit
 
 import httpx2
@@ -21,10 +22,12 @@ import pytest
 from answering_checkpoint import QUESTION, TEXT
 from PIL import Image
 from serving import LIMITS, Gate, ask, page, upload
+from starlette.datastructures import Headers
 from tiny_bench import FRAMES, HEIGHT, WIDTH
 
 from evaluation import Answer, Box, Checkpoint, Point
 from evaluation.serve.__main__ import listen
+from evaluation.serve.guard import fault
 from evaluation.serve.question_queue import Progress, QuestionQueue, State
 from evaluation.serve.videos import shown_name
 from pipeline.errors import UserError
@@ -193,6 +196,22 @@ def test_other_pages_are_refused(
     assert "default-src 'none'" in reply.headers["content-security-policy"]
 
 
+@pytest.mark.parametrize(
+    ("listens", "named", "ours"),
+    [
+        ("127.0.0.1", "[::1]:8000", True),
+        ("127.0.0.1", gethostname(), False),
+        ("0.0.0.0", gethostname(), True),
+        ("0.0.0.0", "192.0.2.7:8000", True),
+        ("0.0.0.0", "evil.example", False),
+        ("gpu.example", "gpu.example:8000", True),
+    ],
+)
+def test_the_names_of_a_server_depend_on_where_it_listens(listens: str, named: str, ours: bool) -> None:
+    """Catches a server for others that nobody can open, and one that any name leads to."""
+    assert (fault("GET", Headers({"host": named}), listens) is None) is ours
+
+
 def test_a_link_from_another_page_opens_this_one(client: httpx2.Client) -> None:
     """Catches a check that refuses an address that somebody has sent."""
     headers = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
@@ -335,6 +354,7 @@ def test_questions_wait_in_order_and_absent_pages_are_dropped(
             full = []
             wait(lambda: full.append(client.post("/api/questions", json=body)) or full[-1].status_code == 429)
             assert "is full: 2 questions are waiting" in full[-1].json()["problem"]
+            client.delete(f"/api/videos/{video}")  # not before the questions about it are answered
         # Its page has closed the connection: the third one is next.
         gate.open.set()
         first.join(30)
@@ -344,6 +364,7 @@ def test_questions_wait_in_order_and_absent_pages_are_dropped(
         waited = [reply["before"] for reply in done["three"] if reply["state"] == "queued"]
         assert waited[0] == 2
         assert 1 in waited
+        wait(lambda: not list((tmp_path / "uploads").iterdir()))
         upload(client, home / "clip.mp4")  # and the server goes on
 
 
