@@ -17,6 +17,7 @@ from pipeline.storage.location import Location
 
 FINGERPRINT_TAG = "ufvideo.fingerprint"
 _SQLITE = "sqlite:///"
+_TRAINING = {"mlflow.experimentKind": "custom_model_development"}  # MLflow's page for models, not for agents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +94,11 @@ def experiment_of(client: Any, destination: Destination) -> str:
     if found:
         return str(found.experiment_id)
     try:
-        return str(client.create_experiment(destination.experiment, artifact_location=destination.files))
+        return str(
+            client.create_experiment(
+                destination.experiment, artifact_location=destination.files, tags=_TRAINING
+            )
+        )
     except Exception:
         found = client.get_experiment_by_name(destination.experiment)  # another process may have created it
         if not found:

@@ -16,7 +16,7 @@ from typing import Any
 from pipeline.jobs.tracking import Run
 
 EVERY_S = 10.0
-_FIRST_S = 2.0  # shorter steps have no such metrics
+_FIRST_S = 1.0  # until the counters are read first, and again until they are logged first
 _MB = 1e6
 
 
@@ -36,9 +36,10 @@ def system_metrics(run: Run) -> Iterator[Run]:
 
 def _sample(run: Run, stop: threading.Event) -> None:
     begun = time.monotonic()
-    pause, load = _FIRST_S, None
+    if stop.wait(_FIRST_S):
+        return
+    load, pause = Load(), _FIRST_S
     while not stop.wait(pause):
-        load = load or Load()
         values = load.read()
         if not stop.is_set():
             run.log_metrics(values, int(time.monotonic() - begun))

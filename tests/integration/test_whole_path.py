@@ -15,6 +15,8 @@ import pytest
 from pipeline.artifacts.record import Artifact
 from pipeline.artifacts.survey import PlanStatus, survey
 from pipeline.dataset.reader import ShardReader
+from pipeline.jobs.spool import Spool
+from pipeline.plan.data import Use
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 from tests.integration.mini import STEPS, read_mini, ufvideo, write_mini
@@ -131,6 +133,7 @@ def assert_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> Non
     """One finished MLflow run with the losses of each step, and the dataset by its digest."""
     from mlflow.tracking import MlflowClient
 
+    assert Spool.of(plan).files() == [], "everything was sent before the command ended"
     client = MlflowClient(tracking_uri=plan.tracking.uri)
     experiment = client.get_experiment_by_name(plan.name)
     assert experiment is not None
@@ -144,10 +147,17 @@ def assert_run_is_tracked(plan: Plan, stage: Artifact, dataset: Artifact) -> Non
         assert sorted(point.step for point in points) == list(range(STEPS)), loss
         assert all(math.isfinite(point.value) for point in points), loss
     assert run.inputs is not None
-    inputs = [entry.dataset for entry in run.inputs.dataset_inputs]
-    assert [(data.name, data.digest) for data in inputs] == [("prepare", dataset.record.digest[:36])]
+    inputs = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
+    assert inputs["prepare"].digest == dataset.record.digest[:36]
+    assert dataset.location.uri in inputs["prepare"].source
+    for source in ShardReader(dataset.location).manifest.sources:
+        logged = inputs.get(source.name)
+        assert (logged is not None) == (source.use is Use.TRAIN), source.name
+        assert logged is None or logged.digest == source.identity[:36]
     assert run.data.tags["dataset.prepare"] == dataset.record.digest
-    assert dataset.location.uri in inputs[0].source
+    parent = client.get_run(run.data.tags["mlflow.parentRunId"])
+    assert (parent.info.status, parent.data.tags["ufvideo.plan"]) == ("FINISHED", plan.name)
+    assert "stage2/mevis_valid_u/J_and_F" in parent.data.metrics
 
 
 def assert_everything_is_on_s3(folder: Path, root: Location) -> None:

@@ -166,6 +166,8 @@ def log_run(run: Run, file: Path) -> None:
 
 def check_run(plan: Plan) -> None:
     (found,) = runs_of(plan)
+    experiment = client(plan).get_experiment(found.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     assert found.info.status == "FINISHED"
     assert found.data.params["model.width"] == "4"
     assert len(found.data.params["text"]) == 6000
