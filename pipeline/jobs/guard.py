@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.interrupt import Interrupted, leave
 from pipeline.jobs.owner import die_with_owner
@@ -64,8 +64,11 @@ def user_error_in(error: BaseException) -> UserError | None:
         seen.add(id(item))
         # Ray's own wrapper is a UserError too, but carries the worker's stack trace as its text.
         if isinstance(item, UserError) and getattr(item, "cause", None) is None:
-            return UserError(item.where, item.problem, item.fix)
+            kind = StorageError if isinstance(item, StorageError) else UserError
+            return kind(item.where, item.problem, item.fix)
         queue += [getattr(item, "cause", None), item.__cause__, item.__context__]
-        failures = getattr(item, "worker_failures", None)  # Ray Train
+        # Ray Train
+        queue.append(getattr(item, "controller_failure", None))
+        failures = getattr(item, "worker_failures", None)
         queue += list(failures.values()) if isinstance(failures, Mapping) else []
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,56 @@ def test_a_resumed_run_is_bit_identical_to_an_uninterrupted_one(
     assert whole.rows[0]["loss/total"] > 0
     assert whole.rows[0]["lr"] == 0
     assert whole.rows[1]["lr"] == 1e-3
+
+
+def truncate(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:-3])
+
+
+def flip_a_bit(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (truncate, "bytes"),
+        (flip_a_bit, "does not have the content that was written"),
+        (Path.unlink, "is missing"),
+    ],
+)
+def test_a_damaged_state_is_passed_over_and_the_one_before_resumed(
+    prepared: Location,
+    start: Location,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    spoil: Callable[[Path], None],
+    problem: str,
+) -> None:
+    config = stage(steps=4, layout={"save_every": 1})
+    done = train(job(prepared, start, tmp_path / "a", config), LocalReporter(tmp_path / "whole"))
+    train(job(prepared, start, tmp_path / "b", config), LocalReporter(tmp_path / "parts"), stop_at=3)
+    spoil(next((tmp_path / "parts/step-00000003").rglob("*optim_states.pt")))
+    again = train(job(prepared, start, tmp_path / "b", config), LocalReporter(tmp_path / "parts"))
+    assert again.resumed_at == 2
+    assert again.digest == done.digest
+    said = capsys.readouterr().out
+    assert "state step-00000003 is damaged: " in said
+    assert problem in said
+    assert "going on from step-00000002" in said
+
+
+def test_a_stage_without_a_whole_state_begins_again(
+    prepared: Location, start: Location, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = stage(steps=3, layout={"save_every": 2})
+    train(job(prepared, start, tmp_path / "b", config), LocalReporter(tmp_path / "parts"), stop_at=2)
+    truncate(tmp_path / "parts/step-00000002/digests-0.json")
+    again = train(job(prepared, start, tmp_path / "b", config), LocalReporter(tmp_path / "parts"))
+    assert again.resumed_at == 0
+    assert "digests-0.json is not readable; no older state is whole" in capsys.readouterr().out
 
 
 def test_gradient_accumulation_gives_the_same_weights(

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -31,6 +32,7 @@ from training import run
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.run import init
+from training.stage import driver
 
 STEPS = 6
 
@@ -232,3 +234,65 @@ def assert_no_step_is_missing_or_twice(plan: Plan, made: Artifact) -> None:
         history(plan, made.record.fingerprint)["loss/total"]
         == by_metric(read_curves(made.location / CURVES))["loss/total"]
     )
+
+
+@pytest.mark.slow
+def test_a_damaged_newest_state_is_passed_over(
+    ray_cluster: None, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Truncated after everything was killed; the next run goes on from the state before."""
+    uninterrupted = run_stage(plan_with_init(tmp_path / "whole"))
+    killed = plan_with_init(tmp_path / "killed")
+    out = survey(killed).folder("one").local_path
+    plan_file = tmp_path / "killed" / "plan.yaml"
+    command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
+    with (tmp_path / "log").open("wb") as log:
+        env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}  # a Ray of its own
+        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=env)
+        while len(states := saved_states(out)) < 2:
+            assert process.poll() is None, (tmp_path / "log").read_text()
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    states = saved_states(out)
+    part = next((out / "run" / states[-1]).rglob("zero_pp_rank_1*optim_states.pt"))
+    part.write_bytes(part.read_bytes()[:1000])
+    capfd.readouterr()
+    again = run_stage(killed)
+    assert again.record.summary["resumed_at"] == 2 * (len(states) - 1)
+    assert_same(again, uninterrupted)
+    said = capfd.readouterr().out
+    assert f"{states[-1]} is damaged: " in said
+    assert "has 1,000 of " in said
+    assert f"{states[-2]}\n" in said
+
+
+def saved_states(out: Path) -> list[str]:
+    """Names of the states that Ray Train knows, the newest last."""
+    place = out / "run" / "checkpoint_manager_snapshot.json"
+    if not place.exists():
+        return []
+    return [one["checkpoint_dir_name"] for one in json.loads(place.read_text())["checkpoint_results"]]
+
+
+@pytest.mark.slow
+def test_a_mistake_ends_the_stage_at_once(
+    ray_cluster: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four attempts at a loss that is not finite would each report step 0."""
+    plan = plan_with_init(tmp_path / "plan", max_failures=3)
+    optimizer = plan.stages[0].optimizer.model_copy(update={"lr": 1e30, "clip": 1e30})
+    plan = plan.model_copy(update={"stages": (plan.stages[0].model_copy(update={"optimizer": optimizer}),)})
+    steps: list[int] = []
+    receive = driver.Driver.receive
+
+    def received(self: driver.Driver, kind: str, item: Any) -> None:
+        if kind == "row":
+            steps.append(item.step)
+        receive(self, kind, item)
+
+    monkeypatch.setattr(driver.Driver, "receive", received)
+    with pytest.raises(UserError, match="the loss is not finite any more"):
+        run_stage(plan)
+    assert steps == sorted(set(steps)), "no step was reported twice"
+    assert steps[0] == 0

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
 from pipeline.artifacts.curves import CurveRow
+from training.stage.saved_state import Opened, newest_whole, seal
 
 
 class Reporter(Protocol):
@@ -38,20 +39,20 @@ class RayReporter:
 
     @contextmanager
     def resume(self) -> Iterator[Path | None]:
-        """The state that Ray Train resumes from."""
+        """The newest state that is not damaged."""
         import ray.train
 
-        found = ray.train.get_checkpoint()
-        if found is None:
-            yield None
-            return
-        with found.as_directory() as folder:
-            yield Path(folder)
+        rank = ray.train.get_context().get_world_rank()
+        reported = [one.checkpoint for one in ray.train.get_all_reported_checkpoints()]
+        states = [(one.path, one.as_directory) for one in reversed(reported)]
+        with newest_whole(states, rank, lambda text: self._mailbox.put.remote("note", text)) as folder:
+            yield folder
 
     def save(self, step: int, folder: Path) -> None:
         """Pass the folder to Ray Train, which merges all workers' folders in the run's storage."""
         import ray.train
 
+        seal(folder, ray.train.get_context().get_world_rank())
         ray.train.report({"step": step}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -79,12 +80,14 @@ class LocalReporter:
 
     @contextmanager
     def resume(self) -> Iterator[Path | None]:
-        """The newest state below the folder."""
-        states = sorted(self.folder.glob("step-*")) if self.folder.is_dir() else []
-        yield states[-1] if states else None
+        """The newest state below the folder that is not damaged."""
+        found = sorted(self.folder.glob("step-*"), reverse=True) if self.folder.is_dir() else []
+        with newest_whole([(one.name, _in_place(one)) for one in found], 0, print) as folder:
+            yield folder
 
     def save(self, step: int, folder: Path) -> None:
         """Move the state below the folder."""
+        seal(folder, rank=0)
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.move(str(folder), str(self.folder / f"step-{step:08d}"))
 
@@ -99,3 +102,7 @@ class LocalReporter:
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Keep them."""
         self.quarantined += rows
+
+
+def _in_place(folder: Path) -> Opened:
+    return lambda: nullcontext(folder)

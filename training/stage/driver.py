@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from pipeline import progress
 from pipeline.artifacts.curves import CurveRow
 from pipeline.jobs import capacity, cluster
+from pipeline.jobs.guard import user_error_in
 from pipeline.jobs.tracking import Run
 from pipeline.plan.runtime import RayConfig
 from training.stage.checkpoint import RUN
@@ -52,7 +53,7 @@ class Mailbox:
         self._items: list[tuple[str, Any]] = []
 
     def put(self, kind: str, item: Any) -> None:
-        """Keep one report: ``row``, ``earlier rows``, ``quarantined`` or ``done``."""
+        """Keep one report: ``row``, ``earlier rows``, ``quarantined``, ``note`` or ``done``."""
         self._items.append((kind, item))
 
     def take(self) -> list[tuple[str, Any]]:
@@ -82,6 +83,8 @@ class Driver:
                     self._log(row)
             case "quarantined":
                 self._unfinished.quarantine(item)
+            case "note":
+                print(item, flush=True)
             case "done":
                 self.done = item
             case _:
@@ -156,11 +159,13 @@ def _fit(job: Job, mailbox: Any) -> None:
     import ray.train
     from ray.train.torch import TorchConfig, TorchTrainer
 
+    from training.stage.mistakes import EndAtMistakes
+
     layout = job.stage.layout
     resources: dict[str, float] = {"CPU": layout.cpus_per_worker}
     if layout.use_gpu:
         resources["GPU"] = 1
-    TorchTrainer(
+    trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "mailbox": mailbox},
         torch_config=TorchConfig(backend="nccl" if layout.use_gpu else "gloo"),
@@ -172,9 +177,16 @@ def _fit(job: Job, mailbox: Any) -> None:
             storage_path=job.out.uri,
             failure_config=ray.train.FailureConfig(max_failures=layout.max_failures),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=layout.keep),
+            callbacks=[EndAtMistakes()],  # type: ignore[list-item]
             logging_config=ray.train.LoggingConfig(log_level="ERROR"),  # type: ignore[call-arg]
         ),
-    ).fit()
+    )
+    try:
+        trainer.fit()
+    except Exception as error:
+        if mistake := user_error_in(error):
+            raise mistake from error
+        raise
 
 
 def _worker(config: dict[str, Any]) -> None:

@@ -1,0 +1,90 @@
+"""Digests of a stage's saved states: a damaged state is found before it is loaded.
+
+Each worker writes the files of its own part, and ``digests-<rank>.json`` beside them. Ray Train merges the
+parts of all workers into one folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Final
+
+from torch import distributed
+
+_DIGESTS: Final = "digests-{rank}.json"
+
+Opened = Callable[[], AbstractContextManager[str | Path]]
+
+
+def seal(folder: Path, rank: int) -> None:
+    """Write the size and SHA-256 of every file of a worker's part, once all of them are there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = {str(path.relative_to(folder)): [path.stat().st_size, _sha256(path)] for path in files}
+    (folder / _DIGESTS.format(rank=rank)).write_text(json.dumps(found, indent=1) + "\n")
+
+
+def damage(folder: Path, rank: int) -> str:
+    """What is wrong with a worker's part of a state; empty if nothing is.
+
+    States of versions that wrote no digests are taken as they are.
+    """
+    place = folder / _DIGESTS.format(rank=rank)
+    if not place.exists():
+        return f"{place.name} is missing" if any(folder.glob(_DIGESTS.format(rank="*"))) else ""
+    try:
+        listed = json.loads(place.read_text())
+        for name, (size, sha256) in listed.items():
+            file = folder / name
+            if not file.is_file():
+                return f"{name} is missing"
+            if file.stat().st_size != size:
+                return f"{name} has {file.stat().st_size:,} of {size:,} bytes"
+            if _sha256(file) != sha256:
+                return f"{name} does not have the content that was written"
+    except (ValueError, TypeError, AttributeError):
+        return f"{place.name} is not readable"
+    return ""
+
+
+@contextmanager
+def newest_whole(
+    states: Iterable[tuple[str, Opened]], rank: int, say: Callable[[str], None]
+) -> Iterator[Path | None]:
+    """The first state that is whole for every worker, or None. All workers call it with the same states.
+
+    ``states`` are their names for messages and what opens their folder, the newest first. Worker 0 calls
+    ``say`` with each damaged state that is passed over.
+    """
+    passed = ""
+    for name, opened in states:
+        with opened() as folder:
+            problems = [text for text in _of_all(damage(Path(folder), rank)) if text]
+            if not problems:
+                if passed and rank == 0:
+                    say(f"{passed}; going on from {name}")
+                yield Path(folder)
+                return
+        if rank == 0 and passed:
+            say(passed)
+        passed = f"state {name} is damaged: {problems[0]}"
+    if passed and rank == 0:
+        say(f"{passed}; no older state is whole, so the stage begins again")
+    yield None
+
+
+def _of_all(text: str) -> Sequence[str]:
+    """The texts of all workers."""
+    if not distributed.is_initialized() or distributed.get_world_size() == 1:
+        return [text]
+    texts = [""] * distributed.get_world_size()
+    distributed.all_gather_object(texts, text)
+    return texts
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
