@@ -24,7 +24,7 @@ from pipeline.errors import StorageError, UserError
 from pipeline.media.footage import Footage
 from pipeline.media.same_video import OtherVideoError
 from pipeline.page.frames import annotated_frames, mask_at, nearest, strip_frames
-from pipeline.page.pictures import Layer, Picture, draw
+from pipeline.page.pictures import Layer, Picture, draw, shown_size
 from pipeline.records import masks
 from pipeline.records.sample import SEG, MaskTrack, Sample, TimeSpan, VideoRef
 from pipeline.times.frame_times import frame_times
@@ -213,8 +213,9 @@ def _frame(sample: Sample, index: int, pixels_HW3: np.ndarray) -> Frame:
     alt = caption + (": " + ", ".join(seen) if seen else "")
     kind = "asked" if _in_span(ref, index, sample.question_spans) else ""
     kind = "answer" if _in_span(ref, index, sample.spans) else kind
+    width, height = shown_size(pixels_HW3)
     return Frame(
-        picture=Picture(uri=draw(pixels_HW3, layers), alt=alt),
+        picture=Picture(uri=draw(pixels_HW3, layers), alt=alt, width=width, height=height),
         caption=caption,
         at=100 * _middle_s(ref, index) / ref.duration_s if ref.num_frames else 0.0,
         kind=kind,

@@ -16,6 +16,7 @@ from datasets_prep.card.tally import Tally, Videos
 from datasets_prep.card.template import TEMPLATE
 from datasets_prep.doctor.findings import FINDING_TEXTS
 from pipeline.dataset.manifest import Manifest
+from pipeline.page.filters import FILTER_SCRIPT, OPEN_FOLDS
 from pipeline.page.render import render_page
 from pipeline.records.sample import Task
 
@@ -88,9 +89,13 @@ def render(
     known = [str(task) for task in Task]
     tasks = known + sorted({task for scan in scans for task in scan.tasks} - set(known))
     columns = [m for name in SPARKS for m in MEASURES if m.name == name and name in axes]
+    named = [scan.entry.name for group in groups for scan in group.scans if shown[scan.entry.name]]
     return render_page(
         TEMPLATE,
         css=CSS,
+        script=FILTER_SCRIPT,
+        open_folds=OPEN_FOLDS,
+        numbered={name: number for number, name in enumerate(named, 1)},
         filters={"number": lambda n: f"{n:,}", "hours": _hours, "size": _size, "percent": _percent},
         title=title,
         seed=seed,

@@ -1,9 +1,11 @@
 """Styles that the card adds to those of all pages."""
 
+from pipeline.page.filters import FILTER_CSS
 from pipeline.page.style import PAGE_CSS
 
 CSS = (
     PAGE_CSS
+    + FILTER_CSS
     + """
 :root { --train:#2f6fed; --bench:#d9822b; --asked:#2f6fed; --instant:#c77700; }
 @media (prefers-color-scheme: dark) { :root { --train:#7aa5ff; --bench:#f0a35e; --asked:#7aa5ff;
@@ -33,7 +35,7 @@ td.sp { min-width:100px; } td.sp small { color:var(--soft); }
 .samples .example { margin:0; min-width:0; }
 .meta { font-size:.82rem; color:var(--soft); overflow-wrap:anywhere; margin:2px 0 0; }
 .samples .strip { grid-template-columns:repeat(3,1fr); }
-.samples .strip img { max-height:190px; object-fit:contain; object-position:left; }
+.samples .strip img { max-height:190px; height:auto; object-fit:contain; object-position:left; }
 .strip figure { margin:0; } .strip figcaption { border-top:4px solid transparent; margin-top:3px; }
 .strip .answer figcaption { border-color:var(--true); }
 .strip .asked figcaption { border-color:var(--asked); }

@@ -1,6 +1,10 @@
 """The card's template (jinja2). Only ``markup`` lets text through unescaped: the charts drawn beside it."""
 
-TEMPLATE = """
+from pipeline.page.filters import FILTER_FORM
+
+TEMPLATE = (
+    FILTER_FORM
+    + """
 {%- macro swatch(kind) %}<i class="swatch {{ kind }}"></i>{% endmacro %}
 {%- macro name(text) -%}
 {% for part in text.split("_") %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}
@@ -39,8 +43,9 @@ TEMPLATE = """
 {% if turn.cut %} <span class="legend">… {{ turn.cut | number }} more characters</span>{% endif -%}
 </div></div>
 {% endmacro %}
-{%- macro sample(e) %}
-<article class="card example">
+{%- macro sample(e, source) %}
+<article class="card example filtered" data-source="{{ source }}" data-task="{{ e.task }}"
+{%- if e.category %} data-category="{{ e.category }}"{% endif %}>
 <header><span class="chip">{{ e.task }}</span>
 {% if e.category %}<span class="chip other">{{ e.category }}</span>{% endif %}
 
@@ -51,7 +56,8 @@ TEMPLATE = """
 <div class="strip">
 {% for f in e.frames %}
 <figure{% if f.kind %} class="{{ f.kind }}"{% endif %}>
-<img src="{{ f.picture.uri }}" alt="{{ f.picture.alt }}" loading="lazy">
+<img src="{{ f.picture.uri }}" alt="{{ f.picture.alt }}" loading="lazy"
+width="{{ f.picture.width }}" height="{{ f.picture.height }}">
 <figcaption>{{ f.caption }}</figcaption></figure>
 {% endfor %}
 </div>
@@ -137,7 +143,8 @@ its video. A video that several sources use is one video in a sum.</p>
 <tbody class="group">
 <tr class="use"><th scope="rowgroup" colspan="9">{{ swatch(g.kind) }}{{ g.name }}</th></tr>
 {% for s in g.scans %}
-<tr><th scope="row">{{ name(s.entry.name) }}</th>
+<tr><th scope="row">{% if shown[s.entry.name] %}<a href="#samples-{{ numbered[s.entry.name] }}">
+{{- name(s.entry.name) }}</a>{% else %}{{ name(s.entry.name) }}{% endif %}</th>
 <td>{% for task, count in s.tasks | dictsort %}<span class="chip">{{ task }} {{ count | number }}</span>
 {% else %}<span class="legend">empty</span>{% endfor %}</td>
 {{ numbers(s.number) }}{{ clip(s.videos) }}</tr>
@@ -229,10 +236,15 @@ what was found and what was done.</p>
 <mark class="object">object</mark> in the colour of its mask: pointed-at regions outlined, targets filled;
 <mark class="answer">time</mark> that an answer says, <mark class="asked">time</mark> in a question,
 <mark class="instant">time</mark> without an end. Frames within such a time are underlined in its colour.</p>
+{{ filters("samples", ("source", "task", "category")) }}
 {% for g in groups %}
 {% for s in g.scans if shown[s.entry.name] %}
-<h3>{{ swatch(g.kind) }}{{ name(s.entry.name) }}</h3>
-<div class="samples">{% for e in shown[s.entry.name] %}{{ sample(e) }}{% endfor %}</div>
+<details class="fold" id="samples-{{ numbered[s.entry.name] }}"
+{%- if numbered[s.entry.name] <= open_folds %} open{% endif %}>
+<summary><h3>{{ swatch(g.kind) }}{{ name(s.entry.name) }}</h3>
+<span class="legend">{{ shown[s.entry.name] | length }} of {{ s.entry.kept | number }}</span></summary>
+<div class="samples">{% for e in shown[s.entry.name] %}{{ sample(e, s.entry.name) }}{% endfor %}</div>
+</details>
 {% endfor %}
 {% endfor %}
 
@@ -250,6 +262,8 @@ what was found and what was done.</p>
 {% endif %}
 </dl></div>
 </main>
+<script>{{ script | markup }}</script>
 </body>
 </html>
 """
+)

@@ -7,8 +7,12 @@ from datasets_prep.doctor.style import CSS
 from datasets_prep.doctor.summary import Summary
 from datasets_prep.doctor.table import headline, outside_text, verdict
 from datasets_prep.doctor.template import TEMPLATE
+from pipeline.page.filters import FILTER_SCRIPT, OPEN_FOLDS
 from pipeline.page.render import render_page
 from pipeline.plan.doctor import Finding
+
+_MOST_ROWS = 8
+"""A longer table is closed at first."""
 
 
 def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
@@ -17,6 +21,9 @@ def render(summary: Summary, *, findings: str, code: str, created: str) -> str:
     return render_page(
         TEMPLATE,
         css=CSS,
+        script=FILTER_SCRIPT,
+        open_folds=OPEN_FOLDS,
+        most_rows=_MOST_ROWS,
         filters={
             "number": lambda n: f"{n:,}",
             "percent": _percent,

@@ -1,9 +1,11 @@
 """Styles that the doctor's page adds to those of all pages."""
 
+from pipeline.page.filters import FILTER_CSS
 from pipeline.page.style import PAGE_CSS
 
 CSS = (
     PAGE_CSS
+    + FILTER_CSS
     + """
 :root { --warn:#a86200; } @media (prefers-color-scheme: dark) { :root { --warn:#f0a35e; } }
 h2 + p, h3 + p { margin-top:0; }
@@ -27,6 +29,7 @@ dl.words { grid-template-columns:minmax(150px,max-content) 1fr; gap:12px 20px; }
 dl.words dt { color:var(--ink); } dl.words dd { font:inherit; font-size:.93rem; }
 dl.words dd p { margin:0; } dl.words dd p + p { color:var(--soft); }
 @media (max-width:640px) { dl.words { grid-template-columns:1fr; gap:2px; }
-  dl.words dd { margin-bottom:14px; } .share { min-width:60px; } .name { white-space:normal; } }
+  dl.words dd { margin-bottom:14px; } .share { min-width:60px; } .name { white-space:normal; }
+  table.found :is(th, td):nth-child(5) { display:none; } }
 """
 )

@@ -1,6 +1,10 @@
-"""The page's template (jinja2). Nothing in it lets text through unescaped."""
+"""The page's template (jinja2). Only ``markup`` lets text through unescaped: the script of the filters."""
 
-TEMPLATE = """
+from pipeline.page.filters import FILTER_FORM
+
+TEMPLATE = (
+    FILTER_FORM
+    + """
 {%- macro breakable(text) -%}
 {% for part in text.split("_") %}{{ part }}{% if not loop.last %}_<wbr>{% endif %}{% endfor %}
 {%- endmacro %}
@@ -20,8 +24,9 @@ TEMPLATE = """
 <div class="case"><span class="key">{{ e.key }}</span> <span class="title">in {{ e.file }}</span>
 <p>{{ e.detail }}</p></div>
 {%- endmacro %}
-{%- macro finding(row) %}
-<tr>
+{%- macro finding(row, source) %}
+<tr class="filtered" data-source="{{ source.name }}" data-finding="{{ row.finding }}"
+data-verdict="{{ row | verdict }}">
 <td><span class="name">{{ row.finding }}</span><br><span class="title">{{ words[row.finding].title }}</span>
 {{ case(row.examples[0]) }}
 {% if row.examples | length > 1 %}
@@ -94,9 +99,13 @@ What is above the plan's tolerance comes first.</p>
 <p class="legend">Share: of all records of the source. The mark on a bar is the plan's tolerance
 (<span class="key">doctor.tolerance</span>, <span class="key">doctor.allow</span>).
 All records with their details are in <span class="key">{{ findings }}</span>.</p>
+{{ filters("findings", ("source", "finding", "verdict")) }}
 {% for s in summary.sources if s.rows or s.problem %}
-<h3 id="s-{{ summary.sources.index(s) + 1 }}">{{ breakable(s.name) }} <span class="use">{{ s.use }},
+<details class="fold" id="s-{{ summary.sources.index(s) + 1 }}"
+{%- if loop.index <= open_folds %} open{% endif %}>
+<summary><h3>{{ breakable(s.name) }} <span class="use">{{ s.use }},
 {{ s.records | number }} records</span></h3>
+<span class="verdict {{ "good" if s.ok else "bad" }}">{{ "fit" if s.ok else "too much" }}</span></summary>
 <div class="card scroll">
 {% if s.problem %}<p class="problem">Preparation would refuse it: {{ s.problem }}.</p>{% endif %}
 {% if s.rows %}
@@ -104,10 +113,11 @@ All records with their details are in <span class="key">{{ findings }}</span>.</
 <thead><tr><th scope="col">finding</th><th scope="col" class="n">records</th>
 <th scope="col" class="n">videos</th><th scope="col" class="n">share</th><th scope="col"></th>
 <th scope="col" class="n">allowed</th><th scope="col">verdict</th></tr></thead>
-<tbody>{% for row in s.rows %}{{ finding(row) }}{% endfor %}</tbody></table>
+<tbody>{% for row in s.rows %}{{ finding(row, s) }}{% endfor %}</tbody></table>
 {% for row in s.rows if row | spans(s) %}<p class="legend">{{ row | spans(s) }}.</p>{% endfor %}
 {% endif %}
 </div>
+</details>
 {% else %}
 <p class="legend">Nothing was found.</p>
 {% endfor %}
@@ -118,6 +128,8 @@ All records with their details are in <span class="key">{{ findings }}</span>.</
 encoding; look whether it is the same video.
 {% if summary.overlaps_in_all > summary.overlaps | length %}The {{ summary.overlaps | length }} of
 {{ summary.overlaps_in_all | number }} with the most samples; the findings have all.{% endif %}</p>
+{% if summary.overlaps | length > most_rows %}<details><summary>Show all
+{{ summary.overlaps | length }}</summary>{% endif %}
 <div class="card scroll"><table>
 <thead><tr><th scope="col">by</th><th scope="col">in training</th><th scope="col">samples</th>
 <th scope="col">in a benchmark</th><th scope="col">samples</th></tr></thead>
@@ -131,18 +143,21 @@ encoding; look whether it is the same video.
 </tr>
 {% endfor %}
 </tbody></table></div>
+{% if summary.overlaps | length > most_rows %}</details>{% endif %}
 {% else %}
 <p class="legend">No video of a training source is in a benchmark of this plan, by content or by name.</p>
 {% endif %}
 
 <h2 id="words">What they mean</h2>
 {% if met %}
+{% if met | length > most_rows %}<details><summary>Show all {{ met | length }}</summary>{% endif %}
 <div class="card"><dl class="words">
 {% for f in met %}
 <dt><span class="name">{{ f }}</span></dt>
 <dd><p>{{ ticks(words[f].means) }}</p><p>{{ ticks(words[f].do) }}</p></dd>
 {% endfor %}
 </dl></div>
+{% if met | length > most_rows %}</details>{% endif %}
 {% else %}
 <p class="legend">Nothing was found, so there is nothing to explain.</p>
 {% endif %}
@@ -155,6 +170,8 @@ encoding; look whether it is the same video.
 <dt>looked at</dt><dd>{{ created }}</dd>
 </dl></div>
 </main>
+<script>{{ script | markup }}</script>
 </body>
 </html>
 """
+)

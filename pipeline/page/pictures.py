@@ -17,10 +17,12 @@ WIDTH = 240  # pixels of a picture on a page
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """An image and its alternative text."""
+    """An image with its alternative text, and its size in pixels, which a page needs before it is decoded."""
 
     uri: str
     alt: str
+    width: int
+    height: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
