@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from datasets_prep.card import areas, gallery
 from datasets_prep.card.build import write_card
@@ -286,6 +289,8 @@ def test_all_text_is_escaped_and_no_resource_is_external(tree: Node, text: str, 
     for image in tree.all("img"):
         assert str(image.attrs["src"]).startswith("data:image/jpeg;base64,")
         assert image.attrs["alt"]
+        with Image.open(io.BytesIO(base64.b64decode(str(image.attrs["src"]).partition(",")[2]))) as drawn:
+            assert (image.attrs["width"], image.attrs["height"]) == tuple(map(str, drawn.size))
     links = [str(a.attrs["href"]) for a in tree.all("a")]
     ids = {f"#{n.attrs['id']}" for n in tree.all("h2") + tree.all("details", "fold")}
     assert set(links) <= ids
