@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import yaml
-
+from pipeline.canonical import yaml_text
 from pipeline.dataset.manifest import (
     IRREGULARITIES,
     MANIFEST,
@@ -34,7 +33,7 @@ def write_readme(manifest: Manifest, out: Location) -> None:
 
 def readme(manifest: Manifest) -> str:
     """The text."""
-    head = yaml.safe_dump({"configs": _configs(manifest)}, sort_keys=False, allow_unicode=True)
+    head = yaml_text({"configs": _configs(manifest)})
     rows = [
         f"| `{s.name}` | {_SPLITS[s.use]} | {s.read:,} | {s.kept:,} | {s.rejected:,} | {s.not_selected:,} |"
         for s in manifest.sources

@@ -49,3 +49,11 @@ def canonical(value: Any) -> bytes:
 def digest(value: Any) -> str:
     """SHA-256 of the canonical form, in hex."""
     return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def yaml_text(value: Any) -> str:
+    """Plain values as YAML, in their order."""
+    import yaml
+
+    kind = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # several times as fast, where libyaml is there
+    return yaml.dump(value, Dumper=kind, sort_keys=False, allow_unicode=True)

@@ -6,9 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import yaml
-
-from pipeline.canonical import plain
+from pipeline.canonical import plain, yaml_text
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 
@@ -106,7 +104,7 @@ def plan_params(plan: Plan) -> dict[str, Any]:
 
 def plan_text(plan: Plan) -> str:
     """The whole plan as YAML, every default written out, without credentials."""
-    return yaml.safe_dump(without_secrets(plain(plan)), sort_keys=False, allow_unicode=True)
+    return yaml_text(without_secrets(plain(plan)))
 
 
 def without_secrets(value: Any) -> Any:

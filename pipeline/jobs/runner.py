@@ -10,13 +10,11 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
-
 from pipeline.artifacts import notices
 from pipeline.artifacts.inputs import log_file
 from pipeline.artifacts.steps import Decision, Kind, State, up_to
 from pipeline.artifacts.survey import PlanStatus, survey, with_records
-from pipeline.canonical import digest, plain
+from pipeline.canonical import digest, plain, yaml_text
 from pipeline.jobs.cluster import interruptible
 from pipeline.jobs.display import Display, choose_display
 from pipeline.jobs.follower import JobFollower
@@ -124,7 +122,7 @@ def write_plan(plan: Plan, root: Location) -> Location:
     """Write the plan with every default and ``--set`` into the storage root, named by its digest."""
     place = root / f"plans/{digest(plan)[:16]}.yaml"
     if not place.exists():
-        place.write_text(yaml.safe_dump(plain(plan), sort_keys=False, allow_unicode=True))
+        place.write_text(yaml_text(plain(plan)))
     return place
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -253,14 +254,33 @@ def test_digests_of_a_folder_of_small_files_are_cached_in_one_table(
     os.utime((folder / "0/3.json").uri, (2, 2))
     read: list[str] = []
 
-    def counted(place: Location) -> str:
-        read.append(place.uri)
-        return content_sha256(place)
+    really = hashing._small_local_file
 
-    monkeypatch.setattr(hashing, "content_sha256", counted)
+    def counted(path: str, size: int) -> tuple[str, bool] | None:
+        read.append(path)
+        return really(path, size)
+
+    monkeypatch.setattr(hashing, "_small_local_file", counted)
     files = folder.files()
     assert [a == b for a, b in zip(files_sha256(folder, files, cache), first, strict=True)].count(False) == 1
     assert read == [(folder / "0/3.json").uri]
+
+
+def test_digests_of_small_and_large_files_and_of_those_that_change_are_those_of_their_content(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Small local files are read in a way of their own; one that has grown since its listing is not cut."""
+    monkeypatch.setattr(hashing, "_BLOCK", 8)
+    folder = Location.parse(tmp_path / "set")
+    for name, text in (("empty", ""), ("small", "1234567"), ("block", "12345678"), ("large", "x" * 30)):
+        (folder / name).write_text(text)
+    files = folder.files()
+    (folder / "small").write_text("123456789 and more")
+    found = files_sha256(folder, files, tmp_path / "cache")
+    assert found == [hashlib.sha256((folder.local_path / name).read_bytes()).hexdigest() for name, _ in files]
+    (folder / "small").delete()
+    with pytest.raises(FileNotFoundError):
+        files_sha256(folder, files, tmp_path / "other")
 
 
 def test_the_identity_of_every_step_can_be_written_as_json(plan_file: Path):
