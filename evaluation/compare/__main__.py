@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     a, b = read_side(options.a), read_side(options.b)
     pairs, notes = pair_sides(a, b)
-    found = [one for pair in pairs for one in differences(pair) if one.headline or options.all]
+    found = [one for pair in pairs for one in differences(pair, headlines=not options.all)]
     if options.json:
         print(json.dumps(content(a, b, pairs, found, notes), indent=1, ensure_ascii=False))
     else:

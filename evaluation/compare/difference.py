@@ -56,10 +56,10 @@ class Difference:
     without_b: int
 
 
-def differences(pair: Pair) -> Iterator[Difference]:
-    """Every metric of the benchmark, over everything and by category. A metric of no sample is left out.
+def differences(pair: Pair, *, headlines: bool = False) -> Iterator[Difference]:
+    """Every metric of the benchmark, over everything and by category; or the ``headlines`` alone.
 
-    If the family is not known every measure is a plain mean, and a headline.
+    A metric of no sample is left out. If the family is not known every measure is a plain mean, and a headline.
     """
     family = benchmark_of(pair.family) if pair.family else None
     metrics = family.metrics if family else _plain(pair.shared)
@@ -73,6 +73,8 @@ def differences(pair: Pair) -> Iterator[Difference]:
             if category and (metric.over is Over.CATEGORIES or metric.categories):
                 continue
             headline = metric.main and bool(category) == bool(family and family.tasks)
+            if headlines and not headline:
+                continue
             if found := _difference(pair.entry, category, metric, both, headline):
                 yield found
 

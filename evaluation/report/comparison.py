@@ -69,9 +69,8 @@ def _comparison(a: str, b: str, first: Side, second: Side) -> Comparison:
     groups = []
     for pair in pair_sides(first, second)[0]:
         found: dict[str, list[Difference]] = {}
-        for one in differences(pair):
-            if one.headline:
-                found.setdefault(one.category, []).append(one)
+        for one in differences(pair, headlines=True):
+            found.setdefault(one.category, []).append(one)
         groups += [_group(pair, category, lines) for category, lines in found.items()]
     return Comparison(a=a, b=b, groups=tuple(groups))
 
