@@ -59,7 +59,8 @@ class Difference:
 def differences(pair: Pair, *, headlines: bool = False) -> Iterator[Difference]:
     """Every metric of the benchmark, over everything and by category; or the ``headlines`` alone.
 
-    A metric of no sample is left out. If the family is not known every measure is a plain mean, and a headline.
+    A metric of no sample is left out. If the family is not known every measure is a plain mean, and a
+    headline.
     """
     family = benchmark_of(pair.family) if pair.family else None
     metrics = family.metrics if family else _plain(pair.shared)
