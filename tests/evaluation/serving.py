@@ -21,12 +21,24 @@ LIMITS = Limits(upload_bytes=300_000, length_s=60, waiting=2, open_videos=3)
 
 @contextmanager
 def page(
-    model: Checkpoint, uploads: Path, folder: Path | None = None, limits: Limits = LIMITS
+    model: Checkpoint,
+    uploads: Path,
+    folder: Path | None = None,
+    limits: Limits = LIMITS,
+    frames: int | None = None,
 ) -> Iterator[httpx2.Client]:
     """A client of a page on a free port; ``uploads`` is made."""
     uploads.mkdir()
     with listen("127.0.0.1", 0) as listener:
-        server = PageServer(model, listener, host="127.0.0.1", uploads=uploads, folder=folder, limits=limits)
+        server = PageServer(
+            model,
+            listener,
+            host="127.0.0.1",
+            uploads=uploads,
+            folder=folder,
+            limits=limits,
+            frames=frames,
+        )
         server.start()
         with httpx2.Client(base_url=server.url, timeout=60) as client:
             yield client

@@ -254,35 +254,39 @@ def test_boxes_and_points_by_mouse_and_keyboard(browser: str, client: httpx2.Cli
 
 
 def test_errors_are_sentences_and_a_phone_has_room(
-    browser: str, client: httpx2.Client, tmp_path: Path, home: Path
+    browser: str, model: Checkpoint, answer: Answer, tmp_path: Path, home: Path
 ) -> None:
-    """Catches an error that is only logged, one that stays, and a page that is wider than the screen."""
+    """Catches an error that stays or is only logged, a page wider than the screen, and masks made up between.
+
+    Of the video's frames 0, 5, 10 and 15 have masks.
+    """
     (tmp_path / "notes.mp4").write_text("not a video")
     (tmp_path / "large.mp4").write_bytes(b"x" * 300_001)
     problem = "until(() => !at('open-problem').hidden).then(() => at('open-problem').textContent)"
-    again = "at('open-problem').hidden = true"
-    _, _, text, _, _, large, _, _, _, hidden, _, overflow = chromium.look(
-        browser,
-        str(client.base_url),
-        [
-            READY,
-            Files("#file", tmp_path / "notes.mp4"),
-            problem,
-            again,
-            Files("#file", tmp_path / "large.mp4"),
-            problem,
-            Files("#file", home / "clip.mp4"),
-            "until(() => !at('work').hidden)",
-            f"ask({json.dumps(QUESTION)})",
-            "at('open-problem').hidden",
-            "at('question').value = 'x'.repeat(500)",
-            OVERFLOW,
-        ],
-        width=390,
-        height=844,
-        scheme="dark",
-    )
+    steps = [
+        READY,
+        Files("#file", tmp_path / "notes.mp4"),
+        problem,
+        "at('open-problem').hidden = true",
+        Files("#file", tmp_path / "large.mp4"),
+        problem,
+        Files("#file", home / "clip.mp4"),
+        "until(() => !at('work').hidden)",
+        f"ask({json.dumps(QUESTION)})",
+        "at('open-problem').hidden",
+        "seek(9).then(() => [at('held').textContent, pixels(at('masks'))])",
+        "document.querySelector('.notes').textContent",
+        "at('question').value = 'x'.repeat(500)",
+        OVERFLOW,
+    ]
+    with page(model, tmp_path / "uploads", frames=4) as client:
+        found = chromium.look(browser, str(client.base_url), steps, width=390, height=844, scheme="dark")
+    text, large, hidden, (held, layer), note, overflow = (found[n] for n in (2, 5, 9, 10, 11, 13))
     assert text.startswith("notes.mp4 cannot be read: no readable video")
     assert text.endswith("Choose a video file, such as an MP4.")
     assert large.startswith("large.mp4 is too large: at most 300 kB are accepted here.")
+    assert held == "The masks are those of frame 5: not every frame was segmented."
+    fifth = masks.decode(answer.masks[0].counts[5], HEIGHT, WIDTH)
+    np.testing.assert_array_equal(drawn(layer)[..., 3] > 0, fifth > 0)
+    assert note == "4 of the video's 16 frames have masks."
     assert (hidden, overflow) == (True, 0)
