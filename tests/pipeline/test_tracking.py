@@ -247,6 +247,23 @@ def test_entries_that_are_sent_twice_change_nothing(shared: Plan, tmp_path: Path
     assert len(client(shared).search_logged_models([after[0].info.experiment_id])) == 1
 
 
+def test_a_storage_root_on_s3_keeps_and_sends_entries(
+    plan_file: Path, database: str, s3_bucket: str, tmp_path: Path
+):
+    sets = [f"tracking.uri={database}", "tracking.experiment=remote", f"storage.root={s3_bucket}/x"]
+    plan = load_plan(str(plan_file), [*sets, f"storage.cache={tmp_path}/cache"])
+    page = Location.parse(f"{s3_bucket}/x/report/page.html")
+    page.write_text("<html>")
+    with start_run(plan, "stage1", "f" * 64) as run:
+        run.log_metrics({"loss": 1.0}, 0)
+        run.log_file(page)
+    assert Spool.of(plan).files()[0].uri.startswith(f"{s3_bucket}/x/tracking/remote-")
+    sent(plan)
+    (found,) = runs_of(plan)
+    assert points(plan, found, "loss") == [(0, 1.0)]
+    assert [f.path for f in client(plan).list_artifacts(found.info.run_id)] == ["page.html"]
+
+
 def test_logging_does_not_wait_for_the_disk_or_mlflow(shared: Plan, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(Spool, "add", lambda self, entries: time.sleep(0.5))
     run = start_run(shared, "stage1", "a" * 64)
