@@ -41,7 +41,7 @@ DEFAULT_RULES = SpanRules()
 
 def read_spans(text: str, sample: Sample, rules: SpanRules = DEFAULT_RULES) -> AnswerSpans:
     """Read a text as an answer about a sample's video, or its clip. No text raises an error."""
-    start_s, length_s = _shown(sample)
+    start_s, length_s = shown_part(sample)
     read = _parse(text, length_s, rules, None)
     if isinstance(read, Failure) and read.reason is Refusal.NO_FRAMES:
         read = _parse(text, length_s, rules, _frames(sample))
@@ -65,7 +65,7 @@ def _in_front(read: Times | Failure) -> tuple[ParsedSpan, ...]:
     return tuple(one for one in read.rest if not one.instant and one.place[0] < begins)
 
 
-def _shown(sample: Sample) -> tuple[float, float]:
+def shown_part(sample: Sample) -> tuple[float, float]:
     """Where in the video it begins, and how long it lasts."""
     if sample.clip is None:
         return 0.0, sample.video.duration_s

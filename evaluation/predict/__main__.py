@@ -16,6 +16,7 @@ from pipeline import progress
 from pipeline.commands.cli import COMMANDS
 from pipeline.commands.predict import add_arguments, check
 from pipeline.jobs.guard import guarded
+from pipeline.times.temporal import with_seconds
 
 if TYPE_CHECKING:
     from evaluation.predict.answer import Answer, SavedAnswer
@@ -85,7 +86,7 @@ def _ask(options: argparse.Namespace) -> tuple[Answer, SavedAnswer]:
 
 def lines(answer: Answer, saved: SavedAnswer) -> Iterator[str]:
     """What the command prints: the answer, its spans, a line for each mask, notes, and the folder."""
-    yield answer.text
+    yield with_seconds(answer.text, answer.question.clip.ref.duration_s)
     yield ""
     for number, span in enumerate(answer.spans, 1):
         yield f"span {number}: {span.start_s:.2f} s to {span.end_s:.2f} s"

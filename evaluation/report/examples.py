@@ -16,6 +16,7 @@ from evaluation.report.colours import Colours, Kind, Legend, Outlines
 from evaluation.report.frames import caption, mask_frames, shows, strip
 from evaluation.report.pictures import Album, FramePicture
 from evaluation.report.verdict import State, sample_score, verdict
+from evaluation.spans import shown_part
 from evaluation.submission.hidden import hides_truth, unscored
 from evaluation.work import ranked
 from pipeline.dataset.baked import BakedFootage
@@ -25,6 +26,7 @@ from pipeline.page.frames import mask_at, nearest
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.records.choices import letter
 from pipeline.records.sample import MaskTrack, Role, Sample
+from pipeline.times.temporal import with_seconds
 
 TRUTH = "truth"
 Lines = list[tuple[Outlines, str]]
@@ -105,8 +107,8 @@ def example(
     return Example(
         key=sample.key,
         category=sample.category,
-        question=family.prompt(sample, benchmark.style)[0].text,
-        truth=_truth(family, sample),
+        question=_timed(sample, family.prompt(sample, benchmark.style)[0].text),
+        truth=_timed(sample, _truth(family, sample)),
         pictures=_plain_pictures(sample, plain, album, colours),
         spans=_spans(family, sample, answers),
         answers=shown,
@@ -125,7 +127,7 @@ def _answer(
     text, state = verdict(score)
     return Answer(
         label=label,
-        text=given.prediction.text,
+        text=_timed(sample, given.prediction.text),
         verdict=text,
         state=state,
         failure=score.failure or "",
@@ -203,6 +205,12 @@ def _spans(family: Benchmark, sample: Sample, answers: Mapping[str, Given]) -> s
         for name, spans in {TRUTH: sample.spans[:count], **found}.items()
     ]
     return timeline.timeline(rows, sample.video.duration_s)
+
+
+def _timed(sample: Sample, text: str) -> str:
+    """A text with seconds beside its time tokens, which count the sample's clip."""
+    start_s, length_s = shown_part(sample)
+    return with_seconds(text, length_s, clip_start_s=start_s)
 
 
 def _truth(family: Benchmark, sample: Sample) -> str:

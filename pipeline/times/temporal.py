@@ -141,6 +141,21 @@ def read_instants(text: str) -> list[int]:
     return [int(bin_) for bin_ in re.findall(_TOKEN, _WRITTEN.sub("", text))]
 
 
+def with_seconds(text: str, duration_s: float, *, clip_start_s: float = 0.0) -> str:
+    """A text for people, with the seconds of the video behind each time token or span of two.
+
+    ``{<TEMP-010><TEMP-020>} (1.0 to 2.0 s)``, ``<TEMP-010> (1.0 s)``. The tokens count what the model is
+    shown, which lasts ``duration_s`` and begins ``clip_start_s`` into the video.
+    """
+
+    def told(found: re.Match[str]) -> str:
+        bins = map(int, re.findall(_TOKEN, found[0]))
+        times = " to ".join(f"{clip_start_s + to_seconds(bin_, duration_s):.1f}" for bin_ in bins)
+        return f"{found[0]} ({times} s)"
+
+    return re.sub(rf"\{{?{_TOKEN}{_TOKEN}\}}?|{_TOKEN}", told, text)
+
+
 def iou(a: tuple[float, float], b: tuple[float, float]) -> float:
     """Intersection over union of two spans in any one unit; 0 for a reversed or empty span."""
     if a[1] <= a[0] or b[1] <= b[0]:

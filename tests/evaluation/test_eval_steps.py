@@ -205,6 +205,9 @@ def test_all_samples_can_be_on_the_page(plan: Plan, evaluated: Artifact) -> None
     [index] = re.findall(rb'id="index">(.*?)</script>', page, re.S)
     samples = json.loads(index)["samples"]
     assert len(samples) == len(SOURCES) * PER_SOURCE == page.count(b'class="sample">')
+    shown = "\n".join(one["text"] for one in samples)
+    assert "<TEMP-" in shown
+    assert not re.search(r"<TEMP-\d{3}>(?!\}? \(|<TEMP)", shown), "a time token without seconds"
     without = [one for one in samples if one["states"] == ["none"]]
     assert len(without) == len(SOURCES), "those of the broken video"
     assert all(f"/{BROKEN}\n" in one["text"] for one in without)

@@ -19,6 +19,7 @@ from evaluation import Answer, Box, Checkpoint, MaskFile, Point
 from evaluation.predict.__main__ import main
 from evaluation.predict.clip import open_clip
 from pipeline.records import masks
+from pipeline.times.temporal import with_seconds
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -52,7 +53,7 @@ def test_the_command_prints_the_answer_and_writes_its_files(
     )
     assert done.returncode == 0, done.stderr
     text, _, span, mask, files = done.stdout.splitlines()
-    assert text == TEXT
+    assert text == f"{TEXT} (0.2 to 1.2 s)"
     assert span == "span 1: 0.20 s to 1.21 s"
     seen, share = answer.coverage(answer.masks[0])
     assert mask.startswith(f"object 1: visible on {seen} of {FRAMES} segmented frames, {100 * share:.1f} %")
@@ -113,7 +114,8 @@ def test_regions_of_the_command_are_those_of_the_python_api(
     ]
     assert main([*arguments, *regions_given, "--max-new-tokens", "8"]) == 0
     found = json.loads((tmp_path / "out" / "answer.json").read_text())
-    assert found["answer"] == capsys.readouterr().out.splitlines()[0]
+    printed = capsys.readouterr().out.splitlines()[0]
+    assert printed == with_seconds(found["answer"], found["video"]["duration_s"])
     inside, box, point = found["regions"]
     assert [list(region["masks"]) for region in (inside, box, point)] == [["7"], ["4"], ["3"]]
     rle = inside["masks"]["7"]

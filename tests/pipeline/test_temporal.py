@@ -168,3 +168,19 @@ def test_frames_and_times_outside_the_video_are_refused_or_clamped() -> None:
         frames.frames_in(1.0, 0.5)
     assert frames.frame_at(2.1, Outside.CLAMP) == 9
     assert frames.frames_in(-1.0, 9.0, Outside.CLAMP) == (0, 9)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("In {<TEMP-000><TEMP-099>} it moves.", "In {<TEMP-000><TEMP-099>} (0.0 to 9.9 s) it moves."),
+        ("<TEMP-010><TEMP-020>, <TEMP-033>", "<TEMP-010><TEMP-020> (1.0 to 2.0 s), <TEMP-033> (3.3 s)"),
+        ("<TEMP-10> and TEMP-010 are none", "<TEMP-10> and TEMP-010 are none"),
+    ],
+)
+def test_texts_for_people_have_seconds_beside_the_tokens(text: str, told: str) -> None:
+    assert temporal.with_seconds(text, 9.9) == told
+
+
+def test_these_seconds_count_the_video_and_not_the_clip() -> None:
+    assert temporal.with_seconds("<TEMP-033>", 9.9, clip_start_s=10) == "<TEMP-033> (13.3 s)"
