@@ -17,9 +17,9 @@ from typing import Any
 from benchmarks.compare import publish
 from evaluation.actors import run_on_actors
 from evaluation.answer_store import AnswerStore
+from evaluation.answering import spawn
 from evaluation.asking import entry_items
 from evaluation.checkpoint import ScoredCheckpoint
-from evaluation.run import spawn
 from evaluation.setup import Setup
 from evaluation.work import Unit, units
 from pipeline.artifacts.steps import evaluate_name

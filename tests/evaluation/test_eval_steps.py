@@ -143,14 +143,14 @@ def test_a_change_of_scoring_reuses_all_answers(
     plan: Plan, evaluated: Artifact, change: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The broken video would be retried; without it no question is asked and no cluster is started."""
-    from evaluation import run
+    from evaluation import answering
 
     def refuse(*args: object) -> None:
         raise AssertionError("a cluster was started")
 
     videos = Path(plan.storage.root).parent / "media"
     (videos / "broken.mp4").rename(videos / "away.mp4")
-    monkeypatch.setattr(run.cluster, "connect", refuse)
+    monkeypatch.setattr(answering.cluster, "connect", refuse)
     try:
         made, new = evaluate_again(with_changes(plan, **change))
     finally:
