@@ -68,15 +68,16 @@ class TextTable:
         from rich.table import Table
         from rich.text import Text
 
+        gap = 2 if self.fits(width, gap=2) else 1
         drawn = Table(
             box=SIMPLE_HEAD,
             title=self.title,
             title_justify="left",
             pad_edge=False,
-            padding=(0, 1 if self.fits(width, gap=2) else 0, 0, 0),
+            padding=(0, gap - 1, 0, 0),
         )
         names, numbers = self._least_widths()
-        spare = width - sum(names) - sum(numbers) - len(names) - len(numbers) - 1
+        spare = width - sum([*names, *numbers]) - gap * (len(names) + len(numbers) - 1) - 2
         for column, (name, least) in enumerate(zip(self.names, names, strict=True)):
             words = [word for row in self.rows for word in row[column].split()]
             more = max(map(len, words), default=0) - least
