@@ -64,11 +64,13 @@ class Answer:
     refusal_detail: str = ""
     masks: tuple[MaskTrack, ...] = ()
     ended: bool = True
+    toy: str = ""
+    """for a question with words that this toy model has never seen: a note that says so"""
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What a reader should know about the answer, one sentence each."""
-        notes = []
+        notes = [self.toy] if self.toy else []
         if not self.ended:
             notes.append(
                 f"the answer was cut off after {self.settings.max_new_tokens} tokens (--max-new-tokens)."

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from evaluation.predict import toy
 from evaluation.predict.answer import Answer, AnswerSettings
 from evaluation.predict.clip import Clip, open_clip, unreadable
 from evaluation.predict.pointing import region_track
@@ -157,6 +158,8 @@ class Checkpoint:
         except (VideoError, IndexError) as error:
             raise unreadable(question.clip.uri, question.clip.path, error) from error
         read = read_spans(generated.text, sample)
+        tokenizer = self.predictor.processor.codec.tokenizer
+        unknown = toy.unknown_words(tokenizer, question.text)
         return Answer(
             question=question,
             settings=self.settings,
@@ -166,6 +169,7 @@ class Checkpoint:
             refusal_detail=read.detail,
             masks=masks,
             ended=generated.ended,
+            toy=toy.note(unknown, len(tokenizer)) if unknown else "",
         )
 
     @cached_property

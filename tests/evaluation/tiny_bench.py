@@ -189,7 +189,8 @@ def write_checkpoint(folder: Path) -> None:
     from training.model.tokens import TokenIds
     from training.model.weights.checkpoints import save_model
 
-    tokenizer = train_tokenizer(["What colour is the square?"], vocab_size=300)
+    # Every word of the tests' questions is one token: predict tells of others.
+    tokenizer = train_tokenizer(["What colour is the square? Where is the square?"], vocab_size=320)
     config = model_config("toy", {"language": {"vocab_size": len(tokenizer)}})
     save_model(build_model(config, TokenIds.of(tokenizer), seed=1), folder / "model")
     tokenizer.save_pretrained(str(folder / "tokenizer"))
