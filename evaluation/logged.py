@@ -7,12 +7,13 @@ from typing import Any
 
 from evaluation.answer_store import AnswerStore, Stored
 from evaluation.benchmarks import benchmark_of
+from evaluation.checkpoint import ScoredCheckpoint
 from evaluation.metrics.aggregate import MetricRow, Score
 from evaluation.work import Item, ranked
 from pipeline.dataset.reader import ShardReader
 from pipeline.jobs.logged_values import metric_name
 from pipeline.jobs.step import StepContext
-from pipeline.jobs.tracked import source_digest
+from pipeline.jobs.tracked import model_name, source_digest
 from pipeline.plan.evaluation import BenchmarkConfig, EvaluationConfig
 
 EXAMPLES = "examples.json"
@@ -20,10 +21,14 @@ _EACH = 4  # examples of each entry
 _TEXT = 2000  # characters
 
 
-def log_metrics(context: StepContext, config: EvaluationConfig, rows: Sequence[MetricRow]) -> None:
+def log_metrics(
+    context: StepContext, config: EvaluationConfig, rows: Sequence[MetricRow], checkpoint: ScoredCheckpoint
+) -> None:
     """Metrics as ``mevis/J_and_F``, with the checkpoint and the source that they belong to."""
-    checkpoint, data = context.checkpoint, context.inputs["prepare"]
-    assert checkpoint is not None, "an evaluation has a checkpoint"
+    data = context.inputs["prepare"]
+    if context.checkpoint is None:  # weights that no plan made are known only once they are fetched
+        name = model_name(context.spec.subject.rstrip("/").rpartition("/")[2])
+        context.tracker.log_model(name, checkpoint.digest, checkpoint.uri, made=False)
     for benchmark in config.benchmarks:
         values = {
             metric_name(row.benchmark, row.category, row.metric): row.value
@@ -34,7 +39,7 @@ def log_metrics(context: StepContext, config: EvaluationConfig, rows: Sequence[M
             context.tracker.log_metrics(
                 values,
                 step=0,
-                model=checkpoint.record.digest,
+                model=checkpoint.digest,
                 data=(benchmark.source, source_digest(data, benchmark.source)),
             )
 

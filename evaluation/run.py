@@ -150,7 +150,7 @@ def _write(
     )
     marking.write(context.out, marked, _judge_file(context, "reference"))
     (context.out / UNREADABLE).write_text(json.dumps(unreadable, indent=1, ensure_ascii=False) + "\n")
-    log_metrics(context, config, found)
+    log_metrics(context, config, found, setup.checkpoint)
     log_examples(context, config, answers.reader, store, answers.readable, answers.index, scores)
     contents = {name: [part.answers for part in parts] for name, parts in scored.items()}
     return StepResult(

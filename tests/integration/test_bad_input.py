@@ -79,12 +79,18 @@ CASES = {
 }
 
 
+_NOT_RESULTS = {".cache", "mlflow.db", "mlflow-files", "mlflow.log", "tracking"}
+
+
 def files(folder: Path) -> dict[str, str]:
-    """Every file below a folder with its digest; cached digests of inputs are left out."""
+    """Every file below a folder with its digest.
+
+    Cached digests of inputs are left out, and what MLflow holds, which shows a refused step as failed.
+    """
     return {
         path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and ".cache" not in path.parts
+        if path.is_file() and not _NOT_RESULTS & set(path.parts)
     }
 
 
