@@ -28,7 +28,7 @@ def log_metrics(
     data = context.inputs["prepare"]
     if context.checkpoint is None:  # weights that no plan made are known only once they are fetched
         name = model_name(context.spec.subject.rstrip("/").rpartition("/")[2])
-        context.tracker.log_model(name, checkpoint.digest, checkpoint.uri, made=False)
+        context.tracker.log_model(name, checkpoint.digest, checkpoint.uri, output=False)
     for benchmark in config.benchmarks:
         values = {
             metric_name(row.benchmark, row.category, row.metric): row.value

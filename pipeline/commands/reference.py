@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline.commands.cli import COMMANDS, parser_of
+from pipeline.plan.reference import print_or_write
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "commands.md"
 COMMAND = "python -m pipeline.commands.reference --write"
@@ -77,13 +78,7 @@ def _code(text: str) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the page, or write it."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.commands.reference", description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} instead of printing it")
-    if parser.parse_args(argv).write:
-        PAGE.write_text(page(), encoding="utf-8")
-    else:
-        print(page(), end="")
-    return 0
+    return print_or_write(page, PAGE, "python -m pipeline.commands.reference", __doc__, argv)
 
 
 if __name__ == "__main__":

@@ -190,16 +190,16 @@ class MlflowWriter:
             made = self._client.create_logged_model(
                 self._experiment,
                 name=entry["name"],
-                source_run_id=run if entry["made"] else None,
+                source_run_id=run if entry["output"] else None,
                 tags={DIGEST_TAG: digest, "ufvideo.checkpoint": entry["uri"], **entry["tags"]},
                 model_type="UFVideo",
             )
             self._models[digest] = model = str(made.model_id)
             self._client.finalize_logged_model(model, "READY")
         had = self._client.get_run(run)  # MLflow refuses a second link
-        if entry["made"] and model not in {m.model_id for m in had.outputs.model_outputs}:
+        if entry["output"] and model not in {m.model_id for m in had.outputs.model_outputs}:
             self._client.log_outputs(run, [LoggedModelOutput(model, step=0)])
-        elif not entry["made"] and model not in {m.model_id for m in had.inputs.model_inputs}:
+        elif not entry["output"] and model not in {m.model_id for m in had.inputs.model_inputs}:
             self._client.log_inputs(run, models=[LoggedModelInput(model)])
 
     def _model(self, digest: str) -> str | None:

@@ -48,7 +48,7 @@ def log_start(run: Run, spec: StepSpec, inputs: Mapping[str, Artifact], checkpoi
     if checkpoint is not None:
         uri = checkpoint.location.uri
         name = spec.checkpoint.rstrip("/").rpartition("/")[2]
-        run.log_model(model_name(name), checkpoint.record.digest, uri, made=False)
+        run.log_model(model_name(name), checkpoint.record.digest, uri, output=False)
 
 
 def log_end(run: Run, spec: StepSpec, made: Artifact) -> None:
@@ -60,7 +60,7 @@ def log_end(run: Run, spec: StepSpec, made: Artifact) -> None:
     if spec.kind in (Kind.INIT, Kind.STAGE):
         tags = {f"ufvideo.input.{name}": ref.digest for name, ref in record.inputs.items()}
         tags |= {"ufvideo.fingerprint": record.fingerprint, "ufvideo.plan": run.plan.name}
-        run.log_model(model_name(spec.name), record.digest, uri, made=True, **tags)
+        run.log_model(model_name(spec.name), record.digest, uri, output=True, **tags)
     for place, stat in made.location.entries():
         if not stat.is_dir and place.name.endswith(_SHOWN) and stat.size <= _SHOWN_BYTES:
             run.log_file(place)

@@ -148,10 +148,10 @@ class Run:
             profile=dict(profile or {}),
         )
 
-    def log_model(self, name: str, digest: str, uri: str, *, made: bool, **tags: str) -> None:
-        """Record a checkpoint, which stays where it is: made by this run, or used by it."""
+    def log_model(self, name: str, digest: str, uri: str, *, output: bool, **tags: str) -> None:
+        """Record a checkpoint, which stays where it is: an output of this run, or an input."""
         self._put(
-            "model", name=name, digest=digest, uri=without_credentials(uri), made=made, tags=_texts(tags)
+            "model", name=name, digest=digest, uri=without_credentials(uri), output=output, tags=_texts(tags)
         )
 
     def log_file(self, place: Location, folder: str = "") -> None:

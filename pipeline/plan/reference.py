@@ -9,7 +9,7 @@ import argparse
 import sys
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -155,10 +155,17 @@ def _value(value: Any) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Print the page, or write it."""
-    parser = argparse.ArgumentParser(prog="python -m pipeline.plan.reference", description=__doc__)
-    parser.add_argument("--write", action="store_true", help=f"write {PAGE.name} instead of printing it")
+    return print_or_write(page, PAGE, "python -m pipeline.plan.reference", __doc__, argv)
+
+
+def print_or_write(
+    page: Callable[[], str], place: Path, prog: str, about: str | None, argv: list[str] | None
+) -> int:
+    """The command of a generated page."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    parser.add_argument("--write", action="store_true", help=f"write {place.name} instead of printing it")
     if parser.parse_args(argv).write:
-        PAGE.write_text(page(), encoding="utf-8")
+        place.write_text(page(), encoding="utf-8")
     else:
         print(page(), end="")
     return 0

@@ -158,7 +158,7 @@ def log_run(run: Run, file: Path) -> None:
         for step in range(50):
             run.log_metrics({"loss": 1 / (step + 1), "lr": 0.1}, step)
         run.log_dataset("talk", "d" * 64, "s3://me:hush@bucket/shards", profile={"samples": 3})
-        run.log_model("stage1", "w" * 64, "s3://me:hush@bucket/stage1", made=True)
+        run.log_model("stage1", "w" * 64, "s3://me:hush@bucket/stage1", output=True)
         run.log_metrics({"mevis/J&F": 0.5}, 0, model="w" * 64, data=("talk", "d" * 64))
         run.log_file(Location.parse(file))
         run.log_table([{"question": "why?", "answer": "so"}], "examples.json")
