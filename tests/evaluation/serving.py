@@ -53,13 +53,19 @@ def upload(client: httpx2.Client, path: Path, name: str = "clip.mp4") -> dict[st
 
 
 def ask(
-    client: httpx2.Client, video: str, text: str, regions: list[dict[str, Any]] | None = None
+    client: httpx2.Client,
+    video: str,
+    text: str,
+    regions: list[dict[str, Any]] | None = None,
+    told: list[Any] | None = None,
 ) -> list[Any]:
-    """Every state of a question, the answer last."""
+    """Every state of a question, the answer last; ``told`` gets them as they come."""
+    told = [] if told is None else told
     body = {"video": video, "text": text, "regions": regions or []}
     with client.stream("POST", "/api/questions", json=body) as reply:
         assert reply.status_code == 200, reply.read()
-        return [json.loads(line) for line in reply.iter_lines()]
+        told.extend(json.loads(line) for line in reply.iter_lines())
+    return told
 
 
 class Gate:
