@@ -10,7 +10,12 @@ _SHOWN: Final = 50
 
 _UNREAD: Final = frozenset(
     getattr(errno, name)
-    for name in ("EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT", "ENOTCONN", "EMFILE", "ENFILE", "ENOMEM")
+    for name in (
+        *("EACCES", "EPERM", "EIO", "ESTALE", "ETIMEDOUT", "EMFILE", "ENFILE", "ENOMEM", "ENODEV"),
+        *("ENOTCONN", "ECONNRESET", "ECONNREFUSED", "ECONNABORTED", "EHOSTDOWN", "EHOSTUNREACH"),
+        *("ENETDOWN", "ENETUNREACH", "EREMOTEIO", "ENOLINK"),
+    )
+    if hasattr(errno, name)  # not every system has all of them
 )
 
 
@@ -50,6 +55,18 @@ class StorageError(UserError):
             f"cannot be read ({error.strerror or error}).",
             "Check its permissions and its disk, then run the same command again.",
         )
+
+
+class MissingFileError(UserError):
+    """A file that a dataset names is not there: it was removed, or its storage is away for a moment."""
+
+
+def is_failed_read(error: BaseException) -> bool:
+    """Whether an error of reading a sample says nothing about the sample, only that it could not be read.
+
+    A file that is there and has the wrong content raises other errors (ValueError, UserError).
+    """
+    return isinstance(error, StorageError | MissingFileError | OSError)
 
 
 def combined_error(where: str, errors: Sequence[UserError]) -> UserError:

@@ -156,12 +156,12 @@ class FramesReader:
         self._lock = threading.Lock()
 
     def indices(self, name: str, video: VideoRef) -> list[int]:
-        """Indices of the frames of a video in a file, ascending. Raises UserError for a missing file."""
+        """Indices of the frames of a video in a file, ascending. Raises MissingFileError."""
         with self._lock:
             return [frame for group in self._groups_of(name, video) for frame in group.frames(video)]
 
     def jpegs(self, name: str, video: VideoRef, frames: Sequence[int]) -> list[bytes]:
-        """The JPEG of each frame. Raises UserError for a missing file or frame."""
+        """The JPEG of each frame. Raises MissingFileError, UserError for a missing frame."""
         requested, found = set(frames), dict[int, bytes]()
         with self._lock:
             for group in self._groups_of(name, video):
@@ -178,6 +178,13 @@ class FramesReader:
             "the videos.",
         )
 
+    def file_sha256(self, name: str) -> str:
+        """SHA-256 of a file as it is in storage now; a copy of a remote one is replaced. Raises OSError."""
+        with self._lock:
+            self._groups.forget(lambda key: key[0] == name)
+            self._files.forget(name)
+        return content_sha256(Location.parse((self.location / name).fetch(again=True)))
+
     def _groups_of(self, name: str, video: VideoRef) -> Iterator[_Group]:
         """The row groups that may hold frames of a video. Paths rise, so the footer tells which they are."""
         file = self._files.get(name)
@@ -190,11 +197,10 @@ class FramesReader:
         for number in numbers[bisect_left(numbers, video.path, key=lambda n: paths(n).max) :]:
             if paths(number).min > video.path:
                 return
-            yield self._groups.get((name, number), partial(_read, file, number))
+            yield self._groups.get((name, number), partial(self._read, name, number))
 
-
-def _read(file: pq.ParquetFile, number: int) -> _Group:
-    return _Group(file.read_row_group(number))
+    def _read(self, name: str, number: int) -> _Group:
+        return _Group(self._files.read_group(name, number))
 
 
 def _check_frames(schema: pa.Schema, where: str) -> None:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.errors import UserError
+from pipeline.errors import MissingFileError
 from pipeline.storage.location import Location
 
 _OPEN_FILES = 32
@@ -48,6 +48,13 @@ class Recent(Generic[_Key, _Value]):
         self._kept.move_to_end(key)
         return self._kept[key]
 
+    def forget(self, which: Callable[[_Key], bool]) -> None:
+        """Remove the values whose keys fit."""
+        for key in [key for key in self._kept if which(key)]:
+            value = self._kept.pop(key)
+            self._weight -= self._weigh(value)
+            self._drop(value)
+
 
 class OpenFiles:
     """Parquet files below a location by name, at most a few of them open. Remote ones are fetched whole.
@@ -67,8 +74,24 @@ class OpenFiles:
         self._files: Recent[str, pq.ParquetFile] = Recent(_OPEN_FILES, drop=lambda file: file.close())
 
     def get(self, name: str) -> pq.ParquetFile:
-        """An open file. Raises UserError if it is missing; ``check`` gets its schema and its URI."""
+        """An open file. Raises MissingFileError; ``check`` gets its schema and its URI."""
         return self._files.get(name, lambda: self._open(name))
+
+    def read_group(self, name: str, number: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """A row group, read anew. Raises OSError; the next call then opens the file again.
+
+        A handle that has become stale on a network mount stays so, while the file itself may be well.
+        """
+        file = self.get(name)
+        try:
+            return file.read_row_group(number, columns=columns)
+        except OSError:
+            self.forget(name)
+            raise
+
+    def forget(self, name: str) -> None:
+        """Close a file, if it is open."""
+        self._files.forget(lambda open_one: open_one == name)
 
     def row(self, name: str, number: int) -> pa.Table:
         """One row of a file whose row groups have one size but for the last; those read last are kept."""
@@ -86,13 +109,14 @@ class OpenFiles:
             yield table.slice(first, count) if consecutive else table.take(inside)
 
     def _group(self, name: str, number: int) -> pa.Table:
-        file = self.get(name)
-        return self._groups.get((name, number), lambda: file.read_row_group(number, columns=self._columns))
+        return self._groups.get((name, number), lambda: self.read_group(name, number, self._columns))
 
     def _open(self, name: str) -> pq.ParquetFile:
         place = self._location / name
         if not place.exists():
-            raise UserError(place.uri, "is named by the manifest but missing.", "Prepare the dataset again.")
+            raise MissingFileError(
+                place.uri, "is named by the manifest but missing.", "Prepare the dataset again."
+            )
         file = pq.ParquetFile(place.fetch(), pre_buffer=False)
         self._check(file.schema_arrow, place.uri)
         return file

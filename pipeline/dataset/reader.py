@@ -20,7 +20,7 @@ from pipeline.dataset.open_files import OpenFiles
 from pipeline.dataset.sample_rows import from_table
 from pipeline.errors import UserError
 from pipeline.media.footage import Footage, VideoFootage
-from pipeline.media.same_video import MissingVideoError, VerifyVideos
+from pipeline.media.same_video import MissingVideoError, VerifyVideos, whole_sha256
 from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
@@ -168,6 +168,19 @@ class ShardReader:
         if not path.exists():
             raise MissingVideoError(place.uri, gone, "Put the video back, or prepare again.")
         return VideoFootage(path, sample.video, self._verify)
+
+    def read_whole(self, sample: Sample) -> tuple[str, str]:
+        """Read every byte that a sample's frames come from: its SHA-256 as it is now, and as it was prepared.
+
+        The second is empty where it is not recorded. A remote file is fetched again, since a copy of it may
+        be damaged. Raises as ``footage`` does, and OSError where storage does not give all bytes.
+        """
+        if (baked := self.baked_footage(sample)) is not None:
+            recorded = self._shard_of(sample.dataset, sample.key).frames
+            return self._frames.file_sha256(baked.name), recorded.sha256 if recorded else ""
+        place, stills = self.media(sample), sample.video.frames
+        path = place.fetch_dir() if stills else place.fetch(again=True)
+        return whole_sha256(path, stills), sample.video.sha256
 
     def refuse_other_frames(self, num_frames: int) -> None:
         """Raise UserError where frames are baked for models that look at another number of frames."""

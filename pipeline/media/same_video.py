@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
-from pipeline.errors import UserError
+from pipeline.errors import MissingFileError, UserError
 from pipeline.records.sample import VideoRef
 
 HEAD_BYTES = 64 << 10  # one disk read; any two encodings differ in headers or first pictures
@@ -29,7 +29,7 @@ class OtherVideoError(UserError):
     """Another file is where a dataset's video was."""
 
 
-class MissingVideoError(UserError):
+class MissingVideoError(MissingFileError):
     """A dataset's video is no longer there."""
 
 

@@ -56,6 +56,12 @@ class LayoutConfig(RuntimeConfig):
     torch_threads: int | None = Field(
         default=None, ge=1, description="Threads of one worker on CPU; null: torch's choice."
     )
+    read_retry_s: float = Field(
+        default=120,
+        ge=1,
+        description="How long a read that fails (storage that does not answer, a file that is away) is tried "
+        "again, in seconds. After that the workers stop; a failed read is never a reason for a substitute.",
+    )
     frame_cache_mb: int = Field(
         default=2048, ge=0, description="Memory of one worker for decoded frames, in MiB."
     )

@@ -55,15 +55,17 @@ class Cache:
         base = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
         return Path(base) / "ufvideo"
 
-    def copy(self, key: str, name: str, fill: Callable[[Path], object], *, hold: bool = False) -> Path:
-        """The copy of a key; ``fill(path)`` creates it atomically if it does not exist.
+    def copy(
+        self, key: str, name: str, fill: Callable[[Path], object], *, hold: bool = False, again: bool = False
+    ) -> Path:
+        """The copy of a key; ``fill(path)`` creates it atomically if it does not exist, or with ``again``.
 
         It stays while it is among the last RECENT that this process fetched; with ``hold`` until it ends.
         """
         entry = self.path / "files" / hashlib.sha256(key.encode()).hexdigest()[:32]
         target = entry / name
         _LEASES.take(str(entry), hold)
-        if made := not target.exists():
+        if made := again or not target.exists():
             fill(target)
         with suppress(PermissionError):  # of another user
             os.utime(entry)  # used now

@@ -225,11 +225,12 @@ class Location:
             return
         local.put_dir(self.uri, source)
 
-    def fetch(self, stat: Stat | None = None, *, hold: bool = False) -> Path:
+    def fetch(self, stat: Stat | None = None, *, hold: bool = False, again: bool = False) -> Path:
         """A local path with this file's content: the file itself, or a cached copy of a remote one.
 
         A copy is for immediate use: with a cache limit it may be removed once this process has fetched RECENT
         others. With ``hold`` it stays while the process lives. ``stat`` from a listing saves a request.
+        ``again`` replaces a copy that may be damaged.
         """
         if self.is_local:
             return Path(self.uri)
@@ -239,6 +240,7 @@ class Location:
             self.name,
             lambda target: local.write(target, lambda temp: s3.download(self.uri, known.size, temp)),
             hold=hold,
+            again=again,
         )
 
     def fetch_dir(self, *, hold: bool = False) -> Path:

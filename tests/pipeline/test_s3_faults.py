@@ -121,7 +121,10 @@ def test_operations_succeed_after_temporary_faults(
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
-        *((name, Fault.SLOW_DOWN) for name in ("read", "write", "list", "copy", "fetch a folder")),
+        *(
+            (name, Fault.SLOW_DOWN)
+            for name in ("read", "write", "list", "copy", "fetch a folder", "fetch", "exists", "size")
+        ),
         *((name, Fault.DROPPED) for name in ("write", "fetch")),
         *((name, Fault.INTERNAL) for name in ("list", "fetch")),
         *((name, Fault.CUT) for name in ("read", "open", "fetch", "list")),

@@ -148,6 +148,7 @@ def test_the_loader_needs_no_video(baked: Location, processor: Processor, thread
         threads=threads,
         start_step=0,
         stop_step=5,
+        retry_s=1,
     )
     batches = list(loader)
     assert len(batches) == 10

@@ -13,7 +13,7 @@ import torch
 from tiny_corpus import stage, write_dataset
 
 from pipeline.artifacts.checkpoint import start_config
-from pipeline.errors import UserError
+from pipeline.errors import StorageError, UserError
 from pipeline.plan.model import ModelConfig
 from pipeline.plan.presets import model_config
 from pipeline.plan.training import MixtureEntry, StageConfig
@@ -157,8 +157,9 @@ def test_a_broken_video_has_a_fixed_substitute_and_is_reported(start: Location, 
 def test_a_source_without_media_stops_the_run(start: Location, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "media")
-    with pytest.raises(UserError, match="9 samples in a row"):
-        train(job(data, start, tmp_path / "out", stage()), LocalReporter(tmp_path / "s"))
+    config = stage(layout={"read_retry_s": 1})
+    with pytest.raises(StorageError, match=r"media/v.\.mp4: could not be read for sample .*is gone since"):
+        train(job(data, start, tmp_path / "out", config), LocalReporter(tmp_path / "s"))
 
 
 def test_a_checkpoint_of_another_size_is_refused(prepared: Location, start: Location, tmp_path: Path) -> None:

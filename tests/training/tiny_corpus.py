@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from pipeline.dataset.arrow import to_table
 from pipeline.dataset.manifest import SourceEntry, make_manifest, write_manifest
 from pipeline.dataset.writer import write_shard
+from pipeline.media.same_video import head_sha256, whole_sha256
 from pipeline.plan.data import Use
 from pipeline.plan.layout import LayoutConfig
 from pipeline.plan.training import OptimizerConfig, StageConfig
@@ -95,10 +97,24 @@ def samples(video: int) -> dict[str, Sample]:
     }
 
 
-def write_dataset(folder: Path, *, broken: Sequence[int] = (), empty: Sequence[str] = ()) -> Location:
+def with_digests(video: VideoRef, media: Path) -> VideoRef:
+    """A video with the size and the digests of its file."""
+    path = media / video.path
+    return replace(
+        video,
+        size_bytes=path.stat().st_size,
+        sha256=whole_sha256(path, ()),
+        head_sha256=head_sha256(path, ()),
+    )
+
+
+def write_dataset(
+    folder: Path, *, broken: Sequence[int] = (), empty: Sequence[str] = (), hashed: bool = False
+) -> Location:
     """Videos and shards of four sources; the videos in ``broken`` are cut off in the middle.
 
-    Every record of the sources in ``empty`` was rejected.
+    Every record of the sources in ``empty`` was rejected. ``hashed``: samples have the digests of their
+    videos as they are then, cut off or not.
     """
     media, out = folder / "media", Location.parse(folder / "data")
     media.mkdir(parents=True)
@@ -110,7 +126,10 @@ def write_dataset(folder: Path, *, broken: Sequence[int] = (), empty: Sequence[s
     for source in ("qa", "refer", "seg", "when"):
         kept = 0 if source in empty else VIDEOS
         if kept:
-            shards.append(write_shard(out, source, 0, to_table([samples(v)[source] for v in range(VIDEOS)])))
+            rows = [samples(v)[source] for v in range(VIDEOS)]
+            if hashed:
+                rows = [replace(row, video=with_digests(row.video, media)) for row in rows]
+            shards.append(write_shard(out, source, 0, to_table(rows)))
         entries.append(
             SourceEntry(
                 name=source,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from functools import cache
-from typing import Any, Final, Protocol
+from functools import cache, partial
+from typing import Any, Final
 
 from pipeline.draw import draw
 from pipeline.errors import StorageError, UserError
 from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
 from training.data.order import BatchSplit, Order, Visit
+from training.data.reading import Reading, SampleReader, Tries
 from training.model.batch import Batch
 from training.model.collate import collate
 from training.model.processor import Example, FrameProvider, Processor
@@ -24,13 +25,6 @@ MAX_SUBSTITUTES: Final = 8
 FREE_FAILURES: Final = 16
 MAX_FAILURE_SHARE: Final = 0.02
 """A stage fails if a worker has more than FREE_FAILURES failures, in more than this share of its visits."""
-
-
-class SampleReader(Protocol):
-    """The loader's access to the shards; called from several threads."""
-
-    def sample(self, source: str, row: int) -> Sample:
-        """The sample of a row."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,9 +52,17 @@ class MicroBatch:
     truncated: int  # samples whose conversation was truncated
     blank_regions: int  # regions that cover no patch
     quarantined: tuple[QuarantinedVisit, ...]
+    repeated_reads: int  # reads that failed and were repeated
 
 
-_Prepared = tuple[Sample, Example, tuple[QuarantinedVisit, ...]]
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """One visit, ready for the model."""
+
+    sample: Sample
+    example: Example
+    quarantined: tuple[QuarantinedVisit, ...]
+    repeated_reads: int
 
 
 class Loader:
@@ -68,7 +70,9 @@ class Loader:
 
     A sample that cannot be used (its video does not decode, its text is refused) is replaced by another of
     the same source and within its cap, chosen by a hash of (seed, key, epoch, attempt): the same one on every
-    machine and after every restart. Each replacement is reported in ``MicroBatch.quarantined``.
+    machine and after every restart. Each replacement is reported in ``MicroBatch.quarantined``. A read that
+    fails is repeated for ``retry_s`` seconds, each time with a line to ``say``, and then ends the worker with
+    StorageError: it is never a reason for a substitute (``training.data.reading``).
     """
 
     def __init__(
@@ -83,9 +87,12 @@ class Loader:
         threads: int,
         start_step: int,
         stop_step: int,
+        retry_s: float,
+        say: Callable[[str], None] = print,
     ) -> None:
         self._order, self._split, self._worker = order, split, worker
-        self._reader, self._processor, self._frames = reader, processor, frames
+        self._reading = Reading(reader, retry_s=retry_s, say=say)
+        self._processor, self._frames = processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
         self._visits = self._failures = 0
         self._used = cache(order.mixture.used)
@@ -106,13 +113,12 @@ class Loader:
             while pending:
                 yield self._collect(pending.popleft())
         finally:
+            self._reading.close()
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _collect(
-        self, futures: Sequence[Future[tuple[Sample, Example, tuple[QuarantinedVisit, ...]]]]
-    ) -> MicroBatch:
+    def _collect(self, futures: Sequence[Future[_Prepared]]) -> MicroBatch:
         done = [f.result() for f in futures]
-        bad = tuple(q for _, _, quarantined in done for q in quarantined)
+        bad = tuple(q for one in done for q in one.quarantined)
         self._visits += len(done)
         self._failures += len(bad)
         if self._failures > max(FREE_FAILURES, MAX_FAILURE_SHARE * self._visits):
@@ -124,38 +130,39 @@ class Loader:
                 "Prepare the data again if its videos have changed, or raise max_text_tokens.",
             )
         return MicroBatch(
-            batch=collate([example for _, example, _ in done], pad_id=self._processor.codec.ids.pad),
-            keys=tuple(example.key for _, example, _ in done),
-            tasks=Counter(sample.task for sample, _, _ in done),
-            truncated=sum(example.truncated > 0 for _, example, _ in done),
-            blank_regions=sum(example.blank_regions for _, example, _ in done),
+            batch=collate([one.example for one in done], pad_id=self._processor.codec.ids.pad),
+            keys=tuple(one.example.key for one in done),
+            tasks=Counter(one.sample.task for one in done),
+            truncated=sum(one.example.truncated > 0 for one in done),
+            blank_regions=sum(one.example.blank_regions for one in done),
             quarantined=bad,
+            repeated_reads=sum(one.repeated_reads for one in done),
         )
 
     def _prepare(self, visit: Visit) -> _Prepared:
-        source = self._order.mixture.sources[visit.source]
-        first = self._reader.sample(source.name, visit.row)
+        source, tries = self._order.mixture.sources[visit.source], Tries()
+        first = self._reading.row(source.name, visit.row, tries)
         sample, failed = first, list[tuple[str, str]]()
         for attempt in range(1, MAX_SUBSTITUTES + 2):
             try:
-                example = self._processor.training(sample, self._frames, epoch=visit.epoch)
+                make = partial(self._processor.training, sample, self._frames, epoch=visit.epoch)
+                example = self._reading.media(sample, make, tries)
                 quarantined = tuple(
                     QuarantinedVisit(
                         source=source.name, key=key, epoch=visit.epoch, reason=reason, substitute=sample.key
                     )
                     for key, reason in failed
                 )
-                return sample, example, quarantined
+                return _Prepared(sample, example, quarantined, tries.failed)
             except StorageError:
-                raise  # storage that does not respond is not a fault of the sample
-            except (VideoError, RefusedSample, UserError, ValueError, IndexError, OSError) as error:
-                # UserError: its media are missing.
+                raise  # nothing is known about the sample
+            except (VideoError, RefusedSample, UserError, ValueError, IndexError) as error:
                 failed.append((sample.key, f"{type(error).__name__}: {error}"))
             rows = self._used(visit.source)
             at = draw(self._order.mixture.seed, first.key, visit.epoch, attempt) % len(rows)
-            sample = self._reader.sample(source.name, int(rows[at]))
+            sample = self._reading.row(source.name, int(rows[at]), tries)
         raise UserError(
             f"source {source.name}",
             f"{len(failed)} samples in a row could not be used, the first {failed[0][0]}: {failed[0][1]}.",
-            "Check that its media are where they were when the data was prepared.",
+            "Check that its media are what they were when the data was prepared.",
         )

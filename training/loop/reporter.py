@@ -30,6 +30,9 @@ class Reporter(Protocol):
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Rows for the quarantine table."""
 
+    def note(self, text: str) -> None:
+        """A line for the log; called from several threads."""
+
 
 class RayReporter:
     """Inside a Ray Train worker. ``mailbox`` is the actor that the driver reads (``stage.driver``)."""
@@ -45,7 +48,7 @@ class RayReporter:
         rank = ray.train.get_context().get_world_rank()
         reported = [one.checkpoint for one in ray.train.get_all_reported_checkpoints()]
         states = [(one.path, one.as_directory) for one in reversed(reported)]
-        with newest_whole(states, rank, lambda text: self._mailbox.put.remote("note", text)) as folder:
+        with newest_whole(states, rank, self.note) as folder:
             yield folder
 
     def save(self, step: int, folder: Path) -> None:
@@ -67,6 +70,10 @@ class RayReporter:
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Send without waiting."""
         self._mailbox.put.remote("quarantined", rows)
+
+    def note(self, text: str) -> None:
+        """Send without waiting."""
+        self._mailbox.put.remote("note", text)
 
 
 class LocalReporter:
@@ -102,6 +109,10 @@ class LocalReporter:
     def quarantine(self, rows: list[dict[str, Any]]) -> None:
         """Keep them."""
         self.quarantined += rows
+
+    def note(self, text: str) -> None:
+        """Print it."""
+        print(text, flush=True)
 
 
 def _in_place(folder: Path) -> Opened:

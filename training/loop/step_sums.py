@@ -23,6 +23,7 @@ FIXED = (
     "truncated",
     "blank_regions",
     "quarantined",
+    "repeated_reads",
     "wait_s",
 )
 

@@ -65,6 +65,7 @@ def metrics(
         "truncated": sums["truncated"],
         "blank_regions": sums["blank_regions"],
         "quarantined": sums["quarantined"],
+        "repeated_reads": sums["repeated_reads"],
     }
     if sums["masks"]:
         row |= {"loss/bce": sums["bce"] / sums["masks"], "loss/dice": sums["dice"] / sums["masks"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -126,6 +127,8 @@ def train(
         threads=layout.loader_threads,
         start_step=first,
         stop_step=stop,
+        retry_s=layout.read_retry_s,
+        say=lambda text: reporter.note(f"{stage.name}, worker {rank} on {socket.gethostname()}: {text}"),
     )
     batches = iter(loader)
     for step in range(first, stop):
@@ -173,6 +176,7 @@ def _step(
                 truncated=micro.truncated,
                 blank_regions=micro.blank_regions,
                 quarantined=len(micro.quarantined),
+                repeated_reads=micro.repeated_reads,
             )
             for task in Task:
                 sums.tasks[task] += micro.tasks[task]
