@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,8 +89,28 @@ def client_of(uri: str) -> Any:
     from mlflow.tracking import MlflowClient
 
     if uri.startswith(_SQLITE):
-        Path(uri.removeprefix(_SQLITE)).parent.mkdir(parents=True, exist_ok=True)
+        _make_database(Path(uri.removeprefix(_SQLITE)), MlflowClient)
     return MlflowClient(tracking_uri=uri)
+
+
+def _make_database(path: Path, client: Callable[..., Any]) -> None:
+    """Make MLflow's database in one act: MLflow can never open one of which some tables were made.
+
+    It takes a second, in which a command that is stopped ends the process.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix="ufvideo-mlflow-") as folder:
+        made = Path(folder, "mlflow.db")
+        client(tracking_uri=f"{_SQLITE}{made}").search_experiments(max_results=1)
+        near = path.with_name(f".{path.name}-{secrets.token_hex(4)}")
+        try:
+            shutil.copyfile(made, near)
+            with suppress(FileExistsError):  # another process was faster
+                os.link(near, path)
+        finally:
+            near.unlink(missing_ok=True)
 
 
 def experiment_of(client: Any, destination: Destination) -> str:

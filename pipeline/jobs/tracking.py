@@ -17,7 +17,7 @@ from typing import Any, Self
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.inputs import storage_root
 from pipeline.canonical import digest
-from pipeline.jobs import logged_values
+from pipeline.jobs import interrupt, logged_values
 from pipeline.jobs.logged_values import metric_names
 from pipeline.jobs.spool import Outbox, Spool
 from pipeline.plan.plan import Plan
@@ -249,7 +249,8 @@ def status_after(kind: type[BaseException] | None) -> str:
     """The status of a run that ended with an exception of this type, or without one."""
     if kind is None:
         return FINISHED
-    return KILLED if issubclass(kind, KeyboardInterrupt) else FAILED
+    # A closed terminal is a signal, and perhaps before it a failed write to the terminal.
+    return KILLED if issubclass(kind, KeyboardInterrupt) or interrupt.interrupted() else FAILED
 
 
 def code_tags(plan: Plan) -> dict[str, str]:

@@ -53,7 +53,7 @@ def evaluation(path: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def metrics(folder: Path) -> Any:
-    (found,) = (folder / "runs").rglob("metrics.json")
+    (found,) = (folder / "runs" / "evaluate-init").rglob("metrics.json")  # MLflow has another copy
     return json.loads(found.read_bytes())["metrics"]
 
 

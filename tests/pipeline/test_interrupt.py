@@ -70,13 +70,16 @@ leave(3)
 
 BREAKS = """\
 import time
+from pathlib import Path
 from pipeline.jobs.interrupt import Interrupted, interruptible, leave
+from pipeline.jobs.tracking import status_after
 try:
     with interruptible(20.0):
         print("ready", flush=True)
         try:
             time.sleep(600)
         finally:
+            Path("status").write_text(status_after(OSError))
             raise OSError("a display whose terminal is closed")
 except Interrupted as stop:
     leave(stop.exit_code)
@@ -153,6 +156,7 @@ def test_an_error_while_ending_does_not_change_the_exit_code(tmp_path: Path) -> 
     wait_until(lambda: "ready" in terminal.text, "the pause")
     os.kill(terminal.pid, signal.SIGHUP)
     assert_ended(terminal, mark, 129)
+    assert (tmp_path / "status").read_text() == "KILLED"
 
 
 def start_run(home: Path, mark: str, step: str) -> Terminal:

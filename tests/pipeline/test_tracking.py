@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
 from pipeline.jobs import sending, spool
 from pipeline.jobs.logged_values import flatten, metric_name, metric_names, plan_params, plan_text
-from pipeline.jobs.mlflow_store import history, tracking_uri
+from pipeline.jobs.mlflow_store import client_of, history, tracking_uri
 from pipeline.jobs.sender import Outcome, send_now
 from pipeline.jobs.sending import send_leftovers, tracked_plan
 from pipeline.jobs.spool import Spool
@@ -514,3 +515,20 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(
     stage = runs_of(plan)[-1]
     assert points(plan, stage, "loss") == [(s, float(s)) for s in range(300)]
     assert stage.info.status == "FINISHED"
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_while_it_makes_the_database_leaves_none(tmp_path: Path):
+    """Catches a database of which some tables were made: MLflow can never open it."""
+    place, scratch = tmp_path / "store" / "mlflow.db", tmp_path / "scratch"
+    scratch.mkdir()
+    script = f"from pipeline.jobs.mlflow_store import client_of; client_of('sqlite:///{place}')"
+    process = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"TMPDIR": str(scratch)})
+    while not any(path.stat().st_size for path in scratch.glob("*/mlflow.db")):
+        assert process.poll() is None, "it had ended before it was killed"
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    assert not list(place.parent.iterdir())
+    assert client_of(f"sqlite:///{place}").search_experiments()
+    assert [path.name for path in place.parent.iterdir()] == ["mlflow.db"]
