@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from training.loop.optim import lr_share, parameter_groups, set_lr
 from training.model.compiling import compile_parts
 from training.model.ufvideo import UFVideo
 from training.stage.model_setup import set_up_model
+from training.stage.other_workers import saved_workers, universal
 
 _TAG = "state"
 _LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
@@ -144,16 +145,17 @@ class Engine:
         """Peak rate times the schedule's share at a step."""
         return self._stage.optimizer.lr * self._share(step)
 
-    def step(self, step: int, losses: Iterable[torch.Tensor], passes: int) -> float:
-        """Backward of ``passes`` losses (drawn one by one), one update. Returns the norm of the gradient.
+    def step(self, step: int, losses: Iterable[torch.Tensor], divisors: Sequence[float]) -> float:
+        """Backward of losses, drawn one by one, each over its divisor; one update. Returns the gradient norm.
 
-        The gradient is the mean over passes and workers of each pass's own loss, as published.
+        The gradient is the mean over workers. With divisors of ``data.order.BatchSplit`` it is the mean over
+        passes and workers of each pass's own loss, as published, where passes count by their samples.
         """
         set_lr(self._engine.optimizer.param_groups, self._peaks, self._share(step))
         with self._engine.coalesce_grad_reduction():
-            for loss in losses:
+            for loss, divisor in zip(losses, divisors, strict=True):
                 if loss.requires_grad:  # not where only parts are trained that this pass does not use
-                    self._engine.backward(loss / passes)
+                    self._engine.backward(loss / divisor)
             for parameter in self._trained:
                 # All workers must reduce the same parameters, whichever their passes used.
                 if parameter.grad is None:
@@ -171,10 +173,38 @@ class Engine:
             )
 
     def load(self, folder: Path) -> dict[str, Any]:
-        """State that ``save`` wrote, all workers' parts in one folder; frozen weights stay as they are."""
-        path, client = self._engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+        """State that ``save`` wrote, all workers' parts in one folder; frozen weights stay as they are.
+
+        It may be of another number of workers. Every worker calls it.
+        """
+        if saved_workers(folder / _TAG) == self._engine.dp_world_size:
+            path, client = self._engine.load_checkpoint(str(folder), tag=_TAG, load_module_strict=False)
+        else:
+            with universal(folder / _TAG) as whole:
+                path, client = self._load_universal(whole)
         assert path is not None, f"{folder} holds no state"
         return client
+
+    def _load_universal(self, folder: Path) -> tuple[str | None, dict[str, Any]]:
+        """A state that ``stage.other_workers.universal`` has converted."""
+        optimizer = self._engine.optimizer
+        groups = optimizer.optimizer.param_groups
+        settings = [{k: v for k, v in group.items() if k != "params"} for group in groups]
+        self._engine._config.load_universal_checkpoint = True
+        try:
+            loaded = self._engine.load_checkpoint(
+                str(folder.parent), tag=folder.name, load_module_strict=False
+            )
+        finally:
+            self._engine._config.load_universal_checkpoint = False
+        # Under ZeRO-3 DeepSpeed 0.19 gives all groups the settings of the first one, and one tensor as the
+        # count of steps, which each of them then increments.
+        for group, own in zip(groups, settings, strict=True):
+            group |= own
+        for state in optimizer.optimizer.state.values():
+            if torch.is_tensor(state.get("step")):
+                state["step"] = state["step"].clone()
+        return loaded
 
     def _share(self, step: int) -> float:
         o = self._stage.optimizer

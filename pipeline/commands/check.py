@@ -19,6 +19,7 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.commands.hidden_truth import hidden_lines
     from pipeline.commands.preflight import preflight, refuse_steps
     from pipeline.commands.status_table import next_command
+    from pipeline.commands.uneven import uneven_lines
     from pipeline.commands.unscored import unscored_lines
     from pipeline.plan.load import load_plan_file
 
@@ -32,7 +33,7 @@ def act(options: argparse.Namespace) -> int:
     for decision in decisions:
         place = plan_status.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
-    for line in (*hidden_lines(file.plan), *unscored_lines(file.plan)):
+    for line in (*uneven_lines(file.plan), *hidden_lines(file.plan), *unscored_lines(file.plan)):
         print(line)
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")

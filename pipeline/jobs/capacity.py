@@ -55,7 +55,7 @@ def need_of(plan: Plan, spec: StepSpec) -> Need | None:
         layout = next(s for s in plan.stages if s.name == spec.subject).layout
         return Need(
             where=f"stage {spec.subject}: layout",
-            count=layout.workers,
+            count=layout.fewest_workers,
             cpus=layout.cpus_per_worker,
             gpus=1 if layout.use_gpu else 0,
             fix="Change layout.workers"
@@ -102,6 +102,8 @@ def waits(need: Need) -> bool:
     """True while Ray Train waits for the resources that it requested."""
     from ray.util import placement_group_table
 
+    if need.fits(node_resources()) < need.count:
+        return True
     groups = placement_group_table().values()
     waiting = [group for group in groups if group["state"] not in ("CREATED", "REMOVED")]
     return any(len(group["bundles"]) == need.count for group in waiting)

@@ -29,7 +29,13 @@ class LayoutConfig(RuntimeConfig):
     """What a stage runs on. ``global_batch`` is part of the stage's identity, how it is divided is not."""
 
     workers: int = Field(ge=1, description="Processes that share the batch; on GPUs one each.")
-    micro_batch: int = Field(ge=1, description="Samples per worker and forward pass.")
+    min_workers: int | None = Field(
+        default=None,
+        ge=1,
+        description="Fewer workers with which the stage starts, or goes on after a node is lost, rather than "
+        "wait for all of them; it takes more when there is room. null: always all of them.",
+    )
+    micro_batch: int = Field(ge=1, description="Samples per worker and forward pass, at most.")
     use_gpu: bool = Field(default=True, description="One GPU for each worker; false: CPUs alone.")
     cpus_per_worker: float = Field(
         default=8, gt=0, description="CPUs that Ray sets aside for a worker; fractions share one."
@@ -80,8 +86,24 @@ class LayoutConfig(RuntimeConfig):
             return (Part.LANGUAGE,) if value else ()
         return value
 
+    @property
+    def fewest_workers(self) -> int:
+        """The number of workers that is enough to run."""
+        return self.workers if self.min_workers is None else self.min_workers
+
+    @property
+    def workers_text(self) -> str:
+        """How many workers, for messages: ``32``, or ``8 to 32``."""
+        return str(self.workers) if self.min_workers is None else f"{self.min_workers} to {self.workers}"
+
     def problems(self) -> Iterator[Problem]:
-        """Parts that an option does not support, and compiled parts with ZeRO 3."""
+        """Parts that an option does not support, compiled parts with ZeRO 3, a minimum above the maximum."""
+        if self.fewest_workers > self.workers:
+            yield Problem(
+                ("min_workers",),
+                f"min_workers {self.min_workers} is more than workers {self.workers}; lower it, or leave it "
+                "out",
+            )
         for name, given, offered in (
             ("gradient_checkpointing", self.gradient_checkpointing, CHECKPOINTED),
             ("compile", self.compile, COMPILED),

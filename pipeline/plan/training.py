@@ -10,7 +10,7 @@ from pydantic import Field, ValidatorFunctionWrapHandler, field_validator
 
 from pipeline.plan.base import Config
 from pipeline.plan.identity import Bears, Runtime
-from pipeline.plan.layout import LayoutConfig, layouts
+from pipeline.plan.layout import LayoutConfig
 from pipeline.plan.parts import FORMER_NAME, PUBLISHED_TRAINED, Part
 from pipeline.plan.section_errors import Problem
 
@@ -110,7 +110,7 @@ class StageConfig(Config):
     )
     global_batch: int = Field(
         ge=1,
-        description="Samples per optimizer step, over all workers: workers x micro_batch x a whole number.",
+        description="Samples per optimizer step, over all workers, whichever their number.",
     )
     epochs: float | None = Field(
         default=None, gt=0, description="Length of the stage in passes over its mixture; or give steps."
@@ -142,14 +142,18 @@ class StageConfig(Config):
     @property
     def accumulation(self) -> int:
         """Forward passes of one worker per optimizer step."""
-        return self.global_batch // (self.layout.workers * self.layout.micro_batch)
+        return -(-self.global_batch // (self.layout.workers * self.layout.micro_batch))
 
     def problems(self) -> Iterator[Problem]:
         """What does not fit together: trained parts, weights of the mixture, the batch and its division."""
         yield from self._part_problems()
         yield from self._mixture_problems()
-        if self.global_batch % (self.layout.workers * self.layout.micro_batch):
-            yield Problem((), self._inexact_batch())
+        if self.global_batch < self.layout.workers:
+            yield Problem(
+                (),
+                f"global_batch {self.global_batch} is less than workers {self.layout.workers}; each needs a "
+                f"sample, so workers can be {self.global_batch} at most",
+            )
         if (self.epochs is None) == (self.steps is None):
             yield Problem((), "give either epochs or steps")
 
@@ -178,21 +182,3 @@ class StageConfig(Config):
         for name in weighed:
             if "repeat" in self.mixture[name].model_fields_set and self.mixture[name].repeat != 1:
                 yield Problem(("mixture", name), f"mixture entry {name} has both repeat and weight; keep one")
-
-    def _inexact_batch(self) -> str:
-        layout = self.layout
-        works = layouts(self.global_batch, layout.workers)
-        near = sorted(works, key=lambda pair: abs(pair[0] - layout.micro_batch))[:4]
-        if near:
-            fix = "with these workers, micro_batch x accumulation can be " + ", ".join(
-                f"{m} x {a}" for m, a in near
-            )
-        else:
-            most = min(self.global_batch, 4 * layout.workers)
-            counts = [w for w in range(1, most + 1) if self.global_batch % w == 0]
-            best = sorted(counts, key=lambda w: abs(w - layout.workers))[:4]
-            fix = "workers can be " + ", ".join(str(w) for w in sorted(best))
-        return (
-            f"global_batch {self.global_batch} is not workers {layout.workers} x micro_batch "
-            f"{layout.micro_batch} x a whole accumulation; {fix}"
-        )

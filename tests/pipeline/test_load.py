@@ -9,6 +9,7 @@ import yaml
 
 from pipeline.artifacts.steps import steps
 from pipeline.canonical import plain
+from pipeline.commands.uneven import uneven_lines
 from pipeline.errors import UserError
 from pipeline.plan.load import load_plan, read_yaml
 
@@ -89,7 +90,7 @@ stages:
     layout: {workers: 2, micro_batch: 2}
   - name: stage1
     start_from: stag1
-    global_batch: 9
+    global_batch: 1
     layout: {workers: 2, micro_batch: 2, use_gpu: maybe}
 evaluation:
   checkpoints: [init, stage3]
@@ -156,7 +157,7 @@ model:
   overrides: {attention: flash_attention_2}
 stages:
   - name: stage1
-    global_batch: 9
+    global_batch: 1
     train: [vision, vision]
     lora: {rank: 4}
     optimizer: {part_lr: {connector: 1.0e-4}}
@@ -186,7 +187,7 @@ def test_all_contradictions_of_a_plan_are_reported_at_once(tmp_path: Path):
         ("line 11, data.sources.0.masks", "source talk: masks is for"),
         ("line 12, data.sources.0.question_templates", "source talk: question_templates is for"),
         ("line 14, data.sources.2.name", "sources a/b and a__b would both write data/a__b-00000.parquet"),
-        ("line 19, stages.0", "global_batch 9 is not workers 2 x micro_batch 2"),
+        ("line 19, stages.0", "global_batch 1 is less than workers 2"),
         ("line 19, stages.0", "give either epochs or steps."),
         ("line 21, stages.0.train", "train names vision twice."),
         ("line 22, stages.0.lora", "lora is set, but train leaves language out"),
@@ -257,11 +258,25 @@ def test_mistakes_in_overrides_are_reported_at_their_own_keys(plan_file: Path):
     )
 
 
-def test_the_error_for_a_batch_that_does_not_divide_names_valid_layouts(plan_file: Path):
-    text = error_of(edit(plan_file, "global_batch: 8", "global_batch: 10"))
-    assert "global_batch 10 is not workers 2 x micro_batch 2" in text
-    assert "1 x 5" in text
+def test_a_batch_that_is_not_divided_evenly_is_told_with_layouts_that_are(plan_file: Path):
+    plan = load_plan(str(edit(plan_file, "global_batch: 8", "global_batch: 10")))
+    (line,) = uneven_lines(plan)
+    assert "global_batch 10 is not workers 2 x micro_batch 2 x a whole number" in line
+    assert "5 samples in 3 passes" in line
+    assert "micro_batch 1, 5" in line
+    (line,) = uneven_lines(
+        load_plan(str(plan_file), ["stages.0.layout.workers=3", "stages.0.global_batch=10"])
+    )
+    assert "has 3 or 4 samples" in line
+    assert "workers 1, 2, 5, 10" in line
+
+
+def test_a_batch_that_is_smaller_than_its_workers_is_refused(plan_file: Path):
+    text = error_of(plan_file, "stages.0.layout.workers=9")
+    assert "global_batch 8 is less than workers 9" in text
     assert "stages.0" in text
+    text = error_of(plan_file, "stages.0.layout.min_workers=3")
+    assert "min_workers 3 is more than workers 2" in text
 
 
 def test_set_changes_only_one_use_of_an_anchor(tmp_path: Path):
@@ -280,7 +295,7 @@ def test_the_error_for_an_invalid_set_names_its_key(plan_file: Path):
     assert "not an index" in error_of(plan_file, "stages.first.steps=3")
     assert "single value" in error_of(plan_file, "name.x=3")
     assert error_of(plan_file, "sead=3").startswith("--set sead: unknown key sead. Did you mean seed?")
-    assert error_of(plan_file, "stages.0.global_batch=7").startswith("--set stages.0.global_batch")
+    assert error_of(plan_file, "stages.0.global_batch=1").startswith("--set stages.0.global_batch")
     assert "not a YAML value" in error_of(plan_file, "seed=[1")
 
 

@@ -16,7 +16,6 @@ from pipeline.artifacts.curves import CURVES, CurveRow, by_metric, read_curves
 from pipeline.artifacts.fingerprint import code_version
 from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
 from pipeline.artifacts.survey import survey
-from pipeline.errors import UserError
 from pipeline.jobs import step
 from pipeline.jobs.mlflow_store import history, tracking_uri
 from pipeline.jobs.sender import send_now
@@ -90,8 +89,8 @@ def test_with_the_same_inputs_the_stage_resumes(tmp_path: Path, capsys: pytest.C
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None
     assert (tmp_path / "run" / "state").read_text() == "saved"
     assert capsys.readouterr().out == ""
-    with pytest.raises(UserError, match="begun with 2 workers"):
-        UnfinishedStage(Location.parse(tmp_path), "one").open(begun_with(workers=3))
+    UnfinishedStage(Location.parse(tmp_path), "one").open(begun_with(workers=3))
+    assert capsys.readouterr().out == "stage one: begun with 2 workers, goes on with 3\n"
     assert (tmp_path / "run" / "state").exists()
 
 

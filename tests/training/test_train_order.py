@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.plan.layout import layouts
 from pipeline.plan.training import MixtureEntry, StageConfig
 from training.data.mixture import Mixture, SourceRows
 from training.data.order import BatchSplit, Order, Visit
@@ -24,10 +24,19 @@ def global_batches(order: Order, split: BatchSplit, start: int, stop: int) -> li
     workers = [
         list(order.micro_batches(split, w, start_step=start, stop_step=stop)) for w in range(split.workers)
     ]
+    real = [[not math.isinf(one.divisor) for one in split.passes(w)] for w in range(split.workers)]
     out = []
     for step in range(stop - start):
-        passes = range(step * split.accumulation, (step + 1) * split.accumulation)
-        out.append([place for a in passes for w in workers for place in w[a]])
+        turns = range(split.accumulation)
+        out.append(
+            [
+                place
+                for turn in turns
+                for w, micro in enumerate(workers)
+                if real[w][turn]
+                for place in micro[step * split.accumulation + turn]
+            ]
+        )
     return out
 
 
@@ -47,9 +56,36 @@ def test_order_is_the_same_for_every_layout_and_from_every_step(
         global_batch=batch,
     )
     expected = [order.batch(step) for step in range(7)]
-    for micro, _ in layouts(batch, workers):
-        split = BatchSplit(global_batch=batch, workers=workers, micro_batch=micro)
+    for micro in range(1, batch + 1):
+        split = BatchSplit(global_batch=batch, workers=min(workers, batch), micro_batch=micro)
         assert global_batches(order, split, start, 7) == expected[start:]
+
+
+@given(st.integers(1, 600), st.integers(1, 40), st.integers(1, 9))
+def test_passes_of_any_number_of_workers_are_even_and_each_sample_counts_once(
+    batch: int, workers: int, micro: int
+) -> None:
+    """Catches a sample that counts more in one layout than in another, and a pass above the limit."""
+    assume(workers <= batch)
+    split = BatchSplit(global_batch=batch, workers=workers, micro_batch=micro)
+    passes = [split.passes(w) for w in range(workers)]
+    assert {len(own) for own in passes} == {split.accumulation}
+    counts = Counter(slot for own in passes for one in own for slot in one.slots if one.divisor < math.inf)
+    assert counts == Counter(range(batch))
+    sizes = [len(one.slots) for own in passes for one in own if one.divisor < math.inf]
+    assert max(sizes) <= micro
+    assert max(sizes) - min(sizes) <= 1
+    # The mean over workers of each one's sum of means: every sample has the weight 1 / batch.
+    for one in (one for own in passes for one in own if one.divisor < math.inf):
+        assert 1 / len(one.slots) / one.divisor / workers == pytest.approx(1 / batch)
+    if batch % (workers * micro) == 0:
+        assert {one.divisor for own in passes for one in own} == {split.accumulation}
+        assert passes[-1][0].slots == range((workers - 1) * micro, workers * micro)
+
+
+def test_more_workers_than_samples_are_refused() -> None:
+    with pytest.raises(ValueError, match="3 workers cannot share 2 samples"):
+        BatchSplit(global_batch=2, workers=3, micro_batch=1)
 
 
 def test_an_epoch_visits_every_sample_as_often_as_its_repeat() -> None:

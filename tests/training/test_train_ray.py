@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -14,89 +12,23 @@ from typing import Any
 
 import pytest
 import yaml
-from tiny_corpus import stage, write_dataset
+from killable import STEPS, kill_the_job_after, plan_with_init
+from tiny_corpus import stage
 
 from pipeline.artifacts.checkpoint import start_config
 from pipeline.artifacts.curves import CURVES, by_metric, read_curves
-from pipeline.artifacts.fingerprint import code_version
-from pipeline.artifacts.record import Artifact, ArtifactRecord, commit_artifact, load_artifact, now
+from pipeline.artifacts.record import Artifact, load_artifact
 from pipeline.artifacts.survey import survey
 from pipeline.errors import UserError
 from pipeline.jobs.mlflow_store import history, tracking_uri
 from pipeline.jobs.sender import send_now
 from pipeline.jobs.step import build, make_context
-from pipeline.plan.load import load_plan
 from pipeline.plan.plan import Plan
 from pipeline.storage.location import Location
 from training import run
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
-from training.run import init
 from training.stage import driver
-
-STEPS = 6
-
-
-def write_plan(folder: Path, **layout: object) -> Path:
-    """A plan of one stage on two CPU workers, with its dataset already prepared."""
-    folder.mkdir(parents=True)
-    sources = []
-    for name in ("qa", "refer", "seg", "when"):
-        (folder / f"{name}.json").write_text("[]")
-        sources.append(
-            {
-                "name": name,
-                "format": "llava_video",
-                "annotations": str(folder / f"{name}.json"),
-                "media": [str(folder / "corpus/media")],
-            }
-        )
-    config = stage(
-        steps=STEPS,
-        global_batch=4,
-        layout={"workers": 2, "micro_batch": 1, "save_every": 2, "max_failures": 0} | layout,
-    )
-    plan = {
-        "name": "tiny",
-        "storage": {"root": str(folder / "runs")},
-        "ray": {"num_cpus": 2, "object_store_mb": 100},
-        "model": {"preset": "toy", "tokenizer": {"vocab_size": 400}},
-        "data": {"sources": sources},
-        "stages": [config.model_dump(mode="json", exclude_none=True)],
-    }
-    path = folder / "plan.yaml"
-    path.write_text(yaml.safe_dump(plan))
-    return path
-
-
-def commit_dataset(plan: Plan, folder: Path) -> None:
-    """Commits a finished prepare artifact where the plan expects it."""
-    plan_status = survey(plan)
-    out = plan_status.folder("prepare")
-    data = write_dataset(folder / "corpus")
-    out.put_dir(data.local_path)
-    record = ArtifactRecord(
-        step="prepare",
-        kind="prepare",
-        fingerprint=plan_status.fingerprints["prepare"],
-        digest="tiny",
-        schema_version=1,
-        code=code_version(),
-        inputs={},
-        config={},
-        summary={},
-        created=now(),
-        seconds=0.0,
-    )
-    commit_artifact(out, record)
-
-
-def plan_with_init(folder: Path, **layout: object) -> Plan:
-    """A plan with its data and its first checkpoint."""
-    plan = load_plan(str(write_plan(folder, **layout)))
-    commit_dataset(plan, folder)
-    build(make_context(plan, "init"), init)
-    return plan
 
 
 def losses_of_one_worker(plan: Plan, folder: Path) -> list[float]:
@@ -198,22 +130,37 @@ def test_a_killed_worker_does_not_change_the_weights(ray_cluster: None, tmp_path
 def test_a_killed_job_resumes_to_the_same_weights(ray_cluster: None, tmp_path: Path) -> None:
     uninterrupted = run_stage(plan_with_init(tmp_path / "whole"))
     killed = plan_with_init(tmp_path / "killed")
-    out = survey(killed).folder("one").local_path
-    plan_file = tmp_path / "killed" / "plan.yaml"
-    command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
-    with (tmp_path / "log").open("wb") as log:
-        env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}  # a Ray of its own
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=env)
-        wait_for(out / "run" / "checkpoint_manager_snapshot.json")
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    kill_the_job_after(1, killed, tmp_path / "killed" / "plan.yaml")
     assert load_artifact(survey(killed).folder("one")) is None
-    with pytest.raises(UserError, match="begun with 2 workers"):
-        run_stage(load_plan(str(plan_file), ["stages.0.layout.workers=1"]))
     again = run_stage(killed)
     assert again.record.summary["resumed_at"] >= 2
     assert_same(again, uninterrupted)
     assert_no_step_is_missing_or_twice(killed, again)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_stage_goes_on_with_other_numbers_of_workers(ray_cluster: None, tmp_path: Path) -> None:
+    """Two workers, then one, then two: the same batches, and losses that differ by rounding."""
+    steps = 10
+    whole = run_stage(plan_with_init(tmp_path / "whole", steps=steps))
+    plan = plan_with_init(tmp_path / "moved", steps=steps)
+    plan_file = tmp_path / "moved" / "plan.yaml"
+    first = kill_the_job_after(1, plan, plan_file)
+    assert len(first) < steps // 2 - 1, "killed too late"
+    alone = tmp_path / "moved" / "alone.yaml"
+    content = yaml.safe_load(plan_file.read_text())
+    content["stages"][0]["layout"]["workers"] = 1
+    alone.write_text(yaml.safe_dump(content))
+    kill_the_job_after(len(first) + 1, plan, alone)
+    assert "begun with 2 workers, goes on with 1" in alone.with_suffix(".log").read_text()
+    again = run_stage(plan)
+    assert again.record.summary["resumed_at"] == 2 * (len(first) + 1)
+    expected, actual = (
+        dict(by_metric(read_curves(made.location / CURVES))["loss/total"]) for made in (whole, again)
+    )
+    assert actual == pytest.approx(expected, rel=1e-4)
+    assert list(actual) == list(range(steps))
 
 
 def assert_no_step_is_missing_or_twice(plan: Plan, made: Artifact) -> None:
@@ -243,18 +190,8 @@ def test_a_damaged_newest_state_is_passed_over(
     """Truncated after everything was killed; the next run goes on from the state before."""
     uninterrupted = run_stage(plan_with_init(tmp_path / "whole"))
     killed = plan_with_init(tmp_path / "killed")
+    states = kill_the_job_after(2, killed, tmp_path / "killed" / "plan.yaml")
     out = survey(killed).folder("one").local_path
-    plan_file = tmp_path / "killed" / "plan.yaml"
-    command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
-    with (tmp_path / "log").open("wb") as log:
-        env = {k: v for k, v in os.environ.items() if k != "RAY_ADDRESS"}  # a Ray of its own
-        process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, env=env)
-        while len(states := saved_states(out)) < 2:
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    states = saved_states(out)
     part = next((out / "run" / states[-1]).rglob("zero_pp_rank_1*optim_states.pt"))
     part.write_bytes(part.read_bytes()[:1000])
     capfd.readouterr()
@@ -265,14 +202,6 @@ def test_a_damaged_newest_state_is_passed_over(
     assert f"{states[-1]} is damaged: " in said
     assert "has 1,000 of " in said
     assert f"{states[-2]}\n" in said
-
-
-def saved_states(out: Path) -> list[str]:
-    """Names of the states that Ray Train knows, the newest last."""
-    place = out / "run" / "checkpoint_manager_snapshot.json"
-    if not place.exists():
-        return []
-    return [one["checkpoint_dir_name"] for one in json.loads(place.read_text())["checkpoint_results"]]
 
 
 @pytest.mark.slow

@@ -160,7 +160,9 @@ def train_settings(rank: int, folder: Path, settings: dict[str, StageConfig]) ->
         reduced = []
         for step in range(STEPS):
             with _reduced_parameters(engine) as names:
-                engine.step(step, (loss(engine, rank, step, turn) for turn in range(PASSES)), PASSES)
+                engine.step(
+                    step, (loss(engine, rank, step, turn) for turn in range(PASSES)), [PASSES] * PASSES
+                )
             reduced.append(sorted(names))
         state = engine.state()
         torch.save({"reduced": reduced, "state": state if rank == 0 else None}, folder / f"{name}-{rank}.pt")

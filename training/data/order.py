@@ -29,35 +29,60 @@ class Visit:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One forward pass of one worker."""
+
+    slots: range
+    """Of the global batch; at most ``micro_batch``."""
+    divisor: float
+    """What the pass's loss is divided by before its gradient is added to the worker's, whose mean over all
+    workers is the gradient of the step. Infinite for a pass that only keeps step with other workers."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BatchSplit:
-    """How a global batch is divided into workers and forward passes."""
+    """How a global batch is divided into workers and forward passes.
+
+    Any number of workers can share it: some then have one sample more than others, and a pass counts by its
+    samples. The slots of each pass of all workers are consecutive.
+    """
 
     global_batch: int
     workers: int
     micro_batch: int
 
     def __post_init__(self) -> None:
-        if self.global_batch % (self.workers * self.micro_batch):
-            raise ValueError(
-                f"{self.global_batch} is not {self.workers} x {self.micro_batch} x a whole number"
-            )
+        if self.global_batch < self.workers:
+            raise ValueError(f"{self.workers} workers cannot share {self.global_batch} samples")
 
     @property
     def accumulation(self) -> int:
-        """Forward passes of one worker per optimizer step."""
-        return self.global_batch // (self.workers * self.micro_batch)
+        """Forward passes of the workers with the most samples, per optimizer step."""
+        return -(-self.global_batch // (self.workers * self.micro_batch))
 
-    def slots(self, worker: int) -> list[list[int]]:
-        """Slots of the global batch for one worker: [accumulation][micro_batch].
+    def passes(self, worker: int) -> list[Pass]:
+        """The passes of one worker: as many for all, which ZeRO-3 needs to run in step.
 
-        The slots of pass ``a`` of all workers are consecutive.
+        A worker that has fewer samples than passes sees its last sample again, with a divisor of infinity.
         """
-        pass_size = self.workers * self.micro_batch
-        return [
-            [a * pass_size + worker * self.micro_batch + m for m in range(self.micro_batch)]
-            for a in range(self.accumulation)
-        ]
+        sizes = [self._sizes(w) for w in range(self.workers)]
+        begin, own = 0, list[Pass]()
+        for turn in zip(*sizes, strict=True):
+            first = begin + sum(turn[:worker])
+            if size := turn[worker]:
+                divisor = self.global_batch / (size * self.workers)
+                own.append(Pass(range(first, first + size), divisor))
+            else:
+                last = own[-1].slots[-1]
+                own.append(Pass(range(last, last + 1), math.inf))
+            begin += sum(turn)
+        return own
+
+    def _sizes(self, worker: int) -> list[int]:
+        """The samples of each pass of a worker."""
+        share = _nearly_equal(self.global_batch, self.workers)[worker]
+        return _nearly_equal(share, self.accumulation)
 
 
 class Order:
@@ -96,10 +121,10 @@ class Order:
     ) -> Iterator[list[Visit]]:
         """One worker's micro-batches from a step on, in order."""
         assert split.global_batch == self.global_batch
-        slots = split.slots(worker)
+        passes = split.passes(worker)
         for step in range(start_step, stop_step):
-            for micro in slots:
-                yield [self.visit(step * self.global_batch + slot) for slot in micro]
+            for one in passes:
+                yield [self.visit(step * self.global_batch + slot) for slot in one.slots]
 
     def _permutation(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
         """Sources [n] and rows [n] of an epoch, by a hash of (key, source, seed, stage, epoch, visit)."""
@@ -116,6 +141,12 @@ class Order:
         source_all, row_all, rank_all = np.concatenate(sources), np.concatenate(rows), np.concatenate(ranks)
         order = np.lexsort((row_all, source_all, rank_all))
         return source_all[order], row_all[order]
+
+
+def _nearly_equal(count: int, parts: int) -> list[int]:
+    """``count`` in parts that differ by one at most, the larger ones first."""
+    size, more = divmod(count, parts)
+    return [size + (part < more) for part in range(parts)]
 
 
 def _visits(rows: np.ndarray) -> np.ndarray:

@@ -45,17 +45,19 @@ class RayReporter:
         """The newest state that is not damaged."""
         import ray.train
 
-        rank = ray.train.get_context().get_world_rank()
+        place = ray.train.get_context()
+        rank, world = place.get_world_rank(), place.get_world_size()
         reported = [one.checkpoint for one in ray.train.get_all_reported_checkpoints()]
         states = [(one.path, one.as_directory) for one in reversed(reported)]
-        with newest_whole(states, rank, self.note) as folder:
+        with newest_whole(states, rank, world, self.note) as folder:
             yield folder
 
     def save(self, step: int, folder: Path) -> None:
         """Pass the folder to Ray Train, which merges all workers' folders in the run's storage."""
         import ray.train
 
-        seal(folder, ray.train.get_context().get_world_rank())
+        place = ray.train.get_context()
+        seal(folder, place.get_world_rank(), place.get_world_size())
         ray.train.report({"step": step}, checkpoint=ray.train.Checkpoint.from_directory(str(folder)))
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -89,12 +91,12 @@ class LocalReporter:
     def resume(self) -> Iterator[Path | None]:
         """The newest state below the folder that is not damaged."""
         found = sorted(self.folder.glob("step-*"), reverse=True) if self.folder.is_dir() else []
-        with newest_whole([(one.name, _in_place(one)) for one in found], 0, print) as folder:
+        with newest_whole([(one.name, _in_place(one)) for one in found], 0, 1, print) as folder:
             yield folder
 
     def save(self, step: int, folder: Path) -> None:
         """Move the state below the folder."""
-        seal(folder, rank=0)
+        seal(folder, rank=0, workers=1)
         self.folder.mkdir(parents=True, exist_ok=True)
         shutil.move(str(folder), str(self.folder / f"step-{step:08d}"))
 

@@ -24,16 +24,16 @@ class Checkpoints(Callback):
         """Of the weights of the finished stage; on worker 0."""
 
     def on_start(self, run: StageRun, state: Path | None) -> None:
-        """Resume from a state. Raises UserError if its number of workers or global batch differs."""
+        """Resume from a state, of any number of workers. Raises UserError if its global batch differs."""
         if state is None:
             return
         found = self._engine.load(state)
-        if found["world"] != run.world or found["global_batch"] != run.stage.global_batch:
+        if found["global_batch"] != run.stage.global_batch:
             raise UserError(
                 f"stage {run.stage.name}",
-                f"its saved state is of {found['world']} workers and global batch {found['global_batch']}, "
-                f"not of {run.world} and {run.stage.global_batch}.",
-                "Resume with the layout of the state, or delete the stage's folder to start again.",
+                f"its saved state is of global batch {found['global_batch']}, not of "
+                f"{run.stage.global_batch}.",
+                "Resume with that global batch, or delete the stage's folder to start again.",
             )
         run.first_step = int(found["step"])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from training.callbacks import load_callbacks
 from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
-from training.data.order import BatchSplit
+from training.data.order import BatchSplit, Pass
 from training.engine import Engine, compute_dtype, join_group, prepare_process
 from training.loop.callback import Callbacks, StageRun, StepOutcome
 from training.loop.losses import compute_losses
@@ -71,10 +71,10 @@ def train(
     after that many steps, without a final checkpoint (with the schedule of the whole stage).
     """
     stage, layout = job.stage, job.stage.layout
-    if world != layout.workers:
+    if not layout.fewest_workers <= world <= layout.workers:
         raise UserError(
             f"stage {stage.name}",
-            f"runs on {world} workers, its layout says {layout.workers}.",
+            f"runs on {world} workers, its layout says {layout.workers_text}.",
             "Change the layout.",
         )
     prepare_process(use_gpu=layout.use_gpu, threads=layout.torch_threads)
@@ -116,6 +116,7 @@ def train(
         callbacks.start(state)
     first = run.first_step
     split = BatchSplit(global_batch=stage.global_batch, workers=world, micro_batch=layout.micro_batch)
+    passes = split.passes(rank)
     stop = total if stop_at is None else min(stop_at, total)
     loader = Loader(
         order=order,
@@ -132,7 +133,7 @@ def train(
     )
     batches = iter(loader)
     for step in range(first, stop):
-        callbacks.step(_step(engine, job, batches, step, split.accumulation, device, reporter))
+        callbacks.step(_step(engine, job, batches, step, passes, device, reporter))
         if (step + 1) % layout.save_every == 0 and step + 1 < total:
             folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
             callbacks.save(step + 1, folder)
@@ -149,15 +150,15 @@ def _step(
     job: Job,
     batches: Iterator[MicroBatch],
     step: int,
-    passes: int,
+    passes: Sequence[Pass],
     device: torch.device,
     reporter: Reporter,
 ) -> StepOutcome:
     sums = StepSums()
-    passes_done: list[tuple[dict[str, torch.Tensor], int, int]] = []
+    passes_done: list[tuple[dict[str, torch.Tensor], float, int, int]] = []
 
     def losses() -> Iterator[torch.Tensor]:
-        for _ in range(passes):
+        for one in passes:
             requested = time.perf_counter()
             micro = next(batches)
             sums.add(wait_s=time.perf_counter() - requested)
@@ -166,11 +167,15 @@ def _step(
             batch = micro.batch.to(device, engine.dtype)
             output = engine(batch)
             by_name = compute_losses(output, batch.gt_masks, job.model.loss)
+            share = len(passes) / one.divisor  # 1 where all passes are of one size
+            if not share:
+                yield by_name["total"]
+                continue
             masks = sum(t.shape[0] * t.shape[1] for t in micro.batch.gt_masks if t is not None)
             detached = {name: loss.detach() for name, loss in by_name.items()}
-            passes_done.append((detached, len(output.answer_targets), masks))
+            passes_done.append((detached, share, len(output.answer_targets), masks))
             sums.add(
-                passes=1,
+                passes=share,
                 samples=micro.batch.size,
                 tokens=len(output.labels),
                 truncated=micro.truncated,
@@ -182,10 +187,10 @@ def _step(
                 sums.tasks[task] += micro.tasks[task]
             yield by_name["total"]
 
-    norm = engine.step(step, losses(), passes)
-    for by_name, tokens, masks in passes_done:
+    norm = engine.step(step, losses(), [one.divisor for one in passes])
+    for by_name, share, tokens, masks in passes_done:
         sums.add(
-            total=float(by_name["total"]),
+            total=share * float(by_name["total"]),
             ce=float(by_name["ce"]) * tokens,
             ce_tokens=tokens,
             bce=float(by_name["bce"]) * masks,

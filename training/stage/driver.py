@@ -165,12 +165,16 @@ def _fit(job: Job, mailbox: Any) -> None:
     resources: dict[str, float] = {"CPU": layout.cpus_per_worker}
     if layout.use_gpu:
         resources["GPU"] = 1
+    fewest = layout.fewest_workers
+    workers = layout.workers if fewest == layout.workers else (fewest, layout.workers)
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "mailbox": mailbox},
         torch_config=TorchConfig(backend="nccl" if layout.use_gpu else "gloo"),
         scaling_config=ray.train.ScalingConfig(
-            num_workers=layout.workers, use_gpu=layout.use_gpu, resources_per_worker=resources
+            num_workers=workers,  # type: ignore[arg-type]
+            use_gpu=layout.use_gpu,
+            resources_per_worker=resources,
         ),
         run_config=ray.train.RunConfig(
             name=RUN,
@@ -199,10 +203,12 @@ def _worker(config: dict[str, Any]) -> None:
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)  # it logs every saved state, per worker
     place = ray.train.get_context()
-    mailbox = config["mailbox"]
-    done = train(
-        config["job"], RayReporter(mailbox), rank=place.get_world_rank(), world=place.get_world_size()
-    )
+    rank, world = place.get_world_rank(), place.get_world_size()
+    job, mailbox = config["job"], config["mailbox"]
+    if rank == 0 and job.stage.layout.min_workers is not None:
+        text = f"stage {job.stage.name}: runs on {world} of {job.stage.layout.workers} workers"
+        ray.get(mailbox.put.remote("note", text))
+    done = train(job, RayReporter(mailbox), rank=rank, world=world)
     if done.digest:
         ray.get(mailbox.put.remote("done", done))
 

@@ -1,43 +1,63 @@
 """Digests of a stage's saved states: a damaged state is found before it is loaded.
 
 Each worker writes the files of its own part, and ``digests-<rank>.json`` beside them. Ray Train merges the
-parts of all workers into one folder.
+parts of all workers into one folder. The workers that read it may be more or fewer.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
-from torch import distributed
+from training.stage.gathered import of_all_workers
 
 _DIGESTS: Final = "digests-{rank}.json"
 
 Opened = Callable[[], AbstractContextManager[str | Path]]
 
 
-def seal(folder: Path, rank: int) -> None:
+def seal(folder: Path, rank: int, workers: int) -> None:
     """Write the size and SHA-256 of every file of a worker's part, once all of them are there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     found = {str(path.relative_to(folder)): [path.stat().st_size, _sha256(path)] for path in files}
-    (folder / _DIGESTS.format(rank=rank)).write_text(json.dumps(found, indent=1) + "\n")
+    text = json.dumps({"workers": workers, "files": found}, indent=1)
+    (folder / _DIGESTS.format(rank=rank)).write_text(text + "\n")
 
 
-def damage(folder: Path, rank: int) -> str:
-    """What is wrong with a worker's part of a state; empty if nothing is.
+def damage(folder: Path, rank: int, workers: int) -> str:
+    """What is wrong with one worker's share of a state's parts; empty if nothing is.
 
-    States of versions that wrote no digests are taken as they are.
+    Each of ``workers`` checks every so many parts, whoever wrote them. States of versions that wrote no
+    digests are taken as they are.
     """
-    place = folder / _DIGESTS.format(rank=rank)
+    try:
+        written = _written_by(folder)
+    except (ValueError, TypeError, KeyError):
+        return "its list of digests is not readable"
+    faults = (_damage_of_part(folder, part) for part in range(rank, written, workers))
+    return next(filter(None, faults), "")
+
+
+def _written_by(folder: Path) -> int:
+    """How many workers wrote a state; 0 if it has no digests."""
+    found = sorted(folder.glob(_DIGESTS.format(rank="*")))
+    if not found:
+        return 0
+    first = json.loads(found[0].read_text())
+    return int(first["workers"]) if "workers" in first else len(found)  # of an earlier version
+
+
+def _damage_of_part(folder: Path, part: int) -> str:
+    place = folder / _DIGESTS.format(rank=part)
     if not place.exists():
-        return f"{place.name} is missing" if any(folder.glob(_DIGESTS.format(rank="*"))) else ""
+        return f"{place.name} is missing"
     try:
         listed = json.loads(place.read_text())
-        for name, (size, sha256) in listed.items():
+        for name, (size, sha256) in listed.get("files", listed).items():
             file = folder / name
             if not file.is_file():
                 return f"{name} is missing"
@@ -52,7 +72,7 @@ def damage(folder: Path, rank: int) -> str:
 
 @contextmanager
 def newest_whole(
-    states: Iterable[tuple[str, Opened]], rank: int, say: Callable[[str], None]
+    states: Iterable[tuple[str, Opened]], rank: int, workers: int, say: Callable[[str], None]
 ) -> Iterator[Path | None]:
     """The first state that is whole for every worker, or None. All workers call it with the same states.
 
@@ -62,7 +82,7 @@ def newest_whole(
     passed = ""
     for name, opened in states:
         with opened() as folder:
-            problems = [text for text in _of_all(damage(Path(folder), rank)) if text]
+            problems = [text for text in of_all_workers(damage(Path(folder), rank, workers)) if text]
             if not problems:
                 if passed and rank == 0:
                     say(f"{passed}; going on from {name}")
@@ -74,15 +94,6 @@ def newest_whole(
     if passed and rank == 0:
         say(f"{passed}; no older state is whole, so the stage begins again")
     yield None
-
-
-def _of_all(text: str) -> Sequence[str]:
-    """The texts of all workers."""
-    if not distributed.is_initialized() or distributed.get_world_size() == 1:
-        return [text]
-    texts = [""] * distributed.get_world_size()
-    distributed.all_gather_object(texts, text)
-    return texts
 
 
 def _sha256(path: Path) -> str:

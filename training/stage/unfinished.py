@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from pipeline.artifacts.checkpoint import MODEL
 from pipeline.artifacts.record import RECORD_NAME
-from pipeline.errors import UserError
 from pipeline.storage.location import Location
 from training.stage.checkpoint import RUN
 
@@ -29,7 +28,7 @@ _INPUTS: Final = {"data": "the prepared data", "start": "the checkpoint to start
 class StageStart:
     """What a saved state depends on beside the artifact's fingerprint."""
 
-    workers: int  # a state is cut up by them
+    workers: int  # a state of others has to be converted
     data: str  # digest of the prepared dataset
     start: str  # digest of the checkpoint to start from
     steps: int  # the schedule's length
@@ -54,8 +53,8 @@ class UnfinishedStage:
     def open(self, begun: StageStart) -> StageEnd | None:
         """Resume an earlier attempt with the same inputs. Returns its end if it finished training.
 
-        An attempt with other inputs is deleted, and a printed line says so. Raises UserError if only the
-        number of workers differs.
+        An attempt with other inputs is deleted, and a printed line says so. One of another number of workers
+        goes on, which is told, too.
         """
         place = self._out / _LAYOUT
         before = json.loads(place.read_text()) if place.exists() else {}
@@ -70,12 +69,9 @@ class UnfinishedStage:
                 (self._out / name).delete()
         finished = self._finished()
         if finished is None and (self._out / RUN).exists() and before["workers"] != begun.workers:
-            raise UserError(
-                f"stage {self._stage}: layout.workers",
-                f"it was begun with {before['workers']} workers and stopped half-way; it cannot go on with "
-                f"{begun.workers}.",
-                f"Set it to {before['workers']} (micro_batch is free), or delete {(self._out / RUN).uri} "
-                "to begin again.",
+            print(
+                f"stage {self._stage}: begun with {before['workers']} workers, goes on with {begun.workers}",
+                flush=True,
             )
         place.write_text(json.dumps(asdict(begun)) + "\n")
         if (self._out / _QUARANTINE).exists():

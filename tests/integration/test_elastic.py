@@ -1,0 +1,87 @@
+"""A stage on a cluster that loses a node and gets another: it goes on with the workers that there are."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from pipeline.artifacts.curves import CURVES, read_curves
+from pipeline.artifacts.survey import survey
+from pipeline.plan.load import load_plan
+from tests.integration.clusters import WAIT_S, free_port, node
+from tests.integration.mini import environment, until
+from tests.training.killable import plan_with_init, saved_states
+
+STEPS = 240
+
+
+@contextmanager
+def one_cpu(folder: Path, name: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A node for one worker."""
+    arguments = (f"--address={address}", "--num-cpus=1", f"--object-store-memory={100 * 2**20}")
+    with node(folder / f"{name}.log", *arguments, f"--dashboard-agent-listen-port={free_port()}") as process:
+        yield process
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """SIGKILL everything of a node, as if its machine were switched off."""
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_a_stage_loses_a_node_and_gets_another(tmp_path: Path) -> None:
+    """Catches a stage that waits for ever for all of its workers, or begins again with fewer."""
+    layout = {"min_workers": 1, "cpus_per_worker": 1, "save_every": 5, "max_failures": 4}
+    plan = plan_with_init(tmp_path / "plan", steps=STEPS, **layout)
+    out, log_file = survey(plan).folder("one").local_path, tmp_path / "log"
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    head = ("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
+    with (
+        node(tmp_path / "head.log", *head, f"--dashboard-agent-listen-port={free_port()}"),
+        one_cpu(tmp_path, "first", address),
+        one_cpu(tmp_path, "second", address) as second,
+    ):
+        plan_file = tmp_path / "plan" / "plan.yaml"
+        content = yaml.safe_load(plan_file.read_text())
+        content["ray"] = {"address": address}
+        plan_file.write_text(yaml.safe_dump(content))
+        command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
+        with log_file.open("wb") as log:
+            process = subprocess.Popen(
+                command, env=environment(), stdout=log, stderr=log, start_new_session=True
+            )
+
+        def told(text: str, times: int = 1) -> bool:
+            assert process.poll() is None, log_file.read_text()
+            return log_file.read_text().count(text) >= times
+
+        try:
+            until(lambda: told("runs on 2 of 2 workers"), WAIT_S, "both workers")
+            until(lambda: saved_states(out), WAIT_S, "a saved state")
+            kill(second)
+            until(lambda: told("runs on 1 of 2 workers"), WAIT_S, "the worker that is left")
+            before = saved_states(out)[-1]
+            until(lambda: saved_states(out)[-1:] not in ([], [before]), WAIT_S, "a state of one worker")
+            with one_cpu(tmp_path, "third", address):
+                until(lambda: told("runs on 2 of 2 workers", 2), WAIT_S, "the new node")
+                assert process.wait(WAIT_S * 2) == 0, log_file.read_text()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    made = survey(load_plan(str(plan_file))).folder("one")
+    assert [row.step for row in read_curves(made / CURVES)] == list(range(STEPS))
+    assert json.loads((made / "training.json").read_text())["quarantined"] == []
