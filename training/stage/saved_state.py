@@ -34,11 +34,7 @@ def damage(folder: Path, rank: int, workers: int) -> str:
     Each of ``workers`` checks every so many parts, whoever wrote them. States of versions that wrote no
     digests are taken as they are.
     """
-    try:
-        written = _written_by(folder)
-    except (ValueError, TypeError, KeyError):
-        return "its list of digests is not readable"
-    faults = (_damage_of_part(folder, part) for part in range(rank, written, workers))
+    faults = (_damage_of_part(folder, part) for part in range(rank, _written_by(folder), workers))
     return next(filter(None, faults), "")
 
 
@@ -47,8 +43,11 @@ def _written_by(folder: Path) -> int:
     found = sorted(folder.glob(_DIGESTS.format(rank="*")))
     if not found:
         return 0
-    first = json.loads(found[0].read_text())
-    return int(first["workers"]) if "workers" in first else len(found)  # of an earlier version
+    try:
+        first = json.loads(found[0].read_text())
+        return int(first["workers"]) if "workers" in first else len(found)  # of an earlier version
+    except (ValueError, TypeError):  # a damaged list, which is told when its part is looked at
+        return len(found)
 
 
 def _damage_of_part(folder: Path, part: int) -> str:
