@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pipeline.dataset.arrow import SAMPLE_SCHEMA, check_schema
-from pipeline.dataset.baked import BakedFootage, FramesEntry, FramesReader
+from pipeline.dataset.baked import FRAMES, BakedFootage, FramesEntry, FramesReader
 from pipeline.dataset.key_rows import KeyRows
 from pipeline.dataset.manifest import IRREGULARITIES, REJECTS, ShardEntry, has_bytes_of, read_manifest
 from pipeline.dataset.open_files import OpenFiles
@@ -132,6 +132,12 @@ class ShardReader:
             f"is in none of {', '.join(r.uri for r in roots)}.",
             "Put the media back, or prepare again.",
         )
+
+    def media_place(self, sample: Sample) -> str:
+        """Where a sample's media should be, for messages: nothing is read."""
+        if self.manifest.bake is not None:
+            return (self.location / FRAMES).uri
+        return " or ".join(f"{uri}/{sample.video.path}" for uri in self.manifest.source(sample.dataset).media)
 
     def baked_footage(self, sample: Sample) -> BakedFootage | None:
         """The frames that were baked for a sample; None where the dataset has none and the video is needed.

@@ -68,6 +68,13 @@ class LayoutConfig(RuntimeConfig):
         description="How long a read that fails (storage that does not answer, a file that is away) is tried "
         "again, in seconds. After that the workers stop; a failed read is never a reason for a substitute.",
     )
+    read_limit_s: float = Field(
+        default=300,
+        gt=0,
+        le=600,  # twice that, or the other workers give up first: their reductions wait for half an hour
+        description="How long reading and decoding one sample may take, in seconds. A file that does not "
+        "answer until then is read once more by another thread, and then the workers stop.",
+    )
     frame_cache_mb: int = Field(
         default=2048, ge=0, description="Memory of one worker for decoded frames, in MiB."
     )

@@ -6,6 +6,7 @@ import gc
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from training.data.dataset import Dataset
 from training.data.decode import CachedFrames
 from training.data.loader import Loader, MicroBatch
 from training.data.order import BatchSplit
+from training.data.reading import Tries
+from training.data.waiting import TimedThreads
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
 from training.model.processor import Processor, View
@@ -62,22 +65,23 @@ def epoch(
     *,
     retry_s: float = 60,
     say: Callable[[str], None] = print,
-    source: str = "qa",
+    limit_s: float = 600,
 ) -> list[MicroBatch]:
     """All micro-batches of an epoch of one source, every video once."""
-    config = stage(global_batch=2, mixture={source: MixtureEntry()})
+    config = stage(global_batch=2, mixture={"qa": MixtureEntry()})
     return list(
         Loader(
             order=dataset.order(config, 7),
             split=BatchSplit(global_batch=2, workers=1, micro_batch=2),
             worker=0,
-            reader=dataset,
+            reader=dataset.reader,
             processor=processor,
             frames=CachedFrames(dataset.reader.footage, {v: processor.side(v) for v in View}, capacity_mb=0),
-            threads=2,
+            threads=1,
             start_step=0,
             stop_step=VIDEOS // 2,
             retry_s=retry_s,
+            limit_s=limit_s,
             say=say,
         )
     )
@@ -163,6 +167,46 @@ def test_a_video_that_is_being_written_is_waited_for(data: Location, processor: 
 
     assert_same(undisturbed, epoch(Dataset.open(data), processor, say=write_on))
     assert "has another content in every reading" in said[1]
+
+
+@pytest.mark.slow
+def test_a_file_that_does_not_answer_is_named_and_read_again(data: Location, processor: Processor) -> None:
+    """A named pipe without a writer: opening it waits for ever, and so does the only thread of the loader."""
+    undisturbed = epoch(Dataset.open(data), processor)
+    clip, aside = media(data) / CLIP, media(data) / "aside"
+    clip.rename(aside)
+    os.mkfifo(clip)
+    said: list[str] = []
+
+    def mend(text: str) -> None:
+        said.append(text)
+        if "is read again" in text:
+            aside.rename(clip)
+
+    assert_same(undisturbed, epoch(Dataset.open(data), processor, limit_s=6, say=mend))
+    assert re.search(rf"{clip}: has been read for \d s for sample qa/2; the limit is 6 s", said[0])
+    assert said[-1] == f"{clip}: did not answer for sample qa/2 within 6 s, is read again"
+
+
+def test_a_file_that_never_answers_stops_the_worker(tmp_path: Path) -> None:
+    pipe, said = tmp_path / "pipe", list[str]()
+    os.mkfifo(pipe)
+
+    def read(path: Path, tries: Tries) -> str:
+        tries.place, tries.what, tries.since = str(path), "sample qa/2", time.monotonic()
+        return path.read_text()
+
+    (tmp_path / "file").write_text("content")
+    threads = TimedThreads(read, 1, limit_s=0.5, say=said.append)
+    first, second, third = (threads.begin(tmp_path / name) for name in ("file", "pipe", "file"))
+    assert threads.result(first) == "content"
+    with pytest.raises(
+        StorageError, match=rf"{pipe}: did not answer for sample qa/2: read 2 times, 0.5 s each"
+    ):
+        threads.result(second)
+    assert f"{pipe}: did not answer for sample qa/2 within 0.5 s, is read again" in said
+    os.close(os.open(pipe, os.O_WRONLY))  # the threads that were given up come back, and go on
+    assert threads.result(third) == "content"
 
 
 def test_a_stale_handle_of_a_shard_is_opened_again(data: Location) -> None:

@@ -142,7 +142,7 @@ def test_the_loader_needs_no_video(baked: Location, processor: Processor, thread
         order=dataset.order(stage(), 3),
         split=BatchSplit(global_batch=4, workers=1, micro_batch=2),
         worker=0,
-        reader=dataset,
+        reader=dataset.reader,
         processor=processor,
         frames=frames_of(baked, processor),
         threads=threads,

@@ -75,7 +75,3 @@ class Dataset:
     def sample(self, source: str, row: int) -> Sample:
         """The sample of a row."""
         return self.reader.sample(source, row)
-
-    def read_whole(self, sample: Sample) -> tuple[str, str]:
-        """SHA-256 of all bytes of a sample's media as they are now, and as they were when prepared."""
-        return self.reader.read_whole(sample)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from typing import Any, Final
@@ -15,6 +15,7 @@ from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
 from training.data.order import BatchSplit, Order, Visit
 from training.data.reading import Reading, SampleReader, Tries
+from training.data.waiting import TimedThreads, Waiting
 from training.model.batch import Batch
 from training.model.collate import collate
 from training.model.processor import Example, FrameProvider, Processor
@@ -72,7 +73,8 @@ class Loader:
     the same source and within its cap, chosen by a hash of (seed, key, epoch, attempt): the same one on every
     machine and after every restart. Each replacement is reported in ``MicroBatch.quarantined``. A read that
     fails is repeated for ``retry_s`` seconds, each time with a line to ``say``, and then ends the worker with
-    StorageError: it is never a reason for a substitute (``training.data.reading``).
+    StorageError: it is never a reason for a substitute (``training.data.reading``). A read that does not come
+    back within ``limit_s`` seconds is begun once more, and then ends the worker, too.
     """
 
     def __init__(
@@ -88,10 +90,12 @@ class Loader:
         start_step: int,
         stop_step: int,
         retry_s: float,
+        limit_s: float = math.inf,
         say: Callable[[str], None] = print,
     ) -> None:
         self._order, self._split, self._worker = order, split, worker
         self._reading = Reading(reader, retry_s=retry_s, say=say)
+        self._limit_s, self._say = limit_s, say
         self._processor, self._frames = processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
         self._visits = self._failures = 0
@@ -103,21 +107,20 @@ class Loader:
         )
         # Deep enough to hide one slow video, shallow enough to bound memory.
         depth = max(2, -(-2 * self._threads // self._split.micro_batch))
-        pending: deque[list[Future[_Prepared]]] = deque()
-        pool = ThreadPoolExecutor(self._threads, thread_name_prefix="loader")
+        pending: deque[list[Waiting[Visit, _Prepared]]] = deque()
+        readers = TimedThreads(self._prepare, self._threads, limit_s=self._limit_s, say=self._say)
         try:
             for visits in micro:
-                pending.append([pool.submit(self._prepare, visit) for visit in visits])
+                pending.append([readers.begin(visit) for visit in visits])
                 if len(pending) > depth:
-                    yield self._collect(pending.popleft())
+                    yield self._collect([readers.result(one) for one in pending.popleft()])
             while pending:
-                yield self._collect(pending.popleft())
+                yield self._collect([readers.result(one) for one in pending.popleft()])
         finally:
             self._reading.close()
-            pool.shutdown(wait=False, cancel_futures=True)
+            readers.close()
 
-    def _collect(self, futures: Sequence[Future[_Prepared]]) -> MicroBatch:
-        done = [f.result() for f in futures]
+    def _collect(self, done: Sequence[_Prepared]) -> MicroBatch:
         bad = tuple(q for one in done for q in one.quarantined)
         self._visits += len(done)
         self._failures += len(bad)
@@ -139,8 +142,8 @@ class Loader:
             repeated_reads=sum(one.repeated_reads for one in done),
         )
 
-    def _prepare(self, visit: Visit) -> _Prepared:
-        source, tries = self._order.mixture.sources[visit.source], Tries()
+    def _prepare(self, visit: Visit, tries: Tries) -> _Prepared:
+        source = self._order.mixture.sources[visit.source]
         first = self._reading.row(source.name, visit.row, tries)
         sample, failed = first, list[tuple[str, str]]()
         for attempt in range(1, MAX_SUBSTITUTES + 2):

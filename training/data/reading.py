@@ -42,13 +42,22 @@ class SampleReader(Protocol):
     def read_whole(self, sample: Sample) -> tuple[str, str]:
         """SHA-256 of all bytes of a sample's media as they are now, and as they were when prepared."""
 
+    def media_place(self, sample: Sample) -> str:
+        """Where a sample's media should be, for messages: nothing is read."""
+
 
 @dataclass(slots=True)
 class Tries:
-    """What was tried for one visit."""
+    """What was tried for one visit. Written by the thread that reads, seen by the one that waits."""
 
     failed: int = 0
     """Reads that failed and were repeated."""
+    place: str = ""
+    """The file that is being read, as far as it is known."""
+    what: str = ""
+    """What it is read for."""
+    since: float | None = None
+    """When that began, by ``time.monotonic``; None before it has begun and in the pauses between tries."""
 
 
 class Reading:
@@ -68,7 +77,7 @@ class Reading:
     def row(self, source: str, row: int, tries: Tries) -> Sample:
         """The sample of a row. Raises StorageError."""
         what = f"row {row} of source {source}"
-        return self._until_read(lambda: self._reader.sample(source, row), what, source, tries)
+        return self._until_read(lambda: self._reader.sample(source, row), what, "a shard", tries)
 
     def media(self, sample: Sample, make: Callable[[], _T], tries: Tries) -> _T:
         """The result of ``make``, which reads the media of a sample.
@@ -89,17 +98,20 @@ class Reading:
                     if len(seen) > 1 or (prepared and found != prepared):
                         raise _in_doubt(error, len(seen)) from error
 
-        return self._until_read(attempt, f"sample {sample.key}", sample.video.path, tries)
+        return self._until_read(attempt, f"sample {sample.key}", self._reader.media_place(sample), tries)
 
-    def _until_read(self, act: Callable[[], _T], what: str, file: str, tries: Tries) -> _T:
+    def _until_read(self, act: Callable[[], _T], what: str, place: str, tries: Tries) -> _T:
         begun = time.monotonic()
+        tries.what, tries.place = what, place
         for number, pause_s in enumerate(_pauses(what), 1):
+            tries.since = time.monotonic()
             try:
                 return act()
             except Exception as error:
                 if not is_failed_read(error):
                     raise
-                place, elapsed_s = _place(error, file), time.monotonic() - begun
+                tries.since = None
+                place, elapsed_s = _place(error, place), time.monotonic() - begun
                 text = f"{type(error).__name__}: {_text(error)}"
                 left_s = self._retry_s - elapsed_s
                 if left_s <= 0 or self._closed.is_set():

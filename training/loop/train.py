@@ -129,6 +129,7 @@ def train(
         start_step=first,
         stop_step=stop,
         retry_s=layout.read_retry_s,
+        limit_s=layout.read_limit_s,
         say=lambda text: reporter.note(f"{stage.name}, worker {rank} on {socket.gethostname()}: {text}"),
     )
     batches = iter(loader)

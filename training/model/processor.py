@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pipeline.media.files import VideoError
 from pipeline.media.footage import Footage
 from pipeline.media.frame_choice import frames_shown, frames_supervised, frames_to_segment
 from pipeline.plan.model import ModelConfig
@@ -256,11 +257,20 @@ def decode_views(
 ) -> dict[View, dict[int, np.ndarray]]:
     """Frames of one video, decoded once and resized for each view that needs them.
 
-    Raises VideoError (unreadable), IndexError (no such frame) or UserError (the frame was not baked).
+    One picture at a time is in memory in its own size. Raises VideoError (unreadable), IndexError (no such
+    frame) or UserError (the frame was not baked).
     """
-    union = sorted({i for indices in by_view.values() for i in indices})
-    at = dict(zip(union, footage.decode(union), strict=True))
-    return {view: {i: resize(at[i], sides[view], view) for i in indices} for view, indices in by_view.items()}
+    sets = {view: frozenset(indices) for view, indices in by_view.items()}
+    out: dict[View, dict[int, np.ndarray]] = {view: {} for view in by_view}
+    size: tuple[int, ...] | None = None
+    for index, picture in footage.stream(sorted(frozenset().union(*sets.values()))):
+        size = size or picture.shape
+        if picture.shape != size:
+            raise VideoError(f"{footage.place}: frame {index} is {picture.shape[:2]}, others are {size[:2]}")
+        for view in sets:
+            if index in sets[view]:
+                out[view][index] = resize(picture, sides[view], view)
+    return out
 
 
 def resize(picture_HW3: np.ndarray, side: int, view: View) -> np.ndarray:
