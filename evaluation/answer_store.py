@@ -16,6 +16,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -25,6 +26,7 @@ import pyarrow.parquet as pq
 from evaluation.prediction import Prediction
 from pipeline.canonical import digest, plain
 from pipeline.collecting import uncollected
+from pipeline.columns import from_columns
 from pipeline.dataset.arrow import TRACK
 from pipeline.records.sample import MaskTrack
 from pipeline.storage.location import Location
@@ -187,10 +189,14 @@ def _stored(source: str, part: str, table: pa.Table) -> Iterator[tuple[tuple[str
         names = zip(*(table.column(name).to_pylist() for name in ("key", "question")), strict=True)
         yield from ((name, Stored(part, row)) for row, name in enumerate(names))
         return
-    columns = (table.column(name).to_pylist() for name in ("key", "question", "text", "failure"))
-    for row, (key, question, text, failure) in enumerate(zip(*columns, strict=True)):
-        made = Prediction(key=key, source=source, text=text, failure=failure)
-        yield (key, question), Stored(part, row, made)
+    count = table.num_rows
+    key, question, text, failure = (
+        table.column(name).to_pylist() for name in ("key", "question", "text", "failure")
+    )
+    made = from_columns(Prediction, count, key=key, source=[source] * count, text=text, failure=failure)
+    yield from zip(
+        zip(key, question, strict=True), map(Stored, repeat(part), range(count), made), strict=True
+    )
 
 
 def _to_row(answer: Answered) -> dict[str, Any]:

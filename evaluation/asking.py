@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 
 from evaluation.benchmarks import benchmark_of
+from evaluation.benchmarks.base import Benchmark
 from evaluation.prediction import Unreadable
 from evaluation.question import cost, question_digest
 from evaluation.submission.hidden import hides_truth
 from evaluation.work import Item, choose_samples
 from pipeline.collecting import uncollected
+from pipeline.columns import from_columns
 from pipeline.dataset.reader import ShardReader
 from pipeline.errors import UserError
 from pipeline.plan.evaluation import BenchmarkConfig
 from pipeline.records.sample import Sample, Task
 from pipeline.storage.location import Location
+
+_AT_ONCE = 512  # samples
 
 
 def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list[Item]:
@@ -25,33 +30,41 @@ def entry_items(reader: ShardReader, config: BenchmarkConfig, seed: int) -> list
     family = benchmark_of(config.family)
     keys = reader.keys(config.source)
     rows = choose_samples(keys, config.limit, seed, "benchmark")
+    samples, items = reader.samples(config.source, rows), list[Item]()
     with uncollected():
-        return [
-            Item(
-                entry=config.entry,
-                source=config.source,
-                row=row,
-                key=sample.key,
-                question=question_digest(sample, family.prompt(sample, config.style)),
-                video=sample.video.sha256,
-                cost=cost(sample),
-                hidden=hides_truth(family, sample),
-                sample=None if sample.targets or sample.regions or sample.void else sample,
-            )
-            for row, sample in zip(rows, reader.samples(config.source, rows), strict=True)
-            if _can_be_scored(config, sample)
-        ]
+        for at in range(0, len(rows), _AT_ONCE):  # samples with masks are large, and are not kept
+            items += _items(config, family, rows[at : at + _AT_ONCE], list(islice(samples, _AT_ONCE)))
+    return items
 
 
-def _can_be_scored(config: BenchmarkConfig, sample: Sample) -> bool:
-    """True. Raises UserError for a question about time without a true span."""
+def _items(
+    config: BenchmarkConfig, family: Benchmark, rows: Sequence[int], samples: Sequence[Sample]
+) -> list[Item]:
+    for sample in samples:
+        _refuse_hidden_span(config, sample)
+    return from_columns(
+        Item,
+        len(rows),
+        entry=[config.entry] * len(rows),
+        source=[config.source] * len(rows),
+        row=rows,
+        key=[sample.key for sample in samples],
+        question=[question_digest(sample, family.prompt(sample, config.style)) for sample in samples],
+        video=[sample.video.sha256 for sample in samples],
+        cost=list(map(cost, samples)),
+        hidden=[hides_truth(family, sample) for sample in samples],
+        sample=[None if sample.targets or sample.regions or sample.void else sample for sample in samples],
+    )
+
+
+def _refuse_hidden_span(config: BenchmarkConfig, sample: Sample) -> None:
+    """Raise UserError for a question about time without a true span."""
     if sample.task is Task.TEMPORAL and not sample.spans:
         raise UserError(
             f"benchmark {config.entry}",
             f"{sample.key} has no true span, so its answer cannot be scored.",
             "Take a set whose spans are published; those of a test set are often only on a server.",
         )
-    return True
 
 
 def missing_videos(reader: ShardReader, items: Sequence[Item]) -> dict[tuple[str, str], Unreadable]:

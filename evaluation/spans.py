@@ -7,6 +7,7 @@ what the model was shown, fractions and bins are parts of it. A model sees a cli
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.records.sample import Sample, TimeSpan
 from pipeline.times.frame_times import FrameTimes, frame_times
@@ -22,8 +23,7 @@ class SpanRules:
     outside: Outside = Outside.REFUSE
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class AnswerSpans:
+class AnswerSpans(NamedTuple):
     """The spans of an answer up to the first that cannot be read, in seconds of the whole video.
 
     ``refusal`` is the ``Refusal`` that explains why there is no first one, or empty.
@@ -49,7 +49,7 @@ def read_spans(text: str, sample: Sample, rules: SpanRules = DEFAULT_RULES) -> A
     if not parsed:
         assert isinstance(read, Failure), "without a span the parser says why"
         return AnswerSpans(refusal=str(read.reason), detail=read.detail)
-    spans = tuple(one.span(length_s, clip_start_s=start_s) for one in parsed)
+    spans = tuple([one.span(length_s, clip_start_s=start_s) for one in parsed])
     return AnswerSpans(spans=spans, clamped=parsed[0].clamped)
 
 

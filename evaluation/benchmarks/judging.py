@@ -7,9 +7,9 @@ empty masks, which are right only on frames where the object is absent.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from evaluation.metrics import choice, choice_published, temporal
 from evaluation.metrics.aggregate import Score
@@ -26,17 +26,19 @@ _ABOVE_AND_FROM = tuple((t, f"R@{t}", f"R@{t} or equal") for t in THRESHOLDS)
 _ABOVE_CUT = tuple((t, f"R@{t}", f"R@{t}{CUT}") for t in THRESHOLDS)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Judgement:
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class Judgement(NamedTuple):
     """Measures of one answer, and failures by measure. The other fields are those of ``Score``."""
 
     values: dict[str, float]
-    weights: dict[str, float]
-    failures: dict[str, str]
+    weights: Mapping[str, float]
+    failures: Mapping[str, str]
     refusal: str = ""
     clamped: bool = False
     read_by: str = ""
-    truth: Mapping[str, float] = field(default_factory=dict)
+    truth: Mapping[str, float] = _NOTHING
 
     def __or__(self, other: Judgement) -> Judgement:
         """Both judgements of one answer; the first failure is that of the first."""
@@ -63,6 +65,7 @@ class Judgement:
             clamped=self.clamped,
             read_by=self.read_by,
             truth=self.truth,
+            missing=_NOTHING,
         )
 
 
@@ -83,12 +86,12 @@ def judge_choice(sample: Sample, prediction: Prediction, published: int | None) 
         ),
     }
     if prediction.failure:
-        failures = dict.fromkeys(values, prediction.failure)
+        failures: Mapping[str, str] = dict.fromkeys(values, prediction.failure)
     else:  # the published rules always find an option
-        failures = {"accuracy": str(chosen.refusal)} if chosen.refusal else {}
+        failures = {"accuracy": str(chosen.refusal)} if chosen.refusal else _NOTHING
     return Judgement(
         values=values,
-        weights={},
+        weights=_NOTHING,
         failures=failures,
         read_by=str(chosen.rule or ""),
         truth={"options": float(len(sample.choices))},
@@ -125,8 +128,8 @@ def judge_span(sample: Sample, prediction: Prediction) -> Judgement:
     failure = prediction.failure or (f"no span read: {refusal}" if refusal else temporal.span_failure(spans))
     return Judgement(
         values=values,
-        weights={},
-        failures=dict.fromkeys(values, failure) if failure else {},
+        weights=_NOTHING,
+        failures=dict.fromkeys(values, failure) if failure else _NOTHING,
         refusal=refusal,
         clamped=bool(spans) and prediction.clamped,
         truth=_relative(sample),
@@ -192,7 +195,7 @@ def judge_masks(sample: Sample, prediction: Prediction) -> Judgement:
     return Judgement(
         values=values,
         weights=weights,
-        failures=dict.fromkeys(values, failure) if failure else {},
+        failures=dict.fromkeys(values, failure) if failure else _NOTHING,
         truth=constant,
     )
 

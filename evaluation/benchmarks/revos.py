@@ -7,7 +7,6 @@ number is the mean of the means of the first two kinds; none of their overall nu
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from evaluation.benchmarks.base import Benchmark
@@ -74,7 +73,7 @@ def _judge(sample: Sample, prediction: Prediction, everything: Foreground | None
                if name in values}  # fmt: skip
     rounded[f"J&F {ROUNDED}"] = (rounded[f"J {ROUNDED}"] + rounded[f"F {ROUNDED}"]) / 2
     failures |= {f"{name} {ROUNDED}": failures[name] for name in MEASURES if failures.get(name)}
-    return replace(found, values=values | rounded, failures={k: f for k, f in failures.items() if f})
+    return found._replace(values=values | rounded, failures={k: f for k, f in failures.items() if f})
 
 
 def _useless(sample: Sample, prediction: Prediction) -> bool:

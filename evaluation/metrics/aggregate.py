@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -141,8 +142,8 @@ class MetricRow:
 def average(metric: Metric, scores: Iterable[Score]) -> float | None:
     """The metric over these scores, 0-1; None if its measure applies to none of them."""
     group = _Group(list(scores))
-    scored = group.counted(metric)
-    return _Columns(metric, scored, group).mean() if scored else None
+    columns = group.columns(metric)
+    return columns.mean() if columns else None
 
 
 def by_category(scores: Iterable[Score]) -> dict[str, list[Score]]:
@@ -184,11 +185,8 @@ def _row(
 ) -> MetricRow:
     from evaluation.metrics.uncertainty import normal_interval
 
-    scored = group.counted(metric)
-    missing = Counter(
-        s.missing[metric.measure] for s in group.covered(metric) if s.missing and metric.measure in s.missing
-    )
-    columns = _Columns(metric, scored, group) if scored else None
+    missing = Counter(s.missing[metric.measure] for s in group.lacking if metric.lacks(s))
+    columns = group.columns(metric)
     value = columns.mean() if columns else None
     error = columns.error() if columns else None
     interval = None
@@ -202,8 +200,8 @@ def _row(
         category=category,
         metric=metric.name,
         value=value,
-        samples=len(scored),
-        failures=sum(metric.measure in s.failures for s in scored if s.failures),
+        samples=len(columns.values) if columns else 0,
+        failures=sum(metric.measure in s.failures and metric.counts(s) for s in group.failed),
         main=metric.main,
         protocol=metric.protocol,
         error=error,
@@ -223,15 +221,26 @@ class _Group:
 
     def __init__(self, scores: Sequence[Score]) -> None:
         self.scores = scores
+        self.failed = [s for s in scores if s.failures]
+        self.lacking = [s for s in scores if s.missing]
+        self._values = [s.values for s in scores]
         self._clusters: np.ndarray | None = None
 
     def covered(self, metric: Metric) -> Sequence[Score]:
         """Those of the metric's categories."""
         return [s for s in self.scores if metric.covers(s)] if metric.categories else self.scores
 
-    def counted(self, metric: Metric) -> Sequence[Score]:
-        """Those in its mean."""
-        return [s for s in self.covered(metric) if metric.measure in s.values]
+    def columns(self, metric: Metric) -> _Columns | None:
+        """Those in its mean; None if there are none."""
+        key, scored = metric.measure, self.scores
+        try:
+            values = list(map(itemgetter(key), self._values))  # most measures apply to every sample
+        except KeyError:
+            values = []
+        if metric.categories or not values:
+            scored = [s for s in self.covered(metric) if key in s.values]
+            values = [s.values[key] for s in scored]
+        return _Columns(metric, scored, values, self) if scored else None
 
     def clusters(self, scored: Sequence[Score]) -> np.ndarray:
         """[N] the number of each score's video; ``scored`` are some of the scores, or all, in their order."""
@@ -247,17 +256,18 @@ class _Group:
 class _Columns:
     """The scored samples of one metric as arrays [N]: value, weight, category, video."""
 
-    def __init__(self, metric: Metric, scores: Sequence[Score], group: _Group) -> None:
+    def __init__(
+        self, metric: Metric, scores: Sequence[Score], values: Sequence[float], group: _Group
+    ) -> None:
         import numpy as np
 
         from evaluation.metrics.uncertainty import clusters_of
 
-        key = metric.measure
         self.over = metric.over
-        self.values = np.fromiter((s.values[key] for s in scores), float, len(scores))
+        self.values = np.array(values, float)
         self.weights = np.ones(len(scores))
         if self.over is Over.WEIGHTS:
-            self.weights = np.fromiter((s.weights.get(key, 1.0) for s in scores), float, len(scores))
+            self.weights = np.array([s.weights.get(metric.measure, 1.0) for s in scores], float)
         self.parts = np.zeros(len(scores), int)
         if self.over is Over.CATEGORIES:
             self.parts = clusters_of([s.category or " " for s in scores])
@@ -290,8 +300,10 @@ class _Columns:
         """Whether a category's samples are all about one video: no residual, which is not to say no error."""
         import numpy as np
 
-        pairs = np.unique(np.stack([self.parts, self.clusters]), axis=1)
-        return self.over is Over.CATEGORIES and bool((np.bincount(pairs[0]) < 2).any())
+        if self.over is not Over.CATEGORIES:
+            return False
+        pairs = np.unique(self.parts * self.videos + self.clusters)  # as one number each
+        return bool((np.bincount(pairs // self.videos) < 2).any())
 
     def bootstrap(self, *names: object) -> Interval | None:
         import numpy as np

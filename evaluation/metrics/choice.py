@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from evaluation.metrics.choice_letters import Mention, denied, mention
 from evaluation.metrics.choice_stated import statements
@@ -59,19 +59,16 @@ class Chosen:
     refusal: Refusal | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Answer:
+class _Answer(NamedTuple):
     """The input of a rule: the plain text, and the text and the words of each option."""
 
     plain: Plain
+    text: str
     texts: Sequence[str]
     options: Sequence[Sequence[str]]
 
-    @property
-    def text(self) -> str:
-        return self.plain.text
 
-
+_LETTERED: Final = re.compile(r"[ \n]*(?:\(([A-Z])\)|([A-Z])[.)]) (.+?)\.?[ \n]*")  # "(B) blue", "B. blue."
 _LETTER_ALONE: Final = re.compile(r"[ \n]*\(?([A-Za-z])[.)]?[ \n]*")  # "B", "b", "(B)", "B."
 _LED_BY: Final = tuple(Chosen(index=index, rule=Rule.LED) for index in range(26))
 _LED_BEYOND: Final = Chosen(refusal=Refusal.BEYOND)
@@ -84,16 +81,41 @@ def _option(choice: str) -> tuple[str, tuple[str, ...]]:
     return text, tuple(words(text))
 
 
+# An option in which no rule finds a letter, a statement or a denial: its words have several signs, except "a"
+# and a first "A", and none of them can praise an answer or begin a denial.
+_QUIET: Final = re.compile(
+    r"(?:A )?(?:a |(?:[A-Za-z0-9]{2,}|[0-9])(?: |, |/|-))*(?:[A-Za-z0-9]{2,}|[0-9])\.?"
+)
+_LOUD: Final = re.compile(
+    r"^(?:is|was|cannot|can|could|seems|does|would)\b|"
+    r"answer|option|choice|solution|response|selection|conclusion|prediction|guess|letter|"
+    r"^(?=.*(?:is|was|be|seems|appears) ).*(?:correct|right|best|accurate|appropriate|true|suitable)",
+    re.IGNORECASE,
+)
+_LONGEST_QUIET: Final = 100
+
+
+@lru_cache(maxsize=1 << 16)
+def _is_quiet(choice: str) -> bool:
+    return len(choice) <= _LONGEST_QUIET and bool(_QUIET.fullmatch(choice)) and not _LOUD.search(choice)
+
+
 def strict(text: str, choices: Sequence[str]) -> Chosen:
     """The option that a text names unambiguously, and the rule that read it; or why there is none.
 
-    A letter alone, which is what most models answer, is read at once; anything else by ``read_by_rules``.
+    A letter alone, or in front of its own option as it is written, is what most models answer, and is read at
+    once; anything else by ``read_by_rules``, which gives the same for both.
     """
     alone = _LETTER_ALONE.fullmatch(text)
-    if alone is None:
-        return read_by_rules(text, choices)
-    index = ord(alone[1].upper()) - ord("A")
-    return _LED_BY[index] if index < len(choices) else _LED_BEYOND
+    if alone is not None:
+        index = ord(alone[1].upper()) - ord("A")
+        return _LED_BY[index] if index < len(choices) else _LED_BEYOND
+    led = _LETTERED.fullmatch(text)
+    if led is not None:
+        index = ord(led[1] or led[2]) - ord("A")
+        if index < len(choices) and choices[index] in (led[3], f"{led[3]}.") and _is_quiet(choices[index]):
+            return _LED_BY[index]
+    return read_by_rules(text, choices)
 
 
 def read_by_rules(text: str, choices: Sequence[str]) -> Chosen:
@@ -104,7 +126,7 @@ def read_by_rules(text: str, choices: Sequence[str]) -> Chosen:
     """
     answer_text = plain(text)
     known = [_option(choice) for choice in choices]
-    answer = _Answer(plain=answer_text, texts=[text for text, _ in known], options=[own for _, own in known])
+    answer = _Answer(answer_text, answer_text.text, [text for text, _ in known], [own for _, own in known])
     if not answer.text:
         return Chosen(refusal=Refusal.THOUGHT if answer_text.unfinished else Refusal.EMPTY)
     for rule, read in _RULES.items():
@@ -120,6 +142,8 @@ def read_by_rules(text: str, choices: Sequence[str]) -> Chosen:
 
 def _boxed(answer: _Answer) -> _Verdict:
     r"""``\boxed{B}``, ``\boxed{\text{B. blue}}``, ``\boxed{blue}``; boxes of two options are several."""
+    if not answer.plain.boxed:
+        return None
     verdicts = {_box(content, answer) for content in answer.plain.boxed} - {None}
     return verdicts.pop() if len(verdicts) == 1 else Refusal.SEVERAL if verdicts else None
 
@@ -156,20 +180,20 @@ def _led(answer: _Answer) -> _Verdict:
         return None
     lines = [line.strip() for line in answer.text.split("\n") if line.strip()]
     following = mention(lines[1], 0, answer.options) if len(lines) > 1 else None
-    if following is not None and following.marked and following.index != letter.index:
+    if following is not None and following.marked and following.option != letter.option:
         return Refusal.SEVERAL
     return Refusal.SEVERAL if _begins_list(answer, letter) else _of(letter, answer)
 
 
 def _begins_list(answer: _Answer, letter: Mention) -> bool:
     """Whether the next option follows a letter and its text directly: "(A) red (B) blue"."""
-    if letter.text != letter.index:
+    if letter.text != letter.option:
         return False
     place = _CAPITAL.search(answer.text, letter.end)
     other = mention(answer.text, place.start(), answer.options) if place else None
-    if place is None or other is None or not other.marked or other.text != other.index != letter.index:
+    if place is None or other is None or not other.marked or other.text != other.option != letter.option:
         return False
-    return words(answer.text[letter.end : place.start()]) == list(answer.options[letter.index])
+    return words(answer.text[letter.end : place.start()]) == list(answer.options[letter.option])
 
 
 def _alone(answer: _Answer) -> bool:
@@ -198,7 +222,7 @@ def _lettered(answer: _Answer) -> _Verdict:
     found = set()
     for place in _CAPITAL.finditer(answer.text):
         letter = mention(answer.text, place.start(), answer.options)
-        if letter and letter.marked and letter.text == letter.index < len(answer.options):
+        if letter and letter.marked and letter.text == letter.option < len(answer.options):
             begin = max(answer.text.rfind(sign, 0, place.start()) for sign in ".,;\n")
             if not denied(answer.text[begin + 1 : place.start()]):
                 found.add(_of(letter, answer))
@@ -272,11 +296,11 @@ def _denied_behind(text: str, letter: Mention) -> bool:
 
 
 def _of(letter: Mention, answer: _Answer) -> _Verdict:
-    if letter.index >= len(answer.options):
+    if letter.option >= len(answer.options):
         return Refusal.BEYOND
     if letter.others:
         return Refusal.SEVERAL
-    return letter.index if letter.text in (None, letter.index) else Refusal.CONTRADICTION
+    return letter.option if letter.text in (None, letter.option) else Refusal.CONTRADICTION
 
 
 def _of_text(spoken: Sequence[str], answer: _Answer) -> int | None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from evaluation.metrics.choice_text import words
 
@@ -32,6 +31,7 @@ _AND: Final = re.compile(
     r"(?:(?:maybe|perhaps|possibly|also|both|even|then|the|option|choice)\s{1,2}){0,3}",
     re.IGNORECASE,
 )
+_MAY_JOIN: Final = re.compile(r"[,/&+;|和或及]|or|and|plus|vs|versus", re.IGNORECASE)  # a part of each
 _GAP: Final = re.compile(r"[\s.,:;)\]}\"'–—-]{0,8}")
 _CLAUSE: Final = re.compile(r"[^.!?;\n]{0,400}")
 _DENIED: Final = re.compile(
@@ -53,15 +53,14 @@ def denied(text: str) -> bool:
     return bool(_DENIED.search(text))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Mention:
-    """A letter that stands for an option. ``index`` may lie beyond the options.
+class Mention(NamedTuple):
+    """A letter that stands for an option, whose number may lie beyond the options.
 
     ``marked``: a bracket, a full stop or the end of the line tells it from a word. ``text`` is the option
     whose words begin the clause after it, ``others`` the letters listed together with it.
     """
 
-    index: int
+    option: int
     start: int
     end: int
     marked: bool
@@ -81,14 +80,7 @@ def mention(
     if one is None:
         return None
     others = _next_to(text, one.end) | _in_same_clause(text, one.end)
-    return Mention(
-        index=one.index,
-        start=at,
-        end=one.end,
-        marked=one.marked,
-        text=one.text,
-        others=frozenset(others - {one.index}),
-    )
+    return one._replace(others=frozenset(others - {one.option})) if others else one
 
 
 def _lone(text: str, at: int, options: Sequence[Sequence[str]], announced: bool) -> Mention | None:
@@ -114,7 +106,7 @@ def _lone(text: str, at: int, options: Sequence[Sequence[str]], announced: bool)
         )
     else:
         plain = marked
-    return Mention(index=index, start=at, end=end, marked=marked, text=follows) if plain else None
+    return Mention(option=index, start=at, end=end, marked=marked, text=follows) if plain else None
 
 
 def _only(text: str, end: int, option: Sequence[str]) -> bool:
@@ -167,6 +159,8 @@ def _in_same_clause(text: str, end: int) -> set[int]:
         stop = stops.search(text, begin, limit)
         limit = stop.start() if stop else limit
     found: set[int] = set()
+    if not _MAY_JOIN.search(text, end, limit):
+        return found
     for joined in _AND.finditer(text, end, limit):
         other = _LETTER.match(text, joined.end())
         if other and (
@@ -181,4 +175,4 @@ def _in_same_clause(text: str, end: int) -> set[int]:
 
 
 def _index(found: re.Match[str]) -> int:
-    return string.ascii_uppercase.index(found["letter"].upper())
+    return ord(found["letter"].upper()) - ord("A")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from evaluation.metrics.choice_letters import Mention, denied, mention, text_after
 
@@ -107,8 +107,7 @@ def _possible(text: str) -> Collection[int]:
     return found
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """An answer that is stated. Of one without a letter ``mention`` is None and ``text`` the option.
 
     ``concludes``: it is the conclusion, so what was said before it may differ.
@@ -124,10 +123,10 @@ def statements(text: str, options: Sequence[Sequence[str]]) -> list[Statement]:
     """Every stated answer of a plain text, in reading order."""
     found: dict[int, Statement] = {}
     possible, letters = _possible(text), dict[int, Mention | None]()
-    for number, form in enumerate(_FORMS):
-        if number not in possible:
-            continue
-        for one in form.finditer(text):
+    for number in sorted(possible):
+        if number >= len(_FORMS):
+            break
+        for one in _FORMS[number].finditer(text):
             at = one.end()  # several patterns may lead to one letter
             if at not in letters:
                 letters[at] = mention(text, at, options, announced=True)
@@ -157,14 +156,19 @@ def _add(
     begin = max(0, start - _LOOK)
     sentence = _after_last(_ENDS_SENTENCE, text, begin, start)
     clause = _after_last(_ENDS_CLAUSE, text, sentence, start)
-    told = text[clause:at]
     behind = at if letter is None else letter.end + (text[letter.end : letter.end + 1] == ".")
     end = _ENDS_SENTENCE.search(text, behind, at + _LOOK)
     asks = bool(end) and "?" in text[at : end.end()]  # type: ignore[union-attr]
-    if denied(told) or _DOUBTS.search(told) or asks:
+    if asks or _unsure(text[clause:at]):
         return
     concludes = bool(_CONCLUDES.search(text, sentence, at))
     found[at] = Statement(start=at, mention=letter, text=option, concludes=concludes)
+
+
+@lru_cache(maxsize=1 << 12)  # a model begins most answers with the same words
+def _unsure(told: str) -> bool:
+    """Whether the words in front of an answer deny or doubt it."""
+    return denied(told) or bool(_DOUBTS.search(told))
 
 
 def _after_last(pattern: re.Pattern[str], text: str, begin: int, stop: int) -> int:
@@ -181,7 +185,7 @@ def _last_line(text: str, options: Sequence[Sequence[str]]) -> Statement | None:
     if not before.strip() or len(line) > 400:
         return None
     one = mention(text, start, options)
-    if one is None or not (one.marked and (one.text == one.index or len(line) <= one.end - start + 1)):
+    if one is None or not (one.marked and (one.text == one.option or len(line) <= one.end - start + 1)):
         return None
     if any(mention(above.strip(), 0, options) for above in before.splitlines()):
         return None  # one of a list

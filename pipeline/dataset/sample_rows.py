@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.columns import from_columns
 from pipeline.dataset.arrow import WITH_VOID
 from pipeline.records.sample import MaskTrack, Role, Sample, Task, TimeSpan, Turn, VideoRef
 
@@ -27,8 +28,7 @@ def from_table(table: pa.Table) -> list[Sample]:
         for name in WITH_VOID.names
         if name in table.column_names
     }
-    names = tuple(columns)
-    return [Sample(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+    return from_columns(Sample, table.num_rows, **columns)
 
 
 def _array(column: pa.ChunkedArray) -> pa.Array:
@@ -62,8 +62,7 @@ def _read_tracks(array: pa.StructArray) -> list[MaskTrack]:
 
 def _read_spans(array: pa.StructArray) -> list[TimeSpan]:
     of = _fields(array)
-    rows = zip(*(_plain(of[name]) for name in ("start_s", "end_s", "start_bin", "end_bin")), strict=True)
-    return [TimeSpan(start_s=s, end_s=e, start_bin=first, end_bin=last) for s, e, first, last in rows]
+    return from_columns(TimeSpan, len(array), **{name: _plain(part) for name, part in of.items()})
 
 
 def _optional(array: pa.StructArray, read: Callable[[pa.Array], list[Any]]) -> list[Any]:
@@ -77,25 +76,28 @@ def _read_turns(array: pa.StructArray) -> list[Turn]:
     of = _fields(array)
     roles = _plain(of["role"])
     known = {role: Role(role) for role in set(roles)}
-    return [Turn(known[role], text) for role, text in zip(roles, _plain(of["text"]), strict=True)]
+    return list(map(Turn, map(known.__getitem__, roles), _plain(of["text"])))
+
+
+def _read_tasks(array: pa.Array) -> list[Task]:
+    names = _plain(array)
+    known = {name: Task(name) for name in set(names)}
+    return [known[name] for name in names]
 
 
 def _read_videos(array: pa.StructArray) -> list[VideoRef]:
     of = _fields(array)
     columns = [_tuples(part) if pa.types.is_list(part.type) else _plain(part) for part in of.values()]
-    made: dict[tuple[Any, ...], VideoRef] = {}
-    out = []
-    for row in zip(*columns, strict=True):
-        ref = made.get(row)
-        if ref is None:
-            ref = made[row] = VideoRef(**dict(zip(of, row, strict=True)))
-        out.append(ref)
-    return out
+    rows = list(zip(*columns, strict=True))
+    once = dict.fromkeys(rows)
+    made = from_columns(VideoRef, len(once), **dict(zip(of, zip(*once, strict=True), strict=True)))
+    refs = dict(zip(once, made, strict=True))
+    return [refs[row] for row in rows]
 
 
 _AS_THEY_ARE = ("key", "dataset", "expression", "answer_index", "reference", "category")
 _FROM: dict[str, Callable[[Any], list[Any]]] = {
-    "task": lambda array: [Task(name) for name in _plain(array)],
+    "task": _read_tasks,
     "video": _read_videos,
     "turns": lambda array: _tuples(array, _read_turns),
     "regions": lambda array: _tuples(array, _read_tracks),

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 from pipeline.thoughts import answer_part
 from pipeline.times.described import described
@@ -33,8 +34,7 @@ _LED = {Kind.START, Kind.END, Kind.AT}
 _LED_WITH_UNIT = _LED | {Kind.FROM, Kind.UNTIL}
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Times:
+class Times(NamedTuple):
     """All times of a text that could be read, in reading order."""
 
     spans: tuple[ParsedSpan, ...]

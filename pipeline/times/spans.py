@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pipeline.records.sample import TimeSpan
 from pipeline.times import temporal
@@ -16,8 +16,7 @@ from pipeline.times.text import Form
 _MOST_ROUNDING_S = 0.5  # "2 minutes" does not stand for every time within half a minute
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParsedSpan:
+class ParsedSpan(NamedTuple):
     """One span or instant of a text. Seconds count from the start of what the model is shown."""
 
     start_s: float
@@ -33,19 +32,18 @@ class ParsedSpan:
     def span(self, duration_s: float, *, clip_start_s: float = 0.0) -> TimeSpan:
         """As a ``TimeSpan``, whose seconds count from the start of the video. Written bins are kept."""
         made = temporal.span(self.start_s, self.end_s, duration_s, clip_start_s=clip_start_s)
-        first, last = self.bins or (made.start_bin, made.end_bin)
-        return TimeSpan(start_s=made.start_s, end_s=made.end_s, start_bin=first, end_bin=last)
+        if self.bins is None:
+            return made
+        return TimeSpan(start_s=made.start_s, end_s=made.end_s, start_bin=self.bins[0], end_bin=self.bins[1])
 
 
-@dataclass(frozen=True, slots=True)
-class _Inside:
+class _Inside(NamedTuple):
     time_s: float
     clamped: bool
     moved_s: float
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ruler:
+class Ruler(NamedTuple):
     """One video, with the rules for times without a unit and times outside of it."""
 
     text: str
@@ -84,12 +82,11 @@ class Ruler:
             return Problem(Refusal.NO_UNIT, f"{excerpt}: {units}", *place)
         if form is Form.FRAMES:
             return self._of_frames(a, b, excerpt, place, instant=instant)
-        start_s, end_s = (self._seconds(q, form, q.scale if q.form else scale) for q in (a, b))
+        start_s = self._seconds(a, form, a.scale if a.form else scale)
+        end_s = self._seconds(b, form, b.scale if b.form else scale)
         if end_s < start_s and b.edge is None:
             return Problem(Refusal.REVERSED, excerpt, *place)
-        rounded = form in (Form.SECONDS, Form.CLOCK)
-        slack_s = [min(q.half * (q.scale if q.form else scale), _MOST_ROUNDING_S) * rounded for q in (a, b)]
-        start, end = self._inside(start_s, slack_s[0]), self._inside(end_s, slack_s[1])
+        start, end = self._inside(start_s, a, form, scale), self._inside(end_s, b, form, scale)
         if start is None or end is None or (not instant and self._beyond(start_s, end_s, start, end)):
             return Problem(Refusal.OUTSIDE, f"{excerpt}: the video lasts {self.duration_s:.3f} s", *place)
         return ParsedSpan(
@@ -117,12 +114,16 @@ class Ruler:
             case _:
                 return quantity.value * scale
 
-    def _inside(self, time_s: float, slack_s: float) -> _Inside | None:
+    def _inside(self, time_s: float, of: Quantity, form: Form, scale: float) -> _Inside | None:
         """A time in the video. One past the end by no more than its own rounding stands for the end."""
+        if 0.0 <= time_s <= self.duration_s:
+            return _Inside(time_s, False, 0.0)
         nearest = min(max(time_s, 0.0), self.duration_s)
         off_s = abs(time_s - nearest)
         if off_s <= NOISE_S:
             return _Inside(nearest, False, 0.0)
+        rounded = form in (Form.SECONDS, Form.CLOCK)
+        slack_s = min(of.half * (of.scale if of.form else scale), _MOST_ROUNDING_S) * rounded
         if time_s > nearest and off_s <= slack_s + NOISE_S:
             return _Inside(nearest, False, off_s)
         return _Inside(nearest, True, off_s) if self.outside is Outside.CLAMP else None

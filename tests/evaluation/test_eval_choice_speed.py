@@ -76,6 +76,33 @@ def test_random_signs(text: str) -> None:
     assert strict(text, COLOURS) == slowly(text, COLOURS)
 
 
+OPTIONS = (
+    "red", "dark red", "A man", "A man runs", "a.", "A", "I", "b", "B team", "is red", "can go", "can",
+    "not red", "it is right", "left to right", "the best", "is the answer", "option B", "x or a b", "or A",
+    "and a man", "a, b", "red/blue", "T-shirt", "un-do", "3", "3.5", "U.S.", "e.g. b", "plan A.", "both",
+    "none", "", "it's", "A a man", "so it is", "a",
+)  # fmt: skip
+LED = (
+    "({}) {}",
+    "{}. {}",
+    "{}) {}",
+    " {}. {}.",
+    "({}) {}.\n",
+    "{}: {}",
+    "({}. {}",
+    "{}. {}..",
+    "({}) {} ({})",
+)
+
+
+@settings(max_examples=500)
+@given(st.lists(st.sampled_from(OPTIONS), min_size=2, max_size=4), st.sampled_from(LED), st.data())
+def test_a_letter_before_its_option(options: list[str], form: str, data: st.DataObject) -> None:
+    index = data.draw(st.integers(0, len(options) - 1))
+    text = form.format("ABCD"[index], options[index], "B")
+    assert strict(text, tuple(options)) == slowly(text, tuple(options))
+
+
 def test_no_pattern_that_matches_is_left_out() -> None:
     """Texts of any two of the pieces and what may end a statement."""
     matched = dict.fromkeys(choice_stated._EVERY, 0)
