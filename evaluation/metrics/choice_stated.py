@@ -157,8 +157,8 @@ def _add(
     sentence = _after_last(_ENDS_SENTENCE, text, begin, start)
     clause = _after_last(_ENDS_CLAUSE, text, sentence, start)
     behind = at if letter is None else letter.end + (text[letter.end : letter.end + 1] == ".")
-    end = _ENDS_SENTENCE.search(text, behind, at + _LOOK)
-    asks = bool(end) and "?" in text[at : end.end()]  # type: ignore[union-attr]
+    end = _ENDS_SENTENCE.search(text, behind, at + _LOOK) if "?" in text else None
+    asks = end is not None and "?" in text[at : end.end()]
     if asks or _unsure(text[clause:at]):
         return
     concludes = bool(_CONCLUDES.search(text, sentence, at))

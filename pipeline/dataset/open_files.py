@@ -108,6 +108,10 @@ class OpenFiles:
             table = self._group(name, group)
             yield table.slice(first, count) if consecutive else table.take(inside)
 
+    def whole(self, name: str) -> pa.Table:
+        """All rows of a file. For small files this takes half as long as one row group after another."""
+        return self.get(name).read(columns=self._columns, use_threads=False)
+
     def _group(self, name: str, number: int) -> pa.Table:
         return self._groups.get((name, number), lambda: self.read_group(name, number, self._columns))
 

@@ -25,6 +25,7 @@ from pipeline.records.sample import Sample
 from pipeline.storage.location import Location
 
 _AT_ONCE = 512  # samples that are converted together
+_SMALL_BYTES = 4 * 2**20  # a shard that is read at once where all its samples are wanted
 
 
 class ShardReader:
@@ -90,6 +91,11 @@ class ShardReader:
             shard = self._shards[source][at]
             first = ends[at] - shard.rows
             inside = [row - first for row in run]
+            if shard.bytes <= _SMALL_BYTES and inside == list(range(shard.rows)):
+                with self._lock:
+                    table = self._files.whole(shard.name)
+                yield from from_table(table)
+                continue
             for start in range(0, len(inside), _AT_ONCE):
                 with self._lock:
                     tables = list(self._files.rows(shard.name, inside[start : start + _AT_ONCE]))
