@@ -29,10 +29,11 @@ ROOMS: dict[str, set[str]] = {
     "media": {"storage", "records", "times"},
     "page": {"records", "times", "media"},
     "plan": {"storage", "records", "times", "media"},
+    "estimate": {"plan"},
     "dataset": {"storage", "records", "times", "media", "plan"},
     "artifacts": {"storage", "records", "times", "media", "plan", "dataset"},
     "jobs": {"storage", "records", "plan", "dataset", "artifacts"},
-    "commands": {"storage", "records", "times", "media", "plan", "dataset", "artifacts", "jobs"},
+    "commands": {"storage", "records", "times", "media", "plan", "dataset", "artifacts", "jobs", "estimate"},
 }
 
 

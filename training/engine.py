@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from pipeline.estimate.memory import KEPT_WHOLE, LARGEST_BUCKET
 from pipeline.plan.layout import Precision
 from pipeline.plan.training import StageConfig
 from training.loop.optim import lr_share, parameter_groups, set_lr
@@ -21,10 +22,6 @@ from training.stage.model_setup import set_up_model
 from training.stage.other_workers import saved_workers, universal
 
 _TAG = "state"
-_LARGEST_BUCKET = 500_000_000  # elements; DeepSpeed sets aside a buffer of this size
-# Elements. Smaller weights stay whole on every worker under ZeRO-3: norms, biases, and the three vectors of
-# SAM 2 that are read outside of the module that owns them, where nothing would fetch them.
-_KEPT_WHOLE = 100_000
 
 
 def quiet() -> None:
@@ -111,9 +108,9 @@ class Engine:
                 "zero_optimization": {
                     "stage": layout.zero_stage,
                     "overlap_comm": False,
-                    "reduce_bucket_size": min(_LARGEST_BUCKET, elements),
-                    "allgather_bucket_size": min(_LARGEST_BUCKET, elements),
-                    "stage3_param_persistence_threshold": _KEPT_WHOLE,
+                    "reduce_bucket_size": min(LARGEST_BUCKET, elements),
+                    "allgather_bucket_size": min(LARGEST_BUCKET, elements),
+                    "stage3_param_persistence_threshold": KEPT_WHOLE,
                 },
                 "zero_allow_untested_optimizer": True,
                 "zero_force_ds_cpu_optimizer": False,

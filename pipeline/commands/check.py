@@ -3,19 +3,36 @@
 from __future__ import annotations
 
 import argparse
+from itertools import chain
 
+from pipeline.commands.completers import completed, nothing
 from pipeline.commands.plan_argument import add_plan, typed_plan
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of the command."""
     add_plan(parser)
+    for name, metavar, help_ in (
+        ("--gpu-gb", "GB", "memory of one GPU: say which stages fit, and which other layouts would"),
+        ("--samples-per-s", "N", "throughput of a stage, all its workers together: say how long it takes"),
+        ("--gpu-hour", "PRICE", "price of a GPU hour, with --samples-per-s: say what a stage costs"),
+    ):
+        completed(parser.add_argument(name, metavar=metavar, type=positive, help=help_), nothing)
+
+
+def positive(text: str) -> float:
+    """The number that was typed. Raises ValueError if it is not positive."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
 
 
 def act(options: argparse.Namespace) -> int:
     """Refuse what cannot work, or print what a run would do. The exit code."""
     from pipeline.artifacts.steps import State, steps_up_to, up_to
     from pipeline.artifacts.survey import survey
+    from pipeline.commands.estimated import Given, estimate_lines
     from pipeline.commands.hidden_truth import hidden_lines
     from pipeline.commands.preflight import preflight, refuse_steps
     from pipeline.commands.status_table import next_command
@@ -33,7 +50,11 @@ def act(options: argparse.Namespace) -> int:
     for decision in decisions:
         place = plan_status.folder(decision.spec.name).uri
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
-    for line in (*uneven_lines(file.plan), *hidden_lines(file.plan), *unscored_lines(file.plan)):
+    stated = ("gpu_gb", "samples_per_s", "gpu_hour")
+    given = Given(**{name: getattr(options, name, None) for name in stated})
+    estimated = estimate_lines(file.plan, given, plan_status.artifacts.get("prepare"))
+    notes = (uneven_lines(file.plan), hidden_lines(file.plan), unscored_lines(file.plan), estimated)
+    for line in chain.from_iterable(notes):
         print(line)
     todo = sum(d.state is State.TODO for d in decisions)
     print(f"{options.plan} is valid: {todo} of {len(decisions)} steps to make.")

@@ -6,8 +6,9 @@ the two. Constants are those of transformers' classes that no field of ``ModelCo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from pipeline.plan.model import ConnectorConfig, LanguageConfig, ModelConfig, Sam2Config, VisionConfig
@@ -228,8 +229,7 @@ def _sam_idle(config: Sam2Config) -> Iterator[int]:
 
 
 def _memory_encoder(width: int, memory: int) -> Iterator[int]:
-    pairs: Sequence[tuple[int, int]] = list(zip(_MEMORY_CHANNELS, _MEMORY_CHANNELS[1:], strict=False))
-    for inner, outer in pairs:
+    for inner, outer in pairwise(_MEMORY_CHANNELS):
         yield from (*_linear(9 * inner, outer), *_norm(outer))
     yield from _linear(_MEMORY_CHANNELS[-1], width)
     yield from _linear(width, width)
