@@ -18,7 +18,8 @@ from pipeline.jobs.step import StepContext, StepResult
 from pipeline.plan.training import StageConfig
 from training.stage.checkpoint import SUMMARY, write_checkpoint
 from training.stage.driver import train_on_ray
-from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
+from training.stage.stage_end import read_end
+from training.stage.unfinished import StageStart, UnfinishedStage
 
 
 def init(context: StepContext) -> StepResult:
@@ -80,13 +81,14 @@ def stage(context: StepContext) -> StepResult:
         context.tracker.log_params(_length_and_layout(config, total) | parts_table.params(rows))
         context.tracker.log_text(parts_table.render(rows) + "\n", "parts.txt")
         print(parts_table.render(rows), flush=True)
-        trained = train_on_ray(job, context.plan.ray, need, total, context.tracker, unfinished)
-        finished = StageEnd(digest=trained.done.digest, resumed_at=trained.done.resumed_at, last=trained.last)
-        unfinished.finish(finished)
+        train_on_ray(job, context.plan.ray, need, total, context.tracker, unfinished)
+        finished = read_end(context.out)
+        assert finished is not None, "Ray Train ended without an error, but worker 0 wrote no end"
     else:
         print(f"stage {config.name}: was trained to its end before; its weights are kept", flush=True)
         for row in read_curves(context.out / CURVES) if (context.out / CURVES).exists() else ():
             context.tracker.log_metrics(row.values, row.step, at=row.at, once=True)
+    unfinished.quarantine(finished.quarantined)
     summary: dict[str, Any] = {
         "steps": total,
         "resumed_at": finished.resumed_at,

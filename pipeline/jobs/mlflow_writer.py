@@ -131,6 +131,14 @@ class MlflowWriter:
     def _do_end(self, entry: Entry) -> None:
         self._client.set_terminated(self._run(entry), status=entry["status"], end_time=entry["end_ms"])
 
+    def _do_end_steps(self, entry: Entry) -> None:
+        """End the runs of steps that were killed with their command before they could say so."""
+        for fingerprint in entry["fingerprints"]:
+            tags = {_word(PARENT_TAG): entry["run"], _word(FINGERPRINT_TAG): fingerprint}
+            run = find_run(self._client, self._experiment, **tags)
+            if run is not None and run.info.status == "RUNNING":
+                self._client.set_terminated(run.info.run_id, status=entry["status"], end_time=entry["end_ms"])
+
     # What a run holds
 
     def _do_params(self, entry: Entry) -> None:

@@ -91,6 +91,8 @@ def run(
                 from pipeline.jobs.server import job_server
 
                 server = opened.enter_context(job_server(plan.ray))
+            if plan_run is not None and (server is None or server.embedded):
+                plan_run.own_steps = [plan_status.fingerprints[name] for name in job.names]
             if code := job.run(server, claims):
                 if plan_run is not None:
                     plan_run.failed = True

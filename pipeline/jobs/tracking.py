@@ -196,6 +196,8 @@ class PlanRun:
     def __init__(self, plan: Plan, parent: Parent) -> None:
         self.plan, self.parent = plan, parent
         self.failed = False
+        self.own_steps: list[str] = []
+        """Fingerprints of steps whose processes end with this one."""
         self._outbox: Outbox | None = None
 
     def __enter__(self) -> Self:
@@ -217,6 +219,8 @@ class PlanRun:
     ) -> None:
         assert self._outbox is not None
         status = FAILED if kind is None and self.failed else status_after(kind)
+        if status == KILLED and self.own_steps:  # they may have had no time to say so
+            self._put("end_steps", fingerprints=self.own_steps, status=status, end_ms=_milliseconds(None))
         self._put("end", status=status, end_ms=_milliseconds(None))
         self._outbox.close(hurry=kind is not None)
 

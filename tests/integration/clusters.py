@@ -14,6 +14,7 @@ from tests.integration.mini import environment, until
 
 RAY = Path(sys.executable).with_name("ray")
 WAIT_S = 240.0  # a bound for a busy machine
+_MEMORY = f"--object-store-memory={200 * 2**20}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,16 @@ class Nodes:
 
     address: str
     jobs_url: str
+
+    def alive(self) -> int:
+        """How many nodes the head takes for alive; 0 while it does not answer."""
+        import requests
+
+        try:
+            answer = requests.get(f"{self.jobs_url}/nodes?view=summary", timeout=5).json()
+            return sum(n["raylet"].get("state") == "ALIVE" for n in answer["data"]["summary"])
+        except (OSError, KeyError, ValueError):
+            return 0
 
 
 def free_port() -> int:
@@ -46,28 +57,24 @@ def node(out: Path, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 @contextmanager
+def joining(folder: Path, name: str, cluster: Nodes) -> Iterator[subprocess.Popen[bytes]]:
+    """One more node with one CPU, once the head has it."""
+    before = cluster.alive()
+    listen = f"--dashboard-agent-listen-port={free_port()}"
+    with node(folder / f"{name}.log", f"--address={cluster.address}", "--num-cpus=1", _MEMORY, listen) as it:
+        until(lambda: cluster.alive() == before + 1, WAIT_S, name)
+        yield it
+
+
+@contextmanager
 def nodes(folder: Path, count: int) -> Iterator[Nodes]:
     """A head and others up to ``count`` nodes, each with one CPU; their logs are in ``folder``."""
-    import requests
-
     port, dashboard = free_port(), free_port()
     cluster = Nodes(address=f"127.0.0.1:{port}", jobs_url=f"http://127.0.0.1:{dashboard}")
-    memory = f"--object-store-memory={200 * 2**20}"
-
-    def alive() -> int:
-        try:
-            answer = requests.get(f"{cluster.jobs_url}/nodes?view=summary", timeout=5).json()
-            return sum(n["raylet"].get("state") == "ALIVE" for n in answer["data"]["summary"])
-        except (OSError, KeyError, ValueError):
-            return 0
-
     with ExitStack() as stack:
         where = (f"--port={port}", "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}")
-        stack.enter_context(node(folder / "head.log", "--head", "--num-cpus=1", memory, *where))
-        until(lambda: alive() == 1, WAIT_S, "the head's job server")
+        stack.enter_context(node(folder / "head.log", "--head", "--num-cpus=1", _MEMORY, *where))
+        until(lambda: cluster.alive() == 1, WAIT_S, "the head's job server")
         for number in range(2, count + 1):
-            listen = f"--dashboard-agent-listen-port={free_port()}"
-            one = (f"--address={cluster.address}", "--num-cpus=1", memory, listen)
-            stack.enter_context(node(folder / f"node-{number}.log", *one))
-            until(lambda expected=number: alive() == expected, WAIT_S, f"node {number}")
+            stack.enter_context(joining(folder, f"node-{number}", cluster))
         yield cluster

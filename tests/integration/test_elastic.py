@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -18,19 +16,11 @@ import yaml
 from pipeline.artifacts.curves import CURVES, read_curves
 from pipeline.artifacts.survey import survey
 from pipeline.plan.load import load_plan
-from tests.integration.clusters import WAIT_S, free_port, node
+from tests.integration.clusters import WAIT_S, joining, nodes
 from tests.integration.mini import environment, until
 from tests.training.killable import plan_with_init, saved_states
 
 STEPS = 240
-
-
-@contextmanager
-def one_cpu(folder: Path, name: str, address: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A node for one worker."""
-    arguments = (f"--address={address}", "--num-cpus=1", f"--object-store-memory={100 * 2**20}")
-    with node(folder / f"{name}.log", *arguments, f"--dashboard-agent-listen-port={free_port()}") as process:
-        yield process
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -46,17 +36,10 @@ def test_a_stage_loses_a_node_and_gets_another(tmp_path: Path) -> None:
     layout = {"min_workers": 1, "cpus_per_worker": 1, "save_every": 5, "max_failures": 4}
     plan = plan_with_init(tmp_path / "plan", steps=STEPS, **layout)
     out, log_file = survey(plan).folder("one").local_path, tmp_path / "log"
-    port = free_port()
-    address = f"127.0.0.1:{port}"
-    head = ("--head", f"--port={port}", "--num-cpus=0", "--include-dashboard=false")
-    with (
-        node(tmp_path / "head.log", *head, f"--dashboard-agent-listen-port={free_port()}"),
-        one_cpu(tmp_path, "first", address),
-        one_cpu(tmp_path, "second", address) as second,
-    ):
+    with nodes(tmp_path, 1) as cluster, joining(tmp_path, "second", cluster) as second:
         plan_file = tmp_path / "plan" / "plan.yaml"
         content = yaml.safe_load(plan_file.read_text())
-        content["ray"] = {"address": address}
+        content["ray"] = {"address": cluster.address}
         plan_file.write_text(yaml.safe_dump(content))
         command = [sys.executable, "-m", "training", "--plan", str(plan_file), "--step", "one"]
         with log_file.open("wb") as log:
@@ -75,7 +58,7 @@ def test_a_stage_loses_a_node_and_gets_another(tmp_path: Path) -> None:
             until(lambda: told("runs on 1 of 2 workers"), WAIT_S, "the worker that is left")
             before = saved_states(out)[-1]
             until(lambda: saved_states(out)[-1:] not in ([], [before]), WAIT_S, "a state of one worker")
-            with one_cpu(tmp_path, "third", address):
+            with joining(tmp_path, "third", cluster):
                 until(lambda: told("runs on 2 of 2 workers", 2), WAIT_S, "the new node")
                 assert process.wait(WAIT_S * 2) == 0, log_file.read_text()
         finally:

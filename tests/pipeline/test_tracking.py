@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.artifacts.survey import survey
+from pipeline.canonical import digest
 from pipeline.errors import UserError
 from pipeline.jobs import sending, spool
 from pipeline.jobs.logged_values import flatten, metric_name, metric_names, plan_params, plan_text
@@ -515,6 +516,31 @@ def test_a_server_that_dies_and_comes_back_misses_nothing(
     stage = runs_of(plan)[-1]
     assert points(plan, stage, "loss") == [(s, float(s)) for s in range(300)]
     assert stage.info.status == "FINISHED"
+
+
+def test_steps_that_were_killed_before_they_could_say_so_are_ended_with_their_command(shared: Plan):
+    """The steps leave the status RUNNING behind; only those of the stopped command are ended."""
+    parent = Parent.of(shared, {"init": "4" * 64})
+    for step in ("init", "stage1", "stage2"):
+        run = start_run(shared, step, digest([step]), parent=parent)
+        run.log_params({"a": 1})
+        assert run._outbox is not None
+        if step == "stage2":
+            run.end()
+        else:
+            run._outbox.flush()
+
+    def stopped() -> None:
+        with PlanRun(shared, parent) as command:
+            command.own_steps = [digest(["stage1"]), digest(["stage2"])]
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    sent(shared)
+    steps = [run for run in runs_of(shared) if "ufvideo.step" in run.data.tags]
+    states = {run.data.tags["ufvideo.step"]: run.info.status for run in steps}
+    assert states == {"init": "RUNNING", "stage1": "KILLED", "stage2": "FINISHED"}
 
 
 @pytest.mark.slow

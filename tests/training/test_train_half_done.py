@@ -31,8 +31,9 @@ from training.loop.callback import StageRun
 from training.loop.metrics import Metrics
 from training.loop.reporter import LocalReporter
 from training.loop.train import Job, train
-from training.stage.driver import Driver, TrainingResult
-from training.stage.unfinished import StageEnd, StageStart, UnfinishedStage
+from training.stage.driver import Driver
+from training.stage.stage_end import StageEnd, write_end
+from training.stage.unfinished import StageStart, UnfinishedStage
 
 BEGUN = StageStart(workers=2, data="d1", start="s1", steps=6)
 
@@ -95,9 +96,9 @@ def test_with_the_same_inputs_the_stage_resumes(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_finished_training_of_other_inputs_is_not_reused(tmp_path: Path) -> None:
-    half = killed_stage(tmp_path)
+    killed_stage(tmp_path)
     end = StageEnd(digest="w", resumed_at=0, last={"lr": 0.1})
-    half.finish(end)
+    write_end(Location.parse(tmp_path), end)
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) is None  # its weights are not there
     (tmp_path / "model").mkdir()
     assert UnfinishedStage(Location.parse(tmp_path), "one").open(BEGUN) == end
@@ -184,17 +185,15 @@ def trainings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 
     def in_process(
         job: Job, ray_config: Any, need: Any, total: int, tracker: Run, half: UnfinishedStage
-    ) -> TrainingResult:
+    ) -> None:
         reporter = LocalReporter(tmp_path / "states" / str(len(made)))
         done = train(job, reporter)
         driver = Driver(tracker, half)
         for number, values in sorted(reporter.rows.items()):
             driver.receive("row", CurveRow(number, time.time(), values))
         driver.receive("quarantined", reporter.quarantined)
-        driver.receive("done", done)
         (job.out / "run" / "state").write_text("saved")
         made.append(done.digest)
-        return driver.trained
 
     monkeypatch.setattr(run, "train_on_ray", in_process)
     return made
@@ -276,8 +275,6 @@ def test_rows_that_were_on_their_way_when_the_driver_died_are_not_missing(
         driver.receive("earlier rows", again.earlier)
         for number, values in again.rows.items():
             driver.receive("row", CurveRow(number, time.time(), values))
-        driver.receive("done", done)
-        return driver.trained
 
     with monkeypatch.context() as patch:
         patch.setattr(run, "train_on_ray", dies)

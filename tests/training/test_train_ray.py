@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 from killable import STEPS, kill_the_job_after, plan_with_init
@@ -202,6 +204,38 @@ def test_a_damaged_newest_state_is_passed_over(
     assert f"{states[-1]} is damaged: " in said
     assert "has 1,000 of " in said
     assert f"{states[-2]}\n" in said
+
+
+@pytest.mark.slow
+def test_the_death_of_the_mailbox_loses_no_row_and_no_end(ray_cluster: None, tmp_path: Path) -> None:
+    """Killed while it holds rows, and without a saved state to go back to."""
+    plan = plan_with_init(tmp_path / "plan", save_every=100)
+    killed: list[int] = []
+
+    def kill_it() -> None:
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and not killed:
+            for process in psutil.Process().children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    if "RayTrainWorker" in " ".join(process.cmdline()):
+                        mailboxes = [p for p in processes() if "ray::Mailbox" in " ".join(p.cmdline())]
+                        for one in mailboxes:
+                            one.kill()
+                            killed.append(one.pid)
+            time.sleep(0.05)
+
+    thread = threading.Thread(target=kill_it, daemon=True)
+    thread.start()
+    made = run_stage(plan)
+    thread.join()
+    assert len(killed) == 1
+    assert made.record.summary["resumed_at"] == 0
+    assert_no_step_is_missing_or_twice(plan, made)
+
+
+def processes() -> list[psutil.Process]:
+    """Those that this one started."""
+    return psutil.Process().children(recursive=True)
 
 
 @pytest.mark.slow

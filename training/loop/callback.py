@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 
@@ -51,6 +51,8 @@ class StepOutcome:
     """Sums over this worker's forward passes of the step."""
     lr: float
     grad_norm: float
+    quarantined: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of the quarantine table: visits of this worker whose samples were replaced."""
     row: dict[str, float] = field(default_factory=dict)
     """Metrics of the step, over all workers, by their MLflow names. ``Throughput`` fills them in first."""
 

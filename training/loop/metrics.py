@@ -12,7 +12,7 @@ from training.loop.reporter import Reporter
 
 
 class Metrics(Callback):
-    """Comes last, because it reports the row that all other callbacks have filled in.
+    """Comes after the plan's callbacks, because it reports the row that they have filled in.
 
     A row that was on its way to MLflow when the driver died is reported again from the saved state.
     """

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed
@@ -26,6 +27,7 @@ from training.data.loader import Loader, MicroBatch
 from training.data.order import BatchSplit, Pass
 from training.engine import Engine, compute_dtype, join_group, prepare_process
 from training.loop.callback import Callbacks, StageRun, StepOutcome
+from training.loop.ending import Ending, Quarantine
 from training.loop.losses import compute_losses
 from training.loop.metrics import Metrics
 from training.loop.reporter import Reporter
@@ -102,7 +104,7 @@ def train(
     engine = Engine(model, stage, total_steps=total, seed=job.seed)
 
     run = StageRun(stage=stage, model=engine.module, rank=rank, world=world, total_steps=total)
-    checkpoints = Checkpoints(engine, tokenizer, job.out)
+    checkpoints, quarantine = Checkpoints(engine, tokenizer, job.out), Quarantine(reporter)
     callbacks = Callbacks(
         run,
         (
@@ -110,6 +112,8 @@ def train(
             Throughput(device),
             *load_callbacks(stage.name, stage.callbacks),
             Metrics(reporter, job.out),
+            quarantine,
+            Ending(job.out, quarantine, lambda: checkpoints.digest),
         ),
     )
     with reporter.resume() as state:
@@ -134,7 +138,7 @@ def train(
     )
     batches = iter(loader)
     for step in range(first, stop):
-        callbacks.step(_step(engine, job, batches, step, passes, device, reporter))
+        callbacks.step(_step(engine, job, batches, step, passes, device))
         if (step + 1) % layout.save_every == 0 and step + 1 < total:
             folder = Path(tempfile.mkdtemp(prefix=f"ufvideo-state-{rank}-"))
             callbacks.save(step + 1, folder)
@@ -153,9 +157,8 @@ def _step(
     step: int,
     passes: Sequence[Pass],
     device: torch.device,
-    reporter: Reporter,
 ) -> StepOutcome:
-    sums = StepSums()
+    sums, quarantined = StepSums(), list[dict[str, Any]]()
     passes_done: list[tuple[dict[str, torch.Tensor], float, int, int]] = []
 
     def losses() -> Iterator[torch.Tensor]:
@@ -163,8 +166,7 @@ def _step(
             requested = time.perf_counter()
             micro = next(batches)
             sums.add(wait_s=time.perf_counter() - requested)
-            if micro.quarantined:
-                reporter.quarantine([{**q.row(), "step": step} for q in micro.quarantined])
+            quarantined.extend({**q.row(), "step": step} for q in micro.quarantined)
             batch = micro.batch.to(device, engine.dtype)
             output = engine(batch)
             by_name = compute_losses(output, batch.gt_masks, job.model.loss)
@@ -198,4 +200,6 @@ def _step(
             dice=float(by_name["dice"]) * masks,
             masks=masks,
         )
-    return StepOutcome(step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm)
+    return StepOutcome(
+        step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm, quarantined=quarantined
+    )

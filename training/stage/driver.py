@@ -7,13 +7,12 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pipeline import progress
-from pipeline.artifacts.curves import CurveRow
+from pipeline.artifacts.curves import CURVES, CurveRow, read_curves
 from pipeline.jobs import capacity, cluster
 from pipeline.jobs.guard import user_error_in
 from pipeline.jobs.tracking import Run
@@ -22,7 +21,7 @@ from training.stage.checkpoint import RUN
 from training.stage.unfinished import UnfinishedStage
 
 if TYPE_CHECKING:
-    from training.loop.train import Job, WorkerResult
+    from training.loop.train import Job
 
 _T = TypeVar("_T")
 _POLL_S: Final = 0.25
@@ -38,22 +37,18 @@ _SHOWN: Final = {
 """What the progress bar shows of a step."""
 
 
-@dataclass(frozen=True)
-class TrainingResult:
-    """The end of a training: what worker 0 returned, and the metrics of the last step."""
-
-    done: WorkerResult
-    last: dict[str, float]
-
-
 class Mailbox:
-    """The actor that holds what workers report until the driver takes it: the one queue between them."""
+    """The actor that holds what workers report until the driver takes it: the one queue between them.
+
+    It is for watching. What has to last lies in saved states and, at the end, in the stage's folder
+    (``loop.ending``, ``loop.metrics``), so its death loses nothing.
+    """
 
     def __init__(self) -> None:
         self._items: list[tuple[str, Any]] = []
 
     def put(self, kind: str, item: Any) -> None:
-        """Keep one report: ``row``, ``earlier rows``, ``quarantined``, ``note`` or ``done``."""
+        """Keep one report: ``row``, ``earlier rows``, ``quarantined`` or ``note``."""
         self._items.append((kind, item))
 
     def take(self) -> list[tuple[str, Any]]:
@@ -67,15 +62,13 @@ class Driver:
 
     def __init__(self, run: Run, unfinished: UnfinishedStage, bar: progress.Track | None = None) -> None:
         self._run, self._unfinished, self._bar = run, unfinished, bar
-        self.last: dict[str, float] = {}
-        self.done: WorkerResult | None = None
+        self._received: set[int] = set()
 
     def receive(self, kind: str, item: Any) -> None:
         """One report."""
         match kind:
             case "row":
                 self._log(item)
-                self.last = dict(item.values)
                 if self._bar is not None:
                     self._bar.update(item.step + 1, **_shown(item.values))
             case "earlier rows":
@@ -85,31 +78,37 @@ class Driver:
                 self._unfinished.quarantine(item)
             case "note":
                 print(item, flush=True)
-            case "done":
-                self.done = item
             case _:
                 raise AssertionError(kind)
 
-    def _log(self, row: CurveRow) -> None:
-        self._run.log_metrics(row.values, row.step, at=row.at, once=True)
+    def complete(self, rows: Iterable[CurveRow]) -> None:
+        """Pass on the rows of a finished stage that were lost on their way."""
+        for row in rows:
+            if row.step not in self._received:
+                self._log(row)
 
-    @property
-    def trained(self) -> TrainingResult:
-        """The result, once the workers have finished."""
-        assert self.done is not None, "Ray Train ended without an error, but no worker reported the end"
-        return TrainingResult(self.done, self.last)
+    def _log(self, row: CurveRow) -> None:
+        self._received.add(row.step)
+        self._run.log_metrics(row.values, row.step, at=row.at, once=True)
 
 
 def train_on_ray(
     job: Job, ray_config: RayConfig, need: capacity.Need, total: int, run: Run, unfinished: UnfinishedStage
-) -> TrainingResult:
+) -> None:
     """Run the workers to their end. Raises what stopped them, and UserError if the cluster is too small."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     with cluster.connect(ray_config), contextlib.ExitStack() as stack:
         capacity.refuse_cluster(need)
         bar = stack.enter_context(progress.track(job.stage.name, total))
-        mailbox: Any = ray.remote(num_cpus=0)(Mailbox).remote()
+        # On this node, where it can only be lost together with this process.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        mailbox: Any = (
+            ray.remote(Mailbox)
+            .options(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)
+            .remote()
+        )
         driver = Driver(run, unfinished, bar)
 
         def receive() -> None:
@@ -131,7 +130,8 @@ def train_on_ray(
         finally:
             receive()
             ray.kill(mailbox)
-    return driver.trained
+        if (job.out / CURVES).exists():
+            driver.complete(read_curves(job.out / CURVES))
 
 
 def _meanwhile(work: Callable[[], _T], poll: Callable[[], None]) -> _T:
@@ -200,6 +200,7 @@ def _worker(config: dict[str, Any]) -> None:
 
     from training.loop.reporter import RayReporter
     from training.loop.train import train
+    from training.stage.stage_end import read_end
 
     logging.getLogger("ray.train").setLevel(logging.ERROR)  # it logs every saved state, per worker
     place = ray.train.get_context()
@@ -208,9 +209,8 @@ def _worker(config: dict[str, Any]) -> None:
     if rank == 0 and job.stage.layout.min_workers is not None:
         text = f"stage {job.stage.name}: runs on {world} of {job.stage.layout.workers} workers"
         ray.get(mailbox.put.remote("note", text))
-    done = train(job, RayReporter(mailbox), rank=rank, world=world)
-    if done.digest:
-        ray.get(mailbox.put.remote("done", done))
+    if read_end(job.out) is None:  # else a worker died after the end
+        train(job, RayReporter(mailbox), rank=rank, world=world)
 
 
 def _shown(row: Mapping[str, float]) -> dict[str, float]:

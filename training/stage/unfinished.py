@@ -13,14 +13,13 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
-from pipeline.artifacts.checkpoint import MODEL
 from pipeline.artifacts.record import RECORD_NAME
 from pipeline.storage.location import Location
 from training.stage.checkpoint import RUN
+from training.stage.stage_end import FINISHED, StageEnd, read_end
 
 _LAYOUT: Final = "layout.json"
 _QUARANTINE: Final = "quarantine.json"
-_FINISHED: Final = "finished.json"
 _INPUTS: Final = {"data": "the prepared data", "start": "the checkpoint to start from", "steps": "its length"}
 
 
@@ -32,15 +31,6 @@ class StageStart:
     data: str  # digest of the prepared dataset
     start: str  # digest of the checkpoint to start from
     steps: int  # the schedule's length
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageEnd:
-    """A training that has ended; with it a restart need not train again."""
-
-    digest: str
-    resumed_at: int
-    last: dict[str, float]  # metrics of the last step
 
 
 class UnfinishedStage:
@@ -60,14 +50,14 @@ class UnfinishedStage:
         before = json.loads(place.read_text()) if place.exists() else {}
         changed = [what for key, what in _INPUTS.items() if before.get(key) != getattr(begun, key)]
         if changed:
-            if (self._out / RUN).exists() or (self._out / _FINISHED).exists():
+            if (self._out / RUN).exists() or (self._out / FINISHED).exists():
                 print(
                     f"stage {self._stage}: begins again: {' and '.join(changed)} changed since it stopped",
                     flush=True,
                 )
-            for name in (_FINISHED, _QUARANTINE, RUN):
+            for name in (FINISHED, _QUARANTINE, RUN):
                 (self._out / name).delete()
-        finished = self._finished()
+        finished = read_end(self._out)
         if finished is None and (self._out / RUN).exists() and before["workers"] != begun.workers:
             print(
                 f"stage {self._stage}: begun with {before['workers']} workers, goes on with {begun.workers}",
@@ -90,28 +80,16 @@ class UnfinishedStage:
         """The table, by step."""
         return [self._rows[key] for key in sorted(self._rows)]
 
-    def finish(self, finished: StageEnd) -> None:
-        """The weights are written: from here on nothing is trained again."""
-        (self._out / _FINISHED).write_text(json.dumps(asdict(finished)) + "\n")
-
     def drop_states(self) -> None:
-        """Delete the saved states, which are not needed after ``finish``."""
-        assert (self._out / _FINISHED).exists()
+        """Delete the saved states, which are not needed once the stage has ended."""
+        assert read_end(self._out) is not None
         (self._out / RUN).delete()
 
     def sweep(self) -> None:
         """Delete the rest, if the record stands. Without it ``--force`` would find a finished training."""
         if (self._out / RECORD_NAME).exists():
-            for name in (_FINISHED, _QUARANTINE, _LAYOUT):
+            for name in (FINISHED, _QUARANTINE, _LAYOUT):
                 (self._out / name).delete()
-
-    def _finished(self) -> StageEnd | None:
-        place = self._out / _FINISHED
-        if not place.exists() or not (self._out / MODEL).exists():
-            return None
-        found = json.loads(place.read_text())
-        found.pop("unsent", None)  # of an older version, which kept rows of metrics here
-        return StageEnd(**found)
 
 
 def _key(row: dict[str, Any]) -> tuple[Any, ...]:
