@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 _POLL_S: Final = 0.25
 _LINE_EVERY_S: Final = 30.0
+_PLACES: Final = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
+"""How long Ray Train waits for the workers' places before it looks again at how many there can be."""
+_PLACES_BY_USER: Final = os.environ.get(_PLACES)
+_FIXED_PLACES_S: Final = 600  # their number does not change, so there is nothing to look at
+_ELASTIC_PLACES_S: Final = 20  # a node is known to be lost only some seconds after its workers have failed
 _SHOWN: Final = {
     "loss": "loss/total",
     "text": "loss/text",
@@ -166,7 +171,9 @@ def _fit(job: Job, mailbox: Any) -> None:
     if layout.use_gpu:
         resources["GPU"] = 1
     fewest = layout.fewest_workers
-    workers = layout.workers if fewest == layout.workers else (fewest, layout.workers)
+    elastic = fewest < layout.workers
+    workers = (fewest, layout.workers) if elastic else layout.workers
+    os.environ[_PLACES] = _PLACES_BY_USER or str(_ELASTIC_PLACES_S if elastic else _FIXED_PLACES_S)
     trainer = TorchTrainer(
         _worker,
         train_loop_config={"job": job, "mailbox": mailbox},
@@ -218,5 +225,3 @@ def _shown(row: Mapping[str, float]) -> dict[str, float]:
 
 
 os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
-# Two busy cores need longer to start a worker than the minute that Ray gives them.
-os.environ.setdefault("RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S", "600")
