@@ -138,6 +138,16 @@ class Engine:
         """The model's forward pass."""
         return self._engine(batch)
 
+    @property
+    def updated(self) -> bool:
+        """Whether the last step changed the weights: not if its gradient was not finite."""
+        return self._engine.was_step_applied()
+
+    @property
+    def skipped_steps(self) -> int:
+        """Steps that changed nothing, also those before the state that was loaded."""
+        return int(self._engine.skipped_steps)
+
     def learning_rate(self, step: int) -> float:
         """Peak rate times the schedule's share at a step."""
         return self._stage.optimizer.lr * self._share(step)

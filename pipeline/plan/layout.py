@@ -85,6 +85,11 @@ class LayoutConfig(RuntimeConfig):
     max_failures: int = Field(
         default=3, ge=0, description="How often a stage resumes from its last state after workers have died."
     )
+    max_skipped_steps: int = Field(
+        default=10,
+        ge=0,
+        description="How many optimizer steps may be skipped because their gradient is not finite.",
+    )
 
     @field_validator("gradient_checkpointing", mode="before")
     @classmethod

@@ -51,6 +51,10 @@ class StepOutcome:
     """Sums over this worker's forward passes of the step."""
     lr: float
     grad_norm: float
+    skipped: bool = False
+    """True if the weights stayed as they are, because the gradient was not finite."""
+    skipped_steps: int = 0
+    """Steps of the stage so far that were skipped."""
     quarantined: list[dict[str, Any]] = field(default_factory=list)
     """Rows of the quarantine table: visits of this worker whose samples were replaced."""
     row: dict[str, float] = field(default_factory=dict)

@@ -32,6 +32,7 @@ from training.loop.losses import compute_losses
 from training.loop.metrics import Metrics
 from training.loop.reporter import Reporter
 from training.loop.saving import Checkpoints
+from training.loop.skipped import SkippedSteps
 from training.loop.step_sums import StepSums
 from training.loop.throughput import Throughput
 from training.model.attention import choose_attention
@@ -110,6 +111,7 @@ def train(
         (
             checkpoints,
             Throughput(device),
+            SkippedSteps(reporter),
             *load_callbacks(stage.name, stage.callbacks),
             Metrics(reporter, job.out),
             quarantine,
@@ -201,5 +203,11 @@ def _step(
             masks=masks,
         )
     return StepOutcome(
-        step=step, sums=sums, lr=engine.learning_rate(step), grad_norm=norm, quarantined=quarantined
+        step=step,
+        sums=sums,
+        lr=engine.learning_rate(step),
+        grad_norm=norm,
+        skipped=not engine.updated,
+        skipped_steps=engine.skipped_steps,
+        quarantined=quarantined,
     )
