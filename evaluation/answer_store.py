@@ -95,15 +95,14 @@ class AnswerStore:
         places = sorted((self.root / source).list(suffix=".parquet"), key=lambda place: place.name)
         found: dict[tuple[str, str], Stored] = {}
         damaged = []
-        with ThreadPoolExecutor(_READERS) as pool:
-            for place, table in zip(places, pool.map(_read_if_there, places), strict=True):
-                if table is None:
-                    damaged.append(f"{source}/{place.name}")
-                    place.delete()
-                    continue
-                with uncollected():
-                    for name, stored in _stored(source, place.name, table):
-                        found.setdefault(name, stored)
+        for place, table in zip(places, _tables(places), strict=True):
+            if table is None:
+                damaged.append(f"{source}/{place.name}")
+                place.delete()
+                continue
+            with uncollected():
+                for name, stored in _stored(source, place.name, table):
+                    found.setdefault(name, stored)
         return found, damaged
 
     def compact(self, source: str) -> None:
@@ -168,7 +167,7 @@ def _name(content: bytes) -> str:
 def _read(place: Location) -> pa.Table | None:
     """The rows of a part; None if its bytes do not match the digest in its name."""
     content = place.read_bytes()
-    return pq.read_table(io.BytesIO(content)) if _name(content) == place.name else None
+    return pq.ParquetFile(io.BytesIO(content)).read() if _name(content) == place.name else None
 
 
 def _read_if_there(place: Location) -> pa.Table | None:
@@ -177,6 +176,15 @@ def _read_if_there(place: Location) -> pa.Table | None:
         return _read(place)
     except FileNotFoundError:
         return ANSWER_SCHEMA.empty_table()
+
+
+def _tables(places: Sequence[Location]) -> Iterator[pa.Table | None]:
+    """The rows of each part; many parts, or remote ones, are read ahead by threads."""
+    if len(places) < 2 or (len(places) <= _READERS and places[0].is_local):
+        yield from map(_read_if_there, places)  # sooner than a thread starts
+        return
+    with ThreadPoolExecutor(_READERS) as pool:
+        yield from pool.map(_read_if_there, places)
 
 
 def _has_masks(table: pa.Table) -> bool:

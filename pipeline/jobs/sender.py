@@ -24,6 +24,7 @@ from pipeline.jobs.spool import Entry, Spool
 from pipeline.plan.plan import Plan
 from pipeline.storage.credentials import without_credentials
 from pipeline.storage.location import Location
+from pipeline.without_pandas import without_pandas
 
 CLAIM = "send"
 LOOK_EVERY_S = 1.0
@@ -120,7 +121,8 @@ def main() -> int:
     closed = threading.Event()
     threading.Thread(target=_wait_for_end, args=(closed,), daemon=True).start()
     tell = partial(_tell, sender, lines)
-    _serve(sender, closed, tell)
+    with without_pandas():  # MLflow imports it with itself
+        _serve(sender, closed, tell)
     tell()
     return 0
 
