@@ -54,14 +54,19 @@ class Album:
     _below: dict[Outlines, list[np.ndarray]] = field(default_factory=dict)
     _uris: list[str] = field(default_factory=list)
     _numbers: dict[int, int] = field(default_factory=dict)
+    _drawn: dict[tuple[int, bytes], tuple[np.ndarray, str]] = field(default_factory=dict)
 
     def outline(self, index: int, kind: Kind, number: int, mask_HW: np.ndarray) -> tuple[Outlines, str]:
         """The outline of a mask on a frame, in any resolution; the colours will suit what it covers."""
         pixels = self._shown(index)
         mask = shrunk(mask_HW, (pixels.shape[1], pixels.shape[0]))
+        name = index, mask.tobytes()  # the truth is the same beside every checkpoint's answer
+        if name not in self._drawn:
+            self._drawn[name] = pixels[covered(mask)], outline(mask)
+        below, path = self._drawn[name]
         if mask.any():
-            self._below.setdefault((kind, number), []).append(pixels[covered(mask)])
-        return (kind, number), outline(mask)
+            self._below.setdefault((kind, number), []).append(below)
+        return (kind, number), path
 
     def colours(self) -> Colours:
         """Of all outlines so far."""

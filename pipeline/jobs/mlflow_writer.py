@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +20,7 @@ DIGEST_TAG = "ufvideo.digest"
 _BATCH = 1000  # MLflow's limit of metrics in one request
 _PARAM_BATCH = 100  # of parameters or tags
 _DIGEST = 36  # characters of a dataset's digest that MLflow keeps
+_TOGETHER = ("dataset", "tags", "metrics")  # written in this order, each in one request: each is a commit
 _FOR_EVER = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_DOES_NOT_EXIST", "MALFORMED_REQUEST")
 
 
@@ -41,16 +42,16 @@ class MlflowWriter:
         self._models: dict[str, str] = {}  # MLflow's ids by digest
         self._new: set[str] = set()  # runs that were created here, so that nothing else is in them
         self._steps: dict[tuple[str, str], set[int]] = {}  # of a run and metric: those that MLflow has
-        self._waiting: dict[str, list[Entry]] = defaultdict(list)  # entries with metrics, by key
+        self._waiting: dict[str, list[Entry]] = defaultdict(list)  # entries that are put together, by key
 
     def write(self, entries: Sequence[Entry]) -> list[Refused]:
-        """Write entries in order; metrics of a run are put together. Returns those that MLflow refuses.
+        """Write entries in order; some of a run are put together. Returns those that MLflow refuses.
 
         Raises whatever MLflow's client raises when the server or database does not answer.
         """
         refused: list[Refused] = []
         for entry in entries:
-            if entry["do"] == "metrics":
+            if entry["do"] in _TOGETHER:
                 self._waiting[entry["run"]].append(entry)
                 continue
             if entry["do"] == "end":
@@ -151,8 +152,9 @@ class MlflowWriter:
             self._client.log_batch(run, params=new[i : i + _PARAM_BATCH])
         self._tag(run, {f"resumed.{k}": v[:5000] for k, v in values.items() if k in had and had[k] != v})
 
-    def _do_tags(self, entry: Entry) -> None:
-        self._tag(self._run(entry), entry["tags"])
+    def _do_tags(self, *entries: Entry) -> None:
+        tags = {name: value for entry in entries for name, value in entry["tags"].items()}
+        self._tag(self._run(entries[0]), tags)
 
     def _tag(self, run: str, tags: Mapping[str, str]) -> None:
         from mlflow.entities import RunTag
@@ -161,20 +163,22 @@ class MlflowWriter:
         for i in range(0, len(made), _PARAM_BATCH):
             self._client.log_batch(run, tags=made[i : i + _PARAM_BATCH])
 
-    def _do_dataset(self, entry: Entry) -> None:
+    def _do_dataset(self, *entries: Entry) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        run = self._run(entry)
-        data = Dataset(
-            name=entry["name"],
-            digest=entry["digest"][:_DIGEST],
-            source_type="ufvideo",
-            source=json.dumps({"uri": entry["uri"]}),
-            profile=json.dumps(entry["profile"]) if entry["profile"] else None,
-        )
-        tag = InputTag(key="mlflow.data.context", value=entry["context"])
-        self._client.log_inputs(run, datasets=[DatasetInput(dataset=data, tags=[tag])])
-        self._tag(run, {f"dataset.{entry['name']}": entry["digest"]})
+        run, inputs = self._run(entries[0]), []
+        for entry in entries:
+            data = Dataset(
+                name=entry["name"],
+                digest=entry["digest"][:_DIGEST],
+                source_type="ufvideo",
+                source=json.dumps({"uri": entry["uri"]}),
+                profile=json.dumps(entry["profile"]) if entry["profile"] else None,
+            )
+            tag = InputTag(key="mlflow.data.context", value=entry["context"])
+            inputs.append(DatasetInput(dataset=data, tags=[tag]))
+        self._client.log_inputs(run, datasets=inputs)
+        self._tag(run, {f"dataset.{entry['name']}": entry["digest"] for entry in entries})
 
     def _do_text(self, entry: Entry) -> None:
         self._client.log_text(self._run(entry), entry["text"], entry["name"])
@@ -220,13 +224,37 @@ class MlflowWriter:
             self._models[digest] = str(found[0].model_id)
         return self._models[digest]
 
-    # Metrics
+    # What is put together
 
     def _flush(self, key: str) -> list[Refused]:
+        waiting = self._waiting.pop(key, [])
+        of = {what: [entry for entry in waiting if entry["do"] == what] for what in _TOGETHER}
+        return [
+            *self._at_once(self._do_dataset, of["dataset"]),
+            *self._at_once(self._do_tags, of["tags"]),
+            *self._write_metrics(key, of["metrics"]),
+        ]
+
+    def _at_once(self, act: Callable[..., None], entries: Sequence[Entry]) -> list[Refused]:
+        """Entries of one run in one request; one by one where MLflow refuses that."""
+        if len(entries) > 1:
+            from mlflow.exceptions import MlflowException
+
+            try:
+                act(*entries)
+            except MlflowException as error:
+                if error.error_code not in _FOR_EVER:
+                    raise
+            except (KeyError, AttributeError):
+                pass  # of another version of this code
+            else:
+                return []
+        return [one for entry in entries for one in self._try(entry)]
+
+    def _write_metrics(self, key: str, entries: Sequence[Entry]) -> list[Refused]:
         from mlflow.exceptions import MlflowException
 
         refused: list[Refused] = []
-        entries = self._waiting.pop(key, [])
         if not entries:
             return []
         run = self._found(key)

@@ -332,12 +332,26 @@ def test_what_mlflow_refuses_is_put_aside_and_told(shared: Plan, capsys: pytest.
     whys = [json.loads(line)["why"] for line in aside.read_text().splitlines()]
     assert [why.split(":")[0] for why in whys] == [
         "its file is gone",
-        "is not understood (KeyError",
         "is not understood (AttributeError",
+        "is not understood (KeyError",
         f"{Spool.of(shared).folder.uri}/9000000000000000000-00000000.jsonl is damaged",
     ]
     (run,) = runs_of(shared)
     assert points(shared, run, "loss") == [(0, 1.0)]
+
+
+def test_one_refused_entry_of_several_that_are_sent_together_costs_no_other(shared: Plan) -> None:
+    with start_run(shared, "stage1", "c" * 64) as run:
+        for name, value in (("good", "1"), ("bad:\nname", "2"), ("fine", "3")):
+            run.set_tag(name, value)
+        run.log_dataset("data", "d" * 64, "file:///a", "training", {"samples": 3})
+        run.log_dataset("more", "e" * 64, "file:///b", "training")
+    outcome = send_now(shared)
+    assert (outcome.left, outcome.refused, outcome.problem) == (0, 1, "")
+    (found,) = runs_of(shared)
+    assert (found.data.tags["good"], found.data.tags["fine"]) == ("1", "3")
+    assert {one.dataset.name for one in found.inputs.dataset_inputs} == {"data", "more"}
+    assert found.data.tags["dataset.more"] == "e" * 64
 
 
 # Steps and plans
