@@ -24,7 +24,7 @@ demo: $(STAMP)  ## run every step on small demo videos: five to ten minutes on t
 	@ufvideo run plans/demo.yaml
 
 # The files are in the repository, with their digests.
-toy-weights: $(STAMP)  ## train again what plans/demo.yaml starts from: 10 minutes on one core
+toy-weights: $(STAMP)  ## train again what plans/demo.yaml starts from: 25 minutes on one core
 	@python -m training.toy_weights toy_weights
 
 # Two processes: half of the suite waits for servers and clusters. Ray's tests share one process and one cluster.

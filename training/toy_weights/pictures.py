@@ -50,8 +50,45 @@ class Pictures:
     """[B, O] int64"""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layers:
+    """The parts that ``Pictures`` are made of; of each picture, some of the shapes may be left out."""
+
+    background: Tensor
+    """[B, 3, S, S] float, from 0 to 255"""
+    opacity: Tensor
+    """[B, O, S, S] float, from 0 to 1"""
+    paint: Tensor
+    """[B, O, 3] float, from 0 to 255"""
+    there: Tensor
+    """[B, O] bool"""
+    colours: Tensor
+    """[B, O] int64"""
+    shapes: Tensor
+    """[B, O] int64"""
+
+    def pictures(self, shown: Tensor | None = None) -> Pictures:
+        """With the ``shown`` [B, O] shapes alone; None: with all that are there."""
+        there = self.there if shown is None else self.there & shown
+        opacity = self.opacity * there[..., None, None]
+        pixels = self.background
+        for i in range(MOST):
+            alpha = opacity[:, i, None]
+            pixels = pixels * (1 - alpha) + self.paint[:, i, :, None, None] * alpha
+        inside = opacity > 0.5
+        above = torch.stack([inside[:, i + 1 :].any(1) for i in range(MOST)], 1)
+        return Pictures(
+            pixels=pixels, masks=inside & ~above, there=there, colours=self.colours, shapes=self.shapes
+        )
+
+
 def draw_pictures(generator: torch.Generator, count: int, side: int) -> Pictures:
     """``count`` pictures of ``side`` pixels, of one to three shapes each."""
+    return draw_layers(generator, count, side).pictures()
+
+
+def draw_layers(generator: torch.Generator, count: int, side: int) -> Layers:
+    """What ``count`` pictures of ``side`` pixels are made of."""
 
     def uniform(*size: int) -> Tensor:
         return torch.rand(*size, generator=generator)
@@ -77,19 +114,10 @@ def draw_pictures(generator: torch.Generator, count: int, side: int) -> Pictures
     noise = 6 * uniform(count, 1, 1) * torch.randn(count, side, side, generator=generator) * side / 128
     pixels = base[:, :, None, None] + (slope[:, 0] * x + slope[:, 1] * y + noise)[:, None]
     paint = torch.tensor(COLOURS)[colours] + _SPREAD * (2 * uniform(count, MOST, 3) - 1)
-    opacity = torch.stack(
-        [
-            _opacity(shapes[:, i], centre[:, i], half[:, i], x, y) * there[:, i, None, None]
-            for i in range(MOST)
-        ],
-        1,
+    opacity = torch.stack([_opacity(shapes[:, i], centre[:, i], half[:, i], x, y) for i in range(MOST)], 1)
+    return Layers(
+        background=pixels, opacity=opacity, paint=paint, there=there, colours=colours, shapes=shapes
     )
-    for i in range(MOST):
-        alpha = opacity[:, i, None]
-        pixels = pixels * (1 - alpha) + paint[:, i, :, None, None] * alpha
-    inside = opacity > 0.5
-    above = torch.stack([inside[:, i + 1 :].any(1) for i in range(MOST)], 1)
-    return Pictures(pixels=pixels, masks=inside & ~above, there=there, colours=colours, shapes=shapes)
 
 
 def _placed(draws_BKO2: Tensor, half_BO2: Tensor, there_BO: Tensor) -> tuple[Tensor, Tensor]:
