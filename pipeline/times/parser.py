@@ -18,7 +18,7 @@ from pipeline.times.described import described
 from pipeline.times.frame_times import FrameTimes
 from pipeline.times.lexer import Kind, Lexeme, lex
 from pipeline.times.pairs import Pair, pairs, whole
-from pipeline.times.plain_pair import plain_pair
+from pipeline.times.plain_pair import plain_pair, plain_span
 from pipeline.times.quantities import quantities
 from pipeline.times.quantity import Problem, Quantity, Refusal
 from pipeline.times.spans import ParsedSpan, Ruler
@@ -80,6 +80,9 @@ def parse(
         raise ValueError(f"a video cannot last {duration_s} s")
     if frames is not None and abs(frames.duration_s - duration_s) > NOISE_S:
         raise ValueError(f"frames of {frames.duration_s} s for a video of {duration_s} s")
+    within = plain_span(text, duration_s)
+    if within is not None:
+        return Times(spans=(within,))
     ruler = Ruler(text=text, duration_s=duration_s, frames=frames, bare=bare, outside=outside)
     plain = plain_pair(text)
     if plain is None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import re
 
+from pipeline.times import temporal
 from pipeline.times.pairs import Pair
 from pipeline.times.quantity import Quantity
+from pipeline.times.spans import ParsedSpan
 from pipeline.times.text import Form
 
 _NUMBERS = re.compile(
@@ -34,6 +36,24 @@ def plain_pair(text: str) -> Pair | None:
     else:
         return None
     return Pair(a=first, b=last, first=0, last=1, form=last.form or first.form)
+
+
+def plain_span(text: str, duration_s: float) -> ParsedSpan | None:
+    """The span of a text of seconds or time tokens that lies within the video; None for any other text."""
+    found = _NUMBERS.fullmatch(text)
+    if found is not None:
+        a, _, a_unit, b, _, b_unit = found.groups()
+        start_s, end_s = float(a), float(b)
+        if not (a_unit or b_unit) or not start_s <= end_s <= duration_s:
+            return None
+        place = found.start(1), found.end(6 if b_unit else 4)
+        return ParsedSpan(start_s, end_s, False, Form.SECONDS, text[place[0] : place[1]], place)
+    found = _TOKENS.fullmatch(text)
+    if found is None or not found[3] <= found[5]:
+        return None
+    bins, place = (int(found[3]), int(found[5])), (found.start(2), found.end(4))
+    start_s, end_s = (temporal.to_seconds(bin_, duration_s) for bin_ in bins)
+    return ParsedSpan(start_s, end_s, False, Form.TOKENS, text[place[0] : place[1]], place, bins)
 
 
 def _quantity(

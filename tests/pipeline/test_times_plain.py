@@ -28,6 +28,7 @@ def both(text: str) -> tuple[list[object], list[object]]:
         with pytest.MonkeyPatch.context() as patch:
             if general:
                 patch.setattr(parser, "plain_pair", lambda text: None)
+                patch.setattr(parser, "plain_span", lambda text, duration_s: None)
             read.append(
                 [
                     parser.parse(
