@@ -46,6 +46,7 @@ def stage(context: StepContext) -> StepResult:
     """Train one stage. Started again after any kind of death it goes on from its last saved state."""
     from training.callbacks import load_callbacks
     from training.data.dataset import Dataset
+    from training.data.unusable import by_source
     from training.engine import quiet
     from training.loop.train import Job
     from training.stage import parts_table
@@ -98,7 +99,8 @@ def stage(context: StepContext) -> StepResult:
         "mixture": [asdict(count) for count in order.mixture.counts(0)],
         "last": finished.last,
     }
-    whole = {**summary, "quarantined": unfinished.quarantined}
+    rows = unfinished.quarantined
+    whole = {**summary, "unusable": by_source(rows), "quarantined": rows}
     (context.out / SUMMARY).write_text(json.dumps(whole, indent=1) + "\n")
     unfinished.drop_states()
     # The rest goes only once the record stands: a kill in between must find it.

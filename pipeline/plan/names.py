@@ -42,15 +42,15 @@ def _sources(plan: Any, uses: Mapping[str, str] | None) -> Iterator[Problem]:
         return
     train = [name for name, use in uses.items() if use == Use.TRAIN]
     for i, stage in enumerate(_list(_get(plan, "stages"))):
-        mixture = _get(stage, "mixture")
-        for name in mixture if isinstance(mixture, Mapping) else ():
+        named = [(key, _get(stage, key)) for key in ("mixture", "max_unusable")]
+        for key, name in ((key, name) for key, one in named if isinstance(one, Mapping) for name in one):
             if uses.get(name, Use.TRAIN) != Use.TRAIN:
                 text = f"{name} is a benchmark of this plan, and benchmarks are never trained on."
             elif name not in uses:
                 text = f"{name} is not a training source of this plan. {suggest(name, train, 'They are')}"
             else:
                 continue
-            yield Problem(("stages", i, "mixture", name), text)
+            yield Problem(("stages", i, key, name), text)
     for i, bench in enumerate(_list(_get(_get(plan, "evaluation"), "benchmarks"))):
         name, wanted = _get(bench, "source"), Use.TRAIN if _get(bench, "seen") is True else Use.BENCHMARK
         if not isinstance(name, str) or uses.get(name) == wanted:

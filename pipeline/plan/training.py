@@ -14,6 +14,8 @@ from pipeline.plan.layout import LayoutConfig
 from pipeline.plan.parts import FORMER_NAME, PUBLISHED_TRAINED, Part
 from pipeline.plan.section_errors import Problem
 
+Share = Annotated[float, Field(ge=0, le=1)]
+
 
 class LoraTarget(StrEnum):
     """Linear layers of one block of the language model."""
@@ -131,6 +133,11 @@ class StageConfig(Config):
         description="Tokens of text per sample, before those of the video: a longer conversation loses its "
         "end, which is counted; one that would lose a [SEG] or <region> is left out and listed in the "
         "quarantine.",
+    )
+    max_unusable: Runtime[dict[str, Share]] = Field(
+        default={},
+        description="By source name: largest share of a worker's visits whose sample cannot be used. Above "
+        "it (and above 16, unless it is 0) the stage stops. Sources that are not named: 0.02 together.",
     )
     callbacks: Runtime[tuple[str, ...]] = Field(
         default=(),

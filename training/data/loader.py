@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any, Final
+from typing import Final
 
 from pipeline.draw import draw
 from pipeline.errors import StorageError, UserError
@@ -15,6 +15,7 @@ from pipeline.media.video import VideoError
 from pipeline.records.sample import Sample, Task
 from training.data.order import BatchSplit, Order, Visit
 from training.data.reading import Reading, SampleReader, Tries
+from training.data.unusable import Budget, QuarantinedVisit
 from training.data.waiting import TimedThreads, Waiting
 from training.model.batch import Batch
 from training.model.collate import collate
@@ -23,24 +24,6 @@ from training.model.prompt import RefusedSample
 
 MAX_SUBSTITUTES: Final = 8
 """How many other samples are tried in place of one that cannot be used."""
-FREE_FAILURES: Final = 16
-MAX_FAILURE_SHARE: Final = 0.02
-"""A stage fails if a worker has more than FREE_FAILURES failures, in more than this share of its visits."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class QuarantinedVisit:
-    """A visit whose sample could not be used, and the sample that replaced it."""
-
-    source: str
-    key: str
-    epoch: int
-    reason: str
-    substitute: str
-
-    def row(self) -> dict[str, Any]:
-        """As a row of the quarantine table."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +74,7 @@ class Loader:
         stop_step: int,
         retry_s: float,
         limit_s: float = math.inf,
+        max_unusable: Mapping[str, float] | None = None,
         say: Callable[[str], None] = print,
     ) -> None:
         self._order, self._split, self._worker = order, split, worker
@@ -98,7 +82,7 @@ class Loader:
         self._limit_s, self._say = limit_s, say
         self._processor, self._frames = processor, frames
         self._threads, self._start, self._stop = threads, start_step, stop_step
-        self._visits = self._failures = 0
+        self._budget = Budget(worker, max_unusable or {})
         self._used = cache(order.mixture.used)
 
     def __iter__(self) -> Iterator[MicroBatch]:
@@ -122,16 +106,7 @@ class Loader:
 
     def _collect(self, done: Sequence[_Prepared]) -> MicroBatch:
         bad = tuple(q for one in done for q in one.quarantined)
-        self._visits += len(done)
-        self._failures += len(bad)
-        if self._failures > max(FREE_FAILURES, MAX_FAILURE_SHARE * self._visits):
-            last = bad[-1] if bad else None
-            raise UserError(
-                f"training data, worker {self._worker}",
-                f"{self._failures} of {self._visits} samples could not be used, the last one "
-                f"{last.key if last else '?'}: {last.reason if last else '?'}.",
-                "Prepare the data again if its videos have changed, or raise max_text_tokens.",
-            )
+        self._budget.count((one.sample.dataset for one in done), bad)
         return MicroBatch(
             batch=collate([one.example for one in done], pad_id=self._processor.codec.ids.pad),
             keys=tuple(one.example.key for one in done),

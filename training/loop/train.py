@@ -136,6 +136,7 @@ def train(
         stop_step=stop,
         retry_s=layout.read_retry_s,
         limit_s=layout.read_limit_s,
+        max_unusable=stage.max_unusable,
         say=lambda text: reporter.note(f"{stage.name}, worker {rank} on {socket.gethostname()}: {text}"),
     )
     batches = iter(loader)
