@@ -19,7 +19,7 @@ from evaluation.metrics.uncertainty import (
     Interval,
     clustered_error,
     clusters_of,
-    normal_interval,
+    difference_interval,
     paired_ratio_interval,
 )
 
@@ -100,7 +100,7 @@ def _difference(
     interval: Interval | None
     if metric.over is Over.SAMPLES:
         error = clustered_error(second.values - first.values, clusters)
-        interval = normal_interval(difference, error)
+        interval = difference_interval(difference, error, metric.unit.most)
     else:
         names = (entry, category, metric.name)
         interval = paired_ratio_interval(first.ratio(), second.ratio(), clusters, *names)

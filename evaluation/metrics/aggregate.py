@@ -29,6 +29,11 @@ class Unit(StrEnum):
     SHARE = "share"  # 0-1, shown in percent
     MARK = "mark"  # a judge's mark from 0 to 5, shown as it is
 
+    @property
+    def most(self) -> float:
+        """The largest value; the smallest is 0."""
+        return 5.0 if self is Unit.MARK else 1.0
+
 
 class Over(StrEnum):
     """What a mean is taken over."""
@@ -183,7 +188,7 @@ def _row(
     baseline: float | None,
     baseline_name: str,
 ) -> MetricRow:
-    from evaluation.metrics.uncertainty import normal_interval
+    from evaluation.metrics.uncertainty import mean_interval
 
     missing = Counter(s.missing[metric.measure] for s in group.lacking if metric.lacks(s))
     columns = group.columns(metric)
@@ -193,7 +198,9 @@ def _row(
     if columns is not None and value is not None:
         plain = metric.over is Over.SAMPLES
         interval = (
-            normal_interval(value, error) if plain else columns.bootstrap(benchmark, category, metric.name)
+            mean_interval(value, error, metric.unit.most)
+            if plain
+            else columns.bootstrap(benchmark, category, metric.name)
         )
     return MetricRow(
         benchmark=benchmark,

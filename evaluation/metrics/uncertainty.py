@@ -2,12 +2,15 @@
 
 Answers about the same video are correlated, so the videos, not the samples, are the independent draws. The
 standard error is the cluster-robust one of a mean (Liang & Zeger 1986, with the usual correction G / (G -
-1)); where a metric is not a plain mean, an interval comes from resampling whole videos (Field & Welsh 2007).
+1)), and its interval is symmetric on the logit scale, so it never leaves 0 to 100 percent. Where a metric is
+not a plain mean, an interval comes from resampling whole videos (Field & Welsh 2007).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +19,7 @@ from pipeline.draw import stream
 
 DRAWS = 2000  # of the bootstrap
 LEVEL = 0.95
+_REACH = NormalDist().inv_cdf((1 + LEVEL) / 2)  # standard errors
 _CELLS = 4_000_000  # of draws x clusters in memory at once
 
 
@@ -71,14 +75,30 @@ def paired_ratio_interval(
     return _interval([first, second], clusters, names)
 
 
-def normal_interval(value: float, error: float | None) -> Interval | None:
-    """The interval of a mean with this standard error."""
+def mean_interval(value: float, error: float | None, most: float) -> Interval | None:
+    """The interval of a mean of values from 0 to ``most``; None without a standard error.
+
+    It is the normal interval of the logit, so no bound cuts it: the usual one for proportions in surveys of
+    clusters (Korn & Graubard 1998; `svyciprop` in R). Where all samples are the same it has no width.
+    """
     if error is None:
         return None
-    from statistics import NormalDist
+    share = value / most
+    if error == 0 or not 0 < share < 1:
+        return Interval(value, value)
+    centre, reach = math.log(share / (1 - share)), _REACH * error / most / (share * (1 - share))
+    low, high = (most * (1 + math.tanh(at / 2)) / 2 for at in (centre - reach, centre + reach))
+    return Interval(low, high)
 
-    reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    return Interval(value - reach, value + reach)
+
+def difference_interval(value: float, error: float | None, most: float) -> Interval | None:
+    """The normal interval of a difference of two such means, cut at -``most`` and ``most``.
+
+    Not that of a logit: whether it holds 0 is then the usual test of the difference.
+    """
+    if error is None:
+        return None
+    return Interval(max(value - _REACH * error, -most), min(value + _REACH * error, most))
 
 
 def _interval(

@@ -10,7 +10,13 @@ import pytest
 
 from evaluation.benchmarks.baselines import CHANCE, CONSTANT_MASK, CONSTANT_SPAN
 from evaluation.metrics.aggregate import Metric, Over, Score, rows
-from evaluation.metrics.uncertainty import clustered_error, clusters_of, normal_interval, ratio_interval
+from evaluation.metrics.uncertainty import (
+    clustered_error,
+    clusters_of,
+    difference_interval,
+    mean_interval,
+    ratio_interval,
+)
 from pipeline.times import temporal
 
 
@@ -87,7 +93,7 @@ def test_a_category_that_a_resample_misses_is_left_out() -> None:
 def test_one_video_has_no_error() -> None:
     [row] = rows("b", (Metric(name="A", measure="a"),), [score(0, "v", 1.0), score(1, "v", 0.0)])
     assert (row.error, row.low, row.high, row.videos) == (None, None, None, 1)
-    assert normal_interval(0.5, None) is None
+    assert mean_interval(0.5, None, 1) is None
 
 
 def test_a_metric_may_count_only_some_categories() -> None:
@@ -144,3 +150,15 @@ def test_baselines_are_chance_and_the_best_constant_answers() -> None:
         )
     ]
     assert CONSTANT_MASK.values(masks) == pytest.approx({"J": 0.4, "F": 0.25, "J&F": 0.325})
+
+
+def test_an_interval_stays_within_the_bounds() -> None:
+    # By hand: the logit of 0.9 is 2.19722, and 1.95996 * 0.06 / (0.9 * 0.1) is 1.30664.
+    assert mean_interval(0.9, 0.06, 1) == pytest.approx((0.709010, 0.970798), abs=1e-5)
+    assert mean_interval(4.5, 0.3, 5) == pytest.approx((3.545051, 4.853988), abs=1e-5)
+    assert mean_interval(0.5, 0.01, 1) == pytest.approx((0.5 - 0.0196, 0.5 + 0.0196), abs=1e-4)
+    assert mean_interval(0.999, 0.5, 1) == pytest.approx((0, 1), abs=1e-3)
+    assert mean_interval(1.0, 0.0, 1) == (1.0, 1.0)
+    assert difference_interval(0.25, 0.1, 1) == pytest.approx((0.25 - 0.195996, 0.25 + 0.195996), abs=1e-5)
+    assert difference_interval(0.25, 0.75, 1) == (-1, 1)
+    assert difference_interval(-4.5, 1.0, 5) == (-5, pytest.approx(-4.5 + 1.959964))
