@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -11,12 +13,14 @@ from evaluation.score.given import Given, id_name
 from evaluation.score.mask_trees import MaskFiles, is_hidden, tracks
 from evaluation.score.texts import read_json
 from pipeline.errors import UserError
+from pipeline.storage.unpacked import GZIP_SUFFIX
 
 TEXTS = (".json", ".jsonl", ".ndjson", ".txt")
+_GZIP = b"\x1f\x8b"
 _LARGE, _MOST_PACKED = 100_000_000, 200  # bytes; texts and RLE pack to a tenth, seldom to a hundredth
 FORMS = (
-    "JSON or JSON lines (.json, .jsonl), a folder of such files, PNG masks in VIDEO/EXPRESSION/FRAME.png as "
-    "a folder or .zip, or an evaluation's folder below answers/"
+    "JSON or JSON lines (.json, .jsonl; .gz too), a folder of such files, PNG masks in "
+    "VIDEO/EXPRESSION/FRAME.png as a folder or .zip, or an evaluation's folder below answers/"
 )
 
 
@@ -28,8 +32,8 @@ def read_predictions(place: Path) -> Iterator[Given]:
         yield from _of_folder(place)
     elif zipfile.is_zipfile(place):
         yield from _of_zip(place)
-    elif place.suffix.lower() in TEXTS:
-        yield from read_json(place.read_bytes(), str(place))
+    elif _is_text(place.name):
+        yield from read_json(_unpacked(place.read_bytes(), str(place)), str(place))
     elif place.suffix.lower() == ".zip":
         raise UserError(str(place), "is not a readable zip archive.", "Make it again.")
     else:
@@ -48,7 +52,8 @@ def _of_folder(place: Path) -> Iterator[Given]:
         yield from tracks(MaskFiles(place))
     elif texts:
         for name in texts:
-            yield from read_json((place / name).read_bytes(), str(place / name))
+            where = place / name
+            yield from read_json(_unpacked(where.read_bytes(), str(where)), str(where))
     else:
         raise _unknown(place, "holds neither PNG files nor JSON")
 
@@ -60,16 +65,41 @@ def _of_zip(place: Path) -> Iterator[Given]:
             yield from tracks(MaskFiles(place))
         elif texts:
             for name in texts:
-                yield from read_json(_content(archive, name, place), f"{place}, {name}")
+                where = f"{place}, {name}"
+                yield from read_json(_unpacked(_content(archive, name, place), where), where)
         else:
             raise _unknown(place, "holds neither PNG files nor JSON")
 
 
 def _texts(names: Sequence[str]) -> list[str]:
     """The files with predictions. Beside its logs of samples, lmms-eval writes a summary without any."""
-    texts = [name for name in names if Path(name).suffix.lower() in TEXTS and not is_hidden(name)]
+    texts = [name for name in names if _is_text(name) and not is_hidden(name)]
     logs = any("samples_" in Path(name).name for name in texts)
-    return [name for name in texts if not (logs and Path(name).name.endswith("results.json"))]
+    summaries = ("results.json", "results.json.gz")
+    return [name for name in texts if not (logs and Path(name).name.endswith(summaries))]
+
+
+def _is_text(name: str) -> bool:
+    return Path(name.lower().removesuffix(GZIP_SUFFIX)).suffix in TEXTS
+
+
+def _unpacked(content: bytes, where: str) -> bytes:
+    """The content, of a gzip file what it holds. Raises UserError for one that is damaged or never ends."""
+    if not content.startswith(_GZIP):
+        return content
+    most = max(_LARGE, _MOST_PACKED * len(content))
+    try:
+        with gzip.open(io.BytesIO(content)) as file:
+            found = file.read(most + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(where, f"cannot be unpacked ({error}).", "Pack it again.") from None
+    if len(found) > most:
+        raise UserError(
+            where,
+            f"would unpack to more than {most:,} bytes from {len(content):,}.",
+            "Unpack it, if that is right, and score that file.",
+        )
+    return found
 
 
 def _content(archive: zipfile.ZipFile, name: str, place: Path) -> bytes:

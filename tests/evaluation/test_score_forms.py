@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,26 @@ def charades(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
 )
 def test_a_text_file_is_read_in_any_unicode_form(charades: Run, content: str | bytes) -> None:
     assert charades(content)["values"]["R@0.7"] == 1.0
+
+
+def test_files_packed_with_gzip_are_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth, folder = tmp_path / "charades_sta_test.txt", tmp_path / "ranks"
+    truth.write_text(CHARADES)
+    folder.mkdir()
+    packed = gzip.compress(lines(records()).encode())
+    for place in (tmp_path / "answers.jsonl.gz", tmp_path / "answers.json", folder / "rank0.json.gz"):
+        place.write_bytes(packed)  # its content decides
+        named = folder if place.parent == folder else place
+        assert main(["charades_sta", "--truth", str(truth), "--predictions", str(named), "--json"]) == 0
+        values = {row["metric"]: row["value"] for row in json.loads(capsys.readouterr().out)["metrics"]}
+        assert values["R@0.7"] == 1.0, place
+    for content, problem in (
+        (packed[:-12], "cannot be unpacked"),
+        (gzip.compress(b" " * 150_000_000, 9), "would unpack to more than 100,000,000 bytes"),
+    ):
+        place.write_bytes(content)
+        assert main(["charades_sta", "--truth", str(truth), "--predictions", str(place)]) == 2
+        assert problem in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_file_that_is_not_unicode_is_refused_by_its_line(charades: Run) -> None:
