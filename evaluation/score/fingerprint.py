@@ -23,13 +23,24 @@ def identified(
     predictions at ``places``.
     """
     how = _reading(rules) if benchmark.times else ""
-    content = [_identity(place) for place in places if place is not None]
-    out = []
+    content, out = _identities(places), []
     for row in rows:
         described = "; ".join(part for part in (row.description, how) if part)
         identity = digest([benchmark.name, row.metric, row.category, row.protocol, described, content])
         out.append(replace(row, description=described, fingerprint=identity[:12]))
     return out
+
+
+def of_masks(
+    measures: Sequence[str], protocol: str, rule: str, places: Sequence[Path | None]
+) -> dict[str, str]:
+    """The fingerprints of the numbers of ``ufvideo score masks``, by measure."""
+    content = _identities(places)
+    return {name: digest(["masks", name, protocol, rule, content])[:12] for name in measures}
+
+
+def _identities(places: Sequence[Path | None]) -> list[str]:
+    return [_identity(place) for place in places if place is not None]
 
 
 def _reading(rules: SpanRules) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 
 from evaluation.metrics.davis_unsupervised import Frame, match
 from evaluation.metrics.masks import j_and_f, pair_j_and_f
+from evaluation.score.fingerprint import of_masks
 from evaluation.score.mask_trees import MaskFiles
 from evaluation.score.output import progress_apart
 from evaluation.score.palettes import VOID, object_ids, proposal_ids, sequences, spread
@@ -70,11 +71,13 @@ def run(options: argparse.Namespace) -> int:
     truth, made = Path(options.truth), Path(options.predictions)
     with progress_apart(options.json):
         scored, problems = score_trees(truth, made, protocol)
+    of_all = means(scored)
     content = {
         "protocol": protocol,
         "rule": PROTOCOLS[protocol],
         "made_from": {"truth": str(truth), "predictions": str(made)},
-        "means": means(scored),
+        "means": of_all,
+        "fingerprints": of_masks(list(of_all), protocol, PROTOCOLS[protocol], (truth, made)),
         "objects": [asdict(o) for o in scored],
         "problems": problems,
     }

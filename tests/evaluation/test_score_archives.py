@@ -259,3 +259,20 @@ def test_a_sequence_that_a_protocol_cannot_score_is_named(
     assert score_trees(trees, "--protocol", "davis-unsupervised") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["problems"] == ["seq: no object in the first frame; not scored"]
+
+
+def test_a_number_of_two_trees_has_a_fingerprint(
+    trees: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fingerprints(*more: str) -> dict[str, str]:
+        assert score_trees(trees, *more) == 0
+        found = json.loads(capsys.readouterr().out)
+        assert found["fingerprints"].keys() == found["means"].keys()
+        return found["fingerprints"]
+
+    first = fingerprints()
+    assert len(set(first.values())) == len(first) == 7
+    assert fingerprints() == first
+    assert set(fingerprints("--protocol", "davis-unsupervised").values()).isdisjoint(first.values())
+    Image.new("L", (WIDTH, HEIGHT)).save(trees[1] / "seq" / f"{FRAMES[0]}.png")
+    assert set(fingerprints().values()).isdisjoint(first.values()), "other predictions"
