@@ -25,7 +25,7 @@ GIB: Final = 2**30
 LARGEST_BUCKET: Final = 500_000_000
 """Elements that are reduced at once, at most: DeepSpeed sets aside a buffer of this size."""
 KEPT_WHOLE: Final = 100_000
-"""Elements. Smaller weights stay whole on every worker under ZeRO-3: norms, biases, and the three vectors of
+"""Elements. Weights of no more stay whole on every worker under ZeRO-3: norms, biases, and the three vectors of
 SAM 2 that are read outside of the module that owns them, where nothing would fetch them."""
 _GATHERED: Final = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters
 _ALIGNED: Final = 2  # DeepSpeed pads a flat group to this many elements a worker
@@ -129,7 +129,7 @@ def held_elements(
     every = [n for size in sizes.values() for n in size.every]
     if zero_stage == 3:
         parts = [sum(-(-n // workers) for n in group) for group in groups]
-        kept = sum(n for n in every if n < KEPT_WHOLE)
+        kept = sum(n for n in every if n <= KEPT_WHOLE)
         weights = sum(-(-n // workers) for n in every) + kept
     else:
         unit = _ALIGNED * workers
