@@ -25,8 +25,8 @@ GIB: Final = 2**30
 LARGEST_BUCKET: Final = 500_000_000
 """Elements that are reduced at once, at most: DeepSpeed sets aside a buffer of this size."""
 KEPT_WHOLE: Final = 100_000
-"""Elements. Weights of no more stay whole on every worker under ZeRO-3: norms, biases, and the three vectors of
-SAM 2 that are read outside of the module that owns them, where nothing would fetch them."""
+"""Elements. Weights of no more stay whole on every worker under ZeRO-3: norms, biases, and the three vectors
+of SAM 2 that are read outside of the module that owns them, where nothing would fetch them."""
 _GATHERED: Final = 1_000_000_000  # DeepSpeed's stage3_max_live_parameters
 _ALIGNED: Final = 2  # DeepSpeed pads a flat group to this many elements a worker
 _OPTIMIZER: Final = 12  # bytes: weight, mean and variance in fp32
