@@ -35,6 +35,7 @@ def act(options: argparse.Namespace) -> int:
     from pipeline.commands.estimated import Given, estimate_lines
     from pipeline.commands.hidden_truth import hidden_lines
     from pipeline.commands.preflight import preflight, refuse_steps
+    from pipeline.commands.start_checkpoints import start_lines
     from pipeline.commands.status_table import next_command
     from pipeline.commands.uneven import uneven_lines
     from pipeline.commands.unscored import unscored_lines
@@ -52,8 +53,14 @@ def act(options: argparse.Namespace) -> int:
         print(f"{decision.state:<5} {decision.spec.name:<20} {decision.reason:<28} {place}")
     stated = ("gpu_gb", "samples_per_s", "gpu_hour")
     given = Given(**{name: getattr(options, name, None) for name in stated})
-    estimated = estimate_lines(file.plan, given, plan_status.artifacts.get("prepare"))
-    notes = (uneven_lines(file.plan), hidden_lines(file.plan), unscored_lines(file.plan), estimated)
+    dataset = plan_status.artifacts.get("prepare")
+    notes = (
+        start_lines(file.plan, dataset),
+        uneven_lines(file.plan),
+        hidden_lines(file.plan),
+        unscored_lines(file.plan),
+        estimate_lines(file.plan, given, dataset),
+    )
     for line in chain.from_iterable(notes):
         print(line)
     todo = sum(d.state is State.TODO for d in decisions)
