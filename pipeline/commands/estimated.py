@@ -128,7 +128,7 @@ def _time_line(stage: StageConfig, given: Given, samples_per_s: float, dataset: 
     hours_of = "GPU hours" if stage.layout.use_gpu else "worker hours"
     return (
         f"{stage.name}: time at {rate}: {took.steps:,} steps, {took.samples:,} samples, {took.hours:,.1f} h, "
-        f"{took.gpu_hours:,.0f} {hours_of}{cost}."
+        f"{took.gpu_hours:,.1f} {hours_of}{cost}."
     )
 
 

@@ -73,9 +73,11 @@ def test_the_lines_of_a_plan() -> None:
     assert "stage1: does NOT fit into 80 GB" in text
     assert "    --set 'stages.0.lora={}'" in text
     assert "100,000 samples take 11.1 h at 2.5 samples/s" in text
-    asked = "\n".join(estimate_lines(_plan("demo.yaml"), Given(samples_per_s=4, gpu_hour=3), None))
+    short = _plan("demo.yaml", "stages.0.steps=300", "stages.0.global_batch=16")
+    asked = "\n".join(estimate_lines(short, Given(samples_per_s=4, gpu_hour=3), None))
     assert (
-        "stage1: time at 4 samples/s: 300 steps, 4,800 samples, 0.3 h, 1 worker hours, which cost 2." in asked
+        "stage1: time at 4 samples/s: 300 steps, 4,800 samples, 0.3 h, 0.7 worker hours, which cost 2."
+        in asked
     )
 
 
