@@ -99,8 +99,8 @@ def stage(context: StepContext) -> StepResult:
         "mixture": [asdict(count) for count in order.mixture.counts(0)],
         "last": finished.last,
     }
-    rows = unfinished.quarantined
-    whole = {**summary, "unusable": by_source(rows), "quarantined": rows}
+    quarantined = unfinished.quarantined
+    whole = {**summary, "unusable": by_source(quarantined), "quarantined": quarantined}
     (context.out / SUMMARY).write_text(json.dumps(whole, indent=1) + "\n")
     unfinished.drop_states()
     # The rest goes only once the record stands: a kill in between must find it.

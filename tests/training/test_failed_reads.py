@@ -149,7 +149,7 @@ def test_a_damaged_video_is_substituted(when: str, tmp_path: Path, processor: Pr
     assert ("VideoError" if before else "is not the video that the dataset was prepared from") in one.reason
     assert len(said) == sum(batch.repeated_reads for batch in batches) == (0 if before else 1)
     if not before:
-        assert "has not the content that was prepared" in said[0]
+        assert "does not have the content that was prepared" in said[0]
 
 
 def test_a_video_that_is_being_written_is_waited_for(data: Location, processor: Processor) -> None:

@@ -61,6 +61,7 @@ def test_order_is_the_same_for_every_layout_and_from_every_step(
         assert global_batches(order, split, start, 7) == expected[start:]
 
 
+@settings(deadline=None)
 @given(st.integers(1, 600), st.integers(1, 40), st.integers(1, 9))
 def test_passes_of_any_number_of_workers_are_even_and_each_sample_counts_once(
     batch: int, workers: int, micro: int

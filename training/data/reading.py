@@ -134,7 +134,11 @@ class Reading:
 
 def _in_doubt(error: Exception, readings: int) -> StorageError:
     """For a file that may be half-written: its content is not what was prepared, or changes."""
-    what = "has another content in every reading" if readings > 1 else "has not the content that was prepared"
+    what = (
+        "has another content in every reading"
+        if readings > 1
+        else "does not have the content that was prepared"
+    )
     return StorageError(error.where if isinstance(error, UserError) else "", f"{what} ({_text(error)})")
 
 
