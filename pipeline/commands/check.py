@@ -59,7 +59,7 @@ def act(options: argparse.Namespace) -> int:
         uneven_lines(file.plan),
         hidden_lines(file.plan),
         unscored_lines(file.plan),
-        estimate_lines(file.plan, given, dataset),
+        estimate_lines(file.plan, given, dataset, {d.spec.name for d in decisions}),
     )
     for line in chain.from_iterable(notes):
         print(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 from typing import Any
@@ -40,12 +40,19 @@ class Given:
         return any(value is not None for value in (self.gpu_gb, self.samples_per_s, self.gpu_hour))
 
 
-def estimate_lines(plan: Plan, given: Given, dataset: Artifact | None) -> Iterator[str]:
+def estimate_lines(
+    plan: Plan, given: Given, dataset: Artifact | None, steps: Collection[str] | None = None
+) -> Iterator[str]:
     """A table of memory, and lines on each stage; nothing for a plan whose stages run on CPUs, unless asked.
 
-    ``dataset``: the prepared one, whose size is the length of an epoch.
+    ``dataset``: the prepared one, whose size is the length of an epoch. ``steps``: names of the steps
+    that are looked at, None for all.
     """
-    stages = [(i, s) for i, s in enumerate(plan.stages) if s.layout.use_gpu or given.anything]
+    stages = [
+        (i, s)
+        for i, s in enumerate(plan.stages)
+        if (steps is None or s.name in steps) and (s.layout.use_gpu or given.anything)
+    ]
     if not stages or plan.model is None:
         return
     config = plan.model.resolved

@@ -55,14 +55,14 @@ CASES = {
             "has no annotations",
         ),
     ),
-    "batch that does not divide": Case(
+    "batch smaller than its workers": Case(
         old="global_batch: 8",
-        new="global_batch: 12",
-        message=("stages.0", "global_batch 12 is not workers 2 x micro_batch 4", "3 x 2", "6 x 1"),
+        new="global_batch: 1",
+        message=("stages.0", "global_batch 1 is less than workers 2", "workers can be 1 at most"),
     ),
-    "workers that do not divide": Case(
-        sets=("stages.0.layout.workers=3",),
-        message=("--set stages.0.layout", "workers can be 1, 2, 4, 8"),
+    "more workers at least than at most": Case(
+        sets=("stages.0.layout.min_workers=3",),
+        message=("--set stages.0.layout.min_workers", "min_workers 3 is more than workers 2"),
     ),
     "no checkpoint to start from": Case(
         sets=("stages.0.start_from=other/stage1",),
