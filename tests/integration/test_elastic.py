@@ -59,6 +59,7 @@ def test_a_stage_loses_a_node_and_gets_another(tmp_path: Path) -> None:
             until(lambda: told("runs on 1 of 2 workers"), LONG_S, "the worker that is left")
             before = saved_states(out)[-1]
             until(lambda: saved_states(out)[-1:] not in ([], [before]), LONG_S, "a state of one worker")
+            until(lambda: cluster.alive() == 1, LONG_S, "the head to miss the node")
             with joining(tmp_path, "third", cluster):
                 until(lambda: told("runs on 2 of 2 workers", 2), LONG_S, "the new node")
                 assert process.wait(LONG_S) == 0, log_file.read_text()
