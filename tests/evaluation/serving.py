@@ -57,15 +57,15 @@ def ask(
     video: str,
     text: str,
     regions: list[dict[str, Any]] | None = None,
-    told: list[Any] | None = None,
+    states: list[Any] | None = None,
 ) -> list[Any]:
-    """Every state of a question, the answer last; ``told`` gets them as they come."""
-    told = [] if told is None else told
+    """Every state of a question, the answer last; ``states`` gets them as they come."""
+    states = [] if states is None else states
     body = {"video": video, "text": text, "regions": regions or []}
     with client.stream("POST", "/api/questions", json=body) as reply:
         assert reply.status_code == 200, reply.read()
-        told.extend(json.loads(line) for line in reply.iter_lines())
-    return told
+        states.extend(json.loads(line) for line in reply.iter_lines())
+    return states
 
 
 class Gate:

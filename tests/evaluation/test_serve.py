@@ -331,10 +331,10 @@ def test_questions_wait_in_order_and_absent_pages_are_dropped(
     monkeypatch.setattr(Checkpoint, "answer", gate.holding(Checkpoint.answer))
     with page(model, tmp_path / "uploads") as client:
         video = upload(client, home / "clip.mp4")["id"]
-        told: dict[str, list[dict[str, object]]] = {"one": [], "three": []}
+        states: dict[str, list[dict[str, object]]] = {"one": [], "three": []}
 
         def send(text: str) -> threading.Thread:
-            thread = threading.Thread(target=lambda: ask(client, video, text, told=told[text]))
+            thread = threading.Thread(target=lambda: ask(client, video, text, states=states[text]))
             thread.start()
             return thread
 
@@ -351,19 +351,19 @@ def test_questions_wait_in_order_and_absent_pages_are_dropped(
             lines = gone.iter_lines()
             assert json.loads(next(lines)) == {"state": "queued", "before": 1, "done": 0, "total": 0}
             third = send("three")
-            wait(lambda: told["three"])
+            wait(lambda: states["three"])
             full = client.post("/api/questions", json=body)
             assert full.status_code == 429
             assert "is full: 2 questions are waiting" in full.json()["problem"]
             client.delete(f"/api/videos/{video}")  # not before the questions about it are answered
         # Its page has closed the connection: the third one is next.
-        wait(lambda: any(reply["before"] == 1 for reply in told["three"]))
+        wait(lambda: any(reply["before"] == 1 for reply in states["three"]))
         gate.open.set()
         first.join(30)
         third.join(30)
         assert gate.asked == ["one", "three"]
-        assert [told[text][-1]["state"] for text in ("one", "three")] == ["answered"] * 2
-        waited = [reply["before"] for reply in told["three"] if reply["state"] == "queued"]
+        assert [states[text][-1]["state"] for text in ("one", "three")] == ["answered"] * 2
+        waited = [reply["before"] for reply in states["three"] if reply["state"] == "queued"]
         assert waited[0] == 2
         assert 1 in waited
         wait(lambda: not list((tmp_path / "uploads").iterdir()))

@@ -22,22 +22,27 @@ from tests.training.tiny_corpus import stage, write_dataset
 from training.run import init
 
 STEPS = 6
+SOURCES = ("qa", "refer", "seg", "when")  # of the tiny corpus
+
+
+def empty_sources(folder: Path, media: Path) -> list[dict[str, object]]:
+    """Sources of a plan whose dataset is written by the test itself: their lists hold nothing."""
+    for name in SOURCES:
+        (folder / f"{name}.json").write_text("[]")
+    return [
+        {
+            "name": name,
+            "format": "llava_video",
+            "annotations": str(folder / f"{name}.json"),
+            "media": [str(media)],
+        }
+        for name in SOURCES
+    ]
 
 
 def write_plan(folder: Path, steps: int, **layout: object) -> Path:
     """A plan of one stage on two CPU workers, with its dataset already prepared."""
     folder.mkdir(parents=True)
-    sources = []
-    for name in ("qa", "refer", "seg", "when"):
-        (folder / f"{name}.json").write_text("[]")
-        sources.append(
-            {
-                "name": name,
-                "format": "llava_video",
-                "annotations": str(folder / f"{name}.json"),
-                "media": [str(folder / "corpus/media")],
-            }
-        )
     config = stage(
         steps=steps,
         global_batch=4,
@@ -48,7 +53,7 @@ def write_plan(folder: Path, steps: int, **layout: object) -> Path:
         "storage": {"root": str(folder / "runs")},
         "ray": {"num_cpus": 2, "object_store_mb": 100},
         "model": {"preset": "toy", "tokenizer": {"vocab_size": 400}},
-        "data": {"sources": sources},
+        "data": {"sources": empty_sources(folder, folder / "corpus/media")},
         "stages": [config.model_dump(mode="json", exclude_none=True)],
     }
     path = folder / "plan.yaml"

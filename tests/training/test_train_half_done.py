@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
+from killable import empty_sources
 from tiny_corpus import stage, write_dataset
 
 from pipeline.artifacts.curves import CURVES, CurveRow, by_metric, read_curves
@@ -125,24 +126,13 @@ def test_quarantine_survives_a_kill_and_repeated_steps_are_listed_once(tmp_path:
 
 
 def write_plan(folder: Path) -> Plan:
-    sources = []
-    for name in ("qa", "refer", "seg", "when"):
-        (folder / f"{name}.json").write_text("[]")
-        sources.append(
-            {
-                "name": name,
-                "format": "llava_video",
-                "annotations": str(folder / f"{name}.json"),
-                "media": [str(folder)],
-            }
-        )
     config = stage(steps=2, mixture={"qa": MixtureEntry()}, layout={"save_every": 1})
     path = folder / "plan.yaml"
     plan = {
         "name": "tiny",
         "storage": {"root": str(folder / "runs")},
         "model": {"preset": "toy", "tokenizer": {"vocab_size": 400}},
-        "data": {"sources": sources},
+        "data": {"sources": empty_sources(folder, folder)},
         "stages": [config.model_dump(mode="json", exclude_none=True)],
     }
     path.write_text(yaml.safe_dump(plan))

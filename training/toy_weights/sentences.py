@@ -197,14 +197,6 @@ def lookups(rng: random.Random) -> Dialogue:
     ]
 
 
-def repeat(rng: random.Random, things: Sequence[Thing]) -> Exchange:
-    """A sentence with two times, to be said again."""
-    first, last = sorted(rng.sample(range(temporal.NUM_BINS), 2))
-    span = f"{{{temporal.token(first)}{temporal.token(last)}}}"
-    text = f"The {rng.choice(things).name} is visible in {span}."
-    return Exchange(f"Say: {text}", text)
-
-
 def saying(rng: random.Random) -> Exchange:
     """Any words, marks and times in any order, to be said again: every token can be in an answer."""
     words = []
